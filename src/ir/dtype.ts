@@ -1,0 +1,30 @@
+/**
+ * Element types of the graph, in the words of the command line (`fp32`, `fp16`, ...), and the one more that weights
+ * may be *held* in: `fp64`, for values that were computed and are still to be rounded, once, to their final type.
+ */
+
+/** Element type of a tensor in the graph. */
+export type DType = "fp32" | "fp16" | "bf16" | "int32" | "int64" | "bool";
+
+/** Floating-point types a network can be compiled in. */
+export type Precision = "fp32" | "fp16" | "bf16";
+
+/** Element type of bytes at rest; `fp64` never appears in a graph's types. */
+export type StorageType = DType | "fp64";
+
+export const PRECISIONS: readonly Precision[] = ["fp32", "fp16", "bf16"];
+
+/** Bytes per element. */
+export const ITEM_BYTES: Readonly<Record<StorageType, number>> = {
+  fp64: 8,
+  fp32: 4,
+  fp16: 2,
+  bf16: 2,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+};
+
+export function isFloat(dtype: StorageType): dtype is Precision | "fp64" {
+  return dtype === "fp32" || dtype === "fp16" || dtype === "bf16" || dtype === "fp64";
+}
