@@ -1,0 +1,5 @@
+/** The language models are written in. */
+export * from "./layers.ts";
+export * from "./model.ts";
+export { Scope } from "./scope.ts";
+export * from "./tensor.ts";

@@ -1,0 +1,156 @@
+/**
+ * A model: a name, its inputs, its choice of normalization and a forward function. `trace` runs that function once over
+ * symbolic tensors and gives the graph; the same description traced with another normalization is the reference.
+ */
+import { UnfoldError } from "../errors.ts";
+import type { DType, Precision } from "../ir/dtype.ts";
+import type { Graph } from "../ir/graph.ts";
+import { type DimValues, namesIn, type Shape } from "../ir/shape.ts";
+import { layerNorm, type Norm, type NormFamily } from "../norms/mod.ts";
+import { apply } from "../ops/mod.ts";
+import type { WeightSource } from "../weights/source.ts";
+import { Scope } from "./scope.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** An input's type; `"float"` is whatever precision the model is compiled in. */
+export interface InputSpec {
+  readonly dtype: DType | "float";
+  /** Sizes, or names of sizes that stay open: `["B", 1, 8, 8]`. The batch is called B, tokens T. */
+  readonly shape: Shape;
+}
+
+/** A floating-point input of the compiled precision. */
+export const float = (shape: Shape): InputSpec => ({ dtype: "float", shape });
+/** An input of token ids. */
+export const ids = (shape: Shape): InputSpec => ({ dtype: "int64", shape });
+
+/** Labelled data to check a network on: a safetensors file and the names of what it holds. */
+export interface Evaluation {
+  readonly file: URL | string;
+  /** The tensor to feed for each input; its first axis is the example. */
+  readonly inputs: Readonly<Record<string, string>>;
+  /** Class indices `[N]`. */
+  readonly labels?: string;
+  /** The training framework's own outputs `[N, classes]`, by normalization family. */
+  readonly logits?: Readonly<Partial<Record<NormFamily, string>>>;
+}
+
+/** Smallest, usual and largest size of a named dimension. */
+export interface DimRange {
+  readonly min: number;
+  readonly opt: number;
+  readonly max: number;
+}
+
+export interface ModelSpec<Inputs extends string> {
+  /** Names the output folder: letters, digits, `-` and `_`. */
+  readonly name: string;
+  readonly inputs: Readonly<Record<Inputs, InputSpec>>;
+  /** The normalization the model was trained with. */
+  readonly norm: Norm;
+  /** The normalization to compare with; Layer Normalization unless said. */
+  readonly reference?: Norm;
+  /** Sizes of named dimensions other than the batch. */
+  readonly dims?: Readonly<Record<string, DimRange>>;
+  /** A checkpoint for each normalization it was trained with. */
+  readonly weights?: Readonly<Partial<Record<NormFamily, URL | string>>>;
+  /** From a parameter's path to the checkpoint's name for it. */
+  readonly rename?: (name: string) => string;
+  /** Names in the checkpoint that this network leaves unused on purpose. */
+  readonly unused?: readonly RegExp[];
+  readonly evaluation?: Evaluation;
+  /** The network: tensors by input name and the root scope to an output, or to several by name. */
+  forward(inputs: Readonly<Record<Inputs, Tensor>>, p: Scope): Tensor | Readonly<Record<string, Tensor>>;
+}
+
+export interface TraceOptions {
+  readonly weights: WeightSource;
+  /** `"fp32"` unless said. */
+  readonly precision?: Precision;
+  /** In place of the model's own. */
+  readonly norm?: Norm;
+  /** Fixes named dimensions: `{ B: 8 }`. */
+  readonly dims?: DimValues;
+}
+
+/** A described network, not yet bound to weights. */
+export interface Model<Inputs extends string = string> extends ModelSpec<Inputs> {
+  readonly reference: Norm;
+  /** Names of the sizes that stay open: `["B"]`. */
+  readonly openDims: readonly string[];
+  /**
+   * Runs `forward` over symbolic tensors.
+   *
+   * @throws {UnfoldError} a shape that does not fit, a weight that is missing, superfluous or of another shape
+   */
+  trace(options: TraceOptions): Graph;
+}
+
+/**
+ * Describes a model; the default export of a `MODEL.ts`.
+ *
+ * @example
+ * ```ts
+ * import { block, float, linear, mean, model, norm, unifiedNorm } from "../../mod.ts";
+ *
+ * export default model({
+ *   name: "encoder",
+ *   inputs: { tokens: float(["B", 16, 64]) },
+ *   norm: unifiedNorm(),
+ *   forward({ tokens }, p) {
+ *     const x = block(tokens, p.at("block"), { heads: 4, mlp: { hidden: 256 } });
+ *     return linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 10 });
+ *   },
+ * });
+ * ```
+ */
+export function model<const Inputs extends string>(spec: ModelSpec<Inputs>): Model<Inputs> {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_-]*$/.test(spec.name)) {
+    throw new UnfoldError(`the model's name ${JSON.stringify(spec.name)} must be letters, digits, - and _`);
+  }
+  const openDims = [
+    ...new Set(Object.values<InputSpec>(spec.inputs).flatMap(({ shape }) => shape.flatMap(namesIn))),
+  ];
+  return {
+    ...spec,
+    reference: spec.reference ?? layerNorm(),
+    openDims,
+    trace: (options) => traceModel(spec, options),
+  };
+}
+
+function traceModel<Inputs extends string>(
+  spec: ModelSpec<Inputs>,
+  { weights, precision = "fp32", norm = spec.norm, dims = {} }: TraceOptions,
+): Graph {
+  const inputs = Object.entries<InputSpec>(spec.inputs).map(([name, { dtype, shape }]) =>
+    apply("input", [], {
+      attrs: {
+        dtype: dtype === "float" ? precision : dtype,
+        shape: shape.map((dim) => typeof dim === "string" ? dims[dim] ?? dim : dim),
+      },
+      name,
+    })
+  );
+  const byName = Object.fromEntries(inputs.map((node) => [node.name, node])) as Record<Inputs, Tensor>;
+  const result = spec.forward(byName, new Scope({ weights, precision, norm, params: new Map() }));
+  const outputs = isTensor(result) ? { output: result } : result;
+  const entries = Object.entries(outputs ?? {});
+  if (entries.length === 0 || !entries.every(([, node]) => isTensor(node))) {
+    throw new UnfoldError(`${spec.name}: forward must return a tensor, or tensors by name`);
+  }
+  const unused = weights.unused();
+  if (unused.length > 0) {
+    const shown = unused.slice(0, 5).join(", ");
+    throw new UnfoldError(
+      `${weights.origin}: ${unused.length} tensor${unused.length === 1 ? "" : "s"} that ${spec.name} does not use: ` +
+        `${shown}${unused.length > 5 ? ", ..." : ""}. Describe the layers they belong to, or name them in the ` +
+        "model's `unused` patterns",
+    );
+  }
+  return { name: spec.name, inputs, outputs: entries.map(([name, node]) => ({ name, node })) };
+}
+
+function isTensor(value: unknown): value is Tensor {
+  return typeof value === "object" && value !== null && "op" in value && "type" in value;
+}

@@ -1,0 +1,97 @@
+/**
+ * Parameter scopes: the one thing a layer needs besides its inputs. A scope is a path into the state dict ("blocks.0")
+ * together with where weights come from, the precision they are used in and the model's choice of normalization.
+ */
+import { UnfoldError } from "../errors.ts";
+import { float64Of, heldData } from "../ir/data.ts";
+import type { Precision } from "../ir/dtype.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Norm } from "../norms/mod.ts";
+import { apply, constantNode } from "../ops/mod.ts";
+import type { WeightHint, WeightSource } from "../weights/source.ts";
+
+/** What all scopes of one trace share. */
+export interface TraceContext {
+  readonly weights: WeightSource;
+  readonly precision: Precision;
+  readonly norm: Norm;
+  /** Parameters already made, so that tied weights are one constant. */
+  readonly params: Map<string, Node>;
+}
+
+/**
+ * A place in the state dict.
+ *
+ * @example
+ * ```ts ignore
+ * const block = p.at("blocks", 0);                       // "blocks.0"
+ * const table = block.param("attn.bias", [4, 17, 17]);   // "blocks.0.attn.bias"
+ * ```
+ */
+export class Scope {
+  /** The path so far, without a trailing dot; empty at the root. */
+  readonly path: string;
+  readonly #context: TraceContext;
+
+  constructor(context: TraceContext, path = "") {
+    this.#context = context;
+    this.path = path;
+  }
+
+  /** The precision floating-point parameters are used in. */
+  get precision(): Precision {
+    return this.#context.precision;
+  }
+
+  /** The scope below this one: `p.at("blocks", i, "attn")`. */
+  at(...parts: readonly (string | number)[]): Scope {
+    return new Scope(this.#context, this.#join(parts.join(".")));
+  }
+
+  /**
+   * The parameter `name` in this scope, a tensor of the model's precision.
+   *
+   * @param hint how a random source invents it; a checkpoint ignores that
+   * @throws {UnfoldError} the weights lack it or hold another shape
+   */
+  param(name: string, shape: readonly number[], hint: WeightHint = { init: "embedding" }): Node {
+    const path = this.#join(name);
+    const known = this.#context.params.get(path);
+    const data = this.#context.weights.take(path, shape, hint);
+    if (known) return known;
+    const node = constantNode(data, { dtype: this.#context.precision, name: path });
+    this.#context.params.set(path, node);
+    return node;
+  }
+
+  /** A vector parameter's values, for what is computed from it before the network runs. */
+  vector(name: string, length: number, hint: WeightHint): Float64Array {
+    return float64Of(this.#context.weights.take(this.#join(name), [length], hint));
+  }
+
+  /** `scale * x + shift` over the last axis, named after this scope; how offline normalizations end. */
+  affine(
+    x: Node,
+    { scale, shift, family }: { scale: Float64Array; shift: Float64Array; family: string },
+  ): Node {
+    const held = (values: Float64Array, name: string) =>
+      constantNode(heldData([values.length], values, this.#join(name)), {
+        dtype: this.precision,
+        name: this.#join(name),
+      });
+    return apply("channel_affine", [x, held(scale, "scale"), held(shift, "shift")], {
+      attrs: { axis: -1, family },
+      name: this.path,
+    });
+  }
+
+  /** Normalizes `x` over its last axis with the model's normalization and the parameters of this scope. */
+  normalize(x: Node): Node {
+    if (this.path === "") throw new UnfoldError('a normalization needs a scope of its own: norm(x, p.at("norm"))');
+    return this.#context.norm.apply(x, this);
+  }
+
+  #join(name: string): string {
+    return this.path === "" ? name : `${this.path}.${name}`;
+  }
+}

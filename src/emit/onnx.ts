@@ -1,0 +1,258 @@
+/**
+ * The graph as a standard ONNX file: a walk that calls each operator's own emission. Only operators of the default
+ * domain; weights as they are stored, without a copy in another layout. Above 2 GB, protobuf's limit, the weights go
+ * into a second file beside it.
+ */
+import { basename } from "node:path";
+import { UnfoldError } from "../errors.ts";
+import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
+import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
+import { type Graph, type Node, type TensorType, topological, uniqueNames } from "../ir/graph.ts";
+import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
+import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
+import { opOf } from "../ops/mod.ts";
+import { encodeModel, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
+
+/** Gelu is an operator since 20; ONNX Runtime has had it since 1.17. */
+export const OPSET = 20;
+const IR_VERSION = 9;
+
+const DATA_TYPE: Readonly<Record<DType, number>> = { fp32: 1, int32: 6, int64: 7, bool: 9, fp16: 10, bf16: 16 };
+const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7 } as const;
+const EXTERNAL = 1;
+
+/** Where protobuf stops; a little under it, for the graph itself. */
+const EMBEDDED_LIMIT_BYTES = 2 ** 31 - 2 ** 26;
+/** The alignment memory-mapping readers ask of external data. */
+const EXTERNAL_ALIGNMENT = 4096;
+
+/**
+ * Writes `graph` to `path`, beside it first and then renamed. The caller sees to it that the folder exists.
+ *
+ * @param options.embeddedLimitBytes weights of more bytes than this go into `<path>.data`
+ */
+export async function writeOnnx(
+  graph: Graph,
+  path: string,
+  { embeddedLimitBytes = EMBEDDED_LIMIT_BYTES }: { embeddedLimitBytes?: number } = {},
+): Promise<{ paths: readonly string[]; byteLength: number; nodes: number }> {
+  const emitter = emit(graph);
+  const weightBytes = [...emitter.weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const external = weightBytes > embeddedLimitBytes ? `${path}.data` : null;
+  const partial = { model: `${path}.${crypto.randomUUID()}.part`, data: `${path}.${crypto.randomUUID()}.part` };
+  try {
+    if (external === null) emitter.embedWeights();
+    else await writeExternal(emitter, partial.data, basename(external));
+    const bytes = emitter.encode();
+    await Deno.writeFile(partial.model, bytes);
+    if (external !== null) await Deno.rename(partial.data, external);
+    await Deno.rename(partial.model, path);
+    return {
+      paths: external === null ? [path] : [path, external],
+      byteLength: bytes.byteLength + (external === null ? 0 : weightBytes),
+      nodes: emitter.nodes.length,
+    };
+  } finally {
+    for (const file of Object.values(partial)) await Deno.remove(file).catch(() => {});
+  }
+}
+
+/** The file's bytes, weights embedded; for networks that stay in memory. */
+export function onnxBytes(graph: Graph): Uint8Array {
+  const emitter = emit(graph);
+  emitter.embedWeights();
+  return emitter.encode();
+}
+
+function emit(graph: Graph): Emitter {
+  const emitter = new Emitter(graph);
+  const values = new Map<Node, string>();
+  for (const node of topological(graph)) {
+    if (node.op === "input") {
+      values.set(node, node.name);
+      continue;
+    }
+    emitter.begin(node);
+    values.set(node, opOf(node).onnx(emitter, node.inputs.map((input) => values.get(input)!), node.attrs, node));
+  }
+  emitter.finish(values);
+  return emitter;
+}
+
+async function writeExternal(emitter: Emitter, path: string, location: string): Promise<void> {
+  using file = await Deno.open(path, { write: true, create: true, truncate: true });
+  let offset = 0;
+  for (const [tensor, { read }] of emitter.weights) {
+    const bytes = read();
+    offset = Math.ceil(offset / EXTERNAL_ALIGNMENT) * EXTERNAL_ALIGNMENT;
+    await file.seek(offset, Deno.SeekMode.Start);
+    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+    tensor.dataLocation = EXTERNAL;
+    tensor.externalData = Object.entries({ location, offset, length: bytes.length })
+      .map(([key, value]) => ({ key, value: String(value) }));
+    offset += bytes.length;
+  }
+}
+
+class Emitter implements OnnxEmitter {
+  readonly nodes: OnnxNode[] = [];
+  /** Large tensors by the initializer that will hold them, read only when written. */
+  readonly weights = new Map<OnnxTensor, { byteLength: number; read: () => Uint8Array }>();
+  readonly #graph: Graph;
+  readonly #names: ReadonlyMap<Node, string>;
+  readonly #initializers: OnnxTensor[] = [];
+  readonly #taken: Set<string>;
+  readonly #small = new Map<string, string>();
+  #scope = "";
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+    this.#names = uniqueNames(graph);
+    this.#taken = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
+  }
+
+  /** What is emitted from here on belongs to `node`. */
+  begin(node: Node): void {
+    this.#scope = this.#names.get(node)!;
+  }
+
+  node(type: string, inputs: readonly string[], attributes: Readonly<Record<string, OnnxAttribute>> = {}): string {
+    const name = this.#free(`${this.#scope}/${type}`);
+    this.nodes.push({
+      input: [...inputs],
+      output: [name],
+      name,
+      opType: type,
+      attribute: Object.entries(attributes).map(([key, value]) => ({ name: key, ...attributeValue(value) })),
+    });
+    return name;
+  }
+
+  int64(values: readonly number[]): string {
+    return this.#int64(values, [values.length]);
+  }
+
+  int64Scalar(value: number): string {
+    return this.#int64([value], []);
+  }
+
+  #int64(values: readonly number[], dims: readonly number[]): string {
+    return this.#smallTensor(`int64[${dims}](${values})`, dims, {
+      dtype: "int64",
+      bytes: () => bytesFromNumbers(Float64Array.from(values), "int64"),
+    });
+  }
+
+  scalar(value: number, dtype: DType): string {
+    const bytes = () => bytesFromNumbers(Float64Array.of(value), dtype);
+    return this.#smallTensor(`${dtype}(${value})`, [], { dtype, bytes });
+  }
+
+  /** One initializer for equal small values, named after them. */
+  #smallTensor(name: string, dims: readonly number[], value: { dtype: DType; bytes: () => Uint8Array }): string {
+    const known = this.#small.get(name);
+    if (known !== undefined) return known;
+    const free = this.#free(name);
+    this.#initializers.push({ dims, dataType: DATA_TYPE[value.dtype], name: free, rawData: value.bytes() });
+    this.#small.set(name, free);
+    return free;
+  }
+
+  constant(data: TensorData, { dtype }: TensorType): string {
+    const name = this.#free(this.#scope);
+    const tensor: OnnxTensor = { dims: data.shape, dataType: DATA_TYPE[dtype], name };
+    this.#initializers.push(tensor);
+    const byteLength = elementCount(data.shape) * ITEM_BYTES[dtype];
+    this.weights.set(tensor, { byteLength, read: () => bytesAs(data, dtype) });
+    return name;
+  }
+
+  reshape(x: string, from: Shape, to: Shape): string {
+    const target = reshapeTarget(from, to);
+    return this.node("Reshape", [x, target === null ? this.shape(to) : this.int64(target)]);
+  }
+
+  cast(x: string, dtype: DType): string {
+    return this.node("Cast", [x], { to: DATA_TYPE[dtype] });
+  }
+
+  shape(shape: Shape): string {
+    if (shape.every((dim) => typeof dim === "number")) return this.int64(shape as number[]);
+    const sizes = shape.map((dim) => {
+      if (typeof dim === "number") return this.int64([dim]);
+      const terms = termsOf(dim).map(({ factor, names }) =>
+        names.map((name) => this.#openSize(name)).reduce(
+          (product, size) => product === null ? size : this.node("Mul", [product, size]),
+          factor === 1 && names.length > 0 ? null : this.int64([factor]),
+        )!
+      );
+      return terms.reduce((sum, term) => this.node("Add", [sum, term]));
+    });
+    return this.node("Concat", sizes, { axis: 0 });
+  }
+
+  /** A named size as int64[1], read off the first input that has it as an axis. */
+  #openSize(name: string): string {
+    for (const input of this.#graph.inputs) {
+      const axis = input.type.shape.indexOf(name);
+      if (axis >= 0) return this.node("Gather", [this.node("Shape", [input.name]), this.int64([axis])], { axis: 0 });
+    }
+    throw new UnfoldError(`${this.#graph.name}: no input has the size ${name} as an axis of its own`);
+  }
+
+  /** Gives each output's value its public name. */
+  finish(values: ReadonlyMap<Node, string>): void {
+    const renamed = new Map<string, string>();
+    for (const { name, node } of this.#graph.outputs) {
+      const value = values.get(node)!;
+      const producer = this.nodes.find(({ output }) => output[0] === value);
+      if (producer && !renamed.has(value)) renamed.set(value, name);
+      else this.nodes.push({ ...EMPTY, input: [value], output: [name], name: `${name}/Identity`, opType: "Identity" });
+    }
+    const current = (value: string) => renamed.get(value) ?? value;
+    for (const node of this.nodes) {
+      node.input = node.input.map(current);
+      node.output = node.output.map(current);
+    }
+  }
+
+  embedWeights(): void {
+    for (const [tensor, { read }] of this.weights) tensor.rawData = read();
+  }
+
+  encode(): Uint8Array {
+    return encodeModel({
+      irVersion: IR_VERSION,
+      producerName: "UNfold",
+      opsetImport: [{ domain: "", version: OPSET }],
+      graph: {
+        name: this.#graph.name,
+        node: this.nodes,
+        initializer: this.#initializers,
+        input: this.#graph.inputs.map((node) => valueInfo(node.name, node.type)),
+        output: this.#graph.outputs.map(({ name, node }) => valueInfo(name, node.type)),
+      },
+    });
+  }
+
+  #free(wanted: string): string {
+    let name = wanted;
+    for (let i = 2; this.#taken.has(name); i++) name = `${wanted}#${i}`;
+    this.#taken.add(name);
+    return name;
+  }
+}
+
+const EMPTY = { attribute: [] };
+
+function attributeValue(value: OnnxAttribute): Record<string, unknown> {
+  if (typeof value === "number") return { i: value, type: ATTRIBUTE.int };
+  if (typeof value === "string") return { s: new TextEncoder().encode(value), type: ATTRIBUTE.string };
+  if ("float" in value) return { f: value.float, type: ATTRIBUTE.float };
+  return { ints: value, type: ATTRIBUTE.ints };
+}
+
+function valueInfo(name: string, { dtype, shape }: TensorType): Record<string, unknown> {
+  const dim = shape.map((size) => typeof size === "number" ? { dimValue: size } : { dimParam: size });
+  return { name, type: { tensorType: { elemType: DATA_TYPE[dtype], shape: { dim } } } };
+}

@@ -1,0 +1,100 @@
+/**
+ * The graph: immutable nodes that hold their inputs directly, one tensor each, and a graph value that names the ends.
+ * Passes never change a node; they build new ones and share the rest. A node that no output reaches does not exist
+ * for any walk, so dead code needs no pass of its own.
+ */
+import type { DType } from "./dtype.ts";
+import type { Shape } from "./shape.ts";
+
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/**
+ * One operator applied to tensors. `attrs` is typed by the operator's own declaration in `src/ops`; here it is opaque.
+ * Nodes are made by `apply` of `src/ops/mod.ts`, which infers the type, and nowhere else.
+ */
+export interface Node {
+  readonly op: string;
+  readonly inputs: readonly Node[];
+  readonly attrs: Readonly<Record<string, unknown>>;
+  readonly type: TensorType;
+  /** The parameter scope or file name it came from: "blocks.0.attn.qkv". Not unique: `uniqueNames` makes it so. */
+  readonly name: string;
+}
+
+export interface Graph {
+  readonly name: string;
+  /** Nodes of op `input`, in the order the model declares them. */
+  readonly inputs: readonly Node[];
+  readonly outputs: readonly { readonly name: string; readonly node: Node }[];
+}
+
+/** Every node that an output reaches, inputs before users; declared inputs come first even where unused. */
+export function topological(graph: Graph): readonly Node[] {
+  const order: Node[] = [];
+  const seen = new Set<Node>();
+  // An explicit stack: a deep network must not overflow JavaScript's.
+  const visit = (root: Node) => {
+    const stack: { node: Node; next: number }[] = [{ node: root, next: 0 }];
+    while (stack.length > 0) {
+      const top = stack.at(-1)!;
+      if (top.next === 0 && seen.has(top.node)) {
+        stack.pop();
+      } else if (top.next < top.node.inputs.length) {
+        seen.add(top.node);
+        const input = top.node.inputs[top.next++]!;
+        if (!seen.has(input)) stack.push({ node: input, next: 0 });
+      } else {
+        seen.add(top.node);
+        order.push(top.node);
+        stack.pop();
+      }
+    }
+  };
+  graph.inputs.forEach(visit);
+  for (const { node } of graph.outputs) visit(node);
+  return order;
+}
+
+/** Who reads a node, and as which input; `output` where the network's output is read from it. */
+export type Use = { readonly user: Node; readonly index: number } | { readonly output: string };
+
+export function usesOf(graph: Graph): ReadonlyMap<Node, readonly Use[]> {
+  const uses = new Map<Node, Use[]>();
+  for (const node of topological(graph)) {
+    uses.set(node, []);
+    node.inputs.forEach((input, index) => uses.get(input)!.push({ user: node, index }));
+  }
+  for (const { name, node } of graph.outputs) uses.get(node)!.push({ output: name });
+  return uses;
+}
+
+/** A name for every node, its own where that is free, else with `#2`, `#3`, ... behind it. */
+export function uniqueNames(graph: Graph): ReadonlyMap<Node, string> {
+  const names = new Map<Node, string>();
+  const count = new Map<string, number>();
+  for (const node of topological(graph)) {
+    const seen = (count.get(node.name) ?? 0) + 1;
+    count.set(node.name, seen);
+    names.set(node, seen === 1 ? node.name : `${node.name}#${seen}`);
+  }
+  return names;
+}
+
+/**
+ * Rebuilds a graph from its inputs to its outputs. `change` sees each node with its inputs already rebuilt and answers
+ * the node that takes its place; a node it answers unchanged, with unchanged inputs, is shared with the old graph.
+ */
+export function mapGraph(graph: Graph, change: (node: Node, inputs: readonly Node[]) => Node): Graph {
+  const replaced = new Map<Node, Node>();
+  for (const node of topological(graph)) {
+    replaced.set(node, change(node, node.inputs.map((input) => replaced.get(input)!)));
+  }
+  return {
+    name: graph.name,
+    inputs: graph.inputs.map((node) => replaced.get(node)!),
+    outputs: graph.outputs.map(({ name, node }) => ({ name, node: replaced.get(node)! })),
+  };
+}

@@ -1,0 +1,69 @@
+/**
+ * Scaled dot-product attention over heads, as one operator so that each backend can use its fused kernel. The heads are
+ * already split: `[B, H, T, D]`.
+ */
+import { broadcastShapes, showShape } from "../ir/shape.ts";
+import { commonDType, defineOp, shapeError } from "./define.ts";
+import { binary, matmulValues, softmaxValues } from "./reference.ts";
+
+export type AttentionAttrs = {
+  /** Factor on the logits; `1 / sqrt(D)` as usual. */
+  readonly scale: number;
+  /** Query t sees keys up to t. */
+  readonly causal: boolean;
+};
+
+export const attention = defineOp({
+  name: "attention",
+  doc: "softmax(scale q k^T + mask) v, with q [B, H, T, D], k and v [B, H, S, D], mask broadcast to [B, H, T, S]",
+  infer: (inputs, { causal }: AttentionAttrs) => {
+    const [q, k, v, mask] = inputs;
+    const dtype = commonDType("attention", inputs);
+    if ([q!, k!, v!].some(({ shape }) => shape.length !== 4)) {
+      throw shapeError("attention", "q, k and v must be [B, H, T, D]", inputs);
+    }
+    const [b, h, t, d] = q!.shape;
+    const [bk, hk, s, dk] = k!.shape;
+    const [bv, hv, sv, dv] = v!.shape;
+    if (b !== bk || b !== bv || h !== hk || h !== hv || s !== sv || d !== dk) {
+      throw shapeError("attention", "batch, heads, keys and head size must agree", inputs);
+    }
+    if (causal && t !== s) throw shapeError("attention", "a causal mask needs as many keys as queries", inputs);
+    if (mask) {
+      const full = [b!, h!, t!, s!];
+      const fits = broadcastShapes(mask.shape, full);
+      if (fits === null || fits.some((dim, i) => dim !== full[i])) {
+        throw shapeError("attention", `the mask does not broadcast to ${showShape(full)}`, inputs);
+      }
+    }
+    return { dtype, shape: [b!, h!, t!, dv!] };
+  },
+  evaluate: ([q, k, v, mask], { scale, causal }) => {
+    const logits = matmulValues(q!, k!, { transposeB: true });
+    const [queries, keys] = logits.shape.slice(-2) as [number, number];
+    const scaled = {
+      shape: logits.shape,
+      data: logits.data.map((logit, i) => causal && i % keys > Math.floor(i / keys) % queries ? -Infinity : scale * logit),
+    };
+    const masked = mask ? binary(scaled, mask, (a, b) => a + b) : scaled;
+    return matmulValues(softmaxValues(masked, 3), v!);
+  },
+  tensorrt: (net, [q, k, v, mask], { scale, causal }, node) => {
+    const scaled = scale === 1 ? q! : net.elementwise("prod", q!, net.scalar(scale, node.type.dtype, 4));
+    return net.attention(scaled, k!, v!, { causal, ...(mask && { mask }) });
+  },
+  onnx: (g, [q, k, v, mask], { scale, causal }, node) => {
+    const { dtype } = node.type;
+    const keys = g.node("Transpose", [k!], { perm: [0, 1, 3, 2] });
+    const scaled = scale === 1 ? q! : g.node("Mul", [q!, g.scalar(scale, dtype)]);
+    let logits = g.node("MatMul", [scaled, keys]);
+    if (causal) {
+      // 1 above the diagonal, of the logits' own size, which may be open.
+      const ones = g.node("Expand", [g.scalar(1, dtype), g.node("Shape", [logits])]);
+      const above = g.node("Trilu", [ones, g.int64Scalar(1)], { upper: 1 });
+      logits = g.node("Where", [g.cast(above, "bool"), g.scalar(-Infinity, dtype), logits]);
+    }
+    if (mask) logits = g.node("Add", [logits, mask]);
+    return g.node("MatMul", [g.node("Softmax", [logits], { axis: -1 }), v!]);
+  },
+});

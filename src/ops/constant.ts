@@ -1,0 +1,24 @@
+/**
+ * A value known at compile time. Its `type` is what the network computes in; its data may be held in a wider type and
+ * is rounded once, when a backend asks for the bytes.
+ */
+import { float64Of, type TensorData } from "../ir/data.ts";
+import { type DType, isFloat } from "../ir/dtype.ts";
+import { UnfoldError } from "../errors.ts";
+import { defineOp } from "./define.ts";
+
+export type ConstantAttrs = { readonly data: TensorData; readonly dtype: DType };
+
+export const constant = defineOp({
+  name: "constant",
+  doc: "a value known at compile time",
+  infer: (_, { data, dtype }: ConstantAttrs) => {
+    if (isFloat(data.dtype) !== isFloat(dtype)) {
+      throw new UnfoldError(`constant: ${data.origin} holds ${data.dtype} where ${dtype} is needed`);
+    }
+    return { dtype, shape: data.shape };
+  },
+  evaluate: (_, { data }) => ({ shape: data.shape, data: float64Of(data) }),
+  tensorrt: (net, _, { data }, node) => net.constant(data, node.type),
+  onnx: (g, _, { data }, node) => g.constant(data, node.type),
+});

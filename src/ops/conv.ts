@@ -1,0 +1,87 @@
+/** Two-dimensional convolution: patch embeddings. No dilation, no groups: no patch embedding has them. */
+import { type Dim, divideDims } from "../ir/shape.ts";
+import { elementCount } from "../ir/data.ts";
+import { commonDType, defineOp, shapeError } from "./define.ts";
+import { absorbIntoWeight } from "./linear.ts";
+import { stridesOf } from "./reference.ts";
+
+export type ConvAttrs = {
+  readonly stride: readonly [height: number, width: number];
+  /** Zeros added on both sides of each axis. */
+  readonly padding: readonly [height: number, width: number];
+};
+
+export const conv = defineOp({
+  name: "conv",
+  doc: "2-D convolution of x [B, C, H, W] with a weight [O, C, h, w] and bias [O]",
+  infer: (inputs, { stride, padding }: ConvAttrs) => {
+    const [x, weight, bias] = inputs;
+    if (x!.shape.length !== 4 || weight!.shape.length !== 4 || x!.shape[1] !== weight!.shape[1]) {
+      throw shapeError("conv", "x [B, C, H, W] needs a weight [O, C, h, w]", inputs);
+    }
+    if (bias && (bias.shape.length !== 1 || bias.shape[0] !== weight!.shape[0])) {
+      throw shapeError("conv", "the bias must be [O]", inputs);
+    }
+    const spatial = [0, 1].map((i): Dim => {
+      const [size, kernel] = [x!.shape[2 + i]!, weight!.shape[2 + i] as number];
+      if (typeof size === "number") {
+        const count = Math.floor((size + 2 * padding[i]! - kernel) / stride[i]!) + 1;
+        if (count < 1) throw shapeError("conv", "the kernel is larger than the image", inputs);
+        return count;
+      }
+      const patches = kernel === stride[i] && padding[i] === 0 ? divideDims(size, kernel) : null;
+      if (patches === null) throw shapeError("conv", `the open size ${size} is not a multiple of the kernel`, inputs);
+      return patches;
+    });
+    return { dtype: commonDType("conv", inputs), shape: [x!.shape[0]!, weight!.shape[0]!, ...spatial] };
+  },
+  evaluate: ([x, weight, bias], { stride, padding }) => {
+    const [batch, channels, height, width] = x!.shape as [number, number, number, number];
+    const [outputs, , kernelHeight, kernelWidth] = weight!.shape as [number, number, number, number];
+    const rows = Math.floor((height + 2 * padding[0] - kernelHeight) / stride[0]) + 1;
+    const columns = Math.floor((width + 2 * padding[1] - kernelWidth) / stride[1]) + 1;
+    const shape = [batch, outputs, rows, columns];
+    const data = new Float64Array(elementCount(shape));
+    const [xStride, wStride] = [stridesOf(x!.shape), stridesOf(weight!.shape)];
+    let i = 0;
+    for (let b = 0; b < batch; b++) {
+      for (let o = 0; o < outputs; o++) {
+        for (let row = 0; row < rows; row++) {
+          for (let column = 0; column < columns; column++, i++) {
+            let sum = bias ? bias.data[o]! : 0;
+            for (let c = 0; c < channels; c++) {
+              for (let h = 0; h < kernelHeight; h++) {
+                const y = row * stride[0] + h - padding[0];
+                if (y < 0 || y >= height) continue;
+                for (let w = 0; w < kernelWidth; w++) {
+                  const z = column * stride[1] + w - padding[1];
+                  if (z < 0 || z >= width) continue;
+                  sum += x!.data[b * xStride[0]! + c * xStride[1]! + y * width + z]! *
+                    weight!.data[o * wStride[0]! + c * wStride[1]! + h * kernelWidth + w]!;
+                }
+              }
+            }
+            data[i] = sum;
+          }
+        }
+      }
+    }
+    return { shape, data };
+  },
+  tensorrt: (net, [x, weight, bias], { stride, padding }) =>
+    net.convolution(x!, { weight: weight!, ...(bias && { bias }), stride, padding }),
+  onnx: (g, inputs, { stride, padding }, node) =>
+    g.node("Conv", inputs, {
+      kernel_shape: node.inputs[1]!.type.shape.slice(2) as number[],
+      strides: stride,
+      pads: [...padding, ...padding],
+    }),
+  absorb: ({ axis, scale, shift }, { node, index }) => {
+    const { padding } = node.attrs as ConvAttrs;
+    if (index !== 0 || axis !== 1) return { refused: `it contracts axis 1, the normalization is on axis ${axis}` };
+    if (padding.some((p) => p !== 0) && shift.some((t) => t !== 0)) {
+      return { refused: "its padding is zeros, which the normalization's shift would turn into something else" };
+    }
+    return absorbIntoWeight(node, { scale, shift });
+  },
+});

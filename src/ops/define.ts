@@ -1,0 +1,139 @@
+/**
+ * How an operator is declared: its types, its meaning, its two emissions and how a channel affine travels through it,
+ * all in one record. The emitters' side of the contract stands here as interfaces, so that operators depend on neither
+ * protobuf nor foreign memory.
+ */
+import { UnfoldError } from "../errors.ts";
+import type { TensorData } from "../ir/data.ts";
+import type { DType } from "../ir/dtype.ts";
+import type { Node, TensorType } from "../ir/graph.ts";
+import { type Dim, type Shape, showShape } from "../ir/shape.ts";
+
+/** A value of the reference: float64 whatever the type, row-major. */
+export interface ReferenceTensor {
+  readonly shape: readonly number[];
+  readonly data: Float64Array;
+}
+
+/** `y = scale * x + shift` along one axis: the inference form of every offline normalization. */
+export interface ChannelAffine {
+  readonly axis: number;
+  readonly scale: Float64Array;
+  readonly shift: Float64Array;
+}
+
+/** Why an affine can go no further, in words that fit behind "cannot fold ...: ". */
+export interface Refusal {
+  readonly refused: string;
+}
+
+/** Where an operator is met by the affine: the node and which of its inputs carries it. */
+export interface AffineSite {
+  readonly node: Node;
+  readonly index: number;
+}
+
+/** A TensorRT tensor under construction; its `dims` have -1 where they are open. */
+export interface TensorRtTensor {
+  readonly dims: readonly number[];
+}
+
+type Axes = readonly number[];
+
+/** What an operator may ask of the network being built. Each call adds one layer named after the operator's node. */
+export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
+  constant(data: TensorData, type: TensorType, dims?: readonly number[]): T;
+  matmul(a: T, b: T, options?: { transposeA?: boolean; transposeB?: boolean }): T;
+  elementwise(op: "sum" | "prod" | "sub" | "div" | "max" | "min" | "pow", a: T, b: T): T;
+  activation(kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh", x: T): T;
+  unary(op: "sqrt" | "recip" | "erf" | "neg" | "exp", x: T): T;
+  softmax(x: T, axis: number): T;
+  transpose(x: T, permutation: Axes): T;
+  /** Reshape between two symbolic shapes with the same number of elements. */
+  reshape(x: T, from: Shape, to: Shape): T;
+  slice(x: T, from: Shape, options: { start: Axes; size: Shape; stride: Axes }): T;
+  expand(x: T, from: Shape, to: Shape): T;
+  concat(xs: readonly T[], axis: number): T;
+  gather(x: T, indices: T, axis: number): T;
+  mean(x: T, axes: Axes, keepDims: boolean): T;
+  normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;
+  attention(q: T, k: T, v: T, options: { causal: boolean; mask?: T }): T;
+  convolution(
+    x: T,
+    options: { weight: T; bias?: T; stride: Axes; padding: Axes },
+  ): T;
+  cast(x: T, dtype: DType): T;
+  /** `value` as a constant of `rank` dimensions of size 1, for broadcasting. */
+  scalar(value: number, dtype: DType, rank: number): T;
+}
+
+/** A plain number is an integer attribute. */
+export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+
+/** What an operator may ask of the ONNX graph being written; values are their names. */
+export interface OnnxEmitter {
+  node(
+    type: string,
+    inputs: readonly string[],
+    attributes?: Readonly<Record<string, OnnxAttribute>>,
+  ): string;
+  /** A small int64 vector, e.g. axes. */
+  int64(values: readonly number[]): string;
+  int64Scalar(value: number): string;
+  /** A shape as an int64 vector, computed from the inputs' sizes where it is open. */
+  shape(shape: Shape): string;
+  /** A scalar (rank 0) of an element type. */
+  scalar(value: number, dtype: DType): string;
+  constant(data: TensorData, type: TensorType): string;
+  reshape(x: string, from: Shape, to: Shape): string;
+  cast(x: string, dtype: DType): string;
+}
+
+/** The record one operator is. `A` is the type of its attributes. */
+export interface OpSpec<Name extends string = string, A extends object = object> {
+  readonly name: Name;
+  /** One line: the equation. */
+  readonly doc: string;
+  /** The result's type, or an `UnfoldError` that names shapes. */
+  infer(inputs: readonly TensorType[], attrs: A): TensorType;
+  /** The meaning, in float64. */
+  evaluate(inputs: readonly ReferenceTensor[], attrs: A): ReferenceTensor;
+  tensorrt(net: TensorRtEmitter, inputs: readonly TensorRtTensor[], attrs: A, node: Node): TensorRtTensor;
+  onnx(g: OnnxEmitter, inputs: readonly string[], attrs: A, node: Node): string;
+  /** The affine on the result when it stands on one input: `op(a(x)) = a'(op(x))`. Absent: it does not commute. */
+  carry?(affine: ChannelAffine, site: AffineSite): ChannelAffine | Refusal;
+  /** The inputs and attributes with which the operator takes the affine in: `op(a(x); W, b) = op(x; W', b')`. */
+  absorb?(affine: ChannelAffine, site: AffineSite): Absorbed | Refusal;
+}
+
+/** Replacement constants by input position; a position past the end adds an input (a bias where there was none). */
+export interface Absorbed {
+  readonly constants: ReadonlyMap<number, { readonly data: TensorData; readonly type: TensorType }>;
+}
+
+/** Declares an operator; the call only fixes the types. */
+export function defineOp<const Name extends string, A extends object>(spec: OpSpec<Name, A>): OpSpec<Name, A> {
+  return spec;
+}
+
+/** A shape mistake in one operator, phrased the same way everywhere. */
+export function shapeError(op: string, problem: string, inputs: readonly TensorType[]): UnfoldError {
+  return new UnfoldError(`${op}: ${problem} (inputs: ${inputs.map(showType).join(", ")})`);
+}
+
+export function showType(type: TensorType): string {
+  return `${type.dtype}${showShape(type.shape)}`;
+}
+
+/** All inputs of one element type, which is the result's; else an error. */
+export function commonDType(op: string, inputs: readonly TensorType[]): DType {
+  const dtype = inputs[0]!.dtype;
+  if (inputs.some((input) => input.dtype !== dtype)) {
+    throw shapeError(op, "the inputs must have one element type", inputs);
+  }
+  return dtype;
+}
+
+export function lastDim(type: TensorType): Dim {
+  return type.shape.at(-1)!;
+}

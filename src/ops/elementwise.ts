@@ -1,0 +1,27 @@
+/** What `add` and `mul` share: NumPy broadcasting of two tensors of one element type. */
+import { broadcastShapes } from "../ir/shape.ts";
+import { commonDType, defineOp, shapeError } from "./define.ts";
+import { binary } from "./reference.ts";
+
+type Elementwise<Name extends string> = {
+  name: Name;
+  doc: string;
+  meaning: (a: number, b: number) => number;
+  tensorrt: "sum" | "prod";
+  onnx: string;
+};
+
+export function elementwise<const Name extends string>({ name, doc, meaning, ...backend }: Elementwise<Name>) {
+  return defineOp({
+    name,
+    doc,
+    infer: (inputs, _: Record<never, never>) => {
+      const shape = broadcastShapes(inputs[0]!.shape, inputs[1]!.shape);
+      if (shape === null) throw shapeError(name, "the shapes do not broadcast", inputs);
+      return { dtype: commonDType(name, inputs), shape };
+    },
+    evaluate: ([a, b]) => binary(a!, b!, meaning),
+    tensorrt: (net, [a, b]) => net.elementwise(backend.tensorrt, a!, b!),
+    onnx: (g, [a, b]) => g.node(backend.onnx, [a!, b!]),
+  });
+}

@@ -1,0 +1,114 @@
+/**
+ * The arithmetic of Algorithm 1 (Unified Normalization paper, lines 3-6): an affine on a weight's input channels moves
+ * into weight and bias,
+ *
+ *     W (s*x + t) + b  =  (W diag(s)) x + (b + W t)
+ *
+ * in float64, rounded once. A weight that is folded again starts from its original, so nothing is rounded twice, and
+ * both results come from a single pass over it, made when the first of them is asked for.
+ */
+import { bf16FromNumber, bytesAs, elementCount, float64Of, heldData, type TensorData, typedView } from "../ir/data.ts";
+import type { DType, Precision } from "../ir/dtype.ts";
+
+interface FoldTerms {
+  readonly weight: TensorData;
+  readonly bias: TensorData | null;
+  /** Type the folded weight is rounded to. */
+  readonly dtype: Precision;
+  readonly scale: Float64Array;
+  readonly shift: Float64Array;
+}
+
+/** A weight `[outputs, channels, ...]` with an affine on its channels taken in. */
+class Fold {
+  readonly #terms: FoldTerms;
+  #done: { weight: TensorData; bias: TensorData } | null = null;
+
+  constructor(terms: FoldTerms) {
+    this.#terms = terms;
+  }
+
+  /** This fold followed by another one on the same channels, as one fold of the original. */
+  then(scale: Float64Array, shift: Float64Array): Fold {
+    const first = this.#terms;
+    return new Fold({
+      ...first,
+      scale: first.scale.map((s, c) => s * scale[c]!),
+      shift: first.shift.map((t, c) => t + first.scale[c]! * shift[c]!),
+    });
+  }
+
+  get weight(): TensorData {
+    const { weight, dtype } = this.#terms;
+    const origin = `${weight.origin}, normalization folded in`;
+    const data = { dtype, shape: weight.shape, origin, bytes: () => this.#run().weight.bytes() };
+    FOLDED.set(data, this);
+    return data;
+  }
+
+  get bias(): TensorData {
+    const { weight } = this.#terms;
+    return {
+      dtype: "fp64",
+      shape: [weight.shape[0]!],
+      origin: `bias of ${weight.origin}, normalization folded in`,
+      bytes: () => this.#run().bias.bytes(),
+    };
+  }
+
+  #run(): { weight: TensorData; bias: TensorData } {
+    if (this.#done !== null) return this.#done;
+    const { weight, bias, dtype, scale, shift } = this.#terms;
+    const [outputs, channels] = [weight.shape[0]!, weight.shape[1]!];
+    const inner = elementCount(weight.shape.slice(2));
+    const source = numbersOf(weight);
+    const bytes = new Uint8Array(new ArrayBuffer(source.length * (dtype === "fp32" ? 4 : 2)));
+    const target = typedView(bytes, dtype) as Float32Array | Float16Array | Uint16Array;
+    const sums = new Float64Array(outputs);
+    let i = 0;
+    for (let o = 0; o < outputs; o++) {
+      let sum = 0;
+      for (let c = 0; c < channels; c++) {
+        const [s, t] = [scale[c]!, shift[c]!];
+        for (let k = 0; k < inner; k++, i++) {
+          const w = source[i]!;
+          sum += w * t;
+          target[i] = dtype === "bf16" ? bf16FromNumber(w * s) : w * s;
+        }
+      }
+      sums[o] = sum;
+    }
+    if (bias !== null) float64Of(bias).forEach((b, o) => sums[o]! += b);
+    this.#done = {
+      weight: { dtype, shape: weight.shape, origin: weight.origin, bytes: () => bytes },
+      bias: heldData([outputs], sums, weight.origin),
+    };
+    return this.#done;
+  }
+}
+
+/** Which fold a weight is the result of, so that a second fold can start from the original. */
+const FOLDED = new WeakMap<TensorData, Fold>();
+
+/**
+ * Folds `scale` and `shift` over axis 1 of `weight` into it and its bias (`null`: there was none).
+ *
+ * @param weight `[outputs, channels]` of a linear, or `[outputs, channels, height, width]` of a convolution
+ * @returns the new weight in `dtype` and the new bias in float64; neither is computed before its bytes are read
+ */
+export function foldIntoWeight(
+  weight: TensorData,
+  bias: TensorData | null,
+  { dtype, scale, shift }: { dtype: DType; scale: Float64Array; shift: Float64Array },
+): { weight: TensorData; bias: TensorData } {
+  const fold = FOLDED.get(weight)?.then(scale, shift) ??
+    new Fold({ weight, bias, dtype: dtype as Precision, scale, shift });
+  return { weight: fold.weight, bias: fold.bias };
+}
+
+/** Elements for a loop: the stored array itself where JavaScript has its type, else widened. */
+function numbersOf(data: TensorData): Float64Array | Float32Array | Float16Array {
+  return data.dtype === "fp32" || data.dtype === "fp16"
+    ? typedView(data.bytes(), data.dtype) as Float32Array | Float16Array
+    : typedView(bytesAs(data, "fp64"), "fp64") as Float64Array;
+}

@@ -1,0 +1,33 @@
+/** Gaussian error linear unit, exact (`erf`) or in its tanh approximation; the two differ by up to 1e-3. */
+import { defineOp } from "./define.ts";
+import { mapValues } from "./reference.ts";
+
+export type GeluAttrs = { readonly approximate: "none" | "tanh" };
+
+export const gelu = defineOp({
+  name: "gelu",
+  doc: "x Phi(x): x (1 + erf(x / sqrt 2)) / 2, or with tanh(sqrt(2 / pi) (x + 0.044715 x^3)) for the erf",
+  infer: ([x], _: GeluAttrs) => x!,
+  evaluate: ([x], { approximate }) =>
+    mapValues(x!, (v) =>
+      approximate === "tanh"
+        ? 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))
+        : 0.5 * v * (1 + erf(v / Math.SQRT2))),
+  tensorrt: (net, [x], { approximate }) => net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x!),
+  onnx: (g, [x], { approximate }) => g.node("Gelu", [x!], { approximate }),
+});
+
+/**
+ * The error function to about 1e-15: `2/sqrt(pi) exp(-x^2) sum_n 2^n x^(2n+1) / (2n+1)!!`, whose terms are all of one
+ * sign, so that nothing cancels (Abramowitz and Stegun 7.1.6).
+ */
+export function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let term = x;
+  let sum = x;
+  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
+    term *= 2 * x * x / (2 * n + 1);
+    sum += term;
+  }
+  return 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
+}

@@ -1,0 +1,68 @@
+/** A product with a weight as PyTorch stores it, `[outputs, channels]`: where normalizations end up. */
+import type { Node } from "../ir/graph.ts";
+import { type Absorbed, commonDType, defineOp, lastDim, type Refusal, shapeError } from "./define.ts";
+import { foldIntoWeight } from "./fold.ts";
+import { binary, matmulValues } from "./reference.ts";
+import type { ConstantAttrs } from "./constant.ts";
+
+export const linear = defineOp({
+  name: "linear",
+  doc: "x W^T + b, with x [..., C], W [O, C], b [O]",
+  infer: (inputs) => {
+    const [x, weight, bias] = inputs;
+    if (x!.shape.length < 1 || weight!.shape.length !== 2 || lastDim(x!) !== weight!.shape[1]) {
+      throw shapeError("linear", "x [..., C] needs a weight [O, C]", inputs);
+    }
+    if (bias && (bias.shape.length !== 1 || bias.shape[0] !== weight!.shape[0])) {
+      throw shapeError("linear", "the bias must be [O]", inputs);
+    }
+    return { dtype: commonDType("linear", inputs), shape: [...x!.shape.slice(0, -1), weight!.shape[0]!] };
+  },
+  evaluate: ([x, weight, bias]) => {
+    const flat = { shape: [x!.data.length / x!.shape.at(-1)!, x!.shape.at(-1)!], data: x!.data };
+    const product = matmulValues(flat, weight!, { transposeB: true });
+    const sum = bias ? binary(product, bias, (a, b) => a + b) : product;
+    return { shape: [...x!.shape.slice(0, -1), weight!.shape[0]!], data: sum.data };
+  },
+  tensorrt: (net, [x, weight, bias]) => {
+    const product = net.matmul(x!, weight!, { transposeB: true });
+    return bias ? net.elementwise("sum", product, bias) : product;
+  },
+  onnx: (g, [x, weight, bias], _, node) => {
+    // Gemm takes W as it is stored, but only rank 2; for higher ranks the runtime folds the constant's Transpose.
+    if (node.inputs[0]!.type.shape.length === 2) {
+      return g.node("Gemm", bias ? [x!, weight!, bias] : [x!, weight!], { transB: 1 });
+    }
+    const product = g.node("MatMul", [x!, g.node("Transpose", [weight!], { perm: [1, 0] })]);
+    return bias ? g.node("Add", [product, bias]) : product;
+  },
+  absorb: ({ axis, scale, shift }, { node, index }) => {
+    const rank = node.inputs[0]!.type.shape.length;
+    if (index !== 0) return { refused: "it is the weight, not the input" };
+    if (axis !== rank - 1) return { refused: `it contracts axis ${rank - 1}, the normalization is on axis ${axis}` };
+    return absorbIntoWeight(node, { scale, shift });
+  },
+});
+
+/** Shared with the convolution: replaces inputs 1 and 2 by the folded weight and bias. */
+export function absorbIntoWeight(
+  node: Node,
+  affine: { scale: Float64Array; shift: Float64Array },
+): Absorbed | Refusal {
+  const [, weight, bias] = node.inputs;
+  if (weight!.op !== "constant" || (bias && bias.op !== "constant")) {
+    return { refused: "its weight is computed at run time" };
+  }
+  const dataOf = (constant: Node) => (constant.attrs as ConstantAttrs).data;
+  const folded = foldIntoWeight(dataOf(weight!), bias ? dataOf(bias) : null, {
+    dtype: weight!.type.dtype,
+    ...affine,
+  });
+  return {
+    constants: new Map([
+      [1, { data: folded.weight, type: weight!.type }],
+      [2, { data: folded.bias, type: { dtype: weight!.type.dtype, shape: [weight!.type.shape[0]!] } }],
+    ]),
+  };
+}
+

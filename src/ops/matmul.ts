@@ -1,0 +1,38 @@
+/** The product of two computed tensors. A product with a weight is `linear`. */
+import { broadcastShapes, type Shape } from "../ir/shape.ts";
+import { commonDType, defineOp, shapeError } from "./define.ts";
+import { matmulValues } from "./reference.ts";
+
+export type MatmulAttrs = { readonly transposeA?: boolean; readonly transposeB?: boolean };
+
+export const matmul = defineOp({
+  name: "matmul",
+  doc: "a b over the last two axes, broadcast over the others, either side transposed",
+  infer: (inputs, { transposeA = false, transposeB = false }: MatmulAttrs) => {
+    const [a, b] = inputs;
+    if (a!.shape.length < 2 || b!.shape.length < 2) throw shapeError("matmul", "both sides need rank 2 or more", inputs);
+    const [rows, inner] = ends(a!.shape, transposeA);
+    const [innerB, columns] = ends(b!.shape, transposeB);
+    const batch = broadcastShapes(a!.shape.slice(0, -2), b!.shape.slice(0, -2));
+    if (inner !== innerB) throw shapeError("matmul", `the inner sizes ${inner} and ${innerB} differ`, inputs);
+    if (batch === null) throw shapeError("matmul", "the leading sizes do not broadcast", inputs);
+    return { dtype: commonDType("matmul", inputs), shape: [...batch, rows, columns] };
+  },
+  evaluate: ([a, b], attrs) => matmulValues(a!, b!, attrs),
+  tensorrt: (net, [a, b], attrs) => net.matmul(a!, b!, attrs),
+  onnx: (g, [a, b], { transposeA, transposeB }, node) => {
+    const side = (name: string, index: number, transposed?: boolean) => {
+      if (!transposed) return name;
+      const rank = node.inputs[index]!.type.shape.length;
+      const perm = Array.from({ length: rank }, (_, i) => i);
+      [perm[rank - 2], perm[rank - 1]] = [rank - 1, rank - 2];
+      return g.node("Transpose", [name], { perm });
+    };
+    return g.node("MatMul", [side(a!, 0, transposeA), side(b!, 1, transposeB)]);
+  },
+});
+
+function ends(shape: Shape, transposed: boolean) {
+  const [rows, columns] = [shape.at(-2)!, shape.at(-1)!];
+  return transposed ? [columns, rows] as const : [rows, columns] as const;
+}

@@ -1,0 +1,12 @@
+/** Rectified linear unit. */
+import { defineOp } from "./define.ts";
+import { mapValues } from "./reference.ts";
+
+export const relu = defineOp({
+  name: "relu",
+  doc: "max(x, 0)",
+  infer: ([x], _: Record<never, never>) => x!,
+  evaluate: ([x]) => mapValues(x!, (v) => Math.max(v, 0)),
+  tensorrt: (net, [x]) => net.activation("relu", x!),
+  onnx: (g, [x]) => g.node("Relu", [x!]),
+});

@@ -1,0 +1,28 @@
+/** The same elements under another shape. */
+import { type Shape, showShape, sizeOf } from "../ir/shape.ts";
+import { defineOp, shapeError } from "./define.ts";
+
+export type ReshapeAttrs = { readonly shape: Shape };
+
+export const reshape = defineOp({
+  name: "reshape",
+  doc: "the same elements, row-major, under another shape",
+  infer: (inputs, { shape }: ReshapeAttrs) => {
+    if (sizeOf(inputs[0]!.shape) !== sizeOf(shape)) {
+      throw shapeError("reshape", `${showShape(shape)} does not hold as many elements`, inputs);
+    }
+    return { dtype: inputs[0]!.dtype, shape };
+  },
+  // The reference binds open sizes from the value, so its target shape comes in bound.
+  evaluate: ([x], { shape }) => ({ shape: shape as readonly number[], data: x!.data }),
+  tensorrt: (net, [x], { shape }, node) => net.reshape(x!, node.inputs[0]!.type.shape, shape),
+  onnx: (g, [x], { shape }, node) => g.reshape(x!, node.inputs[0]!.type.shape, shape),
+  carry: ({ axis, ...affine }, { node }) => {
+    const [from, to] = [node.inputs[0]!.type.shape, node.type.shape];
+    const before = sizeOf(from.slice(0, axis));
+    const kept = to.findIndex((dim, i) => dim === from[axis] && sizeOf(to.slice(0, i)) === before);
+    return kept < 0
+      ? { refused: `it breaks up the channel axis: ${showShape(from)} to ${showShape(to)}` }
+      : { axis: kept, ...affine };
+  },
+});

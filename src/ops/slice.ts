@@ -1,0 +1,57 @@
+/** Every `step`-th of `size` elements along one axis. */
+import { axisIn } from "../ir/shape.ts";
+import { defineOp, shapeError } from "./define.ts";
+import { gatherStrided, stridesOf } from "./reference.ts";
+
+export type SliceAttrs = {
+  readonly axis: number;
+  readonly start: number;
+  /** Elements kept. */
+  readonly size: number;
+  readonly step: number;
+};
+
+export const slice = defineOp({
+  name: "slice",
+  doc: "x[..., start : start + size * step : step, ...] along `axis`",
+  infer: (inputs, { axis, start, size, step }: SliceAttrs) => {
+    const { dtype, shape } = inputs[0]!;
+    const at = axisIn(axis, shape.length, "slice");
+    const whole = shape[at]!;
+    const last = start + (size - 1) * step;
+    if (start < 0 || size < 1 || step < 1 || (typeof whole === "number" && last >= whole)) {
+      throw shapeError("slice", `elements ${start} to ${last} are not all within axis ${at} of ${whole}`, inputs);
+    }
+    return { dtype, shape: shape.map((dim, i) => i === at ? size : dim) };
+  },
+  evaluate: ([x], { axis, start, size, step }) => {
+    const at = axisIn(axis, x!.shape.length, "slice");
+    const own = stridesOf(x!.shape);
+    const shape = x!.shape.map((dim, i) => i === at ? size : dim);
+    const strides = own.map((stride, i) => i === at ? stride * step : stride);
+    return { shape, data: gatherStrided(x!.data, shape, { strides, offset: start * own[at]! }) };
+  },
+  tensorrt: (net, [x], { axis, start, step }, node) => {
+    const at = axisIn(axis, x!.dims.length, "slice");
+    const along = (value: number, other: number) => x!.dims.map((_, i) => i === at ? value : other);
+    return net.slice(x!, node.inputs[0]!.type.shape, {
+      start: along(start, 0),
+      size: node.type.shape,
+      stride: along(step, 1),
+    });
+  },
+  onnx: (g, [x], { axis, start, size, step }) =>
+    g.node("Slice", [
+      x!,
+      g.int64([start]),
+      g.int64([start + (size - 1) * step + 1]),
+      g.int64([axis]),
+      g.int64([step]),
+    ]),
+  carry: (affine, { node }) => {
+    const { axis, start, size, step } = node.attrs as SliceAttrs;
+    if (axisIn(axis, node.type.shape.length, "slice") !== affine.axis) return affine;
+    const kept = (values: Float64Array) => Float64Array.from({ length: size }, (_, i) => values[start + i * step]!);
+    return { axis: affine.axis, scale: kept(affine.scale), shift: kept(affine.shift) };
+  },
+});

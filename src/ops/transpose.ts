@@ -1,0 +1,28 @@
+/** Permutation of axes. */
+import { defineOp, shapeError } from "./define.ts";
+import { gatherStrided, stridesOf } from "./reference.ts";
+
+export type TransposeAttrs = { readonly permutation: readonly number[] };
+
+export const transpose = defineOp({
+  name: "transpose",
+  doc: "axis i of the result is axis permutation[i] of x",
+  infer: (inputs, { permutation }: TransposeAttrs) => {
+    const { dtype, shape } = inputs[0]!;
+    if ([...permutation].sort((a, b) => a - b).join() !== shape.map((_, i) => i).join()) {
+      throw shapeError("transpose", `[${permutation.join(", ")}] is no permutation of the axes`, inputs);
+    }
+    return { dtype, shape: permutation.map((axis) => shape[axis]!) };
+  },
+  evaluate: ([x], { permutation }) => {
+    const own = stridesOf(x!.shape);
+    const shape = permutation.map((axis) => x!.shape[axis]!);
+    return { shape, data: gatherStrided(x!.data, shape, { strides: permutation.map((axis) => own[axis]!) }) };
+  },
+  tensorrt: (net, [x], { permutation }) => net.transpose(x!, permutation),
+  onnx: (g, [x], { permutation }) => g.node("Transpose", [x!], { perm: permutation }),
+  carry: ({ axis, ...affine }, { node }) => ({
+    axis: (node.attrs as TransposeAttrs).permutation.indexOf(axis),
+    ...affine,
+  }),
+});

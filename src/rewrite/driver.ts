@@ -1,0 +1,46 @@
+/**
+ * Rewrite rules and the driver that applies them to a fixed point. A rule is a law: an equation between two forms of
+ * one value, applied in one direction, toward fewer nodes. Work that must look at siblings or consumers is a pass, a
+ * function of the graph.
+ */
+import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
+import { rebuild } from "../ops/mod.ts";
+
+export interface Rule {
+  readonly name: string;
+  /** The equation, left side to right side. */
+  readonly law: string;
+  /** The right side where the node is a left side; null elsewhere. */
+  rewrite(node: Node): Node | null;
+}
+
+/** How often each rule fired. */
+export type Firings = Readonly<Record<string, number>>;
+
+/**
+ * Applies rules bottom-up until none fires.
+ *
+ * @throws {Error} the rules do not come to rest, which is a defect of the rules
+ */
+export function applyRules(graph: Graph, rules: readonly Rule[]): { graph: Graph; firings: Firings } {
+  const firings: Record<string, number> = {};
+  // Each sweep that fires removes a node or settles one, so a graph cannot need more sweeps than it has nodes.
+  const limit = topological(graph).length + 1;
+  for (let sweep = 0; sweep < limit; sweep++) {
+    let fired = false;
+    graph = mapGraph(graph, (node, inputs) => {
+      const current = rebuild(node, inputs);
+      for (const rule of rules) {
+        const next = rule.rewrite(current);
+        if (next !== null) {
+          fired = true;
+          firings[rule.name] = (firings[rule.name] ?? 0) + 1;
+          return next;
+        }
+      }
+      return current;
+    });
+    if (!fired) return { graph, firings };
+  }
+  throw new Error(`${graph.name}: the rules did not come to rest after ${limit} sweeps: ${JSON.stringify(firings)}`);
+}

@@ -1,0 +1,38 @@
+/**
+ * `foldConstants`: a node whose inputs are all known is its value, computed once in float64 by the operator's own
+ * meaning and rounded once by whoever emits it. Large results that only repeat an input (`expand`) stay unfolded.
+ */
+import { heldData } from "../ir/data.ts";
+import { isFloat } from "../ir/dtype.ts";
+import { type Graph, mapGraph, type Node } from "../ir/graph.ts";
+import { bytesFromNumbers, float64Of, type TensorData } from "../ir/data.ts";
+import type { ConstantAttrs } from "../ops/constant.ts";
+import { constantNode, isOp, opOf, rebuild } from "../ops/mod.ts";
+
+/** @returns the graph, and how many nodes became constants */
+export function foldConstants(graph: Graph): { graph: Graph; folded: number } {
+  let folded = 0;
+  const result = mapGraph(graph, (node, inputs) => {
+    const next = rebuild(node, inputs);
+    if (next.inputs.length === 0 || isOp(next, "expand")) return next;
+    if (next.inputs.some((input) => input.op !== "constant")) return next;
+    if (next.type.shape.some((dim) => typeof dim !== "number")) return next;
+    folded++;
+    return constantOf(next);
+  });
+  return { graph: result, folded };
+}
+
+function constantOf(node: Node): Node {
+  const inputs = node.inputs.map((input) => {
+    const { data } = input.attrs as ConstantAttrs;
+    return { shape: data.shape, data: float64Of(data) };
+  });
+  const value = opOf(node).evaluate(inputs, node.attrs);
+  const { dtype } = node.type;
+  const held = heldData(value.shape, value.data, node.name);
+  const data: TensorData = isFloat(dtype)
+    ? held
+    : { ...held, dtype, bytes: () => bytesFromNumbers(value.data, dtype) };
+  return constantNode(data, { dtype, name: node.name });
+}

@@ -1,0 +1,63 @@
+/** The order of the passes. */
+import type { Graph } from "../ir/graph.ts";
+import { topological } from "../ir/graph.ts";
+import { applyRules } from "./driver.ts";
+import { foldConstants } from "./fold_constants.ts";
+import { foldNorm, isNorm, type NormFold } from "./fold_norm.ts";
+import { mergeQkv } from "./merge_qkv.ts";
+import { SIMPLIFY } from "./simplify.ts";
+import { verifyGraph } from "./verify.ts";
+
+/** What one pass did, for traces and reports. */
+export interface PassTrace {
+  readonly pass: string;
+  readonly nodesBefore: number;
+  readonly nodesAfter: number;
+  readonly detail: string;
+}
+
+export interface Optimized {
+  readonly graph: Graph;
+  readonly norms: readonly NormFold[];
+  readonly trace: readonly PassTrace[];
+}
+
+/**
+ * Folds, merges and cleans a traced graph. The reference network goes through the same passes; only what an online
+ * normalization does not allow is not done to it.
+ */
+export function optimize(graph: Graph): Optimized {
+  const trace: PassTrace[] = [];
+  let norms: readonly NormFold[] = [];
+  const step = (pass: string, run: (graph: Graph) => { graph: Graph; detail: string }) => {
+    const before = topological(graph).length;
+    const result = run(graph);
+    verifyGraph(result.graph, pass);
+    graph = result.graph;
+    trace.push({ pass, nodesBefore: before, nodesAfter: topological(graph).length, detail: result.detail });
+  };
+  verifyGraph(graph, "trace");
+  step("foldNorm", (graph) => {
+    const result = foldNorm(graph);
+    norms = result.norms;
+    return { graph: result.graph, detail: `${norms.filter((n) => n.folded).length} of ${norms.length} folded` };
+  });
+  step("mergeQkv", (graph) => {
+    const { graph: merged, merged: count } = mergeQkv(graph);
+    return { graph: merged, detail: `${count} products merged away` };
+  });
+  step("foldConstants", (graph) => {
+    const { graph: result, folded } = foldConstants(graph);
+    return { graph: result, detail: `${folded} nodes computed` };
+  });
+  step("simplify", (graph) => {
+    const { graph: result, firings } = applyRules(graph, SIMPLIFY);
+    return { graph: result, detail: Object.entries(firings).map(([rule, n]) => `${rule} ${n}`).join(", ") || "-" };
+  });
+  return { graph, norms, trace };
+}
+
+/** Normalizations still in a graph. */
+export function remainingNorms(graph: Graph): number {
+  return topological(graph).filter(isNorm).length;
+}
