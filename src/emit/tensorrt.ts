@@ -1,0 +1,126 @@
+/**
+ * From a graph to a TensorRT engine on disk: a walk that calls each operator's own emission, then the library's
+ * builder. Needs no GPU. The native half is loaded with the first engine, so that importing UNfold needs no
+ * `--allow-ffi`.
+ */
+import type { Flavour } from "../../native/tensorrt/layout.ts";
+import type { LogLine, Network, ProgressEvent } from "../../native/tensorrt/mod.ts";
+import { UnfoldError } from "../errors.ts";
+import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
+import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
+import type { DimRange } from "../dsl/model.ts";
+import { opOf } from "../ops/mod.ts";
+import { NetworkEmitter } from "./tensorrt_network.ts";
+
+/** Ranges of the open sizes; one record per optimization profile. */
+export type Profile = Readonly<Record<string, DimRange>>;
+
+export interface EngineOptions {
+  /** Where the plan is written: beside it first, then renamed. */
+  readonly path: string;
+  /** The TensorRT library, as `locateTensorRt` finds it. */
+  readonly library: string;
+  /** At least one where the graph has open sizes. */
+  readonly profiles?: readonly Profile[];
+  /** 0 (quick to build) to 5 (quick to run); the library's default is 3. */
+  readonly optimizationLevel?: number;
+  readonly onProgress?: (event: ProgressEvent) => void;
+  readonly onLog?: (line: LogLine) => void;
+  /** Aborting it cancels the build within milliseconds and leaves no file. */
+  readonly signal?: AbortSignal;
+}
+
+export interface BuiltEngine {
+  readonly path: string;
+  readonly byteLength: number;
+  /** Layers of the network that was described, constants included. */
+  readonly layers: number;
+  readonly library: { readonly version: string; readonly flavour: Flavour; readonly path: string };
+  /** Milliseconds of each phase. */
+  readonly phases: { readonly describeMs: number; readonly buildMs: number; readonly writeMs: number };
+}
+
+/**
+ * Builds `graph` into an engine file.
+ *
+ * @throws {UnfoldError} a size without a range, an unwritable folder
+ * @throws {NativeError} the library cannot be loaded or refuses the network; its words are quoted
+ */
+export async function buildEngine(graph: Graph, options: EngineOptions): Promise<BuiltEngine> {
+  const { loadTensorRt } = await import("../../native/tensorrt/mod.ts");
+  const { path, library, signal, onProgress, profiles = [] } = options;
+  const partial = `${path}.${crypto.randomUUID()}.part`;
+  using trt = loadTensorRt(library);
+  trt.onLog = options.onLog;
+  using builder = trt.createBuilder();
+  using network = builder.createNetwork();
+  using config = builder.createConfig();
+
+  const started = performance.now();
+  describeNetwork(network, graph);
+  for (const profile of profilesOf(graph, profiles)) config.addProfile(profile);
+  if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
+  config.setProfilingVerbosity("detailed");
+  config.setProgress(onProgress, signal);
+  const described = performance.now();
+  using plan = await builder.build(network, config);
+  const built = performance.now();
+  const { byteLength } = plan.bytes;
+  try {
+    await Deno.writeFile(partial, plan.bytes, { ...(signal && { signal }) });
+    await Deno.rename(partial, path);
+  } finally {
+    await Deno.remove(partial).catch(() => {});
+  }
+  return {
+    path,
+    byteLength,
+    layers: network.layerCount,
+    library: { version: trt.version, flavour: trt.flavour, path: library },
+    phases: {
+      describeMs: described - started,
+      buildMs: built - described,
+      writeMs: performance.now() - built,
+    },
+  };
+}
+
+/** Adds every node of `graph` to an empty network. */
+export function describeNetwork(network: Network, graph: Graph): void {
+  const emitter = new NetworkEmitter(network, graph);
+  const names = uniqueNames(graph);
+  const values = new Map<Node, ReturnType<NetworkEmitter["input"]>>();
+  for (const node of topological(graph)) {
+    emitter.begin(names.get(node)!);
+    const inputs = node.inputs.map((input) => values.get(input)!);
+    const value = node.op === "input"
+      ? emitter.input(node)
+      : opOf(node).tensorrt(emitter as never, inputs, node.attrs, node) as ReturnType<NetworkEmitter["input"]>;
+    values.set(node, value);
+  }
+  for (const { name, node } of graph.outputs) emitter.output(values.get(node)!, name);
+}
+
+/** Shapes of every input with open sizes, per profile. */
+function profilesOf(graph: Graph, profiles: readonly Profile[]) {
+  const open = graph.inputs.filter(({ type }) => type.shape.some((dim) => typeof dim !== "number"));
+  if (open.length === 0) return [];
+  const names = [...new Set(open.flatMap(({ type }) => type.shape.flatMap(namesIn)))];
+  if (profiles.length === 0) throw missingRange(graph, names[0]!);
+  return profiles.map((profile) => {
+    const missing = names.find((name) => profile[name] === undefined);
+    if (missing !== undefined) throw missingRange(graph, missing);
+    return new Map(open.map(({ name, type }) => {
+      const at = (end: keyof DimRange) => {
+        const values = Object.fromEntries(names.map((dim) => [dim, profile[dim]![end]]));
+        return [...fixedShape(bindShape(type.shape, values), `the input ${name}`)];
+      };
+      return [name, { min: at("min"), opt: at("opt"), max: at("max") }];
+    }));
+  });
+}
+
+function missingRange(graph: Graph, name: string): UnfoldError {
+  const how = name === "B" ? "give --batch" : `give the model a range: dims: { ${name}: { min, opt, max } }`;
+  return new UnfoldError(`${graph.name}: the size ${name} is open and has no range; ${how}`);
+}

@@ -1,0 +1,276 @@
+/**
+ * What operators see of a TensorRT network: `TensorRtEmitter` over the native `Network`. It adds what the library lacks
+ * and every operator would need: constants take the rank of whatever they meet, since TensorRT broadcasts only sizes of
+ * 1, and open sizes are computed from the inputs. Layers are named after the node they belong to.
+ */
+import type { Network, Tensor } from "../../native/tensorrt/mod.ts";
+import { UnfoldError } from "../errors.ts";
+import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
+import type { DType } from "../ir/dtype.ts";
+import type { Graph, Node, TensorType } from "../ir/graph.ts";
+import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
+import type { TensorRtEmitter, TensorRtTensor } from "../ops/define.ts";
+
+/** A layer's output. */
+interface Computed extends TensorRtTensor {
+  readonly tensor: Tensor;
+}
+
+/** Values that are not in the network yet: they enter it with the rank of the operation that reads them. */
+interface Known extends TensorRtTensor {
+  readonly dtype: DType;
+  readonly name: string;
+  readonly bytes: () => Uint8Array;
+}
+
+type Value = Computed | Known;
+
+export class NetworkEmitter implements TensorRtEmitter<Value> {
+  readonly #network: Network;
+  readonly #graph: Graph;
+  readonly #inputs = new Map<string, Tensor>();
+  readonly #names = new Map<string, number>();
+  readonly #sizes = new Map<string, Tensor>();
+  /** Constants already in the network, by rank: a weight read twice enters once. */
+  readonly #entered = new WeakMap<() => Uint8Array, Map<string, Tensor>>();
+  #scope = "";
+
+  constructor(network: Network, graph: Graph) {
+    this.#network = network;
+    this.#graph = graph;
+  }
+
+  /** What is emitted from here on belongs to a node of this name. */
+  begin(name: string): void {
+    this.#scope = name;
+  }
+
+  input(node: Node): Value {
+    const { dtype, shape } = node.type;
+    const dims = shape.map((dim) => typeof dim === "number" ? dim : -1);
+    const names = shape.map((dim) => typeof dim === "number" ? undefined : dim);
+    const tensor = this.#network.input(node.name, dtype, dims, names);
+    this.#inputs.set(node.name, tensor);
+    return this.#computed(tensor);
+  }
+
+  output(value: Value, name: string): void {
+    // TensorRT gives a tensor one name, so an input or constant, or a value put out twice, goes through a copy.
+    const tensor = this.#tensor(value);
+    const isTaken = !("tensor" in value) || this.#outputs.has(tensor) || [...this.#inputs.values()].includes(tensor);
+    const own = isTaken ? this.#network.identity(tensor, this.#layer("output")) : tensor;
+    this.#outputs.add(own);
+    this.#network.markOutput(own, name);
+  }
+  readonly #outputs = new Set<Tensor>();
+
+  constant(data: TensorData, { dtype }: TensorType): Value {
+    return { dims: data.shape, dtype, name: this.#scope, bytes: () => bytesAs(data, dtype) };
+  }
+
+  scalar(value: number, dtype: DType, rank: number): Value {
+    const bytes = () => bytesFromNumbers(Float64Array.of(value), dtype);
+    return { dims: new Array<number>(rank).fill(1), dtype, name: this.#layer("scalar"), bytes };
+  }
+
+  matmul(a: Value, b: Value, options: { transposeA?: boolean; transposeB?: boolean } = {}): Value {
+    const rank = Math.max(a.dims.length, b.dims.length);
+    const [left, right] = [this.#tensor(a, rank), this.#tensor(b, rank)];
+    return this.#computed(this.#network.matmul(left, right, options, this.#layer("matmul")));
+  }
+
+  elementwise(op: "sum" | "prod" | "sub" | "div" | "max" | "min" | "pow", a: Value, b: Value): Value {
+    const rank = Math.max(a.dims.length, b.dims.length);
+    return this.#computed(
+      this.#network.elementwise(op, this.#tensor(a, rank), this.#tensor(b, rank), this.#layer(op)),
+    );
+  }
+
+  activation(kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh", x: Value): Value {
+    return this.#computed(this.#network.activation(kind, this.#tensor(x), this.#layer(kind)));
+  }
+
+  unary(op: "sqrt" | "recip" | "erf" | "neg" | "exp", x: Value): Value {
+    return this.#computed(this.#network.unary(op, this.#tensor(x), this.#layer(op)));
+  }
+
+  softmax(x: Value, axis: number): Value {
+    return this.#computed(this.#network.softmax(this.#tensor(x), 1 << axis, this.#layer("softmax")));
+  }
+
+  transpose(x: Value, permutation: readonly number[]): Value {
+    return this.#computed(this.#network.shuffle(this.#tensor(x), { first: [...permutation] }, this.#layer("transpose")));
+  }
+
+  reshape(x: Value, from: Shape, to: Shape): Value {
+    if (!("tensor" in x)) return { ...x, dims: to as readonly number[] };
+    const target = reshapeTarget(from, to) ?? this.#shapeTensor(to);
+    return this.#computed(this.#network.shuffle(x.tensor, { reshape: target }, this.#layer("reshape")));
+  }
+
+  slice(
+    x: Value,
+    _from: Shape,
+    { start, size, stride }: { start: readonly number[]; size: Shape; stride: readonly number[] },
+  ): Value {
+    return this.#slice(x, { start, size, stride }, "slice");
+  }
+
+  expand(x: Value, from: Shape, to: Shape): Value {
+    // A stride of 0 reads the same element again.
+    const stride = to.map((dim, i) => from[i] === 1 && dim !== 1 ? 0 : 1);
+    return this.#slice(x, { start: to.map(() => 0), size: to, stride }, "expand");
+  }
+
+  #slice(
+    x: Value,
+    { start, size, stride }: { start: readonly number[]; size: Shape; stride: readonly number[] },
+    kind: string,
+  ): Value {
+    const isFixed = size.every((dim) => typeof dim === "number");
+    const options = { start, stride, size: isFixed ? size as readonly number[] : this.#shapeTensor(size) };
+    return this.#computed(this.#network.slice(this.#tensor(x), options, this.#layer(kind)));
+  }
+
+  concat(xs: readonly Value[], axis: number): Value {
+    return this.#computed(
+      this.#network.concat(xs.map((x) => this.#tensor(x)), axis, this.#layer("concat")),
+    );
+  }
+
+  gather(x: Value, indices: Value, axis: number): Value {
+    return this.#computed(
+      this.#network.gather(this.#tensor(x), this.#tensor(indices), axis, this.#layer("gather")),
+    );
+  }
+
+  mean(x: Value, axes: readonly number[], keepDims: boolean): Value {
+    const mask = axes.reduce((bits, axis) => bits | 1 << axis, 0);
+    return this.#computed(this.#network.reduce("avg", this.#tensor(x), mask, keepDims, this.#layer("mean")));
+  }
+
+  normalization(
+    x: Value,
+    scale: Value,
+    shift: Value,
+    { axes, epsilon }: { axes: readonly number[]; epsilon: number },
+  ): Value {
+    const rank = x.dims.length;
+    const axesMask = axes.reduce((bits, axis) => bits | 1 << axis, 0);
+    const operands = [this.#tensor(x), this.#tensor(scale, rank), this.#tensor(shift, rank)] as const;
+    return this.#computed(this.#network.normalization(...operands, { axesMask, epsilon }, this.#layer("normalization")));
+  }
+
+  /** `addAttention` where a causal mask is wanted; written out elsewhere, which the builder fuses best. */
+  attention(q: Value, k: Value, v: Value, { causal, mask }: { causal: boolean; mask?: Value }): Value {
+    if (causal) {
+      const options = { causal, decomposable: true, ...(mask && { mask: this.#tensor(mask, 4) }) };
+      const operands = [this.#tensor(q), this.#tensor(k), this.#tensor(v)] as const;
+      return this.#computed(this.#network.attention(...operands, options, this.#layer("attention")));
+    }
+    const logits = this.matmul(q, k, { transposeB: true });
+    return this.matmul(this.softmax(mask ? this.elementwise("sum", logits, mask) : logits, 3), v);
+  }
+
+  convolution(
+    x: Value,
+    { weight, bias, stride, padding }: {
+      weight: Value;
+      bias?: Value;
+      stride: readonly number[];
+      padding: readonly number[];
+    },
+  ): Value {
+    const values = (value: Value) => {
+      if ("tensor" in value) throw new UnfoldError(`${this.#scope}: TensorRT takes only a constant kernel`);
+      return { dtype: value.dtype, bytes: value.bytes() };
+    };
+    const [maps, , height, width] = weight.dims as [number, number, number, number];
+    const pair = (values: readonly number[]) => values as unknown as readonly [number, number];
+    return this.#computed(this.#network.convolution(this.#tensor(x), {
+      maps,
+      kernel: [height, width],
+      weights: values(weight),
+      ...(bias && { bias: values(bias) }),
+      stride: pair(stride),
+      prePadding: pair(padding),
+      postPadding: pair(padding),
+    }, this.#layer("convolution")));
+  }
+
+  cast(x: Value, dtype: DType): Value {
+    return this.#computed(this.#network.cast(this.#tensor(x), dtype, this.#layer("cast")));
+  }
+
+  #computed(tensor: Tensor): Computed {
+    return { tensor, dims: tensor.dims() };
+  }
+
+  /** The value as a tensor of `rank`, its sizes preceded by ones. */
+  #tensor(value: Value, rank = value.dims.length): Tensor {
+    const missing = rank - value.dims.length;
+    const dims = [...new Array<number>(missing).fill(1), ...value.dims];
+    if ("tensor" in value) {
+      if (missing === 0) return value.tensor;
+      if (value.dims.filter((dim) => dim < 0).length > 1) {
+        throw new UnfoldError(`${this.#scope}: cannot align [${value.dims.join(", ")}] to rank ${rank}: reshape it first`);
+      }
+      return this.#network.shuffle(value.tensor, { reshape: dims, zeroIsPlaceholder: false }, this.#layer("align"));
+    }
+    const byShape = this.#entered.get(value.bytes) ?? new Map<string, Tensor>();
+    this.#entered.set(value.bytes, byShape);
+    const known = byShape.get(dims.join());
+    if (known !== undefined) return known;
+    const bytes = value.bytes();
+    const tensor = this.#network.constant(dims, value.dtype, bytes, this.#free(value.name));
+    byShape.set(dims.join(), tensor);
+    return tensor;
+  }
+
+  /** A shape as an int64 vector computed from the inputs' sizes. */
+  #shapeTensor(shape: Shape): Tensor {
+    const network = this.#network;
+    const sum = (a: Tensor, b: Tensor) => network.elementwise("sum", a, b, this.#layer("size"));
+    const product = (a: Tensor, b: Tensor) => network.elementwise("prod", a, b, this.#layer("size"));
+    const sizes = shape.map((dim) => {
+      if (typeof dim === "number") return this.#int64([dim]);
+      return termsOf(dim)
+        .map(({ factor, names }) => {
+          const factors = names.map((name) => this.#openSize(name));
+          return (factor === 1 && factors.length > 0 ? factors : [this.#int64([factor]), ...factors]).reduce(product);
+        })
+        .reduce(sum);
+    });
+    return network.concat(sizes, 0, this.#layer("shape"));
+  }
+
+  /** A named size as int64[1], read off the first input that has it as an axis. */
+  #openSize(name: string): Tensor {
+    const known = this.#sizes.get(name);
+    if (known !== undefined) return known;
+    const input = this.#graph.inputs.find(({ type }) => type.shape.includes(name));
+    if (input === undefined) {
+      throw new UnfoldError(`${this.#graph.name}: no input has the size ${name} as an axis of its own`);
+    }
+    const shape = this.#network.shape(this.#inputs.get(input.name)!, this.#free(`${input.name}/shape`));
+    const axis = this.#int64([input.type.shape.indexOf(name)]);
+    const size = this.#network.gather(shape, axis, 0, this.#free(`${input.name}/${name}`));
+    this.#sizes.set(name, size);
+    return size;
+  }
+
+  #int64(values: readonly number[]): Tensor {
+    const bytes = bytesFromNumbers(Float64Array.from(values), "int64");
+    return this.#network.constant([elementCount([values.length])], "int64", bytes, this.#layer("int64"));
+  }
+
+  #layer(kind: string): string {
+    return this.#free(`${this.#scope}/${kind}`);
+  }
+
+  #free(name: string): string {
+    const seen = (this.#names.get(name) ?? 0) + 1;
+    this.#names.set(name, seen);
+    return seen === 1 ? name : `${name}#${seen}`;
+  }
+}
