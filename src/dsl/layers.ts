@@ -8,6 +8,8 @@ import { apply } from "../ops/mod.ts";
 import type { Scope } from "./scope.ts";
 import {
   add,
+  concat,
+  expand,
   gather,
   gelu,
   reshape,
@@ -48,6 +50,12 @@ export function patchEmbedding(
   const patches = apply("conv", [image, weight, bias], { attrs, name: p.path });
   const batch = patches.type.shape[0]!;
   return transpose(reshape(patches, [batch, channels, -1]), [0, 2, 1]);
+}
+
+/** A learned token `[1, 1, C]` in front of every sequence: `[B, T, C]` to `[B, T + 1, C]`. */
+export function prependToken(x: Tensor, token: Tensor): Tensor {
+  const [batch, , channels] = x.type.shape as [Dim, Dim, Dim];
+  return concat([expand(token, [batch, 1, channels]), x], { axis: 1 });
 }
 
 /** Rows of `weight [entries, channels]` by token id. */

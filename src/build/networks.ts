@@ -1,0 +1,102 @@
+/**
+ * From a model to its networks: which weights each normalization gets, and the graphs before and after optimization.
+ */
+import type { Model } from "../dsl/model.ts";
+import { UnfoldError } from "../errors.ts";
+import type { Precision } from "../ir/dtype.ts";
+import type { Graph } from "../ir/graph.ts";
+import type { DimValues } from "../ir/shape.ts";
+import type { Norm } from "../norms/mod.ts";
+import { type Optimized, optimize } from "../rewrite/pipeline.ts";
+import { checkpointWeights, openSafetensors, randomWeights, type WeightSource } from "../weights/mod.ts";
+
+export interface CompileOptions {
+  readonly weights: WeightSource;
+  readonly precision?: Precision;
+  readonly norm?: Norm;
+  readonly dims?: DimValues;
+}
+
+/** A network as it was described (`traced`) and as it is emitted (`graph`). */
+export interface Network extends Optimized {
+  readonly traced: Graph;
+}
+
+/**
+ * Traces a model and optimizes the graph: normalizations folded, products merged, constants computed.
+ *
+ * @throws {UnfoldError} shapes or weights that do not fit the description
+ */
+export function compile(model: Model, options: CompileOptions): Network {
+  const traced = model.trace(options);
+  return { traced, ...optimize(traced) };
+}
+
+/** Where a network's weights come from, reopened for every trace so that each one accounts for all of them. */
+export interface WeightChoice {
+  readonly origin: string;
+  /** Whether the values were trained with this normalization, so that accuracy means something. */
+  readonly trained: boolean;
+  open(): WeightSource;
+}
+
+export interface WeightOptions {
+  /** A checkpoint in place of the model's own. */
+  readonly checkpoint?: string | undefined;
+  readonly allowNonFinite?: boolean | undefined;
+}
+
+const RANDOM_SEED = 0;
+
+/**
+ * The weights of a model with normalization `norm`: the given checkpoint, else the model's own for that normalization,
+ * else those of its other checkpoint where only the normalization's statistics differ (for timing), else random.
+ */
+export function chooseWeights(model: Model, norm: Norm, options: WeightOptions): WeightChoice {
+  const fitting = norm.family === model.norm.family
+    ? options.checkpoint ?? model.weights?.[norm.family]
+    : model.weights?.[norm.family];
+  if (fitting !== undefined) return fromCheckpoint(model, norm, { ...options, path: fitting, trained: true });
+  const other = options.checkpoint ?? model.weights?.[model.norm.family];
+  if (other !== undefined) return fromCheckpoint(model, norm, { ...options, path: other, trained: false });
+  return {
+    origin: `random values, seed ${RANDOM_SEED}`,
+    trained: false,
+    open: () => randomWeights({ seed: RANDOM_SEED }),
+  };
+}
+
+function fromCheckpoint(
+  model: Model,
+  norm: Norm,
+  { path, trained, allowNonFinite }: WeightOptions & { path: string | URL; trained: boolean },
+): WeightChoice {
+  const checkpoint = openSafetensors(path);
+  // Statistics and training buffers of the model's own normalization are superfluous to another one.
+  const foreign = trained ? [] : ["running_var", "running_mean", ...model.norm.ignoredKeys];
+  const ignore = [
+    ...[...norm.ignoredKeys, ...foreign].map((key) => new RegExp(`(^|\\.)${key}$`)),
+    ...model.unused ?? [],
+  ];
+  return {
+    origin: checkpoint.path,
+    trained,
+    open: () =>
+      checkpointWeights(checkpoint, {
+        ignore,
+        ...(model.rename && { rename: model.rename }),
+        ...(allowNonFinite && { allowNonFinite }),
+      }),
+  };
+}
+
+/** Checks what a `MODEL.ts` exports. */
+export function assertModel(value: unknown, where: string): asserts value is Model {
+  const isModel = typeof value === "object" && value !== null &&
+    typeof (value as Partial<Model>).trace === "function" && typeof (value as Partial<Model>).name === "string";
+  if (!isModel) {
+    throw new UnfoldError(
+      `${where} does not export a model by default: end it with \`export default model({ ... })\``,
+    );
+  }
+}

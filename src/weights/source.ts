@@ -1,0 +1,213 @@
+/**
+ * Where a network's parameters come from: `WeightSource`, and the one that draws on a checkpoint. Asking for a weight
+ * settles at once that it is there and has its shape; its values are read, and then checked, the first time somebody
+ * wants them. That costs neither a second read of the disk nor memory for what is only traced, and it still comes
+ * before anything is folded, built or written with them. Leaves out which names a family of models uses.
+ */
+import { UnfoldError } from "../errors.ts";
+import type { TensorData } from "../ir/data.ts";
+import { isFloat } from "../ir/dtype.ts";
+import type { Checkpoint } from "./file.ts";
+import { type BadValue, firstNegative, firstNonFinite } from "./finite.ts";
+import { commonPrefix, nearestNames } from "./names.ts";
+
+/** What a parameter is for: how to invent it, and what must hold for it. */
+export interface WeightHint {
+  readonly init: "linear" | "embedding" | "zeros" | "ones" | "gain" | "bias" | "variance";
+  /** Inputs that one output of a "linear" adds up; by default all dimensions of the shape but the first. */
+  readonly fanIn?: number;
+  /** A variance or second moment: below zero it has no square root. */
+  readonly nonNegative?: boolean;
+}
+
+/** Named parameters of a network, whatever they come from. */
+export interface WeightSource {
+  /** For reports: the checkpoint's path, or how the values were invented. */
+  readonly origin: string;
+  /**
+   * The parameter `name`, of floating-point type, not yet read. Asking twice (tied weights) gives the same values.
+   *
+   * @throws UnfoldError if it is missing or of another shape. Its `bytes()` throw if a value is not finite, or
+   * negative where it must not be.
+   */
+  take(name: string, shape: readonly number[], hint: WeightHint): TensorData;
+  /** Names that the source has and nobody took: a sign that the network is not the checkpoint's. */
+  unused(): string[];
+}
+
+export interface CheckpointWeightsOptions {
+  /** From a parameter's name to the tensor's name in the file. */
+  readonly rename?: (name: string) => string;
+  /** Names of the file (without a stripped `module.`) that may stay unused: buffers of training, mostly. */
+  readonly ignore?: readonly RegExp[];
+  /** Accept NaN and infinity. */
+  readonly allowNonFinite?: boolean;
+}
+
+/** What `DataParallel` puts before every name. */
+const DATA_PARALLEL = "module.";
+
+/**
+ * Weights out of a checkpoint. If every name in it begins with `module.`, that prefix is not expected of `rename`.
+ *
+ * ```ts ignore
+ * const weights = checkpointWeights(openSafetensors("model.safetensors"), { ignore: [/num_batches_tracked$/] });
+ * const gain = weights.take("norm.weight", [384], { init: "gain" });
+ * ```
+ */
+export function checkpointWeights(
+  checkpoint: Checkpoint,
+  options: CheckpointWeightsOptions = {},
+): WeightSource {
+  return new CheckpointWeights(checkpoint, options);
+}
+
+class CheckpointWeights implements WeightSource {
+  readonly origin: string;
+  readonly #checkpoint: Checkpoint;
+  readonly #options: CheckpointWeightsOptions;
+  readonly #stripped: string;
+  readonly #taken = new Map<string, CheckedTensor>();
+
+  constructor(checkpoint: Checkpoint, options: CheckpointWeightsOptions) {
+    this.origin = checkpoint.path;
+    this.#checkpoint = checkpoint;
+    this.#options = options;
+    const names = checkpoint.names();
+    this.#stripped = names.length > 0 && names.every((name) => name.startsWith(DATA_PARALLEL))
+      ? DATA_PARALLEL
+      : "";
+  }
+
+  take(name: string, shape: readonly number[], hint: WeightHint): TensorData {
+    const key = this.#keyOf(name);
+    let tensor = this.#taken.get(key);
+    if (tensor === undefined) {
+      tensor = new CheckedTensor(this.#checkpoint.tensor(key), this.#options.allowNonFinite ?? false);
+    }
+    if (!isFloat(tensor.dtype)) {
+      throw new UnfoldError(
+        `${tensor.origin} is ${tensor.dtype}, but parameter ${
+          JSON.stringify(name)
+        } must be floating-point. ` +
+          "Check the name it is read from.",
+      );
+    }
+    checkShape(tensor, { name, shape });
+    if (hint.nonNegative) tensor.requireNonNegative();
+    this.#taken.set(key, tensor);
+    return tensor;
+  }
+
+  unused(): string[] {
+    const { ignore = [] } = this.#options;
+    return this.#checkpoint.names().filter((name) => {
+      if (this.#taken.has(name)) return false;
+      const stripped = name.slice(this.#stripped.length);
+      // Not test(): that of a pattern with the flag g begins where the last match ended.
+      return !ignore.some((pattern) => stripped.search(pattern) >= 0);
+    });
+  }
+
+  #keyOf(name: string): string {
+    const wanted = this.#options.rename?.(name) ?? name;
+    if (this.#checkpoint.has(wanted)) return wanted;
+    if (this.#stripped !== "" && this.#checkpoint.has(this.#stripped + wanted)) {
+      return this.#stripped + wanted;
+    }
+    throw this.#missing(name, wanted);
+  }
+
+  #missing(name: string, wanted: string): UnfoldError {
+    const names = this.#checkpoint.names();
+    const parameter = wanted === name ? "" : ` for parameter ${JSON.stringify(name)}`;
+    const prefix = commonPrefix(names);
+    const near = nearestNames(this.#stripped + wanted, names);
+    let hint = ` ${names.length === 0 ? "It holds no tensors." : `It holds ${names.length} others.`}`;
+    if (prefix !== "" && this.#checkpoint.has(prefix + wanted)) {
+      const code = `rename: (name) => ${JSON.stringify(prefix)} + name`;
+      hint = ` Every name in it begins with ${JSON.stringify(prefix)}: put that before the names (${code}).`;
+    } else if (near.length > 0) {
+      hint = ` Closest: ${near.map((other) => JSON.stringify(other)).join(", ")}.`;
+    }
+    return new UnfoldError(`${this.origin} has no tensor ${JSON.stringify(wanted)}${parameter}.${hint}`);
+  }
+}
+
+function checkShape(tensor: TensorData, { name, shape }: { name: string; shape: readonly number[] }): void {
+  if (sameShape(tensor.shape, shape)) return;
+  const transposed = shape.length === 2 && sameShape(tensor.shape, [...shape].reverse());
+  const advice = transposed
+    ? "It looks transposed (HF Conv1D?): transpose it, or describe the layer as [in, out]."
+    : "Check the network's dimensions against the checkpoint's configuration.";
+  throw new UnfoldError(
+    `${tensor.origin} has the shape [${tensor.shape.join(", ")}], but parameter ${JSON.stringify(name)} ` +
+      `has [${shape.join(", ")}]. ${advice}`,
+  );
+}
+
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}
+
+/** A tensor whose values are checked the first time they are read, and not again. */
+class CheckedTensor implements TensorData {
+  readonly dtype: TensorData["dtype"];
+  readonly shape: readonly number[];
+  readonly origin: string;
+  readonly #data: TensorData;
+  #finiteWanted: boolean;
+  #nonNegativeWanted = false;
+  #nonNegativeKnown = false;
+
+  constructor(data: TensorData, allowNonFinite: boolean) {
+    this.dtype = data.dtype;
+    this.shape = data.shape;
+    this.origin = data.origin;
+    this.#data = data;
+    this.#finiteWanted = !allowNonFinite;
+  }
+
+  requireNonNegative(): void {
+    this.#nonNegativeWanted = !this.#nonNegativeKnown;
+  }
+
+  bytes(): Uint8Array {
+    const bytes = this.#data.bytes();
+    if (this.#finiteWanted) {
+      const bad = firstNonFinite(bytes, this.dtype);
+      if (bad !== null) {
+        throw this.#refusal(
+          bad,
+          "A weight must be finite: export the checkpoint again, or accept it as it is with --allow-nonfinite " +
+            "(allowNonFinite: true).",
+        );
+      }
+      this.#finiteWanted = false;
+    }
+    if (this.#nonNegativeWanted) {
+      const bad = firstNegative(bytes, this.dtype);
+      if (bad !== null) {
+        throw this.#refusal(bad, "A variance cannot be negative: check the name it is read from.");
+      }
+      this.#nonNegativeWanted = false;
+      this.#nonNegativeKnown = true;
+    }
+    return bytes;
+  }
+
+  #refusal({ index, value }: BadValue, advice: string): UnfoldError {
+    const where = coordinates(index, this.shape).join(", ");
+    return new UnfoldError(`${this.origin} is ${value} at [${where}]. ${advice}`);
+  }
+}
+
+/** Row-major coordinates of element `index`. */
+function coordinates(index: number, shape: readonly number[]): number[] {
+  const result: number[] = [];
+  for (const size of shape.toReversed()) {
+    result.unshift(index % size);
+    index = Math.floor(index / size);
+  }
+  return result;
+}

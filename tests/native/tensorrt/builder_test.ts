@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { NativeError } from "../../../native/error.ts";
+import type { Network, ProgressEvent } from "../../../native/tensorrt/mod.ts";
+import { constant, testWithTensorRt, wave } from "../support.ts";
+
+/** LayerNorm and one product over [-1, 64]: the smallest network with what UNfold is about. */
+function describe(network: Network, dtype: "fp32" | "fp16"): void {
+  const x = network.input("x", dtype, [-1, 64], ["B", undefined]);
+  const scale = network.constant([1, 64], dtype, constant(64, 1, dtype), "norm.scale");
+  const bias = network.constant([1, 64], dtype, constant(64, 0, dtype), "norm.bias");
+  const normal = network.normalization(x, scale, bias, { axesMask: 2, epsilon: 1e-5 }, "norm");
+  const weight = network.constant([64, 32], dtype, wave(64 * 32, dtype), "proj.weight");
+  network.markOutput(network.matmul(normal, weight, {}, "proj"), "y");
+}
+
+const RANGES = new Map([["x", { min: [1, 64], opt: [8, 64], max: [16, 64] }]]);
+
+for (const dtype of ["fp32", "fp16"] as const) {
+  testWithTensorRt(`Builder.build() makes a plan of a ${dtype} network with two profiles`, async (trt) => {
+    using builder = trt.createBuilder();
+    builder.setMaxThreads(2);
+    using network = builder.createNetwork();
+    network.name = "tiny";
+    describe(network, dtype);
+    assert.equal(network.name, "tiny");
+    assert.deepEqual([network.layerCount, network.inputCount, network.outputCount], [5, 1, 1]);
+    using config = builder.createConfig();
+    assert.equal(config.addProfile(RANGES), 0);
+    assert.equal(config.addProfile(new Map([["x", { min: [4, 64], opt: [4, 64], max: [4, 64] }]])), 1);
+    config.setFlag("tf32", false);
+    config.setOptimizationLevel(2);
+    config.setProfilingVerbosity("detailed");
+    config.setWorkspaceBytes(1 << 26);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    using plan = await builder.build(network, config);
+    clearInterval(timer);
+    assert.ok(ticks > 0, "the event loop stood still");
+    const { bytes } = plan;
+    assert.ok(bytes.length > 64 * 32 * (dtype === "fp32" ? 4 : 2));
+    plan[Symbol.dispose]();
+    assert.equal(bytes.length, 0);
+    assert.throws(() => plan.bytes, new NativeError("Plan was used after it was disposed"));
+  });
+}
+
+testWithTensorRt("Builder.build() reports phases and steps", async (trt) => {
+  using builder = trt.createBuilder();
+  using network = builder.createNetwork();
+  describe(network, "fp16");
+  using config = builder.createConfig();
+  config.addProfile(RANGES);
+  const events: ProgressEvent[] = [];
+  config.setProgress((event) => events.push(event));
+  using _plan = await builder.build(network, config);
+  const starts = events.filter((event) => event.kind === "start");
+  assert.ok(starts.length > 0);
+  assert.equal(starts.length, events.filter((event) => event.kind === "finish").length);
+  assert.ok(starts.every((event) => event.steps > 0 && event.phase !== ""));
+  const steps = events.filter((event) => event.kind === "step");
+  assert.ok(steps.every((event) => event.step >= 0 && event.step < event.steps));
+});
+
+testWithTensorRt("Builder.build() ends with the signal's reason once it is aborted", async (trt) => {
+  using builder = trt.createBuilder();
+  using network = builder.createNetwork();
+  describe(network, "fp32");
+  using config = builder.createConfig();
+  config.addProfile(RANGES);
+  const controller = new AbortController();
+  config.setProgress(() => controller.abort(), controller.signal);
+  await assert.rejects(builder.build(network, config), { name: "AbortError" });
+  // Aborted before: the library is not asked at all.
+  await assert.rejects(builder.build(network, config), { name: "AbortError" });
+  // The builder is still good.
+  config.setProgress(undefined);
+  using _plan = await builder.build(network, config);
+});
+
+testWithTensorRt("Builder.build() ends with what the progress listener throws", async (trt) => {
+  using builder = trt.createBuilder();
+  using network = builder.createNetwork();
+  describe(network, "fp32");
+  using config = builder.createConfig();
+  config.addProfile(RANGES);
+  config.setProgress(() => {
+    throw new RangeError("the listener's own");
+  });
+  await assert.rejects(builder.build(network, config), new RangeError("the listener's own"));
+});
+
+testWithTensorRt("Builder.build() quotes the library when it refuses", async (trt) => {
+  using builder = trt.createBuilder();
+  using network = builder.createNetwork();
+  describe(network, "fp32");
+  using config = builder.createConfig();
+  await assert.rejects(builder.build(network, config), (error: Error) => {
+    assert.ok(error instanceof NativeError);
+    assert.match(error.message, /^the engine was not built; TensorRT says:\n .*profile/s);
+    return true;
+  });
+});
+
+testWithTensorRt("Builder.build() outlives the disposal of what it builds from", async (trt) => {
+  let building: Promise<unknown>;
+  {
+    using builder = trt.createBuilder();
+    using network = builder.createNetwork();
+    using config = builder.createConfig();
+    describe(network, "fp32");
+    config.addProfile(RANGES);
+    building = builder.build(network, config).then((plan) => plan[Symbol.dispose]());
+  }
+  await building;
+});
+
+testWithTensorRt("BuilderConfig.addProfile() refuses ranges that are none", (trt) => {
+  using builder = trt.createBuilder();
+  using config = builder.createConfig();
+  const range = (min: number[], opt: number[], max: number[]) => new Map([["x", { min, opt, max }]]);
+  assert.throws(
+    () => config.addProfile(range([4, 64], [2, 64], [8, 64])),
+    new NativeError(
+      "the profile of input x needs 0 <= min <= opt <= max in each size: min [4, 64], opt [2, 64], max [8, 64]",
+    ),
+  );
+  assert.throws(() => config.addProfile(range([4], [4, 4], [4, 4])), /different ranks/);
+});
+
+testWithTensorRt("BuilderConfig.setOptimizationLevel() refuses a level that does not exist", (trt) => {
+  using builder = trt.createBuilder();
+  using config = builder.createConfig();
+  assert.throws(() => config.setOptimizationLevel(17), /optimization level 17 was refused; it is 0 to 5/);
+});
+
+testWithTensorRt("BuilderConfig.setComputeCapabilities() narrows an RTX engine", async (trt) => {
+  using builder = trt.createBuilder();
+  using config = builder.createConfig();
+  if (trt.flavour !== "rtx") {
+    assert.throws(() => config.setComputeCapabilities(["8.9"]), /only TensorRT for RTX/);
+    return;
+  }
+  using network = builder.createNetwork();
+  describe(network, "fp16");
+  config.addProfile(RANGES);
+  config.setComputeCapabilities(["8.9", "12.0"]);
+  using plan = await builder.build(network, config);
+  assert.ok(plan.bytes.length > 0);
+});
+
+testWithTensorRt("BuilderConfig.setTimingCache() starts a cache that can be kept", (trt) => {
+  using builder = trt.createBuilder();
+  using config = builder.createConfig();
+  assert.equal(config.timingCache(), undefined);
+  config.setTimingCache(new Uint8Array(0));
+  const bytes = config.timingCache();
+  assert.ok(bytes !== undefined);
+  config.setTimingCache(bytes);
+});
+
+testWithTensorRt("TensorRt.onLog hears the library, and may throw", async (trt) => {
+  using builder = trt.createBuilder();
+  using network = builder.createNetwork();
+  describe(network, "fp32");
+  using config = builder.createConfig();
+  config.addProfile(RANGES);
+  let count = 0;
+  trt.onLog = () => {
+    count++;
+    throw new Error("not into C++");
+  };
+  try {
+    using _plan = await builder.build(network, config);
+  } finally {
+    trt.onLog = undefined;
+  }
+  assert.ok(count > 0);
+  assert.ok(trt.recentLog().every((line) => line.text !== "" || line.severity === "verbose"));
+});
+
+testWithTensorRt("Builder describes and builds two networks at a time", async (trt) => {
+  const build = async () => {
+    using builder = trt.createBuilder();
+    using network = builder.createNetwork();
+    describe(network, "fp32");
+    using config = builder.createConfig();
+    config.addProfile(RANGES);
+    using plan = await builder.build(network, config);
+    return plan.bytes.length;
+  };
+  const [one, two] = await Promise.all([build(), build()]);
+  assert.ok(one > 0 && two > 0);
+});

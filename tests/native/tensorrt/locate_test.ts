@@ -1,0 +1,267 @@
+/** Tests of finding TensorRT, in folders made here; the libraries are ELF headers that nobody loads. */
+
+import assert from "node:assert/strict";
+import { dirname, join } from "node:path";
+import { NativeError } from "../../../native/error.ts";
+import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/tensorrt/environment.ts";
+import { binaryProblem, readLibraryFolder } from "../../../native/tensorrt/library_files.ts";
+import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/locate.ts";
+import { usualPlaces } from "../../../native/tensorrt/places.ts";
+import { elf, FakeIndex, fakeWheel, TemporaryFolder } from "./fake_wheel.ts";
+
+const LINUX = { os: "linux", arch: "x86_64" } as const;
+const RTX = "libtensorrt_rtx.so.1.7.1";
+const WHEEL = fakeWheel();
+
+async function write(path: string, bytes: Uint8Array = elf()): Promise<string> {
+  await Deno.mkdir(dirname(path), { recursive: true });
+  await Deno.writeFile(path, bytes);
+  return path;
+}
+
+/** A search that sees nothing of the machine the tests run on. */
+function options(root: string, more: LocateOptions = {}): LocateOptions {
+  return {
+    platform: LINUX,
+    places: { system: [join(root, "system")], python: [join(root, "site-packages")] },
+    pin: WHEEL.pin,
+    offline: true,
+    ...more,
+    environment: { XDG_CACHE_HOME: join(root, "cache"), PIP_CONFIG_FILE: "/dev/null", ...more.environment },
+  };
+}
+
+async function failure(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(() => undefined, (error: unknown) => error);
+  assert(error instanceof NativeError, `a NativeError, not ${error}`);
+  return error.message;
+}
+
+Deno.test("locateTensorRt() takes the file, its folder or TensorRT's own folder from the flag", async () => {
+  await using root = await TemporaryFolder.make();
+  const path = await write(join(root.path, "TensorRT-RTX-1.7", "lib", RTX));
+  const cudartPath = await write(join(dirname(path), "libcudart.so.13.0.1"));
+  for (const flag of [path, dirname(path), join(root.path, "TensorRT-RTX-1.7")]) {
+    const { tried, ...located } = await locateTensorRt(options(root.path, { flag }));
+    assert.deepEqual(located, { path, source: "flag", cudartPath });
+    assert.deepEqual(tried, [`--tensorrt-lib: ${path}`]);
+  }
+  const environment = { UNFOLD_TENSORRT_LIB: "~/TensorRT-RTX-1.7", HOME: root.path };
+  assert.equal((await locateTensorRt(options(root.path, { environment }))).source, "environment");
+});
+
+Deno.test("locateTensorRt() takes a file of any name, and the flag before the variable", async () => {
+  await using root = await TemporaryFolder.make();
+  const flag = await write(join(root.path, "mine.so"));
+  const environment = { UNFOLD_TENSORRT_LIB: join(root.path, "absent") };
+  assert.equal((await locateTensorRt(options(root.path, { flag, environment }))).path, flag);
+});
+
+Deno.test("locateTensorRt() never passes over what the user named", async () => {
+  await using root = await TemporaryFolder.make();
+  await write(join(root.path, "system", RTX));
+  const text = await write(join(root.path, "notes.txt"), new TextEncoder().encode("not a library at all"));
+  const empty = join(root.path, "empty");
+  await Deno.mkdir(empty);
+  await write(join(root.path, "old", "libtensorrt_rtx.so.1.5.0"));
+  const cases = [
+    [
+      join(root.path, "absent"),
+      /absent does not exist; give the library \(libtensorrt_rtx\.so\.1\.7\.1\) or the/,
+    ],
+    [text, /notes\.txt: not a shared library \(no ELF header\); give the library/],
+    [empty, /no TensorRT library is in .*empty or its lib folders; give the library/],
+    [" ", /is empty: give the library/],
+    [
+      join(root.path, "old"),
+      /no usable TensorRT library is in .*old .*\n.*libtensorrt_rtx\.so\.1\.5\.0: version 1\.5\.0/,
+    ],
+  ] as const;
+  for (const [named, words] of cases) {
+    assert.match(await failure(locateTensorRt(options(root.path, { flag: named }))), words);
+    const message = await failure(
+      locateTensorRt(options(root.path, { environment: { UNFOLD_TENSORRT_LIB: named } })),
+    );
+    assert.match(message, words);
+    assert.match(message, /^UNFOLD_TENSORRT_LIB/);
+  }
+  assert.match(await failure(locateTensorRt(options(root.path, { flag: "" }))), /^--tensorrt-lib is empty/);
+});
+
+Deno.test("locateTensorRt() searches the system, then Python packages, then the cache", async () => {
+  await using root = await TemporaryFolder.make();
+  const { pin } = WHEEL;
+  const cached = join(root.path, "cache", "unfold", `tensorrt_rtx-${pin.version}-${pin.platform}`);
+  for (const { fileName, byteLength } of pin.members) {
+    await write(join(cached, fileName), new Uint8Array(byteLength));
+  }
+  const inCache = await locateTensorRt(options(root.path));
+  assert.equal(inCache.source, "cache");
+  assert.equal(inCache.path, join(cached, RTX));
+  assert.equal(inCache.cudartPath, join(cached, "libcudart.so.13.0.1"));
+
+  const packaged = await write(join(root.path, "site-packages", "onnxruntime_ep_nv_tensorrt_rtx", RTX));
+  const inPython = await locateTensorRt(options(root.path));
+  assert.deepEqual([inPython.source, inPython.path], ["python", packaged]);
+  assert.equal(inPython.cudartPath, inCache.cudartPath);
+
+  const installed = await write(join(root.path, "system", RTX));
+  const cudart = await write(join(root.path, "site-packages", "nvidia", "cu13", "lib", "libcudart.so.13"));
+  const onSystem = await locateTensorRt(options(root.path));
+  assert.deepEqual([onSystem.source, onSystem.path, onSystem.cudartPath], ["system", installed, cudart]);
+});
+
+Deno.test("locateTensorRt() skips what cannot be used, and says so", async () => {
+  await using root = await TemporaryFolder.make();
+  const system = join(root.path, "system");
+  await write(join(system, "libtensorrt_rtx.so.1.5.0"));
+  await Deno.symlink("libtensorrt_rtx.so.1.5.0", join(system, "libtensorrt_rtx.so.1"));
+  await write(join(system, "libtensorrt_rtx.so.1.7.0"), elf({ machine: 183 }));
+  await write(join(system, "libtensorrt_rtx.so.1.7.2"), elf({ bits: 32 }));
+  await write(join(system, "libtensorrt_rtx.so"), new TextEncoder().encode("libtensorrt_rtx.so.1"));
+  await write(join(system, "libnvinfer.so.8"));
+  await write(join(system, "libnvinfer_plugin.so.10"));
+  const message = await failure(locateTensorRt(options(root.path)));
+  for (
+    const words of [
+      "libtensorrt_rtx.so.1: version 1.5.0; supported: TensorRT for RTX 1.7\n",
+      "libtensorrt_rtx.so.1.5.0: version 1.5.0; supported:",
+      "libtensorrt_rtx.so.1.7.0: for another processor than this x86_64\n",
+      "libtensorrt_rtx.so.1.7.2: for another processor than this x86_64\n",
+      "libtensorrt_rtx.so: not a shared library (no ELF header)\n",
+      "libnvinfer.so.8: version 8; supported:",
+    ]
+  ) assert(message.includes(words), words);
+  assert(!message.includes("plugin"));
+});
+
+Deno.test("locateTensorRt() prefers TensorRT for RTX, then takes an installed Enterprise TensorRT", async () => {
+  await using root = await TemporaryFolder.make();
+  const enterprise = await write(join(root.path, "system", "libnvinfer.so.10"));
+  assert.equal((await locateTensorRt(options(root.path))).path, enterprise);
+  await assert.rejects(locateTensorRt(options(root.path, { flavour: "rtx" })), NativeError);
+
+  const rtx = await write(join(root.path, "site-packages", "tensorrt_rtx_libs", "libtensorrt_rtx.so.1"));
+  assert.equal((await locateTensorRt(options(root.path))).path, rtx);
+  assert.equal((await locateTensorRt(options(root.path, { flavour: "enterprise" }))).path, enterprise);
+});
+
+Deno.test("locateTensorRt() downloads once, then finds the cache", async () => {
+  await using root = await TemporaryFolder.make();
+  await using index = new FakeIndex(WHEEL);
+  const online = options(root.path, { offline: false, environment: { PIP_INDEX_URL: index.indexUrl } });
+  const phases = new Set<string>();
+  const first = await locateTensorRt({ ...online, onProgress: ({ phase }) => phases.add(phase) });
+  assert.equal(first.source, "download");
+  assert.deepEqual([...phases], ["download", "unpack"]);
+  assert((await Deno.stat(first.path)).isFile);
+  const second = await locateTensorRt(online);
+  assert.deepEqual([second.source, second.path, second.cudartPath], ["cache", first.path, first.cudartPath]);
+  assert.equal(index.wheelRequests().length, 1);
+});
+
+Deno.test("locateTensorRt() passes an abort on as it is", async () => {
+  await using root = await TemporaryFolder.make();
+  const signal = AbortSignal.abort();
+  await assert.rejects(locateTensorRt(options(root.path, { offline: false, signal })), {
+    name: "AbortError",
+  });
+});
+
+Deno.test("locateTensorRt() lists everything tried and three ways out", async () => {
+  await using root = await TemporaryFolder.make();
+  await Deno.mkdir(join(root.path, "system"));
+  const message = await failure(locateTensorRt(options(root.path)));
+  const folder = join(root.path, "cache", "unfold", "tensorrt_rtx-1.7.1-linux-x86_64");
+  assert.deepEqual(message.split("\n"), [
+    "No TensorRT library was found, and none was downloaded: UNfold was told to stay offline.",
+    "Tried in this order:",
+    "  --tensorrt-lib: not given",
+    "  UNFOLD_TENSORRT_LIB: not set",
+    `  system: no TensorRT in ${join(root.path, "system")}`,
+    `  python: no such folder: ${join(root.path, "site-packages")}`,
+    `  cache: ${folder}: no ${RTX}`,
+    "Any one of these helps:",
+    "  - give a library you have, or its folder: --tensorrt-lib PATH, or set UNFOLD_TENSORRT_LIB",
+    "  - install it with Python: pip install onnxruntime-ep-nv-tensorrt-rtx-cu13==0.5.0",
+    "  - be online once, so that UNfold can fetch it from https://pypi.org/simple or the index that " +
+    `PIP_INDEX_URL names; or copy ${folder} from a machine that has it`,
+  ]);
+});
+
+Deno.test("locateTensorRt() says that a platform has no download", async () => {
+  await using root = await TemporaryFolder.make();
+  const { pin: _, ...unpinned } = options(root.path, { offline: false });
+  const message = await failure(locateTensorRt({ ...unpinned, platform: { os: "darwin", arch: "aarch64" } }));
+  assert.match(message, /for linux-x86_64 and windows-x86_64 only; this is darwin-aarch64\.\n/);
+});
+
+Deno.test("readLibraryFolder() orders libraries by how exactly they are named, and reads Windows' names", async () => {
+  await using root = await TemporaryFolder.make();
+  for (const name of ["libtensorrt_rtx.so", "libtensorrt_rtx.so.1", "libtensorrt_rtx.so.1.7.1"]) {
+    await write(join(root.path, name));
+  }
+  for (const name of ["libcudart.so.12.9.79", "libcudart.so.13.0.1", "libcudart.so.11.0"]) {
+    await write(join(root.path, name));
+  }
+  const dll = await write(
+    join(root.path, "tensorrt_rtx_1_7.dll"),
+    new TextEncoder().encode("MZ".padEnd(64)),
+  );
+  const linux = await readLibraryFolder(root.path, LINUX);
+  assert.deepEqual(linux.libraries.map(({ version }) => version.join(".")), ["1.7.1", "1", ""]);
+  assert.deepEqual(linux.cudarts, [
+    join(root.path, "libcudart.so.13.0.1"),
+    join(root.path, "libcudart.so.12.9.79"),
+  ]);
+  const windows = await readLibraryFolder(root.path, { os: "windows", arch: "x86_64" });
+  assert.deepEqual(windows.libraries, [{ path: dll, flavour: "rtx", version: [1, 7] }]);
+  assert.equal((await readLibraryFolder(join(root.path, "absent"), LINUX)).exists, false);
+  assert.equal(await binaryProblem(join(root.path, "absent"), LINUX), "does not exist");
+});
+
+Deno.test("usualPlaces() finds the loader's path and the Pythons a user may have meant", async () => {
+  await using root = await TemporaryFolder.make();
+  const site = (prefix: string) => join(root.path, prefix, "lib", "python3.12", "site-packages");
+  for (const prefix of ["venv", "conda", "home/.local", "home/.pyenv/versions/3.12.1"]) {
+    await Deno.mkdir(site(prefix), { recursive: true });
+  }
+  const { system, python } = await usualPlaces({
+    HOME: join(root.path, "home"),
+    LD_LIBRARY_PATH: `/first::relative:${join(root.path, "second")}`,
+    VIRTUAL_ENV: join(root.path, "venv"),
+    CONDA_PREFIX: join(root.path, "conda"),
+    PYTHONPATH: join(root.path, "path"),
+  }, LINUX);
+  assert.deepEqual(system.slice(0, 3), [
+    "/first",
+    join(root.path, "second"),
+    join(root.path, "conda", "lib"),
+  ]);
+  assert(system.includes("/usr/lib/x86_64-linux-gnu"));
+  assert.deepEqual(python.filter((folder) => folder.startsWith(root.path)), [
+    site("venv"),
+    site("conda"),
+    join(root.path, "path"),
+    site("home/.local"),
+    site("home/.pyenv/versions/3.12.1"),
+  ]);
+});
+
+Deno.test({
+  name: "readEnvironment() needs no variable but the listed ones",
+  permissions: { env: [...ENVIRONMENT_NAMES] },
+  fn() {
+    for (const name of Object.keys(readEnvironment())) {
+      assert((ENVIRONMENT_NAMES as readonly string[]).includes(name));
+    }
+  },
+});
+
+Deno.test({
+  name: "readEnvironment() takes what is not permitted as not set",
+  permissions: { env: false },
+  fn() {
+    assert.deepEqual(readEnvironment(), {});
+  },
+});

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { loadCuda } from "../../../native/cuda/mod.ts";
+import { NativeError } from "../../../native/error.ts";
+import type { TensorRt } from "../../../native/tensorrt/mod.ts";
+import { testWithTensorRt, wave } from "../support.ts";
+
+/** y = x w for x [-1, 8]. */
+async function planOf(trt: TensorRt): Promise<Uint8Array> {
+  using builder = trt.createBuilder();
+  using network = builder.createNetwork();
+  const x = network.input("x", "fp32", [-1, 8]);
+  const w = network.constant([8, 4], "fp32", wave(32, "fp32"), "w");
+  network.markOutput(network.matmul(x, w, {}, "product"), "y");
+  using config = builder.createConfig();
+  config.addProfile(new Map([["x", { min: [1, 8], opt: [2, 8], max: [4, 8] }]]));
+  using plan = await builder.build(network, config);
+  return plan.bytes.slice();
+}
+
+testWithTensorRt("Runtime.deserialize() refuses what is no plan", async (trt) => {
+  using runtime = trt.createRuntime();
+  await assert.rejects(runtime.deserialize(new Uint8Array(0)), new NativeError("an empty plan is no engine"));
+  await assert.rejects(runtime.deserialize(wave(64, "fp32")), (error: Error) => {
+    assert.ok(error instanceof NativeError);
+    assert.match(
+      error.message,
+      /^the engine was not loaded from its plan \(256 bytes\); TensorRT says:\n  \S/,
+    );
+    return true;
+  });
+});
+
+testWithTensorRt("Engine runs a plan, or without a GPU its refusal quotes the library", async (trt, path) => {
+  const plan = await planOf(trt);
+  using runtime = trt.createRuntime();
+  using cuda = loadCuda({ beside: path });
+  if (cuda.deviceProblem() !== undefined) {
+    await assert.rejects(runtime.deserialize(plan), (error: Error) => {
+      assert.ok(error instanceof NativeError);
+      assert.match(error.message, /the engine was not loaded from its plan .*; TensorRT says:\n.*cudaError/s);
+      return true;
+    });
+    return;
+  }
+  using engine = await runtime.deserialize(plan);
+  assert.deepEqual(engine.ioTensors(), [
+    { name: "x", mode: "input", dtype: "fp32", dims: [-1, 8] },
+    { name: "y", mode: "output", dtype: "fp32", dims: [-1, 4] },
+  ]);
+  assert.deepEqual(engine.profileShapes("x", 0), { min: [1, 8], opt: [2, 8], max: [4, 8] });
+  using context = await engine.createContext();
+  using stream = cuda.createStream();
+  using x = cuda.allocate(3 * 8 * 4);
+  using y = cuda.allocate(3 * 4 * 4);
+  context.setInputShape("x", [3, 8]);
+  assert.deepEqual(context.tensorShape("y"), [3, 4]);
+  context.setTensorAddress("x", x.pointer);
+  context.setTensorAddress("y", y.pointer);
+  const input = Float32Array.from({ length: 24 }, (_, i) => i);
+  x.upload(new Uint8Array(input.buffer), stream);
+  await context.enqueueV3Async(stream.pointer);
+  const output = new Float32Array(12);
+  y.download(new Uint8Array(output.buffer), stream);
+  await stream.synchronize();
+  const weights = new Float32Array(wave(32, "fp32").buffer);
+  for (let i = 0; i < 12; i++) {
+    let sum = 0;
+    for (let k = 0; k < 8; k++) sum += input[(i >> 2) * 8 + k]! * weights[k * 4 + (i & 3)]!;
+    assert.ok(Math.abs(output[i]! - sum) <= 1e-2 * Math.max(1, Math.abs(sum)));
+  }
+});

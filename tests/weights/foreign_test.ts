@@ -1,0 +1,60 @@
+/** What is passed instead of safetensors is recognized by its content, or failing that its name. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { openSafetensors } from "../../src/weights/safetensors.ts";
+import { fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
+
+const PADDING = "\0".repeat(40);
+
+const FOREIGN: readonly (readonly [file: string, content: string, ...says: string[]])[] = [
+  [
+    "a.pt",
+    "PK\x03\x04\0\0\x08\x08archive/data.pkl" + PADDING,
+    "zip archive",
+    "executes no code",
+    'torch.load("a.pt"',
+    "weights_only=True",
+    "st.save_file({k: v",
+    '"a.safetensors"',
+  ],
+  ["model.safetensors", "PK\x03\x04" + PADDING, "zip archive", "executes no code"],
+  ["legacy.pth", "\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + PADDING, "is a pickle.", "executes no code"],
+  ["short.pkl", "\x80\x04N.", "is a pickle.", "torch.load"],
+  ["old.bin", "(dp0\n" + PADDING, "a pickle by its name", "torch.load"],
+  ["a.gguf", "GGUF\x03\0\0\0" + PADDING, "is a GGUF file", "safetensors.torch.save_file"],
+  ["a.h5", "\x89HDF\r\n\x1a\n" + PADDING, "is an HDF5 file", "safetensors.numpy.save_file"],
+  ["a.model", "\x08\x07\x12\x07pytorch" + PADDING, "is an ONNX model"],
+  ["a.onnx", PADDING, "is an ONNX model"],
+  ["a.npy", "\x93NUMPY\x01\0" + PADDING, "is a NumPy file"],
+  ["a.gz", "\x1f\x8b\x08\0" + PADDING, "gzip"],
+  [
+    "a.safetensors",
+    "version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+    "git-lfs pointer",
+    "git lfs pull",
+  ],
+  ["page.safetensors", "<!DOCTYPE html><html>" + PADDING, "web page"],
+  ["config.safetensors", '{\n  "architectures": ["ViT"] }' + PADDING, "is JSON text", ".index.json"],
+];
+
+for (const [name, content, ...says] of FOREIGN) {
+  Deno.test(`openSafetensors() recognizes ${JSON.stringify(content.slice(0, 8))} as ${name}`, () => {
+    withFolder((folder) => {
+      const path = join(folder, name);
+      Deno.writeFileSync(path, Uint8Array.from(content, (character) => character.charCodeAt(0)));
+      refuses(() => openSafetensors(path), path, ...says);
+    });
+  });
+}
+
+Deno.test("openSafetensors() opens a header whose length reads like a pickle, under any name", () => {
+  withFolder((folder) => {
+    const path = join(folder, "weights.bin");
+    // 0x280 bytes of header: the file begins 80 02, as pickles of protocol 2 do.
+    const name = "n".repeat(0x280 - goodFile({ "": fp32([1], [1]) }).length + 12);
+    const file = goodFile({ [name]: fp32([1], [1]) });
+    assert.deepEqual([...file.subarray(0, 8)], [0x80, 2, 0, 0, 0, 0, 0, 0]);
+    Deno.writeFileSync(path, file);
+    assert.deepEqual(openSafetensors(path).names(), [name]);
+  });
+});
