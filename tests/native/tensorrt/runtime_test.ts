@@ -24,7 +24,7 @@ testWithTensorRt("Runtime.deserialize() refuses what is no plan", async (trt) =>
     assert.ok(error instanceof NativeError);
     assert.match(
       error.message,
-      /^the engine was not loaded from its plan \(256 bytes\); TensorRT says:\n  \S/,
+      /^the engine was not loaded from its plan \(256 bytes\); TensorRT says:\n {2}\S/,
     );
     return true;
   });
@@ -42,13 +42,13 @@ testWithTensorRt("Engine runs a plan, or without a GPU its refusal quotes the li
     });
     return;
   }
-  using engine = await runtime.deserialize(plan);
+  await using engine = await runtime.deserialize(plan);
   assert.deepEqual(engine.ioTensors(), [
     { name: "x", mode: "input", dtype: "fp32", dims: [-1, 8] },
     { name: "y", mode: "output", dtype: "fp32", dims: [-1, 4] },
   ]);
   assert.deepEqual(engine.profileShapes("x", 0), { min: [1, 8], opt: [2, 8], max: [4, 8] });
-  using context = await engine.createContext();
+  await using context = await engine.createContext();
   using stream = cuda.createStream();
   using x = cuda.allocate(3 * 8 * 4);
   using y = cuda.allocate(3 * 4 * 4);

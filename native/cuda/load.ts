@@ -1,0 +1,164 @@
+/**
+ * Finds and opens the CUDA runtime library, and answers what device there is. Uses device 0 of those CUDA shows (choose
+ * with CUDA_VISIBLE_DEVICES): CUDA's current device belongs to a thread, and long calls run on several.
+ */
+import { dirname, join } from "node:path";
+import { NativeError } from "../error.ts";
+import { Owner } from "../handle.ts";
+import { openLibrary } from "../library.ts";
+import { stringAt } from "../memory.ts";
+import { DeviceBuffer } from "./buffer.ts";
+import { Event } from "./event.ts";
+import { Stream } from "./stream.ts";
+import { ATTRIBUTE, CudaCalls, SYMBOLS } from "./symbols.ts";
+
+/** The library's names on the system's own path, newest first. */
+const SYSTEM_NAMES = ["libcudart.so.13", "libcudart.so.12", "libcudart.so"];
+
+export interface CudaOptions {
+  /** The library itself; nothing else is tried. */
+  readonly path?: string;
+  /** A file beside which a CUDA runtime may lie, as it does beside TensorRT in NVIDIA's packages. */
+  readonly beside?: string;
+}
+
+export interface Device {
+  /** "NVIDIA GeForce RTX 4090". */
+  readonly name: string;
+  /** "8.9". */
+  readonly computeCapability: string;
+  readonly multiprocessors: number;
+  readonly memoryBytes: number;
+  /** Free at the time of asking. */
+  readonly freeBytes: number;
+  /** CUDA version of the driver, "13.0". */
+  readonly driverVersion: string;
+}
+
+/** An opened CUDA runtime. Disposing it disposes its streams, events and buffers; the library stays in memory. */
+export class Cuda extends Owner {
+  readonly path: string;
+  readonly #calls: CudaCalls;
+
+  /** @ignore Use loadCuda. */
+  constructor(path: string, calls: CudaCalls) {
+    super("Cuda");
+    this.path = path;
+    this.#calls = calls;
+  }
+
+  /** CUDA version of the runtime library, "13.0". */
+  get runtimeVersion(): string {
+    const { symbols } = this.#calls;
+    return versionText(
+      this.#calls.integer((out) => symbols.cudaRuntimeGetVersion(out), "asking the runtime's version"),
+    );
+  }
+
+  /** Throws NativeError with CUDA's reason where there is no driver or no device. */
+  deviceCount(): number {
+    return this.#calls.integer((out) => this.#calls.symbols.cudaGetDeviceCount(out), "counting devices");
+  }
+
+  /** Why nothing can run here, as a sentence for a skip or an error; `undefined` when there is a device. */
+  deviceProblem(): string | undefined {
+    try {
+      return this.deviceCount() > 0 ? undefined : "CUDA finds no device";
+    } catch (error) {
+      if (error instanceof NativeError) return error.message;
+      throw error;
+    }
+  }
+
+  /** What is known of device 0. Throws NativeError when there is none. */
+  device(): Device {
+    const { symbols } = this.#calls;
+    this.deviceCount();
+    const attribute = (id: number) =>
+      this.#calls.integer((out) => symbols.cudaDeviceGetAttribute(out, id, 0), "asking a device's attribute");
+    // cudaDeviceProp begins with char name[256]; its length, about 1 KiB, differs between versions.
+    const properties = new Uint8Array(new ArrayBuffer(16384));
+    this.#calls.check(symbols.cudaGetDeviceProperties(properties, 0), "asking a device's properties");
+    const [free, total] = [new BigUint64Array(new ArrayBuffer(8)), new BigUint64Array(new ArrayBuffer(8))];
+    this.#calls.check(
+      symbols.cudaMemGetInfo(new Uint8Array(free.buffer), new Uint8Array(total.buffer)),
+      "asking for free memory",
+    );
+    return {
+      name: stringAt(Deno.UnsafePointer.of(properties)),
+      computeCapability: `${attribute(ATTRIBUTE.capabilityMajor)}.${attribute(ATTRIBUTE.capabilityMinor)}`,
+      multiprocessors: attribute(ATTRIBUTE.multiprocessors),
+      memoryBytes: Number(total[0]),
+      freeBytes: Number(free[0]),
+      driverVersion: versionText(
+        this.#calls.integer((out) => symbols.cudaDriverGetVersion(out), "asking the driver's version"),
+      ),
+    };
+  }
+
+  createStream(): Stream {
+    return new Stream(this, this.#calls);
+  }
+
+  createEvent(): Event {
+    return new Event(this, this.#calls);
+  }
+
+  /** Device memory, its contents undefined. */
+  allocate(byteLength: number): DeviceBuffer {
+    return new DeviceBuffer(this, this.#calls, byteLength);
+  }
+
+  protected override destroy(): void {}
+}
+
+/** As with TensorRT: a library once opened stays. */
+const RESIDENTS = new Map<string, CudaCalls>();
+
+/**
+ * Opens the CUDA runtime (libcudart 12 or 13). Needs no GPU by itself; `deviceProblem` says whether there is one.
+ * Throws NativeError with every path tried.
+ */
+export function loadCuda({ path, beside }: CudaOptions = {}): Cuda {
+  const paths = path !== undefined
+    ? [path]
+    : [...(beside === undefined ? [] : besides(beside)), ...SYSTEM_NAMES];
+  const reasons: string[] = [];
+  for (const candidate of paths) {
+    let calls = RESIDENTS.get(candidate);
+    try {
+      calls ??= new CudaCalls(
+        openLibrary(candidate, { symbols: SYMBOLS, what: "the CUDA runtime", advice: "" }).symbols,
+      );
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      reasons.push(error.message.replace(/\.\s*$/, ""));
+      continue;
+    }
+    RESIDENTS.set(candidate, calls);
+    return new Cuda(candidate, calls);
+  }
+  throw new NativeError(
+    `no CUDA runtime library (libcudart 12 or 13) was found:\n${
+      reasons.map((reason) => `  ${reason}`).join("\n")
+    }\n` +
+      "Install the CUDA runtime, or put its folder on LD_LIBRARY_PATH",
+  );
+}
+
+/** CUDA runtimes in the folder of `file`, newest first. */
+function besides(file: string): string[] {
+  const folder = dirname(file);
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
+      /^libcudart\.so\.1[23]\b/.test(name)
+    )
+      .sort().reverse().map((name) => join(folder, name));
+  } catch {
+    return [];
+  }
+}
+
+function versionText(version: number): string {
+  return `${Math.floor(version / 1000)}.${Math.floor(version / 10) % 100}`;
+}

@@ -1,0 +1,192 @@
+/**
+ * Opens NVIDIA's TensorRT library and decides which binary layout it has. Promises that a library of unknown flavour
+ * or version is refused before any method is called. Where libraries are looked for is `locate.ts`'s matter; Linux
+ * only, since layouts are those of the Itanium C++ ABI.
+ */
+import { NativeError } from "../error.ts";
+import { Owner } from "../handle.ts";
+import { openLibrary } from "../library.ts";
+import type { Pointer } from "../memory.ts";
+import { VirtualCalls } from "../vtable.ts";
+import { Builder } from "./builder.ts";
+import type { Flavour, Layout } from "./layout.ts";
+import { LAYOUTS } from "./layouts/mod.ts";
+import { Logger, type LogLine, type LogListener } from "./logger.ts";
+import { Runtime } from "./runtime.ts";
+import { placeIn, SIGNATURES } from "./signatures.ts";
+
+const SYMBOLS = {
+  getInferLibVersion: { parameters: [], result: "i32" },
+  createInferBuilder_INTERNAL: { parameters: ["pointer", "i32"], result: "pointer" },
+  createInferRuntime_INTERNAL: { parameters: ["pointer", "i32"], result: "pointer" },
+  /** In newer 10.x and 11.x: the folder of libnvinfer_builder_resource, which the builder opens by itself. */
+  setInternalLibraryPath: { parameters: ["buffer"], result: "bool", optional: true },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** What the objects of one library share. */
+export interface Context {
+  readonly calls: VirtualCalls<typeof SIGNATURES>;
+  readonly logger: Logger;
+  readonly layout: Layout;
+  /** Set when the first network has passed its self-checks. */
+  isChecked: boolean;
+}
+
+/** A library once opened stays: its threads and static objects do not survive being unloaded. */
+interface Resident {
+  readonly context: Context;
+  readonly library: Deno.DynamicLibrary<typeof SYMBOLS>;
+  readonly libVersion: number;
+}
+const RESIDENTS = new Map<string, Resident>();
+
+/** An opened TensorRT library. Disposing it disposes its builders and runtimes; the library itself stays in memory. */
+export class TensorRt extends Owner {
+  readonly path: string;
+  /** `getInferLibVersion()`: major * 10000 + minor * 100 + patch. */
+  readonly libVersion: number;
+  /** As NVIDIA writes it: "1.7.1". */
+  readonly version: string;
+  readonly flavour: Flavour;
+  readonly layout: Layout;
+  readonly #resident: Resident;
+
+  /** @ignore Use {@linkcode loadTensorRt}. */
+  constructor(path: string, resident: Resident) {
+    super("TensorRt");
+    this.path = path;
+    this.#resident = resident;
+    this.libVersion = resident.libVersion;
+    this.version = versionText(resident.libVersion);
+    this.layout = resident.context.layout;
+    this.flavour = this.layout.flavour;
+  }
+
+  /** Called with each line the library logs, whichever `TensorRt` of the same file it was set on. */
+  get onLog(): LogListener | undefined {
+    return this.#resident.context.logger.listener;
+  }
+  set onLog(listener: LogListener | undefined) {
+    this.#resident.context.logger.listener = listener;
+  }
+
+  /** The library's most recent lines, oldest first. */
+  recentLog(): readonly LogLine[] {
+    return this.#resident.context.logger.recent();
+  }
+
+  /** A builder, which makes networks and engines. Throws NativeError with the library's words when it cannot. */
+  createBuilder(): Builder {
+    this.assertAlive();
+    const { library, context } = this.#resident;
+    return new Builder(this, context, this.#create("builder", library.symbols.createInferBuilder_INTERNAL));
+  }
+
+  /** A runtime, which loads engines. Needs no GPU by itself; loading an engine does. */
+  createRuntime(): Runtime {
+    this.assertAlive();
+    const { library, context } = this.#resident;
+    return new Runtime(this, context, this.#create("runtime", library.symbols.createInferRuntime_INTERNAL));
+  }
+
+  #create<Kind extends string>(
+    what: string,
+    create: (logger: Deno.PointerValue, version: number) => Deno.PointerValue,
+  ): Pointer<Kind> {
+    const { logger } = this.#resident.context;
+    const mark = logger.errorCount;
+    const pointer = create(logger.pointer, this.libVersion);
+    if (pointer === null) throw logger.failure(`TensorRT ${this.version} did not create a ${what}`, mark);
+    return pointer as Pointer<Kind>;
+  }
+
+  protected override destroy(): void {}
+}
+
+/**
+ * Opens the TensorRT library at `path` (`libtensorrt_rtx.so.*` or `libnvinfer.so.*`).
+ *
+ * Throws NativeError when the file is no such library, or one whose version UNfold has no layout for.
+ *
+ * @example
+ * ```ts
+ * using trt = loadTensorRt(Deno.env.get("UNFOLD_TENSORRT_LIB")!);
+ * using builder = trt.createBuilder();
+ * ```
+ */
+export function loadTensorRt(path: string): TensorRt {
+  const advice =
+    `UNfold works with ${knownVersions()}; choose a library with --tensorrt-lib or UNFOLD_TENSORRT_LIB`;
+  if (Deno.build.os !== "linux") {
+    throw new NativeError(
+      `cannot load TensorRT from ${path}: only Linux is supported, this is ${Deno.build.os}`,
+    );
+  }
+  const key = realPath(path);
+  let resident = RESIDENTS.get(key);
+  if (resident === undefined) {
+    const library = openLibrary(path, { symbols: SYMBOLS, what: "TensorRT", advice });
+    const libVersion = library.symbols.getInferLibVersion();
+    const layout = LAYOUTS.find(({ libVersions: [first, last] }) =>
+      first <= libVersion && libVersion <= last
+    );
+    if (layout === undefined) {
+      library.close();
+      throw new NativeError(
+        `cannot use ${path}: it is ${describe(libVersion)}, whose binary layout is not known. ${advice}`,
+      );
+    }
+    if (layout.flavour === "enterprise" && key.includes("/")) {
+      const directory = new TextEncoder().encode(key.slice(0, key.lastIndexOf("/")) + "\0");
+      library.symbols.setInternalLibraryPath?.(directory);
+    }
+    const context = {
+      calls: new VirtualCalls(SIGNATURES, placeIn(layout)),
+      logger: new Logger(layout.loggerSlot),
+      layout,
+      isChecked: false,
+    };
+    RESIDENTS.set(key, resident = { context, library, libVersion });
+  }
+  return new TensorRt(path, resident);
+}
+
+/**
+ * The flavour by the library's major version. Both encode versions alike (NV_TENSORRT_VERSION_INT in
+ * NvInferRuntimeBase.h: major * 10000 + minor * 100 + patch), but TensorRT for RTX counts from 1 and Enterprise was at
+ * 10 when RTX began: 10701 is RTX 1.7.1, 101600 Enterprise 10.16.0. (Up to 8.x Enterprise had four digits.)
+ */
+export function flavourOf(libVersion: number): Flavour {
+  return libVersion >= 10_000 && libVersion < 80_000 ? "rtx" : "enterprise";
+}
+
+function versionText(libVersion: number): string {
+  if (libVersion < 10_000) {
+    return `${Math.floor(libVersion / 1000)}.${Math.floor(libVersion / 100) % 10}.${libVersion % 100}`;
+  }
+  return `${Math.floor(libVersion / 10_000)}.${Math.floor(libVersion / 100) % 100}.${libVersion % 100}`;
+}
+
+function describe(libVersion: number): string {
+  const name = flavourOf(libVersion) === "rtx" ? "TensorRT for RTX" : "TensorRT";
+  return `${name} ${versionText(libVersion)} (getInferLibVersion ${libVersion})`;
+}
+
+/** "TensorRT for RTX 1.7, TensorRT 10.0 to 10.16, TensorRT 11.0 to 11.1". */
+function knownVersions(): string {
+  const majors = Map.groupBy(LAYOUTS, ({ flavour, version }) => `${flavour} ${version.split(".")[0]}`);
+  return [...majors.values()].map((layouts) => {
+    const [first, last] = [layouts[0]!, layouts.at(-1)!];
+    const name = first.flavour === "rtx" ? "TensorRT for RTX" : "TensorRT";
+    return `${name} ${first.version}` + (first === last ? "" : ` to ${last.version}`);
+  }).join(", ");
+}
+
+/** So that one file under two names is one resident; the path itself where it may not be read or is a bare name. */
+function realPath(path: string): string {
+  try {
+    return Deno.realPathSync(path);
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The ILogger that UNfold hands to the library, and what it keeps of the lines: a ring of the most recent ones and a
+ * second of the errors, so that verbose lines do not push out the reason of a failure. One logger lives as long as
+ * the library does, since the library keeps the first logger it was given (`getLogger()`, NvInferRuntime.h).
+ */
+import { NativeError } from "../error.ts";
+import { type Pointer, stringAt } from "../memory.ts";
+import { type CallbackMethod, CallbackObject } from "../vtable.ts";
+import { SEVERITIES, type Severity } from "./enums.ts";
+
+export interface LogLine {
+  readonly severity: Severity;
+  readonly text: string;
+}
+
+const KEPT_LINES = 256;
+const KEPT_ERRORS = 32;
+const QUOTED_LINES = 4;
+
+/** " In validate at /_src/optimizer/x.cpp:12", which leads nowhere outside NVIDIA. */
+const SOURCE_POSITION = / In \S+ at \/\S+:\d+/g;
+/** cudaErrorInsufficientDriver, the driver's absence included, and cudaErrorNoDevice. */
+const NO_DRIVER = /Cuda Runtime .*cudaError (35|100)\b/;
+
+/** Receives each line of the library. What it throws is dropped: there is no caller to throw to. */
+export type LogListener = (line: LogLine) => void;
+
+export class Logger {
+  readonly #object: CallbackObject<"ILogger">;
+  readonly #lines: LogLine[] = [];
+  readonly #errors: LogLine[] = [];
+  #errorCount = 0;
+  listener: LogListener | undefined;
+
+  /** `slot`: where this version of the interface has `log`. */
+  constructor(slot: number) {
+    this.#object = new CallbackObject<"ILogger">(interfaceMethods("ILogger", slot, [{
+      parameters: ["i32", "pointer"],
+      result: "void",
+      run: (severity: number, text: Deno.PointerValue) => this.#add(severity, stringAt(text)),
+    }]));
+  }
+
+  get pointer(): Pointer<"ILogger"> {
+    return this.#object.pointer;
+  }
+
+  /** Errors logged so far; the mark that `errorsSince` takes. */
+  get errorCount(): number {
+    return this.#errorCount;
+  }
+
+  /** The most recent lines of every severity, oldest first. */
+  recent(): readonly LogLine[] {
+    return [...this.#lines];
+  }
+
+  /** Error lines logged after `mark`, oldest first. */
+  errorsSince(mark: number): readonly string[] {
+    const count = Math.min(this.#errorCount - mark, this.#errors.length);
+    return count === 0 ? [] : this.#errors.slice(-count).map((line) => line.text);
+  }
+
+  /** An error that says `what` failed and quotes what the library said since `mark`, less its own source positions. */
+  failure(what: string, mark: number): NativeError {
+    const lines = [...new Set(this.errorsSince(mark).map((line) => line.replace(SOURCE_POSITION, "")))];
+    // Where there is no driver the library complains of that in front of and after the error proper.
+    const reasons = lines.filter((line) => !NO_DRIVER.test(line));
+    const quoted = (reasons.length > 0 ? reasons : lines).slice(-QUOTED_LINES);
+    return new NativeError(
+      quoted.length === 0
+        ? `${what}; TensorRT gave no reason`
+        : `${what}; TensorRT says:\n${quoted.map((line) => `  ${line}`).join("\n")}`,
+    );
+  }
+
+  #add(value: number, text: string): void {
+    const severity = SEVERITIES[value] ?? "verbose";
+    const line = { severity, text: text.trimEnd() };
+    if (this.#lines.push(line) > KEPT_LINES) this.#lines.shift();
+    if (value <= 1) {
+      this.#errorCount++;
+      if (this.#errors.push(line) > KEPT_ERRORS) this.#errors.shift();
+    }
+    this.listener?.(line);
+  }
+}
+
+/** `kind` strings of the interfaces UNfold implements; static, as the library may keep their addresses. */
+const KINDS = new Map<string, BigUint64Array<ArrayBuffer>>();
+const KIND_BYTES: Uint8Array[] = [];
+
+/**
+ * The slots of an interface UNfold implements, its own `methods` starting at `slot`. A versioned interface has
+ * IVersionedInterface's two methods and the destructors first (NvInferRuntimeBase.h 11.1: getAPILanguage 0 = C++;
+ * getInterfaceInfo returns {char const* kind; int32 major; int32 minor} by value); an older one has only its own
+ * methods first and the destructors last.
+ */
+export function interfaceMethods(
+  kind: string,
+  slot: number,
+  methods: readonly CallbackMethod[],
+): readonly CallbackMethod[] {
+  // The library never deletes an object it was lent; a call must still find a function.
+  const destructor: CallbackMethod = { parameters: ["pointer"], result: "void", run: () => {} };
+  const own = methods.map((method) => ({
+    ...method,
+    parameters: ["pointer", ...method.parameters] as const,
+    run: (_self: unknown, ...args: never[]) => method.run(...args),
+  }));
+  if (slot === 0) return [...own, destructor, destructor];
+  if (slot !== 4) {
+    throw new NativeError(`${kind}: no known form of the interface has its methods at slot ${slot}`);
+  }
+  const info = interfaceInfo(kind);
+  return [
+    { parameters: ["pointer"], result: "i32", onThrow: 0, run: () => 0 },
+    {
+      parameters: ["pointer"],
+      result: { struct: ["pointer", "i32", "i32"] },
+      onThrow: info,
+      run: () => info,
+    },
+    destructor,
+    destructor,
+    ...own,
+  ];
+}
+
+function interfaceInfo(kind: string): Uint8Array<ArrayBuffer> {
+  let info = KINDS.get(kind);
+  if (info === undefined) {
+    const text = new Uint8Array(new ArrayBuffer(kind.length + 1));
+    new TextEncoder().encodeInto(kind, text);
+    KIND_BYTES.push(text);
+    info = new BigUint64Array(new ArrayBuffer(16));
+    info[0] = Deno.UnsafePointer.value(Deno.UnsafePointer.of(text));
+    info[1] = 1n; // major 1, minor 0
+    KINDS.set(kind, info);
+  }
+  return new Uint8Array(info.buffer);
+}

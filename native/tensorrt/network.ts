@@ -1,0 +1,320 @@
+/**
+ * The layers of a network under construction: one method each, returning the output tensor and taking the layer's
+ * name, which is also the tensor's, last. Operands must have the ranks and types TensorRT asks for: nothing is
+ * converted, reshaped or composed here. Names and values of operations are `enums.ts`.
+ */
+import { NativeError } from "../error.ts";
+import { cString } from "../memory.ts";
+import {
+  ACTIVATION,
+  type ActivationKind,
+  ATTENTION_NORMALIZATION,
+  DATA_TYPE,
+  type DType,
+  ELEMENTWISE,
+  type ElementwiseOp,
+  MATRIX_OPERATION,
+  REDUCE,
+  type ReduceOp,
+  SAMPLE_MODE,
+  type SampleMode,
+  UNARY,
+  type UnaryOp,
+} from "./enums.ts";
+import { NetworkCore, type Values } from "./network_core.ts";
+import { Tensor } from "./tensor.ts";
+import { permutationBytes, pointerArray } from "./values.ts";
+
+/** An activation and its parameters (NvInfer.h, ActivationType). */
+export interface ParametricActivation {
+  readonly kind: ActivationKind;
+  readonly alpha?: number;
+  readonly beta?: number;
+}
+
+export interface MatmulOptions {
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+}
+
+export interface ShuffleOptions {
+  /** Transpose before the reshape: output axis i is input axis `first[i]`. */
+  readonly first?: readonly number[];
+  /** New sizes: -1 infers one, 0 copies the input's (see below). A 1-D int32 or int64 tensor gives them at run time. */
+  readonly reshape?: readonly number[] | Tensor;
+  /** Transpose after the reshape. */
+  readonly second?: readonly number[];
+  /** Whether 0 copies the input's size, which is the default, or is a size. */
+  readonly zeroIsPlaceholder?: boolean;
+}
+
+/** Per axis; 1-D int32 or int64 tensors give the numbers at run time. */
+export interface SliceOptions {
+  readonly start: readonly number[] | Tensor;
+  readonly size: readonly number[] | Tensor;
+  /** All 1 where left out. */
+  readonly stride?: readonly number[] | Tensor;
+  /** What lies outside the input; "strict_bounds", the default, refuses to read there. */
+  readonly mode?: SampleMode;
+}
+
+export interface NormalizationOptions {
+  /** Bit i for axis i. */
+  readonly axesMask: number;
+  readonly epsilon: number;
+  /** Groups of channels (axis 1) normalized by themselves. */
+  readonly groups?: number;
+}
+
+export interface AttentionOptions {
+  /** Whether token t attends to tokens up to t only. */
+  readonly causal?: boolean;
+  /** Broadcastable to [B, H, T, T]: bool, true where attended, or of the scores' type, added. Not with `causal`. */
+  readonly mask?: Tensor;
+  /** Whether several kernels may do it where no fused one exists; false, TensorRT's default, fails the build then. */
+  readonly decomposable?: boolean;
+}
+
+export interface ConvolutionOptions {
+  /** Channels of the output. */
+  readonly maps: number;
+  readonly kernel: readonly [height: number, width: number];
+  /** [maps, channels / groups, height, width]. */
+  readonly weights: Values;
+  /** [maps]. */
+  readonly bias?: Values;
+  readonly stride?: readonly [number, number];
+  readonly prePadding?: readonly [number, number];
+  readonly postPadding?: readonly [number, number];
+  readonly dilation?: readonly [number, number];
+  readonly groups?: number;
+}
+
+/**
+ * nvinfer1::INetworkDefinition, strongly typed. Every method that adds a layer throws NativeError with the layer's
+ * name, the operands and the library's words when it is refused.
+ *
+ * @example
+ * ```ts
+ * using network = builder.createNetwork();
+ * const x = network.input("x", "fp16", [-1, 64]);
+ * const w = network.constant([64, 32], "fp16", bytes, "proj.weight");
+ * network.markOutput(network.matmul(x, w, {}, "proj"), "y");
+ * ```
+ */
+export class Network extends NetworkCore {
+  /** Constant values, held by reference: `bytes` must keep its contents until the network is disposed. */
+  constant(dims: readonly number[], dtype: DType, bytes: Uint8Array, name: string): Tensor {
+    const count = dims.reduce((product, size) => product * size, 1);
+    const weights = this.valuesArgument(0, { dtype, bytes }, { count, name });
+    return this.layer("addConstant", name, [this.dims[0](dims), weights]);
+  }
+
+  /** a b over the last two axes. Both operands of one rank, leading sizes equal or 1. */
+  matmul(a: Tensor, b: Tensor, { transposeA, transposeB }: MatmulOptions, name: string): Tensor {
+    const operation = (isTransposed = false) => MATRIX_OPERATION[isTransposed ? "transpose" : "none"];
+    return this.layer("addMatrixMultiply", name, [a, operation(transposeA), b, operation(transposeB)]);
+  }
+
+  /** `a op b`. Both operands of one rank and type, sizes equal or 1. */
+  elementwise(op: ElementwiseOp, a: Tensor, b: Tensor, name: string): Tensor {
+    return this.layer("addElementWise", name, [a, b, ELEMENTWISE[op]]);
+  }
+
+  /** An activation by name or, where it takes parameters, by name with `alpha` and `beta`. */
+  activation(kind: ActivationKind | ParametricActivation, x: Tensor, name: string): Tensor {
+    const { kind: type, alpha, beta }: ParametricActivation = typeof kind === "string" ? { kind } : kind;
+    const { calls } = this.context;
+    return this.layer("addActivation", name, [x, ACTIVATION[type]], (layer) => {
+      if (alpha !== undefined) calls.call("IActivationLayer.setAlpha", layer, alpha);
+      if (beta !== undefined) calls.call("IActivationLayer.setBeta", layer, beta);
+    });
+  }
+
+  unary(op: UnaryOp, x: Tensor, name: string): Tensor {
+    return this.layer("addUnary", name, [x, UNARY[op]]);
+  }
+
+  /** exp(x) / sum(exp(x)) over the axis whose bit is set in `axesMask`. */
+  softmax(x: Tensor, axesMask: number, name: string): Tensor {
+    const { calls } = this.context;
+    return this.layer(
+      "addSoftMax",
+      name,
+      [x],
+      (layer) => calls.call("ISoftMaxLayer.setAxes", layer, axesMask),
+    );
+  }
+
+  /** Transpose, reshape, transpose: any of the three. */
+  shuffle(x: Tensor, { first, reshape, second, zeroIsPlaceholder }: ShuffleOptions, name: string): Tensor {
+    const { calls } = this.context;
+    return this.layer("addShuffle", name, [x], (layer) => {
+      if (first !== undefined) calls.call("IShuffleLayer.setFirstTranspose", layer, permutationBytes(first));
+      if (zeroIsPlaceholder !== undefined) {
+        calls.call("IShuffleLayer.setZeroIsPlaceholder", layer, zeroIsPlaceholder);
+      }
+      if (reshape instanceof Tensor) {
+        calls.call("ILayer.setInput", layer, 1, this.pointerOf(reshape, name));
+      } else if (reshape !== undefined) {
+        calls.call("IShuffleLayer.setReshapeDimensions", layer, this.dims[0](reshape));
+      }
+      if (second !== undefined) {
+        calls.call("IShuffleLayer.setSecondTranspose", layer, permutationBytes(second));
+      }
+    });
+  }
+
+  /** x[start : start + size * stride : stride] along each axis. */
+  slice(x: Tensor, { start, size, stride, mode }: SliceOptions, name: string): Tensor {
+    const { calls } = this.context;
+    const given = [start, size, stride];
+    const fixed = given.find((value) => value !== undefined && !(value instanceof Tensor));
+    const rank = fixed instanceof Tensor || fixed === undefined ? x.dims().length : fixed.length;
+    const argument = (index: 0 | 1 | 2, absent: number) => {
+      const value = given[index];
+      // Zeros hold the place of a tensor until setInput.
+      if (value instanceof Tensor) return this.dims[index](new Array<number>(rank).fill(0));
+      return this.dims[index](value ?? new Array<number>(rank).fill(absent));
+    };
+    return this.layer("addSlice", name, [x, argument(0, 0), argument(1, 0), argument(2, 1)], (layer) => {
+      given.forEach((value, index) => {
+        if (!(value instanceof Tensor)) return;
+        calls.call("ILayer.setInput", layer, index + 1, this.pointerOf(value, name));
+      });
+      if (mode !== undefined) calls.call("ISliceLayer.setMode", layer, SAMPLE_MODE[mode]);
+    });
+  }
+
+  concat(xs: readonly Tensor[], axis: number, name: string): Tensor {
+    const { calls } = this.context;
+    const inputs = pointerArray(xs.map((x) => this.pointerOf(x, name)));
+    return this.layer(
+      "addConcatenation",
+      name,
+      [inputs, xs.length],
+      (layer) => calls.call("IConcatenationLayer.setAxis", layer, axis),
+    );
+  }
+
+  /** The entries of `x` along `axis` that `indices` names: int32 or int64, of any rank. */
+  gather(x: Tensor, indices: Tensor, axis: number, name: string): Tensor {
+    return this.layer("addGather", name, [x, indices, axis]);
+  }
+
+  /** Reduces over the axes of `axesMask`, bit i for axis i. */
+  reduce(op: ReduceOp, x: Tensor, axesMask: number, keepDims: boolean, name: string): Tensor {
+    return this.layer("addReduce", name, [x, REDUCE[op], axesMask, keepDims]);
+  }
+
+  /**
+   * (x - mean) / sqrt(variance + epsilon) * scale + bias over the axes of `axesMask`; `scale` and `bias` have x's rank
+   * and type, sizes equal to x's or 1. Uses `addNormalizationV2` where the library has it (10.15 and later; RTX 1.7).
+   * There is no RMS form: TensorRT's layer always subtracts the mean.
+   */
+  normalization(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    { axesMask, epsilon, groups }: NormalizationOptions,
+    name: string,
+  ): Tensor {
+    const { calls } = this.context;
+    const hasV2 = calls.has("INetworkDefinition.addNormalizationV2");
+    return this.layer(
+      hasV2 ? "addNormalizationV2" : "addNormalization",
+      name,
+      [x, scale, bias, axesMask],
+      (layer) => {
+        calls.call("INormalizationLayer.setEpsilon", layer, epsilon);
+        if (groups !== undefined) calls.call("INormalizationLayer.setNbGroups", layer, BigInt(groups));
+      },
+    );
+  }
+
+  /** softmax(q kᵀ + mask) v for [B, H, T, D] operands; the scores are not scaled, so scale q before. */
+  attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    { causal = false, mask, decomposable }: AttentionOptions,
+    name: string,
+  ): Tensor {
+    const { calls, logger } = this.context;
+    if (!calls.has("INetworkDefinition.addAttention")) {
+      throw new NativeError(
+        `layer ${name}: this version of TensorRT has no attention layer; write it out as products and a softmax`,
+      );
+    }
+    const mark = logger.errorCount;
+    const refusal = () => this.refusal(name, { method: "addAttention", mark, operands: [q, k, v] });
+    // addAttentionV2 (10.16) only adds the choice of the causal mask's corner; upper left is what this one takes.
+    const attention = calls.call(
+      "INetworkDefinition.addAttention",
+      this.pointer,
+      this.pointerOf(q, name),
+      this.pointerOf(k, name),
+      this.pointerOf(v, name),
+      ATTENTION_NORMALIZATION.softmax,
+      causal,
+    );
+    if (attention === null) throw refusal();
+    const isSet = calls.call("IAttention.setName", attention, cString(name, "a layer's name")) &&
+      (mask === undefined || calls.call("IAttention.setMask", attention, this.pointerOf(mask, name))) &&
+      (decomposable === undefined || calls.call("IAttention.setDecomposable", attention, decomposable));
+    if (!isSet) throw refusal();
+    return this.named(calls.call("IAttention.getOutput", attention, 0), name, refusal);
+  }
+
+  /** A 2-D convolution of [B, C, H, W]. */
+  convolution(x: Tensor, options: ConvolutionOptions, name: string): Tensor {
+    const { maps, kernel, weights, bias, stride, prePadding, postPadding, dilation, groups = 1 } = options;
+    const { calls } = this.context;
+    const channels = x.dims()[1] ?? 0;
+    const count = maps * (channels / groups) * kernel[0] * kernel[1];
+    const operands = [
+      x,
+      BigInt(maps),
+      this.dims[0](kernel),
+      this.valuesArgument(0, weights, { count, name: `${name}, its kernel` }),
+      this.valuesArgument(1, bias, { count: maps, name: `${name}, its bias` }),
+    ] as const;
+    return this.layer("addConvolutionNd", name, [...operands], (layer) => {
+      if (groups !== 1) calls.call("IConvolutionLayer.setNbGroups", layer, BigInt(groups));
+      if (stride !== undefined) calls.call("IConvolutionLayer.setStrideNd", layer, this.dims[0](stride));
+      if (prePadding !== undefined) {
+        calls.call("IConvolutionLayer.setPrePadding", layer, this.dims[0](prePadding));
+      }
+      if (postPadding !== undefined) {
+        calls.call("IConvolutionLayer.setPostPadding", layer, this.dims[0](postPadding));
+      }
+      if (dilation !== undefined) {
+        calls.call("IConvolutionLayer.setDilationNd", layer, this.dims[0](dilation));
+      }
+    });
+  }
+
+  cast(x: Tensor, dtype: DType, name: string): Tensor {
+    return this.layer("addCast", name, [x, DATA_TYPE[dtype]]);
+  }
+
+  /** x's sizes, a 1-D int64 tensor. */
+  shape(x: Tensor, name: string): Tensor {
+    return this.layer("addShape", name, [x]);
+  }
+
+  /** `a` where `condition` (bool) holds, else `b`. Operands of one rank, sizes equal or 1. */
+  select(condition: Tensor, a: Tensor, b: Tensor, name: string): Tensor {
+    return this.layer("addSelect", name, [condition, a, b]);
+  }
+
+  identity(x: Tensor, name: string): Tensor {
+    return this.layer("addIdentity", name, [x]);
+  }
+
+  /** Sums of products by the letters of `equation`: "bthd,bshd->bhts". */
+  einsum(equation: string, xs: readonly Tensor[], name: string): Tensor {
+    const inputs = pointerArray(xs.map((x) => this.pointerOf(x, name)));
+    return this.layer("addEinsum", name, [inputs, xs.length, cString(equation, "an equation")]);
+  }
+}

@@ -1,0 +1,49 @@
+/** A tensor of a network under construction: an address, and questions about it the library answers. */
+import { NativeError } from "../error.ts";
+import type { Owner } from "../handle.ts";
+import { type Pointer, stringAt } from "../memory.ts";
+import { DATA_TYPE, dataTypeWord, type DType, wordOf } from "./enums.ts";
+import type { Context } from "./load.ts";
+import { dimsFrom } from "./values.ts";
+
+export class Tensor {
+  /** The network that has this tensor; it is usable as long as that is. */
+  readonly network: Owner;
+  readonly #context: Context;
+  readonly #pointer: Pointer<"ITensor">;
+
+  /** @ignore Made by the methods of Network. */
+  constructor(network: Owner, context: Context, pointer: Pointer<"ITensor">) {
+    this.network = network;
+    this.#context = context;
+    this.#pointer = pointer;
+  }
+
+  /** The ITensor's address. Throws NativeError once the network is disposed. */
+  get pointer(): Pointer<"ITensor"> {
+    this.network.assertAlive();
+    return this.#pointer;
+  }
+
+  get name(): string {
+    return stringAt(this.#context.calls.call("ITensor.getName", this.pointer));
+  }
+
+  /** The shape the library infers, -1 for a size known at run time only. Throws when it can infer none. */
+  dims(): number[] {
+    const { calls, logger } = this.#context;
+    const mark = logger.errorCount;
+    const dims = dimsFrom(calls.call("ITensor.getDimensions", this.pointer));
+    if (dims === undefined) throw logger.failure(`the shape of tensor ${this.name} cannot be inferred`, mark);
+    return dims;
+  }
+
+  get dtype(): DType {
+    const value = this.#context.calls.call("ITensor.getType", this.pointer);
+    const dtype = wordOf<DType>(DATA_TYPE, value);
+    if (dtype === undefined) {
+      throw new NativeError(`tensor ${this.name} is ${dataTypeWord(value)}, which UNfold does not use`);
+    }
+    return dtype;
+  }
+}

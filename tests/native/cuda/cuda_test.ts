@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { type Cuda, loadCuda } from "../../../native/cuda/mod.ts";
+import { NativeError } from "../../../native/error.ts";
+
+/** The CUDA runtime of this machine, beside the TensorRT library or on the system; a reason where there is none. */
+function findCuda(): Cuda | string {
+  const beside = Deno.env.get("UNFOLD_TENSORRT_LIB");
+  try {
+    return loadCuda(beside === undefined ? {} : { beside });
+  } catch (error) {
+    if (error instanceof NativeError) return "no CUDA runtime library";
+    throw error;
+  }
+}
+
+const found = findCuda();
+const problem = typeof found === "string" ? found : found.deviceProblem();
+
+function testWithDevice(name: string, run: (cuda: Cuda) => Promise<void> | void): void {
+  if (typeof found === "string" || problem !== undefined) {
+    Deno.test({ name: `${name} (skipped: ${problem})`, ignore: true, fn: () => {} });
+  } else {
+    Deno.test(name, () => run(found));
+  }
+}
+
+Deno.test(
+  { name: "loadCuda() refuses a path that is no CUDA runtime", ignore: Deno.build.os !== "linux" },
+  () => {
+    assert.throws(() => loadCuda({ path: "libc.so.6" }), (error: Error) => {
+      assert.ok(error instanceof NativeError);
+      assert.match(
+        error.message,
+        /^no CUDA runtime library .* was found:\n {2}.*libc\.so\.6: the library has no symbol cuda/,
+      );
+      assert.match(error.message, /LD_LIBRARY_PATH$/);
+      return true;
+    });
+  },
+);
+
+Deno.test({
+  name: "Cuda says in CUDA's words why there is no device",
+  ignore: typeof found === "string" || problem === undefined,
+}, () => {
+  const cuda = found as Cuda;
+  assert.match(cuda.runtimeVersion, /^1[23]\.\d+$/);
+  assert.match(problem!, /^CUDA failed while counting devices: .+ \(cudaError\w+, \d+\)$|finds no device/);
+  assert.throws(() => cuda.device(), NativeError);
+  assert.throws(() => cuda.createStream(), /CUDA failed while creating a stream/);
+  assert.throws(() => cuda.allocate(16), /CUDA failed while allocating 16 bytes/);
+});
+
+testWithDevice("DeviceBuffer keeps what is uploaded", async (cuda) => {
+  using stream = cuda.createStream();
+  using buffer = cuda.allocate(1024);
+  const bytes = Uint8Array.from({ length: 1024 }, (_, i) => i & 0xff);
+  buffer.upload(bytes, stream);
+  const copy = new Uint8Array(1024);
+  buffer.download(copy, stream);
+  await stream.synchronize();
+  assert.deepEqual(copy, bytes);
+  buffer.fill(7, stream);
+  buffer.download(copy, stream);
+  stream.synchronizeNow();
+  assert.ok(copy.every((byte) => byte === 7));
+  assert.throws(
+    () => buffer.upload(new Uint8Array(1025), stream),
+    /1025 bytes do not fit a device buffer of 1024/,
+  );
+});
+
+testWithDevice("Event measures the time between two points of a stream", (cuda) => {
+  using stream = cuda.createStream();
+  using start = cuda.createEvent();
+  using end = cuda.createEvent();
+  using buffer = cuda.allocate(1 << 24);
+  start.record(stream);
+  buffer.fill(1, stream);
+  end.record(stream);
+  end.synchronizeNow();
+  const elapsedMs = end.elapsedMsSince(start);
+  assert.ok(elapsedMs >= 0 && elapsedMs < 1000);
+});
+
+testWithDevice("Cuda.device() describes the GPU", (cuda) => {
+  const device = cuda.device();
+  assert.match(device.computeCapability, /^\d+\.\d$/);
+  assert.ok(device.name.length > 0 && device.memoryBytes > 0 && device.multiprocessors > 0);
+});
