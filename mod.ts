@@ -1,9 +1,44 @@
 /**
  * UNfold: describe a Transformer with an offline normalization, fold the normalization into the linear layers around it,
- * and build a TensorRT engine.
+ * and build a TensorRT engine. No GPU is needed to build; importing this module needs no permissions.
+ *
+ * @example Describe, fold, look
+ * ```ts
+ * import { block, compile, float, model, norm, randomWeights, unifiedNorm } from "./mod.ts";
+ *
+ * const encoder = model({
+ *   name: "encoder",
+ *   inputs: { tokens: float(["B", 128, 64]) },
+ *   norm: unifiedNorm(),
+ *   forward: ({ tokens }, p) => block(tokens, p.at("block"), { heads: 4, mlp: { hidden: 256 } }),
+ * });
+ * const { norms } = compile(encoder, { weights: randomWeights({ seed: 1 }) });
+ * console.assert(norms.every(({ folded }) => folded));
+ * ```
  *
  * @module
  */
+export { type Batch, parseBatch } from "./src/build/batch.ts";
+export { compile, type CompileOptions, type Network } from "./src/build/networks.ts";
 export * from "./src/dsl/mod.ts";
-export * from "./src/norms/mod.ts";
+export { writeOnnx } from "./src/emit/onnx.ts";
+export {
+  buildEngine,
+  type BuiltEngine,
+  type EngineOptions,
+  locateLibrary,
+  type Profile,
+} from "./src/emit/tensorrt.ts";
 export { UnfoldError } from "./src/errors.ts";
+export type { DType, Precision } from "./src/ir/dtype.ts";
+export type { Graph, Node, TensorType } from "./src/ir/graph.ts";
+export { printGraph } from "./src/ir/print.ts";
+export type { Dim, Shape } from "./src/ir/shape.ts";
+export * from "./src/norms/mod.ts";
+export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
+export { type Report, ReportSchema } from "./src/report/schema.ts";
+export type { NormFold } from "./src/rewrite/fold_norm.ts";
+export { compareLatency } from "./src/run/timing.ts";
+export { sessionFromOnnx } from "./src/run/onnxruntime.ts";
+export { type Session, type TensorValue, tensorValue } from "./src/run/session.ts";
+export * from "./src/weights/mod.ts";

@@ -2,7 +2,6 @@
  * From a model to its networks: which weights each normalization gets, and the graphs before and after optimization.
  */
 import type { Model } from "../dsl/model.ts";
-import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
@@ -90,13 +89,8 @@ function fromCheckpoint(
   };
 }
 
-/** Checks what a `MODEL.ts` exports. */
-export function assertModel(value: unknown, where: string): asserts value is Model {
-  const isModel = typeof value === "object" && value !== null &&
+/** Whether a value is a model, as the default export of a `MODEL.ts` must be. */
+export function isModel(value: unknown): value is Model {
+  return typeof value === "object" && value !== null &&
     typeof (value as Partial<Model>).trace === "function" && typeof (value as Partial<Model>).name === "string";
-  if (!isModel) {
-    throw new UnfoldError(
-      `${where} does not export a model by default: end it with \`export default model({ ... })\``,
-    );
-  }
 }

@@ -11,6 +11,7 @@ import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts"
 import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
 import { opOf } from "../ops/mod.ts";
+import { packHeads } from "../rewrite/pack_heads.ts";
 import { NetworkEmitter } from "./tensorrt_network.ts";
 
 /** Ranges of the open sizes; one record per optimization profile. */
@@ -59,7 +60,7 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   using config = builder.createConfig();
 
   const started = performance.now();
-  describeNetwork(network, graph);
+  describeNetwork(network, packHeads(graph));
   for (const profile of profilesOf(graph, profiles)) config.addProfile(profile);
   if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
   config.setProfilingVerbosity("detailed");

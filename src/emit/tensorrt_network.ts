@@ -161,9 +161,14 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     return this.#computed(this.#network.normalization(...operands, { axesMask, epsilon }, this.#layer("normalization")));
   }
 
-  /** `addAttention` where a causal mask is wanted; written out elsewhere, which the builder fuses best. */
-  attention(q: Value, k: Value, v: Value, { causal, mask }: { causal: boolean; mask?: Value }): Value {
-    if (causal) {
+  /** `addAttention` where a causal mask is wanted or the graph asks for it; written out elsewhere. */
+  attention(
+    q: Value,
+    k: Value,
+    v: Value,
+    { causal, fused, mask }: { causal: boolean; fused: boolean; mask?: Value },
+  ): Value {
+    if (causal || fused) {
       const options = { causal, decomposable: true, ...(mask && { mask: this.#tensor(mask, 4) }) };
       const operands = [this.#tensor(q), this.#tensor(k), this.#tensor(v)] as const;
       return this.#computed(this.#network.attention(...operands, options, this.#layer("attention")));

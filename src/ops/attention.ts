@@ -11,6 +11,8 @@ export type AttentionAttrs = {
   readonly scale: number;
   /** Query t sees keys up to t. */
   readonly causal: boolean;
+  /** Emit TensorRT's own attention operator; otherwise the products are written out, which it fuses as well. */
+  readonly fused?: boolean;
 };
 
 export const attention = defineOp({
@@ -48,9 +50,9 @@ export const attention = defineOp({
     const masked = mask ? binary(scaled, mask, (a, b) => a + b) : scaled;
     return matmulValues(softmaxValues(masked, 3), v!);
   },
-  tensorrt: (net, [q, k, v, mask], { scale, causal }, node) => {
+  tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false }, node) => {
     const scaled = scale === 1 ? q! : net.elementwise("prod", q!, net.scalar(scale, node.type.dtype, 4));
-    return net.attention(scaled, k!, v!, { causal, ...(mask && { mask }) });
+    return net.attention(scaled, k!, v!, { causal, fused, ...(mask && { mask }) });
   },
   onnx: (g, [q, k, v, mask], { scale, causal }, node) => {
     const { dtype } = node.type;

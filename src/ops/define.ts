@@ -57,7 +57,7 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   gather(x: T, indices: T, axis: number): T;
   mean(x: T, axes: Axes, keepDims: boolean): T;
   normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;
-  attention(q: T, k: T, v: T, options: { causal: boolean; mask?: T }): T;
+  attention(q: T, k: T, v: T, options: { causal: boolean; fused: boolean; mask?: T }): T;
   convolution(
     x: T,
     options: { weight: T; bias?: T; stride: Axes; padding: Axes },

@@ -1,5 +1,6 @@
 /** A product with a weight as PyTorch stores it, `[outputs, channels]`: where normalizations end up. */
-import type { Node } from "../ir/graph.ts";
+import type { TensorData } from "../ir/data.ts";
+import type { Node, TensorType } from "../ir/graph.ts";
 import { type Absorbed, commonDType, defineOp, lastDim, type Refusal, shapeError } from "./define.ts";
 import { foldIntoWeight } from "./fold.ts";
 import { binary, matmulValues } from "./reference.ts";
@@ -24,9 +25,12 @@ export const linear = defineOp({
     const sum = bias ? binary(product, bias, (a, b) => a + b) : product;
     return { shape: [...x!.shape.slice(0, -1), weight!.shape[0]!], data: sum.data };
   },
-  tensorrt: (net, [x, weight, bias]) => {
+  tensorrt: (net, [x, weight, bias], _, node) => {
     const product = net.matmul(x!, weight!, { transposeB: true });
-    return bias ? net.elementwise("sum", product, bias) : product;
+    const sum = bias ? net.elementwise("sum", product, bias) : product;
+    // TensorRT's product of a lone vector keeps the axis of size 1 that it was given to become a matrix.
+    const { shape } = node.type;
+    return shape.length === 1 ? net.reshape(sum, [1, ...shape], shape) : sum;
   },
   onnx: (g, [x, weight, bias], _, node) => {
     // Gemm takes W as it is stored, but only rank 2; for higher ranks the runtime folds the constant's Transpose.
@@ -39,7 +43,9 @@ export const linear = defineOp({
   absorb: ({ axis, scale, shift }, { node, index }) => {
     const rank = node.inputs[0]!.type.shape.length;
     if (index !== 0) return { refused: "it is the weight, not the input" };
-    if (axis !== rank - 1) return { refused: `it contracts axis ${rank - 1}, the normalization is on axis ${axis}` };
+    if (axis !== rank - 1) {
+      return { refused: `it contracts axis ${rank - 1}, the normalization is on axis ${axis}` };
+    }
     return absorbIntoWeight(node, { scale, shift });
   },
 });
@@ -58,11 +64,13 @@ export function absorbIntoWeight(
     dtype: weight!.type.dtype,
     ...affine,
   });
-  return {
-    constants: new Map([
-      [1, { data: folded.weight, type: weight!.type }],
-      [2, { data: folded.bias, type: { dtype: weight!.type.dtype, shape: [weight!.type.shape[0]!] } }],
-    ]),
-  };
+  const constants: Map<number, { data: TensorData; type: TensorType }> = new Map([
+    [1, { data: folded.weight, type: weight!.type }],
+  ]);
+  // Without a shift there is nothing to add, and a product without a bias stays one.
+  if (bias || affine.shift.some((t) => t !== 0)) {
+    const shape = [weight!.type.shape[0]!];
+    constants.set(2, { data: folded.bias, type: { dtype: weight!.type.dtype, shape } });
+  }
+  return { constants };
 }
-

@@ -1,10 +1,12 @@
 /** The order of the passes. */
 import type { Graph } from "../ir/graph.ts";
 import { topological } from "../ir/graph.ts";
+import { moveAttentionBiases } from "./attention_bias.ts";
 import { applyRules } from "./driver.ts";
 import { foldConstants } from "./fold_constants.ts";
 import { foldNorm, isNorm, type NormFold } from "./fold_norm.ts";
 import { mergeQkv } from "./merge_qkv.ts";
+import { shiftStream } from "./shift_stream.ts";
 import { SIMPLIFY } from "./simplify.ts";
 import { verifyGraph } from "./verify.ts";
 
@@ -37,10 +39,18 @@ export function optimize(graph: Graph): Optimized {
     trace.push({ pass, nodesBefore: before, nodesAfter: topological(graph).length, detail: result.detail });
   };
   verifyGraph(graph, "trace");
+  step("shiftStream", (graph) => {
+    const { graph: result, shifted } = shiftStream(graph);
+    return { graph: result, detail: `${shifted} normalizations without a shift` };
+  });
   step("foldNorm", (graph) => {
     const result = foldNorm(graph);
     norms = result.norms;
     return { graph: result.graph, detail: `${norms.filter((n) => n.folded).length} of ${norms.length} folded` };
+  });
+  step("moveAttentionBiases", (graph) => {
+    const { graph: result, moved } = moveAttentionBiases(graph);
+    return { graph: result, detail: `${moved} biases of k and v gone` };
   });
   step("mergeQkv", (graph) => {
     const { graph: merged, merged: count } = mergeQkv(graph);

@@ -1,0 +1,43 @@
+/** Reading a command line: `node:util`'s parser, with errors that name the flag and what it takes. */
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { nearestNames } from "../weights/names.ts";
+import { UsageError } from "./terminal.ts";
+
+/**
+ * Parses arguments strictly.
+ *
+ * @throws {UsageError} an unknown flag (the nearest one is named), a flag without its value, too many arguments
+ */
+export function parseOptions<const Options extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  { options, positionals: [fewest, most], command }: {
+    options: Options;
+    positionals: readonly [fewest: number, most: number];
+    command: string;
+  },
+) {
+  const help = `see \`deno task ${command} --help\``;
+  const parsed = (() => {
+    try {
+      return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      const unknown = /Unknown option '(-[^']*)'/.exec(message)?.[1];
+      if (unknown === undefined) throw new UsageError(`${message.split(/[.\n]/)[0]}; ${help}`);
+      const [near] = nearestNames(unknown.replace(/^-+/, ""), Object.keys(options));
+      throw new UsageError(`unknown flag ${unknown}${near === undefined ? "" : `; did you mean --${near}?`} (${help})`);
+    }
+  })();
+  if (parsed.positionals.length > most) {
+    throw new UsageError(`unexpected argument ${parsed.positionals[most]}; ${help}`);
+  }
+  if (parsed.positionals.length < fewest) throw new UsageError(`an argument is missing; ${help}`);
+  return parsed;
+}
+
+/** A value out of a closed list. */
+export function oneOf<const Value extends string>(flag: string, value: string, allowed: readonly Value[]): Value {
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) throw new UsageError(`--${flag} ${value}: give one of ${allowed.join(", ")}`);
+  return found;
+}

@@ -1,0 +1,132 @@
+/**
+ * What all commands share: exit codes, one-line errors, colour and progress. Results go to stdout, everything else to
+ * stderr. Colour only on a terminal and never under NO_COLOR; progress only on a terminal.
+ */
+import { UnfoldError } from "../errors.ts";
+
+/** A mistake in the command line itself; exit code 2. */
+export class UsageError extends UnfoldError {
+  override readonly name = "UsageError";
+}
+
+export const EXIT = { ok: 0, failed: 1, usage: 2, cancelled: 130 } as const;
+
+type Style = "bold" | "dim" | "red" | "green" | "yellow";
+const CODES: Readonly<Record<Style, number>> = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 };
+
+/** Whether text on a stream may carry colour. */
+function isColourful(stream: { isTerminal(): boolean }): boolean {
+  return !Deno.noColor && stream.isTerminal();
+}
+
+/** Styles text for stdout. */
+export function styled(text: string, style: Style, stream: { isTerminal(): boolean } = Deno.stdout): string {
+  return isColourful(stream) ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text;
+}
+
+/** Prints to stdout, all of it, also into a pipe. */
+export async function print(text: string): Promise<void> {
+  let bytes = new TextEncoder().encode(text + "\n");
+  while (bytes.length > 0) bytes = bytes.subarray(await Deno.stdout.write(bytes));
+}
+
+/** Something to know that is no failure, on stderr. */
+export function note(text: string): void {
+  console.error(`${styled("note:", "yellow", Deno.stderr)} ${text}`);
+}
+
+/** A line on stderr that is rewritten in place; silent where stderr is no terminal. */
+export class Progress implements Disposable {
+  readonly #live = Deno.stderr.isTerminal();
+  #width = 0;
+  #shownAt = 0;
+
+  /** `fraction` from 0 to 1, or null where the whole is not known. */
+  show(text: string, fraction: number | null = null, detail = ""): void {
+    const now = performance.now();
+    if (!this.#live || (now - this.#shownAt < 50 && fraction !== null && fraction < 1)) return;
+    this.#shownAt = now;
+    const bar = fraction === null ? "" : ` ${progressBar(fraction)} ${String(Math.floor(fraction * 100)).padStart(3)} %`;
+    const columns = consoleColumns();
+    const line = `${text}${bar}${detail && ` ${detail}`}`.slice(0, columns - 1);
+    this.#write(`\r${line}${" ".repeat(Math.max(0, this.#width - line.length))}`);
+    this.#width = line.length;
+  }
+
+  clear(): void {
+    if (this.#live && this.#width > 0) this.#write(`\r${" ".repeat(this.#width)}\r`);
+    this.#width = 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.clear();
+  }
+
+  #write(text: string): void {
+    Deno.stderr.writeSync(new TextEncoder().encode(text));
+  }
+}
+
+function progressBar(fraction: number): string {
+  const cells = 20;
+  const full = Math.round(Math.min(1, Math.max(0, fraction)) * cells);
+  return "█".repeat(full) + "░".repeat(cells - full);
+}
+
+function consoleColumns(): number {
+  try {
+    return Deno.consoleSize().columns;
+  } catch {
+    return 80;
+  }
+}
+
+/**
+ * Runs a command to its exit code. Mistakes of the user are one line; a defect of UNfold is printed whole. Ctrl-C aborts
+ * the signal the command is given, so that it can clean up; a second one ends the process.
+ */
+export async function runCommand(
+  command: (args: readonly string[], signal: AbortSignal) => Promise<number>,
+): Promise<never> {
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) Deno.exit(EXIT.cancelled);
+    controller.abort(new DOMException("cancelled", "AbortError"));
+  };
+  const signals = Deno.build.os === "windows" ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+  let code: number;
+  try {
+    code = await command(Deno.args, controller.signal);
+  } catch (error) {
+    code = report(error, controller.signal);
+  }
+  for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
+  Deno.exit(code);
+}
+
+function report(error: unknown, signal: AbortSignal): number {
+  if (signal.aborted) {
+    console.error("cancelled; nothing was written");
+    return EXIT.cancelled;
+  }
+  const prefix = styled("error:", "red", Deno.stderr);
+  if (error instanceof UsageError) {
+    console.error(`${prefix} ${error.message}`);
+    return EXIT.usage;
+  }
+  // NativeError is known by name: importing its class would load the native half at start-up.
+  const isMistake = error instanceof UnfoldError || (error instanceof Error && error.name === "NativeError");
+  if (isMistake || isFromSystem(error)) {
+    console.error(`${prefix} ${(error as Error).message}`);
+    return EXIT.failed;
+  }
+  console.error(`${prefix} a defect of UNfold; please report it with the lines below`);
+  console.error(error);
+  return EXIT.failed;
+}
+
+/** The operating system's own refusals (a full disk, a missing permission): its words are the message. */
+function isFromSystem(error: unknown): boolean {
+  return error instanceof Error && Object.values(Deno.errors).some((kind) => error instanceof kind);
+}

@@ -1,0 +1,91 @@
+/** The report for people: what a terminal shows after a build. Pure text; colour is the caller's. */
+import type { NormFamily } from "../norms/mod.ts";
+import type { Report } from "./schema.ts";
+
+type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
+
+/** Shapes a report into a page of at most some forty lines. */
+export function summarize(report: Report, { out, style }: { out: string; style: Style }): string {
+  return [
+    `${style(report.model, "bold")}  ${report.precision}, batch ${report.batch}`,
+    "",
+    ...norms(report, style),
+    "",
+    ...agreement(report),
+    "",
+    ...engines(report, style),
+    "",
+    `Files in ${out}/: ${files(report)}`,
+  ].join("\n");
+}
+
+function norms({ norms: { found, folded, remaining, where } }: Report, style: Style): string[] {
+  const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
+  const width = Math.max(0, ...where.map(({ norm }) => norm.length));
+  return [
+    `Normalizations   ${style(counts, remaining === 0 ? "green" : "yellow")}`,
+    ...where.map(({ norm, into, through, refused }) => {
+      const path = through.length > 0 ? ` through ${through.join(", ")}` : "";
+      const fate = refused ? `kept: ${refused.consumer}: ${refused.reason}` : `into ${into.join(", ")}${path}`;
+      return `  ${norm.padEnd(width)}  ${style(fate, refused ? "yellow" : "dim")}`;
+    }),
+  ];
+}
+
+function agreement({ parity, accuracy }: Report): string[] {
+  const line = (d: { maxAbsError: number; maxRelError: number }) =>
+    `largest difference ${d.maxAbsError.toExponential(1)}, relative ${d.maxRelError.toExponential(1)}`;
+  const lines = [`Agreement        folded: ${line(parity)}`, `                 with ${parity.against}`];
+  if (parity.emitted) lines.push(`                 as emitted in ${parity.emitted.precision}: ${line(parity.emitted)}`);
+  if (accuracy) {
+    const scores = Object.entries(accuracy).map(([name, value]) => `${label(name)} ${(100 * value).toFixed(2)} %`);
+    lines.push(`Accuracy         ${scores.join(", ")}`);
+  }
+  return lines;
+}
+
+function engines({ engines, latency }: Report, style: Style): string[] {
+  const families = Object.keys(engines) as NormFamily[];
+  const row = (name: string, cell: (family: NormFamily) => string) =>
+    name.padEnd(25) + families.map((family) => cell(family).padStart(14)).join("");
+  const count = (value: number | null) => value === null ? "unknown" : String(value);
+  const lines = [
+    row("Engines", (family) => family.toUpperCase()),
+    row("  plan", (family) => bytes(engines[family]!.bytes)),
+    row("  kernels", (family) => count(engines[family]!.kernels)),
+    row("  normalization kernels", (family) => count(engines[family]!.normalizationKernels)),
+    row("  built in", (family) => `${engines[family]!.buildMs.toFixed(0)} ms`),
+  ];
+  if (latency === null) return lines;
+  const percent = (ratio: number) => `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
+  lines.push(
+    `Latency, ${latency.backend}, ${latency.precision}, batch ${latency.batch}, ${latency.rounds} rounds in turns`,
+    row("  median", (family) => `${latency[family]!.medianMs.toFixed(3)} ms`),
+    row("  95th percentile", (family) => `${latency[family]!.p95Ms.toFixed(3)} ms`),
+    `  time against the reference ${percent(latency.ratio)}, 95 % interval ${percent(latency.ratioLow)} to ` +
+      `${percent(latency.ratioHigh)}; the reference against itself ${percent(latency.noiseLow)} to ` +
+      `${percent(latency.noiseHigh)}: ${style(latency.verdict, latency.verdict === "slower" ? "yellow" : "green")}`,
+  );
+  if (/CPU/.test(latency.backend)) {
+    lines.push(style("  A CPU spends a few per cent of its time in normalizations; the gain a GPU sees is in kernels.", "dim"));
+  }
+  lines.push(...latency.warnings.map((warning) => style(`  warning: ${warning}`, "yellow")));
+  return lines;
+}
+
+function files({ engines }: Report): string {
+  return [...Object.keys(engines).flatMap((family) => [`${family}.plan`, `${family}.onnx`]), "report.json"].join(" ");
+}
+
+/** "unFolded" to "UN folded". */
+function label(name: string): string {
+  const [family, state] = name.split(/(?=[A-Z])/);
+  return `${family!.toUpperCase()}${state ? ` ${state.toLowerCase()}` : ""}`;
+}
+
+/** 1,234,567 bytes as "1.2 MB": decimal units, as disks and downloads have them. */
+export function bytes(count: number): string {
+  if (count < 1e3) return `${count} B`;
+  const [size, unit] = count < 1e6 ? [count / 1e3, "kB"] : count < 1e9 ? [count / 1e6, "MB"] : [count / 1e9, "GB"];
+  return `${size.toFixed(size < 10 ? 2 : 1)} ${unit}`;
+}

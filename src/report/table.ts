@@ -1,0 +1,41 @@
+/**
+ * Rows to aligned text: every column as wide as its widest cell, two spaces between. No colours, no lines, and no
+ * notion of a terminal's width; a character counts as one column, wide ones included.
+ */
+
+export interface TableOptions {
+  /** Per column, the last one repeats; numbers read best on the right. Default: everything on the left. */
+  readonly align?: readonly ("left" | "right")[];
+  /** Spaces in front of every line. */
+  readonly indent?: number;
+}
+
+/**
+ * Aligns rows of cells; rows may be shorter than the longest.
+ *
+ * @example
+ * ```ts
+ * import { table } from "./table.ts";
+ *
+ * table([["kernels", "51"], ["normalization", "0"]], { align: ["left", "right"] });
+ * // kernels        51
+ * // normalization   0
+ * ```
+ */
+export function table(rows: readonly (readonly string[])[], { align = [], indent = 0 }: TableOptions = {}): string {
+  const columns = rows.reduce((most, row) => Math.max(most, row.length), 0);
+  const widths = Array.from(
+    { length: columns },
+    (_, i) => rows.reduce((most, row) => Math.max(most, columnsOf(row[i] ?? "")), 0),
+  );
+  const margin = " ".repeat(indent);
+  return rows.map((row) => {
+    const cells = row.map((cell, i) => {
+      const fill = " ".repeat(widths[i]! - columnsOf(cell));
+      return (align[i] ?? align.at(-1)) === "right" ? fill + cell : cell + fill;
+    });
+    return (margin + cells.join("  ")).trimEnd();
+  }).join("\n");
+}
+
+const columnsOf = (text: string) => [...text].length;

@@ -1,0 +1,47 @@
+/** What passes that move biases share: reading constant vectors and giving a linear another bias. */
+import { bytesAs, float64Of, heldData, type TensorData, typedView } from "../ir/data.ts";
+import type { Node } from "../ir/graph.ts";
+import type { ConstantAttrs } from "../ops/constant.ts";
+import { apply, constantNode, isOp } from "../ops/mod.ts";
+
+export function dataOf(constant: Node): TensorData {
+  return (constant.attrs as ConstantAttrs).data;
+}
+
+/** Whether a node is a linear whose weight, and bias where it has one, are constants. */
+export function isConstantLinear(node: Node): boolean {
+  return isOp(node, "linear") && node.inputs.slice(1).every((input) => input.op === "constant");
+}
+
+/** A linear's bias in float64; null where it has none. */
+export function biasOf(linear: Node): Float64Array | null {
+  const bias = linear.inputs[2];
+  return bias === undefined ? null : float64Of(dataOf(bias));
+}
+
+/** The linear on input `x` with another bias; none where it is null. */
+export function withBias(linear: Node, x: Node, bias: Float64Array | null): Node {
+  const inputs = [x, linear.inputs[1]!];
+  if (bias !== null) {
+    const { dtype } = linear.type;
+    const name = linear.inputs[2]?.name ?? `${linear.name}.bias`;
+    inputs.push(constantNode(heldData([bias.length], bias, name), { dtype, name }));
+  }
+  return apply("linear", inputs, { attrs: {}, name: linear.name });
+}
+
+/** `W v` in float64 for a weight `[outputs, channels]`. */
+export function weightTimes(weight: TensorData, vector: Float64Array): Float64Array {
+  const [outputs, channels] = weight.shape as [number, number];
+  const isNumeric = weight.dtype === "fp32" || weight.dtype === "fp16";
+  const values = typedView(isNumeric ? weight.bytes() : bytesAs(weight, "fp64"), isNumeric ? weight.dtype : "fp64") as
+    | Float64Array
+    | Float32Array;
+  const result = new Float64Array(outputs);
+  for (let o = 0, i = 0; o < outputs; o++) {
+    let sum = 0;
+    for (let c = 0; c < channels; c++, i++) sum += values[i]! * vector[c]!;
+    result[o] = sum;
+  }
+  return result;
+}

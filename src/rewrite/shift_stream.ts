@@ -1,0 +1,111 @@
+/**
+ * `shiftStream`: an offline normalization in front of products without a bias would give them one, `W t`. Where the
+ * tensor it reads can carry a constant instead, it does not:
+ *
+ *     s x + t = s (x + c)   with c = t / s
+ *
+ * Whoever writes `x` adds `c` to a bias it already has; every other reader takes it off again: a normalization from its
+ * shift, a residual addition from the bias of the branch that is added. Products for queries stay without bias, which
+ * is what lets TensorRT merge them. It looks at siblings, hence a pass; it runs before the fold.
+ */
+import { float64Of, heldData } from "../ir/data.ts";
+import { type Graph, mapGraph, type Node, topological, usesOf } from "../ir/graph.ts";
+import { affineOf } from "../ops/channel_affine.ts";
+import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../ops/mod.ts";
+import { biasOf, dataOf, isConstantLinear, withBias } from "./constants.ts";
+
+/**
+ * The stream may carry a constant of at most this many times the usual size of its channels: beyond that, subtracting
+ * it again would cost digits. Trained networks have 0.01 to 0.1.
+ */
+const LARGEST_SHIFT = 4;
+
+type Change = (node: Node, inputs: readonly Node[]) => Node;
+
+/** @returns the graph, and how many normalizations lost their shift */
+export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
+  let shifted = 0;
+  const candidates = (graph: Graph) => topological(graph).filter((node) => isOp(node, "channel_affine"));
+  // Shifting replaces nodes one for one, so a normalization keeps its place in this order.
+  for (let i = 0; i < candidates(graph).length; i++) {
+    const changes = planShift(graph, candidates(graph)[i]!);
+    if (changes === null) continue;
+    shifted++;
+    graph = mapGraph(graph, (node, inputs) => changes.get(node)?.(node, inputs) ?? rebuild(node, inputs));
+  }
+  return { graph, shifted };
+}
+
+/** What becomes of each node around a normalization; null where shifting is not possible or not worth it. */
+function planShift(graph: Graph, norm: Node): ReadonlyMap<Node, Change> | null {
+  const uses = usesOf(graph);
+  const affine = affineOf(norm);
+  const stream = norm.inputs[0]!;
+  if (affine === null || affine.axis !== norm.type.shape.length - 1 || affine.shift.every((t) => t === 0)) return null;
+  const feedsBareProducts = uses.get(norm)!.every((use) =>
+    "user" in use && use.index === 0 && isConstantLinear(use.user) && use.user.inputs.length === 2
+  );
+  if (!feedsBareProducts) return null;
+  const constant = affine.shift.map((t, c) => t === 0 ? 0 : t / affine.scale[c]!);
+  const usual = median(affine.scale.map((s) => 1 / Math.abs(s)));
+  if (!constant.every((c) => Math.abs(c) <= LARGEST_SHIFT * usual)) return null;
+
+  const singleUse = (node: Node) => uses.get(node)!.length === 1;
+  const changes = new Map<Node, Change>();
+  const writer = writerOf(stream, singleUse);
+  if (writer === null) return null;
+  changes.set(writer, (node, inputs) => addTo(node, inputs, constant));
+  for (const use of uses.get(stream)!) {
+    if ("output" in use) return null;
+    const { user, index } = use;
+    if (isOp(user, "channel_affine") && index === 0) {
+      const reader = affineOf(user);
+      if (reader === null || reader.axis !== affine.axis) return null;
+      // For the normalization itself t - s c is zero, said exactly.
+      const shift = user === norm
+        ? new Float64Array(constant.length)
+        : reader.shift.map((t, c) => t - reader.scale[c]! * constant[c]!);
+      changes.set(user, (node, inputs) => withShift(node, inputs, shift));
+    } else if (isOp(user, "add")) {
+      const branch = user.inputs[1 - index]!;
+      if (branch === stream || changes.has(branch) || !isConstantLinear(branch) || !singleUse(branch)) return null;
+      changes.set(branch, (node, inputs) => addTo(node, inputs, constant.map((c) => -c)));
+    } else {
+      return null;
+    }
+  }
+  return changes;
+}
+
+/** The node with a bias or constant of its own whose value is part of `stream`: a product, or an added constant. */
+function writerOf(stream: Node, singleUse: (node: Node) => boolean): Node | null {
+  if (isConstantLinear(stream)) return stream;
+  if (!isOp(stream, "add")) return null;
+  const linear = stream.inputs.find((input) => isConstantLinear(input) && singleUse(input));
+  const constant = stream.inputs.find((input) =>
+    input.op === "constant" && singleUse(input) && input.type.shape.at(-1) === stream.type.shape.at(-1)
+  );
+  return linear ?? constant ?? null;
+}
+
+/** A linear or a constant with a vector added along its last axis. */
+function addTo(node: Node, inputs: readonly Node[], vector: Float64Array): Node {
+  if (isOp(node, "linear")) {
+    const bias = biasOf(node);
+    return withBias(node, inputs[0]!, bias === null ? vector : bias.map((b, c) => b + vector[c]!));
+  }
+  const values = float64Of(dataOf(node)).map((value, i) => value + vector[i % vector.length]!);
+  const data = heldData(dataOf(node).shape, values, node.name);
+  return constantNode(data, { dtype: node.type.dtype, name: node.name });
+}
+
+function withShift(norm: Node, [x, scale, shift]: readonly Node[], values: Float64Array): Node {
+  const name = shift!.name;
+  const constant = constantNode(heldData([values.length], values, name), { dtype: shift!.type.dtype, name });
+  const attrs = norm.attrs as AttrsOf<"channel_affine">;
+  return apply("channel_affine", [x!, scale!, constant], { attrs, name: norm.name });
+}
+
+function median(values: Float64Array): number {
+  return values.toSorted()[Math.floor(values.length / 2)]!;
+}
