@@ -23,8 +23,10 @@ export function parseBatch(text: string): Batch {
     text.split(separator).map((part) => {
       const size = Number(part);
       if (!/^\d+$/.test(part.trim()) || size < 1 || size > 2 ** 20) {
-        throw new UnfoldError(`--batch ${text}: ${part === "" ? "a number is missing" : `${part} is no batch size`}; ` +
-          "give 8, a list 1,8,64, or min:opt:max as 1:8:64");
+        throw new UnfoldError(
+          `--batch ${text}: ${part === "" ? "a number is missing" : `${part} is no batch size`}; ` +
+            "give 8, a list 1,8,64, or min:opt:max as 1:8:64",
+        );
       }
       return size;
     });

@@ -39,31 +39,44 @@ export interface Discrepancy {
  *
  * @param count how many random examples to invent
  */
-export function loadExamples(model: Model, { count, dims }: { count: number; dims: Record<string, number> }): Examples {
+export function loadExamples(
+  model: Model,
+  { count, dims }: { count: number; dims: Record<string, number> },
+): Examples {
   const { evaluation } = model;
   if (evaluation === undefined) return randomExamples(model, { count, dims });
   const file = openSafetensors(evaluation.file);
   const inputs: Record<string, TensorData> = {};
   for (const name of Object.keys(model.inputs)) {
     const tensor = evaluation.inputs[name];
-    if (tensor === undefined) throw new UnfoldError(`${model.name}: evaluation.inputs does not name a tensor for ${name}`);
+    if (tensor === undefined) {
+      throw new UnfoldError(`${model.name}: evaluation.inputs does not name a tensor for ${name}`);
+    }
     inputs[name] = file.tensor(tensor);
   }
   const total = Object.values(inputs)[0]!.shape[0]!;
   const agree = (data: TensorData, shape: readonly (number | string)[]) => {
     const fits = data.shape.length === shape.length &&
-      data.shape.every((size, i) => i === 0 ? size === total : typeof shape[i] === "string" || size === shape[i]);
+      data.shape.every((size, i) =>
+        i === 0 ? size === total : typeof shape[i] === "string" || size === shape[i]
+      );
     if (!fits) {
       throw new UnfoldError(
-        `${data.origin} has the shape [${data.shape.join(", ")}]; [${total}, ${shape.slice(1).join(", ")}] is needed`,
+        `${data.origin} has the shape [${data.shape.join(", ")}]; [${total}, ${
+          shape.slice(1).join(", ")
+        }] is needed`,
       );
     }
     return data;
   };
   for (const [name, { shape }] of Object.entries(model.inputs)) agree(inputs[name]!, shape);
-  const labels = evaluation.labels === undefined ? null : float64Of(agree(file.tensor(evaluation.labels), ["B"]));
+  const labels = evaluation.labels === undefined
+    ? null
+    : float64Of(agree(file.tensor(evaluation.labels), ["B"]));
   const logits = Object.fromEntries(
-    Object.entries(evaluation.logits ?? {}).map(([family, name]) => [family, { data: file.tensor(name), name }]),
+    Object.entries(evaluation.logits ?? {}).map((
+      [family, name],
+    ) => [family, { data: file.tensor(name), name }]),
   );
   return { count: total, inputs, labels, logits };
 }
@@ -94,7 +107,11 @@ function randomExamples(
  *
  * @returns the network's first output
  */
-export async function runExamples(session: Session, examples: Examples, batch: number): Promise<ExampleOutputs> {
+export async function runExamples(
+  session: Session,
+  examples: Examples,
+  batch: number,
+): Promise<ExampleOutputs> {
   const [output] = session.outputs;
   const inputs = Object.fromEntries(
     session.inputs.map(({ name, dtype }) => [name, { dtype, bytes: bytesAs(examples.inputs[name]!, dtype) }]),
@@ -128,7 +145,11 @@ export function firstBatch(session: Session, examples: Examples, batch: number):
   return Object.fromEntries(session.inputs.map(({ name, dtype }) => {
     const shape = [batch, ...examples.inputs[name]!.shape.slice(1)];
     const bytes = bytesAs(examples.inputs[name]!, dtype);
-    return [name, { dtype, shape, bytes: batchOf(bytes, { start: 0, rows: Math.min(batch, examples.count), shape, dtype }) }];
+    return [name, {
+      dtype,
+      shape,
+      bytes: batchOf(bytes, { start: 0, rows: Math.min(batch, examples.count), shape, dtype }),
+    }];
   }));
 }
 
@@ -147,12 +168,17 @@ function batchOf(
 /** How far outputs are from what they should be; throws where that cannot be said. */
 export function discrepancy(actual: ExampleOutputs, expected: ExampleOutputs, against: string): Discrepancy {
   const { maxAbsError, maxRelError, failure } = compareTensors(actual, expected);
-  if (failure !== null) throw new UnfoldError(`the folded network does not agree with ${against}: ${failure}`);
+  if (failure !== null) {
+    throw new UnfoldError(`the folded network does not agree with ${against}: ${failure}`);
+  }
   return { maxAbsError, maxRelError, against };
 }
 
 /** The training framework's outputs for a family, if the model has them. */
-export function frameworkOutputs(examples: Examples, family: string): { outputs: ExampleOutputs; against: string } | null {
+export function frameworkOutputs(
+  examples: Examples,
+  family: string,
+): { outputs: ExampleOutputs; against: string } | null {
   const logits = examples.logits[family];
   if (logits === undefined) return null;
   return {
@@ -163,4 +189,3 @@ export function frameworkOutputs(examples: Examples, family: string): { outputs:
 
 /** Whether ONNX Runtime's CPU provider computes in a precision. */
 export const runsOnCpu = (precision: Precision): boolean => precision !== "bf16";
-

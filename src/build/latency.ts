@@ -5,47 +5,68 @@
 import { join } from "node:path";
 import type { Model } from "../dsl/model.ts";
 import { writeOnnx } from "../emit/onnx.ts";
-import type { NormFamily } from "../norms/mod.ts";
+import { UnfoldError } from "../errors.ts";
 import type { Report } from "../report/schema.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
 import { judge } from "../run/statistics.ts";
+import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt.ts";
 import { compareLatency } from "../run/timing.ts";
-import { firstBatch, loadExamples } from "./evaluate.ts";
+import { type Examples, firstBatch, loadExamples } from "./evaluate.ts";
 import type { Contender, Work } from "./mod.ts";
 
 /** How long the comparison runs, warm-up and noise band aside. */
 const COMPARISON_MS = 3000;
 
-/** @returns null where there is nothing to compare with */
+/** What is timed: the two contenders, the folded one first. */
+type Pair = readonly [primary: Contender, reference: Contender];
+
+/** Sessions by normalization family, ready to be timed. */
+interface Prepared extends AsyncDisposable {
+  readonly calls: Readonly<Record<string, PreparedCall>>;
+  readonly sessions: Readonly<Record<string, Session>>;
+}
+
+/**
+ * @param gpu the library whose engines lie in `work`; without it the CPU is timed
+ * @returns null where there is nothing to compare with
+ */
 export async function timeNetworks(
   model: Model,
   contenders: readonly Contender[],
-  { work, batch, precision, onEvent, signal }: Work & { step: (text: string) => void },
+  options: Work & { step: (text: string) => void; gpu?: GpuOptions },
 ): Promise<Report["latency"]> {
+  const { work, batch, precision, gpu, onEvent, signal } = options;
   const [primary, reference] = contenders;
   if (primary === undefined || reference === undefined) return null;
   const dims = Object.fromEntries(Object.entries(model.dims ?? {}).map(([name, { opt }]) => [name, opt]));
   const examples = loadExamples(model, { count: batch.timed, dims });
   const scratch: string[] = [];
-  await using sessions = new AsyncDisposableStack();
-  const calls: Partial<Record<NormFamily, PreparedCall>> = {};
-  let session: Session | undefined;
+  const prepare = (open: (contender: Contender) => Promise<Session>) =>
+    prepareBoth([primary, reference], { open, examples, batch: batch.timed });
   try {
-    for (const { norm, wide } of [primary, reference]) {
-      let path = join(work, `${norm.family}.onnx`);
-      if (precision !== "fp32") {
-        path = join(work, `${norm.family}.timing.onnx`);
-        scratch.push(...(await writeOnnx(wide.graph, path)).paths);
-      }
-      session = sessions.use(await sessionFromOnnx(path));
-      calls[norm.family] = await session.prepare(firstBatch(session, examples, batch.timed));
-    }
+    const onGpu = await prepareOnGpu(
+      gpu,
+      (options) => prepare(({ norm }) => sessionFromPlan(join(work, `${norm.family}.plan`), options)),
+    );
+    signal?.throwIfAborted();
+    const whyCpu = "unavailable" in onGpu ? onGpu.unavailable : null;
+    await using prepared = "unavailable" in onGpu
+      ? await prepare(async ({ norm, wide }) => {
+        let path = join(work, `${norm.family}.onnx`);
+        if (precision !== "fp32") {
+          path = join(work, `${norm.family}.timing.onnx`);
+          scratch.push(...(await writeOnnx(wide.graph, path)).paths);
+        }
+        return await sessionFromOnnx(path);
+      })
+      : onGpu;
+    const { backend, threads } = prepared.sessions[reference.norm.family]!;
     const comparison = await compareLatency({
-      contenders: calls as Record<string, PreparedCall>,
+      contenders: prepared.calls,
       baseline: reference.norm.family,
       minMs: COMPARISON_MS,
-      ...(session!.threads !== undefined && { threads: session!.threads }),
+      ...(threads !== undefined && { threads }),
       ...(signal && { signal }),
       onRound: ({ phase, elapsedMs }) =>
         onEvent?.({
@@ -57,8 +78,9 @@ export async function timeNetworks(
     });
     const ratio = comparison.ratios[primary.norm.family]!;
     return {
-      backend: session!.backend,
-      precision: "fp32",
+      backend,
+      precision: whyCpu === null ? precision : "fp32",
+      whyCpu,
       batch: batch.timed,
       rounds: comparison.rounds,
       ...Object.fromEntries(
@@ -77,9 +99,55 @@ export async function timeNetworks(
       noiseLow: comparison.noise.band.low,
       noiseHigh: comparison.noise.band.high,
       verdict: judge(ratio, { band: comparison.noise.band }),
-      warnings: [...comparison.warnings],
+      warnings: [
+        ...comparison.warnings,
+        ...Object.entries(prepared.sessions).flatMap(([family, session]) =>
+          (session.warnings?.() ?? []).map((warning) => `"${family}", ${warning}`)
+        ),
+      ],
     };
   } finally {
     for (const path of scratch) await Deno.remove(path).catch(() => {});
+  }
+}
+
+async function prepareBoth(
+  contenders: Pair,
+  { open, examples, batch }: {
+    open: (contender: Contender) => Promise<Session>;
+    examples: Examples;
+    batch: number;
+  },
+): Promise<Prepared> {
+  await using opened = new AsyncDisposableStack();
+  const calls: Record<string, PreparedCall> = {};
+  const sessions: Record<string, Session> = {};
+  for (const contender of contenders) {
+    const session = opened.use(await open(contender));
+    const { family } = contender.norm;
+    sessions[family] = session;
+    calls[family] = await session.prepare(firstBatch(session, examples, batch));
+  }
+  const kept = opened.move();
+  return { calls, sessions, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** A GPU that cannot run these engines after all is a reason to time the CPU, not a failed build. */
+async function prepareOnGpu(
+  gpu: GpuOptions | undefined,
+  prepare: (options: GpuOptions) => Promise<Prepared>,
+): Promise<Prepared | { readonly unavailable: string }> {
+  if (gpu === undefined) return { unavailable: "no TensorRT library was given for timing" };
+  const found = await findGpu(gpu);
+  if ("unavailable" in found) return found;
+  try {
+    return await prepare(gpu);
+  } catch (error) {
+    // By name, since native/ is not imported before it is needed.
+    const isKnown = error instanceof UnfoldError || (error instanceof Error && error.name === "NativeError");
+    if (!isKnown) throw error;
+    return {
+      unavailable: `${found.backend} cannot run the engines: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`,
+    };
   }
 }

@@ -3,11 +3,11 @@
  * fast. Everything is made in a folder beside the output folder and moved into place at the end, so that a failure or
  * Ctrl-C leaves what was there before.
  */
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import os from "node:os";
 import type { Model } from "../dsl/model.ts";
 import { writeOnnx } from "../emit/onnx.ts";
-import { type BuiltEngine, buildEngine, locateLibrary } from "../emit/tensorrt.ts";
+import { buildEngine, type BuiltEngine, locateLibrary } from "../emit/tensorrt.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
@@ -18,7 +18,14 @@ import { remainingNorms } from "../rewrite/pipeline.ts";
 import { accuracy } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { type Batch, profilesOf } from "./batch.ts";
-import { discrepancy, type ExampleOutputs, frameworkOutputs, loadExamples, runExamples, runsOnCpu } from "./evaluate.ts";
+import {
+  discrepancy,
+  type ExampleOutputs,
+  frameworkOutputs,
+  loadExamples,
+  runExamples,
+  runsOnCpu,
+} from "./evaluate.ts";
 import { timeNetworks } from "./latency.ts";
 import { chooseWeights, compile, type Network, type WeightChoice, type WeightOptions } from "./networks.ts";
 
@@ -63,64 +70,61 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     signal?.throwIfAborted();
     onEvent({ kind: "step", text });
   };
-  const work = await workFolder(out);
-  try {
-    step("describing the networks");
-    const contenders = describe(model, options);
-    step("finding TensorRT");
-    const library = await locateLibrary({
-      flag: options.tensorrtLib,
-      ...(signal && { signal }),
-      onProgress: ({ phase, doneBytes, totalBytes }) =>
-        onEvent({
-          kind: "progress",
-          text: phase === "download" ? "downloading TensorRT, once" : "unpacking TensorRT",
-          done: doneBytes,
-          total: totalBytes,
-        }),
-    });
-    const engines: Report["engines"] = {};
-    let built: BuiltEngine | undefined;
-    for (const contender of contenders) {
-      built = await emit(model, contender, { ...options, work, library: library.path, engines, step });
-    }
-    step("comparing outputs");
-    const checked = await check(model, contenders, { ...options, work });
-    step(options.time ? "timing" : "writing the report");
-    const latency = options.time ? await timeNetworks(model, contenders, { ...options, work, step }) : null;
-    const [primary] = contenders as [Contender];
-    const found = primary.network.norms;
-    const report = ReportSchema.parse({
-      schema: 1,
-      model: model.name,
-      precision: options.precision,
-      batch: options.batch.text,
-      norms: {
-        found: found.length,
-        folded: found.filter(({ folded }) => folded).length,
-        remaining: remainingNorms(primary.network.graph),
-        where: [...found],
-      },
-      passes: [...primary.network.trace],
-      engines,
-      ...checked,
-      latency,
-      environment: {
-        unfold: VERSION,
-        deno: Deno.version.deno,
-        os: `${Deno.build.os} ${Deno.build.arch}`,
-        cpu: os.cpus()[0]?.model ?? "unknown",
-        cores: navigator.hardwareConcurrency,
-        tensorrt: { ...built!.library, source: library.source },
-      },
-    });
-    await Deno.writeTextFile(join(work, "report.json"), JSON.stringify(report, null, 2) + "\n");
-    signal?.throwIfAborted();
-    await moveInto(work, out);
-    return report;
-  } finally {
-    await Deno.remove(work, { recursive: true }).catch(() => {});
+  step("describing the networks");
+  const contenders = describe(model, options);
+  await using folder = await workFolder(out);
+  const work = folder.path;
+  step("finding TensorRT");
+  const library = await locateLibrary({
+    flag: options.tensorrtLib,
+    ...(signal && { signal }),
+    onProgress: ({ phase, doneBytes, totalBytes }) =>
+      onEvent({
+        kind: "progress",
+        text: phase === "download" ? "downloading TensorRT, once" : "unpacking TensorRT",
+        done: doneBytes,
+        total: totalBytes,
+      }),
+  });
+  const engines: Report["engines"] = {};
+  let built: BuiltEngine | undefined;
+  for (const contender of contenders) {
+    built = await emit(model, contender, { ...options, work, library: library.path, engines, step });
   }
+  step("comparing outputs");
+  const checked = await check(model, contenders, { ...options, work });
+  step(options.time ? "timing" : "writing the report");
+  const latency = options.time ? await timeNetworks(model, contenders, { ...options, work, step }) : null;
+  const [primary] = contenders as [Contender];
+  const found = primary.network.norms;
+  const report = ReportSchema.parse({
+    schema: 1,
+    model: model.name,
+    precision: options.precision,
+    batch: options.batch.text,
+    norms: {
+      found: found.length,
+      folded: found.filter(({ folded }) => folded).length,
+      remaining: remainingNorms(primary.network.graph),
+      where: [...found],
+    },
+    passes: [...primary.network.trace],
+    engines,
+    ...checked,
+    latency,
+    environment: {
+      unfold: VERSION,
+      deno: Deno.version.deno,
+      os: `${Deno.build.os} ${Deno.build.arch}`,
+      cpu: os.cpus()[0]?.model ?? "unknown",
+      cores: navigator.hardwareConcurrency,
+      tensorrt: { ...built!.library, source: library.source },
+    },
+  });
+  await Deno.writeTextFile(join(work, "report.json"), JSON.stringify(report, null, 2) + "\n");
+  signal?.throwIfAborted();
+  await moveInto(work, out);
+  return report;
 }
 
 function describe(model: Model, { norm, precision, batch, ...weightOptions }: BuildOptions): Contender[] {
@@ -155,7 +159,9 @@ async function emit(
     ...(signal && { signal }),
     onProgress: (event) => {
       // TensorRT announces phases as it goes, so the whole is not known: steps done are what there is to show.
-      if (event.kind === "step") onEvent?.({ kind: "progress", text: `building ${label}`, done: ++done, total: 0 });
+      if (event.kind === "step") {
+        onEvent?.({ kind: "progress", text: `building ${label}`, done: ++done, total: 0 });
+      }
     },
   });
   const onnx = await writeOnnx(network.graph, join(work, `${norm.family}.onnx`));
@@ -169,7 +175,9 @@ async function emit(
     buildMs: engine.phases.buildMs,
     phases: engine.phases,
     onnx: { path: join(out, `${norm.family}.onnx`), bytes: onnx.byteLength, nodes: onnx.nodes },
-    weights: weights.trained ? weights.origin : `${weights.origin} (for timing only: not trained with this normalization)`,
+    weights: weights.trained
+      ? weights.origin
+      : `${weights.origin} (for timing only: not trained with this normalization)`,
   };
   return engine;
 }
@@ -222,15 +230,29 @@ async function check(
   };
 }
 
-/** A folder beside the output folder, on the same file system so that files can be renamed into place. */
-async function workFolder(out: string): Promise<string> {
-  const work = `${out.replace(/[/\\]+$/, "")}.${crypto.randomUUID()}.part`;
+/**
+ * A folder beside the output folder, on the same file system so that files can be renamed into place. Disposal removes
+ * it, and the folders above it that were made for it and are still empty.
+ */
+async function workFolder(out: string): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = resolve(`${out.replace(/[/\\]+$/, "")}.${crypto.randomUUID()}.part`);
+  const made: string[] = [];
+  for (let above = dirname(path); !await exists(above); above = dirname(above)) made.push(above);
+  const remove = async () => {
+    await Deno.remove(path, { recursive: true }).catch(() => {});
+    for (const folder of made) await Deno.remove(folder).catch(() => {});
+  };
   try {
-    await Deno.mkdir(work, { recursive: true });
+    await Deno.mkdir(path, { recursive: true });
   } catch (error) {
+    await remove();
     throw unwritable(out, error);
   }
-  return work;
+  return { path, [Symbol.asyncDispose]: remove };
+}
+
+function exists(path: string): Promise<boolean> {
+  return Deno.lstat(path).then(() => true, () => false);
 }
 
 async function moveInto(work: string, out: string): Promise<void> {
@@ -243,7 +265,9 @@ async function moveInto(work: string, out: string): Promise<void> {
 }
 
 function unwritable(out: string, error: unknown): UnfoldError {
-  const reason = error instanceof Error ? error.message.replace(/\s*\(os error \d+\).*$/s, "") : String(error);
+  const reason = error instanceof Error
+    ? error.message.replace(/\s*\(os error \d+\).*$/s, "")
+    : String(error);
   return new UnfoldError(`cannot write to ${out}: ${reason}; give another folder with --out`);
 }
 

@@ -2,11 +2,12 @@
  * From a model to its networks: which weights each normalization gets, and the graphs before and after optimization.
  */
 import type { Model } from "../dsl/model.ts";
+import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
 import type { Norm } from "../norms/mod.ts";
-import { type Optimized, optimize } from "../rewrite/pipeline.ts";
+import { optimize, type Optimized } from "../rewrite/pipeline.ts";
 import { checkpointWeights, openSafetensors, randomWeights, type WeightSource } from "../weights/mod.ts";
 
 export interface CompileOptions {
@@ -49,37 +50,46 @@ const RANDOM_SEED = 0;
 
 /**
  * The weights of a model with normalization `norm`: the given checkpoint, else the model's own for that normalization,
- * else those of its other checkpoint where only the normalization's statistics differ (for timing), else random.
+ * else, for timing only, those it has for another one and random ones.
  */
 export function chooseWeights(model: Model, norm: Norm, options: WeightOptions): WeightChoice {
   const fitting = norm.family === model.norm.family
     ? options.checkpoint ?? model.weights?.[norm.family]
     : model.weights?.[norm.family];
-  if (fitting !== undefined) return fromCheckpoint(model, norm, { ...options, path: fitting, trained: true });
+  if (fitting !== undefined) return fromCheckpoint(model, norm, { ...options, path: fitting });
   const other = options.checkpoint ?? model.weights?.[model.norm.family];
-  if (other !== undefined) return fromCheckpoint(model, norm, { ...options, path: other, trained: false });
+  const random = randomWeights({ seed: RANDOM_SEED });
+  if (other === undefined) return { origin: random.origin, trained: false, open: () => random };
+  const { origin, open } = fromCheckpoint(model, norm, { ...options, path: other });
+  return { origin, trained: false, open: () => whereFitting(open(), random) };
+}
+
+/** For timing only: the checkpoint's values where it has them in the shape asked for, random ones elsewhere. */
+function whereFitting(weights: WeightSource, random: WeightSource): WeightSource {
   return {
-    origin: `random values, seed ${RANDOM_SEED}`,
-    trained: false,
-    open: () => randomWeights({ seed: RANDOM_SEED }),
+    origin: weights.origin,
+    take: (name, shape, hint) => {
+      try {
+        return weights.take(name, shape, hint);
+      } catch (error) {
+        if (error instanceof UnfoldError) return random.take(name, shape, hint);
+        throw error;
+      }
+    },
+    unused: () => [],
   };
 }
 
 function fromCheckpoint(
   model: Model,
   norm: Norm,
-  { path, trained, allowNonFinite }: WeightOptions & { path: string | URL; trained: boolean },
+  { path, allowNonFinite }: WeightOptions & { path: string | URL },
 ): WeightChoice {
   const checkpoint = openSafetensors(path);
-  // Statistics and training buffers of the model's own normalization are superfluous to another one.
-  const foreign = trained ? [] : ["running_var", "running_mean", ...model.norm.ignoredKeys];
-  const ignore = [
-    ...[...norm.ignoredKeys, ...foreign].map((key) => new RegExp(`(^|\\.)${key}$`)),
-    ...model.unused ?? [],
-  ];
+  const ignore = [...norm.ignoredKeys.map((key) => new RegExp(`(^|\\.)${key}$`)), ...model.unused ?? []];
   return {
     origin: checkpoint.path,
-    trained,
+    trained: true,
     open: () =>
       checkpointWeights(checkpoint, {
         ignore,
@@ -92,5 +102,6 @@ function fromCheckpoint(
 /** Whether a value is a model, as the default export of a `MODEL.ts` must be. */
 export function isModel(value: unknown): value is Model {
   return typeof value === "object" && value !== null &&
-    typeof (value as Partial<Model>).trace === "function" && typeof (value as Partial<Model>).name === "string";
+    typeof (value as Partial<Model>).trace === "function" &&
+    typeof (value as Partial<Model>).name === "string";
 }

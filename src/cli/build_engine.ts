@@ -6,7 +6,7 @@ import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
 import { oneOf, parseOptions } from "./options.ts";
-import { EXIT, print, Progress, runCommand } from "./terminal.ts";
+import { EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP = `Fold a model's normalization into its linear layers and build TensorRT engines.
 
@@ -70,7 +70,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   const { parseBatch } = await import("../build/batch.ts");
   const precision = oneOf("precision", values.precision, PRECISIONS);
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
-  const batch = parseBatch(values.batch);
+  const batch = asUsage(() => parseBatch(values.batch));
 
   const model = await importModel(positionals[0]);
   const { buildModel } = await import("../build/mod.ts");
@@ -97,6 +97,15 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     await print(summarize(report, { out, style: styled }));
   }
   return EXIT.ok;
+}
+
+/** A flag's value is refused as a mistake in the command line. */
+function asUsage<Value>(read: () => Value): Value {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof UnfoldError ? new UsageError(error.message) : error;
+  }
 }
 
 function show(progress: Progress, event: BuildEvent): void {

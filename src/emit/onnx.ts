@@ -17,7 +17,14 @@ import { encodeModel, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
 export const OPSET = 20;
 const IR_VERSION = 9;
 
-const DATA_TYPE: Readonly<Record<DType, number>> = { fp32: 1, int32: 6, int64: 7, bool: 9, fp16: 10, bf16: 16 };
+const DATA_TYPE: Readonly<Record<DType, number>> = {
+  fp32: 1,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  fp16: 10,
+  bf16: 16,
+};
 const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 const EXTERNAL = 1;
 
@@ -39,7 +46,10 @@ export async function writeOnnx(
   const emitter = emit(graph);
   const weightBytes = [...emitter.weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
   const external = weightBytes > embeddedLimitBytes ? `${path}.data` : null;
-  const partial = { model: `${path}.${crypto.randomUUID()}.part`, data: `${path}.${crypto.randomUUID()}.part` };
+  const partial = {
+    model: `${path}.${crypto.randomUUID()}.part`,
+    data: `${path}.${crypto.randomUUID()}.part`,
+  };
   try {
     if (external === null) emitter.embedWeights();
     else await writeExternal(emitter, partial.data, basename(external));
@@ -73,7 +83,10 @@ function emit(graph: Graph): Emitter {
       continue;
     }
     emitter.begin(node);
-    values.set(node, opOf(node).onnx(emitter, node.inputs.map((input) => values.get(input)!), node.attrs, node));
+    values.set(
+      node,
+      opOf(node).onnx(emitter, node.inputs.map((input) => values.get(input)!), node.attrs, node),
+    );
   }
   emitter.finish(values);
   return emitter;
@@ -116,7 +129,11 @@ class Emitter implements OnnxEmitter {
     this.#scope = this.#names.get(node)!;
   }
 
-  node(type: string, inputs: readonly string[], attributes: Readonly<Record<string, OnnxAttribute>> = {}): string {
+  node(
+    type: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, OnnxAttribute>> = {},
+  ): string {
     const name = this.#free(`${this.#scope}/${type}`);
     this.nodes.push({
       input: [...inputs],
@@ -149,7 +166,11 @@ class Emitter implements OnnxEmitter {
   }
 
   /** One initializer for equal small values, named after them. */
-  #smallTensor(name: string, dims: readonly number[], value: { dtype: DType; bytes: () => Uint8Array }): string {
+  #smallTensor(
+    name: string,
+    dims: readonly number[],
+    value: { dtype: DType; bytes: () => Uint8Array },
+  ): string {
     const known = this.#small.get(name);
     if (known !== undefined) return known;
     const free = this.#free(name);
@@ -195,7 +216,9 @@ class Emitter implements OnnxEmitter {
   #openSize(name: string): string {
     for (const input of this.#graph.inputs) {
       const axis = input.type.shape.indexOf(name);
-      if (axis >= 0) return this.node("Gather", [this.node("Shape", [input.name]), this.int64([axis])], { axis: 0 });
+      if (axis >= 0) {
+        return this.node("Gather", [this.node("Shape", [input.name]), this.int64([axis])], { axis: 0 });
+      }
     }
     throw new UnfoldError(`${this.#graph.name}: no input has the size ${name} as an axis of its own`);
   }
@@ -207,7 +230,13 @@ class Emitter implements OnnxEmitter {
       const value = values.get(node)!;
       const producer = this.nodes.find(({ output }) => output[0] === value);
       if (producer && !renamed.has(value)) renamed.set(value, name);
-      else this.nodes.push({ ...EMPTY, input: [value], output: [name], name: `${name}/Identity`, opType: "Identity" });
+      else {this.nodes.push({
+          ...EMPTY,
+          input: [value],
+          output: [name],
+          name: `${name}/Identity`,
+          opType: "Identity",
+        });}
     }
     const current = (value: string) => renamed.get(value) ?? value;
     for (const node of this.nodes) {

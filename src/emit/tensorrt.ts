@@ -10,6 +10,7 @@ import { UnfoldError } from "../errors.ts";
 import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
 import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
+import type { TensorRtEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
 import { packHeads } from "../rewrite/pack_heads.ts";
 import { NetworkEmitter } from "./tensorrt_network.ts";
@@ -98,16 +99,36 @@ export async function locateLibrary(options: LocateOptions = {}): Promise<Locate
 export function describeNetwork(network: Network, graph: Graph): void {
   const emitter = new NetworkEmitter(network, graph);
   const names = uniqueNames(graph);
-  const values = new Map<Node, ReturnType<NetworkEmitter["input"]>>();
+  const values = new Map<Node, EmittedValue>();
   for (const node of topological(graph)) {
     emitter.begin(names.get(node)!);
-    const inputs = node.inputs.map((input) => values.get(input)!);
-    const value = node.op === "input"
-      ? emitter.input(node)
-      : opOf(node).tensorrt(emitter as never, inputs, node.attrs, node) as ReturnType<NetworkEmitter["input"]>;
-    values.set(node, value);
+    values.set(node, named(names.get(node)!, () => emitNode(emitter, node, values)));
   }
   for (const { name, node } of graph.outputs) emitter.output(values.get(node)!, name);
+}
+
+type EmittedValue = ReturnType<NetworkEmitter["input"]>;
+
+function emitNode(
+  emitter: NetworkEmitter,
+  node: Node,
+  values: ReadonlyMap<Node, EmittedValue>,
+): EmittedValue {
+  if (node.op === "input") return emitter.input(node);
+  const inputs = node.inputs.map((input) => values.get(input)!);
+  return opOf(node).tensorrt(emitter as TensorRtEmitter, inputs, node.attrs, node) as EmittedValue;
+}
+
+/** Runs `emit`; what goes wrong in it is said of the node it happened at. */
+function named<Value>(name: string, emit: () => Value): Value {
+  try {
+    return emit();
+  } catch (error) {
+    const isRefusal = error instanceof UnfoldError ||
+      (error instanceof Error && error.name === "NativeError");
+    if (!isRefusal || error.message.includes(name)) throw error;
+    throw new UnfoldError(`${name}: ${error.message}`, { cause: error });
+  }
 }
 
 /** Shapes of every input with open sizes, per profile. */

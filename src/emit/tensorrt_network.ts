@@ -57,7 +57,8 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   output(value: Value, name: string): void {
     // TensorRT gives a tensor one name, so an input or constant, or a value put out twice, goes through a copy.
     const tensor = this.#tensor(value);
-    const isTaken = !("tensor" in value) || this.#outputs.has(tensor) || [...this.#inputs.values()].includes(tensor);
+    const isTaken = !("tensor" in value) || this.#outputs.has(tensor) ||
+      [...this.#inputs.values()].includes(tensor);
     const own = isTaken ? this.#network.identity(tensor, this.#layer("output")) : tensor;
     this.#outputs.add(own);
     this.#network.markOutput(own, name);
@@ -99,7 +100,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   }
 
   transpose(x: Value, permutation: readonly number[]): Value {
-    return this.#computed(this.#network.shuffle(this.#tensor(x), { first: [...permutation] }, this.#layer("transpose")));
+    return this.#computed(
+      this.#network.shuffle(this.#tensor(x), { first: [...permutation] }, this.#layer("transpose")),
+    );
   }
 
   reshape(x: Value, from: Shape, to: Shape): Value {
@@ -158,7 +161,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     const rank = x.dims.length;
     const axesMask = axes.reduce((bits, axis) => bits | 1 << axis, 0);
     const operands = [this.#tensor(x), this.#tensor(scale, rank), this.#tensor(shift, rank)] as const;
-    return this.#computed(this.#network.normalization(...operands, { axesMask, epsilon }, this.#layer("normalization")));
+    return this.#computed(
+      this.#network.normalization(...operands, { axesMask, epsilon }, this.#layer("normalization")),
+    );
   }
 
   /** `addAttention` where a causal mask is wanted or the graph asks for it; written out elsewhere. */
@@ -218,9 +223,15 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     if ("tensor" in value) {
       if (missing === 0) return value.tensor;
       if (value.dims.filter((dim) => dim < 0).length > 1) {
-        throw new UnfoldError(`${this.#scope}: cannot align [${value.dims.join(", ")}] to rank ${rank}: reshape it first`);
+        throw new UnfoldError(
+          `${this.#scope}: cannot align [${value.dims.join(", ")}] to rank ${rank}: reshape it first`,
+        );
       }
-      return this.#network.shuffle(value.tensor, { reshape: dims, zeroIsPlaceholder: false }, this.#layer("align"));
+      return this.#network.shuffle(
+        value.tensor,
+        { reshape: dims, zeroIsPlaceholder: false },
+        this.#layer("align"),
+      );
     }
     const byShape = this.#entered.get(value.bytes) ?? new Map<string, Tensor>();
     this.#entered.set(value.bytes, byShape);
@@ -242,7 +253,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
       return termsOf(dim)
         .map(({ factor, names }) => {
           const factors = names.map((name) => this.#openSize(name));
-          return (factor === 1 && factors.length > 0 ? factors : [this.#int64([factor]), ...factors]).reduce(product);
+          return (factor === 1 && factors.length > 0 ? factors : [this.#int64([factor]), ...factors]).reduce(
+            product,
+          );
         })
         .reduce(sum);
     });

@@ -1,0 +1,265 @@
+/**
+ * The command as a user meets it: a process, its exit code and what it prints. Every mistake gets one line and leaves no
+ * file; a good run leaves exactly the files it promises.
+ */
+import assert from "node:assert/strict";
+import { dirname, join } from "node:path";
+import { fileURLToPath as fromFileUrl } from "node:url";
+import { heldData } from "../../src/ir/data.ts";
+import { ReportSchema } from "../../src/report/schema.ts";
+import { writeSafetensors } from "../../src/weights/mod.ts";
+import { testWithLibrary } from "../tensorrt_library.ts";
+
+const ROOT = join(dirname(fromFileUrl(import.meta.url)), "..", "..");
+const MODEL = `
+import { block, float, linear, mean, model, norm, unifiedNorm } from ${
+  JSON.stringify(import.meta.resolve("../../mod.ts"))
+};
+export default model({
+  name: "tiny",
+  inputs: { tokens: float(["B", 4, 8]) },
+  norm: unifiedNorm(),
+  forward({ tokens }, p) {
+    const x = block(tokens, p.at("block"), { heads: 2, mlp: { hidden: 16 } });
+    return linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 3 });
+  },
+});
+`;
+
+/** Every parameter of the model above. */
+const SHAPES: Readonly<Record<string, readonly number[]>> = {
+  "block.norm1.weight": [8],
+  "block.norm1.bias": [8],
+  "block.norm1.running_var": [8],
+  "block.attn.qkv.weight": [24, 8],
+  "block.attn.qkv.bias": [24],
+  "block.attn.proj.weight": [8, 8],
+  "block.attn.proj.bias": [8],
+  "block.norm2.weight": [8],
+  "block.norm2.bias": [8],
+  "block.norm2.running_var": [8],
+  "block.mlp.fc1.weight": [16, 8],
+  "block.mlp.fc1.bias": [16],
+  "block.mlp.fc2.weight": [8, 16],
+  "block.mlp.fc2.bias": [8],
+  "norm.weight": [8],
+  "norm.bias": [8],
+  "norm.running_var": [8],
+  "head.weight": [3, 8],
+  "head.bias": [3],
+};
+
+interface Run {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(args: readonly string[], cwd: string): Promise<Run> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
+  const flags = (tasks["build-engine"].command as string).split(" ").filter((word) => word.startsWith("--"));
+  const command = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--config",
+      join(ROOT, "deno.json"),
+      ...flags,
+      join(ROOT, "src/cli/build_engine.ts"),
+      ...args,
+    ],
+    cwd,
+  });
+  const { code, stdout, stderr } = await command.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** A folder with the model and its weights, some of them changed. */
+async function workplace(
+  change: (tensors: Map<string, { shape: readonly number[]; values: Float32Array }>) => void = () => {},
+): Promise<AsyncDisposable & { path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "unfold-" });
+  const tensors = new Map(
+    Object.entries(SHAPES).map(([name, shape]) => {
+      const length = shape.reduce((a, b) => a * b, 1);
+      return [name, {
+        shape,
+        values: Float32Array.from({ length }, (_, i) => 0.5 + 0.25 * Math.sin(i)),
+      }] as const;
+    }),
+  );
+  change(tensors);
+  writeSafetensors(
+    join(path, "un.safetensors"),
+    [...tensors].map(([name, { shape, values }]) => [name, heldData(shape, values, name)] as const),
+  );
+  await Deno.writeTextFile(join(path, "tiny.ts"), MODEL);
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+const BUILD = ["tiny.ts", "--weights", "un.safetensors", "--no-time"];
+
+/** Runs and expects one line of error, its exit code, and nothing left behind. */
+async function refuses(path: string, args: readonly string[], expected: { code: number; message: RegExp }) {
+  const before = [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+  const { code, stdout, stderr } = await run(args, path);
+  const lines = stderr.trim().split("\n");
+  assert.match(lines.at(-1)!, expected.message);
+  assert.equal(code, expected.code);
+  assert.equal(stdout, "");
+  assert.ok(!/\n\s+at /.test(stderr), `a stack trace: ${stderr}`);
+  const after = [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+  assert.deepEqual(after, before);
+}
+
+Deno.test("build-engine answers --help with examples", async () => {
+  const { code, stdout } = await run(["--help"], ROOT);
+  assert.equal(code, 0);
+  assert.match(stdout, /deno task build-engine my_model\.ts --batch 1:8:64/);
+});
+
+Deno.test("build-engine refuses flags and values it does not know", async () => {
+  await using work = await workplace();
+  for (
+    const [args, message] of [
+      [["--precison", "fp16"], /^error: unknown flag --precison; did you mean --precision\?/],
+      [["--precision", "fp8"], /^error: --precision fp8: give one of fp32, fp16, bf16$/],
+      [["--norm", "xn"], /^error: --norm xn: give one of un, bn, ln, rms, none$/],
+      [["--batch", "8:1:64"], /^error: --batch 8:1:64: min, opt and max must not fall$/],
+      [["--batch", "0"], /^error: --batch 0: 0 is no batch size/],
+      [["a.ts", "b.ts"], /^error: unexpected argument b\.ts/],
+    ] as const
+  ) {
+    await refuses(work.path, args, { code: 2, message });
+  }
+});
+
+Deno.test("build-engine refuses scripts that are no model", async () => {
+  await using work = await workplace();
+  const script = (name: string, text: string) => Deno.writeTextFileSync(join(work.path, name), text);
+  script("throws.ts", "\nthrow new TypeError('no such layer');\n");
+  script("empty.ts", "export const model = 1;\n");
+  script("syntax.ts", "export default {;\n");
+  await refuses(work.path, ["absent.ts"], { code: 1, message: /^error: there is no file absent\.ts/ });
+  await refuses(work.path, ["."], { code: 1, message: /^error: \. is no file/ });
+  await refuses(work.path, ["throws.ts"], {
+    code: 1,
+    message: /^error: throws\.ts cannot be loaded: TypeError: no such layer \(line 2\)$/,
+  });
+  await refuses(work.path, ["empty.ts"], {
+    code: 1,
+    message: /^error: empty\.ts does not export a model by default/,
+  });
+  const { code, stderr } = await run(["syntax.ts"], work.path);
+  assert.equal(code, 1);
+  assert.match(stderr, /error: syntax\.ts cannot be loaded/);
+});
+
+testWithLibrary("build-engine refuses weights that do not fit, and names the parameter", async () => {
+  const cases: [Parameters<typeof workplace>[0], RegExp][] = [
+    [(t) => t.delete("block.mlp.fc1.bias"), /has no tensor "block\.mlp\.fc1\.bias"/],
+    [(t) => t.set("block.extra", { shape: [1], values: new Float32Array(1) }), /does not use: block\.extra/],
+    [
+      (t) => t.set("head.weight", { shape: [8, 3], values: new Float32Array(24) }),
+      /"head\.weight".*\[8, 3\].*\[3, 8\].*transposed/,
+    ],
+    [
+      (t) => t.get("block.mlp.fc2.weight")!.values[17] = NaN,
+      /"block\.mlp\.fc2\.weight".* is NaN at \[1, 1\].*--allow-nonfinite/,
+    ],
+    [(t) => t.get("norm.running_var")!.values[3] = -1, /"norm\.running_var".* is -1 at \[3\]/],
+  ];
+  for (const [change, message] of cases) {
+    await using work = await workplace(change);
+    await refuses(work.path, BUILD, { code: 1, message });
+  }
+});
+
+testWithLibrary(
+  "build-engine refuses damaged files, folders it cannot write and libraries that are none",
+  async () => {
+    await using work = await workplace();
+    const file = join(work.path, "un.safetensors");
+    const whole = await Deno.readFile(file);
+    await Deno.writeFile(file, whole.subarray(0, whole.length - 100));
+    await refuses(work.path, BUILD, { code: 1, message: /^error: un\.safetensors.*100 bytes/ });
+    await Deno.writeFile(file, whole);
+    await refuses(work.path, [...BUILD, "--out", "tiny.ts"], {
+      code: 1,
+      message: /^error: cannot write to tiny\.ts/,
+    });
+    await refuses(work.path, [...BUILD, "--tensorrt-lib", "tiny.ts"], {
+      code: 1,
+      message: /tiny\.ts: not a shared library/,
+    });
+    await refuses(work.path, [...BUILD, "--tensorrt-lib", "absent"], {
+      code: 1,
+      message: /absent does not exist/,
+    });
+  },
+);
+
+testWithLibrary("build-engine tells what TensorRT refuses, with the layer's name", async () => {
+  await using work = await workplace();
+  const integers = `const whole = cast(tokens, "int32");
+    const product = cast(matmul(whole, whole, { transposeB: true }), "fp32");
+    const x = block(concat([product, product], { axis: -1 }),`;
+  const script = MODEL.replace("mean,", "mean, cast, concat, matmul,").replace(
+    "const x = block(tokens,",
+    integers,
+  );
+  await Deno.writeTextFile(join(work.path, "tiny.ts"), script);
+  await refuses(work.path, BUILD, { code: 1, message: /tokens\/matmul.*[Ii]nt32/ });
+});
+
+testWithLibrary("build-engine leaves the files it promises and a report that fits its schema", async () => {
+  await using work = await workplace();
+  const { code, stdout, stderr } = await run(
+    [...BUILD, "--json", "--batch", "1,2", "--precision", "fp16"],
+    work.path,
+  );
+  assert.equal(code, 0, stderr);
+  const report = ReportSchema.parse(JSON.parse(stdout));
+  assert.equal(report.norms.found, 3);
+  assert.equal(report.norms.remaining, 0);
+  assert.equal(report.engines.un!.normalizationKernels, 0);
+  assert.ok(report.engines.ln!.normalizationKernels! >= 3);
+  assert.ok(report.parity.maxRelError < 1e-5, `${report.parity.maxRelError}`);
+  assert.equal(report.latency, null);
+  const files = [...Deno.readDirSync(join(work.path, "build", "tiny"))].map(({ name }) => name).sort();
+  assert.deepEqual(files, ["ln.onnx", "ln.plan", "report.json", "un.onnx", "un.plan"]);
+  assert.deepEqual([...Deno.readDirSync(join(work.path, "build"))].map(({ name }) => name), ["tiny"]);
+  const written = JSON.parse(await Deno.readTextFile(join(work.path, "build", "tiny", "report.json")));
+  assert.deepEqual(written, JSON.parse(stdout));
+});
+
+testWithLibrary("build-engine leaves nothing behind after Ctrl-C", async () => {
+  await using work = await workplace();
+  const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
+  const flags = (tasks["build-engine"].command as string).split(" ").filter((word) => word.startsWith("--"));
+  const script = join(ROOT, "src/cli/build_engine.ts");
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--config", join(ROOT, "deno.json"), ...flags, script, ...BUILD.slice(0, -1)],
+    cwd: work.path,
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  // The working folder appears with the first step; timing alone then takes seconds.
+  const isBuilding = () => [...walkNames(work.path)].some((name) => name.endsWith("un.plan"));
+  while (!isBuilding()) await new Promise((done) => setTimeout(done, 20));
+  child.kill("SIGINT");
+  const { code, stderr } = await child.output();
+  assert.equal(code, 130);
+  assert.match(new TextDecoder().decode(stderr), /cancelled; nothing was written/);
+  assert.deepEqual([...Deno.readDirSync(work.path)].map(({ name }) => name).sort(), [
+    "tiny.ts",
+    "un.safetensors",
+  ]);
+});
+
+function* walkNames(folder: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    yield name;
+    if (isDirectory) yield* walkNames(join(folder, name));
+  }
+}
