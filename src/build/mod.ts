@@ -94,7 +94,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   step("comparing outputs");
   const checked = await check(model, contenders, { ...options, work });
   step(options.time ? "timing" : "writing the report");
-  const latency = options.time ? await timeNetworks(model, contenders, { ...options, work, step }) : null;
+  const latency = options.time ? await timeNetworks(model, contenders, { ...options, work, gpu: { library: library.path, cudartPath: library.cudartPath } }) : null;
   const [primary] = contenders as [Contender];
   const found = primary.network.norms;
   const report = ReportSchema.parse({

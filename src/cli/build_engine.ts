@@ -120,7 +120,9 @@ async function importModel(path: string | undefined): Promise<Model> {
   const shown = path ?? relative(Deno.cwd(), fileURLToPath(EXAMPLE));
   try {
     const info = await Deno.stat(url);
-    if (!info.isFile) throw new UnfoldError(`${shown} is no file; give a script whose default export is a model`);
+    if (!info.isFile) {
+      throw new UnfoldError(`${shown} is no file; give a script whose default export is a model`);
+    }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new UnfoldError(`there is no file ${shown}; give a script whose default export is a model`);
@@ -135,7 +137,9 @@ async function importModel(path: string | undefined): Promise<Model> {
     throw new UnfoldError(`${shown} cannot be loaded: ${text}${placeIn(error, url)}`);
   }
   if (!isModel(module.default)) {
-    throw new UnfoldError(`${shown} does not export a model by default: end it with \`export default model({ ... })\``);
+    throw new UnfoldError(
+      `${shown} does not export a model by default: end it with \`export default model({ ... })\``,
+    );
   }
   return module.default;
 }

@@ -70,11 +70,14 @@ export async function inspect(args: readonly string[]): Promise<number> {
 
 /** Plans as a table, one column each (one per optimization profile where a plan has several); `kernels` adds lists. */
 export function describePlans(plans: readonly InspectedPlan[], { kernels = false } = {}): string {
-  const columns = plans.flatMap(({ file, report }) => {
+  const names = plans.map(({ file }) => file.split(/[\\/]/).at(-1)!);
+  const columns = plans.flatMap(({ file, report }, i) => {
+    // The last part of a path is enough wherever it says which file is meant.
+    const name = names.filter((other) => other === names[i]).length === 1 ? names[i]! : file;
     const several = report.schedules.length > 1;
     const schedules: readonly Omit<PlanSchedule, "profile">[] = several ? report.schedules : [report];
-    return schedules.map((schedule, i) => ({
-      title: several ? `${file} profile ${i}` : file,
+    return schedules.map((schedule, profile) => ({
+      title: several ? `${name} profile ${profile}` : name,
       bytes: report.byteLength.toLocaleString("en"),
       schedule,
     }));

@@ -25,7 +25,9 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
       const unknown = /Unknown option '(-[^']*)'/.exec(message)?.[1];
       if (unknown === undefined) throw new UsageError(`${message.split(/[.\n]/)[0]}; ${help}`);
       const [near] = nearestNames(unknown.replace(/^-+/, ""), Object.keys(options));
-      throw new UsageError(`unknown flag ${unknown}${near === undefined ? "" : `; did you mean --${near}?`} (${help})`);
+      throw new UsageError(
+        `unknown flag ${unknown}${near === undefined ? "" : `; did you mean --${near}?`} (${help})`,
+      );
     }
   })();
   if (parsed.positionals.length > most) {
@@ -36,7 +38,11 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
 }
 
 /** A value out of a closed list. */
-export function oneOf<const Value extends string>(flag: string, value: string, allowed: readonly Value[]): Value {
+export function oneOf<const Value extends string>(
+  flag: string,
+  value: string,
+  allowed: readonly Value[],
+): Value {
   const found = allowed.find((candidate) => candidate === value);
   if (found === undefined) throw new UsageError(`--${flag} ${value}: give one of ${allowed.join(", ")}`);
   return found;

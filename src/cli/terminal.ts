@@ -46,7 +46,9 @@ export class Progress implements Disposable {
     const now = performance.now();
     if (!this.#live || (now - this.#shownAt < 50 && fraction !== null && fraction < 1)) return;
     this.#shownAt = now;
-    const bar = fraction === null ? "" : ` ${progressBar(fraction)} ${String(Math.floor(fraction * 100)).padStart(3)} %`;
+    const bar = fraction === null
+      ? ""
+      : ` ${progressBar(fraction)} ${String(Math.floor(fraction * 100)).padStart(3)} %`;
     const columns = consoleColumns();
     const line = `${text}${bar}${detail && ` ${detail}`}`.slice(0, columns - 1);
     this.#write(`\r${line}${" ".repeat(Math.max(0, this.#width - line.length))}`);

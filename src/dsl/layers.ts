@@ -30,7 +30,11 @@ export const norm = (x: Tensor, p: Scope): Tensor => p.normalize(x);
  * const logits = linear(x, p.at("head"), { outputs: 10 });
  * ```
  */
-export function linear(x: Tensor, p: Scope, { outputs, bias = true }: { outputs: number; bias?: boolean }): Tensor {
+export function linear(
+  x: Tensor,
+  p: Scope,
+  { outputs, bias = true }: { outputs: number; bias?: boolean },
+): Tensor {
   const weight = p.param("weight", [outputs, fixedChannels(x, p)], { init: "linear" });
   const inputs = bias ? [x, weight, p.param("bias", [outputs], { init: "bias" })] : [x, weight];
   return apply("linear", inputs, { attrs: {}, name: p.path });
@@ -43,7 +47,9 @@ export function patchEmbedding(
   { patch, channels }: { patch: number; channels: number },
 ): Tensor {
   const colours = image.type.shape[1];
-  if (typeof colours !== "number") throw new UnfoldError(`${p.path}: the image's channel axis must have a fixed size`);
+  if (typeof colours !== "number") {
+    throw new UnfoldError(`${p.path}: the image's channel axis must have a fixed size`);
+  }
   const weight = p.param("weight", [channels, colours, patch, patch], { init: "linear" });
   const bias = p.param("bias", [channels], { init: "bias" });
   const attrs = { stride: [patch, patch], padding: [0, 0] } as const;
@@ -166,6 +172,8 @@ function joinHeads(x: Tensor): Tensor {
 
 function fixedChannels(x: Tensor, p: Scope): number {
   const channels = x.type.shape.at(-1);
-  if (typeof channels !== "number") throw new UnfoldError(`${p.path}: the channel axis must have a fixed size`);
+  if (typeof channels !== "number") {
+    throw new UnfoldError(`${p.path}: the channel axis must have a fixed size`);
+  }
   return channels;
 }

@@ -143,8 +143,12 @@ function traceModel<Inputs extends string>(
   if (unused.length > 0) {
     const shown = unused.slice(0, 5).join(", ");
     throw new UnfoldError(
-      `${weights.origin}: ${unused.length} tensor${unused.length === 1 ? "" : "s"} that ${spec.name} does not use: ` +
-        `${shown}${unused.length > 5 ? ", ..." : ""}. Describe the layers they belong to, or name them in the ` +
+      `${weights.origin}: ${unused.length} tensor${
+        unused.length === 1 ? "" : "s"
+      } that ${spec.name} does not use: ` +
+        `${shown}${
+          unused.length > 5 ? ", ..." : ""
+        }. Describe the layers they belong to, or name them in the ` +
         "model's `unused` patterns",
     );
   }

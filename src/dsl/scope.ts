@@ -87,7 +87,9 @@ export class Scope {
 
   /** Normalizes `x` over its last axis with the model's normalization and the parameters of this scope. */
   normalize(x: Node): Node {
-    if (this.path === "") throw new UnfoldError('a normalization needs a scope of its own: norm(x, p.at("norm"))');
+    if (this.path === "") {
+      throw new UnfoldError('a normalization needs a scope of its own: norm(x, p.at("norm"))');
+    }
     return this.#context.norm.apply(x, this);
   }
 

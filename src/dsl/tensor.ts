@@ -36,7 +36,9 @@ export const gelu = (x: Tensor, { approximate = "none" }: { approximate?: "none"
 /** The same elements under another shape; one size may be -1 and is worked out. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const open = shape.filter((dim) => dim === -1).length;
-  if (open > 1) throw new UnfoldError(`reshape: ${showShape(shape)} leaves ${open} sizes to be worked out; at most one`);
+  if (open > 1) {
+    throw new UnfoldError(`reshape: ${showShape(shape)} leaves ${open} sizes to be worked out; at most one`);
+  }
   if (open === 0) return apply("reshape", [x], { attrs: { shape } });
   const rest = divideDims(sizeOf(x.type.shape), sizeOf(shape.filter((dim) => dim !== -1)));
   if (rest === null) {
@@ -57,7 +59,9 @@ export function slice(
   const whole = x.type.shape[axisIn(axis, x.type.shape.length, "slice")]!;
   const place = (index: number) => {
     if (index >= 0) return index;
-    if (typeof whole !== "number") throw new UnfoldError(`slice: cannot count back from the open size ${whole}`);
+    if (typeof whole !== "number") {
+      throw new UnfoldError(`slice: cannot count back from the open size ${whole}`);
+    }
     return whole + index;
   };
   if (end === undefined && typeof whole !== "number") {
@@ -70,7 +74,10 @@ export function slice(
 /** One element along an axis, which goes away: `x[:, 0]` is `pick(x, { axis: 1, index: 0 })`. */
 export function pick(x: Tensor, { axis, index }: { axis: number; index: number }): Tensor {
   const at = axisIn(axis, x.type.shape.length, "pick");
-  const row = slice(x, { axis: at, start: index, end: index === -1 ? undefined : index + 1 } as { axis: number });
+  const row = slice(
+    x,
+    { axis: at, start: index, end: index === -1 ? undefined : index + 1 } as { axis: number },
+  );
   return reshape(row, row.type.shape.filter((_, i) => i !== at));
 }
 

@@ -11,6 +11,7 @@ import { type Graph, type Node, type TensorType, topological, uniqueNames } from
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
+import { isFileSystemError } from "../weights/file.ts";
 import { encodeModel, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
 
 /** Gelu is an operator since 20; ONNX Runtime has had it since 1.17. */
@@ -37,6 +38,7 @@ const EXTERNAL_ALIGNMENT = 4096;
  * Writes `graph` to `path`, beside it first and then renamed. The caller sees to it that the folder exists.
  *
  * @param options.embeddedLimitBytes weights of more bytes than this go into `<path>.data`
+ * @throws {UnfoldError} the file cannot be written; nothing of it is left then
  */
 export async function writeOnnx(
   graph: Graph,
@@ -56,12 +58,19 @@ export async function writeOnnx(
     const bytes = emitter.encode();
     await Deno.writeFile(partial.model, bytes);
     if (external !== null) await Deno.rename(partial.data, external);
-    await Deno.rename(partial.model, path);
+    await Deno.rename(partial.model, path).catch(async (error) => {
+      // Weights without their model are of no use to anybody.
+      if (external !== null) await Deno.remove(external).catch(() => {});
+      throw error;
+    });
     return {
       paths: external === null ? [path] : [path, external],
       byteLength: bytes.byteLength + (external === null ? 0 : weightBytes),
       nodes: emitter.nodes.length,
     };
+  } catch (error) {
+    if (error instanceof UnfoldError || !isFileSystemError(error)) throw error;
+    throw new UnfoldError(`${path} cannot be written: ${error.message}`, { cause: error });
   } finally {
     for (const file of Object.values(partial)) await Deno.remove(file).catch(() => {});
   }

@@ -92,5 +92,7 @@ export interface OnnxTensor {
 
 /** Encodes a model given as plain objects with the field names above. */
 export function encodeModel(model: Record<string, unknown>): Uint8Array {
-  return modelType.encode(model).finish();
+  // Under Node's compatibility layer protobufjs gives a Buffer, whose `slice` does not copy.
+  const { buffer, byteOffset, byteLength } = modelType.encode(model).finish();
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }

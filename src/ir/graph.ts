@@ -74,11 +74,16 @@ export function usesOf(graph: Graph): ReadonlyMap<Node, readonly Use[]> {
 /** A name for every node, its own where that is free, else with `#2`, `#3`, ... behind it. */
 export function uniqueNames(graph: Graph): ReadonlyMap<Node, string> {
   const names = new Map<Node, string>();
-  const count = new Map<string, number>();
+  const taken = new Set<string>();
+  const last = new Map<string, number>();
   for (const node of topological(graph)) {
-    const seen = (count.get(node.name) ?? 0) + 1;
-    count.set(node.name, seen);
-    names.set(node, seen === 1 ? node.name : `${node.name}#${seen}`);
+    let name = node.name;
+    // A name may itself end in "#2", so the next number need not be free.
+    for (let i = last.get(node.name) ?? 1; taken.has(name); last.set(node.name, i)) {
+      name = `${node.name}#${++i}`;
+    }
+    taken.add(name);
+    names.set(node, name);
   }
   return names;
 }

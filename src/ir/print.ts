@@ -24,7 +24,9 @@ export function printGraph(graph: Graph): string {
       const attrs = Object.entries(node.attrs)
         .map(([key, value]) => `${key}: ${Array.isArray(value) ? showShape(value) : String(value)}`)
         .join(", ");
-      return `  ${names.get(node)} = ${node.op}(${node.inputs.map(operand).join(", ")})${attrs && ` {${attrs}}`}` +
+      return `  ${names.get(node)} = ${node.op}(${node.inputs.map(operand).join(", ")})${
+        attrs && ` {${attrs}}`
+      }` +
         ` : ${typed(node)}`;
     });
   const results = graph.outputs.map(({ name, node }) => `  ${name} <- ${names.get(node)}`);

@@ -16,11 +16,13 @@ type Polynomial = ReadonlyMap<string, number>;
 
 function polynomialOf(dim: Dim): Polynomial {
   if (typeof dim === "number") return new Map([["", dim]]);
-  return new Map(dim.split("+").map((term) => {
-    const factors = term.split("*");
-    const coefficient = /^\d+$/.test(factors[0]!) ? Number(factors.shift()) : 1;
-    return [factors.join("*"), coefficient];
-  }));
+  return new Map(
+    dim.split("+").map((term) => {
+      const factors = term.split("*");
+      const coefficient = /^\d+$/.test(factors[0]!) ? Number(factors.shift()) : 1;
+      return [factors.join("*"), coefficient];
+    }),
+  );
 }
 
 function dimOf(polynomial: Polynomial): Dim {
@@ -79,6 +81,12 @@ export function sizeOf(shape: Shape): Dim {
 export function namesIn(dim: Dim): string[] {
   if (typeof dim === "number") return [];
   return [...new Set([...polynomialOf(dim).keys()].flatMap((names) => names === "" ? [] : names.split("*")))];
+}
+
+/** Whether a size is a whole number from 1, or written in the one form in which equal sizes are equal: "T+1", not "1+T". */
+export function isDim(dim: Dim): boolean {
+  if (typeof dim === "number") return Number.isSafeInteger(dim) && dim >= 1;
+  return multiplyDims(dim, 1) === dim && namesIn(dim).every((name) => /^[A-Za-z_]\w*$/.test(name));
 }
 
 /** The terms of a dimension: `[{ factor: 2, names: ["B"] }, { factor: 1, names: [] }]` for "2*B+1". */

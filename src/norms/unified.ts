@@ -24,7 +24,11 @@ export function unifiedNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
       const gain = scope.vector("weight", channels, { init: "gain" });
       const shift = scope.vector("bias", channels, { init: "bias" });
       const square = scope.vector("running_var", channels, { init: "variance", nonNegative: true });
-      return scope.affine(x, { scale: gain.map((g, c) => g / Math.sqrt(square[c]! + epsilon)), shift, family: "un" });
+      return scope.affine(x, {
+        scale: gain.map((g, c) => g / Math.sqrt(square[c]! + epsilon)),
+        shift,
+        family: "un",
+      });
     },
   };
 }

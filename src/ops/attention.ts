@@ -17,7 +17,8 @@ export type AttentionAttrs = {
 
 export const attention = defineOp({
   name: "attention",
-  doc: "softmax(scale q k^T + mask) v, with q [B, H, T, D], k and v [B, H, S, D], mask broadcast to [B, H, T, S]",
+  doc:
+    "softmax(scale q k^T + mask) v, with q [B, H, T, D], k and v [B, H, S, D], mask broadcast to [B, H, T, S]",
   infer: (inputs, { causal }: AttentionAttrs) => {
     const [q, k, v, mask] = inputs;
     const dtype = commonDType("attention", inputs);
@@ -30,7 +31,9 @@ export const attention = defineOp({
     if (b !== bk || b !== bv || h !== hk || h !== hv || s !== sv || d !== dk) {
       throw shapeError("attention", "batch, heads, keys and head size must agree", inputs);
     }
-    if (causal && t !== s) throw shapeError("attention", "a causal mask needs as many keys as queries", inputs);
+    if (causal && t !== s) {
+      throw shapeError("attention", "a causal mask needs as many keys as queries", inputs);
+    }
     if (mask) {
       const full = [b!, h!, t!, s!];
       const fits = broadcastShapes(mask.shape, full);
@@ -45,7 +48,9 @@ export const attention = defineOp({
     const [queries, keys] = logits.shape.slice(-2) as [number, number];
     const scaled = {
       shape: logits.shape,
-      data: logits.data.map((logit, i) => causal && i % keys > Math.floor(i / keys) % queries ? -Infinity : scale * logit),
+      data: logits.data.map((logit, i) =>
+        causal && i % keys > Math.floor(i / keys) % queries ? -Infinity : scale * logit
+      ),
     };
     const masked = mask ? binary(scaled, mask, (a, b) => a + b) : scaled;
     return matmulValues(softmaxValues(masked, 3), v!);

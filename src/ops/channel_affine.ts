@@ -33,19 +33,25 @@ export const channelAffine = defineOp({
   },
   tensorrt: (net, [x, scale, shift], { axis }, node) => {
     const shape = vectorShape(node.type.shape, axis);
-    const [s, t] = [scale!, shift!].map((vector, i) => net.reshape(vector, node.inputs[i + 1]!.type.shape, shape));
+    const [s, t] = [scale!, shift!].map((vector, i) =>
+      net.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
+    );
     return net.elementwise("sum", net.elementwise("prod", x!, s!), t!);
   },
   onnx: (g, [x, scale, shift], { axis }, node) => {
     const shape = vectorShape(node.type.shape, axis);
-    const [s, t] = [scale!, shift!].map((vector, i) => g.reshape(vector, node.inputs[i + 1]!.type.shape, shape));
+    const [s, t] = [scale!, shift!].map((vector, i) =>
+      g.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
+    );
     return g.node("Add", [g.node("Mul", [x!, s!]), t!]);
   },
   // s2 (s1 x + t1) + t2 = (s2 s1) x + (s2 t1 + t2)
   absorb: (first, { node, index }) => {
     const second = affineOf(node);
     if (index !== 0 || second === null) return { refused: "its scale and shift are computed at run time" };
-    if (second.axis !== first.axis) return { refused: `it scales axis ${second.axis}, not axis ${first.axis}` };
+    if (second.axis !== first.axis) {
+      return { refused: `it scales axis ${second.axis}, not axis ${first.axis}` };
+    }
     const scale = second.scale.map((s, c) => s * first.scale[c]!);
     const shift = second.shift.map((t, c) => t + second.scale[c]! * first.shift[c]!);
     const held = (values: Float64Array, index: number) => ({

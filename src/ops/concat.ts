@@ -9,9 +9,14 @@ export const concat = defineOp({
   name: "concat",
   doc: "the inputs side by side along `axis`",
   infer: (inputs, { axis }: ConcatAttrs) => {
+    if (inputs.length === 0) throw shapeError("concat", "it needs at least one input", inputs);
     const first = inputs[0]!.shape;
     const at = axisIn(axis, first.length, "concat");
-    if (inputs.some(({ shape }) => shape.length !== first.length || shape.some((d, i) => i !== at && d !== first[i]))) {
+    if (
+      inputs.some(({ shape }) =>
+        shape.length !== first.length || shape.some((d, i) => i !== at && d !== first[i])
+      )
+    ) {
       throw shapeError("concat", `sizes other than axis ${at} must agree`, inputs);
     }
     const whole = inputs.reduce<Dim>((sum, { shape }) => addDims(sum, shape[at]!), 0);
@@ -37,7 +42,9 @@ export const concat = defineOp({
   onnx: (g, xs, { axis }) => g.node("Concat", xs, { axis }),
   carry: (affine, { node, index }) => {
     const at = axisIn((node.attrs as ConcatAttrs).axis, node.type.shape.length, "concat");
-    if (at !== affine.axis) return { refused: `it sets tensors that are not normalized beside it on axis ${at}` };
+    if (at !== affine.axis) {
+      return { refused: `it sets tensors that are not normalized beside it on axis ${at}` };
+    }
     const sizes = node.inputs.map(({ type }) => type.shape[at]!);
     if (sizes.some((size) => typeof size !== "number")) {
       return { refused: `its channel axis is open: ${showShape(node.type.shape)}` };

@@ -30,7 +30,9 @@ export const conv = defineOp({
         return count;
       }
       const patches = kernel === stride[i] && padding[i] === 0 ? divideDims(size, kernel) : null;
-      if (patches === null) throw shapeError("conv", `the open size ${size} is not a multiple of the kernel`, inputs);
+      if (patches === null) {
+        throw shapeError("conv", `the open size ${size} is not a multiple of the kernel`, inputs);
+      }
       return patches;
     });
     return { dtype: commonDType("conv", inputs), shape: [x!.shape[0]!, weight!.shape[0]!, ...spatial] };
@@ -78,9 +80,13 @@ export const conv = defineOp({
     }),
   absorb: ({ axis, scale, shift }, { node, index }) => {
     const { padding } = node.attrs as ConvAttrs;
-    if (index !== 0 || axis !== 1) return { refused: `it contracts axis 1, the normalization is on axis ${axis}` };
+    if (index !== 0 || axis !== 1) {
+      return { refused: `it contracts axis 1, the normalization is on axis ${axis}` };
+    }
     if (padding.some((p) => p !== 0) && shift.some((t) => t !== 0)) {
-      return { refused: "its padding is zeros, which the normalization's shift would turn into something else" };
+      return {
+        refused: "its padding is zeros, which the normalization's shift would turn into something else",
+      };
     }
     return absorbIntoWeight(node, { scale, shift });
   },

@@ -112,7 +112,9 @@ export interface Absorbed {
 }
 
 /** Declares an operator; the call only fixes the types. */
-export function defineOp<const Name extends string, A extends object>(spec: OpSpec<Name, A>): OpSpec<Name, A> {
+export function defineOp<const Name extends string, A extends object>(
+  spec: OpSpec<Name, A>,
+): OpSpec<Name, A> {
   return spec;
 }
 

@@ -11,7 +11,9 @@ type Elementwise<Name extends string> = {
   onnx: string;
 };
 
-export function elementwise<const Name extends string>({ name, doc, meaning, ...backend }: Elementwise<Name>) {
+export function elementwise<const Name extends string>(
+  { name, doc, meaning, ...backend }: Elementwise<Name>,
+) {
   return defineOp({
     name,
     doc,

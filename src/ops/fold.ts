@@ -7,7 +7,15 @@
  * in float64, rounded once. A weight that is folded again starts from its original, so nothing is rounded twice, and
  * both results come from a single pass over it, made when the first of them is asked for.
  */
-import { bf16FromNumber, bytesAs, elementCount, float64Of, heldData, type TensorData, typedView } from "../ir/data.ts";
+import {
+  bf16FromNumber,
+  bytesAs,
+  elementCount,
+  float64Of,
+  heldData,
+  type TensorData,
+  typedView,
+} from "../ir/data.ts";
 import type { DType, Precision } from "../ir/dtype.ts";
 
 interface FoldTerms {

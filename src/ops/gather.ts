@@ -15,7 +15,10 @@ export const gather = defineOp({
     if (indices!.dtype !== "int32" && indices!.dtype !== "int64") {
       throw shapeError("gather", "the indices must be int32 or int64", inputs);
     }
-    return { dtype: x!.dtype, shape: [...x!.shape.slice(0, at), ...indices!.shape, ...x!.shape.slice(at + 1)] };
+    return {
+      dtype: x!.dtype,
+      shape: [...x!.shape.slice(0, at), ...indices!.shape, ...x!.shape.slice(at + 1)],
+    };
   },
   evaluate: ([x, indices], { axis }) => {
     const at = axisIn(axis, x!.shape.length, "gather");

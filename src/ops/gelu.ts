@@ -9,11 +9,15 @@ export const gelu = defineOp({
   doc: "x Phi(x): x (1 + erf(x / sqrt 2)) / 2, or with tanh(sqrt(2 / pi) (x + 0.044715 x^3)) for the erf",
   infer: ([x], _: GeluAttrs) => x!,
   evaluate: ([x], { approximate }) =>
-    mapValues(x!, (v) =>
-      approximate === "tanh"
-        ? 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))
-        : 0.5 * v * (1 + erf(v / Math.SQRT2))),
-  tensorrt: (net, [x], { approximate }) => net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x!),
+    mapValues(
+      x!,
+      (v) =>
+        approximate === "tanh"
+          ? 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))
+          : 0.5 * v * (1 + erf(v / Math.SQRT2)),
+    ),
+  tensorrt: (net, [x], { approximate }) =>
+    net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x!),
   onnx: (g, [x], { approximate }) => g.node("Gelu", [x!], { approximate }),
 });
 

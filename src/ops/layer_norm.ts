@@ -1,5 +1,5 @@
 /** Layer normalization over the last axis: statistics of each token at run time, hence never folded. */
-import { defineOp, lastDim, shapeError } from "./define.ts";
+import { commonDType, defineOp, lastDim, shapeError } from "./define.ts";
 import { alongAxis } from "./reference.ts";
 
 export type NormAttrs = { readonly epsilon: number };
@@ -12,7 +12,7 @@ export const layerNorm = defineOp({
     if (vectors.length !== 2 || vectors.some(({ shape }) => shape.length !== 1 || shape[0] !== lastDim(x!))) {
       throw shapeError("layer_norm", "x [..., C] needs a gain [C] and a bias [C]", inputs);
     }
-    return x!;
+    return { dtype: commonDType("layer_norm", inputs), shape: x!.shape };
   },
   evaluate: ([x, gain, bias], { epsilon }) =>
     alongAxis(x!, x!.shape.length - 1, (run) => {
@@ -22,5 +22,6 @@ export const layerNorm = defineOp({
     }),
   tensorrt: (net, [x, gain, bias], { epsilon }) =>
     net.normalization(x!, gain!, bias!, { axes: [x!.dims.length - 1], epsilon }),
-  onnx: (g, inputs, { epsilon }) => g.node("LayerNormalization", inputs, { axis: -1, epsilon: { float: epsilon } }),
+  onnx: (g, inputs, { epsilon }) =>
+    g.node("LayerNormalization", inputs, { axis: -1, epsilon: { float: epsilon } }),
 });

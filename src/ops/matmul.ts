@@ -10,7 +10,9 @@ export const matmul = defineOp({
   doc: "a b over the last two axes, broadcast over the others, either side transposed",
   infer: (inputs, { transposeA = false, transposeB = false }: MatmulAttrs) => {
     const [a, b] = inputs;
-    if (a!.shape.length < 2 || b!.shape.length < 2) throw shapeError("matmul", "both sides need rank 2 or more", inputs);
+    if (a!.shape.length < 2 || b!.shape.length < 2) {
+      throw shapeError("matmul", "both sides need rank 2 or more", inputs);
+    }
     const [rows, inner] = ends(a!.shape, transposeA);
     const [innerB, columns] = ends(b!.shape, transposeB);
     const batch = broadcastShapes(a!.shape.slice(0, -2), b!.shape.slice(0, -2));

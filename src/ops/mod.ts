@@ -93,7 +93,9 @@ export function apply<Name extends OpName>(
 
 /** The same operator on other inputs; the node itself where they are the same. */
 export function rebuild(node: Node, inputs: readonly Node[]): Node {
-  if (inputs.every((input, i) => input === node.inputs[i]) && inputs.length === node.inputs.length) return node;
+  if (inputs.every((input, i) => input === node.inputs[i]) && inputs.length === node.inputs.length) {
+    return node;
+  }
   return apply(node.op as OpName, inputs, { attrs: node.attrs as AttrsOf<OpName>, name: node.name });
 }
 

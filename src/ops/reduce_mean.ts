@@ -1,6 +1,6 @@
 /** Mean over axes: pooling over tokens. */
 import { axisIn } from "../ir/shape.ts";
-import { defineOp } from "./define.ts";
+import { defineOp, shapeError } from "./define.ts";
 import { alongAxis, gatherStrided, stridesOf } from "./reference.ts";
 
 export type ReduceMeanAttrs = { readonly axes: readonly number[]; readonly keepDims: boolean };
@@ -10,6 +10,10 @@ export const reduceMean = defineOp({
   doc: "the mean over `axes`, which stay with size 1 where `keepDims`",
   infer: ([x], { axes, keepDims }: ReduceMeanAttrs) => {
     const reduced = axes.map((axis) => axisIn(axis, x!.shape.length, "reduce_mean"));
+    // ONNX reads no axes as all of them.
+    if (reduced.length === 0 || new Set(reduced).size < reduced.length) {
+      throw shapeError("reduce_mean", "give each axis to average over, once", [x!]);
+    }
     const shape = x!.shape.flatMap((dim, i) => !reduced.includes(i) ? [dim] : keepDims ? [1] : []);
     return { dtype: x!.dtype, shape };
   },
@@ -25,7 +29,8 @@ export const reduceMean = defineOp({
   },
   tensorrt: (net, [x], { axes, keepDims }) =>
     net.mean(x!, axes.map((axis) => axisIn(axis, x!.dims.length, "reduce_mean")), keepDims),
-  onnx: (g, [x], { axes, keepDims }) => g.node("ReduceMean", [x!, g.int64(axes)], { keepdims: keepDims ? 1 : 0 }),
+  onnx: (g, [x], { axes, keepDims }) =>
+    g.node("ReduceMean", [x!, g.int64(axes)], { keepdims: keepDims ? 1 : 0 }),
   carry: ({ axis, ...affine }, { node }) => {
     const { axes, keepDims } = node.attrs as ReduceMeanAttrs;
     const reduced = axes.map((a) => axisIn(a, node.inputs[0]!.type.shape.length, "reduce_mean"));

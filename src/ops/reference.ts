@@ -101,7 +101,8 @@ export function matmulValues(
       for (let column = 0; column < n; column++) {
         let sum = 0;
         for (let step = 0; step < k; step++) {
-          sum += left[i * m * k + row * aRow + step * aStep]! * right[i * k * n + step * bStep + column * bColumn]!;
+          sum += left[i * m * k + row * aRow + step * aStep]! *
+            right[i * k * n + step * bStep + column * bColumn]!;
         }
         result[(i * m + row) * n + column] = sum;
       }

@@ -1,5 +1,5 @@
 /** Root-mean-square normalization over the last axis (Zhang and Sennrich 2019). */
-import { defineOp, lastDim, shapeError } from "./define.ts";
+import { commonDType, defineOp, lastDim, shapeError } from "./define.ts";
 import type { NormAttrs } from "./layer_norm.ts";
 import { alongAxis } from "./reference.ts";
 
@@ -11,7 +11,7 @@ export const rmsNorm = defineOp({
     if (inputs.length !== 2 || gain!.shape.length !== 1 || gain!.shape[0] !== lastDim(x!)) {
       throw shapeError("rms_norm", "x [..., C] needs a gain [C]", inputs);
     }
-    return x!;
+    return { dtype: commonDType("rms_norm", inputs), shape: x!.shape };
   },
   evaluate: ([x, gain], { epsilon }) =>
     alongAxis(x!, x!.shape.length - 1, (run) => {

@@ -20,7 +20,11 @@ export const slice = defineOp({
     const whole = shape[at]!;
     const last = start + (size - 1) * step;
     if (start < 0 || size < 1 || step < 1 || (typeof whole === "number" && last >= whole)) {
-      throw shapeError("slice", `elements ${start} to ${last} are not all within axis ${at} of ${whole}`, inputs);
+      throw shapeError(
+        "slice",
+        `elements ${start} to ${last} are not all within axis ${at} of ${whole}`,
+        inputs,
+      );
     }
     return { dtype, shape: shape.map((dim, i) => i === at ? size : dim) };
   },
@@ -51,7 +55,8 @@ export const slice = defineOp({
   carry: (affine, { node }) => {
     const { axis, start, size, step } = node.attrs as SliceAttrs;
     if (axisIn(axis, node.type.shape.length, "slice") !== affine.axis) return affine;
-    const kept = (values: Float64Array) => Float64Array.from({ length: size }, (_, i) => values[start + i * step]!);
+    const kept = (values: Float64Array) =>
+      Float64Array.from({ length: size }, (_, i) => values[start + i * step]!);
     return { axis: affine.axis, scale: kept(affine.scale), shift: kept(affine.shift) };
   },
 });

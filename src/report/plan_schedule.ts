@@ -5,8 +5,9 @@
  * out finding the text in the file (`plan.ts`), the memory plan and the kernels' code.
  *
  * Observed: a text is `header { ... }`, `descriptors { ... }`, `main { ... }` and, with open sizes or slices, `shape_main
- * { ... }`. The statements of `main` run on the device in this order; `shape_main` computes sizes on the host and is not
- * counted. A statement is `kind={ key=value ... }`, names in double quotes, lists as `{ "a" "b" }`.
+ * { ... }`. The statements of `main` are started in this order; `shape_main` computes sizes on the host and is not
+ * counted. A statement is `kind={ key=value ... }`, names in double quotes, lists as `{ "a" "b" }`. With open sizes,
+ * `main` has `reshape` and `cast` statements too, on single numbers in host memory, which are no kernels.
  */
 
 /** The schedule cannot be counted; `message` says why. Stays inside `report/`. */
@@ -26,8 +27,10 @@ export interface Kernel {
   readonly name: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** Every name of a layer or tensor that the kernel's work is known by, as the plan spells it. */
-  readonly names: readonly string[];
+  /** Names that each output is known by, its own and those of the fusions that read it. */
+  readonly outputNames: readonly (readonly string[])[];
+  /** Names inside a fusion's body. */
+  readonly innerNames: readonly string[];
 }
 
 /** One text of the plan. */
@@ -56,8 +59,16 @@ export function classifyText(text: string): ScheduleText {
  * @throws {ScheduleUnknown} a statement that was never observed, a text that is cut off
  */
 export function parseSchedule(text: string, bodies: readonly string[]): readonly Kernel[] {
-  const statements = mainStatements(text, KERNEL_KINDS, OTHER_KINDS);
-  const kernels = statements.filter(({ kind }) => KERNEL_KINDS.includes(kind));
+  const isOnHost = hostTensors(text);
+  const kernels = mainStatements(text).filter(({ kind, body }) => {
+    if (KERNEL_KINDS.includes(kind)) return true;
+    if (OTHER_KINDS.includes(kind)) return false;
+    const operands = [...listOf(body, "inputs"), ...listOf(body, "outputs")];
+    if (operands.length > 0 && operands.every(isOnHost)) return false;
+    throw new ScheduleUnknown(
+      `the kernel schedule has a \`${kind}\` statement, which TensorRT for RTX 1.7.1 was not seen to write: it may be a kernel or not`,
+    );
+  });
   const fusions = kernels.filter(({ kind }) => kind === "runtime_fusion");
   // The body of a fusion lies `binary=` places behind its schedule; its inputs and outputs are the statement's
   // arguments under their own names, in the same order. Anything else means that names cannot be trusted: none are used.
@@ -82,17 +93,13 @@ export function parseSchedule(text: string, bodies: readonly string[]): readonly
   }
   return kernels.map((statement) => {
     const outputs = listOf(statement.body, "outputs").map(baseOf);
-    const names = [
-      statement.name,
-      ...outputs.flatMap((output) => [output, ...aliases.get(output) ?? []]),
-      ...inside.get(statement) ?? [],
-    ];
     return {
       kind: statement.kind,
       name: statement.name.replace(PROFILE_MARK, ""),
       inputs: listOf(statement.body, "inputs").map(baseOf),
       outputs,
-      names: [...new Set(names)],
+      outputNames: outputs.map((output) => [output, ...aliases.get(output) ?? []]),
+      innerNames: inside.get(statement) ?? [],
     };
   });
 }
@@ -104,7 +111,7 @@ interface Statement {
 }
 
 /** The statements of `main`, every one of them understood as far as its kind and its end. */
-function mainStatements(text: string, ...known: readonly (readonly string[])[]): Statement[] {
+function mainStatements(text: string): Statement[] {
   const start = text.search(/^main \{$/m);
   if (start < 0) throw new ScheduleUnknown("a kernel schedule has no `main` section");
   const statements: Statement[] = [];
@@ -116,20 +123,19 @@ function mainStatements(text: string, ...known: readonly (readonly string[])[]):
     const match = item.exec(text);
     if (!match) {
       const rest = text.slice(at).trim();
-      const what = rest === "" ? "ends in the middle" : `is not understood at \`${rest.slice(0, 40).split("\n")[0]}\``;
+      const what = rest === ""
+        ? "ends in the middle"
+        : `is not understood at \`${rest.slice(0, 40).split("\n")[0]}\``;
       throw new ScheduleUnknown(`the kernel schedule ${what}`);
     }
     if (match[1]) return statements;
     const kind = match[2];
     if (kind === undefined) {
       // A second label would be a branch or a loop: statements that run never, or often.
-      if (++labels > 1) throw new ScheduleUnknown("the kernel schedule has branches, which cannot be counted");
+      if (++labels > 1) {
+        throw new ScheduleUnknown("the kernel schedule has branches, which cannot be counted");
+      }
       continue;
-    }
-    if (known.length > 0 && !known.some((kinds) => kinds.includes(kind))) {
-      throw new ScheduleUnknown(
-        `the kernel schedule has a statement \`${kind}\`, which may be a kernel or not: it was not seen in TensorRT for RTX 1.7.1`,
-      );
     }
     const end = closingBrace(text, item.lastIndex);
     if (end < 0) throw new ScheduleUnknown("the kernel schedule ends in the middle of a statement");
@@ -162,9 +168,23 @@ const HEADER_LISTS = {
   inputs: new RegExp(LIST.replace("KEY", "inputs")),
   outputs: new RegExp(LIST.replace("KEY", "outputs")),
 };
-const quoted = (list: string | undefined) => [...(list ?? "").matchAll(/"([^"]*)"/g)].map((match) => match[1]!);
+const quoted = (list: string | undefined) =>
+  [...(list ?? "").matchAll(/"([^"]*)"/g)].map((match) => match[1]!);
 const listOf = (body: string, key: "inputs" | "outputs") => quoted(LISTS[key].exec(body)?.[1]);
 const headerList = (text: string, key: "inputs" | "outputs") => quoted(HEADER_LISTS[key].exec(text)?.[1]);
+
+/** Whether a tensor lies in memory of the host: `region = { name=... place=host ... }`, `tensor={ name=... region=... }`. */
+function hostTensors(text: string): (name: string) => boolean {
+  const regions = new Set<string>();
+  for (const [, name] of text.matchAll(/^ *region = \{ name=(\S+) [^\n]*\bplace=host /gm)) regions.add(name!);
+  const tensors = new Set<string>();
+  for (
+    const [, name, region] of text.matchAll(/^ *tensor=\{[^\n]*? name="([^"]*)"[^\n]*? region="?([^"\s]*)/gm)
+  ) {
+    if (regions.has(region!)) tensors.add(name!);
+  }
+  return (name) => tensors.has(name);
+}
 
 /** `sub_tensor` is a view of `base`: for the flow of values they are one. */
 function baseNames(text: string): (name: string) => string {
@@ -181,12 +201,21 @@ function baseNames(text: string): (name: string) => string {
 /** Names in a fusion's body, which lists single operations instead of kernels: any kind may occur. */
 function bodyNames(body: string): string[] {
   try {
-    return mainStatements(body).flatMap((operation) => [operation.name, ...listOf(operation.body, "outputs")]);
+    return mainStatements(body).flatMap((
+      operation,
+    ) => [operation.name, ...listOf(operation.body, "outputs")]);
   } catch (error) {
     if (error instanceof ScheduleUnknown) return [];
     throw error;
   }
 }
+
+/** Every name of a layer or tensor that a kernel's work is known by, as the plan spells it. */
+export const namesOf = ({ name, outputNames, innerNames }: Kernel): string[] => [
+  name,
+  ...outputNames.flat(),
+  ...innerNames,
+];
 
 const PROFILE_MARK = / \[profile \d+\]/g;
 
@@ -215,9 +244,9 @@ export function blockOf(layer: string): string | undefined {
  *
  * Generated kernels are named after the operations they fuse. A normalization is the one thing with a square root of a
  * mean: `... Mean [Add] Sqrt Div ...` (LayerNorm `MeanSubMulMeanAddSqrtDivMulMulAdd`, RMSNorm `MulMeanAddSqrtDivMul`);
- * a softmax (`MaxrSubExpSumDivMul`) has no mean and a mean over tokens no root. The last normalization is often split in
- * two: the kernel that ends in the mean is then the one, if the kernel that reads it goes on with the root; the flow of
- * values says so. So there is one such kernel for each normalization, split or not. Layer names are the second witness:
+ * a softmax (`MaxrSubExpSumDivMul`) has no mean and a mean over tokens no root. Some normalizations, the last one mostly,
+ * are split in two: a kernel with the mean of squares and, as the flow of values says, a reader that starts at the root.
+ * The first of the two counts. So there is one such kernel for each normalization, split or not. Layer names are the second witness:
  * `addNormalization` layers are called `<node>/normalization`, and finding more of them than kernels means that this
  * reading is wrong.
  */
@@ -239,19 +268,21 @@ export function normalizationKernels(
         flags[i] = true;
       } else if (before < 0) {
         const sources = kernels.flatMap((other, j) =>
-          j < i && other.outputs.some((output) => kernel.inputs.includes(output)) && endsInMean(operationsOf(other))
+          j < i && other.outputs.some((output) => kernel.inputs.includes(output)) &&
+            hasSquaresLeft(operationsOf(other))
             ? [j]
             : []
         );
-        for (const j of sources) flags[j] = true;
-        if (sources.length === 0) doubt ??= `the kernel ${kernel.name} takes a root of something that is not a mean`;
+        // Values come from the nearest one; a second can only be the source of the residual.
+        if (sources.length > 0) flags[sources.at(-1)!] = true;
+        else doubt ??= `the kernel ${kernel.name} takes a root of something that is not a mean`;
       } else {
         doubt ??= `the kernel ${kernel.name} takes a root of something that is not a mean`;
       }
     }
   });
   const named = new Set(
-    kernels.flatMap(({ names }) => names.filter((name) => name.includes("/normalization")).map(layerOf)),
+    kernels.flatMap(namesOf).filter((name) => name.includes("/normalization")).map(layerOf),
   );
   const count = flags.filter(Boolean).length;
   if (named.size > count) {
@@ -262,9 +293,12 @@ export function normalizationKernels(
 
 const isRoot = (operation: string) => /^(Sqrt|Rsq)/.test(operation);
 
-function endsInMean(operations: readonly string[] | undefined): boolean {
+/** A mean of squares that the kernel takes no root of. */
+function hasSquaresLeft(operations: readonly string[] | undefined): boolean {
   const last = operations?.lastIndexOf("Mean") ?? -1;
-  return last >= 0 && operations!.slice(last + 1).every((operation) => /^(Cast|Move|Resh)$/.test(operation));
+  if (last < 1 || operations!.slice(last).some(isRoot)) return false;
+  const before = operations!.slice(0, last).filter((operation) => operation !== "Cast").at(-1);
+  return before === "Mul";
 }
 
 /** Operations of a generated kernel; none for products, convolutions and attention; undefined for what is not known. */
@@ -275,20 +309,31 @@ function operationsOf({ kind, name }: Kernel): readonly string[] | undefined {
   return name.startsWith("_gemm_mha") ? [] : undefined;
 }
 
-/** Where each kernel belongs: a block's scope, null for what is traced to layers outside of blocks, else undefined. */
-export function blocksOf(kernels: readonly Kernel[]): readonly (string | null | undefined)[] {
-  const blocks = kernels.map(({ names }) => {
+/**
+ * Where each kernel belongs: a block's scope, null for what is traced to layers outside of blocks, undefined for what
+ * cannot be traced. A normalization belongs to what reads it first, which is the next product, so the residual sum or
+ * the embedding it is fused with counts there too.
+ */
+export function blocksOf(
+  kernels: readonly Kernel[],
+  isNormalization: readonly boolean[],
+): readonly (string | null | undefined)[] {
+  const blockOfLayers = (names: readonly string[]) => {
     const layers = names.flatMap((name) => layerOf(name) ?? []);
-    // Where a residual sum of one block and the normalization of the next are one kernel, it counts for the next.
     return layers.length === 0 ? undefined : layers.flatMap((layer) => blockOf(layer) ?? []).at(-1) ?? null;
-  });
-  // A kernel without names of its own works for whoever reads it first; backwards, so that answers travel up the flow.
+  };
+  const blocks: (string | null | undefined)[] = kernels.map(() => undefined);
+  // Backwards, so that answers travel up the flow to kernels without names.
   for (let i = kernels.length - 1; i >= 0; i--) {
-    if (blocks[i] !== undefined) continue;
-    const reader = kernels.findIndex((other, j) =>
-      j > i && blocks[j] !== undefined && other.inputs.some((input) => kernels[i]!.outputs.includes(input))
-    );
-    if (reader >= 0) blocks[i] = blocks[reader];
+    const { name, outputs, outputNames, innerNames } = kernels[i]!;
+    const uses = outputs.map((output, at) => {
+      const reader = kernels.findIndex((other, j) => j > i && other.inputs.includes(output));
+      return { reader, own: blockOfLayers(outputNames[at]!), flow: reader < 0 ? undefined : blocks[reader] };
+    });
+    uses.sort((a, b) => (a.reader < 0 ? Infinity : a.reader) - (b.reader < 0 ? Infinity : b.reader));
+    const first = isNormalization[i] ? uses[0] : uses.find(({ own }) => own !== undefined);
+    const answers = [first?.own, blockOfLayers([name, ...innerNames]), ...uses.map(({ flow }) => flow)];
+    blocks[i] = answers.find((answer) => answer !== undefined);
   }
   return blocks;
 }

@@ -64,7 +64,8 @@ export const ReportSchema = z.object({
     .describe("top-1 on the model's labelled data: unFolded, unUnfolded, ln; null without labels"),
   latency: z.object({
     backend: z.string(),
-    precision: z.string(),
+    precision: z.string().describe("the engines' own on a GPU, fp32 on a CPU"),
+    whyCpu: z.string().nullable().describe("why no GPU ran the engines; null where one did"),
     batch: count,
     rounds: count,
     ...Object.fromEntries(NORM_FAMILIES.map((name) => [name, Timing.optional()])) as Record<

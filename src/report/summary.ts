@@ -26,7 +26,9 @@ function norms({ norms: { found, folded, remaining, where } }: Report, style: St
     `Normalizations   ${style(counts, remaining === 0 ? "green" : "yellow")}`,
     ...where.map(({ norm, into, through, refused }) => {
       const path = through.length > 0 ? ` through ${through.join(", ")}` : "";
-      const fate = refused ? `kept: ${refused.consumer}: ${refused.reason}` : `into ${into.join(", ")}${path}`;
+      const fate = refused
+        ? `kept: ${refused.consumer}: ${refused.reason}`
+        : `into ${into.join(", ")}${path}`;
       return `  ${norm.padEnd(width)}  ${style(fate, refused ? "yellow" : "dim")}`;
     }),
   ];
@@ -36,9 +38,13 @@ function agreement({ parity, accuracy }: Report): string[] {
   const line = (d: { maxAbsError: number; maxRelError: number }) =>
     `largest difference ${d.maxAbsError.toExponential(1)}, relative ${d.maxRelError.toExponential(1)}`;
   const lines = [`Agreement        folded: ${line(parity)}`, `                 with ${parity.against}`];
-  if (parity.emitted) lines.push(`                 as emitted in ${parity.emitted.precision}: ${line(parity.emitted)}`);
+  if (parity.emitted) {
+    lines.push(`                 as emitted in ${parity.emitted.precision}: ${line(parity.emitted)}`);
+  }
   if (accuracy) {
-    const scores = Object.entries(accuracy).map(([name, value]) => `${label(name)} ${(100 * value).toFixed(2)} %`);
+    const scores = Object.entries(accuracy).map(([name, value]) =>
+      `${label(name)} ${(100 * value).toFixed(2)} %`
+    );
     lines.push(`Accuracy         ${scores.join(", ")}`);
   }
   return lines;
@@ -64,17 +70,25 @@ function engines({ engines, latency }: Report, style: Style): string[] {
     row("  95th percentile", (family) => `${latency[family]!.p95Ms.toFixed(3)} ms`),
     `  time against the reference ${percent(latency.ratio)}, 95 % interval ${percent(latency.ratioLow)} to ` +
       `${percent(latency.ratioHigh)}; the reference against itself ${percent(latency.noiseLow)} to ` +
-      `${percent(latency.noiseHigh)}: ${style(latency.verdict, latency.verdict === "slower" ? "yellow" : "green")}`,
+      `${percent(latency.noiseHigh)}: ${
+        style(latency.verdict, latency.verdict === "slower" ? "yellow" : "green")
+      }`,
   );
   if (/CPU/.test(latency.backend)) {
-    lines.push(style("  A CPU spends a few per cent of its time in normalizations; the gain a GPU sees is in kernels.", "dim"));
+    lines.push(
+      style(
+        "  A CPU spends a few per cent of its time in normalizations; the gain a GPU sees is in kernels.",
+        "dim",
+      ),
+    );
   }
   lines.push(...latency.warnings.map((warning) => style(`  warning: ${warning}`, "yellow")));
   return lines;
 }
 
 function files({ engines }: Report): string {
-  return [...Object.keys(engines).flatMap((family) => [`${family}.plan`, `${family}.onnx`]), "report.json"].join(" ");
+  return [...Object.keys(engines).flatMap((family) => [`${family}.plan`, `${family}.onnx`]), "report.json"]
+    .join(" ");
 }
 
 /** "unFolded" to "UN folded". */
@@ -86,6 +100,10 @@ function label(name: string): string {
 /** 1,234,567 bytes as "1.2 MB": decimal units, as disks and downloads have them. */
 export function bytes(count: number): string {
   if (count < 1e3) return `${count} B`;
-  const [size, unit] = count < 1e6 ? [count / 1e3, "kB"] : count < 1e9 ? [count / 1e6, "MB"] : [count / 1e9, "GB"];
+  const [size, unit] = count < 1e6
+    ? [count / 1e3, "kB"]
+    : count < 1e9
+    ? [count / 1e6, "MB"]
+    : [count / 1e9, "GB"];
   return `${size.toFixed(size < 10 ? 2 : 1)} ${unit}`;
 }

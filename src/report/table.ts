@@ -22,7 +22,10 @@ export interface TableOptions {
  * // normalization   0
  * ```
  */
-export function table(rows: readonly (readonly string[])[], { align = [], indent = 0 }: TableOptions = {}): string {
+export function table(
+  rows: readonly (readonly string[])[],
+  { align = [], indent = 0 }: TableOptions = {},
+): string {
   const columns = rows.reduce((most, row) => Math.max(most, row.length), 0);
   const widths = Array.from(
     { length: columns },

@@ -44,7 +44,8 @@ export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number
     const shift = take(value);
     if (shift === null) continue;
     for (const output of outputs) {
-      const old = biases.get(output) ?? biasOf(output) ?? new Float64Array(output.type.shape.at(-1) as number);
+      const old = biases.get(output) ?? biasOf(output) ??
+        new Float64Array(output.type.shape.at(-1) as number);
       const extra = weightTimes(dataOf(output.inputs[1]!), shift);
       biases.set(output, old.map((b, o) => b + extra[o]!));
     }
@@ -73,14 +74,17 @@ function sourceOf(attention: Node, index: number, uses: Uses): Source | null {
   if (isConstantLinear(part)) return { linear: part, start: 0, size: heads * size };
   const packed = part.inputs[0];
   if (!isOp(part, "slice") || packed === undefined || !isConstantLinear(packed)) return null;
-  const { axis, start, step } = part.attrs;
-  const isRow = axis === -1 || axis === part.type.shape.length - 1;
-  // Another slice of the same rows would miss the bias.
-  const overlaps = uses.get(packed)!.filter((use) =>
-    !("user" in use) || !isOp(use.user, "slice") ||
-    (use.user.attrs.start < start + heads * size && start < use.user.attrs.start + use.user.attrs.size * use.user.attrs.step)
-  );
-  return isRow && step === 1 && overlaps.length === 1 ? { linear: packed, start, size: heads * size } : null;
+  const { start, step } = part.attrs;
+  const ofRows = (axis: number) => axis === -1 || axis === part.type.shape.length - 1;
+  // Another slice of the same rows, or of tokens, would miss the bias.
+  const overlaps = uses.get(packed)!.filter((use) => {
+    if (!("user" in use) || !isOp(use.user, "slice") || !ofRows(use.user.attrs.axis)) return true;
+    const other = use.user.attrs;
+    return other.start < start + heads * size && start < other.start + other.size * other.step;
+  });
+  return ofRows(part.attrs.axis) && step === 1 && overlaps.length === 1
+    ? { linear: packed, start, size: heads * size }
+    : null;
 }
 
 /** The products that read an attention's joined heads, where nothing else does. */

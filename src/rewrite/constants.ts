@@ -34,7 +34,10 @@ export function withBias(linear: Node, x: Node, bias: Float64Array | null): Node
 export function weightTimes(weight: TensorData, vector: Float64Array): Float64Array {
   const [outputs, channels] = weight.shape as [number, number];
   const isNumeric = weight.dtype === "fp32" || weight.dtype === "fp16";
-  const values = typedView(isNumeric ? weight.bytes() : bytesAs(weight, "fp64"), isNumeric ? weight.dtype : "fp64") as
+  const values = typedView(
+    isNumeric ? weight.bytes() : bytesAs(weight, "fp64"),
+    isNumeric ? weight.dtype : "fp64",
+  ) as
     | Float64Array
     | Float32Array;
   const result = new Float64Array(outputs);

@@ -42,5 +42,7 @@ export function applyRules(graph: Graph, rules: readonly Rule[]): { graph: Graph
     });
     if (!fired) return { graph, firings };
   }
-  throw new Error(`${graph.name}: the rules did not come to rest after ${limit} sweeps: ${JSON.stringify(firings)}`);
+  throw new Error(
+    `${graph.name}: the rules did not come to rest after ${limit} sweeps: ${JSON.stringify(firings)}`,
+  );
 }

@@ -11,7 +11,7 @@
 import { type Graph, mapGraph, type Node, topological, uniqueNames, type Use, usesOf } from "../ir/graph.ts";
 import type { Absorbed, ChannelAffine } from "../ops/define.ts";
 import { affineOf } from "../ops/channel_affine.ts";
-import { apply, type AttrsOf, constantNode, isOp, opOf, type OpName, rebuild } from "../ops/mod.ts";
+import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../ops/mod.ts";
 
 /** What became of one normalization. */
 export interface NormFold {

@@ -57,7 +57,10 @@ function mergedProduct(group: readonly Node[], x: Node): Node {
   const channels = x.type.shape.at(-1) as number;
   const outputs = group.map(outputsOf);
   const total = outputs.reduce((a, b) => a + b, 0);
-  const weight = stackedRows(group.map((node) => dataOf(node.inputs[1]!)), { dtype, shape: [total, channels] });
+  const weight = stackedRows(group.map((node) => dataOf(node.inputs[1]!)), {
+    dtype,
+    shape: [total, channels],
+  });
   const inputs = [x, constantNode(weight, { dtype, name: `${name}.weight` })];
   if (group.some((node) => node.inputs.length > 2)) {
     const biases = group.map((node, i) => node.inputs[2] ? dataOf(node.inputs[2]) : zeros(outputs[i]!));

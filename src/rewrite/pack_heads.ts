@@ -55,10 +55,22 @@ function packedProduct(attention: Node, useCount: (node: Node) => number): Node 
 function splitTogether(product: Node, attention: Node): Node[] {
   const [batch, heads, tokens, size] = attention.inputs[0]!.type.shape as [Dim, Dim, Dim, Dim];
   const name = product.name;
-  const split = apply("reshape", [product], { attrs: { shape: [batch, tokens, 3, heads, size] }, name: `${name}/heads` });
-  const swapped = apply("transpose", [split], { attrs: { permutation: [2, 0, 3, 1, 4] }, name: `${name}/heads` });
+  const split = apply("reshape", [product], {
+    attrs: { shape: [batch, tokens, 3, heads, size] },
+    name: `${name}/heads`,
+  });
+  const swapped = apply("transpose", [split], {
+    attrs: { permutation: [2, 0, 3, 1, 4] },
+    name: `${name}/heads`,
+  });
   return ["q", "k", "v"].map((part, start) => {
-    const third = apply("slice", [swapped], { attrs: { axis: 0, start, size: 1, step: 1 }, name: `${name}/${part}` });
-    return apply("reshape", [third], { attrs: { shape: [batch, heads, tokens, size] }, name: `${name}/${part}` });
+    const third = apply("slice", [swapped], {
+      attrs: { axis: 0, start, size: 1, step: 1 },
+      name: `${name}/${part}`,
+    });
+    return apply("reshape", [third], {
+      attrs: { shape: [batch, heads, tokens, size] },
+      name: `${name}/${part}`,
+    });
   });
 }

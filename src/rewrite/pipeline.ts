@@ -46,7 +46,10 @@ export function optimize(graph: Graph): Optimized {
   step("foldNorm", (graph) => {
     const result = foldNorm(graph);
     norms = result.norms;
-    return { graph: result.graph, detail: `${norms.filter((n) => n.folded).length} of ${norms.length} folded` };
+    return {
+      graph: result.graph,
+      detail: `${norms.filter((n) => n.folded).length} of ${norms.length} folded`,
+    };
   });
   step("moveAttentionBiases", (graph) => {
     const { graph: result, moved } = moveAttentionBiases(graph);
@@ -62,7 +65,10 @@ export function optimize(graph: Graph): Optimized {
   });
   step("simplify", (graph) => {
     const { graph: result, firings } = applyRules(graph, SIMPLIFY);
-    return { graph: result, detail: Object.entries(firings).map(([rule, n]) => `${rule} ${n}`).join(", ") || "-" };
+    return {
+      graph: result,
+      detail: Object.entries(firings).map(([rule, n]) => `${rule} ${n}`).join(", ") || "-",
+    };
   });
   return { graph, norms, trace };
 }

@@ -41,7 +41,9 @@ function planShift(graph: Graph, norm: Node): ReadonlyMap<Node, Change> | null {
   const uses = usesOf(graph);
   const affine = affineOf(norm);
   const stream = norm.inputs[0]!;
-  if (affine === null || affine.axis !== norm.type.shape.length - 1 || affine.shift.every((t) => t === 0)) return null;
+  if (affine === null || affine.axis !== norm.type.shape.length - 1 || affine.shift.every((t) => t === 0)) {
+    return null;
+  }
   const feedsBareProducts = uses.get(norm)!.every((use) =>
     "user" in use && use.index === 0 && isConstantLinear(use.user) && use.user.inputs.length === 2
   );
@@ -68,7 +70,9 @@ function planShift(graph: Graph, norm: Node): ReadonlyMap<Node, Change> | null {
       changes.set(user, (node, inputs) => withShift(node, inputs, shift));
     } else if (isOp(user, "add")) {
       const branch = user.inputs[1 - index]!;
-      if (branch === stream || changes.has(branch) || !isConstantLinear(branch) || !singleUse(branch)) return null;
+      if (branch === stream || changes.has(branch) || !isConstantLinear(branch) || !singleUse(branch)) {
+        return null;
+      }
       changes.set(branch, (node, inputs) => addTo(node, inputs, constant.map((c) => -c)));
     } else {
       return null;

@@ -8,7 +8,9 @@ export const SIMPLIFY: readonly Rule[] = [
     name: "same-reshape",
     law: "reshape(x; shape of x) = x",
     rewrite: (node) =>
-      isOp(node, "reshape") && sameShape(node.inputs[0]!.type.shape, node.type.shape) ? node.inputs[0]! : null,
+      isOp(node, "reshape") && sameShape(node.inputs[0]!.type.shape, node.type.shape)
+        ? node.inputs[0]!
+        : null,
   },
   {
     name: "reshape-reshape",
@@ -22,7 +24,9 @@ export const SIMPLIFY: readonly Rule[] = [
     name: "identity-transpose",
     law: "transpose(x; identity) = x",
     rewrite: (node) =>
-      isOp(node, "transpose") && node.attrs.permutation.every((axis, i) => axis === i) ? node.inputs[0]! : null,
+      isOp(node, "transpose") && node.attrs.permutation.every((axis, i) => axis === i)
+        ? node.inputs[0]!
+        : null,
   },
   {
     name: "transpose-transpose",

@@ -49,6 +49,8 @@ export interface Session extends AsyncDisposable {
   run(feeds: Feeds): Promise<Outputs>;
   /** Binds `feeds`, runs once so that every buffer exists, and returns the call that repeats it. */
   prepare(feeds: Feeds): Promise<PreparedCall>;
+  /** What makes the times of prepared calls less trustworthy, as sentences; absent where nothing is known of that. */
+  warnings?(): readonly string[];
 }
 
 /**

@@ -1,0 +1,101 @@
+/**
+ * The reference against PyTorch's own numbers (`tests/fixtures/make_fixtures.py`). PyTorch computed in float32, the
+ * reference computes in float64 from the same inputs, so the difference is PyTorch's rounding: 6e-8 a step, over sums of
+ * up to 48 products. Hence 1e-6 of the largest value of each output.
+ */
+import assert from "node:assert/strict";
+import {
+  gather,
+  gelu,
+  relu,
+  scaledDotProductAttention,
+  silu,
+  softmax,
+  type Tensor,
+} from "../../src/dsl/tensor.ts";
+import { Scope } from "../../src/dsl/scope.ts";
+import { float64Of, type TensorData } from "../../src/ir/data.ts";
+import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/mod.ts";
+import { apply } from "../../src/ops/mod.ts";
+import { compareTensors } from "../../src/run/compare.ts";
+import { evaluateGraph } from "../../src/run/reference.ts";
+import { openSafetensors } from "../../src/weights/mod.ts";
+import { graphOf, input, weightsOf } from "../support.ts";
+
+const BOUND = 1e-6;
+const fixtures = openSafetensors(new URL("../fixtures/pytorch.safetensors", import.meta.url));
+
+type Tensors = Readonly<Record<string, Tensor>>;
+
+/** A normalization over tokens, its parameters from the case's tensors. */
+const normalize = (norm: Norm) => (case_: string): Tensor => {
+  const { x, y: _, ...parameters } = tensorsOf(case_);
+  const named = Object.entries(parameters).map(([name, data]) => [`norm.${name}`, data]);
+  const weights = weightsOf(Object.fromEntries(named));
+  const scope = new Scope({ weights, precision: "fp32", norm, params: new Map() });
+  return scope.at("norm").normalize(input("x", x!.shape));
+};
+
+const of = (build: (x: Tensors) => Tensor) => (case_: string): Tensor => {
+  const inputs = Object.entries(tensorsOf(case_)).map(([name, { shape, dtype }]) =>
+    input(name, shape, dtype === "fp64" ? "fp32" : dtype)
+  );
+  return build(Object.fromEntries(inputs.map((node) => [node.name, node])));
+};
+
+const linearLike = (op: "linear" | "conv", attrs: object = {}) =>
+  of(({ x, weight, bias }) =>
+    apply(op, bias ? [x!, weight!, bias] : [x!, weight!], { attrs: attrs as never })
+  );
+
+const attention = (options: { causal?: boolean } = {}) =>
+  of(({ q, k, v, mask }) =>
+    scaledDotProductAttention({ q: q!, k: k!, v: v!, ...(mask && { mask }) }, options)
+  );
+
+const CASES: Readonly<Record<string, (case_: string) => Tensor>> = {
+  linear: linearLike("linear"),
+  conv_patches: linearLike("conv", { stride: [4, 4], padding: [0, 0] }),
+  conv_padded: linearLike("conv", { stride: [2, 1], padding: [1, 2] }),
+  gelu: of(({ x }) => gelu(x!)),
+  gelu_tanh: of(({ x }) => gelu(x!, { approximate: "tanh" })),
+  silu: of(({ x }) => silu(x!)),
+  relu: of(({ x }) => relu(x!)),
+  softmax_last: of(({ x }) => softmax(x!)),
+  softmax_middle: of(({ x }) => softmax(x!, { axis: 1 })),
+  layer_norm: normalize(layerNorm()),
+  rms_norm: normalize(rmsNorm()),
+  batch_norm: normalize(batchNorm()),
+  attention: attention(),
+  attention_causal: attention({ causal: true }),
+  attention_masked: attention(),
+  attention_cross: attention(),
+  embedding: of(({ weight, ids }) => gather(weight!, ids!)),
+};
+
+Deno.test("the fixtures and the cases are the same", () => {
+  const stored = new Set(fixtures.names().map((name) => name.split(".")[0]!));
+  assert.deepEqual([...stored].sort(), Object.keys(CASES).sort());
+});
+
+for (const [name, build] of Object.entries(CASES)) {
+  Deno.test(`${name} gives PyTorch's numbers`, () => {
+    const tensors = tensorsOf(name);
+    const graph = graphOf(build(name));
+    const feeds = Object.fromEntries(
+      graph.inputs.map((
+        { name },
+      ) => [name, { shape: tensors[name]!.shape, data: float64Of(tensors[name]!) }]),
+    );
+    const { y } = evaluateGraph(graph, feeds);
+    const expected = { shape: tensors.y!.shape, data: float64Of(tensors.y!) };
+    const { failure, maxRelError } = compareTensors(y!, expected);
+    assert.equal(failure, null);
+    assert.ok(maxRelError <= BOUND, `${maxRelError} of the largest value`);
+  });
+}
+
+function tensorsOf(case_: string): Readonly<Record<string, TensorData>> {
+  const own = fixtures.names().filter((name) => name.startsWith(`${case_}.`));
+  return Object.fromEntries(own.map((name) => [name.slice(case_.length + 1), fixtures.tensor(name)]));
+}

@@ -1,0 +1,235 @@
+/** Samples of the operators with weights and statistics; the rest and the whole table are in `samples.ts`. */
+import { matmul, mul, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
+import { apply, type AttrsOf } from "../../src/ops/mod.ts";
+import type { Sample } from "./sample.ts";
+
+const dims = { B: 3, T: 5, S: 4 };
+const tokens = { x: { shape: ["B", "T", 8] } } as const;
+const heads = {
+  q: { shape: ["B", 2, "T", 4] },
+  k: { shape: ["B", 2, "T", 4] },
+  v: { shape: ["B", 2, "T", 4] },
+} as const;
+const fixedHeads = {
+  q: { shape: [2, 3, 5, 4] },
+  k: { shape: [2, 3, 5, 4] },
+  v: { shape: [2, 3, 5, 4] },
+} as const;
+
+type NetworkOp =
+  | "attention"
+  | "channel_affine"
+  | "conv"
+  | "layer_norm"
+  | "linear"
+  | "matmul"
+  | "rms_norm";
+
+const convolution =
+  (attrs: AttrsOf<"conv">, kernel: readonly number[], { bias = true } = {}): Sample["build"] =>
+  (
+    { x },
+    p,
+  ) => {
+    const inputs = bias ? [x!, p(kernel), p([kernel[0]!])] : [x!, p(kernel)];
+    return apply("conv", inputs, { attrs });
+  };
+
+export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
+  attention: [
+    {
+      name: "self",
+      inputs: fixedHeads,
+      build: ({ q, k, v }) => scaledDotProductAttention({ q: q!, k: k!, v: v! }),
+    },
+    {
+      name: "open batch and tokens",
+      inputs: heads,
+      dims,
+      build: ({ q, k, v }) => scaledDotProductAttention({ q: q!, k: k!, v: v! }),
+    },
+    {
+      name: "causal",
+      inputs: fixedHeads,
+      build: ({ q, k, v }) => scaledDotProductAttention({ q: q!, k: k!, v: v! }, { causal: true }),
+    },
+    {
+      name: "causal, open batch and tokens",
+      inputs: heads,
+      dims,
+      build: ({ q, k, v }) => scaledDotProductAttention({ q: q!, k: k!, v: v! }, { causal: true, scale: 1 }),
+    },
+    {
+      name: "across, with a value size of its own",
+      inputs: {
+        q: { shape: ["B", 2, "T", 4] },
+        k: { shape: ["B", 2, "S", 4] },
+        v: { shape: ["B", 2, "S", 6] },
+      },
+      dims,
+      build: ({ q, k, v }) => scaledDotProductAttention({ q: q!, k: k!, v: v! }, { scale: 0.25 }),
+    },
+    {
+      name: "with a position bias",
+      inputs: fixedHeads,
+      build: ({ q, k, v }, p) => scaledDotProductAttention({ q: q!, k: k!, v: v!, mask: p([3, 5, 5]) }),
+    },
+    {
+      name: "with a mask of each example",
+      inputs: { ...heads, mask: { shape: ["B", 1, 1, "T"] } },
+      dims,
+      build: ({ q, k, v, mask }) => scaledDotProductAttention({ q: q!, k: k!, v: v!, mask: mask! }),
+    },
+  ],
+  channel_affine: [
+    {
+      name: "last axis",
+      inputs: tokens,
+      dims,
+      build: ({ x }, p) =>
+        apply("channel_affine", [x!, p([8]), p([8])], { attrs: { axis: -1, family: "un" } }),
+    },
+    {
+      name: "colours of an image",
+      inputs: { x: { shape: ["B", 3, 4, 4] } },
+      dims,
+      build: ({ x }, p) =>
+        apply("channel_affine", [x!, p([3]), p([3])], { attrs: { axis: 1, family: "bn" } }),
+    },
+    {
+      name: "computed scale and shift",
+      inputs: { x: { shape: [2, 3, 4] }, s: { shape: [3] }, t: { shape: [3] } },
+      build: ({ x, s, t }) => apply("channel_affine", [x!, s!, t!], { attrs: { axis: -2, family: "un" } }),
+    },
+  ],
+  conv: [
+    {
+      name: "patches",
+      inputs: { x: { shape: ["B", 3, 8, 8] } },
+      dims,
+      build: convolution({ stride: [4, 4], padding: [0, 0] }, [6, 3, 4, 4]),
+    },
+    {
+      name: "with padding",
+      inputs: { x: { shape: ["B", 2, 5, 5] } },
+      dims,
+      build: convolution({ stride: [2, 2], padding: [1, 1] }, [3, 2, 3, 3]),
+    },
+    {
+      name: "of unequal sides, without bias",
+      inputs: { x: { shape: [2, 2, 6, 7] } },
+      build: convolution({ stride: [2, 1], padding: [0, 1] }, [3, 2, 2, 3], { bias: false }),
+    },
+    {
+      name: "of an image of open size",
+      inputs: { x: { shape: ["B", 1, "2*H", "2*W"] }, z: { shape: [1, 1, "H", "W"] } },
+      dims: { B: 3, H: 2, W: 3 },
+      build: ({ x, z }, p, precision) =>
+        mul(
+          convolution({ stride: [2, 2], padding: [0, 0] }, [3, 1, 2, 2])({ x: x! }, p, precision) as never,
+          z!,
+        ),
+    },
+  ],
+  layer_norm: [
+    {
+      name: "of tokens",
+      inputs: tokens,
+      dims,
+      build: ({ x }, p) => apply("layer_norm", [x!, p([8]), p([8])], { attrs: { epsilon: 1e-5 } }),
+    },
+    {
+      name: "with a large epsilon",
+      inputs: { x: { shape: [3, 8] } },
+      build: ({ x }, p) => apply("layer_norm", [x!, p([8]), p([8])], { attrs: { epsilon: 0.5 } }),
+    },
+  ],
+  linear: [
+    {
+      name: "of rows",
+      inputs: { x: { shape: ["B", 8] } },
+      dims,
+      build: ({ x }, p) => apply("linear", [x!, p([5, 8]), p([5])], { attrs: {} }),
+    },
+    {
+      name: "of rows, without bias",
+      inputs: { x: { shape: [3, 8] } },
+      build: ({ x }, p) => apply("linear", [x!, p([5, 8])], { attrs: {} }),
+    },
+    {
+      name: "of tokens",
+      inputs: tokens,
+      dims,
+      build: ({ x }, p) => apply("linear", [x!, p([5, 8]), p([5])], { attrs: {} }),
+    },
+    {
+      name: "of windows, without bias",
+      inputs: { x: { shape: ["B", 2, 3, 8] } },
+      dims,
+      build: ({ x }, p) => apply("linear", [x!, p([5, 8])], { attrs: {} }),
+    },
+    {
+      name: "of a single vector",
+      inputs: { x: { shape: [8] } },
+      build: ({ x }, p) => apply("linear", [x!, p([5, 8]), p([5])], { attrs: {} }),
+    },
+    {
+      name: "with a weight that is fed",
+      inputs: { x: { shape: ["B", "T", 8] }, w: { shape: [5, 8] } },
+      dims,
+      build: ({ x, w }) => apply("linear", [x!, w!], { attrs: {} }),
+    },
+    {
+      name: "after another that shares its weight",
+      inputs: tokens,
+      dims,
+      build: ({ x }, p) => {
+        const weight = p([8, 8]);
+        return apply("linear", [apply("linear", [x!, weight], { attrs: {} }), weight], { attrs: {} });
+      },
+    },
+  ],
+  matmul: [
+    {
+      name: "plain",
+      inputs: { a: { shape: ["B", 3, 4] }, b: { shape: ["B", 4, 5] } },
+      dims,
+      build: ({ a, b }) => matmul(a!, b!),
+    },
+    {
+      name: "left transposed",
+      inputs: { a: { shape: [2, 4, 3] }, b: { shape: [2, 4, 5] } },
+      build: ({ a, b }) => matmul(a!, b!, { transposeA: true }),
+    },
+    {
+      name: "right transposed, open tokens",
+      inputs: { a: { shape: ["B", 2, "T", 4] }, b: { shape: ["B", 2, "T", 4] } },
+      dims,
+      build: ({ a, b }) => matmul(a!, b!, { transposeB: true }),
+    },
+    {
+      name: "both transposed, batches repeated",
+      inputs: { a: { shape: [2, 1, 4, 3] }, b: { shape: [3, 5, 4] } },
+      build: ({ a, b }) => matmul(a!, b!, { transposeA: true, transposeB: true }),
+    },
+    {
+      name: "with a constant on the left",
+      inputs: { x: { shape: ["B", 4, 3] } },
+      dims,
+      build: ({ x }, p) => transpose(matmul(p([2, 4]), x!), [0, 2, 1]),
+    },
+  ],
+  rms_norm: [
+    {
+      name: "of tokens",
+      inputs: tokens,
+      dims,
+      build: ({ x }, p) => apply("rms_norm", [x!, p([8])], { attrs: { epsilon: 1e-6 } }),
+    },
+    {
+      name: "with a large epsilon",
+      inputs: { x: { shape: [3, 8] } },
+      build: ({ x }, p) => apply("rms_norm", [x!, p([8])], { attrs: { epsilon: 0.5 } }),
+    },
+  ],
+};

@@ -1,0 +1,77 @@
+/**
+ * Every sample built by TensorRT where a library is given: what the operators emit is accepted, gives each output the
+ * element type and shape that the graph says, and becomes an engine. That needs no GPU; that the engine computes what
+ * the reference says does, and is skipped here.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { loadTensorRt, type TensorRt } from "../../native/tensorrt/mod.ts";
+import { buildEngine, describeNetwork } from "../../src/emit/tensorrt.ts";
+import type { Graph } from "../../src/ir/graph.ts";
+import type { OpName } from "../../src/ops/mod.ts";
+import { withFolder } from "../support.ts";
+import { type Sample, trace } from "./sample.ts";
+import { SAMPLES } from "./samples.ts";
+
+const library = Deno.env.get("UNFOLD_TENSORRT_LIB");
+
+for (const [op, samples] of Object.entries(SAMPLES) as [OpName, readonly Sample[]][]) {
+  Deno.test({
+    name: library === undefined
+      ? `${op} builds on TensorRT (skipped: UNFOLD_TENSORRT_LIB is not set)`
+      : `${op} builds on TensorRT`,
+    ignore: library === undefined,
+    fn: () =>
+      withFolder(async (folder) => {
+        using trt = loadTensorRt(library!);
+        for (const sample of samples) {
+          for (const precision of ["fp32", "fp16", "bf16"] as const) {
+            const { graph } = trace(sample, { op, precision });
+            assert.deepEqual(described(trt, graph), declared(graph), `${op} ${sample.name}, ${precision}`);
+          }
+          await build(sample, { op, path: join(folder, "sample.engine") });
+        }
+      }),
+  });
+}
+
+async function build(sample: Sample, { op, path }: { op: OpName; path: string }): Promise<void> {
+  const { graph } = trace(sample, { op, precision: "fp32" });
+  const ranges = Object.entries(sample.dims ?? {})
+    .map(([name, size]) => [name, { min: 1, opt: size, max: 2 * size }] as const);
+  const profiles = [Object.fromEntries(ranges)];
+  const { byteLength } = await buildEngine(graph, { path, library: library!, profiles });
+  assert.equal((await Deno.stat(path)).size, byteLength, `${op} ${sample.name}`);
+}
+
+type Ends = Record<string, { dtype: string; dims: readonly number[] }>;
+
+/** What TensorRT infers for the outputs. */
+function described(trt: TensorRt, graph: Graph): Ends {
+  using builder = trt.createBuilder();
+  using network = builder.createNetwork();
+  const ends: Ends = {};
+  const markOutput = network.markOutput.bind(network);
+  network.markOutput = (tensor, name) => {
+    ends[name] = { dtype: tensor.dtype, dims: tensor.dims() };
+    markOutput(tensor, name);
+  };
+  describeNetwork(network, graph);
+  return ends;
+}
+
+/** What the graph says, open sizes as -1. */
+function declared(graph: Graph): Ends {
+  return Object.fromEntries(
+    graph.outputs.map(({ name, node: { type } }) => [
+      name,
+      { dtype: type.dtype, dims: type.shape.map((dim) => typeof dim === "number" ? dim : -1) },
+    ]),
+  );
+}
+
+Deno.test({
+  name: "TensorRT computes what the reference says (skipped: needs a GPU)",
+  ignore: true,
+  fn: () => {},
+});

@@ -1,0 +1,70 @@
+/** From whole networks to engine files. That needs a TensorRT library and no GPU; running them is tested elsewhere. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { buildEngine, type EngineOptions } from "../../src/emit/tensorrt.ts";
+import type { Graph } from "../../src/ir/graph.ts";
+import { layerNorm } from "../../src/norms/mod.ts";
+import { optimize } from "../../src/rewrite/pipeline.ts";
+import { decoder, encoder, traced } from "../rewrite/networks.ts";
+import { rejects, withFolder } from "../support.ts";
+
+const library = Deno.env.get("UNFOLD_TENSORRT_LIB");
+const range = { min: 1, opt: 2, max: 4 };
+
+type Options = Omit<EngineOptions, "path" | "library">;
+
+function testBuild(
+  name: string,
+  run: (
+    build: (graph: Graph, options?: Options) => ReturnType<typeof buildEngine>,
+    folder: string,
+  ) => Promise<void>,
+) {
+  Deno.test({
+    name: library === undefined ? `${name} (skipped: UNFOLD_TENSORRT_LIB is not set)` : name,
+    ignore: library === undefined,
+    fn: () =>
+      withFolder((folder) =>
+        run(
+          (graph, options = {}) =>
+            buildEngine(graph, { path: join(folder, "x.engine"), library: library!, ...options }),
+          folder,
+        )
+      ),
+  });
+}
+
+testBuild("buildEngine() builds folded and reference networks, in every precision", async (build) => {
+  for (const precision of ["fp32", "fp16", "bf16"] as const) {
+    for (const model of [encoder({ packed: false }), encoder({ causal: true }), decoder()]) {
+      for (const norm of precision === "fp16" ? [model.norm, layerNorm()] : [model.norm]) {
+        const { graph } = optimize(traced(model, { precision, norm, dims: {} }));
+        const { byteLength, path, layers } = await build(graph, { profiles: [{ B: range, S: range }] });
+        assert.equal((await Deno.stat(path)).size, byteLength);
+        assert.ok(layers > 20);
+      }
+    }
+  }
+});
+
+testBuild(
+  "buildEngine() needs a range for every open size, and none where all are fixed",
+  async (build, folder) => {
+    const open = traced(decoder(), { dims: {} });
+    await rejects(build(open), "decoder: the size B is open and has no range; give --batch");
+    await rejects(
+      build(open, { profiles: [{ B: range }] }),
+      "decoder: the size S is open",
+      "dims: { S: { min, opt, max } }",
+    );
+    assert.deepEqual(await Array.fromAsync(Deno.readDir(folder)), []);
+    await build(traced(encoder()));
+  },
+);
+
+testBuild("buildEngine() stops when it is told to, and leaves no file", async (build, folder) => {
+  const stop = new AbortController();
+  stop.abort();
+  await assert.rejects(build(traced(encoder()), { signal: stop.signal }));
+  assert.deepEqual(await Array.fromAsync(Deno.readDir(folder)), []);
+});

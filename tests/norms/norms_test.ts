@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { Scope } from "../../src/dsl/scope.ts";
+import { heldData } from "../../src/ir/data.ts";
+import {
+  batchNorm,
+  layerNorm,
+  noNorm,
+  type Norm,
+  NORM_FAMILIES,
+  NORMS,
+  rmsNorm,
+  unifiedNorm,
+} from "../../src/norms/mod.ts";
+import { evaluateGraph } from "../../src/run/reference.ts";
+import { randomWeights } from "../../src/weights/mod.ts";
+import { graphOf, input, Random, refuses, theNode, valuesOf, weightsOf } from "../support.ts";
+
+const parameters = {
+  weight: [2, -1, 0.5, 0],
+  bias: [0.25, 0, -3, 1],
+  running_mean: [1, -2, 0, 0.5],
+  running_var: [4, 0.25, 0, 9],
+};
+
+const vectors = (names: readonly (keyof typeof parameters)[]) =>
+  weightsOf(
+    Object.fromEntries(
+      names.map((name) => [`norm.${name}`, heldData([4], Float64Array.from(parameters[name]), name)]),
+    ),
+  );
+
+function scopeOf(norm: Norm, weights = randomWeights({ seed: 1 })): Scope {
+  return new Scope({ weights, precision: "fp32", norm, params: new Map() }).at("norm");
+}
+
+/** A normalization of `x [2, 3, 4]` in plain formulas. */
+function applied(norm: Norm, names: readonly (keyof typeof parameters)[]) {
+  const x = input("x", [2, 3, 4]);
+  const graph = graphOf(scopeOf(norm, vectors(names)).normalize(x));
+  const feed = new Random(1).tensor([2, 3, 4]);
+  return { graph, feed, y: evaluateGraph(graph, { x: feed }).y! };
+}
+
+function assertClose(actual: Float64Array, expected: readonly number[]): void {
+  actual.forEach((value, i) =>
+    assert.ok(Math.abs(value - expected[i]!) <= 1e-12 * (1 + Math.abs(value)), `${i}`)
+  );
+}
+
+Deno.test("unifiedNorm() is gamma x / sqrt(running_var + epsilon) + beta, without a mean", () => {
+  for (const epsilon of [1e-5, 0.1]) {
+    const { graph, feed, y } = applied(unifiedNorm({ epsilon }), ["weight", "bias", "running_var"]);
+    const { weight, bias, running_var } = parameters;
+    assertClose(
+      y.data,
+      [...feed.data].map((v, i) =>
+        weight[i % 4]! * v / Math.sqrt(running_var[i % 4]! + epsilon) + bias[i % 4]!
+      ),
+    );
+    assert.equal(theNode(graph, "channel_affine").attrs.family, "un");
+  }
+});
+
+Deno.test("batchNorm() is gamma (x - running_mean) / sqrt(running_var + epsilon) + beta", () => {
+  const { feed, y } = applied(batchNorm(), ["weight", "bias", "running_mean", "running_var"]);
+  const { weight, bias, running_mean, running_var } = parameters;
+  assertClose(
+    y.data,
+    [...feed.data].map((v, i) => {
+      const c = i % 4;
+      return weight[c]! * (v - running_mean[c]!) / Math.sqrt(running_var[c]! + 1e-5) + bias[c]!;
+    }),
+  );
+});
+
+Deno.test("unifiedNorm() and batchNorm() keep scale and shift in float64", () => {
+  const { graph } = applied(unifiedNorm(), ["weight", "bias", "running_var"]);
+  const [, scale] = theNode(graph, "channel_affine").inputs;
+  assert.equal(valuesOf(scale!)[0], 2 / Math.sqrt(4 + 1e-5));
+  assert.equal(scale!.name, "norm.scale");
+});
+
+Deno.test("layerNorm() and rmsNorm() stay operators, with their epsilon", () => {
+  const { graph } = applied(layerNorm({ epsilon: 1e-3 }), ["weight", "bias"]);
+  assert.equal(theNode(graph, "layer_norm").attrs.epsilon, 1e-3);
+  assert.equal(theNode(applied(rmsNorm(), ["weight"]).graph, "rms_norm").attrs.epsilon, 1e-6);
+});
+
+Deno.test("noNorm() is the tensor itself", () => {
+  const x = input("x", [2, 4]);
+  assert.equal(scopeOf(noNorm()).normalize(x), x);
+});
+
+Deno.test("NORMS has every family, offline where inference needs no statistics of the input", () => {
+  assert.deepEqual(Object.keys(NORMS), [...NORM_FAMILIES]);
+  const offline = NORM_FAMILIES.filter((family) => NORMS[family]().offline);
+  assert.deepEqual(offline, ["un", "bn", "none"]);
+  for (const family of NORM_FAMILIES) assert.equal(NORMS[family]().family, family);
+});
+
+Deno.test("unifiedNorm() knows the buffers that training leaves", () => {
+  for (const key of ["ema_gz", "iters", "buffer_x2", "buffer_gz"]) {
+    assert.ok(unifiedNorm().ignoredKeys.includes(key));
+  }
+  assert.ok(batchNorm().ignoredKeys.includes("num_batches_tracked"));
+});
+
+Deno.test("normalizations name a parameter that is missing", () => {
+  const x = input("x", [2, 4]);
+  refuses(() => scopeOf(unifiedNorm(), vectors(["weight", "bias"])).normalize(x), "norm.running_var");
+  refuses(
+    () => scopeOf(batchNorm(), vectors(["weight", "bias", "running_var"])).normalize(x),
+    "norm.running_mean",
+  );
+  refuses(() => scopeOf(layerNorm(), vectors(["weight"])).normalize(x), "norm.bias");
+});

@@ -1,0 +1,338 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { UnfoldError } from "../../src/errors.ts";
+import { inspectPlan, inspectPlanFile } from "../../src/report/plan.ts";
+import { blockOf, layerOf } from "../../src/report/plan_schedule.ts";
+import { table } from "../../src/report/table.ts";
+
+// Plans in the grammar that TensorRT for RTX 1.7.1 was seen to write, with as few bytes as the reading needs.
+
+const list = (names: readonly string[]) => `{ ${names.map((name) => `"${name}" `).join("")}}`;
+const lines = (statements: readonly string[]) => statements.map((statement) => `  ${statement}\n`).join("");
+
+/** The text of an engine's schedule. */
+function schedule(
+  statements: readonly string[],
+  descriptors: readonly string[] = [],
+  outputs: readonly string[] = ["output.1"],
+): string {
+  return "header {\n  version = 5\n" +
+    "  region = { name=devmem size=64 alignment=128 instance=0 type=user place=accelerator unified=false }\n" +
+    "  region = { name=host0 size=64 alignment=128 instance=0 type=user place=host unified=false }\n" +
+    `  inputs={ "tokens.1" }\n  outputs=${list(outputs)}\n}\n` +
+    `descriptors {\n${lines(descriptors)}}\nmain {\n label bb1: \n${lines(statements)}}\n`;
+}
+
+/** The text of a runtime fusion's body. */
+function fusionBody(
+  { inputs = [], outputs = [], statements = [] }: {
+    inputs?: readonly string[];
+    outputs?: readonly string[];
+    statements?: readonly string[];
+  },
+): string {
+  return "header {\n  version = 4\n" +
+    "  region = { name=runtime-fusion-consts size=8 alignment=128 instance=0 type=system place=accelerator }\n" +
+    `  inputs=${list(inputs)}\n  outputs=${list(outputs)}\n}\ndescriptors {\n}\nmain {\n label bb1: \n${
+      lines(statements)
+    }}\n`;
+}
+
+/** A file with these texts behind the bytes of `before`. */
+function planBytes(
+  texts: readonly string[],
+  { before = [] }: { before?: readonly Uint8Array[] } = {},
+): Uint8Array<ArrayBuffer> {
+  const head = Buffer.alloc(64);
+  head.write("vtrt");
+  head.set([1, 7, 1], 24);
+  const parts: Uint8Array[] = [head, ...before];
+  for (const text of texts) {
+    const mark = Buffer.alloc(16);
+    mark.write("NLYM");
+    mark.writeBigUInt64LE(BigInt(Buffer.byteLength(text)), 8);
+    parts.push(mark, Buffer.from(text), new Uint8Array(9));
+  }
+  head.writeBigUInt64LE(BigInt(parts.reduce((sum, part) => sum + part.length, 0)), 16);
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+const kernel = (name: string, inputs: string, outputs: string) =>
+  `function={ name=${name} fqn=${name}_0x1 args={ "x" } input_args={ ${inputs} } output_args={ ${outputs} } binary = 0 }`;
+
+const LAYER_NORM = "__myl_MoveMeanSubMulMeanAddSqrtDivMulMulAdd";
+
+Deno.test("inspectPlan() counts kernels by kind and nothing else", () => {
+  const text = schedule([
+    'shape_call={ name="s" stream=0  layers="" subg_id=0 }',
+    'signal={ name="a" stream=0 event=1 layers="" }',
+    'wait={ name="b" stream=1 event=1 layers="" }',
+    kernel("__myl_Tran", '"tokens.1"', '"t"'),
+    'corrltn={ name="patch/convolution_U1" output={"c" } input={"t" } strides={ 4 4 } }',
+    'fully_connected={ name="{ForeignNode[a...b]}" output={"f" } input={"c" } }',
+    kernel("__myl_Tran", '"f"', '"g"'),
+  ]);
+  const report = inspectPlan(planBytes([text]));
+  assert.deepEqual(report.kinds, { function: 2, corrltn: 1, fully_connected: 1 });
+  assert.equal(report.kernels, 4);
+  assert.equal(report.normalizationKernels, 0);
+  assert.equal(report.unknown, null);
+  assert.equal(report.libraryVersion, "1.7.1");
+  assert.equal(report.schedules.length, 1);
+});
+
+Deno.test("inspectPlan() does not count the bodies of fusions, but takes names from them", () => {
+  const text = schedule([
+    kernel(LAYER_NORM, '"tokens.1"', '"k1"'),
+    'runtime_fusion={ name=__myl_FcAddAdd input_args={ "k1" "w" } output_args={ "k2" } binary=0 backbone=gemm }',
+  ]);
+  const body = fusionBody({
+    inputs: ["blocks.0.norm2/normalization_normalizationBiased.1", "w"],
+    outputs: ["blocks.0.mlp.fc1/sum.1"],
+    statements: ['add={ name="blocks.0.mlp.fc1/sum_U3" output={"o" } input={"a" "b" } }'],
+  });
+  const report = inspectPlan(planBytes([text, body]));
+  assert.equal(report.kernels, 2);
+  assert.equal(report.normalizationKernels, 1);
+  assert.deepEqual(report.kernelList.map(({ layers }) => layers), [["blocks.0.norm2"], ["blocks.0.mlp.fc1"]]);
+  assert.deepEqual(report.blocks, [{ scope: "blocks.0", kernels: 2, normalizationKernels: 1 }]);
+});
+
+Deno.test("inspectPlan() tells normalizations from softmax and means", () => {
+  const cases: [names: string[], expected: number | null][] = [
+    [[LAYER_NORM], 1],
+    [["__myl_CastMeanSubMulMeanAddSqrtDivMulCastMulAdd"], 1],
+    [["__myl_MulMeanAddSqrtDivMulMul"], 1],
+    [["__myl_MulMeanAddRsqrMulMul"], 1],
+    [["__myl_MaxrSubExpSumDivMul"], 0],
+    [["__myl_AddAddReshMean"], 0],
+    [["_gemm_mha_v2"], 0],
+    // Split in two, with the head's mean behind the second half.
+    [["__myl_AddAddCastMeanSubMulMean", "__myl_AddSqrtDivMulCastMulAddReshMean"], 1],
+    [["__myl_AddAddCastMulMeanReshTran", "__myl_AddSqrtDivMulMul"], 1],
+    // A mean of squares without a root is the model's own.
+    [["__myl_MoveMulMean", "__myl_AddMul"], 0],
+    // A root of nothing that looks like a mean of squares, and a kernel that says nothing of what it does.
+    [["__myl_ReshMean", "__myl_AddSqrtDiv"], null],
+    [["__myl_SumMulSqrtDiv"], null],
+    [["_layer_kernel_v3"], null],
+  ];
+  for (const [names, expected] of cases) {
+    const chain = names.map((name, i) => kernel(name, `"v${i}"`, `"v${i + 1}"`));
+    const report = inspectPlan(planBytes([schedule(chain)]));
+    assert.equal(report.normalizationKernels, expected, names.join(", "));
+    assert.equal(report.kernels, names.length);
+    assert.equal(report.unknown === null, expected !== null);
+  }
+});
+
+Deno.test("inspectPlan() doubts a count that normalization layers contradict", () => {
+  const report = inspectPlan(
+    planBytes([schedule([kernel("__myl_Resh", '"x"', '"a.norm1/normalization_normalizationBiased.1"')])]),
+  );
+  assert.equal(report.normalizationKernels, null);
+  assert.match(report.unknown!, /1 normalization layers are named in it, but 0 kernels/);
+});
+
+Deno.test("inspectPlan() follows values to blocks", () => {
+  const report = inspectPlan(planBytes([schedule([
+    kernel("__myl_Gath", '"ids.1"', '"ids/gather/gather.1"'),
+    kernel("__myl_Resh", '"ids/gather/gather.1"', '"__mye1"'),
+    kernel("__myl_Tran", '"view"', '"h.0.attn/transpose/t.1"'),
+    'fully_connected={ name="h.1.mlp.fc2/matmul_U1" output={"k" } input={"h.0.attn/transpose/t.1" } }',
+    kernel("__myl_Add", '"k"', '"output.1"'),
+  ], ['sub_tensor={ base="__mye1" const_offset=0 name="view" offset=0 }'])]));
+  assert.deepEqual(report.kernelList.map(({ block }) => block), [null, "h.0", "h.0", "h.1", null]);
+  assert.deepEqual(report.blocks?.map(({ scope, kernels }) => [scope, kernels]), [["h.0", 2], ["h.1", 1]]);
+});
+
+Deno.test("inspectPlan() gives no blocks where too little can be traced", () => {
+  const loose = Array.from({ length: 6 }, (_, i) => kernel("__myl_Add", `"a${i}"`, `"b${i}"`));
+  const named = kernel("__myl_Add", '"x"', '"h.0.fc/sum.1"');
+  assert.equal(inspectPlan(planBytes([schedule([named, ...loose, named])])).blocks, null);
+});
+
+Deno.test("inspectPlan() reports each profile and sums none", () => {
+  const texts = [["output.1"], ["output [profile 1].1"]].map((outputs, i) =>
+    schedule(Array.from({ length: i + 2 }, () => kernel("__myl_Add", '"x"', '"y"')), [], outputs)
+  );
+  const report = inspectPlan(planBytes(texts));
+  assert.equal(report.kernels, 2);
+  assert.deepEqual(report.schedules.map(({ profile, kernels }) => [profile, kernels]), [[0, 2], [1, 3]]);
+  assert.match(inspectPlan(planBytes([texts[0]!, texts[0]!])).unknown!, /not one per optimization profile/);
+});
+
+Deno.test("inspectPlan() gives a reason instead of a number", () => {
+  const one = kernel("__myl_Add", '"x"', '"y"');
+  const unknown = (text: string) => {
+    const report = inspectPlan(planBytes([text]));
+    assert.equal(report.kernels, null);
+    assert.equal(report.normalizationKernels, null);
+    assert.deepEqual(report.kernelList, []);
+    return report.unknown!;
+  };
+  assert.match(unknown(schedule([one, 'warp={ name="w" output={"a" } input={"b" } }'])), /`warp` statement/);
+  assert.match(unknown(schedule([one]).replace(/\}\n$/, "")), /ends in the middle/);
+  assert.match(unknown(schedule([one]).slice(0, -30)), /ends in the middle of a statement/);
+  assert.match(unknown(schedule([one, "label bb2:", one])), /branches/);
+  assert.match(unknown(schedule([one, "?? what"])), /not understood at `\?\? what`/);
+  assert.match(unknown("header {\n}\n"), /no `main` section/);
+  assert.match(inspectPlan(planBytes([])).unknown!, /no kernel schedule was found/);
+  assert.match(inspectPlan(planBytes([fusionBody({})])).unknown!, /before the first kernel schedule/);
+});
+
+Deno.test("inspectPlan() leaves out statements on numbers of the host", () => {
+  const statement = 'cast={ name="c" output={"hvar" } input={"proxy" } stream=0  layers="" }';
+  const tensors = (region: string) => [
+    'tensor={ alignment=128 dims={ 1 } name="hvar" offset=0 rank0=1 region="host0" strides={ 1 } type=int64 }',
+    `tensor={ alignment=128 dims={ 1 } name="proxy" offset=0 rank0=1 region="${region}" strides={ 1 } type=int64 }`,
+  ];
+  const one = kernel("__myl_Add", '"x"', '"y"');
+  assert.equal(inspectPlan(planBytes([schedule([statement, one], tensors("host0"))])).kernels, 1);
+  assert.equal(inspectPlan(planBytes([schedule([statement, one], tensors("devmem"))])).kernels, null);
+});
+
+Deno.test("inspectPlan() says when a file is cut short", () => {
+  const bytes = planBytes([schedule([kernel("__myl_Add", '"x"', '"y"')])]);
+  const report = inspectPlan(bytes.subarray(0, bytes.length - 5));
+  assert.equal(report.kernels, null);
+  assert.match(report.unknown!, /cut short: \d+ of \d+ bytes/);
+  // A text that says it is longer than the file.
+  const longer = bytes.slice();
+  const at = Buffer.from(longer).indexOf("NLYM");
+  new DataView(longer.buffer).setBigUint64(at + 8, 1n << 20n, true);
+  assert.match(inspectPlan(longer).unknown!, /at byte \d+ is cut off/);
+});
+
+Deno.test("inspectPlan() says what a file is that is no plan", () => {
+  const text = (value: string) => new TextEncoder().encode(value);
+  const cases: [Uint8Array, RegExp][] = [
+    [new Uint8Array(), /^un\.plan is empty, not a TensorRT plan; give a \.plan file/],
+    [Uint8Array.of(8, 10, 18, 6, 85, 78, 102, 111, 108, 100), /an ONNX model/],
+    [Uint8Array.of(32, 0, 0, 0, 0, 0, 0, 0, 123, 34), /weights \(safetensors\)/],
+    [text("PK\x03\x04zip"), /zip archive/],
+    [text('{ "a": 1 }'), /JSON/],
+    [text("plain words"), /^un\.plan is not a TensorRT plan;/],
+  ];
+  for (const [bytes, message] of cases) {
+    assert.throws(
+      () => inspectPlan(bytes, { name: "un.plan" }),
+      (error) => error instanceof UnfoldError && message.test(error.message),
+    );
+  }
+});
+
+Deno.test("inspectPlanFile() finds schedules across window borders, as inspectPlan() does", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".plan" });
+  try {
+    const one = kernel("__myl_Add", '"x"', '"y"');
+    const window = 4 * 1024 * 1024;
+    for (const before of [window - 64 - 30, window - 64 - 10, window - 64 - 1, window - 64]) {
+      const decoy = new TextEncoder().encode("NLYM and no text");
+      const bytes = planBytes([schedule([one])], { before: [decoy, new Uint8Array(before - decoy.length)] });
+      await Deno.writeFile(path, bytes);
+      const report = await inspectPlanFile(path);
+      assert.equal(report.kernels, 1, `with ${before} bytes before`);
+      assert.equal(report.byteLength, bytes.length);
+      assert.deepEqual(inspectPlan(bytes), report);
+    }
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("inspectPlanFile() refuses folders and missing files in one sentence", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await assert.rejects(inspectPlanFile(folder), {
+      name: "UnfoldError",
+      message: `${folder} is a folder; give the .plan file in it`,
+    });
+    await assert.rejects(inspectPlanFile(`${folder}/no.plan`), {
+      name: "UnfoldError",
+      message: /there is no such file/,
+    });
+  } finally {
+    await Deno.remove(folder);
+  }
+});
+
+Deno.test("layerOf() gives the DSL's name", () => {
+  assert.equal(layerOf("b.0.norm1/normalization_normalizationBiased.1"), "b.0.norm1");
+  assert.equal(layerOf("b.0.attn.v/attention/matmul#2 [profile 1]_U28"), "b.0.attn.v/attention");
+  assert.equal(layerOf("__mye12+__mye13"), undefined);
+  assert.equal(layerOf("{ForeignNode[a/b...c]}"), undefined);
+  assert.equal(layerOf("output.1"), undefined);
+});
+
+Deno.test("blockOf() takes nested numbers where something follows", () => {
+  assert.equal(blockOf("blocks.3.mlp.fc1/gelu"), "blocks.3");
+  assert.equal(blockOf("blocks.3.mlp.0"), "blocks.3");
+  assert.equal(blockOf("encoder.layer.11.attention.self"), "encoder.layer.11");
+  assert.equal(blockOf("layers.0.blocks.1.attn.qkv"), "layers.0.blocks.1");
+  assert.equal(blockOf("features.1.0.mlp.0"), "features.1.0");
+  assert.equal(blockOf("patch_embed"), undefined);
+  assert.equal(blockOf("tokens/gather"), undefined);
+});
+
+Deno.test("table() aligns, numbers to the right", () => {
+  const rows = [["a", "1"], ["bcd", "200"], ["é"]];
+  assert.equal(table(rows, { align: ["left", "right"], indent: 1 }), " a      1\n bcd  200\n é");
+  assert.equal(table([]), "");
+});
+
+const LIBRARY =
+  Deno.permissions.querySync({ name: "env", variable: "UNFOLD_TENSORRT_LIB" }).state === "granted"
+    ? Deno.env.get("UNFOLD_TENSORRT_LIB")
+    : undefined;
+
+Deno.test({
+  name: "inspectPlan() reads what TensorRT writes" +
+    (LIBRARY ? "" : " (skipped: UNFOLD_TENSORRT_LIB is not set)"),
+  ignore: !LIBRARY,
+  fn: async () => {
+    const { block, float, layerNorm, linear, mean, model, norm, unifiedNorm } = await import("../../mod.ts");
+    const { randomWeights } = await import("../../src/weights/mod.ts");
+    const { optimize } = await import("../../src/rewrite/pipeline.ts");
+    const { buildEngine } = await import("../../src/emit/tensorrt.ts");
+    const encoder = model({
+      name: "encoder",
+      inputs: { tokens: float(["B", 16, 64]) },
+      norm: unifiedNorm(),
+      forward({ tokens }, p) {
+        let x = tokens;
+        for (let i = 0; i < 2; i++) x = block(x, p.at("blocks", i), { heads: 4, mlp: { hidden: 128 } });
+        return linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 10 });
+      },
+    });
+    const weights = randomWeights({ seed: 1 });
+    const folder = await Deno.makeTempDir();
+    try {
+      for (const precision of ["fp32", "fp16"] as const) {
+        for (const dims of [{ B: 2 }, {}]) {
+          const build = async (norm: ReturnType<typeof unifiedNorm>) => {
+            const { graph } = optimize(encoder.trace({ weights, norm, precision, dims }));
+            const profiles = "B" in dims ? [] : [{ B: { min: 1, opt: 2, max: 8 } }];
+            const path = `${folder}/one.plan`;
+            await buildEngine(graph, { library: LIBRARY!, path, profiles });
+            return await inspectPlanFile(path);
+          };
+          const [un, ln] = [await build(unifiedNorm()), await build(layerNorm())];
+          assert.deepEqual([un.unknown, ln.unknown], [null, null]);
+          assert.equal(un.normalizationKernels, 0);
+          assert.equal(ln.normalizationKernels, 5);
+          assert.ok(un.kernels! < ln.kernels!, `${un.kernels} < ${ln.kernels}`);
+          assert.deepEqual(
+            ln.blocks?.map(({ scope, normalizationKernels }) => [scope, normalizationKernels]),
+            [
+              ["blocks.0", 2],
+              ["blocks.1", 2],
+            ],
+          );
+        }
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});

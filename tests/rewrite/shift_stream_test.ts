@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { add, relu } from "../../src/dsl/tensor.ts";
+import type { Node } from "../../src/ir/graph.ts";
+import { foldNorm } from "../../src/rewrite/fold_norm.ts";
+import { shiftStream } from "../../src/rewrite/shift_stream.ts";
+import { verifyGraph } from "../../src/rewrite/verify.ts";
+import {
+  affine,
+  EXACT,
+  graphOf,
+  input,
+  linear,
+  meaningDifference,
+  nodesOf,
+  param,
+  Random,
+} from "../support.ts";
+import { encoder, traced } from "./networks.ts";
+
+Deno.test("shiftStream() keeps the meaning of networks without q, k and v biases", () => {
+  for (const packed of [true, false]) {
+    for (let seed = 0; seed < 5; seed++) {
+      const graph = traced(encoder({ packed, qkvBias: false }), { seed });
+      const { graph: after, shifted } = shiftStream(graph);
+      verifyGraph(after, "shiftStream");
+      assert.equal(shifted, 2);
+      assert.ok(meaningDifference(after, graph, seed) <= EXACT);
+      const products = nodesOf(foldNorm(after).graph, "linear").filter(({ name }) =>
+        /qkv|[qkv]_proj/.test(name)
+      );
+      assert.ok(products.every(({ inputs }) => inputs.length === 2));
+    }
+  }
+});
+
+Deno.test("shiftStream() leaves products that have a bias anyway", () => {
+  const graph = traced(encoder());
+  const { graph: after, shifted } = shiftStream(graph);
+  assert.equal(shifted, 0);
+  assert.equal(after.outputs[0]!.node, graph.outputs[0]!.node);
+});
+
+/** A stream `x W + b` that is normalized into a product without bias, and read once more. */
+const streams: Readonly<Record<string, (stream: Node, random: Random) => Node | Record<string, Node>>> = {
+  "is an output": (stream) => ({ stream }),
+  "is read by a relu": (stream) => relu(stream),
+  "is added to itself": (stream) => add(stream, stream),
+  "is added to an input": (stream) => add(stream, input("z", [2, 3, 4])),
+  "is normalized over another axis": (stream, random) =>
+    linear(affine(stream, { random, axis: 1, name: "other" }), 4, { random, name: "fc2" }),
+};
+
+for (const [name, build] of Object.entries(streams)) {
+  Deno.test(`shiftStream() leaves a stream that ${name}`, () => {
+    const random = new Random(1);
+    const stream = linear(input("x", [2, 3, 5]), 4, { random, name: "writer" });
+    const read = linear(affine(stream, { random }), 4, { random, name: "fc", bias: false });
+    const built = build(stream, random);
+    const graph = graphOf({
+      read,
+      ..."op" in built ? { other: built as Node } : built as Record<string, Node>,
+    });
+    const { graph: after, shifted } = shiftStream(graph);
+    assert.equal(shifted, 0);
+    assert.ok(meaningDifference(after, graph, 2) <= EXACT);
+  });
+}
+
+Deno.test("shiftStream() corrects every other reader of the stream", () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const random = new Random(seed);
+    const x = input("x", [2, 3, 4]);
+    const start = random.uniform() < 0.5
+      ? linear(x, 4, { random, name: "writer" })
+      : add(x, param("positions", random.pick([[1, 3, 4], [4]]), { random }));
+    const bare = (name: string) =>
+      linear(affine(start, { random, name: `${name}.norm` }), 4, { random, name, bias: false });
+    const branch = linear(relu(bare("a")), 4, { random, name: "branch" });
+    const graph = graphOf({ y: add(branch, start), b: bare("b") });
+    const { graph: after } = shiftStream(graph);
+    assert.ok(meaningDifference(after, graph, seed) <= EXACT, `seed ${seed}`);
+  }
+});
+
+Deno.test("shiftStream() leaves a stream whose constant would drown it", () => {
+  const random = new Random(5);
+  const stream = linear(input("x", [2, 3, 4]), 4, { random, name: "writer" });
+  const norm = affine(stream, { random });
+  const large = { ...norm.inputs[2]!, attrs: { ...norm.inputs[2]!.attrs } };
+  const data = large.attrs.data as { bytes(): Uint8Array };
+  large.attrs.data = { ...data, bytes: () => new Uint8Array(new Float64Array(4).fill(1e4).buffer) };
+  const shifted = { ...norm, inputs: [stream, norm.inputs[1]!, large] };
+  const graph = graphOf(linear(shifted, 3, { random, bias: false }));
+  assert.equal(shiftStream(graph).shifted, 0);
+});
