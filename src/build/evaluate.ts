@@ -183,9 +183,14 @@ export function frameworkOutputs(
   if (logits === undefined) return null;
   return {
     outputs: { shape: logits.data.shape, data: float64Of(logits.data) },
-    against: `PyTorch's own outputs (${logits.data.origin}, ${examples.count} examples)`,
+    against: `PyTorch's own outputs, ${logits.name} of ${examples.count} examples`,
   };
 }
 
 /** Whether ONNX Runtime's CPU provider computes in a precision. */
 export const runsOnCpu = (precision: Precision): boolean => precision !== "bf16";
+
+/** The usual sizes of a model's open dimensions other than the batch. */
+export function openSizes(model: Model): Record<string, number> {
+  return Object.fromEntries(Object.entries(model.dims ?? {}).map(([name, { opt }]) => [name, opt]));
+}

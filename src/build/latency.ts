@@ -2,24 +2,18 @@
  * The folded network against the reference, timed in turns on this machine: TensorRT where there is a GPU it can use,
  * else ONNX Runtime on the CPU, in fp32, since a CPU only imitates the narrower types.
  */
-import { join } from "node:path";
-import type { Model } from "../dsl/model.ts";
-import { writeOnnx } from "../emit/onnx.ts";
 import { UnfoldError } from "../errors.ts";
-import type { Report } from "../report/schema.ts";
+import type { LatencyReport } from "../report/schema.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
 import { judge } from "../run/statistics.ts";
 import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt.ts";
 import { compareLatency } from "../run/timing.ts";
-import { type Examples, firstBatch, loadExamples } from "./evaluate.ts";
-import type { Contender, Work } from "./mod.ts";
+import { type Examples, firstBatch, loadExamples, openSizes } from "./evaluate.ts";
+import type { Contender, Stage } from "./mod.ts";
 
 /** How long the comparison runs, warm-up and noise band aside. */
 const COMPARISON_MS = 3000;
-
-/** What is timed: the two contenders, the folded one first. */
-type Pair = readonly [primary: Contender, reference: Contender];
 
 /** Sessions by normalization family, ready to be timed. */
 interface Prepared extends AsyncDisposable {
@@ -28,91 +22,76 @@ interface Prepared extends AsyncDisposable {
 }
 
 /**
- * @param gpu the library whose engines lie in `work`; without it the CPU is timed
+ * @param gpu the library that built the engines
  * @returns null where there is nothing to compare with
  */
 export async function timeNetworks(
-  model: Model,
-  contenders: readonly Contender[],
-  options: Work & { step: (text: string) => void; gpu?: GpuOptions },
-): Promise<Report["latency"]> {
-  const { work, batch, precision, gpu, onEvent, signal } = options;
+  { model, contenders, options: { batch, precision, onEvent, signal }, work }: Stage,
+  gpu: GpuOptions,
+): Promise<LatencyReport | null> {
   const [primary, reference] = contenders;
-  if (primary === undefined || reference === undefined) return null;
-  const dims = Object.fromEntries(Object.entries(model.dims ?? {}).map(([name, { opt }]) => [name, opt]));
-  const examples = loadExamples(model, { count: batch.timed, dims });
-  const scratch: string[] = [];
+  if (reference === undefined) return null;
+  const examples = loadExamples(model, { count: batch.timed, dims: openSizes(model) });
   const prepare = (open: (contender: Contender) => Promise<Session>) =>
     prepareBoth([primary, reference], { open, examples, batch: batch.timed });
-  try {
-    const onGpu = await prepareOnGpu(
-      gpu,
-      (options) => prepare(({ norm }) => sessionFromPlan(join(work, `${norm.family}.plan`), options)),
-    );
-    signal?.throwIfAborted();
-    const whyCpu = "unavailable" in onGpu ? onGpu.unavailable : null;
-    await using prepared = "unavailable" in onGpu
-      ? await prepare(async ({ norm, wide }) => {
-        let path = join(work, `${norm.family}.onnx`);
-        if (precision !== "fp32") {
-          path = join(work, `${norm.family}.timing.onnx`);
-          scratch.push(...(await writeOnnx(wide.graph, path)).paths);
-        }
-        return await sessionFromOnnx(path);
-      })
-      : onGpu;
-    const { backend, threads } = prepared.sessions[reference.norm.family]!;
-    const comparison = await compareLatency({
-      contenders: prepared.calls,
-      baseline: reference.norm.family,
-      minMs: COMPARISON_MS,
-      ...(threads !== undefined && { threads }),
-      ...(signal && { signal }),
-      onRound: ({ phase, elapsedMs }) =>
-        onEvent?.({
-          kind: "progress",
-          text: phase === "noise" ? "timing the reference against itself" : "timing in turns",
-          done: Math.min(elapsedMs, phase === "noise" ? COMPARISON_MS / 3 : COMPARISON_MS),
-          total: phase === "noise" ? COMPARISON_MS / 3 : COMPARISON_MS,
-        }),
-    });
-    const ratio = comparison.ratios[primary.norm.family]!;
-    return {
-      backend,
-      precision: whyCpu === null ? precision : "fp32",
-      whyCpu,
-      batch: batch.timed,
-      rounds: comparison.rounds,
-      ...Object.fromEntries(
-        Object.entries(comparison.contenders).map(([family, timing]) => [family, {
-          medianMs: timing.medianMs,
-          p95Ms: timing.p95Ms,
-          minMs: timing.minMs,
-          coefficientOfVariation: timing.coefficientOfVariation,
-          samplesMs: [...timing.samplesMs],
-        }]),
+  const onGpu = await prepareOnGpu(
+    gpu,
+    (options) => prepare(({ norm }) => sessionFromPlan(work.path(`${norm.family}.plan`), options)),
+  );
+  signal?.throwIfAborted();
+  const whyCpu = "unavailable" in onGpu ? onGpu.unavailable : null;
+  await using prepared = "unavailable" in onGpu
+    ? await prepare(async ({ wide }) => await sessionFromOnnx(await work.onnx(wide.graph)))
+    : onGpu;
+  const { backend, threads } = prepared.sessions[reference.norm.family]!;
+  const comparison = await compareLatency({
+    contenders: prepared.calls,
+    baseline: reference.norm.family,
+    minMs: COMPARISON_MS,
+    ...(threads !== undefined && { threads }),
+    ...(signal && { signal }),
+    onRound: ({ phase, elapsedMs }) =>
+      onEvent?.({
+        kind: "progress",
+        text: phase === "noise" ? "timing the reference against itself" : "timing in turns",
+        done: Math.min(elapsedMs, phase === "noise" ? COMPARISON_MS / 3 : COMPARISON_MS),
+        total: phase === "noise" ? COMPARISON_MS / 3 : COMPARISON_MS,
+      }),
+  });
+  const ratio = comparison.ratios[primary.norm.family]!;
+  return {
+    backend,
+    precision: whyCpu === null ? precision : "fp32",
+    whyCpu,
+    batch: batch.timed,
+    rounds: comparison.rounds,
+    ...Object.fromEntries(
+      Object.entries(comparison.contenders).map(([family, timing]) => [family, {
+        medianMs: timing.medianMs,
+        p95Ms: timing.p95Ms,
+        minMs: timing.minMs,
+        coefficientOfVariation: timing.coefficientOfVariation,
+        samplesMs: [...timing.samplesMs],
+      }]),
+    ),
+    ratio: ratio.median,
+    ratioLow: ratio.low,
+    ratioHigh: ratio.high,
+    ratioOfMinima: ratio.ofMinima,
+    noiseLow: comparison.noise.band.low,
+    noiseHigh: comparison.noise.band.high,
+    verdict: judge(ratio, { band: comparison.noise.band }),
+    warnings: [
+      ...comparison.warnings,
+      ...Object.entries(prepared.sessions).flatMap(([family, session]) =>
+        (session.warnings?.() ?? []).map((warning) => `"${family}", ${warning}`)
       ),
-      ratio: ratio.median,
-      ratioLow: ratio.low,
-      ratioHigh: ratio.high,
-      ratioOfMinima: ratio.ofMinima,
-      noiseLow: comparison.noise.band.low,
-      noiseHigh: comparison.noise.band.high,
-      verdict: judge(ratio, { band: comparison.noise.band }),
-      warnings: [
-        ...comparison.warnings,
-        ...Object.entries(prepared.sessions).flatMap(([family, session]) =>
-          (session.warnings?.() ?? []).map((warning) => `"${family}", ${warning}`)
-        ),
-      ],
-    };
-  } finally {
-    for (const path of scratch) await Deno.remove(path).catch(() => {});
-  }
+    ],
+  };
 }
 
 async function prepareBoth(
-  contenders: Pair,
+  contenders: readonly Contender[],
   { open, examples, batch }: {
     open: (contender: Contender) => Promise<Session>;
     examples: Examples;
@@ -134,10 +113,9 @@ async function prepareBoth(
 
 /** A GPU that cannot run these engines after all is a reason to time the CPU, not a failed build. */
 async function prepareOnGpu(
-  gpu: GpuOptions | undefined,
+  gpu: GpuOptions,
   prepare: (options: GpuOptions) => Promise<Prepared>,
 ): Promise<Prepared | { readonly unavailable: string }> {
-  if (gpu === undefined) return { unavailable: "no TensorRT library was given for timing" };
   const found = await findGpu(gpu);
   if ("unavailable" in found) return found;
   try {

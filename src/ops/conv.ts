@@ -72,12 +72,17 @@ export const conv = defineOp({
   },
   tensorrt: (net, [x, weight, bias], { stride, padding }) =>
     net.convolution(x!, { weight: weight!, ...(bias && { bias }), stride, padding }),
-  onnx: (g, inputs, { stride, padding }, node) =>
-    g.node("Conv", inputs, {
+  onnx: (g, inputs, { stride, padding }, node) => {
+    // Conv takes bfloat16 only since opset 22; float32 holds the same values.
+    const { dtype } = node.type;
+    const operands = dtype === "bf16" ? inputs.map((x) => g.cast(x, "fp32")) : inputs;
+    const result = g.node("Conv", operands, {
       kernel_shape: node.inputs[1]!.type.shape.slice(2) as number[],
       strides: stride,
       pads: [...padding, ...padding],
-    }),
+    });
+    return dtype === "bf16" ? g.cast(result, dtype) : result;
+  },
   absorb: ({ axis, scale, shift }, { node, index }) => {
     const { padding } = node.attrs as ConvAttrs;
     if (index !== 0 || axis !== 1) {

@@ -1,9 +1,101 @@
 /**
- * `report.json`: what a build found, made and measured. The zod schema is the documentation of the file; machines that
- * read reports can validate with it.
+ * `report.json`: what a build found, made and measured, as a type for scripts and as a zod schema for whoever reads the
+ * file. Times are in milliseconds, sizes in bytes, ratios are the folded network's over the reference's.
  */
 import { z } from "zod";
-import { NORM_FAMILIES } from "../norms/mod.ts";
+import type { Precision } from "../ir/dtype.ts";
+import { NORM_FAMILIES, type NormFamily } from "../norms/mod.ts";
+import type { NormFold } from "../rewrite/fold_norm.ts";
+import type { PassTrace } from "../rewrite/pipeline.ts";
+
+/** One engine and its ONNX twin. */
+export interface EngineReport {
+  readonly path: string;
+  readonly bytes: number;
+  /** Layers of the network that was described to TensorRT, constants included. */
+  readonly layers: number;
+  /** Kernels in the plan's schedule; null where the plan cannot be read. */
+  readonly kernels: number | null;
+  readonly normalizationKernels: number | null;
+  readonly buildMs: number;
+  readonly phases: { readonly describeMs: number; readonly buildMs: number; readonly writeMs: number };
+  readonly onnx: { readonly path: string; readonly bytes: number; readonly nodes: number };
+  /** Where the weights came from. */
+  readonly weights: string;
+}
+
+/** How far outputs are from what they should be. */
+export interface DifferenceReport {
+  /** `max |a - b|` over all examples and outputs. */
+  readonly maxAbsError: number;
+  /** `max |a - b| / max |b|`. */
+  readonly maxRelError: number;
+  readonly against: string;
+}
+
+export interface TimingReport {
+  readonly medianMs: number;
+  readonly p95Ms: number;
+  readonly minMs: number;
+  readonly coefficientOfVariation: number;
+  readonly samplesMs: readonly number[];
+}
+
+/** Timings by normalization family, and what they say of each other. */
+export interface LatencyReport extends Readonly<Partial<Record<NormFamily, TimingReport | undefined>>> {
+  readonly backend: string;
+  /** The engines' own on a GPU, fp32 on a CPU. */
+  readonly precision: string;
+  /** Why no GPU ran the engines; null where one did. */
+  readonly whyCpu: string | null;
+  readonly batch: number;
+  readonly rounds: number;
+  /** Median of the ratios of paired rounds; below 1 the folded network is faster. */
+  readonly ratio: number;
+  /** Ends of its 95 % bootstrap interval. */
+  readonly ratioLow: number;
+  readonly ratioHigh: number;
+  readonly ratioOfMinima: number;
+  /** The reference against itself. */
+  readonly noiseLow: number;
+  readonly noiseHigh: number;
+  readonly verdict: "faster" | "slower" | "no difference shown";
+  readonly warnings: readonly string[];
+}
+
+/** The content of `report.json`. */
+export interface Report {
+  readonly schema: 1;
+  readonly model: string;
+  readonly precision: Precision;
+  /** As given: "8", "1,8,64" or "1:8:64". */
+  readonly batch: string;
+  /** The normalizations of the network that was folded. */
+  readonly norms: {
+    readonly found: number;
+    readonly folded: number;
+    readonly remaining: number;
+    readonly where: readonly NormFold[];
+  };
+  readonly passes: readonly PassTrace[];
+  readonly engines: Readonly<Partial<Record<NormFamily, EngineReport>>>;
+  /** The fold, judged in fp32, without the rounding of narrower types; `emitted` is the network as emitted. */
+  readonly parity: DifferenceReport & {
+    readonly precision: "fp32";
+    readonly emitted: (DifferenceReport & { readonly precision: string }) | null;
+  };
+  /** Top-1 on the model's labelled data: unFolded, unUnfolded, ln; null without labels. */
+  readonly accuracy: Readonly<Record<string, number>> | null;
+  readonly latency: LatencyReport | null;
+  readonly environment: {
+    readonly unfold: string;
+    readonly deno: string;
+    readonly os: string;
+    readonly cpu: string;
+    readonly cores: number;
+    readonly tensorrt: { readonly version: string; readonly flavour: string; readonly source: string };
+  };
+}
 
 const family = z.enum(NORM_FAMILIES);
 const count = z.number().int().nonnegative();
@@ -12,18 +104,18 @@ const ms = z.number().nonnegative();
 const Engine = z.object({
   path: z.string(),
   bytes: count,
-  layers: count.describe("layers of the network that was described to TensorRT, constants included"),
-  kernels: count.nullable().describe("kernels in the plan's schedule; null where the plan cannot be read"),
+  layers: count,
+  kernels: count.nullable(),
   normalizationKernels: count.nullable(),
   buildMs: ms,
   phases: z.object({ describeMs: ms, buildMs: ms, writeMs: ms }),
   onnx: z.object({ path: z.string(), bytes: count, nodes: count }),
-  weights: z.string().describe("where the weights came from"),
+  weights: z.string(),
 });
 
 const Difference = z.object({
-  maxAbsError: z.number().describe("max |a - b|"),
-  maxRelError: z.number().describe("max |a - b| / max |b|, over all examples and classes"),
+  maxAbsError: z.number(),
+  maxRelError: z.number(),
   against: z.string(),
 });
 
@@ -32,15 +124,15 @@ const Timing = z.object({
   p95Ms: ms,
   minMs: ms,
   coefficientOfVariation: z.number(),
-  samplesMs: z.array(ms),
+  samplesMs: z.array(ms).readonly(),
 });
 
-/** The schema of `report.json`. */
-export const ReportSchema = z.object({
+/** Validates the content of `report.json`. */
+export const ReportSchema: z.ZodType<Report> = z.object({
   schema: z.literal(1),
   model: z.string(),
   precision: z.enum(["fp32", "fp16", "bf16"]),
-  batch: z.string().describe("as given: 8, 1,8,64 or 1:8:64"),
+  batch: z.string(),
   norms: z.object({
     found: count,
     folded: count,
@@ -53,30 +145,30 @@ export const ReportSchema = z.object({
       through: z.array(z.string()).readonly(),
       refused: z.object({ consumer: z.string(), reason: z.string() }).optional(),
     })),
-  }).describe("the normalizations of the network that was folded"),
-  passes: z.array(z.object({ pass: z.string(), nodesBefore: count, nodesAfter: count, detail: z.string() })),
+  }),
+  passes: z.array(z.object({ pass: z.string(), nodesBefore: count, nodesAfter: count, detail: z.string() }))
+    .readonly(),
   engines: z.partialRecord(family, Engine),
   parity: Difference.extend({
-    precision: z.literal("fp32").describe("folding is algebra: it is judged without the rounding of fp16"),
-    emitted: Difference.extend({ precision: z.string() }).nullable().describe("the network as emitted"),
+    precision: z.literal("fp32"),
+    emitted: Difference.extend({ precision: z.string() }).nullable(),
   }),
-  accuracy: z.record(z.string(), z.number()).nullable()
-    .describe("top-1 on the model's labelled data: unFolded, unUnfolded, ln; null without labels"),
+  accuracy: z.record(z.string(), z.number()).nullable(),
   latency: z.object({
     backend: z.string(),
-    precision: z.string().describe("the engines' own on a GPU, fp32 on a CPU"),
-    whyCpu: z.string().nullable().describe("why no GPU ran the engines; null where one did"),
+    precision: z.string(),
+    whyCpu: z.string().nullable(),
     batch: count,
     rounds: count,
     ...Object.fromEntries(NORM_FAMILIES.map((name) => [name, Timing.optional()])) as Record<
       (typeof NORM_FAMILIES)[number],
       z.ZodOptional<typeof Timing>
     >,
-    ratio: z.number().describe("the folded network's time over the reference's, median of paired rounds"),
-    ratioLow: z.number().describe("lower end of the 95 % bootstrap interval"),
+    ratio: z.number(),
+    ratioLow: z.number(),
     ratioHigh: z.number(),
     ratioOfMinima: z.number(),
-    noiseLow: z.number().describe("the reference against itself"),
+    noiseLow: z.number(),
     noiseHigh: z.number(),
     verdict: z.enum(["faster", "slower", "no difference shown"]),
     warnings: z.array(z.string()),
@@ -90,5 +182,3 @@ export const ReportSchema = z.object({
     tensorrt: z.object({ version: z.string(), flavour: z.string(), source: z.string() }),
   }),
 });
-
-export type Report = z.infer<typeof ReportSchema>;

@@ -74,7 +74,8 @@ function engines({ engines, latency }: Report, style: Style): string[] {
         style(latency.verdict, latency.verdict === "slower" ? "yellow" : "green")
       }`,
   );
-  if (/CPU/.test(latency.backend)) {
+  if (latency.whyCpu !== null) {
+    lines.push(style(`  On the CPU, since ${latency.whyCpu}.`, "dim"));
     lines.push(
       style(
         "  A CPU spends a few per cent of its time in normalizations; the gain a GPU sees is in kernels.",

@@ -24,7 +24,7 @@ export interface NormFold {
   /** Operators it passed on the way, by kind. */
   readonly through: readonly string[];
   /** Where it could not be folded: the use, and why. */
-  readonly refused?: { readonly consumer: string; readonly reason: string };
+  readonly refused?: { readonly consumer: string; readonly reason: string } | undefined;
 }
 
 /**

@@ -102,6 +102,13 @@ Deno.test("onnxBytes() refuses a size that no input has as an axis of its own", 
   refuses(() => onnxBytes(graph), "sample: no input has the size B as an axis of its own");
 });
 
+Deno.test("onnxBytes() convolves bfloat16 as float32, which opset 20 asks for", () => {
+  const text = (precision: "fp32" | "bf16") =>
+    new TextDecoder("latin1").decode(onnxBytes(traced(encoder({ depth: 0 }), { precision })));
+  assert.ok(text("bf16").includes("patch_embed.proj/Cast"));
+  assert.ok(!text("fp32").includes("Cast"));
+});
+
 Deno.test("onnxBytes() is the same every time", () => {
   const bytes = () => onnxBytes(optimize(traced(encoder({ packed: false }))).graph);
   assert.deepEqual(bytes(), bytes());

@@ -1,0 +1,63 @@
+/**
+ * Agreement and accuracy of a build: the same examples through the folded network, the unfolded one and the reference,
+ * compared with the training framework's own outputs where the model has them, else with the unfolded network.
+ */
+import type { Graph } from "../ir/graph.ts";
+import type { Report } from "../report/schema.ts";
+import { accuracy } from "../run/compare.ts";
+import { sessionFromOnnx } from "../run/onnxruntime.ts";
+import {
+  discrepancy,
+  type ExampleOutputs,
+  frameworkOutputs,
+  loadExamples,
+  openSizes,
+  runExamples,
+  runsOnCpu,
+} from "./evaluate.ts";
+import type { Network } from "./networks.ts";
+import type { Stage } from "./mod.ts";
+
+/** Runs every network that is compared, one after the other, each at most once. */
+export async function checkOutputs(
+  { model, contenders: [primary, reference], options: { batch, precision, signal }, work }: Stage,
+): Promise<Pick<Report, "parity" | "accuracy">> {
+  const size = batch.timed;
+  const examples = loadExamples(model, { count: size, dims: openSizes(model) });
+  const outputs = new Map<Graph, ExampleOutputs>();
+  const outputsOf = async (graph: Graph): Promise<ExampleOutputs> => {
+    signal?.throwIfAborted();
+    const known = outputs.get(graph);
+    if (known !== undefined) return known;
+    await using session = await sessionFromOnnx(await work.onnx(graph));
+    const value = await runExamples(session, examples, size);
+    outputs.set(graph, value);
+    return value;
+  };
+  const { family } = primary.norm;
+  const framework = primary.weights.trained ? frameworkOutputs(examples, family) : null;
+  const expected = framework ??
+    { outputs: await outputsOf(primary.wide.traced), against: "the unfolded network, random examples" };
+  const parity = discrepancy(await outputsOf(primary.wide.graph), expected.outputs, expected.against);
+  // Accuracy is that of the networks as emitted, where this machine can run them.
+  const emitted = (network: Network, wide: Network) => runsOnCpu(precision) ? network : wide;
+  const own = emitted(primary.network, primary.wide);
+  const narrow = precision === "fp32" || !runsOnCpu(precision)
+    ? null
+    : { ...discrepancy(await outputsOf(own.graph), expected.outputs, expected.against), precision };
+
+  const scores: Record<string, number> = {};
+  const { labels } = examples;
+  if (labels !== null && primary.weights.trained) {
+    const score = async (graph: Graph) => accuracy(await outputsOf(graph), labels);
+    scores[`${family}Folded`] = await score(own.graph);
+    scores[`${family}Unfolded`] = await score(own.traced);
+    if (reference?.weights.trained) {
+      scores[reference.norm.family] = await score(emitted(reference.network, reference.wide).graph);
+    }
+  }
+  return {
+    parity: { ...parity, precision: "fp32", emitted: narrow },
+    accuracy: Object.keys(scores).length > 0 ? scores : null,
+  };
+}

@@ -1,0 +1,97 @@
+/**
+ * Where a build works: a folder beside the output folder, on the same file system so that its files can be renamed into
+ * place at the end. Networks are written as ONNX once, whoever asks; what is only for checking never reaches the user.
+ */
+import { dirname, join, resolve } from "node:path";
+import { writeOnnx } from "../emit/onnx.ts";
+import { UnfoldError } from "../errors.ts";
+import type { Graph } from "../ir/graph.ts";
+
+const SCRATCH = "scratch";
+
+type Written = Awaited<ReturnType<typeof writeOnnx>>;
+
+/**
+ * A working folder for the output folder `out`. Disposal removes it, and the folders above it that were made for it and
+ * are still empty, so that a failure or Ctrl-C leaves what was there before.
+ */
+export class Workshop implements AsyncDisposable {
+  readonly #out: string;
+  readonly #folder: string;
+  readonly #made: readonly string[];
+  readonly #written = new Map<Graph, { path: string; file: Promise<Written> }>();
+
+  private constructor(out: string, folder: string, made: readonly string[]) {
+    this.#out = out;
+    this.#folder = folder;
+    this.#made = made;
+  }
+
+  static async open(out: string): Promise<Workshop> {
+    const folder = resolve(`${out.replace(/[/\\]+$/, "")}.${crypto.randomUUID()}.part`);
+    const made: string[] = [];
+    for (let above = dirname(folder); !await exists(above); above = dirname(above)) made.push(above);
+    const workshop = new Workshop(out, folder, made);
+    try {
+      await Deno.mkdir(join(folder, SCRATCH), { recursive: true });
+    } catch (error) {
+      await workshop[Symbol.asyncDispose]();
+      throw unwritable(out, error);
+    }
+    return workshop;
+  }
+
+  /** A file that will be the user's. */
+  path(name: string): string {
+    return join(this.#folder, name);
+  }
+
+  /** Writes a network as `name`, for the user. */
+  async publish(graph: Graph, name: string): Promise<Written> {
+    return await this.#write(graph, this.path(name)).file;
+  }
+
+  /** The path of a network's ONNX file: the published one, else one for this build only. */
+  async onnx(graph: Graph): Promise<string> {
+    const { path, file } = this.#write(graph, join(this.#folder, SCRATCH, `${this.#written.size}.onnx`));
+    await file;
+    return path;
+  }
+
+  #write(graph: Graph, path: string) {
+    const known = this.#written.get(graph);
+    if (known !== undefined) return known;
+    const written = { path, file: writeOnnx(graph, path) };
+    this.#written.set(graph, written);
+    return written;
+  }
+
+  /** Moves what was published, and everything else outside the scratch folder, to the output folder. */
+  async deliver(): Promise<void> {
+    try {
+      await Deno.remove(join(this.#folder, SCRATCH), { recursive: true });
+      await Deno.mkdir(this.#out, { recursive: true });
+      for await (const { name } of Deno.readDir(this.#folder)) {
+        await Deno.rename(join(this.#folder, name), join(this.#out, name));
+      }
+    } catch (error) {
+      throw unwritable(this.#out, error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#folder, { recursive: true }).catch(() => {});
+    for (const folder of this.#made) await Deno.remove(folder).catch(() => {});
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return Deno.lstat(path).then(() => true, () => false);
+}
+
+function unwritable(out: string, error: unknown): UnfoldError {
+  const reason = error instanceof Error
+    ? error.message.replace(/\s*\(os error \d+\).*$/s, "")
+    : String(error);
+  return new UnfoldError(`cannot write to ${out}: ${reason}; give another folder with --out`);
+}
