@@ -1,7 +1,7 @@
 /**
  * The graph as a standard ONNX file: a walk that calls each operator's own emission. Only operators of the default
- * domain; weights as they are stored, without a copy in another layout. Above 2 GB, protobuf's limit, the weights go
- * into a second file beside it.
+ * domain; weights as they are stored, without a copy in another layout. Above 1 GiB the weights go into a
+ * second file beside it.
  */
 import { basename } from "node:path";
 import { UnfoldError } from "../errors.ts";
@@ -29,8 +29,11 @@ const DATA_TYPE: Readonly<Record<DType, number>> = {
 const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 const EXTERNAL = 1;
 
-/** Where protobuf stops; a little under it, for the graph itself. */
-const EMBEDDED_LIMIT_BYTES = 2 ** 31 - 2 ** 26;
+/**
+ * Protobuf stops at 2 GiB. V8 is some fifty times slower with typed arrays of more than 2^30 elements, and an encoded
+ * model is one array of bytes, so weights go beside it from a little under 1 GiB on.
+ */
+const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;
 /** The alignment memory-mapping readers ask of external data. */
 const EXTERNAL_ALIGNMENT = 4096;
 

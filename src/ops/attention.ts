@@ -2,6 +2,9 @@
  * Scaled dot-product attention over heads, as one operator so that each backend can use its fused kernel. The heads are
  * already split: `[B, H, T, D]`.
  */
+import { UnfoldError } from "../errors.ts";
+import { heldData, type TensorData } from "../ir/data.ts";
+import type { Node, TensorType } from "../ir/graph.ts";
 import { broadcastShapes, showShape } from "../ir/shape.ts";
 import { commonDType, defineOp, shapeError } from "./define.ts";
 import { binary, matmulValues, softmaxValues } from "./reference.ts";
@@ -57,7 +60,10 @@ export const attention = defineOp({
   },
   tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false }, node) => {
     const scaled = scale === 1 ? q! : net.elementwise("prod", q!, net.scalar(scale, node.type.dtype, 4));
-    return net.attention(scaled, k!, v!, { causal, fused, ...(mask && { mask }) });
+    if (!causal || !mask) return net.attention(scaled, k!, v!, { causal, fused, ...(mask && { mask }) });
+    // IAttention takes a mask or a causal one, never both; their sum is a mask too.
+    const both = net.elementwise("sum", mask, net.constant(...causalMask(node)));
+    return net.attention(scaled, k!, v!, { causal: false, fused, mask: both });
   },
   onnx: (g, [q, k, v, mask], { scale, causal }, node) => {
     const { dtype } = node.type;
@@ -74,3 +80,20 @@ export const attention = defineOp({
     return g.node("MatMul", [g.node("Softmax", [logits], { axis: -1 }), v!]);
   },
 });
+
+/** -infinity above the diagonal of `[T, T]`, for where it is to be added to another mask. */
+function causalMask(node: Node): [TensorData, TensorType] {
+  const tokens = node.type.shape[2]!;
+  if (typeof tokens !== "number") {
+    throw new UnfoldError(
+      `${node.name}: TensorRT takes a mask beside a causal one only where the number of tokens is fixed, not ${tokens}; ` +
+        "fix it, or make the mask causal",
+    );
+  }
+  const values = Float64Array.from(
+    { length: tokens ** 2 },
+    (_, i) => i % tokens > Math.floor(i / tokens) ? -Infinity : 0,
+  );
+  const shape = [tokens, tokens];
+  return [heldData(shape, values, `${node.name}, causal mask`), { dtype: node.type.dtype, shape }];
+}

@@ -33,8 +33,8 @@ export interface Sample {
     p: Parameter,
     precision: Precision,
   ): Tensor | Readonly<Record<string, Tensor>>;
-  /** Why fp16 is not compared: where a rounding of the input may move the result by much. */
-  readonly notInHalf?: string;
+  /** In what words TensorRT's emission refuses it. */
+  readonly notOnTensorRt?: string;
 }
 
 /** A sample ready to run. */

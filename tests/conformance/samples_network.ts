@@ -75,6 +75,28 @@ export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
       build: ({ q, k, v }, p) => scaledDotProductAttention({ q: q!, k: k!, v: v!, mask: p([3, 5, 5]) }),
     },
     {
+      name: "causal, with a position bias",
+      inputs: fixedHeads,
+      build: ({ q, k, v }, p) =>
+        scaledDotProductAttention({ q: q!, k: k!, v: v!, mask: p([3, 5, 5]) }, { causal: true }),
+    },
+    {
+      name: "causal, with a bias of each head, open batch and tokens",
+      inputs: heads,
+      dims,
+      notOnTensorRt:
+        "TensorRT takes a mask beside a causal one only where the number of tokens is fixed, not T",
+      build: ({ q, k, v }, p) =>
+        scaledDotProductAttention({ q: q!, k: k!, v: v!, mask: p([2, 1, 1]) }, { causal: true }),
+    },
+    {
+      name: "as TensorRT's own operator, with a mask of each example",
+      inputs: { ...heads, mask: { shape: ["B", 1, 1, "T"] } },
+      dims,
+      build: ({ q, k, v, mask }) =>
+        apply("attention", [q!, k!, v!, mask!], { attrs: { scale: 0.5, causal: false, fused: true } }),
+    },
+    {
       name: "with a mask of each example",
       inputs: { ...heads, mask: { shape: ["B", 1, 1, "T"] } },
       dims,
