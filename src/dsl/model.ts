@@ -5,7 +5,7 @@
 import { UnfoldError } from "../errors.ts";
 import type { DType, Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
-import { type DimValues, namesIn, type Shape } from "../ir/shape.ts";
+import { bindShape, type DimValues, namesIn, type Shape } from "../ir/shape.ts";
 import { layerNorm, type Norm, type NormFamily } from "../norms/mod.ts";
 import { apply } from "../ops/mod.ts";
 import type { WeightSource } from "../weights/source.ts";
@@ -127,7 +127,7 @@ function traceModel<Inputs extends string>(
     apply("input", [], {
       attrs: {
         dtype: dtype === "float" ? precision : dtype,
-        shape: shape.map((dim) => typeof dim === "string" ? dims[dim] ?? dim : dim),
+        shape: bindShape(shape, dims),
       },
       name,
     })

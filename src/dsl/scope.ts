@@ -6,6 +6,7 @@ import { UnfoldError } from "../errors.ts";
 import { float64Of, heldData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
+import { sameShape, showShape } from "../ir/shape.ts";
 import type { Norm } from "../norms/mod.ts";
 import { apply, constantNode } from "../ops/mod.ts";
 import type { WeightHint, WeightSource } from "../weights/source.ts";
@@ -57,8 +58,13 @@ export class Scope {
   param(name: string, shape: readonly number[], hint: WeightHint = { init: "embedding" }): Node {
     const path = this.#join(name);
     const known = this.#context.params.get(path);
+    if (known !== undefined) {
+      if (sameShape(known.type.shape, shape)) return known;
+      throw new UnfoldError(
+        `the parameter ${path} is used with the shapes ${showShape(known.type.shape)} and ${showShape(shape)}`,
+      );
+    }
     const data = this.#context.weights.take(path, shape, hint);
-    if (known) return known;
     const node = constantNode(data, { dtype: this.#context.precision, name: path });
     this.#context.params.set(path, node);
     return node;

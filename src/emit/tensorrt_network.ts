@@ -29,7 +29,8 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   readonly #network: Network;
   readonly #graph: Graph;
   readonly #inputs = new Map<string, Tensor>();
-  readonly #names = new Map<string, number>();
+  readonly #outputs = new Set<Tensor>();
+  readonly #names = new Set<string>();
   readonly #sizes = new Map<string, Tensor>();
   /** Constants already in the network, by rank: a weight read twice enters once. */
   readonly #entered = new WeakMap<() => Uint8Array, Map<string, Tensor>>();
@@ -63,7 +64,6 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     this.#outputs.add(own);
     this.#network.markOutput(own, name);
   }
-  readonly #outputs = new Set<Tensor>();
 
   constant(data: TensorData, { dtype }: TensorType): Value {
     return { dims: data.shape, dtype, name: this.#scope, bytes: () => bytesAs(data, dtype) };
@@ -286,9 +286,10 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     return this.#free(`${this.#scope}/${kind}`);
   }
 
-  #free(name: string): string {
-    const seen = (this.#names.get(name) ?? 0) + 1;
-    this.#names.set(name, seen);
-    return seen === 1 ? name : `${name}#${seen}`;
+  #free(wanted: string): string {
+    let name = wanted;
+    for (let i = 2; this.#names.has(name); i++) name = `${wanted}#${i}`;
+    this.#names.add(name);
+    return name;
   }
 }

@@ -2,6 +2,7 @@
  * A normalization family: which parameters it owns under its scope and what it is at inference. Offline families end
  * in `p.affine`, which the fold removes; online ones in an operator of their own, which stays.
  */
+import { UnfoldError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { WeightHint } from "../weights/source.ts";
 
@@ -41,6 +42,6 @@ export interface NormOptions {
 /** The channel count of a tensor about to be normalized. */
 export function channelsOf(x: Node, path: string): number {
   const channels = x.type.shape.at(-1);
-  if (typeof channels !== "number") throw new TypeError(`${path}: the channel axis must have a fixed size`);
+  if (typeof channels !== "number") throw new UnfoldError(`${path}: the channel axis must have a fixed size`);
   return channels;
 }

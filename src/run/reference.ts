@@ -13,7 +13,7 @@ import { opOf } from "../ops/mod.ts";
 export type ReferenceTensors = Readonly<Record<string, ReferenceTensor>>;
 
 /**
- * Evaluates a graph without open dimensions (see `bindDims`).
+ * Evaluates a graph without open dimensions (`trace` fixes them by `dims`).
  *
  * @param feeds a value for each input, by name
  * @param options.rounding `"each"` rounds every result to its element type, as a backend of that precision does;
