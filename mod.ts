@@ -18,8 +18,8 @@
  *
  * @module
  */
-export { type Batch, parseBatch } from "./src/build/batch.ts";
-export { compile, type CompileOptions, type Network } from "./src/build/networks.ts";
+export { type Batch, parseBatch } from "./src/compile/batch.ts";
+export { compile, type CompileOptions, type Network } from "./src/compile/networks.ts";
 export * from "./src/dsl/mod.ts";
 export { writeOnnx } from "./src/emit/onnx.ts";
 export {

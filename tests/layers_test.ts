@@ -82,8 +82,9 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/models"],
   ["src/rewrite"],
   ["src/emit"],
-  // A network is built, run and reported on; what is said of that depends on nothing but data.
-  ["src/run", "src/report", "src/build"],
+  ["src/run", "src/report"],
+  // The whole line: a model to engines, and what is to be said of them.
+  ["src/compile"],
   ["src/cli"],
 ];
 

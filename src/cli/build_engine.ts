@@ -1,7 +1,7 @@
-/** `deno task build-engine`: options, progress and the summary; the work is in `src/build`. */
+/** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
 import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { BuildEvent } from "../build/mod.ts";
+import type { BuildEvent } from "../compile/mod.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
@@ -67,13 +67,13 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     return EXIT.ok;
   }
   const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
-  const { parseBatch } = await import("../build/batch.ts");
+  const { parseBatch } = await import("../compile/batch.ts");
   const precision = oneOf("precision", values.precision, PRECISIONS);
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const batch = asUsage(() => parseBatch(values.batch));
 
   const model = await importModel(positionals[0]);
-  const { buildModel } = await import("../build/mod.ts");
+  const { buildModel } = await import("../compile/mod.ts");
   const out = values.out ?? `build/${model.name}`;
   using progress = new Progress();
   const report = await buildModel(model, {
@@ -127,7 +127,7 @@ async function importModel(path: string | undefined): Promise<Model> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new UnfoldError(`there is no file ${shown}; give a script whose default export is a model`);
   }
-  const { isModel } = await import("../build/networks.ts");
+  const { isModel } = await import("../compile/networks.ts");
   let module: { default?: unknown };
   try {
     module = await import(url.href);
