@@ -6,3 +6,18 @@
 export class UnfoldError extends Error {
   override readonly name: string = "UnfoldError";
 }
+
+/** The operating system's words in an error of Deno's ("No space left on device"); null for any other error. */
+export function systemReason(error: unknown): string | null {
+  if (!(error instanceof Error)) return null;
+  const words = /^(.*?)\s*\(os error \d+\)/s.exec(error.message)?.[1];
+  if (words !== undefined) return words;
+  // Some errno codes have no class of their own.
+  return error.constructor.name in Deno.errors || "code" in error ? error.message : null;
+}
+
+/** What a failed write of `path` is told as: the system's refusal as an `UnfoldError`, any other error as it is. */
+export function writeFailure(path: string, error: unknown): unknown {
+  const reason = error instanceof UnfoldError ? null : systemReason(error);
+  return reason === null ? error : new UnfoldError(`${path} cannot be written: ${reason}`, { cause: error });
+}

@@ -2,7 +2,7 @@
  * What all commands share: exit codes, one-line errors, colour and progress. Results go to stdout, everything else to
  * stderr. Colour only on a terminal and never under NO_COLOR; progress only on a terminal.
  */
-import { UnfoldError } from "../errors.ts";
+import { systemReason, UnfoldError } from "../errors.ts";
 
 /** A mistake in the command line itself; exit code 2. */
 export class UsageError extends UnfoldError {
@@ -119,16 +119,11 @@ function report(error: unknown, signal: AbortSignal): number {
   }
   // NativeError is known by name: importing its class would load the native half at start-up.
   const isMistake = error instanceof UnfoldError || (error instanceof Error && error.name === "NativeError");
-  if (isMistake || isFromSystem(error)) {
+  if (isMistake || systemReason(error) !== null) {
     console.error(`${prefix} ${(error as Error).message}`);
     return EXIT.failed;
   }
   console.error(`${prefix} a defect of UNfold; please report it with the lines below`);
   console.error(error);
   return EXIT.failed;
-}
-
-/** The operating system's own refusals (a full disk, a missing permission): its words are the message. */
-function isFromSystem(error: unknown): boolean {
-  return error instanceof Error && Object.values(Deno.errors).some((kind) => error instanceof kind);
 }

@@ -4,7 +4,7 @@
  */
 import { dirname, join, resolve } from "node:path";
 import { writeOnnx } from "../emit/onnx.ts";
-import { UnfoldError } from "../errors.ts";
+import { systemReason, UnfoldError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 
 const SCRATCH = "scratch";
@@ -89,9 +89,9 @@ function exists(path: string): Promise<boolean> {
   return Deno.lstat(path).then(() => true, () => false);
 }
 
-function unwritable(out: string, error: unknown): UnfoldError {
-  const reason = error instanceof Error
-    ? error.message.replace(/\s*\(os error \d+\).*$/s, "")
-    : String(error);
-  return new UnfoldError(`cannot write to ${out}: ${reason}; give another folder with --out`);
+function unwritable(out: string, error: unknown): unknown {
+  const reason = systemReason(error);
+  return reason === null
+    ? error
+    : new UnfoldError(`cannot write to ${out}: ${reason}; give another folder with --out`);
 }

@@ -61,7 +61,9 @@ export class Scope {
     if (known !== undefined) {
       if (sameShape(known.type.shape, shape)) return known;
       throw new UnfoldError(
-        `the parameter ${path} is used with the shapes ${showShape(known.type.shape)} and ${showShape(shape)}`,
+        `the parameter ${path} is used with the shapes ${showShape(known.type.shape)} and ${
+          showShape(shape)
+        }`,
       );
     }
     const data = this.#context.weights.take(path, shape, hint);

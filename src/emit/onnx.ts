@@ -4,14 +4,13 @@
  * second file beside it.
  */
 import { basename } from "node:path";
-import { UnfoldError } from "../errors.ts";
+import { UnfoldError, writeFailure } from "../errors.ts";
 import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
 import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import { type Graph, type Node, type TensorType, topological, uniqueNames } from "../ir/graph.ts";
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
-import { isFileSystemError } from "../weights/file.ts";
 import { encodeModel, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
 
 /** Gelu is an operator since 20; ONNX Runtime has had it since 1.17. */
@@ -72,8 +71,7 @@ export async function writeOnnx(
       nodes: emitter.nodes.length,
     };
   } catch (error) {
-    if (error instanceof UnfoldError || !isFileSystemError(error)) throw error;
-    throw new UnfoldError(`${path} cannot be written: ${error.message}`, { cause: error });
+    throw writeFailure(path, error);
   } finally {
     for (const file of Object.values(partial)) await Deno.remove(file).catch(() => {});
   }

@@ -6,7 +6,7 @@
 import type { Flavour } from "../../native/tensorrt/layout.ts";
 import type { LocatedTensorRt, LocateOptions } from "../../native/tensorrt/locate.ts";
 import type { LogLine, Network, ProgressEvent } from "../../native/tensorrt/mod.ts";
-import { UnfoldError } from "../errors.ts";
+import { UnfoldError, writeFailure } from "../errors.ts";
 import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
 import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
@@ -73,6 +73,8 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   try {
     await Deno.writeFile(partial, plan.bytes, { ...(signal && { signal }) });
     await Deno.rename(partial, path);
+  } catch (error) {
+    throw writeFailure(path, error);
   } finally {
     await Deno.remove(partial).catch(() => {});
   }

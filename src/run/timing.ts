@@ -5,6 +5,7 @@
  * but compared across neither runs nor machines; profiles and memory are left to other tools.
  */
 import { UnfoldError } from "../errors.ts";
+import { type Machine, machineWarnings, THIS_MACHINE } from "./machine.ts";
 import type { PreparedCall } from "./session.ts";
 import {
   bootstrapMedian,
@@ -46,22 +47,6 @@ export interface LatencyOptions {
   readonly signal?: AbortSignal;
   /** Default: this one. */
   readonly machine?: Machine;
-}
-
-/** What a measurement asks of the machine it runs on; a test gives its own. */
-export interface Machine {
-  /** Milliseconds from any origin, never going back. */
-  now(): number;
-  state(): MachineState;
-}
-
-/** What is not known, or not permitted to be known, is absent. */
-export interface MachineState {
-  readonly cores: number;
-  /** Of the last minute: the number of threads that ran or wanted to. */
-  readonly loadAverage?: number;
-  /** Of the fastest core. */
-  readonly clockMHz?: number;
 }
 
 /** Whose time a sample is: the device's own events, or the wall's. */
@@ -145,7 +130,7 @@ export interface LatencyComparison {
 export async function compareLatency(options: LatencyOptions): Promise<LatencyComparison> {
   const { contenders, baseline, warmupMs = 200, minMs = 3000, seed = 0 } = options;
   const { noiseMs = minMs / 3, maxRounds = Infinity, minRounds = Math.min(10, maxRounds) } = options;
-  const { now, state } = options.machine ?? SYSTEM;
+  const { now, state } = options.machine ?? THIS_MACHINE;
   const names = Object.keys(contenders);
   if (!names.includes(baseline)) {
     throw new UnfoldError(`the baseline "${baseline}" is none of the contenders (${names.join(", ")})`);
@@ -210,7 +195,7 @@ export async function compareLatency(options: LatencyOptions): Promise<LatencyCo
     },
     warnings: [
       ...names.flatMap((name, i) => variationWarning(name, latencies[i]!)),
-      ...machineWarnings(before, state(), options.threads),
+      ...machineWarnings(before, state(), { threads: options.threads }),
     ],
   };
 }
@@ -296,58 +281,4 @@ function ratioOf(samplesMs: readonly number[], baselineMs: readonly number[], se
 function variationWarning(name: string, latency: Latency): string[] {
   const percent = latency.coefficientOfVariation * 100;
   return percent > 2.5 ? [`"${name}" varies by ${percent.toFixed(1)} % between rounds (over 2.5 %)`] : [];
-}
-
-function machineWarnings(before: MachineState, after: MachineState, threads: number | undefined): string[] {
-  const { cores } = before;
-  const warnings: string[] = [];
-  if (threads !== undefined && threads > cores) warnings.push(`${threads} threads share ${cores} cores`);
-  // The average of a minute holds what this process did before, too; afterwards its own threads are no neighbours.
-  const load = Math.max(before.loadAverage ?? 0, (after.loadAverage ?? 0) - (threads ?? cores));
-  if (load > Math.max(0.5, cores / 10)) {
-    warnings.push(
-      `a load of ${
-        load.toFixed(1)
-      } on ${cores} cores: other work, or this program's own just before, took part`,
-    );
-  }
-  const [from, to] = [before.clockMHz, after.clockMHz];
-  if (from !== undefined && to !== undefined && Math.abs(to / from - 1) > 0.05) {
-    warnings.push(`the processor's clock went from ${from.toFixed(0)} to ${to.toFixed(0)} MHz`);
-  }
-  return warnings;
-}
-
-const SYSTEM: Machine = {
-  now: () => performance.now(),
-  state: () => {
-    const cores = navigator.hardwareConcurrency;
-    const loadAverage = granted({ name: "sys", kind: "loadavg" }) ? Deno.loadavg()[0] : undefined;
-    const clockMHz = granted({ name: "read", path: CPUS }) ? fastestMHz(cores) : undefined;
-    return {
-      cores,
-      ...(loadAverage !== undefined && { loadAverage }),
-      ...(clockMHz !== undefined && { clockMHz }),
-    };
-  },
-};
-
-const CPUS = "/sys/devices/system/cpu";
-
-/** Asked first, since using what is not granted would stop a measurement for a prompt. */
-function granted(permission: Deno.PermissionDescriptor): boolean {
-  return Deno.permissions.querySync(permission).state === "granted";
-}
-
-/** Linux says it in kHz, where the kernel (not a hypervisor) governs the clock. */
-function fastestMHz(cores: number): number | undefined {
-  const clocks: number[] = [];
-  for (let cpu = 0; cpu < cores; cpu++) {
-    try {
-      clocks.push(Number(Deno.readTextFileSync(`${CPUS}/cpu${cpu}/cpufreq/scaling_cur_freq`)) / 1000);
-    } catch {
-      return undefined;
-    }
-  }
-  return Math.max(...clocks);
 }

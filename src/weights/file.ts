@@ -3,7 +3,7 @@
  * time they are asked for. No file stays open and no data is cached, so a 5 GB checkpoint costs no 5 GB. A file that
  * changes between the two is refused rather than read at the wrong place. Leaves out what values mean.
  */
-import { UnfoldError } from "../errors.ts";
+import { systemReason, UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { describeForeign, SNIFF_BYTES } from "./foreign.ts";
 import {
@@ -129,12 +129,8 @@ export function unreadable(error: unknown, path: string): unknown {
   if (error instanceof Deno.errors.NotFound) {
     return new UnfoldError(`${path}: no such file. Check the path; nothing is downloaded.`);
   }
-  return isFileSystemError(error) ? new UnfoldError(`${path} cannot be read: ${error.message}.`) : error;
-}
-
-/** One of Deno's own error classes, or an error with an errno code, which has no class. */
-export function isFileSystemError(error: unknown): error is Error {
-  return error instanceof Error && (error.constructor.name in Deno.errors || "code" in error);
+  const reason = systemReason(error);
+  return reason === null ? error : new UnfoldError(`${path} cannot be read: ${reason}.`);
 }
 
 function identityOf({ size, mtime, ino, dev }: Deno.FileInfo): string {

@@ -4,10 +4,9 @@
  * conversion: elements are written as they are held.
  */
 import { basename, dirname, join } from "node:path";
-import { UnfoldError } from "../errors.ts";
+import { UnfoldError, writeFailure } from "../errors.ts";
 import { elementCount, type TensorData } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
-import { isFileSystemError } from "./file.ts";
 import { METADATA, PREFIX_BYTES, STORAGE_TYPES } from "./header.ts";
 import { pathOf } from "./safetensors.ts";
 
@@ -56,8 +55,7 @@ export function writeSafetensors(
     Deno.renameSync(partial, target);
     complete = true;
   } catch (error) {
-    if (error instanceof UnfoldError || !isFileSystemError(error)) throw error;
-    throw new UnfoldError(`${target} cannot be written: ${error.message}.`);
+    throw writeFailure(target, error);
   } finally {
     if (!complete) removeIfThere(partial);
   }

@@ -1,0 +1,83 @@
+/**
+ * What a measurement asks of the machine it runs on (its clock, its load, how fast its processor goes) and what the
+ * answers say against the figures. It asks for no permission: what is not granted is not known. GPUs are left out;
+ * their sessions have warnings of their own.
+ */
+/** What a measurement asks of the machine it runs on; a test gives its own. */
+export interface Machine {
+  /** Milliseconds from any origin, never going back. */
+  now(): number;
+  state(): MachineState;
+}
+
+/** What is not known, or not permitted to be known, is absent. */
+export interface MachineState {
+  readonly cores: number;
+  /** Of the last minute: the number of threads that ran or wanted to. */
+  readonly loadAverage?: number;
+  /** Of the fastest core. */
+  readonly clockMHz?: number;
+}
+
+/**
+ * Why figures measured between two states are less trustworthy, as sentences; `threads` is how many the measured work
+ * had.
+ */
+export function machineWarnings(
+  before: MachineState,
+  after: MachineState,
+  { threads }: { readonly threads?: number | undefined },
+): string[] {
+  const { cores } = before;
+  const warnings: string[] = [];
+  if (threads !== undefined && threads > cores) warnings.push(`${threads} threads share ${cores} cores`);
+  // The average of a minute holds what this process did before, too; afterwards its own threads are no neighbours.
+  const load = Math.max(before.loadAverage ?? 0, (after.loadAverage ?? 0) - (threads ?? cores));
+  if (load > Math.max(0.5, cores / 10)) {
+    warnings.push(
+      `a load of ${
+        load.toFixed(1)
+      } on ${cores} cores: other work, or this program's own just before, took part`,
+    );
+  }
+  const [from, to] = [before.clockMHz, after.clockMHz];
+  if (from !== undefined && to !== undefined && Math.abs(to / from - 1) > 0.05) {
+    warnings.push(`the processor's clock went from ${from.toFixed(0)} to ${to.toFixed(0)} MHz`);
+  }
+  return warnings;
+}
+
+/** The machine this program runs on. */
+export const THIS_MACHINE: Machine = {
+  now: () => performance.now(),
+  state: () => {
+    const cores = navigator.hardwareConcurrency;
+    const loadAverage = granted({ name: "sys", kind: "loadavg" }) ? Deno.loadavg()[0] : undefined;
+    const clockMHz = granted({ name: "read", path: CPUS }) ? fastestMHz(cores) : undefined;
+    return {
+      cores,
+      ...(loadAverage !== undefined && { loadAverage }),
+      ...(clockMHz !== undefined && { clockMHz }),
+    };
+  },
+};
+
+const CPUS = "/sys/devices/system/cpu";
+
+/** Asked first, since using what is not granted would stop a measurement for a prompt. */
+function granted(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(permission).state === "granted";
+}
+
+/** Linux says it in kHz, where the kernel (not a hypervisor) governs the clock. */
+function fastestMHz(cores: number): number | undefined {
+  const clocks: number[] = [];
+  for (let cpu = 0; cpu < cores; cpu++) {
+    try {
+      clocks.push(Number(Deno.readTextFileSync(`${CPUS}/cpu${cpu}/cpufreq/scaling_cur_freq`)) / 1000);
+    } catch {
+      return undefined;
+    }
+  }
+  return Math.max(...clocks);
+}
