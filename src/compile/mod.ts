@@ -2,6 +2,7 @@
  * The whole line: a model to two engines, two ONNX files and a report that says what was folded, how exactly and how
  * fast. A failure or Ctrl-C leaves what was there before.
  */
+import config from "../../deno.json" with { type: "json" };
 import os from "node:os";
 import { join } from "node:path";
 import type { Model } from "../dsl/model.ts";
@@ -16,8 +17,6 @@ import { checkOutputs } from "./check.ts";
 import { timeNetworks } from "./latency.ts";
 import { chooseWeights, compile, type Network, type WeightChoice, type WeightOptions } from "./networks.ts";
 import { Workshop } from "./workshop.ts";
-
-export const VERSION = "0.1.0";
 
 /** What a build tells while it works. */
 export type BuildEvent =
@@ -122,7 +121,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     ...checked,
     latency,
     environment: {
-      unfold: VERSION,
+      unfold: config.version,
       deno: Deno.version.deno,
       os: `${Deno.build.os} ${Deno.build.arch}`,
       cpu: os.cpus()[0]?.model ?? "unknown",

@@ -12,16 +12,8 @@
  */
 import { Buffer } from "node:buffer";
 import { UnfoldError } from "../errors.ts";
-import {
-  blocksOf,
-  classifyText,
-  type Kernel,
-  layerOf,
-  namesOf,
-  normalizationKernels,
-  parseSchedule,
-  ScheduleUnknown,
-} from "./plan_schedule.ts";
+import { blocksOf, layerOf, namesOf, normalizationKernels } from "./plan_kernels.ts";
+import { classifyText, type Kernel, parseSchedule, ScheduleUnknown } from "./plan_schedule.ts";
 
 /** One kernel start. */
 export interface PlanKernel {

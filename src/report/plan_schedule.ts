@@ -1,8 +1,8 @@
 /**
- * The kernel schedule inside a TensorRT plan, as text: what it says, which DSL layers each kernel can be traced to, and
- * which kernels take a normalization's statistics. The format is NVIDIA's and undocumented; everything here was observed
- * with TensorRT for RTX 1.7.1, and whatever was not observed ends in `ScheduleUnknown` rather than in a number. Leaves
- * out finding the text in the file (`plan.ts`), the memory plan and the kernels' code.
+ * The kernel schedule inside a TensorRT plan, as text: which kernels it starts, in which order, on which values. The
+ * format is NVIDIA's and undocumented; everything here was observed with TensorRT for RTX 1.7.1, and whatever was not
+ * observed ends in `ScheduleUnknown` rather than in a number. Leaves out finding the text in the file (`plan.ts`), what
+ * kernels do and which layers they come from (`plan_kernels.ts`), the memory plan and the kernels' code.
  *
  * Observed: a text is `header { ... }`, `descriptors { ... }`, `main { ... }` and, with open sizes or slices, `shape_main
  * { ... }`. The statements of `main` are started in this order; `shape_main` computes sizes on the host and is not
@@ -53,6 +53,11 @@ export function classifyText(text: string): ScheduleText {
   return { isFusionBody, profile: mark ? Number(mark[1]) : 0, text };
 }
 
+/** A name as it is under profile 0. */
+export function withoutProfile(name: string): string {
+  return name.replace(/ \[profile \d+\]/g, "");
+}
+
 /**
  * The kernels of a schedule in the order they are started, with the names its fusions' bodies give them.
  *
@@ -95,7 +100,7 @@ export function parseSchedule(text: string, bodies: readonly string[]): readonly
     const outputs = listOf(statement.body, "outputs").map(baseOf);
     return {
       kind: statement.kind,
-      name: statement.name.replace(PROFILE_MARK, ""),
+      name: withoutProfile(statement.name),
       inputs: listOf(statement.body, "inputs").map(baseOf),
       outputs,
       outputNames: outputs.map((output) => [output, ...aliases.get(output) ?? []]),
@@ -201,139 +206,9 @@ function baseNames(text: string): (name: string) => string {
 /** Names in a fusion's body, which lists single operations instead of kernels: any kind may occur. */
 function bodyNames(body: string): string[] {
   try {
-    return mainStatements(body).flatMap((
-      operation,
-    ) => [operation.name, ...listOf(operation.body, "outputs")]);
+    return mainStatements(body).flatMap(({ name, body }) => [name, ...listOf(body, "outputs")]);
   } catch (error) {
     if (error instanceof ScheduleUnknown) return [];
     throw error;
   }
-}
-
-/** Every name of a layer or tensor that a kernel's work is known by, as the plan spells it. */
-export const namesOf = ({ name, outputNames, innerNames }: Kernel): string[] => [
-  name,
-  ...outputNames.flat(),
-  ...innerNames,
-];
-
-const PROFILE_MARK = / \[profile \d+\]/g;
-
-/**
- * The DSL's name in a plan's: emitted layers are called `<node>/<kind>`, to which TensorRT adds endings of its own.
- * `b.0.norm1/normalization_normalizationBiased.1` gives `b.0.norm1`; names that TensorRT made up give `undefined`.
- */
-export function layerOf(name: string): string | undefined {
-  const own = name.replace(PROFILE_MARK, "").replace(/^\/+/, "");
-  if (/^(__|proxy_|\{)/.test(own)) return undefined;
-  const cut = own.lastIndexOf("/");
-  return cut > 0 ? own.slice(0, cut) : undefined;
-}
-
-/**
- * The block a layer belongs to: up to its first `name.<number>.`, and the numbers nested in it where something follows.
- * `blocks.3.mlp.fc1` is in `blocks.3`, `layers.0.blocks.1.attn` in `layers.0.blocks.1`, `blocks.3.mlp.0` in `blocks.3`.
- */
-export function blockOf(layer: string): string | undefined {
-  const scope = layer.split("/")[0]!;
-  return /^(?:[^.]+\.)*?[^.\d][^.]*\.\d+(?=\.)(?:(?:\.[^.\d][^.]*)?\.\d+(?=\.))*/.exec(scope)?.[0];
-}
-
-/**
- * Which kernels take the statistics of a normalization, and why that cannot be said where it cannot.
- *
- * Generated kernels are named after the operations they fuse. A normalization is the one thing with a square root of a
- * mean: `... Mean [Add] Sqrt Div ...` (LayerNorm `MeanSubMulMeanAddSqrtDivMulMulAdd`, RMSNorm `MulMeanAddSqrtDivMul`);
- * a softmax (`MaxrSubExpSumDivMul`) has no mean and a mean over tokens no root. Some normalizations, the last one mostly,
- * are split in two: a kernel with the mean of squares and, as the flow of values says, a reader that starts at the root.
- * The first of the two counts. So there is one such kernel for each normalization, split or not. Layer names are the second witness:
- * `addNormalization` layers are called `<node>/normalization`, and finding more of them than kernels means that this
- * reading is wrong.
- */
-export function normalizationKernels(
-  kernels: readonly Kernel[],
-): { readonly flags: readonly boolean[]; readonly doubt: string | null } {
-  const flags = kernels.map(() => false);
-  let doubt: string | null = null;
-  kernels.forEach((kernel, i) => {
-    const operations = operationsOf(kernel);
-    if (operations === undefined) {
-      doubt ??= `nothing is known about what the kernel ${kernel.name} does`;
-      return;
-    }
-    for (const root of operations.flatMap((operation, at) => isRoot(operation) ? [at] : [])) {
-      let before = root - 1;
-      while (before >= 0 && /^(Add|Cast|Move|Resh)$/.test(operations[before]!)) before--;
-      if (operations[before] === "Mean") {
-        flags[i] = true;
-      } else if (before < 0) {
-        const sources = kernels.flatMap((other, j) =>
-          j < i && other.outputs.some((output) => kernel.inputs.includes(output)) &&
-            hasSquaresLeft(operationsOf(other))
-            ? [j]
-            : []
-        );
-        // Values come from the nearest one; a second can only be the source of the residual.
-        if (sources.length > 0) flags[sources.at(-1)!] = true;
-        else doubt ??= `the kernel ${kernel.name} takes a root of something that is not a mean`;
-      } else {
-        doubt ??= `the kernel ${kernel.name} takes a root of something that is not a mean`;
-      }
-    }
-  });
-  const named = new Set(
-    kernels.flatMap(namesOf).filter((name) => name.includes("/normalization")).map(layerOf),
-  );
-  const count = flags.filter(Boolean).length;
-  if (named.size > count) {
-    doubt ??= `${named.size} normalization layers are named in it, but ${count} kernels look like one`;
-  }
-  return { flags, doubt };
-}
-
-const isRoot = (operation: string) => /^(Sqrt|Rsq)/.test(operation);
-
-/** A mean of squares that the kernel takes no root of. */
-function hasSquaresLeft(operations: readonly string[] | undefined): boolean {
-  const last = operations?.lastIndexOf("Mean") ?? -1;
-  if (last < 1 || operations!.slice(last).some(isRoot)) return false;
-  const before = operations!.slice(0, last).filter((operation) => operation !== "Cast").at(-1);
-  return before === "Mul";
-}
-
-/** Operations of a generated kernel; none for products, convolutions and attention; undefined for what is not known. */
-function operationsOf({ kind, name }: Kernel): readonly string[] | undefined {
-  if (kind === "fully_connected" || kind === "corrltn") return [];
-  const fused = /^__myl_(\w+)$/.exec(name)?.[1];
-  if (fused !== undefined) return fused.match(/[A-Z][a-z0-9]*/g) ?? [];
-  return name.startsWith("_gemm_mha") ? [] : undefined;
-}
-
-/**
- * Where each kernel belongs: a block's scope, null for what is traced to layers outside of blocks, undefined for what
- * cannot be traced. A normalization belongs to what reads it first, which is the next product, so the residual sum or
- * the embedding it is fused with counts there too.
- */
-export function blocksOf(
-  kernels: readonly Kernel[],
-  isNormalization: readonly boolean[],
-): readonly (string | null | undefined)[] {
-  const blockOfLayers = (names: readonly string[]) => {
-    const layers = names.flatMap((name) => layerOf(name) ?? []);
-    return layers.length === 0 ? undefined : layers.flatMap((layer) => blockOf(layer) ?? []).at(-1) ?? null;
-  };
-  const blocks: (string | null | undefined)[] = kernels.map(() => undefined);
-  // Backwards, so that answers travel up the flow to kernels without names.
-  for (let i = kernels.length - 1; i >= 0; i--) {
-    const { name, outputs, outputNames, innerNames } = kernels[i]!;
-    const uses = outputs.map((output, at) => {
-      const reader = kernels.findIndex((other, j) => j > i && other.inputs.includes(output));
-      return { reader, own: blockOfLayers(outputNames[at]!), flow: reader < 0 ? undefined : blocks[reader] };
-    });
-    uses.sort((a, b) => (a.reader < 0 ? Infinity : a.reader) - (b.reader < 0 ? Infinity : b.reader));
-    const first = isNormalization[i] ? uses[0] : uses.find(({ own }) => own !== undefined);
-    const answers = [first?.own, blockOfLayers([name, ...innerNames]), ...uses.map(({ flow }) => flow)];
-    blocks[i] = answers.find((answer) => answer !== undefined);
-  }
-  return blocks;
 }

@@ -4,6 +4,8 @@ import type { Report } from "./schema.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
+const VERDICT_STYLE = { faster: "green", slower: "yellow", "no difference shown": "bold" } as const;
+
 /** Shapes a report into a page of at most some forty lines. */
 export function summarize(report: Report, { out, style }: { out: string; style: Style }): string {
   return [
@@ -16,6 +18,7 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
     ...engines(report, style),
     "",
     `Files in ${out}/: ${files(report)}`,
+    ...flavourNote(report, style),
   ].join("\n");
 }
 
@@ -34,12 +37,16 @@ function norms({ norms: { found, folded, remaining, where } }: Report, style: St
   ];
 }
 
-function agreement({ parity, accuracy }: Report): string[] {
+function agreement({ parity, accuracy, precision }: Report): string[] {
   const line = (d: { maxAbsError: number; maxRelError: number }) =>
     `largest difference ${d.maxAbsError.toExponential(1)}, relative ${d.maxRelError.toExponential(1)}`;
   const lines = [`Agreement        folded: ${line(parity)}`, `                 with ${parity.against}`];
   if (parity.emitted) {
     lines.push(`                 as emitted in ${parity.emitted.precision}: ${line(parity.emitted)}`);
+  } else if (precision !== "fp32") {
+    lines.push(
+      `                 as emitted in ${precision}: not run, this machine's backend has no ${precision}`,
+    );
   }
   if (accuracy) {
     const scores = Object.entries(accuracy).map(([name, value]) =>
@@ -70,9 +77,7 @@ function engines({ engines, latency }: Report, style: Style): string[] {
     row("  95th percentile", (family) => `${latency[family]!.p95Ms.toFixed(3)} ms`),
     `  time against the reference ${percent(latency.ratio)}, 95 % interval ${percent(latency.ratioLow)} to ` +
       `${percent(latency.ratioHigh)}; the reference against itself ${percent(latency.noiseLow)} to ` +
-      `${percent(latency.noiseHigh)}: ${
-        style(latency.verdict, latency.verdict === "slower" ? "yellow" : "green")
-      }`,
+      `${percent(latency.noiseHigh)}: ${style(latency.verdict, VERDICT_STYLE[latency.verdict])}`,
   );
   if (latency.whyCpu !== null) {
     lines.push(style(`  On the CPU, since ${latency.whyCpu}.`, "dim"));
@@ -85,6 +90,17 @@ function engines({ engines, latency }: Report, style: Style): string[] {
   }
   lines.push(...latency.warnings.map((warning) => style(`  warning: ${warning}`, "yellow")));
   return lines;
+}
+
+/** Layouts of Enterprise TensorRT are compared with NVIDIA's headers, but no such library was run by UNfold's tests. */
+function flavourNote({ environment: { tensorrt } }: Report, style: Style): string[] {
+  if (tensorrt.flavour === "rtx") return [];
+  return [
+    style(
+      `note: UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}); check the engine`,
+      "yellow",
+    ),
+  ];
 }
 
 function files({ engines }: Report): string {

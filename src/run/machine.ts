@@ -3,6 +3,7 @@
  * answers say against the figures. It asks for no permission: what is not granted is not known. GPUs are left out;
  * their sessions have warnings of their own.
  */
+
 /** What a measurement asks of the machine it runs on; a test gives its own. */
 export interface Machine {
   /** Milliseconds from any origin, never going back. */

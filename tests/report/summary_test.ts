@@ -1,0 +1,110 @@
+/** The page a person reads, against a report written out here. */
+import assert from "node:assert/strict";
+import { bytes, summarize } from "../../src/report/summary.ts";
+import type { Report } from "../../src/report/schema.ts";
+
+const timing = { medianMs: 0.9, p95Ms: 1.1, minMs: 0.8, coefficientOfVariation: 0.01, samplesMs: [0.9] };
+const engine = {
+  path: "build/tiny/un.plan",
+  bytes: 1_432_636,
+  layers: 90,
+  kernels: 25,
+  normalizationKernels: 0,
+  buildMs: 345.2,
+  phases: { describeMs: 1, buildMs: 345.2, writeMs: 1 },
+  onnx: { path: "build/tiny/un.onnx", bytes: 1, nodes: 1 },
+  weights: "un.safetensors",
+};
+const report: Report = {
+  schema: 1,
+  model: "tiny",
+  precision: "fp16",
+  batch: "8",
+  norms: {
+    found: 2,
+    folded: 1,
+    remaining: 1,
+    where: [
+      { norm: "norm1", family: "un", folded: true, into: ["qkv"], through: ["slice"] },
+      {
+        norm: "n2",
+        family: "un",
+        folded: false,
+        into: [],
+        through: [],
+        refused: { consumer: "block/add", reason: "add does not commute" },
+      },
+    ],
+  },
+  passes: [],
+  engines: { un: engine, ln: { ...engine, kernels: null, normalizationKernels: null } },
+  parity: {
+    maxAbsError: 1.1e-5,
+    maxRelError: 4e-7,
+    against: "PyTorch's own outputs",
+    precision: "fp32",
+    emitted: { maxAbsError: 0.015, maxRelError: 5.3e-4, against: "", precision: "fp16" },
+  },
+  accuracy: { unFolded: 0.99166, unUnfolded: 0.99166, ln: 0.98888 },
+  latency: {
+    backend: "onnxruntime, CPU",
+    precision: "fp32",
+    whyCpu: "there is no NVIDIA driver",
+    batch: 8,
+    rounds: 100,
+    un: timing,
+    ln: { ...timing, medianMs: 1 },
+    ratio: 0.9,
+    ratioLow: 0.89,
+    ratioHigh: 0.91,
+    ratioOfMinima: 0.9,
+    noiseLow: 0.99,
+    noiseHigh: 1.01,
+    verdict: "faster",
+    warnings: ["a load of 1.0 on 2 cores"],
+  },
+  environment: {
+    unfold: "0.1.0",
+    deno: "2.9.6",
+    os: "linux x86_64",
+    cpu: "?",
+    cores: 2,
+    tensorrt: { version: "1.7.1", flavour: "rtx", source: "cache" },
+  },
+};
+
+const page = (report: Report) => summarize(report, { out: "build/tiny", style: (text) => text });
+
+Deno.test("summarize() says what was folded where, and what was not and why", () => {
+  const text = page(report);
+  assert.match(text, /2 found, 1 folded, 1 remaining/);
+  assert.match(text, / {2}norm1 {2}into qkv through slice\n {2}n2 {5}kept: block\/add: add does not commute/);
+});
+
+Deno.test("summarize() gives figures, unknown where a plan cannot be read, and why the CPU was timed", () => {
+  const text = page(report);
+  assert.match(text, /kernels +25 {7}unknown\n/);
+  assert.match(text, /UN folded 99\.17 %, UN unfolded 99\.17 %, LN 98\.89 %/);
+  assert.match(text, /time against the reference -10\.0 %, 95 % interval -11\.0 % to -9\.0 %.*: faster/);
+  assert.match(text, /On the CPU, since there is no NVIDIA driver\./);
+  assert.match(text, /warning: a load of 1\.0/);
+  assert.match(text, /Files in build\/tiny\/: un\.plan un\.onnx ln\.plan ln\.onnx report\.json$/);
+});
+
+Deno.test("summarize() says so where the emitted precision was not run, and of a library nobody tested", () => {
+  const { parity, environment } = report;
+  const text = page({
+    ...report,
+    precision: "bf16",
+    parity: { ...parity, emitted: null },
+    environment: { ...environment, tensorrt: { version: "10.16.0", flavour: "enterprise", source: "flag" } },
+    latency: null,
+  });
+  assert.match(text, /as emitted in bf16: not run/);
+  assert.match(text, /note: UNfold's tests have not run Enterprise TensorRT \(10\.16\.0\)/);
+  assert.ok(!text.includes("Latency"));
+});
+
+Deno.test("bytes() uses decimal units", () => {
+  assert.deepEqual([999, 1500, 1_432_636, 76_419_468].map(bytes), ["999 B", "1.50 kB", "1.43 MB", "76.4 MB"]);
+});
