@@ -93,9 +93,8 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
       buildMs: built.phases.buildMs,
       phases: built.phases,
       onnx: { path: join(out, `${norm.family}.onnx`), bytes: onnx.byteLength, nodes: onnx.nodes },
-      weights: weights.trained
-        ? weights.origin
-        : `${weights.origin}, for timing only: not trained with this one`,
+      weights: weights.origin,
+      trained: weights.trained,
     };
   }
   step("comparing outputs");

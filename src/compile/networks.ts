@@ -61,7 +61,11 @@ export function chooseWeights(model: Model, norm: Norm, options: WeightOptions):
   const random = randomWeights({ seed: RANDOM_SEED });
   if (other === undefined) return { origin: random.origin, trained: false, open: () => random };
   const { origin, open } = fromCheckpoint(model, norm, { ...options, path: other });
-  return { origin, trained: false, open: () => whereFitting(open(), random) };
+  return {
+    origin: `${origin} where it fits, else ${random.origin}`,
+    trained: false,
+    open: () => whereFitting(open(), random),
+  };
 }
 
 /** For timing only: the checkpoint's values where it has them in the shape asked for, random ones elsewhere. */

@@ -22,6 +22,8 @@ export interface EngineReport {
   readonly onnx: { readonly path: string; readonly bytes: number; readonly nodes: number };
   /** Where the weights came from. */
   readonly weights: string;
+  /** Whether they were trained with this normalization; if not, only the latency means something. */
+  readonly trained: boolean;
 }
 
 /** How far outputs are from what they should be. */
@@ -111,6 +113,7 @@ const Engine = z.object({
   phases: z.object({ describeMs: ms, buildMs: ms, writeMs: ms }),
   onnx: z.object({ path: z.string(), bytes: count, nodes: count }),
   weights: z.string(),
+  trained: z.boolean(),
 });
 
 const Difference = z.object({

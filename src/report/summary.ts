@@ -18,7 +18,7 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
     ...engines(report, style),
     "",
     `Files in ${out}/: ${files(report)}`,
-    ...flavourNote(report, style),
+    ...notes(report).map((note) => style(`note: ${note}`, "yellow")),
   ].join("\n");
 }
 
@@ -92,15 +92,17 @@ function engines({ engines, latency }: Report, style: Style): string[] {
   return lines;
 }
 
-/** Layouts of Enterprise TensorRT are compared with NVIDIA's headers, but no such library was run by UNfold's tests. */
-function flavourNote({ environment: { tensorrt } }: Report, style: Style): string[] {
-  if (tensorrt.flavour === "rtx") return [];
-  return [
-    style(
-      `note: UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}); check the engine`,
-      "yellow",
-    ),
-  ];
+/** What a reader must know to take the figures for what they are. */
+function notes({ engines, environment: { tensorrt } }: Report): string[] {
+  const untrained = Object.entries(engines).filter(([, { trained }]) => !trained).map((
+    [family, { weights }],
+  ) =>
+    `${family.toUpperCase()} was not trained (${weights}): of its figures only sizes, kernels and latency mean something`
+  );
+  const untested = tensorrt.flavour === "rtx"
+    ? []
+    : [`UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}): check the engine's outputs`];
+  return [...untrained, ...untested];
 }
 
 function files({ engines }: Report): string {

@@ -14,6 +14,7 @@ const engine = {
   phases: { describeMs: 1, buildMs: 345.2, writeMs: 1 },
   onnx: { path: "build/tiny/un.onnx", bytes: 1, nodes: 1 },
   weights: "un.safetensors",
+  trained: true,
 };
 const report: Report = {
   schema: 1,
@@ -91,16 +92,18 @@ Deno.test("summarize() gives figures, unknown where a plan cannot be read, and w
   assert.match(text, /Files in build\/tiny\/: un\.plan un\.onnx ln\.plan ln\.onnx report\.json$/);
 });
 
-Deno.test("summarize() says so where the emitted precision was not run, and of a library nobody tested", () => {
+Deno.test("summarize() says so where the emitted precision was not run, of weights nobody trained and a library nobody tested", () => {
   const { parity, environment } = report;
   const text = page({
     ...report,
     precision: "bf16",
     parity: { ...parity, emitted: null },
     environment: { ...environment, tensorrt: { version: "10.16.0", flavour: "enterprise", source: "flag" } },
+    engines: { un: { ...engine, weights: "random values, seed 0", trained: false } },
     latency: null,
   });
   assert.match(text, /as emitted in bf16: not run/);
+  assert.match(text, /note: UN was not trained \(random values, seed 0\)/);
   assert.match(text, /note: UNfold's tests have not run Enterprise TensorRT \(10\.16\.0\)/);
   assert.ok(!text.includes("Latency"));
 });
