@@ -25,34 +25,22 @@ export class DeviceBuffer extends Handle<"device memory"> {
 
   /** Enqueues a copy of `bytes` to the start of this memory. `bytes` must keep its contents until then. */
   upload(bytes: Uint8Array, stream: Stream): void {
-    this.#checkFits(bytes);
-    if (bytes.byteLength === 0) return;
-    const { alive } = pin(bytes);
-    const status = this.#cuda.symbols.cudaMemcpyUpload(
-      this.pointer,
-      alive as Uint8Array<ArrayBuffer>,
-      BigInt(alive.byteLength),
-      MEMCPY.hostToDevice,
-      stream.pointer,
-    );
-    this.#cuda.check(status, `copying ${alive.byteLength} bytes to the device`);
-    stream.keep(alive);
+    const { symbols } = this.#cuda;
+    this.#copy(bytes, stream, {
+      enqueue: (host, size) =>
+        symbols.cudaMemcpyUpload(this.pointer, host, size, MEMCPY.hostToDevice, stream.pointer),
+      direction: "to",
+    });
   }
 
   /** Enqueues a copy of the first `into.byteLength` bytes into `into`, filled once `stream` is synchronized. */
   download(into: Uint8Array, stream: Stream): void {
-    this.#checkFits(into);
-    if (into.byteLength === 0) return;
-    const { alive } = pin(into);
-    const status = this.#cuda.symbols.cudaMemcpyDownload(
-      alive as Uint8Array<ArrayBuffer>,
-      this.pointer,
-      BigInt(alive.byteLength),
-      MEMCPY.deviceToHost,
-      stream.pointer,
-    );
-    this.#cuda.check(status, `copying ${alive.byteLength} bytes from the device`);
-    stream.keep(alive);
+    const { symbols } = this.#cuda;
+    this.#copy(into, stream, {
+      enqueue: (host, size) =>
+        symbols.cudaMemcpyDownload(host, this.pointer, size, MEMCPY.deviceToHost, stream.pointer),
+      direction: "from",
+    });
   }
 
   /** Enqueues setting every byte to `value`. */
@@ -63,10 +51,23 @@ export class DeviceBuffer extends Handle<"device memory"> {
     this.#cuda.check(status, `filling ${this.byteLength} bytes`);
   }
 
-  #checkFits(bytes: Uint8Array): void {
-    if (bytes.byteLength > this.byteLength) {
-      throw new NativeError(`${bytes.byteLength} bytes do not fit a device buffer of ${this.byteLength}`);
+  #copy(
+    bytes: Uint8Array,
+    stream: Stream,
+    { enqueue, direction }: {
+      readonly enqueue: (host: Uint8Array<ArrayBuffer>, size: bigint) => number;
+      readonly direction: "to" | "from";
+    },
+  ): void {
+    const { byteLength } = bytes;
+    if (byteLength > this.byteLength) {
+      throw new NativeError(`${byteLength} bytes do not fit a device buffer of ${this.byteLength}`);
     }
+    if (byteLength === 0) return;
+    const { alive } = pin(bytes);
+    const status = enqueue(alive as Uint8Array<ArrayBuffer>, BigInt(byteLength));
+    this.#cuda.check(status, `copying ${byteLength} bytes ${direction} the device`);
+    stream.keep(alive);
   }
 
   protected override release(pointer: Pointer<"device memory">): void {

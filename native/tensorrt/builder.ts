@@ -4,7 +4,7 @@
  */
 import { NativeError } from "../error.ts";
 import { Handle, type Owner } from "../handle.ts";
-import { cString, foreignBytes, pin, type Pinned, type Pointer } from "../memory.ts";
+import { cString, pin, type Pinned, type Pointer } from "../memory.ts";
 import {
   BUILDER_FLAG,
   type BuilderFlag,
@@ -17,6 +17,7 @@ import {
 } from "./enums.ts";
 import type { Context } from "./load.ts";
 import { Network } from "./network.ts";
+import { Plan } from "./plan.ts";
 import { type ProgressListener, ProgressMonitor } from "./progress.ts";
 import { dimsWriter } from "./values.ts";
 
@@ -265,35 +266,6 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
     this.#context.calls.delete(pointer);
     if (this.#timingCache !== undefined) this.#context.calls.delete(this.#timingCache.pointer);
     this.#monitor?.[Symbol.dispose]();
-  }
-}
-
-/** nvinfer1::IHostMemory: a serialized engine (or timing cache) in the library's own memory. */
-export class Plan extends Handle<"IHostMemory"> {
-  readonly #context: Context;
-  readonly #memory: { readonly bytes: Uint8Array; detach(): void };
-
-  /** @ignore Use Builder.build. */
-  constructor(context: Context, pointer: Pointer<"IHostMemory">) {
-    super("Plan", pointer);
-    this.#context = context;
-    const { calls } = context;
-    const data = calls.call("IHostMemory.data", pointer);
-    const byteLength = Number(calls.call("IHostMemory.size", pointer));
-    this.#memory = data === null
-      ? { bytes: new Uint8Array(0), detach: () => {} }
-      : foreignBytes(data, byteLength);
-  }
-
-  /** The plan, without a copy: valid until disposal, when the array becomes empty. Wait for writes to end before. */
-  get bytes(): Uint8Array {
-    this.assertAlive();
-    return this.#memory.bytes;
-  }
-
-  protected override release(pointer: Pointer<"IHostMemory">): void {
-    this.#memory.detach();
-    this.#context.calls.delete(pointer);
   }
 }
 

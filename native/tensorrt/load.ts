@@ -109,8 +109,9 @@ export class TensorRt extends Owner {
  * Throws NativeError when the file is no such library, or one whose version UNfold has no layout for.
  *
  * @example
- * ```ts
- * using trt = loadTensorRt(Deno.env.get("UNFOLD_TENSORRT_LIB")!);
+ * ```ts ignore
+ * const { path } = await locateTensorRt();
+ * using trt = loadTensorRt(path);
  * using builder = trt.createBuilder();
  * ```
  */

@@ -79,7 +79,8 @@ export interface LocateOptions {
  * with the signal's reason once it is aborted. Needs --allow-read and --allow-env for `ENVIRONMENT_NAMES`; a download
  * also --allow-write and --allow-net.
  *
- * ```ts
+ * @example
+ * ```ts ignore
  * const { path, source } = await locateTensorRt({ onProgress: ({ doneBytes }) => console.error(doneBytes) });
  * ```
  */

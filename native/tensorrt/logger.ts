@@ -17,8 +17,16 @@ const KEPT_LINES = 256;
 const KEPT_ERRORS = 32;
 const QUOTED_LINES = 4;
 
-/** " In validate at /_src/optimizer/x.cpp:12", which leads nowhere outside NVIDIA. */
-const SOURCE_POSITION = / In \S+ at \/\S+:\d+/g;
+/**
+ * Source positions, which lead nowhere outside NVIDIA, in the three forms RTX 1.7.1 writes: in front of a line
+ * ("[x.cpp::f::12] Error"), behind its text ("text. In f at /_src/x.cpp:12)") and around its reason
+ * ("Error (In f at /_src/x.cpp:12 (reason))").
+ */
+const SOURCE_POSITIONS = [
+  [/^\[[\w.]+::\w+::\d+\] /, ""],
+  [/\(In \S+ at \/\S+:\d+ (\(.*\))\)/g, "$1"],
+  [/ ?\bIn \S+ at \/\S+:\d+/g, ""],
+] as const;
 /** cudaErrorInsufficientDriver, the driver's absence included, and cudaErrorNoDevice. */
 const NO_DRIVER = /Cuda Runtime .*cudaError (35|100)\b/;
 
@@ -63,10 +71,13 @@ export class Logger {
 
   /** An error that says `what` failed and quotes what the library said since `mark`, less its own source positions. */
   failure(what: string, mark: number): NativeError {
-    const lines = [...new Set(this.errorsSince(mark).map((line) => line.replace(SOURCE_POSITION, "")))];
+    const lines = [...new Set(this.errorsSince(mark).map(withoutPositions))];
     // Where there is no driver the library complains of that in front of and after the error proper.
     const reasons = lines.filter((line) => !NO_DRIVER.test(line));
-    const quoted = (reasons.length > 0 ? reasons : lines).slice(-QUOTED_LINES);
+    const said = reasons.length > 0 ? reasons : lines;
+    // Some is said twice, the second time with the method that was called.
+    const quoted = said.filter((line) => !said.some((other) => other !== line && other.includes(line)))
+      .slice(-QUOTED_LINES);
     return new NativeError(
       quoted.length === 0
         ? `${what}; TensorRT gave no reason`
@@ -84,6 +95,10 @@ export class Logger {
     }
     this.listener?.(line);
   }
+}
+
+function withoutPositions(line: string): string {
+  return SOURCE_POSITIONS.reduce((text, [pattern, kept]) => text.replace(pattern, kept), line);
 }
 
 /** `kind` strings of the interfaces UNfold implements; static, as the library may keep their addresses. */

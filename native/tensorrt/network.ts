@@ -1,7 +1,8 @@
 /**
  * The layers of a network under construction: one method each, returning the output tensor and taking the layer's
  * name, which is also the tensor's, last. Operands must have the ranks and types TensorRT asks for: nothing is
- * converted, reshaped or composed here. Names and values of operations are `enums.ts`.
+ * converted, reshaped or composed here. Names and values of operations are `enums.ts`, what layers take besides operands
+ * is `layer_options.ts`.
  */
 import { NativeError } from "../error.ts";
 import { cString } from "../memory.ts";
@@ -17,88 +18,35 @@ import {
   REDUCE,
   type ReduceOp,
   SAMPLE_MODE,
-  type SampleMode,
   UNARY,
   type UnaryOp,
 } from "./enums.ts";
-import { NetworkCore, type Values } from "./network_core.ts";
+import type {
+  AttentionOptions,
+  ConvolutionOptions,
+  MatmulOptions,
+  NormalizationOptions,
+  ParametricActivation,
+  ShuffleOptions,
+  SliceOptions,
+} from "./layer_options.ts";
+import { NetworkCore } from "./network_core.ts";
 import { Tensor } from "./tensor.ts";
 import { permutationBytes, pointerArray } from "./values.ts";
-
-/** An activation and its parameters (NvInfer.h, ActivationType). */
-export interface ParametricActivation {
-  readonly kind: ActivationKind;
-  readonly alpha?: number;
-  readonly beta?: number;
-}
-
-export interface MatmulOptions {
-  readonly transposeA?: boolean;
-  readonly transposeB?: boolean;
-}
-
-export interface ShuffleOptions {
-  /** Transpose before the reshape: output axis i is input axis `first[i]`. */
-  readonly first?: readonly number[];
-  /** New sizes: -1 infers one, 0 copies the input's (see below). A 1-D int32 or int64 tensor gives them at run time. */
-  readonly reshape?: readonly number[] | Tensor;
-  /** Transpose after the reshape. */
-  readonly second?: readonly number[];
-  /** Whether 0 copies the input's size, which is the default, or is a size. */
-  readonly zeroIsPlaceholder?: boolean;
-}
-
-/** Per axis; 1-D int32 or int64 tensors give the numbers at run time. */
-export interface SliceOptions {
-  readonly start: readonly number[] | Tensor;
-  readonly size: readonly number[] | Tensor;
-  /** All 1 where left out. */
-  readonly stride?: readonly number[] | Tensor;
-  /** What lies outside the input; "strict_bounds", the default, refuses to read there. */
-  readonly mode?: SampleMode;
-}
-
-export interface NormalizationOptions {
-  /** Bit i for axis i. */
-  readonly axesMask: number;
-  readonly epsilon: number;
-  /** Groups of channels (axis 1) normalized by themselves. */
-  readonly groups?: number;
-}
-
-export interface AttentionOptions {
-  /** Whether token t attends to tokens up to t only. */
-  readonly causal?: boolean;
-  /** Broadcastable to [B, H, T, T]: bool, true where attended, or of the scores' type, added. Not with `causal`. */
-  readonly mask?: Tensor;
-  /** Whether several kernels may do it where no fused one exists; false, TensorRT's default, fails the build then. */
-  readonly decomposable?: boolean;
-}
-
-export interface ConvolutionOptions {
-  /** Channels of the output. */
-  readonly maps: number;
-  readonly kernel: readonly [height: number, width: number];
-  /** [maps, channels / groups, height, width]. */
-  readonly weights: Values;
-  /** [maps]. */
-  readonly bias?: Values;
-  readonly stride?: readonly [number, number];
-  readonly prePadding?: readonly [number, number];
-  readonly postPadding?: readonly [number, number];
-  readonly dilation?: readonly [number, number];
-  readonly groups?: number;
-}
 
 /**
  * nvinfer1::INetworkDefinition, strongly typed. Every method that adds a layer throws NativeError with the layer's
  * name, the operands and the library's words when it is refused.
  *
  * @example
- * ```ts
+ * ```ts ignore
+ * const { path } = await locateTensorRt();
+ * using trt = loadTensorRt(path);
+ * using builder = trt.createBuilder();
  * using network = builder.createNetwork();
+ * const weights = new Uint8Array(new Float16Array(64 * 32).fill(0.5).buffer);
  * const x = network.input("x", "fp16", [-1, 64]);
- * const w = network.constant([64, 32], "fp16", bytes, "proj.weight");
+ * const w = network.constant([64, 32], "fp16", weights, "proj.weight");
  * network.markOutput(network.matmul(x, w, {}, "proj"), "y");
  * ```
  */

@@ -123,15 +123,12 @@ function traceModel<Inputs extends string>(
   spec: ModelSpec<Inputs>,
   { weights, precision = "fp32", norm = spec.norm, dims = {} }: TraceOptions,
 ): Graph {
-  const inputs = Object.entries<InputSpec>(spec.inputs).map(([name, { dtype, shape }]) =>
-    apply("input", [], {
-      attrs: {
-        dtype: dtype === "float" ? precision : dtype,
-        shape: bindShape(shape, dims),
-      },
-      name,
-    })
-  );
+  const inputs = Object.entries<InputSpec>(spec.inputs).map(([name, { dtype, shape }]) => {
+    const attrs = { dtype: dtype === "float" ? precision : dtype, shape };
+    // Sizes are checked as they were written, then bound.
+    const open = apply("input", [], { attrs, name });
+    return apply("input", [], { attrs: { ...attrs, shape: bindShape(open.type.shape, dims) }, name });
+  });
   const byName = Object.fromEntries(inputs.map((node) => [node.name, node])) as Record<Inputs, Tensor>;
   const result = spec.forward(byName, new Scope({ weights, precision, norm, params: new Map() }));
   const outputs = isTensor(result) ? { output: result } : result;

@@ -1,31 +1,18 @@
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import { fileURLToPath } from "node:url";
 import { describePlans, inspect } from "../../src/cli/inspect.ts";
 import { inspectPlan } from "../../src/report/plan.ts";
+import { kernel, planBytes, schedule } from "../report/plan_bytes.ts";
+import { withFolder } from "../support.ts";
 
-/** A plan with one schedule of these statements, as few bytes as the reading needs. */
-function planWith(statements: readonly string[]): Uint8Array<ArrayBuffer> {
-  const text = `header {\n version = 5\n}\nmain {\n label bb1: \n${statements.join("\n")}\n}\n`;
-  const bytes = Buffer.alloc(64 + 16 + text.length);
-  bytes.write("vtrt");
-  bytes.writeBigUInt64LE(BigInt(bytes.length), 16);
-  bytes.set([1, 7, 1], 24);
-  bytes.write("NLYM", 64);
-  bytes.writeBigUInt64LE(BigInt(text.length), 72);
-  bytes.write(text, 80);
-  return new Uint8Array(bytes);
-}
-
-const kernel = (name: string, input: string, output: string) =>
-  `function={ name=${name} input_args={ "${input}" } output_args={ "${output}" } }`;
-const block = (i: number, name: string) => kernel(name, `x${i}`, `blocks.${i}.norm1/sum.1`);
+const planWith = (statements: readonly string[]) => planBytes([schedule(statements)]);
+const block = (i: number, name: string) => kernel(name, `"x${i}"`, `"blocks.${i}.norm1/sum.1"`);
 
 const NORM = "__myl_MeanSubMulMeanAddSqrtDivMulMulAdd";
 const LN = planWith([0, 1, 2].map((i) => block(i, NORM)));
 const UN = planWith([
   ...[0, 1, 2].map((i) => block(i, "__myl_Add")),
-  kernel("__myl_Resh", "a", "output.1"),
+  kernel("__myl_Resh", '"a"', '"output.1"'),
 ]);
 const ODD = planWith(['warp={ name="w" }']);
 
@@ -45,15 +32,12 @@ async function run(...args: string[]): Promise<{ code: number; out: string }> {
 }
 
 async function withPlans(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
+  await withFolder(async (folder) => {
     await Deno.writeFile(`${folder}/un.plan`, UN);
     await Deno.writeFile(`${folder}/ln.plan`, LN);
     await Deno.writeTextFile(`${folder}/bad.plan`, "{}");
     await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 }
 
 Deno.test("describePlans() puts plans side by side and joins blocks that are alike", () => {

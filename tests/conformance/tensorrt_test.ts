@@ -10,42 +10,38 @@ import { buildEngine, describeNetwork } from "../../src/emit/tensorrt.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { OpName } from "../../src/ops/mod.ts";
 import { refuses, withFolder } from "../support.ts";
+import { testWithLibrary } from "../tensorrt_library.ts";
 import { type Sample, trace } from "./sample.ts";
 import { SAMPLES } from "./samples.ts";
 
-const library = Deno.env.get("UNFOLD_TENSORRT_LIB");
-
 for (const [op, samples] of Object.entries(SAMPLES) as [OpName, readonly Sample[]][]) {
-  Deno.test({
-    name: library === undefined
-      ? `${op} builds on TensorRT (skipped: UNFOLD_TENSORRT_LIB is not set)`
-      : `${op} builds on TensorRT`,
-    ignore: library === undefined,
-    fn: () =>
-      withFolder(async (folder) => {
-        using trt = loadTensorRt(library!);
-        for (const sample of samples) {
-          if (sample.notOnTensorRt !== undefined) {
-            const { graph } = trace(sample, { op, precision: "fp32" });
-            refuses(() => described(trt, graph), sample.notOnTensorRt);
-            continue;
-          }
-          for (const precision of ["fp32", "fp16", "bf16"] as const) {
-            const { graph } = trace(sample, { op, precision });
-            assert.deepEqual(described(trt, graph), declared(graph), `${op} ${sample.name}, ${precision}`);
-          }
-          await build(sample, { op, path: join(folder, "sample.engine") });
+  testWithLibrary(`${op} builds on TensorRT`, (library) =>
+    withFolder(async (folder) => {
+      using trt = loadTensorRt(library);
+      for (const sample of samples) {
+        if (sample.notOnTensorRt !== undefined) {
+          const { graph } = trace(sample, { op, precision: "fp32" });
+          refuses(() => described(trt, graph), sample.notOnTensorRt);
+          continue;
         }
-      }),
-  });
+        for (const precision of ["fp32", "fp16", "bf16"] as const) {
+          const { graph } = trace(sample, { op, precision });
+          assert.deepEqual(described(trt, graph), declared(graph), `${op} ${sample.name}, ${precision}`);
+        }
+        await build(sample, { op, library, path: join(folder, "sample.engine") });
+      }
+    }));
 }
 
-async function build(sample: Sample, { op, path }: { op: OpName; path: string }): Promise<void> {
+async function build(
+  sample: Sample,
+  { op, library, path }: { op: OpName; library: string; path: string },
+): Promise<void> {
   const { graph } = trace(sample, { op, precision: "fp32" });
   const ranges = Object.entries(sample.dims ?? {})
     .map(([name, size]) => [name, { min: 1, opt: size, max: 2 * size }] as const);
   const profiles = [Object.fromEntries(ranges)];
-  const { byteLength } = await buildEngine(graph, { path, library: library!, profiles });
+  const { byteLength } = await buildEngine(graph, { path, library, profiles });
   assert.equal((await Deno.stat(path)).size, byteLength, `${op} ${sample.name}`);
 }
 

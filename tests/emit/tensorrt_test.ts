@@ -7,8 +7,8 @@ import { layerNorm } from "../../src/norms/mod.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { decoder, encoder, traced } from "../rewrite/networks.ts";
 import { rejects, withFolder } from "../support.ts";
+import { testWithLibrary } from "../tensorrt_library.ts";
 
-const library = Deno.env.get("UNFOLD_TENSORRT_LIB");
 const range = { min: 1, opt: 2, max: 4 };
 
 type Options = Omit<EngineOptions, "path" | "library">;
@@ -20,18 +20,13 @@ function testBuild(
     folder: string,
   ) => Promise<void>,
 ) {
-  Deno.test({
-    name: library === undefined ? `${name} (skipped: UNFOLD_TENSORRT_LIB is not set)` : name,
-    ignore: library === undefined,
-    fn: () =>
-      withFolder((folder) =>
-        run(
-          (graph, options = {}) =>
-            buildEngine(graph, { path: join(folder, "x.engine"), library: library!, ...options }),
-          folder,
-        )
-      ),
-  });
+  testWithLibrary(name, (library) =>
+    withFolder((folder) =>
+      run(
+        (graph, options = {}) => buildEngine(graph, { path: join(folder, "x.engine"), library, ...options }),
+        folder,
+      )
+    ));
 }
 
 testBuild("buildEngine() builds folded and reference networks, in every precision", async (build) => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { NativeError } from "../../native/error.ts";
 import { openLibrary } from "../../native/library.ts";
+import { elf } from "./support.ts";
 
 const OPTIONS = {
   symbols: { noSuchFunction: { parameters: [], result: "void" } },
@@ -31,14 +32,6 @@ function refusalAt(path: string): string {
   return assert.fail("the library was opened");
 }
 
-function elf(machine: number, bits: 32 | 64): Uint8Array {
-  const header = new Uint8Array(64);
-  header.set([0x7f, 0x45, 0x4c, 0x46, bits === 64 ? 2 : 1, 1, 1]);
-  header[18] = machine & 0xff;
-  header[19] = machine >> 8;
-  return header;
-}
-
 const ignore = Deno.build.os !== "linux";
 
 Deno.test({ name: "openLibrary() says that a file is no library", ignore }, () => {
@@ -51,13 +44,16 @@ Deno.test({ name: "openLibrary() says that a file is no library", ignore }, () =
 
 Deno.test({ name: "openLibrary() names the processor a library was built for", ignore }, () => {
   const foreign = Deno.build.arch === "x86_64" ? 183 : 62;
-  assert.match(refusalOf(elf(foreign, 64)), /it was built for (aarch64|x86_64) \(64-bit\), this process is /);
-  assert.match(refusalOf(elf(3, 32)), /it was built for x86 \(32-bit\)/);
+  assert.match(
+    refusalOf(elf({ machine: foreign })),
+    /it was built for (aarch64|x86_64) \(64-bit\), this process is /,
+  );
+  assert.match(refusalOf(elf({ machine: 3, bits: 32 })), /it was built for x86 \(32-bit\)/);
 });
 
 Deno.test({ name: "openLibrary() passes on the loader's reason for a damaged library", ignore }, () => {
   const own = Deno.build.arch === "x86_64" ? 62 : 183;
-  assert.match(refusalOf(elf(own, 64)), /^cannot load the library from PATH: .+\. Choose another$/);
+  assert.match(refusalOf(elf({ machine: own })), /^cannot load the library from PATH: .+\. Choose another$/);
 });
 
 Deno.test("openLibrary() says that a file is missing or a folder", () => {

@@ -1,16 +1,15 @@
 import assert from "node:assert/strict";
-import { NativeError } from "../../native/error.ts";
 import { cString, foreignBytes, pin, stringAt } from "../../native/memory.ts";
+import { refusal } from "./support.ts";
 
 Deno.test("cString() and stringAt() keep text, and refuse an embedded zero", () => {
   const text = cString("Größe λ");
   assert.equal(stringAt(Deno.UnsafePointer.of(text)), "Größe λ");
   assert.equal(stringAt(null), "");
-  assert.throws(() => cString("a\0b", "a layer's name"), (error: Error) => {
-    assert.ok(error instanceof NativeError);
-    assert.match(error.message, /a layer's name contains a zero byte: "a\\u0000b"/);
-    return true;
-  });
+  assert.throws(
+    () => cString("a\0b", "a layer's name"),
+    refusal(/a layer's name contains a zero byte: "a\\u0000b"/),
+  );
 });
 
 Deno.test("stringAt() replaces bytes that are not UTF-8", () => {

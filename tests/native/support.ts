@@ -1,21 +1,55 @@
-/** What the tests of `native/` share: the library to test with, or the reason there is none, and bytes of weights. */
+/** What the tests of `native/` share: a loaded library, what errors say, folders, and the bytes of weights and files. */
+import assert from "node:assert/strict";
+import { NativeError } from "../../native/error.ts";
 import { loadTensorRt, type TensorRt } from "../../native/tensorrt/mod.ts";
+import { testWithLibrary } from "../tensorrt_library.ts";
 
-const LIBRARY = Deno.env.get("UNFOLD_TENSORRT_LIB");
-
-/** Registers a test that has a TensorRT library; ignored, with the reason in its name, where none is set. */
+/** Registers a test that has a TensorRT library; ignored, with the reason in its name, where there is none. */
 export function testWithTensorRt(
   name: string,
   run: (trt: TensorRt, path: string) => void | Promise<void>,
 ): void {
-  if (LIBRARY === undefined) {
-    Deno.test({ name: `${name} (skipped: UNFOLD_TENSORRT_LIB is not set)`, ignore: true, fn: () => {} });
-    return;
-  }
-  Deno.test(name, async () => {
-    using trt = loadTensorRt(LIBRARY);
-    await run(trt, LIBRARY);
+  testWithLibrary(name, async (library) => {
+    using trt = loadTensorRt(library);
+    await run(trt, library);
   });
+}
+
+/** For `assert.throws` and `assert.rejects`: a NativeError whose message matches each pattern. */
+export function refusal(...patterns: readonly RegExp[]): (error: unknown) => true {
+  return (error) => {
+    assert.ok(error instanceof NativeError, `a NativeError, not ${error}`);
+    for (const pattern of patterns) assert.match(error.message, pattern);
+    return true;
+  };
+}
+
+/** The message of the NativeError that a promise ends with. */
+export async function failure(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(() => undefined, (error: unknown) => error);
+  assert.ok(error instanceof NativeError, `a NativeError, not ${error}`);
+  return error.message;
+}
+
+/** A folder that is removed again. */
+export class TemporaryFolder implements AsyncDisposable {
+  private constructor(readonly path: string) {}
+
+  static async make(): Promise<TemporaryFolder> {
+    return new TemporaryFolder(await Deno.makeTempDir({ prefix: "unfold_" }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path, { recursive: true });
+  }
+}
+
+/** A 64-bit ELF header, for x86_64 unless told otherwise, and nothing behind it. */
+export function elf({ machine = 62, bits = 64 } = {}): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(64);
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, bits === 64 ? 2 : 1, 1, 1]);
+  new DataView(bytes.buffer).setUint16(18, machine, true);
+  return bytes;
 }
 
 /** `count` values of a wave, as the bytes of a type. */

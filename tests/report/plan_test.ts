@@ -1,64 +1,13 @@
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
+import { block, float, layerNorm, linear, mean, model, norm, unifiedNorm } from "../../mod.ts";
+import { buildEngine } from "../../src/emit/tensorrt.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { inspectPlan, inspectPlanFile } from "../../src/report/plan.ts";
-import { blockOf, layerOf } from "../../src/report/plan_schedule.ts";
-import { table } from "../../src/report/table.ts";
-
-// Plans in the grammar that TensorRT for RTX 1.7.1 was seen to write, with as few bytes as the reading needs.
-
-const list = (names: readonly string[]) => `{ ${names.map((name) => `"${name}" `).join("")}}`;
-const lines = (statements: readonly string[]) => statements.map((statement) => `  ${statement}\n`).join("");
-
-/** The text of an engine's schedule. */
-function schedule(
-  statements: readonly string[],
-  descriptors: readonly string[] = [],
-  outputs: readonly string[] = ["output.1"],
-): string {
-  return "header {\n  version = 5\n" +
-    "  region = { name=devmem size=64 alignment=128 instance=0 type=user place=accelerator unified=false }\n" +
-    "  region = { name=host0 size=64 alignment=128 instance=0 type=user place=host unified=false }\n" +
-    `  inputs={ "tokens.1" }\n  outputs=${list(outputs)}\n}\n` +
-    `descriptors {\n${lines(descriptors)}}\nmain {\n label bb1: \n${lines(statements)}}\n`;
-}
-
-/** The text of a runtime fusion's body. */
-function fusionBody(
-  { inputs = [], outputs = [], statements = [] }: {
-    inputs?: readonly string[];
-    outputs?: readonly string[];
-    statements?: readonly string[];
-  },
-): string {
-  return "header {\n  version = 4\n" +
-    "  region = { name=runtime-fusion-consts size=8 alignment=128 instance=0 type=system place=accelerator }\n" +
-    `  inputs=${list(inputs)}\n  outputs=${list(outputs)}\n}\ndescriptors {\n}\nmain {\n label bb1: \n${
-      lines(statements)
-    }}\n`;
-}
-
-/** A file with these texts behind the bytes of `before`. */
-function planBytes(
-  texts: readonly string[],
-  { before = [] }: { before?: readonly Uint8Array[] } = {},
-): Uint8Array<ArrayBuffer> {
-  const head = Buffer.alloc(64);
-  head.write("vtrt");
-  head.set([1, 7, 1], 24);
-  const parts: Uint8Array[] = [head, ...before];
-  for (const text of texts) {
-    const mark = Buffer.alloc(16);
-    mark.write("NLYM");
-    mark.writeBigUInt64LE(BigInt(Buffer.byteLength(text)), 8);
-    parts.push(mark, Buffer.from(text), new Uint8Array(9));
-  }
-  head.writeBigUInt64LE(BigInt(parts.reduce((sum, part) => sum + part.length, 0)), 16);
-  return new Uint8Array(Buffer.concat(parts));
-}
-
-const kernel = (name: string, inputs: string, outputs: string) =>
-  `function={ name=${name} fqn=${name}_0x1 args={ "x" } input_args={ ${inputs} } output_args={ ${outputs} } binary = 0 }`;
+import { optimize } from "../../src/rewrite/pipeline.ts";
+import { randomWeights } from "../../src/weights/mod.ts";
+import { withFolder } from "../support.ts";
+import { testWithLibrary } from "../tensorrt_library.ts";
+import { fusionBody, kernel, planBytes, schedule } from "./plan_bytes.ts";
 
 const LAYER_NORM = "__myl_MoveMeanSubMulMeanAddSqrtDivMulMulAdd";
 
@@ -223,9 +172,9 @@ Deno.test("inspectPlan() says what a file is that is no plan", () => {
 });
 
 Deno.test("inspectPlanFile() finds schedules across window borders, as inspectPlan() does", async () => {
-  const path = await Deno.makeTempFile({ suffix: ".plan" });
-  try {
-    const one = kernel("__myl_Add", '"x"', '"y"');
+  const one = kernel("__myl_Add", '"x"', '"y"');
+  await withFolder(async (folder) => {
+    const path = `${folder}/windows.plan`;
     const window = 4 * 1024 * 1024;
     for (const before of [window - 64 - 30, window - 64 - 10, window - 64 - 1, window - 64]) {
       const decoy = new TextEncoder().encode("NLYM and no text");
@@ -236,14 +185,11 @@ Deno.test("inspectPlanFile() finds schedules across window borders, as inspectPl
       assert.equal(report.byteLength, bytes.length);
       assert.deepEqual(inspectPlan(bytes), report);
     }
-  } finally {
-    await Deno.remove(path);
-  }
+  });
 });
 
 Deno.test("inspectPlanFile() refuses folders and missing files in one sentence", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+  await withFolder(async (folder) => {
     await assert.rejects(inspectPlanFile(folder), {
       name: "UnfoldError",
       message: `${folder} is a folder; give the .plan file in it`,
@@ -252,87 +198,44 @@ Deno.test("inspectPlanFile() refuses folders and missing files in one sentence",
       name: "UnfoldError",
       message: /there is no such file/,
     });
-  } finally {
-    await Deno.remove(folder);
-  }
+  });
 });
 
-Deno.test("layerOf() gives the DSL's name", () => {
-  assert.equal(layerOf("b.0.norm1/normalization_normalizationBiased.1"), "b.0.norm1");
-  assert.equal(layerOf("b.0.attn.v/attention/matmul#2 [profile 1]_U28"), "b.0.attn.v/attention");
-  assert.equal(layerOf("__mye12+__mye13"), undefined);
-  assert.equal(layerOf("{ForeignNode[a/b...c]}"), undefined);
-  assert.equal(layerOf("output.1"), undefined);
-});
-
-Deno.test("blockOf() takes nested numbers where something follows", () => {
-  assert.equal(blockOf("blocks.3.mlp.fc1/gelu"), "blocks.3");
-  assert.equal(blockOf("blocks.3.mlp.0"), "blocks.3");
-  assert.equal(blockOf("encoder.layer.11.attention.self"), "encoder.layer.11");
-  assert.equal(blockOf("layers.0.blocks.1.attn.qkv"), "layers.0.blocks.1");
-  assert.equal(blockOf("features.1.0.mlp.0"), "features.1.0");
-  assert.equal(blockOf("patch_embed"), undefined);
-  assert.equal(blockOf("tokens/gather"), undefined);
-});
-
-Deno.test("table() aligns, numbers to the right", () => {
-  const rows = [["a", "1"], ["bcd", "200"], ["é"]];
-  assert.equal(table(rows, { align: ["left", "right"], indent: 1 }), " a      1\n bcd  200\n é");
-  assert.equal(table([]), "");
-});
-
-const LIBRARY =
-  Deno.permissions.querySync({ name: "env", variable: "UNFOLD_TENSORRT_LIB" }).state === "granted"
-    ? Deno.env.get("UNFOLD_TENSORRT_LIB")
-    : undefined;
-
-Deno.test({
-  name: "inspectPlan() reads what TensorRT writes" +
-    (LIBRARY ? "" : " (skipped: UNFOLD_TENSORRT_LIB is not set)"),
-  ignore: !LIBRARY,
-  fn: async () => {
-    const { block, float, layerNorm, linear, mean, model, norm, unifiedNorm } = await import("../../mod.ts");
-    const { randomWeights } = await import("../../src/weights/mod.ts");
-    const { optimize } = await import("../../src/rewrite/pipeline.ts");
-    const { buildEngine } = await import("../../src/emit/tensorrt.ts");
-    const encoder = model({
-      name: "encoder",
-      inputs: { tokens: float(["B", 16, 64]) },
-      norm: unifiedNorm(),
-      forward({ tokens }, p) {
-        let x = tokens;
-        for (let i = 0; i < 2; i++) x = block(x, p.at("blocks", i), { heads: 4, mlp: { hidden: 128 } });
-        return linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 10 });
-      },
-    });
-    const weights = randomWeights({ seed: 1 });
-    const folder = await Deno.makeTempDir();
-    try {
-      for (const precision of ["fp32", "fp16"] as const) {
-        for (const dims of [{ B: 2 }, {}]) {
-          const build = async (norm: ReturnType<typeof unifiedNorm>) => {
-            const { graph } = optimize(encoder.trace({ weights, norm, precision, dims }));
-            const profiles = "B" in dims ? [] : [{ B: { min: 1, opt: 2, max: 8 } }];
-            const path = `${folder}/one.plan`;
-            await buildEngine(graph, { library: LIBRARY!, path, profiles });
-            return await inspectPlanFile(path);
-          };
-          const [un, ln] = [await build(unifiedNorm()), await build(layerNorm())];
-          assert.deepEqual([un.unknown, ln.unknown], [null, null]);
-          assert.equal(un.normalizationKernels, 0);
-          assert.equal(ln.normalizationKernels, 5);
-          assert.ok(un.kernels! < ln.kernels!, `${un.kernels} < ${ln.kernels}`);
-          assert.deepEqual(
-            ln.blocks?.map(({ scope, normalizationKernels }) => [scope, normalizationKernels]),
-            [
-              ["blocks.0", 2],
-              ["blocks.1", 2],
-            ],
-          );
-        }
+testWithLibrary("inspectPlan() reads what TensorRT writes", async (library) => {
+  const encoder = model({
+    name: "encoder",
+    inputs: { tokens: float(["B", 16, 64]) },
+    norm: unifiedNorm(),
+    forward({ tokens }, p) {
+      let x = tokens;
+      for (let i = 0; i < 2; i++) x = block(x, p.at("blocks", i), { heads: 4, mlp: { hidden: 128 } });
+      return linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 10 });
+    },
+  });
+  const weights = randomWeights({ seed: 1 });
+  await withFolder(async (folder) => {
+    for (const precision of ["fp32", "fp16"] as const) {
+      for (const dims of [{ B: 2 }, {}]) {
+        const build = async (norm: ReturnType<typeof unifiedNorm>) => {
+          const { graph } = optimize(encoder.trace({ weights, norm, precision, dims }));
+          const profiles = "B" in dims ? [] : [{ B: { min: 1, opt: 2, max: 8 } }];
+          const path = `${folder}/one.plan`;
+          await buildEngine(graph, { library, path, profiles });
+          return await inspectPlanFile(path);
+        };
+        const [un, ln] = [await build(unifiedNorm()), await build(layerNorm())];
+        assert.deepEqual([un.unknown, ln.unknown], [null, null]);
+        assert.equal(un.normalizationKernels, 0);
+        assert.equal(ln.normalizationKernels, 5);
+        assert.ok(un.kernels! < ln.kernels!, `${un.kernels} < ${ln.kernels}`);
+        assert.deepEqual(
+          ln.blocks?.map(({ scope, normalizationKernels }) => [scope, normalizationKernels]),
+          [
+            ["blocks.0", 2],
+            ["blocks.1", 2],
+          ],
+        );
       }
-    } finally {
-      await Deno.remove(folder, { recursive: true });
     }
-  },
+  });
 });

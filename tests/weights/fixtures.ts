@@ -2,8 +2,7 @@
  * Files for the tests of weights: put together by hand, byte by byte, so that they can be wrong in any way. Leaves out
  * `writeSafetensors`, which has to agree with these and is tested against them.
  */
-import assert from "node:assert/strict";
-import { UnfoldError } from "../../src/errors.ts";
+export { refuses } from "../support.ts";
 
 /** Runs `body` with a fresh folder that is gone afterwards. */
 export function withFolder(body: (folder: string) => void): void {
@@ -52,19 +51,4 @@ export function goodFile(tensors: Readonly<Record<string, FixtureTensor>>): Uint
 
 export function fp32(shape: readonly number[], values: readonly number[]): FixtureTensor {
   return { dtype: "F32", shape, data: new Uint8Array(Float32Array.from(values).buffer) };
-}
-
-/** Asserts one UnfoldError whose message has each of `fragments`. */
-export function refuses(body: () => unknown, ...fragments: string[]): void {
-  let message: string | null = null;
-  try {
-    body();
-  } catch (error) {
-    assert.ok(error instanceof UnfoldError, `not an UnfoldError: ${error}`);
-    message = error.message;
-  }
-  if (message === null) assert.fail("nothing was refused");
-  for (const fragment of fragments) {
-    assert.ok(message.includes(fragment), `no "${fragment}" in: ${message}`);
-  }
 }

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { type Cuda, loadCuda } from "../../../native/cuda/mod.ts";
 import { NativeError } from "../../../native/error.ts";
+import { TENSORRT_LIBRARY } from "../../tensorrt_library.ts";
+import { refusal } from "../support.ts";
 
 /** The CUDA runtime of this machine, beside the TensorRT library or on the system; a reason where there is none. */
 function findCuda(): Cuda | string {
-  const beside = Deno.env.get("UNFOLD_TENSORRT_LIB");
   try {
-    return loadCuda(beside === undefined ? {} : { beside });
+    return loadCuda(TENSORRT_LIBRARY === undefined ? {} : { beside: TENSORRT_LIBRARY });
   } catch (error) {
     if (error instanceof NativeError) return "no CUDA runtime library";
     throw error;
@@ -27,15 +28,13 @@ function testWithDevice(name: string, run: (cuda: Cuda) => Promise<void> | void)
 Deno.test(
   { name: "loadCuda() refuses a path that is no CUDA runtime", ignore: Deno.build.os !== "linux" },
   () => {
-    assert.throws(() => loadCuda({ path: "libc.so.6" }), (error: Error) => {
-      assert.ok(error instanceof NativeError);
-      assert.match(
-        error.message,
+    assert.throws(
+      () => loadCuda({ path: "libc.so.6" }),
+      refusal(
         /^no CUDA runtime library .* was found:\n {2}.*libc\.so\.6: the library has no symbol cuda/,
-      );
-      assert.match(error.message, /LD_LIBRARY_PATH$/);
-      return true;
-    });
+        /LD_LIBRARY_PATH$/,
+      ),
+    );
   },
 );
 

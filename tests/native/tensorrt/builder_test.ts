@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { NativeError } from "../../../native/error.ts";
-import type { Network, ProgressEvent } from "../../../native/tensorrt/mod.ts";
-import { constant, testWithTensorRt, wave } from "../support.ts";
+import type { Network, ProgressEvent, TensorRt } from "../../../native/tensorrt/mod.ts";
+import { constant, refusal, testWithTensorRt, wave } from "../support.ts";
 
 /** LayerNorm and one product over [-1, 64]: the smallest network with what UNfold is about. */
 function describe(network: Network, dtype: "fp32" | "fp16"): void {
@@ -14,6 +14,21 @@ function describe(network: Network, dtype: "fp32" | "fp16"): void {
 }
 
 const RANGES = new Map([["x", { min: [1, 64], opt: [8, 64], max: [16, 64] }]]);
+
+/** That network and a configuration with one profile for it. */
+function prepared(trt: TensorRt, dtype: "fp32" | "fp16") {
+  const stack = new DisposableStack();
+  const builder = stack.use(trt.createBuilder());
+  const network = stack.use(builder.createNetwork());
+  describe(network, dtype);
+  const config = stack.use(builder.createConfig());
+  config.addProfile(RANGES);
+  return {
+    config,
+    build: () => builder.build(network, config),
+    [Symbol.dispose]: () => stack.dispose(),
+  };
+}
 
 for (const dtype of ["fp32", "fp16"] as const) {
   testWithTensorRt(`Builder.build() makes a plan of a ${dtype} network with two profiles`, async (trt) => {
@@ -45,14 +60,10 @@ for (const dtype of ["fp32", "fp16"] as const) {
 }
 
 testWithTensorRt("Builder.build() reports phases and steps", async (trt) => {
-  using builder = trt.createBuilder();
-  using network = builder.createNetwork();
-  describe(network, "fp16");
-  using config = builder.createConfig();
-  config.addProfile(RANGES);
+  using job = prepared(trt, "fp16");
   const events: ProgressEvent[] = [];
-  config.setProgress((event) => events.push(event));
-  using _plan = await builder.build(network, config);
+  job.config.setProgress((event) => events.push(event));
+  using _plan = await job.build();
   const starts = events.filter((event) => event.kind === "start");
   assert.ok(starts.length > 0);
   assert.equal(starts.length, events.filter((event) => event.kind === "finish").length);
@@ -62,31 +73,23 @@ testWithTensorRt("Builder.build() reports phases and steps", async (trt) => {
 });
 
 testWithTensorRt("Builder.build() ends with the signal's reason once it is aborted", async (trt) => {
-  using builder = trt.createBuilder();
-  using network = builder.createNetwork();
-  describe(network, "fp32");
-  using config = builder.createConfig();
-  config.addProfile(RANGES);
+  using job = prepared(trt, "fp32");
   const controller = new AbortController();
-  config.setProgress(() => controller.abort(), controller.signal);
-  await assert.rejects(builder.build(network, config), { name: "AbortError" });
+  job.config.setProgress(() => controller.abort(), controller.signal);
+  await assert.rejects(job.build(), { name: "AbortError" });
   // Aborted before: the library is not asked at all.
-  await assert.rejects(builder.build(network, config), { name: "AbortError" });
+  await assert.rejects(job.build(), { name: "AbortError" });
   // The builder is still good.
-  config.setProgress(undefined);
-  using _plan = await builder.build(network, config);
+  job.config.setProgress(undefined);
+  using _plan = await job.build();
 });
 
 testWithTensorRt("Builder.build() ends with what the progress listener throws", async (trt) => {
-  using builder = trt.createBuilder();
-  using network = builder.createNetwork();
-  describe(network, "fp32");
-  using config = builder.createConfig();
-  config.addProfile(RANGES);
-  config.setProgress(() => {
+  using job = prepared(trt, "fp32");
+  job.config.setProgress(() => {
     throw new RangeError("the listener's own");
   });
-  await assert.rejects(builder.build(network, config), new RangeError("the listener's own"));
+  await assert.rejects(job.build(), new RangeError("the listener's own"));
 });
 
 testWithTensorRt("Builder.build() quotes the library when it refuses", async (trt) => {
@@ -94,22 +97,17 @@ testWithTensorRt("Builder.build() quotes the library when it refuses", async (tr
   using network = builder.createNetwork();
   describe(network, "fp32");
   using config = builder.createConfig();
-  await assert.rejects(builder.build(network, config), (error: Error) => {
-    assert.ok(error instanceof NativeError);
-    assert.match(error.message, /^the engine was not built; TensorRT says:\n .*profile/s);
-    return true;
-  });
+  await assert.rejects(
+    builder.build(network, config),
+    refusal(/^the engine was not built; TensorRT says:\n .*profile/s),
+  );
 });
 
 testWithTensorRt("Builder.build() outlives the disposal of what it builds from", async (trt) => {
   let building: Promise<unknown>;
   {
-    using builder = trt.createBuilder();
-    using network = builder.createNetwork();
-    using config = builder.createConfig();
-    describe(network, "fp32");
-    config.addProfile(RANGES);
-    building = builder.build(network, config).then((plan) => plan[Symbol.dispose]());
+    using job = prepared(trt, "fp32");
+    building = job.build().then((plan) => plan[Symbol.dispose]());
   }
   await building;
 });
@@ -159,18 +157,14 @@ testWithTensorRt("BuilderConfig.setTimingCache() starts a cache that can be kept
 });
 
 testWithTensorRt("TensorRt.onLog hears the library, and may throw", async (trt) => {
-  using builder = trt.createBuilder();
-  using network = builder.createNetwork();
-  describe(network, "fp32");
-  using config = builder.createConfig();
-  config.addProfile(RANGES);
+  using job = prepared(trt, "fp32");
   let count = 0;
   trt.onLog = () => {
     count++;
     throw new Error("not into C++");
   };
   try {
-    using _plan = await builder.build(network, config);
+    using _plan = await job.build();
   } finally {
     trt.onLog = undefined;
   }
@@ -180,12 +174,8 @@ testWithTensorRt("TensorRt.onLog hears the library, and may throw", async (trt) 
 
 testWithTensorRt("Builder describes and builds two networks at a time", async (trt) => {
   const build = async () => {
-    using builder = trt.createBuilder();
-    using network = builder.createNetwork();
-    describe(network, "fp32");
-    using config = builder.createConfig();
-    config.addProfile(RANGES);
-    using plan = await builder.build(network, config);
+    using job = prepared(trt, "fp32");
+    using plan = await job.build();
     return plan.bytes.length;
   };
   const [one, two] = await Promise.all([build(), build()]);

@@ -9,6 +9,7 @@ import type { TensorRtHeaders } from "../../../native/tensorrt/headers.ts";
 import { FIRST_SLOT, type Layout } from "../../../native/tensorrt/layout.ts";
 import { ENTERPRISE_10, layoutsFromReleases } from "../../../native/tensorrt/layouts/enterprise_10.ts";
 import { ENTERPRISE_11 } from "../../../native/tensorrt/layouts/enterprise_11.ts";
+import { TemporaryFolder } from "../support.ts";
 
 const ENTERPRISE = [...ENTERPRISE_10, ...ENTERPRISE_11];
 
@@ -75,16 +76,12 @@ async function withHeaders(of: Layout, body: (directory: string) => Promise<void
       ).join("\n")
     } }`,
   };
-  const directory = await Deno.makeTempDir();
-  try {
-    await Deno.mkdir(`${directory}/include`);
-    for (const [name, text] of Object.entries(files)) {
-      await Deno.writeTextFile(`${directory}/include/${name}`, text);
-    }
-    await body(directory);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
+  await using folder = await TemporaryFolder.make();
+  await Deno.mkdir(`${folder.path}/include`);
+  for (const [name, text] of Object.entries(files)) {
+    await Deno.writeTextFile(`${folder.path}/include/${name}`, text);
   }
+  await body(folder.path);
 }
 
 async function run(args: readonly string[], layouts: readonly Layout[] = ENTERPRISE) {

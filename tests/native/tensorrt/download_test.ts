@@ -5,17 +5,13 @@ import { join } from "node:path";
 import { NativeError } from "../../../native/error.ts";
 import { type DownloadOptions, downloadTensorRt, pinFor } from "../../../native/tensorrt/download.ts";
 import type { Environment } from "../../../native/tensorrt/environment.ts";
-import { PINS } from "../../../native/tensorrt/pinned.ts";
-import { readIndexSettings } from "../../../native/tensorrt/pip_settings.ts";
-import { FakeIndex, type FakeIndexOptions, fakeWheel, names, noise, TemporaryFolder } from "./fake_wheel.ts";
+import { failure, TemporaryFolder } from "../support.ts";
+import { BARE, FakeIndex, type FakeIndexOptions, fakeWheel, names, noise } from "./fake_wheel.ts";
 
 const WHEEL = fakeWheel();
 const { pin: PIN } = WHEEL;
 const FOLDER = "tensorrt_rtx-1.7.1-linux-x86_64";
 const PART = `${PIN.fileName}.part`;
-
-/** No settings of the machine the tests run on. */
-const BARE: Environment = { PIP_CONFIG_FILE: "/dev/null" };
 
 function options(index: FakeIndex, cache: string, more: Partial<DownloadOptions> = {}): DownloadOptions {
   return { cache, environment: { ...BARE, PIP_INDEX_URL: index.indexUrl }, retryDelayMs: 1, ...more };
@@ -33,12 +29,6 @@ async function setUp(indexOptions: FakeIndexOptions = {}) {
       await folder[Symbol.asyncDispose]();
     },
   };
-}
-
-async function failure(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(() => undefined, (error: unknown) => error);
-  assert(error instanceof NativeError, `a NativeError, not ${error}`);
-  return error.message;
 }
 
 /** Checks that the cache holds the unpacked wheel and nothing else. */
@@ -369,63 +359,4 @@ Deno.test("pinFor() knows Linux and Windows on x64, and says so elsewhere", () =
       "UNfold downloads TensorRT for linux-x86_64 and windows-x86_64 only; this is darwin-aarch64",
     ),
   );
-});
-
-Deno.test("PINS is whole: hashes, sizes, one library and one CUDA runtime each", () => {
-  for (const pin of PINS) {
-    assert.match(pin.sha256, /^[0-9a-f]{64}$/);
-    assert.deepEqual(pin.members.map(({ role }) => role).filter((role) => role !== "text"), [
-      "tensorrt",
-      "cudart",
-    ]);
-    assert.equal(new Set(pin.members.map(({ fileName }) => fileName)).size, pin.members.length);
-    for (const { sha256, byteLength } of pin.members) {
-      assert.match(sha256, /^[0-9a-f]{64}$/);
-      assert(byteLength > 0);
-    }
-  }
-});
-
-Deno.test("readIndexSettings() follows pip's order and keeps credentials out of the address", async () => {
-  await using folder = await TemporaryFolder.make();
-  const config = join(folder.path, "pip.conf");
-  await Deno.writeTextFile(
-    config,
-    "[global]\nindex_url = https://global.invalid/simple\n\n; note\n[install]\n",
-  );
-  const fromFile = await readIndexSettings({ PIP_CONFIG_FILE: config });
-  assert.equal(fromFile.indexUrl.href, "https://global.invalid/simple");
-
-  await Deno.writeTextFile(
-    config,
-    "[install]\nindex-url=https://me:pass@install.invalid/\n[global]\nindex-url=x\n",
-  );
-  const fromSection = await readIndexSettings({ PIP_CONFIG_FILE: config });
-  assert.equal(fromSection.indexUrl.href, "https://install.invalid/");
-  assert.equal(fromSection.authorization, `Basic ${btoa("me:pass")}`);
-
-  const fromVariable = await readIndexSettings({
-    PIP_CONFIG_FILE: config,
-    PIP_INDEX_URL: "http://variable.invalid",
-  });
-  assert.equal(fromVariable.indexUrl.href, "http://variable.invalid/");
-  assert.equal((await readIndexSettings(BARE)).indexUrl.href, "https://pypi.org/simple");
-});
-
-Deno.test("readIndexSettings() refuses settings it cannot follow", async () => {
-  const cases: readonly (readonly [Environment, RegExp])[] = [
-    [{ PIP_INDEX_URL: "pypi" }, /^PIP_INDEX_URL is not an address with https:\/\/$/],
-    [
-      { PIP_INDEX_URL: "file:///simple" },
-      /^PIP_INDEX_URL names file:\/\/\/simple; UNfold reads indexes over https/,
-    ],
-    [{ PIP_NO_INDEX: "1" }, /^PIP_NO_INDEX is set/],
-    [
-      { PIP_CERT: "/nowhere/ca.pem" },
-      /^the certificate file that PIP_CERT names cannot be read: .+; correct or unset/,
-    ],
-  ];
-  for (const [environment, words] of cases) {
-    assert.match(await failure(readIndexSettings({ ...BARE, ...environment })), words);
-  }
 });

@@ -5,7 +5,12 @@
 
 import { createHash } from "node:crypto";
 import { crc32, deflateRawSync } from "node:zlib";
+import type { Environment } from "../../../native/tensorrt/environment.ts";
 import type { Pin } from "../../../native/tensorrt/pinned.ts";
+import { elf } from "../support.ts";
+
+/** No settings of the machine the tests run on. */
+export const BARE: Environment = { PIP_CONFIG_FILE: "/dev/null" };
 
 /** Bytes that no compression shrinks, the same at every call. */
 export function noise(byteLength: number, seed = 1): Uint8Array<ArrayBuffer> {
@@ -14,14 +19,6 @@ export function noise(byteLength: number, seed = 1): Uint8Array<ArrayBuffer> {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state >>> 24;
   });
-}
-
-/** A 64-bit ELF header for this test's "x86_64", and nothing behind it. */
-export function elf({ machine = 62, bits = 64 } = {}): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(64);
-  bytes.set([0x7f, 0x45, 0x4c, 0x46, bits === 64 ? 2 : 1]);
-  new DataView(bytes.buffer).setUint16(18, machine, true);
-  return bytes;
 }
 
 export function sha256(bytes: Uint8Array): string {
@@ -219,19 +216,6 @@ export class FakeIndex implements AsyncDisposable {
       },
     });
     return new Response(body, { status: start > 0 ? 206 : 200, headers });
-  }
-}
-
-/** A folder that is removed again. */
-export class TemporaryFolder implements AsyncDisposable {
-  private constructor(readonly path: string) {}
-
-  static async make(): Promise<TemporaryFolder> {
-    return new TemporaryFolder(await Deno.makeTempDir({ prefix: "unfold_" }));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.path, { recursive: true });
   }
 }
 

@@ -2,21 +2,19 @@ import assert from "node:assert/strict";
 import { NativeError } from "../../../native/error.ts";
 import { flavourOf, LAYOUTS, loadTensorRt } from "../../../native/tensorrt/mod.ts";
 import { placeIn, SIGNATURES } from "../../../native/tensorrt/signatures.ts";
-import { testWithTensorRt } from "../support.ts";
+import { refusal, testWithTensorRt } from "../support.ts";
 
 const ignore = Deno.build.os !== "linux";
 
 Deno.test(
   { name: "loadTensorRt() refuses another library, saying what it takes and how to name it", ignore },
   () => {
-    assert.throws(() => loadTensorRt("libc.so.6"), (error: Error) => {
-      assert.ok(error instanceof NativeError);
-      assert.match(
-        error.message,
+    assert.throws(
+      () => loadTensorRt("libc.so.6"),
+      refusal(
         /^cannot load TensorRT from libc\.so\.6: the library has no symbol \w+\. .*RTX 1\.7.*--tensorrt-lib or UNFOLD_TENSORRT_LIB$/,
-      );
-      return true;
-    });
+      ),
+    );
   },
 );
 

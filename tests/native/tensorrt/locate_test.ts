@@ -7,7 +7,8 @@ import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/tensorrt/env
 import { binaryProblem, readLibraryFolder } from "../../../native/tensorrt/library_files.ts";
 import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/locate.ts";
 import { usualPlaces } from "../../../native/tensorrt/places.ts";
-import { elf, FakeIndex, fakeWheel, TemporaryFolder } from "./fake_wheel.ts";
+import { elf, failure, TemporaryFolder } from "../support.ts";
+import { FakeIndex, fakeWheel } from "./fake_wheel.ts";
 
 const LINUX = { os: "linux", arch: "x86_64" } as const;
 const RTX = "libtensorrt_rtx.so.1.7.1";
@@ -29,12 +30,6 @@ function options(root: string, more: LocateOptions = {}): LocateOptions {
     ...more,
     environment: { XDG_CACHE_HOME: join(root, "cache"), PIP_CONFIG_FILE: "/dev/null", ...more.environment },
   };
-}
-
-async function failure(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(() => undefined, (error: unknown) => error);
-  assert(error instanceof NativeError, `a NativeError, not ${error}`);
-  return error.message;
 }
 
 Deno.test("locateTensorRt() takes the file, its folder or TensorRT's own folder from the flag", async () => {

@@ -1,0 +1,72 @@
+/**
+ * What the layers of a network take besides their operands, in `network.ts`'s words: axes are numbered from 0, sizes are
+ * in elements, and what is left out has TensorRT's default. Types only.
+ */
+import type { ActivationKind, SampleMode } from "./enums.ts";
+import type { Values } from "./network_core.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** An activation and its parameters (NvInfer.h, ActivationType). */
+export interface ParametricActivation {
+  readonly kind: ActivationKind;
+  readonly alpha?: number;
+  readonly beta?: number;
+}
+
+export interface MatmulOptions {
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+}
+
+export interface ShuffleOptions {
+  /** Transpose before the reshape: output axis i is input axis `first[i]`. */
+  readonly first?: readonly number[];
+  /** New sizes: -1 infers one, 0 copies the input's (see below). A 1-D int32 or int64 tensor gives them at run time. */
+  readonly reshape?: readonly number[] | Tensor;
+  /** Transpose after the reshape. */
+  readonly second?: readonly number[];
+  /** Whether 0 copies the input's size, which is the default, or is a size. */
+  readonly zeroIsPlaceholder?: boolean;
+}
+
+/** Per axis; 1-D int32 or int64 tensors give the numbers at run time. */
+export interface SliceOptions {
+  readonly start: readonly number[] | Tensor;
+  readonly size: readonly number[] | Tensor;
+  /** All 1 where left out. */
+  readonly stride?: readonly number[] | Tensor;
+  /** What lies outside the input; "strict_bounds", the default, refuses to read there. */
+  readonly mode?: SampleMode;
+}
+
+export interface NormalizationOptions {
+  /** Bit i for axis i. */
+  readonly axesMask: number;
+  readonly epsilon: number;
+  /** Groups of channels (axis 1) normalized by themselves. */
+  readonly groups?: number;
+}
+
+export interface AttentionOptions {
+  /** Whether token t attends to tokens up to t only. */
+  readonly causal?: boolean;
+  /** Broadcastable to [B, H, T, T]: bool, true where attended, or of the scores' type, added. Not with `causal`. */
+  readonly mask?: Tensor;
+  /** Whether several kernels may do it where no fused one exists; false, TensorRT's default, fails the build then. */
+  readonly decomposable?: boolean;
+}
+
+export interface ConvolutionOptions {
+  /** Channels of the output. */
+  readonly maps: number;
+  readonly kernel: readonly [height: number, width: number];
+  /** [maps, channels / groups, height, width]. */
+  readonly weights: Values;
+  /** [maps]. */
+  readonly bias?: Values;
+  readonly stride?: readonly [number, number];
+  readonly prePadding?: readonly [number, number];
+  readonly postPadding?: readonly [number, number];
+  readonly dilation?: readonly [number, number];
+  readonly groups?: number;
+}

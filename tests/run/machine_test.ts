@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { machineWarnings, THIS_MACHINE } from "../../src/run/machine.ts";
+
+const quiet = { cores: 2, loadAverage: 0.2, clockMHz: 3000 };
+
+Deno.test("machineWarnings() has nothing to say of a quiet machine, or of what is not known", () => {
+  assert.deepEqual(machineWarnings({ cores: 2 }, { cores: 2 }, {}), []);
+  assert.deepEqual(machineWarnings(quiet, quiet, { threads: 2 }), []);
+});
+
+Deno.test("machineWarnings() tells of more threads than cores", () => {
+  assert.deepEqual(machineWarnings({ cores: 2 }, { cores: 2 }, { threads: 4 }), ["4 threads share 2 cores"]);
+});
+
+Deno.test("machineWarnings() tells of other work, not of the measured threads", () => {
+  const after = (loadAverage: number) => ({ ...quiet, loadAverage });
+  assert.deepEqual(machineWarnings(quiet, { ...after(2.2), clockMHz: 2950 }, { threads: 2 }), []);
+  assert.match(machineWarnings(after(1.5), quiet, { threads: 2 }).join(), /^a load of 1\.5 on 2 cores/);
+  assert.match(machineWarnings(quiet, after(3), { threads: 1 }).join(), /^a load of 2\.0 on 2 cores/);
+});
+
+Deno.test("machineWarnings() tells of a clock that changed", () => {
+  assert.deepEqual(machineWarnings(quiet, { ...quiet, clockMHz: 2000 }, {}), [
+    "the processor's clock went from 3000 to 2000 MHz",
+  ]);
+});
+
+Deno.test("THIS_MACHINE has a clock that does not go back, and cores", () => {
+  const before = THIS_MACHINE.now();
+  assert.ok(THIS_MACHINE.state().cores >= 1);
+  assert.ok(THIS_MACHINE.now() >= before);
+});
