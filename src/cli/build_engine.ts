@@ -44,7 +44,7 @@ const OPTIONS = {
   weights: { type: "string" },
   norm: { type: "string" },
   precision: { type: "string", default: "fp32" },
-  batch: { type: "string", default: "8" },
+  batch: { type: "string" },
   out: { type: "string" },
   "no-time": { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -70,9 +70,14 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   const { parseBatch } = await import("../compile/batch.ts");
   const precision = oneOf("precision", values.precision, PRECISIONS);
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
-  const batch = asUsage(() => parseBatch(values.batch));
+  const batch = asUsage(() => parseBatch(values.batch ?? "8"));
 
   const model = await importModel(positionals[0]);
+  if (values.batch !== undefined && !model.openDims.includes("B")) {
+    throw new UsageError(
+      `--batch: ${model.name} has no open batch size; name it "B" in the shapes of its inputs`,
+    );
+  }
   const { buildModel } = await import("../compile/mod.ts");
   const out = values.out ?? `build/${model.name}`;
   using progress = new Progress();

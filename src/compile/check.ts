@@ -35,7 +35,8 @@ export async function checkOutputs(
     return value;
   };
   const { family } = primary.norm;
-  const framework = primary.weights.trained ? frameworkOutputs(examples, family) : null;
+  const output = primary.wide.graph.outputs[0]!.name;
+  const framework = primary.weights.trained ? frameworkOutputs(examples, { family, output }) : null;
   const expected = framework ??
     { outputs: await outputsOf(primary.wide.traced), against: "the unfolded network, random examples" };
   const parity = discrepancy(await outputsOf(primary.wide.graph), expected.outputs, expected.against);
@@ -49,7 +50,7 @@ export async function checkOutputs(
   const scores: Record<string, number> = {};
   const { labels } = examples;
   if (labels !== null && primary.weights.trained) {
-    const score = async (graph: Graph) => accuracy(await outputsOf(graph), labels);
+    const score = async (graph: Graph) => accuracy((await outputsOf(graph))[output]!, labels);
     scores[`${family}Folded`] = await score(own.graph);
     scores[`${family}Unfolded`] = await score(own.traced);
     if (reference?.weights.trained) {

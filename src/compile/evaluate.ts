@@ -5,28 +5,28 @@
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, elementCount, float64Of, type TensorData } from "../ir/data.ts";
-import { type DType, ITEM_BYTES, type Precision } from "../ir/dtype.ts";
-import { bindShape, fixedShape } from "../ir/shape.ts";
-import { compareTensors } from "../run/compare.ts";
-import { type Feeds, numbersOf, type Outputs, type Session, tensorValue } from "../run/session.ts";
+import { ITEM_BYTES, type Precision } from "../ir/dtype.ts";
+import { bindShape, fixedShape, namesIn, sameShape, type Shape, showShape } from "../ir/shape.ts";
+import type { ReferenceTensor } from "../ops/define.ts";
+import { compareOutputs } from "../run/compare.ts";
+import { type Feeds, numbersOf, type Session, tensorValue } from "../run/session.ts";
 import { seededRandom } from "../run/statistics.ts";
 import { openSafetensors } from "../weights/mod.ts";
 
 /** Examples to run a network on, and what is known of their outputs. */
 export interface Examples {
   readonly count: number;
-  /** Input values with the example as first axis. */
+  /** Input values; those of a batched input have the example as first axis. */
   readonly inputs: Readonly<Record<string, TensorData>>;
+  /** Inputs whose first axis is the batch, B; the others are fed whole. */
+  readonly batched: ReadonlySet<string>;
   readonly labels: Float64Array | null;
   /** The training framework's outputs by normalization family, and what to call them. */
   readonly logits: Readonly<Record<string, { readonly data: TensorData; readonly name: string }>>;
 }
 
-/** Outputs of all examples, first axis the example. */
-export interface ExampleOutputs {
-  readonly shape: readonly number[];
-  readonly data: Float64Array;
-}
+/** Outputs of all examples by name; the first axis is the example. */
+export type ExampleOutputs = Readonly<Record<string, ReferenceTensor>>;
 
 export interface Discrepancy {
   readonly maxAbsError: number;
@@ -54,31 +54,41 @@ export function loadExamples(
     }
     inputs[name] = file.tensor(tensor);
   }
-  const total = Object.values(inputs)[0]!.shape[0]!;
-  const agree = (data: TensorData, shape: readonly (number | string)[]) => {
-    const fits = data.shape.length === shape.length &&
-      data.shape.every((size, i) =>
-        i === 0 ? size === total : typeof shape[i] === "string" || size === shape[i]
-      );
-    if (!fits) {
-      throw new UnfoldError(
-        `${data.origin} has the shape [${data.shape.join(", ")}]; [${total}, ${
-          shape.slice(1).join(", ")
-        }] is needed`,
-      );
-    }
-    return data;
-  };
-  for (const [name, { shape }] of Object.entries(model.inputs)) agree(inputs[name]!, shape);
+  const batched = batchedInputs(model);
+  const [first] = batched;
+  const total = first === undefined ? 1 : inputs[first]!.shape[0]!;
+  const sizes: Record<string, number> = { B: total };
+  for (const [name, { shape }] of Object.entries(model.inputs)) agree(inputs[name]!, shape, sizes);
   const labels = evaluation.labels === undefined
     ? null
-    : float64Of(agree(file.tensor(evaluation.labels), ["B"]));
+    : float64Of(agree(file.tensor(evaluation.labels), ["B"], sizes));
   const logits = Object.fromEntries(
     Object.entries(evaluation.logits ?? {}).map((
       [family, name],
     ) => [family, { data: file.tensor(name), name }]),
   );
-  return { count: total, inputs, labels, logits };
+  return { count: total, inputs, batched, labels, logits };
+}
+
+function batchedInputs(model: Model): ReadonlySet<string> {
+  return new Set(
+    Object.entries(model.inputs).filter(([, { shape }]) => shape[0] === "B").map(([name]) => name),
+  );
+}
+
+/** Data of the shape asked for; a name stands for one size, the same everywhere. */
+function agree(data: TensorData, shape: Shape, sizes: Record<string, number>): TensorData {
+  data.shape.forEach((size, i) => {
+    const dim = shape[i];
+    if (typeof dim === "string" && namesIn(dim)[0] === dim) sizes[dim] ??= size;
+  });
+  const needed = bindShape(shape, sizes);
+  if (sameShape(data.shape, needed)) return data;
+  throw new UnfoldError(
+    `${data.origin} has the shape ${showShape(data.shape)}; ${
+      showShape(needed)
+    } is needed, as the model's inputs say`,
+  );
 }
 
 /** Values of order 1 for floats; small ids for integers, which every vocabulary has. */
@@ -98,91 +108,92 @@ function randomExamples(
       return [name, { ...value, origin: `random ${name}`, bytes: () => value.bytes }];
     }),
   );
-  return { count, inputs, labels: null, logits: {} };
+  const batched = batchedInputs(model);
+  return { count: batched.size > 0 ? count : 1, inputs, batched, labels: null, logits: {} };
 }
 
 /**
  * Runs all examples through a session, in batches of `batch`; the last is filled up with its own last example where the
  * network's batch is fixed.
  *
- * @returns the network's first output
+ * @returns each output of the network, batches joined along the first axis
  */
 export async function runExamples(
   session: Session,
   examples: Examples,
   batch: number,
 ): Promise<ExampleOutputs> {
-  const [output] = session.outputs;
-  const inputs = Object.fromEntries(
-    session.inputs.map(({ name, dtype }) => [name, { dtype, bytes: bytesAs(examples.inputs[name]!, dtype) }]),
-  );
-  const parts: Float64Array[] = [];
-  let row: readonly number[] = [];
+  const feeds = feeder(session, examples, batch);
+  const isBatched = examples.batched.size > 0;
+  const parts: Record<string, { row: readonly number[]; values: Float64Array[] }> = {};
   for (let start = 0; start < examples.count; start += batch) {
     const rows = Math.min(batch, examples.count - start);
-    const feeds: Feeds = Object.fromEntries(
-      Object.entries(inputs).map(([name, { dtype, bytes }]) => {
-        const shape = [batch, ...examples.inputs[name]!.shape.slice(1)];
-        return [name, { dtype, shape, bytes: batchOf(bytes, { start, rows, shape, dtype }) }];
-      }),
-    );
-    const outputs: Outputs = await session.run(feeds);
-    const value = outputs[output!.name]!;
-    row = value.shape.slice(1);
-    parts.push(numbersOf(value).slice(0, rows * elementCount(row)));
+    for (const [name, value] of Object.entries(await session.run(feeds(start)))) {
+      const row = isBatched ? value.shape.slice(1) : value.shape;
+      const part = parts[name] ??= { row, values: [] };
+      part.values.push(isBatched ? numbersOf(value).slice(0, rows * elementCount(row)) : numbersOf(value));
+    }
   }
-  const data = new Float64Array(examples.count * elementCount(row));
-  let offset = 0;
-  for (const part of parts) {
-    data.set(part, offset);
-    offset += part.length;
-  }
-  return { shape: [examples.count, ...row], data };
+  return Object.fromEntries(
+    Object.entries(parts).map(([name, { row, values }]) => {
+      const shape = isBatched ? [examples.count, ...row] : row;
+      const data = new Float64Array(elementCount(shape));
+      values.reduce((offset, part) => (data.set(part, offset), offset + part.length), 0);
+      return [name, { shape, data }];
+    }),
+  );
 }
 
 /** One batch's feeds, for timing. */
 export function firstBatch(session: Session, examples: Examples, batch: number): Feeds {
-  return Object.fromEntries(session.inputs.map(({ name, dtype }) => {
-    const shape = [batch, ...examples.inputs[name]!.shape.slice(1)];
-    const bytes = bytesAs(examples.inputs[name]!, dtype);
-    return [name, {
-      dtype,
-      shape,
-      bytes: batchOf(bytes, { start: 0, rows: Math.min(batch, examples.count), shape, dtype }),
-    }];
-  }));
+  return feeder(session, examples, batch)(0);
 }
 
-function batchOf(
-  bytes: Uint8Array,
-  { start, rows, shape, dtype }: { start: number; rows: number; shape: readonly number[]; dtype: DType },
-): Uint8Array {
-  const size = elementCount(shape.slice(1)) * ITEM_BYTES[dtype];
-  // A copy, so that the address is aligned for any element type.
-  const result = new Uint8Array(shape[0]! * size);
-  result.set(bytes.subarray(start * size, (start + rows) * size));
-  for (let row = rows; row < shape[0]!; row++) result.copyWithin(row * size, (rows - 1) * size, rows * size);
-  return result;
+/** The feeds of the batch that begins at an example. */
+function feeder(
+  session: Session,
+  { inputs, batched, count }: Examples,
+  batch: number,
+): (start: number) => Feeds {
+  const ports = session.inputs.map(({ name, dtype }) => ({
+    name,
+    dtype,
+    shape: inputs[name]!.shape,
+    bytes: bytesAs(inputs[name]!, dtype),
+  }));
+  return (start) =>
+    Object.fromEntries(ports.map(({ name, dtype, shape, bytes }) => {
+      if (!batched.has(name)) return [name, { dtype, shape, bytes }];
+      const size = elementCount(shape.slice(1)) * ITEM_BYTES[dtype];
+      const rows = Math.min(batch, count - start);
+      // A copy, so that the address is aligned for any element type.
+      const part = new Uint8Array(batch * size);
+      part.set(bytes.subarray(start * size, (start + rows) * size));
+      for (let row = rows; row < batch; row++) part.copyWithin(row * size, (rows - 1) * size, rows * size);
+      return [name, { dtype, shape: [batch, ...shape.slice(1)], bytes: part }];
+    }));
 }
 
 /** How far outputs are from what they should be; throws where that cannot be said. */
 export function discrepancy(actual: ExampleOutputs, expected: ExampleOutputs, against: string): Discrepancy {
-  const { maxAbsError, maxRelError, failure } = compareTensors(actual, expected);
+  // The framework gives one output, the network's first.
+  const compared = Object.fromEntries(Object.keys(expected).map((name) => [name, actual[name]!]));
+  const { maxAbsError, maxRelError, failure } = compareOutputs(compared, expected);
   if (failure !== null) {
     throw new UnfoldError(`the folded network does not agree with ${against}: ${failure}`);
   }
   return { maxAbsError, maxRelError, against };
 }
 
-/** The training framework's outputs for a family, if the model has them. */
+/** The training framework's values of the first output, if the model has them for a family. */
 export function frameworkOutputs(
   examples: Examples,
-  family: string,
+  { family, output }: { family: string; output: string },
 ): { outputs: ExampleOutputs; against: string } | null {
   const logits = examples.logits[family];
   if (logits === undefined) return null;
   return {
-    outputs: { shape: logits.data.shape, data: float64Of(logits.data) },
+    outputs: { [output]: { shape: logits.data.shape, data: float64Of(logits.data) } },
     against: `PyTorch's own outputs, ${logits.name} of ${examples.count} examples`,
   };
 }
