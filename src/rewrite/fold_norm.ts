@@ -34,17 +34,25 @@ export interface NormFold {
  */
 export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold[] } {
   const norms: NormFold[] = [];
-  let kept = 0;
   const names = uniqueNames(graph);
   const order = topological(graph).filter(isNorm).map((node) => names.get(node)!);
   for (;;) {
-    // Folding takes a node out and leaves the order of the others, so those kept so far stay in front.
-    const node = topological(graph).filter((candidate) => isOp(candidate, "channel_affine"))[kept];
-    if (node === undefined) break;
-    const plan = planFold(graph, node);
-    norms.push(plan.result);
-    if (plan.sites === null) kept++;
-    else graph = takeIn(graph, node, plan.sites);
+    const uses = usesOf(graph);
+    const plans = [...uses.keys()].filter((node) => isOp(node, "channel_affine")).map((node) => ({
+      node,
+      ...planFold(node, uses),
+    }));
+    // Those that touch different nodes are folded in one go; what meets in one consumer waits for the next.
+    const touched = new Set<Node>();
+    const accepted = plans.filter(({ node, sites }) => {
+      if (sites === null || [node, ...sites.keys()].some((other) => touched.has(other))) return false;
+      [node, ...sites.keys()].forEach((other) => touched.add(other));
+      return true;
+    });
+    norms.push(...(accepted.length > 0 ? accepted : plans).map(({ result }) => result));
+    if (accepted.length === 0) break;
+    const gone = new Set(accepted.map(({ node }) => node));
+    graph = takeIn(graph, gone, new Map(accepted.flatMap(({ sites }) => [...sites!])));
   }
   for (const node of topological(graph)) {
     if (isOp(node, "layer_norm") || isOp(node, "rms_norm")) norms.push(online(node));
@@ -71,10 +79,9 @@ function online(node: Node): NormFold {
 
 /** Follows all uses of a normalization; `sites` is null where one of them refuses. */
 function planFold(
-  graph: Graph,
   norm: Node,
+  uses: ReadonlyMap<Node, readonly Use[]>,
 ): { result: NormFold; sites: ReadonlyMap<Node, Absorbed> | null } {
-  const uses = usesOf(graph);
   const sites = new Map<Node, Absorbed>();
   const through = new Set<string>();
   const base = { norm: norm.name, family: (norm.attrs as AttrsOf<"channel_affine">).family };
@@ -110,10 +117,10 @@ function planFold(
   return { result: { ...base, folded: true, into, through: [...through] }, sites };
 }
 
-/** The graph with the affine gone and its absorbers' constants replaced. */
-function takeIn(graph: Graph, norm: Node, sites: ReadonlyMap<Node, Absorbed>): Graph {
+/** The graph with affines gone and their absorbers' constants replaced. */
+function takeIn(graph: Graph, gone: ReadonlySet<Node>, sites: ReadonlyMap<Node, Absorbed>): Graph {
   return mapGraph(graph, (node, inputs) => {
-    if (node === norm) return inputs[0]!;
+    if (gone.has(node)) return inputs[0]!;
     const absorbed = sites.get(node);
     if (absorbed === undefined) return rebuild(node, inputs);
     const next = [...inputs];

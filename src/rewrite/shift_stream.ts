@@ -9,7 +9,7 @@
  * is what lets TensorRT merge them. It looks at siblings, hence a pass; it runs before the fold.
  */
 import { float64Of, heldData } from "../ir/data.ts";
-import { type Graph, mapGraph, type Node, topological, usesOf } from "../ir/graph.ts";
+import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";
 import { affineOf } from "../ops/channel_affine.ts";
 import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../ops/mod.ts";
 import { biasOf, dataOf, isConstantLinear, withBias } from "./constants.ts";
@@ -24,21 +24,26 @@ type Change = (node: Node, inputs: readonly Node[]) => Node;
 
 /** @returns the graph, and how many normalizations lost their shift */
 export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
-  let shifted = 0;
-  const candidates = (graph: Graph) => topological(graph).filter((node) => isOp(node, "channel_affine"));
-  // Shifting replaces nodes one for one, so a normalization keeps its place in this order.
-  for (let i = 0; i < candidates(graph).length; i++) {
-    const changes = planShift(graph, candidates(graph)[i]!);
-    if (changes === null) continue;
-    shifted++;
+  // Shifting replaces nodes one for one, so a normalization keeps its place in this order. Each is shifted once: two of
+  // them on one stream would undo each other for ever.
+  const done = new Set<number>();
+  for (;;) {
+    const uses = usesOf(graph);
+    const changes = new Map<Node, Change>();
+    const before = done.size;
+    [...uses.keys()].filter((node) => isOp(node, "channel_affine")).forEach((norm, place) => {
+      const plan = done.has(place) ? null : planShift(norm, uses);
+      if (plan === null || [...plan.keys()].some((node) => changes.has(node))) return;
+      done.add(place);
+      for (const [node, change] of plan) changes.set(node, change);
+    });
+    if (done.size === before) return { graph, shifted: done.size };
     graph = mapGraph(graph, (node, inputs) => changes.get(node)?.(node, inputs) ?? rebuild(node, inputs));
   }
-  return { graph, shifted };
 }
 
 /** What becomes of each node around a normalization; null where shifting is not possible or not worth it. */
-function planShift(graph: Graph, norm: Node): ReadonlyMap<Node, Change> | null {
-  const uses = usesOf(graph);
+function planShift(norm: Node, uses: ReadonlyMap<Node, readonly Use[]>): ReadonlyMap<Node, Change> | null {
   const affine = affineOf(norm);
   const stream = norm.inputs[0]!;
   if (affine === null || affine.axis !== norm.type.shape.length - 1 || affine.shift.every((t) => t === 0)) {
