@@ -15,7 +15,8 @@ function isDebug(): boolean {
   return value !== undefined && value !== "" && value !== "0";
 }
 
-const LEAKS = isDebug()
+const IS_DEBUG = isDebug();
+const LEAKS = IS_DEBUG
   ? new FinalizationRegistry<string>((type) =>
     console.warn(`unfold: a ${type} was never disposed; declare it with \`using\``)
   )
@@ -41,6 +42,8 @@ export abstract class Owner implements Disposable, AsyncDisposable {
     this.type = type;
     this.#parent = parent;
     if (parent !== undefined) parent.#children.add(this);
+    // Whoever disposed of this without waiting is no longer there to hear of a failure.
+    this.#destroyed.promise.catch(() => {});
     LEAKS?.register(this, type, this);
   }
 
@@ -51,6 +54,15 @@ export abstract class Owner implements Disposable, AsyncDisposable {
   /** Throws NativeError naming the type when this was disposed before. */
   assertAlive(): void {
     if (this.#isDisposed) throw new NativeError(`${this.type} was used after it was disposed`);
+  }
+
+  /** Throws NativeError naming the type when a running call uses this: C++ may be reading what would be changed. */
+  assertUnused(): void {
+    this.assertAlive();
+    if (this.#holds === 0) return;
+    throw new NativeError(
+      `${this.type} cannot be changed while a call that uses it is running; wait for that call to end`,
+    );
   }
 
   /** Puts off the destruction of this, and so of its parents, until the returned value is disposed. */
@@ -77,6 +89,7 @@ export abstract class Owner implements Disposable, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this[Symbol.dispose]();
+    // Rejects with what `destroy` rejected with; parents end all the same.
     await this.#destroyed.promise;
   }
 
@@ -89,11 +102,16 @@ export abstract class Owner implements Disposable, AsyncDisposable {
     LEAKS?.unregister(this);
     const destroying = this.destroy();
     if (destroying === undefined) this.#finish();
-    else destroying.finally(() => this.#finish());
+    else destroying.then(() => this.#finish(), (error: unknown) => this.#finish({ error }));
   }
 
-  #finish(): void {
-    this.#destroyed.resolve();
+  #finish(failure?: { readonly error: unknown }): void {
+    if (failure === undefined) {
+      this.#destroyed.resolve();
+    } else {
+      if (IS_DEBUG) console.warn(`unfold: a ${this.type} was not destroyed:`, failure.error);
+      this.#destroyed.reject(failure.error);
+    }
     const parent = this.#parent;
     if (parent === undefined) return;
     parent.#children.delete(this);
@@ -113,6 +131,12 @@ export abstract class Handle<Kind extends string> extends Owner {
   /** The object's address. Throws NativeError after disposal. */
   get pointer(): Pointer<Kind> {
     this.assertAlive();
+    return this.#pointer;
+  }
+
+  /** The address for calls that change the object. Throws NativeError after disposal and while a call is running. */
+  protected get pointerForChange(): Pointer<Kind> {
+    this.assertUnused();
     return this.#pointer;
   }
 

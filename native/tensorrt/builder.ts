@@ -113,7 +113,10 @@ export class Builder extends Handle<"IBuilder"> {
   }
 }
 
-/** nvinfer1::IBuilderConfig. */
+/**
+ * nvinfer1::IBuilderConfig. While a build uses it, whatever would change it or read what builds write throws
+ * NativeError: the library holds its parts by address, on another thread.
+ */
 export class BuilderConfig extends Handle<"IBuilderConfig"> {
   readonly #context: Context;
   readonly #builder: Builder;
@@ -131,7 +134,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
   /** Sets or clears one of the builder's switches; "tf32" is on by default. */
   setFlag(flag: BuilderFlag, isOn = true): void {
     const method = isOn ? "IBuilderConfig.setFlag" : "IBuilderConfig.clearFlag";
-    this.#context.calls.call(method, this.pointer, BUILDER_FLAG[flag]);
+    this.#context.calls.call(method, this.pointerForChange, BUILDER_FLAG[flag]);
   }
 
   /**
@@ -141,6 +144,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
   addProfile(ranges: ReadonlyMap<string, ShapeRange>): number {
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;
+    this.assertUnused();
     const profile = this.#builder.createProfile();
     for (const [name, range] of ranges) {
       checkRange(name, range);
@@ -160,7 +164,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
         }
       }
     }
-    const index = calls.call("IBuilderConfig.addOptimizationProfile", this.pointer, profile);
+    const index = calls.call("IBuilderConfig.addOptimizationProfile", this.pointerForChange, profile);
     if (index < 0) {
       throw logger.failure(`the profile of ${[...ranges.keys()].join(", ") || "no input"} was refused`, mark);
     }
@@ -172,8 +176,10 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
    * throws. Replaces what was set before.
    */
   setProgress(listener: ProgressListener | undefined, signal?: AbortSignal): void {
+    const pointer = this.pointerForChange;
     const monitor = new ProgressMonitor(this.#context.layout.progressSlot, listener, signal);
-    this.#context.calls.call("IBuilderConfig.setProgressMonitor", this.pointer, monitor.pointer);
+    this.#context.calls.call("IBuilderConfig.setProgressMonitor", pointer, monitor.pointer);
+    // Nothing calls the old one: no build is running.
     this.#monitor?.[Symbol.dispose]();
     this.#monitor = monitor;
   }
@@ -182,7 +188,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
   setOptimizationLevel(level: number): void {
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;
-    calls.call("IBuilderConfig.setBuilderOptimizationLevel", this.pointer, level);
+    calls.call("IBuilderConfig.setBuilderOptimizationLevel", this.pointerForChange, level);
     if (calls.call("IBuilderConfig.getBuilderOptimizationLevel", this.pointer) !== level) {
       throw logger.failure(`optimization level ${level} was refused; it is 0 to 5`, mark);
     }
@@ -192,7 +198,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
   setProfilingVerbosity(verbosity: ProfilingVerbosity): void {
     this.#context.calls.call(
       "IBuilderConfig.setProfilingVerbosity",
-      this.pointer,
+      this.pointerForChange,
       PROFILING_VERBOSITY[verbosity],
     );
   }
@@ -200,7 +206,12 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
   /** The most device memory any layer may use besides its tensors. */
   setWorkspaceBytes(byteLength: number): void {
     const { calls } = this.#context;
-    calls.call("IBuilderConfig.setMemoryPoolLimit", this.pointer, MEMORY_POOL.workspace, BigInt(byteLength));
+    calls.call(
+      "IBuilderConfig.setMemoryPoolLimit",
+      this.pointerForChange,
+      MEMORY_POOL.workspace,
+      BigInt(byteLength),
+    );
   }
 
   /**
@@ -215,9 +226,15 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
       );
     }
     const mark = logger.errorCount;
-    const isSet = calls.call("IBuilderConfig.setNbComputeCapabilities", this.pointer, capabilities.length) &&
+    const isSet =
+      calls.call("IBuilderConfig.setNbComputeCapabilities", this.pointerForChange, capabilities.length) &&
       capabilities.every((capability, i) =>
-        calls.call("IBuilderConfig.setComputeCapability", this.pointer, COMPUTE_CAPABILITY[capability], i)
+        calls.call(
+          "IBuilderConfig.setComputeCapability",
+          this.pointerForChange,
+          COMPUTE_CAPABILITY[capability],
+          i,
+        )
       );
     if (!isSet) throw logger.failure(`compute capabilities ${capabilities.join(", ")} were refused`, mark);
   }
@@ -229,14 +246,14 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
     const pinned = pin(bytes, 8);
     const cache = calls.call(
       "IBuilderConfig.createTimingCache",
-      this.pointer,
+      this.pointerForChange,
       pinned.alive,
       BigInt(pinned.byteLength),
     );
     if (cache === null) {
       throw logger.failure("the timing cache was not read; delete it to start a new one", mark);
     }
-    if (!calls.call("IBuilderConfig.setTimingCache", this.pointer, cache, false)) {
+    if (!calls.call("IBuilderConfig.setTimingCache", this.pointerForChange, cache, false)) {
       calls.delete(cache);
       throw logger.failure("the timing cache was refused: it belongs to another GPU or version", mark);
     }
@@ -247,7 +264,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
 
   /** A copy of the timing cache as builds have left it; `undefined` where none was set. */
   timingCache(): Uint8Array | undefined {
-    this.assertAlive();
+    this.assertUnused();
     if (this.#timingCache === undefined) return undefined;
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;

@@ -1,7 +1,7 @@
 /**
  * The cache of downloaded TensorRT libraries: where it is, what counts as a cached copy, and how one comes into
- * being. It promises that a folder appears there whole or not at all, however many processes unpack at once, since
- * files are written and checked beside it and renamed into place. A copy is trusted by its files' sizes; hashes are
+ * being. It promises that a folder appears there whole or not at all, however many processes unpack at once and with
+ * or without locks, since files are written and checked beside it and renamed into place. A copy is trusted by its files' sizes; hashes are
  * checked when it is unpacked. It leaves out eviction: a new pinned version is a new folder.
  */
 
@@ -18,6 +18,9 @@ export interface DownloadProgress {
   readonly doneBytes: number;
   readonly totalBytes: number;
 }
+
+/** How often a place that others use at the same time is tried. */
+const MOVE_ATTEMPTS = 5;
 
 /** A cached copy's library files. */
 export interface CachedLibrary {
@@ -75,7 +78,8 @@ export async function findCached(
  * Unpacks a pin's members from its wheel into the cache.
  *
  * Throws NativeError when a member is absent or not the pinned one; file errors and the signal's reason pass through.
- * Whatever happens, nothing half-written is left.
+ * Whatever happens, nothing half-written is left. Any number of calls may do this at once, each with a `wheel` of its
+ * own; an existing copy whose files have other sizes is repaired.
  */
 export async function unpackIntoCache(
   pin: Pin,
@@ -111,7 +115,7 @@ export async function unpackIntoCache(
       // Sizes are all a later run checks, so they must not outlive their bytes in a power cut.
       await file.syncData();
     }
-    await moveIntoPlace(beside, folder);
+    await moveIntoPlace(beside, { pin, cache });
   } finally {
     await removeIfThere(beside);
   }
@@ -128,9 +132,7 @@ export async function removeLeftovers(pin: Pin, cache: string): Promise<void> {
   const parent = dirname(folder);
   for await (const { name } of Deno.readDir(parent)) {
     const path = join(parent, name);
-    if (path.startsWith(`${folder}.unpacking-`) || path.startsWith(`${folder}.old-`)) {
-      await removeIfThere(path);
-    }
+    if (path.startsWith(`${folder}.unpacking-`)) await removeIfThere(path);
   }
 }
 
@@ -175,16 +177,30 @@ function notThePinned(pin: Pin, member: PinnedMember): NativeError {
   );
 }
 
-async function moveIntoPlace(beside: string, folder: string): Promise<void> {
-  const old = `${folder}.old-${crypto.randomUUID()}`;
-  // A folder cannot be renamed onto one that holds files; the old one was found untrustworthy, or is another process's
-  // equal copy, and a process that has loaded from it keeps what it has mapped.
-  const hadOld = await Deno.rename(folder, old).then(() => true, (error: unknown) => {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  });
-  await Deno.rename(beside, folder);
-  if (hadOld) await removeIfThere(old);
+/**
+ * Makes `beside`, which holds a pin's files and is this call's own, the folder in the cache. A valid copy that others
+ * put there first is left alone. No step takes a valid copy away, not even for a moment, so that whoever was told of
+ * one can load it: the files of an invalid one are replaced one at a time, and others' replacements are the same bytes.
+ */
+async function moveIntoPlace(
+  beside: string,
+  { pin, cache }: { readonly pin: Pin; readonly cache: string },
+): Promise<void> {
+  const folder = pinFolder(pin, cache);
+  for (let attempt = 1;; attempt++) {
+    try {
+      // Fails on a folder that holds files, and on a file.
+      return await Deno.rename(beside, folder);
+    } catch (error) {
+      if (!("missing" in await findCached(pin, cache))) return;
+      if (await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false)) break;
+      if (attempt === MOVE_ATTEMPTS) throw error;
+      // Not recursive: what is not a folder goes, a folder that others have just moved here stays.
+      await Deno.remove(folder).catch(() => {});
+    }
+  }
+  // A process that has loaded an old file keeps what it has mapped.
+  for (const { fileName } of pin.members) await Deno.rename(join(beside, fileName), join(folder, fileName));
 }
 
 async function removeIfThere(path: string): Promise<void> {

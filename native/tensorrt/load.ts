@@ -50,6 +50,7 @@ export class TensorRt extends Owner {
   readonly flavour: Flavour;
   readonly layout: Layout;
   readonly #resident: Resident;
+  readonly #listening = new Set<Disposable>();
 
   /** @ignore Use {@linkcode loadTensorRt}. */
   constructor(path: string, resident: Resident) {
@@ -62,12 +63,25 @@ export class TensorRt extends Owner {
     this.flavour = this.layout.flavour;
   }
 
-  /** Called with each line the library logs, whichever `TensorRt` of the same file it was set on. */
-  get onLog(): LogListener | undefined {
-    return this.#resident.context.logger.listener;
-  }
-  set onLog(listener: LogListener | undefined) {
-    this.#resident.context.logger.listener = listener;
+  /**
+   * Calls `listener` with each line the library logs, until the returned value or this is disposed. A library has one
+   * log: lines of all that goes on in it, other `TensorRt`s of the same file included, reach every listener.
+   *
+   * @example
+   * ```ts ignore
+   * using _ = trt.addLogListener(({ severity, text }) => console.error(`${severity}: ${text}`));
+   * ```
+   */
+  addLogListener(listener: LogListener): Disposable {
+    this.assertAlive();
+    const added = this.#resident.context.logger.addListener(listener);
+    this.#listening.add(added);
+    return {
+      [Symbol.dispose]: () => {
+        this.#listening.delete(added);
+        added[Symbol.dispose]();
+      },
+    };
   }
 
   /** The library's most recent lines, oldest first. */
@@ -100,7 +114,11 @@ export class TensorRt extends Owner {
     return pointer as Pointer<Kind>;
   }
 
-  protected override destroy(): void {}
+  /** Builds that outlive the disposal are heard to their end. */
+  protected override destroy(): void {
+    for (const added of this.#listening) added[Symbol.dispose]();
+    this.#listening.clear();
+  }
 }
 
 /**

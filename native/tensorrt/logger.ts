@@ -37,8 +37,9 @@ export class Logger {
   readonly #object: CallbackObject<"ILogger">;
   readonly #lines: LogLine[] = [];
   readonly #errors: LogLine[] = [];
+  /** Boxed, so that a function added twice is heard twice and removed once. */
+  readonly #listeners = new Set<{ readonly hear: LogListener }>();
   #errorCount = 0;
-  listener: LogListener | undefined;
 
   /** `slot`: where this version of the interface has `log`. */
   constructor(slot: number) {
@@ -51,6 +52,13 @@ export class Logger {
 
   get pointer(): Pointer<"ILogger"> {
     return this.#object.pointer;
+  }
+
+  /** Calls `listener` with each line from now on, until the returned value is disposed. */
+  addListener(listener: LogListener): Disposable {
+    const entry = { hear: listener };
+    this.#listeners.add(entry);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(entry) };
   }
 
   /** Errors logged so far; the mark that `errorsSince` takes. */
@@ -93,7 +101,14 @@ export class Logger {
       this.#errorCount++;
       if (this.#errors.push(line) > KEPT_ERRORS) this.#errors.shift();
     }
-    this.listener?.(line);
+    // Of a copy: a listener may add others, which hear from the next line on.
+    for (const { hear } of [...this.#listeners]) {
+      try {
+        hear(line);
+      } catch {
+        // The other listeners are still to hear it.
+      }
+    }
   }
 }
 

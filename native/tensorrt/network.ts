@@ -199,7 +199,7 @@ export class Network extends NetworkCore {
     // addAttentionV2 (10.16) only adds the choice of the causal mask's corner; upper left is what this one takes.
     const attention = calls.call(
       "INetworkDefinition.addAttention",
-      this.pointer,
+      this.pointerForChange,
       this.pointerOf(q, name),
       this.pointerOf(k, name),
       this.pointerOf(v, name),

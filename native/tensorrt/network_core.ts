@@ -52,7 +52,7 @@ type Operands<M extends LayerMethod> = Parameters<Signature<M>> extends [unknown
   : never;
 type Added<M extends LayerMethod> = NonNullable<ReturnType<Signature<M>>>;
 
-/** The base of Network. */
+/** The base of Network. Nothing can be added while a build uses it. */
 export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
   protected readonly context: Context;
   /** Writers of arguments that are Dims and Weights, one for each that a single call may take. */
@@ -83,7 +83,11 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
     return stringAt(this.context.calls.call("INetworkDefinition.getName", this.pointer));
   }
   set name(name: string) {
-    this.context.calls.call("INetworkDefinition.setName", this.pointer, cString(name, "a network's name"));
+    this.context.calls.call(
+      "INetworkDefinition.setName",
+      this.pointerForChange,
+      cString(name, "a network's name"),
+    );
   }
 
   /**
@@ -100,7 +104,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
     const mark = logger.errorCount;
     const pointer = calls.call(
       "INetworkDefinition.addInput",
-      this.pointer,
+      this.pointerForChange,
       cString(name, "an input's name"),
       DATA_TYPE[dtype],
       this.dims[0](dims),
@@ -120,6 +124,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
   markOutput(tensor: Tensor, name: string): void {
     const { calls, logger } = this.context;
     const mark = logger.errorCount;
+    this.assertUnused();
     const pointer = this.pointerOf(tensor, name);
     calls.call("ITensor.setName", pointer, cString(name, "an output's name"));
     calls.call("INetworkDefinition.markOutput", this.pointer, pointer);
@@ -142,7 +147,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
     );
     // The table's types were checked by `Operands`; a union of signatures cannot be called with a spread.
     const add = calls.call.bind(calls) as (method: string, ...args: unknown[]) => unknown;
-    const layer = add(`INetworkDefinition.${method}`, this.pointer, ...args) as Added<M> | null;
+    const layer = add(`INetworkDefinition.${method}`, this.pointerForChange, ...args) as Added<M> | null;
     const refusal = () => this.refusal(name, { method, mark, operands });
     if (layer === null) throw refusal();
     const any = layer as Pointer<`I${string}Layer`>;

@@ -46,10 +46,10 @@ export class PartFile implements AsyncDisposable {
     const options = { read: true, write: true, create: true } as const;
     while (true) {
       const file = await Deno.open(path, options);
-      const lock = await file.tryLock(true).then(
-        (isHeld) => isHeld ? "held" : "taken",
-        () => "unsupported" as const,
-      );
+      const lock = await tryLock(file).catch((error: unknown) => {
+        file.close();
+        throw error;
+      });
       // The holder before may have removed the file that was just opened: then the lock is on nothing.
       if (lock === "held" && await isStillAt(path, file)) {
         return await PartFile.#read(new PartFile(file, { path, isExclusive: true }), signal);
@@ -125,6 +125,24 @@ export function delay(durationMs: number, signal: AbortSignal | undefined): Prom
     clearTimeout(timer);
     signal?.removeEventListener("abort", abort);
   });
+}
+
+/**
+ * What flock(2) fails with where the file system has no locks: NFS without its lock service (ENOLCK), others that do
+ * not implement the call. The numbers are Linux's, for errors that carry no code.
+ */
+const NO_LOCKS = new Set<unknown>(["ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"]);
+const NO_LOCKS_MESSAGE = /\(os error (37|38|95)\)/;
+
+async function tryLock(file: Deno.FsFile): Promise<"held" | "taken" | "unsupported"> {
+  try {
+    return await file.tryLock(true) ? "held" : "taken";
+  } catch (error) {
+    if (error instanceof Deno.errors.NotSupported) return "unsupported";
+    const { code, message } = error as Error & { readonly code?: unknown };
+    if (NO_LOCKS.has(code) || code === undefined && NO_LOCKS_MESSAGE.test(message)) return "unsupported";
+    throw error;
+  }
 }
 
 async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {

@@ -5,8 +5,9 @@ import type { BuildEvent } from "../compile/mod.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
+import type { Report } from "../report/schema.ts";
 import { oneOf, parseOptions } from "./options.ts";
-import { EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
+import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP = `Fold a model's normalization into its linear layers and build TensorRT engines.
 
@@ -33,6 +34,8 @@ Options
   --allow-nonfinite     accept NaN and infinity in the weights
   --help                this text
 
+Exits with 0, or 1 where something failed or the outputs do not agree with PyTorch's, 2 for a mistake in the command.
+
 Files
   DIR/un.plan ln.plan   engines: the folded network, and the reference with Layer Normalization
   DIR/un.onnx ln.onnx   the same networks as ONNX
@@ -51,6 +54,7 @@ const OPTIONS = {
   "tensorrt-lib": { type: "string" },
   "allow-nonfinite": { type: "boolean", default: false },
   help: { type: "boolean", default: false, short: "h" },
+  cwd: { type: "string" },
 } as const;
 
 const EXAMPLE = new URL("../../examples/digits/digits.ts", import.meta.url);
@@ -68,6 +72,9 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   }
   const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
   const { parseBatch } = await import("../compile/batch.ts");
+  // A task runs in its deno.json's folder; paths are meant from where the user stands.
+  if (values.cwd) Deno.chdir(values.cwd);
+  if (values.out === "") throw new UsageError("--out: give a folder");
   const precision = oneOf("precision", values.precision, PRECISIONS);
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const batch = asUsage(() => parseBatch(values.batch ?? "8"));
@@ -82,7 +89,8 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   const out = values.out ?? `build/${model.name}`;
   using progress = new Progress();
   const report = await buildModel(model, {
-    norm: family === undefined || family === model.norm.family ? model.norm : NORMS[family](),
+    norm: [model.norm, model.reference].find((norm) => norm.family === (family ?? model.norm.family)) ??
+      NORMS[family!](),
     precision,
     batch,
     out,
@@ -98,10 +106,14 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     await print(JSON.stringify(report, null, 2));
   } else {
     const { summarize } = await import("../report/summary.ts");
-    const { styled } = await import("./terminal.ts");
     await print(summarize(report, { out, style: styled }));
   }
-  return EXIT.ok;
+  if (!disagrees(report)) return EXIT.ok;
+  console.error(
+    `${styled("error:", "red", Deno.stderr)} the outputs do not agree with PyTorch's: check that the ` +
+      "description, the epsilon of the normalization and the weights are the trained model's",
+  );
+  return EXIT.failed;
 }
 
 /** A flag's value is refused as a mistake in the command line. */
@@ -117,6 +129,11 @@ function show(progress: Progress, event: BuildEvent): void {
   if (event.kind === "step") progress.show(event.text);
   else if (event.total > 0) progress.show(event.text, event.done / event.total);
   else progress.show(event.text, null, `${event.done} steps`);
+}
+
+/** Whether PyTorch's outputs are known and not reproduced. */
+function disagrees({ parity }: Report): boolean {
+  return parity.agrees === false || parity.reference?.agrees === false;
 }
 
 /** The model that a script exports; whatever goes wrong in it is told as the script's own words. */

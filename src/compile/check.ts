@@ -9,14 +9,14 @@ import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import {
   discrepancy,
   type ExampleOutputs,
+  type Expected,
   frameworkOutputs,
   loadExamples,
   openSizes,
   runExamples,
   runsOnCpu,
 } from "./evaluate.ts";
-import type { Network } from "./networks.ts";
-import type { Stage } from "./mod.ts";
+import type { Contender, Stage } from "./mod.ts";
 
 /** Runs every network that is compared, one after the other, each at most once. */
 export async function checkOutputs(
@@ -36,16 +36,29 @@ export async function checkOutputs(
   };
   const { family } = primary.norm;
   const output = primary.wide.graph.outputs[0]!.name;
-  const framework = primary.weights.trained ? frameworkOutputs(examples, { family, output }) : null;
-  const expected = framework ??
-    { outputs: await outputsOf(primary.wide.traced), against: "the unfolded network, random examples" };
-  const parity = discrepancy(await outputsOf(primary.wide.graph), expected.outputs, expected.against);
+  const known = ({ norm, weights }: Contender) =>
+    weights.trained ? frameworkOutputs(examples, { family: norm.family, output }) : null;
+  const expected: Expected = known(primary) ?? {
+    outputs: await outputsOf(primary.wide.traced),
+    against: "the unfolded network, random examples",
+    isTruth: false,
+  };
+  const wide = { network: "folded network", precision: "fp32" } as const;
+  const parity = discrepancy(await outputsOf(primary.wide.graph), expected, wide);
   // Accuracy is that of the networks as emitted, where this machine can run them.
-  const emitted = (network: Network, wide: Network) => runsOnCpu(precision) ? network : wide;
-  const own = emitted(primary.network, primary.wide);
-  const narrow = precision === "fp32" || !runsOnCpu(precision)
+  const emitted = ({ network, wide }: Contender) => runsOnCpu(precision) ? network : wide;
+  const own = emitted(primary);
+  const narrow = precision === "fp32" || !runsOnCpu(precision) ? null : {
+    ...discrepancy(await outputsOf(own.graph), expected, { network: "folded network", precision }),
+    precision,
+  };
+  const truth = reference === undefined ? null : known(reference);
+  const referenceParity = truth === null || reference === undefined
     ? null
-    : { ...discrepancy(await outputsOf(own.graph), expected.outputs, expected.against), precision };
+    : discrepancy(await outputsOf(reference.wide.graph), truth, {
+      network: "reference network",
+      precision: "fp32",
+    });
 
   const scores: Record<string, number> = {};
   const { labels } = examples;
@@ -54,11 +67,11 @@ export async function checkOutputs(
     scores[`${family}Folded`] = await score(own.graph);
     scores[`${family}Unfolded`] = await score(own.traced);
     if (reference?.weights.trained) {
-      scores[reference.norm.family] = await score(emitted(reference.network, reference.wide).graph);
+      scores[reference.norm.family] = await score(emitted(reference).graph);
     }
   }
   return {
-    parity: { ...parity, precision: "fp32", emitted: narrow },
+    parity: { ...parity, precision: "fp32", emitted: narrow, reference: referenceParity },
     accuracy: Object.keys(scores).length > 0 ? scores : null,
   };
 }

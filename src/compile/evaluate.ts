@@ -8,6 +8,7 @@ import { bytesAs, elementCount, float64Of, type TensorData } from "../ir/data.ts
 import { ITEM_BYTES, type Precision } from "../ir/dtype.ts";
 import { bindShape, fixedShape, namesIn, sameShape, type Shape, showShape } from "../ir/shape.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
+import type { DifferenceReport } from "../report/schema.ts";
 import { compareOutputs } from "../run/compare.ts";
 import { type Feeds, numbersOf, type Session, tensorValue } from "../run/session.ts";
 import { seededRandom } from "../run/statistics.ts";
@@ -28,11 +29,18 @@ export interface Examples {
 /** Outputs of all examples by name; the first axis is the example. */
 export type ExampleOutputs = Readonly<Record<string, ReferenceTensor>>;
 
-export interface Discrepancy {
-  readonly maxAbsError: number;
-  readonly maxRelError: number;
+/** What outputs are compared with; only a framework's are the truth. */
+export interface Expected {
+  readonly outputs: ExampleOutputs;
   readonly against: string;
+  readonly isTruth: boolean;
 }
+
+/**
+ * The largest relative difference that is still rounding, of trained networks: float32 gives 1e-7 to 1e-5, float16 about
+ * 1e-3. A wrong epsilon, a wrong weight or a wrong layer gives more.
+ */
+const ROUNDING = { fp32: 1e-3, fp16: 3e-2, bf16: 2e-1 } as const;
 
 /**
  * The model's labelled examples, or seeded random ones where it has none.
@@ -113,8 +121,7 @@ function randomExamples(
 }
 
 /**
- * Runs all examples through a session, in batches of `batch`; the last is filled up with its own last example where the
- * network's batch is fixed.
+ * Runs all examples through a session, in batches of `batch`; the last is filled up with its own last example.
  *
  * @returns each output of the network, batches joined along the first axis
  */
@@ -129,17 +136,19 @@ export async function runExamples(
   for (let start = 0; start < examples.count; start += batch) {
     const rows = Math.min(batch, examples.count - start);
     for (const [name, value] of Object.entries(await session.run(feeds(start)))) {
-      const row = isBatched ? value.shape.slice(1) : value.shape;
+      // Of an output [B T, C] each example has T rows; one without the batch is kept whole.
+      const [first = 1, ...row] = value.shape;
+      const perExample = isBatched && first % batch === 0 ? first / batch : null;
       const part = parts[name] ??= { row, values: [] };
-      part.values.push(isBatched ? numbersOf(value).slice(0, rows * elementCount(row)) : numbersOf(value));
+      const kept = perExample === null ? first : rows * perExample;
+      part.values.push(numbersOf(value).slice(0, kept * elementCount(row)));
     }
   }
   return Object.fromEntries(
     Object.entries(parts).map(([name, { row, values }]) => {
-      const shape = isBatched ? [examples.count, ...row] : row;
-      const data = new Float64Array(elementCount(shape));
+      const data = new Float64Array(values.reduce((sum, part) => sum + part.length, 0));
       values.reduce((offset, part) => (data.set(part, offset), offset + part.length), 0);
-      return [name, { shape, data }];
+      return [name, { shape: [data.length / elementCount(row), ...row], data }];
     }),
   );
 }
@@ -175,26 +184,37 @@ function feeder(
 }
 
 /** How far outputs are from what they should be; throws where that cannot be said. */
-export function discrepancy(actual: ExampleOutputs, expected: ExampleOutputs, against: string): Discrepancy {
+export function discrepancy(
+  actual: ExampleOutputs,
+  { outputs, against, isTruth }: Expected,
+  { network, precision }: { network: string; precision: Precision },
+): DifferenceReport {
   // The framework gives one output, the network's first.
-  const compared = Object.fromEntries(Object.keys(expected).map((name) => [name, actual[name]!]));
-  const { maxAbsError, maxRelError, failure } = compareOutputs(compared, expected);
+  const compared = Object.fromEntries(Object.keys(outputs).map((name) => [name, actual[name]!]));
+  const { maxAbsError, maxRelError, failure } = compareOutputs(compared, outputs);
   if (failure !== null) {
-    throw new UnfoldError(`the folded network does not agree with ${against}: ${failure}`);
+    const isOverflow = Object.values(actual).some(({ data }) =>
+      data.some((value) => !Number.isFinite(value))
+    );
+    const hint = isOverflow && precision === "fp16" ? "; values overflow fp16: try --precision bf16" : "";
+    throw new UnfoldError(
+      `the ${network} in ${precision} cannot be compared with ${against}: ${failure}${hint}`,
+    );
   }
-  return { maxAbsError, maxRelError, against };
+  return { maxAbsError, maxRelError, against, agrees: isTruth ? maxRelError <= ROUNDING[precision] : null };
 }
 
 /** The training framework's values of the first output, if the model has them for a family. */
 export function frameworkOutputs(
   examples: Examples,
   { family, output }: { family: string; output: string },
-): { outputs: ExampleOutputs; against: string } | null {
+): Expected | null {
   const logits = examples.logits[family];
   if (logits === undefined) return null;
   return {
     outputs: { [output]: { shape: logits.data.shape, data: float64Of(logits.data) } },
     against: `PyTorch's own outputs, ${logits.name} of ${examples.count} examples`,
+    isTruth: true,
   };
 }
 

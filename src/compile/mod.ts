@@ -89,6 +89,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
       bytes: built.byteLength,
       layers: built.layers,
       kernels: plan.kernels,
+      unknown: plan.unknown,
       normalizationKernels: plan.normalizationKernels,
       buildMs: built.phases.buildMs,
       phases: built.phases,
@@ -136,15 +137,14 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
 
 function describe(model: Model, { norm, precision, batch, ...weightOptions }: BuildOptions): Contenders {
   const dims = batch.fixed === null ? {} : { B: batch.fixed };
-  const contender = (norm: Norm): Contender => {
-    const weights = chooseWeights(model, norm, weightOptions);
+  const contender = (norm: Norm, isReference: boolean): Contender => {
+    const weights = chooseWeights(model, norm, { ...weightOptions, isReference });
     const at = (precision: Precision) => compile(model, { weights: weights.open(), precision, norm, dims });
     const network = at(precision);
     return { norm, weights, network, wide: precision === "fp32" ? network : at("fp32") };
   };
-  return norm.family === model.reference.family
-    ? [contender(norm)]
-    : [contender(norm), contender(model.reference)];
+  const primary = contender(norm, false);
+  return norm.family === model.reference.family ? [primary] : [primary, contender(model.reference, true)];
 }
 
 async function findLibrary({ tensorrtLib, onEvent, signal }: BuildOptions) {

@@ -49,13 +49,17 @@ export interface WeightOptions {
 const RANDOM_SEED = 0;
 
 /**
- * The weights of a model with normalization `norm`: the given checkpoint, else the model's own for that normalization,
- * else, for timing only, those it has for another one and random ones.
+ * The weights of a model with normalization `norm`: the given checkpoint, which must fit, else the model's own for that
+ * normalization, else, for timing only, those it has for another one and random ones. The reference (`isReference`) does
+ * not claim the given checkpoint, which was trained with the other normalization.
  */
-export function chooseWeights(model: Model, norm: Norm, options: WeightOptions): WeightChoice {
-  const fitting = norm.family === model.norm.family
-    ? options.checkpoint ?? model.weights?.[norm.family]
-    : model.weights?.[norm.family];
+export function chooseWeights(
+  model: Model,
+  norm: Norm,
+  options: WeightOptions & { readonly isReference?: boolean },
+): WeightChoice {
+  const own = model.weights?.[norm.family];
+  const fitting = options.isReference ? own : options.checkpoint ?? own;
   if (fitting !== undefined) return fromCheckpoint(model, norm, { ...options, path: fitting });
   const other = options.checkpoint ?? model.weights?.[model.norm.family];
   const random = randomWeights({ seed: RANDOM_SEED });

@@ -48,7 +48,9 @@ export class Workshop implements AsyncDisposable {
 
   /** Writes a network as `name`, for the user. */
   async publish(graph: Graph, name: string): Promise<Written> {
-    return await this.#write(graph, this.path(name)).file;
+    const { path, file } = this.#write(graph, this.path(name));
+    if (path !== this.path(name)) throw new Error(`${name} was asked for as scratch before it was published`);
+    return await file;
   }
 
   /** The path of a network's ONNX file: the published one, else one for this build only. */
@@ -70,12 +72,32 @@ export class Workshop implements AsyncDisposable {
   async deliver(): Promise<void> {
     try {
       await Deno.remove(join(this.#folder, SCRATCH), { recursive: true });
+      const names = (await Array.fromAsync(Deno.readDir(this.#folder))).map(({ name }) => name);
       await Deno.mkdir(this.#out, { recursive: true });
-      for await (const { name } of Deno.readDir(this.#folder)) {
-        await Deno.rename(join(this.#folder, name), join(this.#out, name));
-      }
+      await this.#replace(names);
     } catch (error) {
       throw unwritable(this.#out, error);
+    }
+  }
+
+  /** Puts all files into the output folder, or, where one of them fails, puts the old ones back. */
+  async #replace(names: readonly string[]): Promise<void> {
+    const old = join(this.#folder, "old");
+    await Deno.mkdir(old);
+    const undo: (() => Promise<void>)[] = [];
+    try {
+      for (const name of names) {
+        const target = join(this.#out, name);
+        if (await exists(target)) {
+          await Deno.rename(target, join(old, name));
+          undo.push(() => Deno.rename(join(old, name), target));
+        }
+        await Deno.rename(join(this.#folder, name), target);
+        undo.push(() => Deno.remove(target));
+      }
+    } catch (error) {
+      for (const step of undo.reverse()) await step();
+      throw error;
     }
   }
 

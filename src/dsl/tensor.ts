@@ -51,7 +51,10 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 export const transpose = (x: Tensor, permutation: readonly number[]): Tensor =>
   apply("transpose", [x], { attrs: { permutation } });
 
-/** Python's `x[start:end:step]` along one axis; negative ends count from the back. */
+/**
+ * Python's `x[start:end:step]` along one axis; negative ends count from the back. Nothing is clamped: an end beyond the
+ * axis is an error, and of an axis whose size is open the caller promises that it reaches that far.
+ */
 export function slice(
   x: Tensor,
   { axis, start = 0, end, step = 1 }: { axis: number; start?: number; end?: number; step?: number },
@@ -76,7 +79,7 @@ export function pick(x: Tensor, { axis, index }: { axis: number; index: number }
   const at = axisIn(axis, x.type.shape.length, "pick");
   const row = slice(
     x,
-    { axis: at, start: index, end: index === -1 ? undefined : index + 1 } as { axis: number },
+    { axis: at, start: index, ...(index !== -1 && { end: index + 1 }) },
   );
   return reshape(row, row.type.shape.filter((_, i) => i !== at));
 }

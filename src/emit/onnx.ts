@@ -241,7 +241,7 @@ class Emitter implements OnnxEmitter {
       const producer = this.nodes.find(({ output }) => output[0] === value);
       if (producer && !renamed.has(value)) renamed.set(value, name);
       else {this.nodes.push({
-          ...EMPTY,
+          attribute: [],
           input: [value],
           output: [name],
           name: `${name}/Identity`,
@@ -281,8 +281,6 @@ class Emitter implements OnnxEmitter {
     return name;
   }
 }
-
-const EMPTY = { attribute: [] };
 
 function attributeValue(value: OnnxAttribute): Record<string, unknown> {
   if (typeof value === "number") return { i: value, type: ATTRIBUTE.int };

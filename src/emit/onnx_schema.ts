@@ -2,7 +2,7 @@
  * The part of ONNX's protobuf schema (`onnx.proto3`, IR version 9) that UNfold writes, for protobufjs' reflection: field
  * numbers as the standard assigns them, fields that are never written left out.
  */
-import protobuf from "protobufjs/light";
+import protobuf from "npm:protobufjs@8.8.1/light.js";
 
 const field = (id: number, type: string) => ({ id, type });
 const repeated = (id: number, type: string) => ({ id, type, rule: "repeated" });

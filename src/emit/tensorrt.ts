@@ -12,7 +12,7 @@ import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
 import type { TensorRtEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
-import { packHeads } from "../rewrite/pack_heads.ts";
+import { lowerForTensorRt } from "../rewrite/pipeline.ts";
 import { NetworkEmitter } from "./tensorrt_network.ts";
 
 /** Ranges of the open sizes; one record per optimization profile. */
@@ -55,13 +55,13 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   const library = options.library ?? (await locateLibrary(signal && { signal })).path;
   const partial = `${path}.${crypto.randomUUID()}.part`;
   using trt = loadTensorRt(library);
-  trt.onLog = options.onLog;
+  using _log = options.onLog && trt.addLogListener(options.onLog);
   using builder = trt.createBuilder();
   using network = builder.createNetwork();
   using config = builder.createConfig();
 
   const started = performance.now();
-  describeNetwork(network, packHeads(graph));
+  describeNetwork(network, lowerForTensorRt(graph));
   for (const profile of profilesOf(graph, profiles)) config.addProfile(profile);
   if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
   config.setProfilingVerbosity("detailed");

@@ -30,7 +30,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   readonly #graph: Graph;
   readonly #inputs = new Map<string, Tensor>();
   readonly #outputs = new Set<Tensor>();
-  readonly #names = new Set<string>();
+  readonly #names: Set<string>;
   readonly #sizes = new Map<string, Tensor>();
   /** Constants already in the network, by rank: a weight read twice enters once. */
   readonly #entered = new WeakMap<() => Uint8Array, Map<string, Tensor>>();
@@ -39,6 +39,8 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   constructor(network: Network, graph: Graph) {
     this.#network = network;
     this.#graph = graph;
+    // A tensor of the network is called what the user calls it; nothing else may be.
+    this.#names = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
   }
 
   /** What is emitted from here on belongs to a node of this name. */
@@ -80,7 +82,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     return this.#computed(this.#network.matmul(left, right, options, this.#layer("matmul")));
   }
 
-  elementwise(op: "sum" | "prod" | "sub" | "div" | "max" | "min" | "pow", a: Value, b: Value): Value {
+  elementwise(op: "sum" | "prod" | "div", a: Value, b: Value): Value {
     const rank = Math.max(a.dims.length, b.dims.length);
     return this.#computed(
       this.#network.elementwise(op, this.#tensor(a, rank), this.#tensor(b, rank), this.#layer(op)),
@@ -91,7 +93,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     return this.#computed(this.#network.activation(kind, this.#tensor(x), this.#layer(kind)));
   }
 
-  unary(op: "sqrt" | "recip" | "erf" | "neg" | "exp", x: Value): Value {
+  unary(op: "sqrt", x: Value): Value {
     return this.#computed(this.#network.unary(op, this.#tensor(x), this.#layer(op)));
   }
 
@@ -113,7 +115,6 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
 
   slice(
     x: Value,
-    _from: Shape,
     { start, size, stride }: { start: readonly number[]; size: Shape; stride: readonly number[] },
   ): Value {
     return this.#slice(x, { start, size, stride }, "slice");
@@ -222,16 +223,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     const dims = [...new Array<number>(missing).fill(1), ...value.dims];
     if ("tensor" in value) {
       if (missing === 0) return value.tensor;
-      if (value.dims.filter((dim) => dim < 0).length > 1) {
-        throw new UnfoldError(
-          `${this.#scope}: cannot align [${value.dims.join(", ")}] to rank ${rank}: reshape it first`,
-        );
-      }
-      return this.#network.shuffle(
-        value.tensor,
-        { reshape: dims, zeroIsPlaceholder: false },
-        this.#layer("align"),
-      );
+      const isOpen = value.dims.filter((dim) => dim < 0).length > 1;
+      const reshape = isOpen ? this.#withOnes(value.tensor, missing) : dims;
+      return this.#network.shuffle(value.tensor, { reshape, zeroIsPlaceholder: false }, this.#layer("align"));
     }
     const byShape = this.#entered.get(value.bytes) ?? new Map<string, Tensor>();
     this.#entered.set(value.bytes, byShape);
@@ -241,6 +235,13 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     const tensor = this.#network.constant(dims, value.dtype, bytes, this.#free(value.name));
     byShape.set(dims.join(), tensor);
     return tensor;
+  }
+
+  /** The tensor's own shape behind `count` ones. */
+  #withOnes(tensor: Tensor, count: number): Tensor {
+    const ones = this.#int64(new Array<number>(count).fill(1));
+    const own = this.#network.shape(tensor, this.#layer("shape"));
+    return this.#network.concat([ones, own], 0, this.#layer("shape"));
   }
 
   /** A shape as an int64 vector computed from the inputs' sizes. */

@@ -3,6 +3,7 @@
  * called, so a graph over a 5 GB checkpoint costs no 5 GB; conversion to another element type rounds once, to nearest
  * even, from whatever precision the values are held in.
  */
+import { UnfoldError } from "../errors.ts";
 import { ITEM_BYTES, type StorageType } from "./dtype.ts";
 
 export interface TensorData {
@@ -107,14 +108,44 @@ export function float64FromBytes(bytes: Uint8Array, dtype: StorageType): Float64
   return view instanceof Float64Array ? view : Float64Array.from(view);
 }
 
-/** The bytes of `data` in another element type; no copy when it is the same one. Rounds once. */
+/**
+ * The bytes of `data` in another element type; no copy when it is the same one. Rounds once.
+ *
+ * @throws {UnfoldError} a finite value is too large for the type
+ */
 export function bytesAs(data: TensorData, dtype: StorageType): Uint8Array {
   const bytes = data.bytes();
   if (data.dtype === dtype) return bytes;
   const source = data.dtype === "fp32" || data.dtype === "fp16" || data.dtype === "int32"
     ? typedView(bytes, data.dtype) as Float32Array | Float16Array | Int32Array
     : float64FromBytes(bytes, data.dtype);
-  return bytesFromNumbers(source, dtype);
+  const result = bytesFromNumbers(source, dtype);
+  assertFits(result, dtype, { origin: data.origin, valueAt: (i) => source[i]! });
+  return result;
+}
+
+/** Bits of the exponent, all of them set in infinities and NaN only. */
+const EXPONENT = { fp32: 0x7f80_0000, fp16: 0x7c00, bf16: 0x7f80 } as const;
+
+/** Throws where rounding to `dtype` made a finite value infinite: a mask of -1e9, say, in fp16. */
+export function assertFits(
+  bytes: Uint8Array,
+  dtype: StorageType,
+  { origin, valueAt }: { origin: string; valueAt: (index: number) => number },
+): void {
+  if (dtype !== "fp32" && dtype !== "fp16" && dtype !== "bf16") return;
+  const exponent = EXPONENT[dtype];
+  const bits = dtype === "fp32"
+    ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+    : new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+  for (let i = 0; i < bits.length; i++) {
+    if ((bits[i]! & exponent) !== exponent || !Number.isFinite(valueAt(i))) continue;
+    throw new UnfoldError(
+      `${origin}: element ${i}, ${
+        valueAt(i)
+      }, is too large for ${dtype}; use a smaller value or a wider precision`,
+    );
+  }
 }
 
 /** Numbers rounded once into the bytes of `dtype`. */

@@ -5,7 +5,7 @@
 import { float64Of, heldData } from "../ir/data.ts";
 import { axisIn, type Shape } from "../ir/shape.ts";
 import type { Node } from "../ir/graph.ts";
-import type { ConstantAttrs } from "./constant.ts";
+import { dataOf } from "./constant.ts";
 import { type ChannelAffine, commonDType, defineOp, shapeError } from "./define.ts";
 import { binary } from "./reference.ts";
 
@@ -66,7 +66,7 @@ export const channelAffine = defineOp({
 export function affineOf(node: Node): ChannelAffine | null {
   const [x, scale, shift] = node.inputs;
   if (scale!.op !== "constant" || shift!.op !== "constant") return null;
-  const values = (constant: Node) => float64Of((constant.attrs as ConstantAttrs).data);
+  const values = (constant: Node) => float64Of(dataOf(constant));
   const axis = axisIn((node.attrs as ChannelAffineAttrs).axis, x!.type.shape.length, "channel_affine");
   return { axis, scale: values(scale!), shift: values(shift!) };
 }

@@ -5,6 +5,7 @@
 import { float64Of, type TensorData } from "../ir/data.ts";
 import { type DType, isFloat } from "../ir/dtype.ts";
 import { UnfoldError } from "../errors.ts";
+import type { Node } from "../ir/graph.ts";
 import { defineOp } from "./define.ts";
 
 export type ConstantAttrs = { readonly data: TensorData; readonly dtype: DType };
@@ -22,3 +23,8 @@ export const constant = defineOp({
   tensorrt: (net, _, { data }, node) => net.constant(data, node.type),
   onnx: (g, _, { data }, node) => g.constant(data, node.type),
 });
+
+/** The values behind a constant node. */
+export function dataOf(constant: Node): TensorData {
+  return (constant.attrs as ConstantAttrs).data;
+}

@@ -5,7 +5,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
-import type { DType } from "../ir/dtype.ts";
+import { type DType, isFloat } from "../ir/dtype.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
 import { type Dim, type Shape, showShape } from "../ir/shape.ts";
 
@@ -42,16 +42,16 @@ type Axes = readonly number[];
 
 /** What an operator may ask of the network being built. Each call adds one layer named after the operator's node. */
 export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
-  constant(data: TensorData, type: TensorType, dims?: readonly number[]): T;
+  constant(data: TensorData, type: TensorType): T;
   matmul(a: T, b: T, options?: { transposeA?: boolean; transposeB?: boolean }): T;
-  elementwise(op: "sum" | "prod" | "sub" | "div" | "max" | "min" | "pow", a: T, b: T): T;
+  elementwise(op: "sum" | "prod" | "div", a: T, b: T): T;
   activation(kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh", x: T): T;
-  unary(op: "sqrt" | "recip" | "erf" | "neg" | "exp", x: T): T;
+  unary(op: "sqrt", x: T): T;
   softmax(x: T, axis: number): T;
   transpose(x: T, permutation: Axes): T;
   /** Reshape between two symbolic shapes with the same number of elements. */
   reshape(x: T, from: Shape, to: Shape): T;
-  slice(x: T, from: Shape, options: { start: Axes; size: Shape; stride: Axes }): T;
+  slice(x: T, options: { start: Axes; size: Shape; stride: Axes }): T;
   expand(x: T, from: Shape, to: Shape): T;
   concat(xs: readonly T[], axis: number): T;
   gather(x: T, indices: T, axis: number): T;
@@ -125,6 +125,12 @@ export function shapeError(op: string, problem: string, inputs: readonly TensorT
 
 export function showType(type: TensorType): string {
   return `${type.dtype}${showShape(type.shape)}`;
+}
+
+/** Refuses inputs that are not floating-point, which the backends would refuse later and less clearly. */
+export function requireFloat(op: string, inputs: readonly TensorType[]): void {
+  if (inputs.every(({ dtype }) => isFloat(dtype))) return;
+  throw shapeError(op, "the inputs must be floating-point; cast them", inputs);
 }
 
 /** All inputs of one element type, which is the result's; else an error. */

@@ -20,7 +20,9 @@ export function elementwise<const Name extends string>(
     infer: (inputs, _: Record<never, never>) => {
       const shape = broadcastShapes(inputs[0]!.shape, inputs[1]!.shape);
       if (shape === null) throw shapeError(name, "the shapes do not broadcast", inputs);
-      return { dtype: commonDType(name, inputs), shape };
+      const dtype = commonDType(name, inputs);
+      if (dtype === "bool") throw shapeError(name, "booleans have no arithmetic; cast them", inputs);
+      return { dtype, shape };
     },
     evaluate: ([a, b]) => binary(a!, b!, meaning),
     tensorrt: (net, [a, b]) => net.elementwise(backend.tensorrt, a!, b!),

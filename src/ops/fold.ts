@@ -5,9 +5,11 @@
  *     W (s*x + t) + b  =  (W diag(s)) x + (b + W t)
  *
  * in float64, rounded once. A weight that is folded again starts from its original, so nothing is rounded twice, and
- * both results come from a single pass over it, made when the first of them is asked for.
+ * both results come from a single pass over it, made when the first of them is asked for and repeated only where the
+ * weight was given up in between.
  */
 import {
+  assertFits,
   bf16FromNumber,
   bytesAs,
   elementCount,
@@ -30,7 +32,9 @@ interface FoldTerms {
 /** A weight `[outputs, channels, ...]` with an affine on its channels taken in. */
 class Fold {
   readonly #terms: FoldTerms;
-  #done: { weight: TensorData; bias: TensorData } | null = null;
+  /** Held weakly: whoever is emitting holds on to it, and the graph does not. */
+  #weight: WeakRef<Uint8Array> | null = null;
+  #bias: TensorData | null = null;
 
   constructor(terms: FoldTerms) {
     this.#terms = terms;
@@ -49,7 +53,12 @@ class Fold {
   get weight(): TensorData {
     const { weight, dtype } = this.#terms;
     const origin = `${weight.origin}, normalization folded in`;
-    const data = { dtype, shape: weight.shape, origin, bytes: () => this.#run().weight.bytes() };
+    const data = {
+      dtype,
+      shape: weight.shape,
+      origin,
+      bytes: () => this.#weight?.deref() ?? this.#run().weight,
+    };
     FOLDED.set(data, this);
     return data;
   }
@@ -60,12 +69,11 @@ class Fold {
       dtype: "fp64",
       shape: [weight.shape[0]!],
       origin: `bias of ${weight.origin}, normalization folded in`,
-      bytes: () => this.#run().bias.bytes(),
+      bytes: () => (this.#bias ?? this.#run().bias).bytes(),
     };
   }
 
-  #run(): { weight: TensorData; bias: TensorData } {
-    if (this.#done !== null) return this.#done;
+  #run(): { weight: Uint8Array; bias: TensorData } {
     const { weight, bias, dtype, scale, shift } = this.#terms;
     const [outputs, channels] = [weight.shape[0]!, weight.shape[1]!];
     const inner = elementCount(weight.shape.slice(2));
@@ -87,11 +95,13 @@ class Fold {
       sums[o] = sum;
     }
     if (bias !== null) float64Of(bias).forEach((b, o) => sums[o]! += b);
-    this.#done = {
-      weight: { dtype, shape: weight.shape, origin: weight.origin, bytes: () => bytes },
-      bias: heldData([outputs], sums, weight.origin),
-    };
-    return this.#done;
+    assertFits(bytes, dtype, {
+      origin: `${weight.origin}, normalization folded in`,
+      valueAt: (i) => source[i]! * scale[Math.floor(i / inner) % channels]!,
+    });
+    this.#weight = new WeakRef(bytes);
+    this.#bias = heldData([outputs], sums, weight.origin);
+    return { weight: bytes, bias: this.#bias };
   }
 }
 

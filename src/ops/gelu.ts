@@ -1,5 +1,5 @@
 /** Gaussian error linear unit, exact (`erf`) or in its tanh approximation; the two differ by up to 1e-3. */
-import { defineOp } from "./define.ts";
+import { defineOp, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export type GeluAttrs = { readonly approximate: "none" | "tanh" };
@@ -7,7 +7,10 @@ export type GeluAttrs = { readonly approximate: "none" | "tanh" };
 export const gelu = defineOp({
   name: "gelu",
   doc: "x Phi(x): x (1 + erf(x / sqrt 2)) / 2, or with tanh(sqrt(2 / pi) (x + 0.044715 x^3)) for the erf",
-  infer: ([x], _: GeluAttrs) => x!,
+  infer: (inputs, _: GeluAttrs) => {
+    requireFloat("gelu", inputs);
+    return inputs[0]!;
+  },
   evaluate: ([x], { approximate }) =>
     mapValues(
       x!,

@@ -4,7 +4,7 @@ import type { Node, TensorType } from "../ir/graph.ts";
 import { type Absorbed, commonDType, defineOp, lastDim, type Refusal, shapeError } from "./define.ts";
 import { foldIntoWeight } from "./fold.ts";
 import { binary, matmulValues } from "./reference.ts";
-import type { ConstantAttrs } from "./constant.ts";
+import { dataOf } from "./constant.ts";
 
 export const linear = defineOp({
   name: "linear",
@@ -59,7 +59,6 @@ export function absorbIntoWeight(
   if (weight!.op !== "constant" || (bias && bias.op !== "constant")) {
     return { refused: "its weight is computed at run time" };
   }
-  const dataOf = (constant: Node) => (constant.attrs as ConstantAttrs).data;
   const folded = foldIntoWeight(dataOf(weight!), bias ? dataOf(bias) : null, {
     dtype: weight!.type.dtype,
     ...affine,

@@ -1,6 +1,6 @@
 /** Mean over axes: pooling over tokens. */
 import { axisIn } from "../ir/shape.ts";
-import { defineOp, shapeError } from "./define.ts";
+import { defineOp, requireFloat, shapeError } from "./define.ts";
 import { alongAxis, gatherStrided, stridesOf } from "./reference.ts";
 
 export type ReduceMeanAttrs = { readonly axes: readonly number[]; readonly keepDims: boolean };
@@ -14,6 +14,7 @@ export const reduceMean = defineOp({
     if (reduced.length === 0 || new Set(reduced).size < reduced.length) {
       throw shapeError("reduce_mean", "give each axis to average over, once", [x!]);
     }
+    requireFloat("reduce_mean", [x!]);
     const shape = x!.shape.flatMap((dim, i) => !reduced.includes(i) ? [dim] : keepDims ? [1] : []);
     return { dtype: x!.dtype, shape };
   },

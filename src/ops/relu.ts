@@ -1,11 +1,14 @@
 /** Rectified linear unit. */
-import { defineOp } from "./define.ts";
+import { defineOp, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export const relu = defineOp({
   name: "relu",
   doc: "max(x, 0)",
-  infer: ([x], _: Record<never, never>) => x!,
+  infer: (inputs, _: Record<never, never>) => {
+    requireFloat("relu", inputs);
+    return inputs[0]!;
+  },
   evaluate: ([x]) => mapValues(x!, (v) => Math.max(v, 0)),
   tensorrt: (net, [x]) => net.activation("relu", x!),
   onnx: (g, [x]) => g.node("Relu", [x!]),

@@ -1,11 +1,14 @@
 /** Sigmoid linear unit (swish). */
-import { defineOp } from "./define.ts";
+import { defineOp, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export const silu = defineOp({
   name: "silu",
   doc: "x / (1 + exp(-x))",
-  infer: ([x], _: Record<never, never>) => x!,
+  infer: (inputs, _: Record<never, never>) => {
+    requireFloat("silu", inputs);
+    return inputs[0]!;
+  },
   evaluate: ([x]) => mapValues(x!, (v) => v / (1 + Math.exp(-v))),
   tensorrt: (net, [x]) => net.elementwise("prod", x!, net.activation("sigmoid", x!)),
   onnx: (g, [x]) => g.node("Mul", [x!, g.node("Sigmoid", [x!])]),

@@ -38,7 +38,7 @@ export const slice = defineOp({
   tensorrt: (net, [x], { axis, start, step }, node) => {
     const at = axisIn(axis, x!.dims.length, "slice");
     const along = (value: number, other: number) => x!.dims.map((_, i) => i === at ? value : other);
-    return net.slice(x!, node.inputs[0]!.type.shape, {
+    return net.slice(x!, {
       start: along(start, 0),
       size: node.type.shape,
       stride: along(step, 1),

@@ -1,6 +1,6 @@
 /** Softmax along one axis. */
 import { axisIn } from "../ir/shape.ts";
-import { defineOp } from "./define.ts";
+import { defineOp, requireFloat } from "./define.ts";
 import { softmaxValues } from "./reference.ts";
 
 export type SoftmaxAttrs = { readonly axis: number };
@@ -8,11 +8,18 @@ export type SoftmaxAttrs = { readonly axis: number };
 export const softmax = defineOp({
   name: "softmax",
   doc: "exp(x) / sum(exp(x)) along `axis`",
-  infer: ([x], { axis }: SoftmaxAttrs) => {
-    axisIn(axis, x!.shape.length, "softmax");
-    return x!;
+  infer: (inputs, { axis }: SoftmaxAttrs) => {
+    axisIn(axis, inputs[0]!.shape.length, "softmax");
+    requireFloat("softmax", inputs);
+    return inputs[0]!;
   },
   evaluate: ([x], { axis }) => softmaxValues(x!, axisIn(axis, x!.shape.length, "softmax")),
-  tensorrt: (net, [x], { axis }) => net.softmax(x!, axisIn(axis, x!.dims.length, "softmax")),
+  tensorrt: (net, [x], { axis }, node) => {
+    const { shape } = node.type;
+    if (shape.length > 1) return net.softmax(x!, axisIn(axis, shape.length, "softmax"));
+    // TensorRT's softmax takes two axes or more.
+    const row = [1, ...shape];
+    return net.reshape(net.softmax(net.reshape(x!, shape, row), 1), row, shape);
+  },
   onnx: (g, [x], { axis }) => g.node("Softmax", [x!], { axis }),
 });

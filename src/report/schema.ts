@@ -2,7 +2,8 @@
  * `report.json`: what a build found, made and measured, as a type for scripts and as a zod schema for whoever reads the
  * file. Times are in milliseconds, sizes in bytes, ratios are the folded network's over the reference's.
  */
-import { z } from "zod";
+// Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
+import { z } from "npm:zod@4.6.7";
 import type { Precision } from "../ir/dtype.ts";
 import { NORM_FAMILIES, type NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
@@ -14,8 +15,9 @@ export interface EngineReport {
   readonly bytes: number;
   /** Layers of the network that was described to TensorRT, constants included. */
   readonly layers: number;
-  /** Kernels in the plan's schedule; null where the plan cannot be read. */
+  /** Kernels in the plan's schedule; null where the plan cannot be read, for the reason in `unknown`. */
   readonly kernels: number | null;
+  readonly unknown: string | null;
   readonly normalizationKernels: number | null;
   readonly buildMs: number;
   readonly phases: { readonly describeMs: number; readonly buildMs: number; readonly writeMs: number };
@@ -33,6 +35,8 @@ export interface DifferenceReport {
   /** `max |a - b| / max |b|`. */
   readonly maxRelError: number;
   readonly against: string;
+  /** Whether that is rounding, where the training framework's own outputs say what is right; null elsewhere. */
+  readonly agrees: boolean | null;
 }
 
 export interface TimingReport {
@@ -85,6 +89,8 @@ export interface Report {
   readonly parity: DifferenceReport & {
     readonly precision: "fp32";
     readonly emitted: (DifferenceReport & { readonly precision: string }) | null;
+    /** The reference network against the framework's outputs for it, in fp32; null where there are none. */
+    readonly reference: DifferenceReport | null;
   };
   /** Top-1 on the model's labelled data: unFolded, unUnfolded, ln; null without labels. */
   readonly accuracy: Readonly<Record<string, number>> | null;
@@ -108,6 +114,7 @@ const Engine = z.object({
   bytes: count,
   layers: count,
   kernels: count.nullable(),
+  unknown: z.string().nullable(),
   normalizationKernels: count.nullable(),
   buildMs: ms,
   phases: z.object({ describeMs: ms, buildMs: ms, writeMs: ms }),
@@ -120,6 +127,7 @@ const Difference = z.object({
   maxAbsError: z.number(),
   maxRelError: z.number(),
   against: z.string(),
+  agrees: z.boolean().nullable(),
 });
 
 const Timing = z.object({
@@ -155,6 +163,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
   parity: Difference.extend({
     precision: z.literal("fp32"),
     emitted: Difference.extend({ precision: z.string() }).nullable(),
+    reference: Difference.nullable(),
   }),
   accuracy: z.record(z.string(), z.number()).nullable(),
   latency: z.object({

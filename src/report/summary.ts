@@ -43,7 +43,9 @@ function agreement({ parity, accuracy, precision }: Report): string[] {
   const lines = [`Agreement        folded: ${line(parity)}`, `                 with ${parity.against}`];
   if (parity.emitted) {
     lines.push(`                 as emitted in ${parity.emitted.precision}: ${line(parity.emitted)}`);
-  } else if (precision !== "fp32") {
+  }
+  if (parity.reference) lines.push(`                 reference: ${line(parity.reference)}`);
+  if (!parity.emitted && precision !== "fp32") {
     lines.push(
       `                 as emitted in ${precision}: not run, this machine's backend has no ${precision}`,
     );
@@ -99,10 +101,13 @@ function notes({ engines, environment: { tensorrt } }: Report): string[] {
   ) =>
     `${family.toUpperCase()} was not trained (${weights}): of its figures only sizes, kernels and latency mean something`
   );
+  const unread = Object.entries(engines).flatMap(([family, { unknown }]) =>
+    unknown === null ? [] : [`the kernels of ${family}.plan are unknown: ${unknown}`]
+  );
   const untested = tensorrt.flavour === "rtx"
     ? []
     : [`UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}): check the engine's outputs`];
-  return [...untrained, ...untested];
+  return [...untrained, ...unread, ...untested];
 }
 
 function files({ engines }: Report): string {

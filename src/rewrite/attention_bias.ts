@@ -9,7 +9,8 @@
  */
 import { type Graph, mapGraph, type Node, topological, type Use, usesOf } from "../ir/graph.ts";
 import { isOp, rebuild } from "../ops/mod.ts";
-import { biasOf, dataOf, isConstantLinear, weightTimes, withBias } from "./constants.ts";
+import { biasOf, isConstantLinear, weightTimes, withBias } from "./constants.ts";
+import { dataOf } from "../ops/constant.ts";
 
 type Uses = ReadonlyMap<Node, readonly Use[]>;
 

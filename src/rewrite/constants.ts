@@ -1,12 +1,8 @@
 /** What passes that move biases share: reading constant vectors and giving a linear another bias. */
 import { bytesAs, float64Of, heldData, type TensorData, typedView } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
-import type { ConstantAttrs } from "../ops/constant.ts";
+import { dataOf } from "../ops/constant.ts";
 import { apply, constantNode, isOp } from "../ops/mod.ts";
-
-export function dataOf(constant: Node): TensorData {
-  return (constant.attrs as ConstantAttrs).data;
-}
 
 /** Whether a node is a linear whose weight, and bias where it has one, are constants. */
 export function isConstantLinear(node: Node): boolean {

@@ -2,11 +2,10 @@
  * `foldConstants`: a node whose inputs are all known is its value, computed once in float64 by the operator's own
  * meaning and rounded once by whoever emits it. Large results that only repeat an input (`expand`) stay unfolded.
  */
-import { heldData } from "../ir/data.ts";
+import { bytesFromNumbers, float64Of, heldData, type TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../ir/graph.ts";
-import { bytesFromNumbers, float64Of, type TensorData } from "../ir/data.ts";
-import type { ConstantAttrs } from "../ops/constant.ts";
+import { dataOf } from "../ops/constant.ts";
 import { constantNode, isOp, opOf, rebuild } from "../ops/mod.ts";
 
 /** @returns the graph, and how many nodes became constants */
@@ -25,7 +24,7 @@ export function foldConstants(graph: Graph): { graph: Graph; folded: number } {
 
 function constantOf(node: Node): Node {
   const inputs = node.inputs.map((input) => {
-    const { data } = input.attrs as ConstantAttrs;
+    const data = dataOf(input);
     return { shape: data.shape, data: float64Of(data) };
   });
   const value = opOf(node).evaluate(inputs, node.attrs);

@@ -35,12 +35,14 @@ export interface NormFold {
 export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold[] } {
   const norms: NormFold[] = [];
   const names = uniqueNames(graph);
-  const order = topological(graph).filter(isNorm).map((node) => names.get(node)!);
+  const order = topological(graph).filter(isNorm);
+  // Folding takes nodes out and leaves the order of the others, so each affine keeps its name in this list.
+  let pending = order.filter((node) => isOp(node, "channel_affine")).map((node) => names.get(node)!);
   for (;;) {
     const uses = usesOf(graph);
-    const plans = [...uses.keys()].filter((node) => isOp(node, "channel_affine")).map((node) => ({
+    const plans = [...uses.keys()].filter((node) => isOp(node, "channel_affine")).map((node, place) => ({
       node,
-      ...planFold(node, uses),
+      ...planFold(node, { name: pending[place]!, uses }),
     }));
     // Those that touch different nodes are folded in one go; what meets in one consumer waits for the next.
     const touched = new Set<Node>();
@@ -52,12 +54,14 @@ export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold
     norms.push(...(accepted.length > 0 ? accepted : plans).map(({ result }) => result));
     if (accepted.length === 0) break;
     const gone = new Set(accepted.map(({ node }) => node));
+    pending = pending.filter((_, place) => !gone.has(plans[place]!.node));
     graph = takeIn(graph, gone, new Map(accepted.flatMap(({ sites }) => [...sites!])));
   }
-  for (const node of topological(graph)) {
-    if (isOp(node, "layer_norm") || isOp(node, "rms_norm")) norms.push(online(node));
-  }
-  norms.sort((a, b) => order.indexOf(a.norm) - order.indexOf(b.norm));
+  norms.push(
+    ...order.filter((node) => !isOp(node, "channel_affine")).map((node) => online(node, names.get(node)!)),
+  );
+  const place = new Map(order.map((node, i) => [names.get(node)!, i]));
+  norms.sort((a, b) => place.get(a.norm)! - place.get(b.norm)!);
   return { graph, norms };
 }
 
@@ -66,25 +70,25 @@ export function isNorm(node: Node): boolean {
   return isOp(node, "channel_affine") || isOp(node, "layer_norm") || isOp(node, "rms_norm");
 }
 
-function online(node: Node): NormFold {
+function online(node: Node, name: string): NormFold {
   return {
-    norm: node.name,
+    norm: name,
     family: node.op === "layer_norm" ? "ln" : "rms",
     folded: false,
     into: [],
     through: [],
-    refused: { consumer: node.name, reason: "its statistics depend on the input" },
+    refused: { consumer: name, reason: "its statistics depend on the input" },
   };
 }
 
 /** Follows all uses of a normalization; `sites` is null where one of them refuses. */
 function planFold(
   norm: Node,
-  uses: ReadonlyMap<Node, readonly Use[]>,
+  { name, uses }: { name: string; uses: ReadonlyMap<Node, readonly Use[]> },
 ): { result: NormFold; sites: ReadonlyMap<Node, Absorbed> | null } {
   const sites = new Map<Node, Absorbed>();
   const through = new Set<string>();
-  const base = { norm: norm.name, family: (norm.attrs as AttrsOf<"channel_affine">).family };
+  const base = { norm: name, family: (norm.attrs as AttrsOf<"channel_affine">).family };
   const refuse = (consumer: string, reason: string) => ({
     result: { ...base, folded: false, into: [], through: [...through], refused: { consumer, reason } },
     sites: null,

@@ -9,6 +9,7 @@
 import { bytesAs, type TensorData } from "../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
+import { dataOf } from "../ops/constant.ts";
 import { apply, constantNode, isOp, rebuild } from "../ops/mod.ts";
 
 /** @returns the graph, and how many products were merged away */
@@ -29,7 +30,7 @@ export function mergeQkv(graph: Graph): { graph: Graph; merged: number } {
   const result = mapGraph(graph, (node, inputs) => {
     const group = groups.get(node);
     if (group === undefined) return rebuild(node, inputs);
-    // The first of the group is rebuilt first, so its input is the rebuilt input of all.
+    // All of a group read one tensor, so the rebuilt input of whichever comes first is that of all.
     const whole = merged.get(group) ?? mergedProduct(group, inputs[0]!);
     merged.set(group, whole);
     const sizes = group.map(outputsOf);
@@ -72,7 +73,6 @@ function mergedProduct(group: readonly Node[], x: Node): Node {
 }
 
 const outputsOf = (node: Node) => node.type.shape.at(-1) as number;
-const dataOf = (node: Node) => node.attrs.data as TensorData;
 
 function zeros(length: number): TensorData {
   return { dtype: "fp64", shape: [length], origin: "zeros", bytes: () => new Uint8Array(length * 8) };

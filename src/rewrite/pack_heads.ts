@@ -33,7 +33,7 @@ export function packHeads(graph: Graph): Graph {
   });
 }
 
-/** The product with bias whose thirds an attention's q, k and v are, where nothing else reads them. */
+/** The product with bias whose thirds an attention's q, k and v are, where nothing else reads the product. */
 function packedProduct(attention: Node, useCount: (node: Node) => number): Node | null {
   if (!isOp(attention, "attention")) return null;
   const products = attention.inputs.slice(0, 3).map((swapped, i) => {

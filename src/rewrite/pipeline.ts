@@ -1,11 +1,11 @@
 /** The order of the passes. */
-import type { Graph } from "../ir/graph.ts";
-import { topological } from "../ir/graph.ts";
+import { type Graph, topological } from "../ir/graph.ts";
 import { moveAttentionBiases } from "./attention_bias.ts";
 import { applyRules } from "./driver.ts";
 import { foldConstants } from "./fold_constants.ts";
 import { foldNorm, isNorm, type NormFold } from "./fold_norm.ts";
 import { mergeQkv } from "./merge_qkv.ts";
+import { packHeads } from "./pack_heads.ts";
 import { shiftStream } from "./shift_stream.ts";
 import { SIMPLIFY } from "./simplify.ts";
 import { verifyGraph } from "./verify.ts";
@@ -71,6 +71,16 @@ export function optimize(graph: Graph): Optimized {
     };
   });
   return { graph, norms, trace };
+}
+
+/**
+ * The form of an optimized graph that TensorRT compiles best; its meaning is the same. Applied when an engine is built, so
+ * the ONNX file keeps the plainer form.
+ */
+export function lowerForTensorRt(graph: Graph): Graph {
+  const lowered = packHeads(graph);
+  verifyGraph(lowered, "packHeads");
+  return lowered;
 }
 
 /** Normalizations still in a graph. */

@@ -12,7 +12,8 @@ import { float64Of, heldData } from "../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";
 import { affineOf } from "../ops/channel_affine.ts";
 import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../ops/mod.ts";
-import { biasOf, dataOf, isConstantLinear, withBias } from "./constants.ts";
+import { biasOf, isConstantLinear, withBias } from "./constants.ts";
+import { dataOf } from "../ops/constant.ts";
 
 /**
  * The stream may carry a constant of at most this many times the usual size of its channels: beyond that, subtracting
@@ -24,20 +25,22 @@ type Change = (node: Node, inputs: readonly Node[]) => Node;
 
 /** @returns the graph, and how many normalizations lost their shift */
 export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
-  // Shifting replaces nodes one for one, so a normalization keeps its place in this order. Each is shifted once: two of
-  // them on one stream would undo each other for ever.
-  const done = new Set<number>();
+  // Shifting replaces nodes one for one, so a normalization keeps its place in this order. A stream is shifted once: the
+  // second normalization that reads it would give the first its shift back.
+  const settled = new Set<number>();
+  let shifted = 0;
   for (;;) {
     const uses = usesOf(graph);
     const changes = new Map<Node, Change>();
-    const before = done.size;
-    [...uses.keys()].filter((node) => isOp(node, "channel_affine")).forEach((norm, place) => {
-      const plan = done.has(place) ? null : planShift(norm, uses);
+    const norms = [...uses.keys()].filter((node) => isOp(node, "channel_affine"));
+    norms.forEach((norm, place) => {
+      const plan = settled.has(place) ? null : planShift(norm, uses);
       if (plan === null || [...plan.keys()].some((node) => changes.has(node))) return;
-      done.add(place);
+      shifted++;
       for (const [node, change] of plan) changes.set(node, change);
     });
-    if (done.size === before) return { graph, shifted: done.size };
+    if (changes.size === 0) return { graph, shifted };
+    norms.forEach((norm, place) => changes.has(norm) && settled.add(place));
     graph = mapGraph(graph, (node, inputs) => changes.get(node)?.(node, inputs) ?? rebuild(node, inputs));
   }
 }
@@ -54,8 +57,9 @@ function planShift(norm: Node, uses: ReadonlyMap<Node, readonly Use[]>): Readonl
   );
   if (!feedsBareProducts) return null;
   const constant = affine.shift.map((t, c) => t === 0 ? 0 : t / affine.scale[c]!);
-  const usual = median(affine.scale.map((s) => 1 / Math.abs(s)));
-  if (!constant.every((c) => Math.abs(c) <= LARGEST_SHIFT * usual)) return null;
+  const usual = median(affine.scale.filter((s) => s !== 0).map((s) => 1 / Math.abs(s)));
+  // A channel that is scaled by zero has no such constant.
+  if (!constant.every((c) => Number.isFinite(c) && Math.abs(c) <= LARGEST_SHIFT * usual)) return null;
 
   const singleUse = (node: Node) => uses.get(node)!.length === 1;
   const changes = new Map<Node, Change>();
@@ -75,9 +79,9 @@ function planShift(norm: Node, uses: ReadonlyMap<Node, readonly Use[]>): Readonl
       changes.set(user, (node, inputs) => withShift(node, inputs, shift));
     } else if (isOp(user, "add")) {
       const branch = user.inputs[1 - index]!;
-      if (branch === stream || changes.has(branch) || !isConstantLinear(branch) || !singleUse(branch)) {
-        return null;
-      }
+      const fits = isConstantLinear(branch) && singleUse(branch) && hasChannels(branch, constant.length) &&
+        hasChannels(user, constant.length);
+      if (branch === stream || changes.has(branch) || !fits) return null;
       changes.set(branch, (node, inputs) => addTo(node, inputs, constant.map((c) => -c)));
     } else {
       return null;
@@ -90,11 +94,15 @@ function planShift(norm: Node, uses: ReadonlyMap<Node, readonly Use[]>): Readonl
 function writerOf(stream: Node, singleUse: (node: Node) => boolean): Node | null {
   if (isConstantLinear(stream)) return stream;
   if (!isOp(stream, "add")) return null;
-  const linear = stream.inputs.find((input) => isConstantLinear(input) && singleUse(input));
-  const constant = stream.inputs.find((input) =>
-    input.op === "constant" && singleUse(input) && input.type.shape.at(-1) === stream.type.shape.at(-1)
+  const own = stream.inputs.filter((input) =>
+    singleUse(input) && hasChannels(input, stream.type.shape.at(-1) as number)
   );
-  return linear ?? constant ?? null;
+  return own.find(isConstantLinear) ?? own.find(({ op }) => op === "constant") ?? null;
+}
+
+/** Whether a tensor has every channel itself, rather than one value broadcast over them. */
+function hasChannels(node: Node, channels: number): boolean {
+  return node.type.shape.at(-1) === channels;
 }
 
 /** A linear or a constant with a vector added along its last axis. */
@@ -115,6 +123,7 @@ function withShift(norm: Node, [x, scale, shift]: readonly Node[], values: Float
   return apply("channel_affine", [x!, scale!, constant], { attrs, name: norm.name });
 }
 
+/** The middle value, the upper of two; NaN of none. */
 function median(values: Float64Array): number {
-  return values.toSorted()[Math.floor(values.length / 2)]!;
+  return values.toSorted()[Math.floor(values.length / 2)] ?? NaN;
 }

@@ -5,7 +5,7 @@
  * Left out: its GPU providers (UNfold's GPU path is TensorRT) and element types that UNfold does not emit.
  */
 import { fileURLToPath } from "node:url";
-import type { InferenceSession, Tensor } from "onnxruntime-node";
+import type { InferenceSession, Tensor } from "npm:onnxruntime-node@1.30.0";
 import { UnfoldError } from "../errors.ts";
 import { typedView } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
@@ -101,7 +101,7 @@ function flushesDenormals(): boolean {
   return tiny[0]! * 0.5 === 0;
 }
 
-type OnnxRuntime = typeof import("onnxruntime-node");
+type OnnxRuntime = typeof import("npm:onnxruntime-node@1.30.0");
 
 let library: Promise<OnnxRuntime> | undefined;
 
@@ -121,7 +121,7 @@ function loadOnnxRuntime(): Promise<OnnxRuntime> {
     }
     let ort: OnnxRuntime;
     try {
-      ort = await import("onnxruntime-node");
+      ort = await import("npm:onnxruntime-node@1.30.0");
     } catch (error) {
       throw notAllowed(error, "ONNX Runtime cannot be loaded", "--allow-ffi");
     }

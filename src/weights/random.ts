@@ -1,7 +1,8 @@
 /**
  * Invented weights: the same for the same seed and name, on every machine and in any order of asking, and of the
  * magnitudes a trained network has, so that a fold of them is exercised (gains other than one, biases other than
- * zero) and activations keep their size from layer to layer. Nothing is held: values are made when they are read.
+ * zero). The statistics of an offline normalization are invented too and normalize nothing: in a deep network activations
+ * grow. Nothing is held: values are made when they are read.
  */
 import { UnfoldError } from "../errors.ts";
 import { elementCount, type TensorData } from "../ir/data.ts";

@@ -57,7 +57,7 @@ interface Run {
 
 async function run(args: readonly string[], cwd: string): Promise<Run> {
   const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
-  const flags = (tasks["build-engine"].command as string).split(" ").filter((word) => word.startsWith("--"));
+  const flags = (tasks["build-engine"].command as string).split(" src/cli/")[0]!.split(" ").slice(2);
   const command = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -236,7 +236,7 @@ testWithLibrary("build-engine leaves the files it promises and a report that fit
 testWithLibrary("build-engine leaves nothing behind after Ctrl-C", async () => {
   await using work = await workplace();
   const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
-  const flags = (tasks["build-engine"].command as string).split(" ").filter((word) => word.startsWith("--"));
+  const flags = (tasks["build-engine"].command as string).split(" src/cli/")[0]!.split(" ").slice(2);
   const script = join(ROOT, "src/cli/build_engine.ts");
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--config", join(ROOT, "deno.json"), ...flags, script, ...BUILD.slice(0, -1)],

@@ -48,14 +48,19 @@ for (const batch of [1, 2, 5, 8]) {
       const graph = model.trace({ weights: randomWeights({ seed: 0 }), dims: { B: batch } });
       await using session = await sessionFromOnnx(onnxBytes(graph));
       const outputs = await runExamples(session, examples, batch);
-      const expected = (f: (i: number) => number) => ({
+      const wave = (f: (i: number) => number) => ({
         shape: [5, 2, 3],
         data: Float64Array.from({ length: 30 }, (_, i) => f(i)),
       });
-      const sum = expected((i) => Math.sin(i) + Math.sin(i % 6));
-      const twice = expected((i) => 2 * Math.sin(i));
+      const sum = wave((i) => Math.sin(i) + Math.sin(i % 6));
+      const twice = wave((i) => 2 * Math.sin(i));
       // One float32 addition.
-      assert.ok(discrepancy(outputs, { sum, twice }, "arithmetic").maxAbsError < 2e-7);
+      const expected = { outputs: { sum, twice }, against: "arithmetic", isTruth: true };
+      const difference = discrepancy(outputs, expected, { network: "network", precision: "fp32" });
+      assert.ok(difference.maxAbsError < 2e-7 && difference.agrees === true);
+      const off = { ...sum, data: sum.data.map((value) => value + 0.1) };
+      const wrong = { ...expected, outputs: { sum: off } };
+      assert.equal(discrepancy(outputs, wrong, { network: "network", precision: "fp32" }).agrees, false);
     }));
 }
 

@@ -76,3 +76,37 @@ Deno.test("Owner waits for a destruction that takes time before its parents'", a
   await ending;
   assert.deepEqual(log, ["child", "second", "parent"]);
 });
+
+Deno.test("Owner ends its parent where its own destruction fails, and tells whoever waits", async () => {
+  const log: string[] = [];
+  class Failing extends Probe {
+    protected override async destroy(): Promise<void> {
+      await Promise.resolve();
+      throw new NativeError("the destructor's own");
+    }
+  }
+  const parent = new Probe("parent", log);
+  const child = new Failing("child", log, parent);
+  // Not waited for: a rejection nobody handles would end the test run.
+  await parent[Symbol.asyncDispose]();
+  assert.deepEqual(log, ["parent"]);
+  await new Promise((resolve) => setTimeout(resolve));
+  await assert.rejects(child[Symbol.asyncDispose](), new NativeError("the destructor's own"));
+});
+
+Deno.test("Owner.assertUnused() throws while the owner is held", () => {
+  const probe = new Probe("probe", []);
+  probe.assertUnused();
+  const held = [probe.hold(), probe.hold()];
+  held[0]![Symbol.dispose]();
+  assert.throws(
+    () => probe.assertUnused(),
+    new NativeError(
+      "Probe cannot be changed while a call that uses it is running; wait for that call to end",
+    ),
+  );
+  held[1]![Symbol.dispose]();
+  probe.assertUnused();
+  probe[Symbol.dispose]();
+  assert.throws(() => probe.assertUnused(), new NativeError("Probe was used after it was disposed"));
+});

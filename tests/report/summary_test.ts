@@ -9,6 +9,7 @@ const engine = {
   bytes: 1_432_636,
   layers: 90,
   kernels: 25,
+  unknown: null,
   normalizationKernels: 0,
   buildMs: 345.2,
   phases: { describeMs: 1, buildMs: 345.2, writeMs: 1 },
@@ -38,13 +39,18 @@ const report: Report = {
     ],
   },
   passes: [],
-  engines: { un: engine, ln: { ...engine, kernels: null, normalizationKernels: null } },
+  engines: {
+    un: engine,
+    ln: { ...engine, kernels: null, normalizationKernels: null, unknown: "an odd statement" },
+  },
   parity: {
     maxAbsError: 1.1e-5,
     maxRelError: 4e-7,
     against: "PyTorch's own outputs",
+    agrees: true,
     precision: "fp32",
-    emitted: { maxAbsError: 0.015, maxRelError: 5.3e-4, against: "", precision: "fp16" },
+    emitted: { maxAbsError: 0.015, maxRelError: 5.3e-4, against: "", agrees: true, precision: "fp16" },
+    reference: null,
   },
   accuracy: { unFolded: 0.99166, unUnfolded: 0.99166, ln: 0.98888 },
   latency: {
@@ -89,7 +95,8 @@ Deno.test("summarize() gives figures, unknown where a plan cannot be read, and w
   assert.match(text, /time against the reference -10\.0 %, 95 % interval -11\.0 % to -9\.0 %.*: faster/);
   assert.match(text, /On the CPU, since there is no NVIDIA driver\./);
   assert.match(text, /warning: a load of 1\.0/);
-  assert.match(text, /Files in build\/tiny\/: un\.plan un\.onnx ln\.plan ln\.onnx report\.json$/);
+  assert.match(text, /Files in build\/tiny\/: un\.plan un\.onnx ln\.plan ln\.onnx report\.json\n/);
+  assert.match(text, /note: the kernels of ln\.plan are unknown: an odd statement$/);
 });
 
 Deno.test("summarize() says so where the emitted precision was not run, of weights nobody trained and a library nobody tested", () => {

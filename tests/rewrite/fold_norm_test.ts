@@ -144,7 +144,7 @@ Deno.test("foldNorm() folds a normalization applied twice under one name", () =>
   const once = linear(affine(x, { random: new Random(1) }), 3, { random, name: "fc1" });
   const again = linear(affine(z, { random: new Random(1) }), 3, { random, name: "fc2" });
   const { norms } = foldsExactly(graphOf(add(once, again)));
-  assert.deepEqual(norms.map(({ norm, into }) => [norm, into]), [["norm", ["fc1"]], ["norm", ["fc2"]]]);
+  assert.deepEqual(norms.map(({ norm, into }) => [norm, into]), [["norm", ["fc1"]], ["norm#2", ["fc2"]]]);
 });
 
 Deno.test("foldNorm() unties a weight that another product shares", () => {

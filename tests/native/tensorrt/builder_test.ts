@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { NativeError } from "../../../native/error.ts";
-import type { Network, ProgressEvent, TensorRt } from "../../../native/tensorrt/mod.ts";
+import {
+  loadTensorRt,
+  type Network,
+  type ProgressEvent,
+  type TensorRt,
+} from "../../../native/tensorrt/mod.ts";
 import { constant, refusal, testWithTensorRt, wave } from "../support.ts";
 
 /** LayerNorm and one product over [-1, 64]: the smallest network with what UNfold is about. */
@@ -156,20 +161,68 @@ testWithTensorRt("BuilderConfig.setTimingCache() starts a cache that can be kept
   config.setTimingCache(bytes);
 });
 
-testWithTensorRt("TensorRt.onLog hears the library, and may throw", async (trt) => {
+testWithTensorRt(
+  "BuilderConfig refuses changes while a build uses it, and takes them afterwards",
+  async (trt) => {
+    using builder = trt.createBuilder();
+    using network = builder.createNetwork();
+    describe(network, "fp32");
+    using config = builder.createConfig();
+    config.addProfile(RANGES);
+    let count = 0;
+    config.setProgress(() => count++);
+    config.setTimingCache(new Uint8Array(0));
+    const building = builder.build(network, config);
+    const busy = refusal(/^BuilderConfig cannot be changed while a call that uses it is running; wait/);
+    assert.throws(() => config.setProgress(undefined), busy);
+    assert.throws(() => config.setTimingCache(new Uint8Array(0)), busy);
+    assert.throws(() => config.timingCache(), busy);
+    assert.throws(() => config.addProfile(RANGES), busy);
+    assert.throws(() => config.setFlag("tf32", false), busy);
+    assert.throws(() => config.setOptimizationLevel(1), busy);
+    assert.throws(() => network.input("z", "fp32", [1]), refusal(/^Network cannot be changed/));
+    (await building)[Symbol.dispose]();
+    assert.ok(count > 0);
+    config.setProgress(undefined);
+    config.setTimingCache(config.timingCache()!);
+    using _plan = await builder.build(network, config);
+  },
+);
+
+testWithTensorRt("BuilderConfig.setProgress() cannot replace the listener that calls it", async (trt) => {
+  using job = prepared(trt, "fp32");
+  job.config.setProgress(() => job.config.setProgress(undefined));
+  await assert.rejects(job.build(), refusal(/^BuilderConfig cannot be changed/));
+});
+
+testWithTensorRt("TensorRt.addLogListener() hears the library until disposed, and may throw", async (trt) => {
   using job = prepared(trt, "fp32");
   let count = 0;
-  trt.onLog = () => {
-    count++;
-    throw new Error("not into C++");
-  };
-  try {
+  let others = 0;
+  using _other = trt.addLogListener(() => others++);
+  {
+    using _ = trt.addLogListener(() => {
+      count++;
+      throw new Error("not into C++");
+    });
     using _plan = await job.build();
-  } finally {
-    trt.onLog = undefined;
   }
   assert.ok(count > 0);
+  assert.equal(others, count);
+  using _plan = await job.build();
+  assert.ok(others > count);
   assert.ok(trt.recentLog().every((line) => line.text !== "" || line.severity === "verbose"));
+});
+
+testWithTensorRt("TensorRt.addLogListener() ends with the TensorRt it was called on", async (trt, path) => {
+  let count = 0;
+  {
+    using other = loadTensorRt(path);
+    other.addLogListener(() => count++);
+  }
+  using job = prepared(trt, "fp32");
+  using _plan = await job.build();
+  assert.equal(count, 0);
 });
 
 testWithTensorRt("Builder describes and builds two networks at a time", async (trt) => {

@@ -72,13 +72,28 @@ Deno.test("Logger keeps the most recent lines, and errors through a flood of oth
   assert.deepEqual(logger.recent().at(-1), { severity: "verbose", text: "line 299" });
 });
 
-Deno.test("Logger drops what its listener throws", () => {
+Deno.test("Logger.addListener() has all listeners hear each line, whatever one of them throws", () => {
   const seen: string[] = [];
-  logger.listener = ({ text }) => {
-    seen.push(text);
-    throw new Error("not into C++");
-  };
-  log(VERBOSE, "heard");
-  logger.listener = undefined;
-  assert.deepEqual(seen, ["heard"]);
+  {
+    using _first = logger.addListener(({ text }) => {
+      seen.push(`first ${text}`);
+      throw new Error("not into C++");
+    });
+    using _second = logger.addListener(({ text }) => seen.push(`second ${text}`));
+    log(VERBOSE, "heard");
+  }
+  log(VERBOSE, "not heard");
+  assert.deepEqual(seen, ["first heard", "second heard"]);
+});
+
+Deno.test("Logger.addListener() removes only what its own value added", () => {
+  let count = 0;
+  const listener = () => count++;
+  const once = logger.addListener(listener);
+  using _twice = logger.addListener(listener);
+  log(VERBOSE, "for both");
+  once[Symbol.dispose]();
+  once[Symbol.dispose]();
+  log(VERBOSE, "for one");
+  assert.equal(count, 3);
 });
