@@ -31,7 +31,7 @@ export interface Evaluation {
   readonly inputs: Readonly<Record<string, string>>;
   /** Class indices `[N]`. */
   readonly labels?: string;
-  /** The training framework's own outputs `[N, classes]`, by normalization family. */
+  /** The training framework's own values of the network's first output, by normalization family. */
   readonly logits?: Readonly<Partial<Record<NormFamily, string>>>;
 }
 
@@ -52,7 +52,7 @@ export interface ModelSpec<Inputs extends string> {
   readonly reference?: Norm;
   /** Sizes of named dimensions other than the batch. */
   readonly dims?: Readonly<Record<string, DimRange>>;
-  /** A checkpoint for each normalization it was trained with. */
+  /** A checkpoint for each normalization it was trained with; paths are relative to the working folder, URLs are not. */
   readonly weights?: Readonly<Partial<Record<NormFamily, URL | string>>>;
   /** From a parameter's path to the checkpoint's name for it. */
   readonly rename?: (name: string) => string;
@@ -130,7 +130,7 @@ function traceModel<Inputs extends string>(
     return apply("input", [], { attrs: { ...attrs, shape: bindShape(open.type.shape, dims) }, name });
   });
   const byName = Object.fromEntries(inputs.map((node) => [node.name, node])) as Record<Inputs, Tensor>;
-  const result = spec.forward(byName, new Scope({ weights, precision, norm, params: new Map() }));
+  const result = forward(spec, byName, new Scope({ weights, precision, norm, params: new Map() }));
   const outputs = isTensor(result) ? { output: result } : result;
   const entries = Object.entries(outputs ?? {});
   if (entries.length === 0 || !entries.every(([, node]) => isTensor(node))) {
@@ -150,6 +150,29 @@ function traceModel<Inputs extends string>(
     );
   }
   return { name: spec.name, inputs, outputs: entries.map(([name, node]) => ({ name, node })) };
+}
+
+/** Runs the user's function; what it throws is told as its own words, with the place in it. */
+function forward<Inputs extends string>(
+  spec: ModelSpec<Inputs>,
+  inputs: Readonly<Record<Inputs, Tensor>>,
+  scope: Scope,
+): ReturnType<ModelSpec<Inputs>["forward"]> {
+  try {
+    return spec.forward(inputs, scope);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const own = new URL("../../", import.meta.url).href;
+    const frames = (error.stack ?? "").split("\n").filter((line) =>
+      /^\s*at /.test(line) && /file:/.test(line)
+    );
+    // The innermost line that is not UNfold's own: a line of the model.
+    const outside = frames.find((line) => !line.includes(`${own}src/`) && !line.includes(`${own}mod.ts`));
+    const place = outside === undefined ? null : /([^/]+:\d+):\d+\)?$/.exec(outside.trim())?.[1];
+    const where = place ? ` (${place})` : "";
+    const what = error instanceof UnfoldError ? error.message : `${error.name}: ${error.message}`;
+    throw new UnfoldError(`${spec.name}: ${what}${where}`, { cause: error });
+  }
 }
 
 function isTensor(value: unknown): value is Tensor {

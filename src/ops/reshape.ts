@@ -9,7 +9,10 @@ export const reshape = defineOp({
   doc: "the same elements, row-major, under another shape",
   infer: (inputs, { shape }: ReshapeAttrs) => {
     if (sizeOf(inputs[0]!.shape) !== sizeOf(shape)) {
-      throw shapeError("reshape", `${showShape(shape)} does not hold as many elements`, inputs);
+      const hint = shape.some((dim) => typeof dim === "string")
+        ? "; take sizes that stay open from x.type.shape"
+        : "";
+      throw shapeError("reshape", `${showShape(shape)} does not hold as many elements${hint}`, inputs);
     }
     return { dtype: inputs[0]!.dtype, shape };
   },

@@ -1,9 +1,10 @@
 /** The order of the passes. */
 import { type Graph, topological } from "../ir/graph.ts";
 import { moveAttentionBiases } from "./attention_bias.ts";
-import { applyRules } from "./driver.ts";
+import { applyRules, type Rule } from "./driver.ts";
 import { foldConstants } from "./fold_constants.ts";
 import { foldNorm, isNorm, type NormFold } from "./fold_norm.ts";
+import { LINEAR_OF_MATMUL } from "./linear_of_matmul.ts";
 import { mergeQkv } from "./merge_qkv.ts";
 import { packHeads } from "./pack_heads.ts";
 import { shiftStream } from "./shift_stream.ts";
@@ -38,7 +39,14 @@ export function optimize(graph: Graph): Optimized {
     graph = result.graph;
     trace.push({ pass, nodesBefore: before, nodesAfter: topological(graph).length, detail: result.detail });
   };
+  const rules = (name: string, list: readonly Rule[]) =>
+    step(name, (graph) => {
+      const { graph: result, firings } = applyRules(graph, list);
+      const fired = Object.entries(firings).map(([rule, n]) => `${rule} ${n}`);
+      return { graph: result, detail: fired.join(", ") || "nothing to do" };
+    });
   verifyGraph(graph, "trace");
+  rules("linearOfMatmul", [LINEAR_OF_MATMUL]);
   step("shiftStream", (graph) => {
     const { graph: result, shifted } = shiftStream(graph);
     return { graph: result, detail: `${shifted} normalizations without a shift` };
@@ -63,13 +71,7 @@ export function optimize(graph: Graph): Optimized {
     const { graph: result, folded } = foldConstants(graph);
     return { graph: result, detail: `${folded} nodes computed` };
   });
-  step("simplify", (graph) => {
-    const { graph: result, firings } = applyRules(graph, SIMPLIFY);
-    return {
-      graph: result,
-      detail: Object.entries(firings).map(([rule, n]) => `${rule} ${n}`).join(", ") || "-",
-    };
-  });
+  rules("simplify", SIMPLIFY);
   return { graph, norms, trace };
 }
 

@@ -138,7 +138,7 @@ function checkShape(tensor: TensorData, { name, shape }: { name: string; shape: 
   if (sameShape(tensor.shape, shape)) return;
   const transposed = shape.length === 2 && sameShape(tensor.shape, [...shape].reverse());
   const advice = transposed
-    ? "It looks transposed (HF Conv1D?): transpose it, or describe the layer as [in, out]."
+    ? "It looks transposed (HF Conv1D?): transpose it, or describe the layer as matmul(x, p.param(name, [in, out]))."
     : "Check the network's dimensions against the checkpoint's configuration.";
   throw new UnfoldError(
     `${tensor.origin} has the shape [${tensor.shape.join(", ")}], but parameter ${JSON.stringify(name)} ` +

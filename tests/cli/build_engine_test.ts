@@ -233,6 +233,37 @@ testWithLibrary("build-engine leaves the files it promises and a report that fit
   assert.deepEqual(written, JSON.parse(stdout));
 });
 
+testWithLibrary(
+  "build-engine fails where PyTorch's outputs are not reproduced, and leaves the files to look at",
+  async () => {
+    await using work = await workplace();
+    const file = "examples.safetensors";
+    writeSafetensors(join(work.path, file), [
+      ["tokens", heldData([2, 4, 8], Float32Array.from({ length: 64 }, (_, i) => Math.sin(i)), "tokens")],
+      ["logits", heldData([2, 3], Float32Array.of(1, 2, 3, 4, 5, 6), "logits")],
+    ]);
+    const evaluation =
+      `evaluation: { file: "${file}", inputs: { tokens: "tokens" }, logits: { un: "logits" } },`;
+    const script = MODEL.replace("norm: unifiedNorm(),", `norm: unifiedNorm(), ${evaluation}`);
+    await Deno.writeTextFile(join(work.path, "tiny.ts"), script);
+    const { code, stdout, stderr } = await run([...BUILD, "--json"], work.path);
+    assert.equal(code, 1);
+    assert.match(stderr, /error: the outputs do not agree with PyTorch's/);
+    assert.equal(ReportSchema.parse(JSON.parse(stdout)).parity.agrees, false);
+    assert.ok((await Deno.stat(join(work.path, "build", "tiny", "un.plan"))).isFile);
+  },
+);
+
+Deno.test("build-engine tells a mistake in forward with its line", async () => {
+  await using work = await workplace();
+  const script = MODEL.replace("const x = block(", "undefinedFunction();\n    const x = block(");
+  await Deno.writeTextFile(join(work.path, "tiny.ts"), script);
+  await refuses(work.path, BUILD, {
+    code: 1,
+    message: /^error: tiny: ReferenceError: undefinedFunction is not defined \(tiny\.ts:8\)$/,
+  });
+});
+
 testWithLibrary("build-engine leaves nothing behind after Ctrl-C", async () => {
   await using work = await workplace();
   const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { add, relu } from "../../src/dsl/tensor.ts";
+import { heldData } from "../../src/ir/data.ts";
 import type { Node } from "../../src/ir/graph.ts";
+import { apply, constantNode } from "../../src/ops/mod.ts";
 import { foldNorm } from "../../src/rewrite/fold_norm.ts";
 import { shiftStream } from "../../src/rewrite/shift_stream.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
@@ -92,4 +94,43 @@ Deno.test("shiftStream() leaves a stream whose constant would drown it", () => {
   const shifted = { ...norm, inputs: [stream, norm.inputs[1]!, large] };
   const graph = graphOf(linear(shifted, 3, { random, bias: false }));
   assert.equal(shiftStream(graph).shifted, 0);
+});
+
+Deno.test("shiftStream() leaves a stream whose branch or writer is broadcast over the channels", () => {
+  for (const [writer, branch] of [[8, 1], [1, 8], [1, 1]] as const) {
+    for (const bias of [true, false]) {
+      const random = new Random(30);
+      const x = input("x", [2, 8]);
+      const stream = add(relu(x), linear(x, writer, { random, bias, name: "writer" }));
+      const normalized = affine(stream, { random });
+      const next = add(stream, linear(normalized, branch, { random, bias: false, name: "branch" }));
+      const graph = graphOf({ next, side: linear(normalized, 3, { random, bias: false, name: "side" }) });
+      const { graph: after, shifted } = shiftStream(graph);
+      verifyGraph(after, "shiftStream");
+      assert.equal(shifted, 0);
+      assert.ok(meaningDifference(after, graph, 1) <= EXACT);
+    }
+  }
+});
+
+Deno.test("shiftStream() leaves a normalization with gains of zero", () => {
+  for (const zeros of [1, 5, 8]) {
+    const random = new Random(31);
+    const x = input("x", [2, 8]);
+    const vector = (name: string, value: (c: number) => number) =>
+      constantNode(heldData([8], Float64Array.from({ length: 8 }, (_, c) => value(c)), name), {
+        dtype: "fp32",
+        name,
+      });
+    const stream = linear(x, 8, { random, name: "writer" });
+    const scale = vector("scale", (c) => c < zeros ? 0 : 1);
+    const normalized = apply("channel_affine", [stream, scale, vector("shift", () => 0.5)], {
+      attrs: { axis: -1, family: "un" },
+      name: "norm",
+    });
+    const graph = graphOf(linear(normalized, 3, { random, bias: false, name: "product" }));
+    const { graph: after, shifted } = shiftStream(graph);
+    assert.equal(shifted, 0);
+    assert.ok(meaningDifference(foldNorm(after).graph, graph, 1) <= EXACT);
+  }
 });
