@@ -133,7 +133,8 @@ function show(progress: Progress, event: BuildEvent): void {
 
 /** Whether PyTorch's outputs are known and not reproduced. */
 function disagrees({ parity }: Report): boolean {
-  return parity.agrees === false || parity.reference?.agrees === false;
+  return parity.agrees === false || parity.emitted?.agrees === false || parity.reference?.agrees === false ||
+    (parity.agrees !== null && parity.problem !== null);
 }
 
 /** The model that a script exports; whatever goes wrong in it is told as the script's own words. */

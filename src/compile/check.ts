@@ -2,6 +2,7 @@
  * Agreement and accuracy of a build: the same examples through the folded network, the unfolded one and the reference,
  * compared with the training framework's own outputs where the model has them, else with the unfolded network.
  */
+import { UnfoldError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Report } from "../report/schema.ts";
 import { accuracy } from "../run/compare.ts";
@@ -48,10 +49,18 @@ export async function checkOutputs(
   // Accuracy is that of the networks as emitted, where this machine can run them.
   const emitted = ({ network, wide }: Contender) => runsOnCpu(precision) ? network : wide;
   const own = emitted(primary);
-  const narrow = precision === "fp32" || !runsOnCpu(precision) ? null : {
-    ...discrepancy(await outputsOf(own.graph), expected, { network: "folded network", precision }),
-    precision,
-  };
+  let narrow: Report["parity"]["emitted"] = null;
+  let problem: string | null = null;
+  if (precision !== "fp32" && runsOnCpu(precision)) {
+    const network = { network: "folded network", precision };
+    try {
+      narrow = { ...discrepancy(await outputsOf(own.graph), expected, network), precision };
+    } catch (error) {
+      // An engine that overflows is still an engine: the report says so, and the command fails where it was trained.
+      if (!(error instanceof UnfoldError)) throw error;
+      problem = error.message;
+    }
+  }
   const truth = reference === undefined ? null : known(reference);
   const referenceParity = truth === null || reference === undefined
     ? null
@@ -62,7 +71,7 @@ export async function checkOutputs(
 
   const scores: Record<string, number> = {};
   const { labels } = examples;
-  if (labels !== null && primary.weights.trained) {
+  if (labels !== null && primary.weights.trained && problem === null) {
     const score = async (graph: Graph) => accuracy((await outputsOf(graph))[output]!, labels);
     scores[`${family}Folded`] = await score(own.graph);
     scores[`${family}Unfolded`] = await score(own.traced);
@@ -71,7 +80,7 @@ export async function checkOutputs(
     }
   }
   return {
-    parity: { ...parity, precision: "fp32", emitted: narrow, reference: referenceParity },
+    parity: { ...parity, precision: "fp32", emitted: narrow, problem, reference: referenceParity },
     accuracy: Object.keys(scores).length > 0 ? scores : null,
   };
 }

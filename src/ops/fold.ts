@@ -81,29 +81,41 @@ class Fold {
     const bytes = new Uint8Array(new ArrayBuffer(source.length * (dtype === "fp32" ? 4 : 2)));
     const target = typedView(bytes, dtype) as Float32Array | Float16Array | Uint16Array;
     const sums = new Float64Array(outputs);
-    let i = 0;
+    const width = channels * inner;
+    // A row is folded in float64 and rounded by the array it is set into, natively.
+    const row = new Float64Array(width);
+    let largest = 0;
     for (let o = 0; o < outputs; o++) {
       let sum = 0;
-      for (let c = 0; c < channels; c++) {
-        const [s, t] = [scale[c]!, shift[c]!];
-        for (let k = 0; k < inner; k++, i++) {
+      for (let c = 0, k = 0, i = o * width; c < channels; c++) {
+        const s = scale[c]!;
+        const t = shift[c]!;
+        for (const end = k + inner; k < end; k++, i++) {
           const w = source[i]!;
+          const folded = w * s;
           sum += w * t;
-          target[i] = dtype === "bf16" ? bf16FromNumber(w * s) : w * s;
+          row[k] = folded;
+          if (folded > largest || folded < -largest) largest = Math.abs(folded);
         }
       }
       sums[o] = sum;
+      if (dtype === "bf16") {
+        for (let k = 0; k < width; k++) target[o * width + k] = bf16FromNumber(row[k]!);
+      } else target.set(row, o * width);
+    }
+    if (largest > SAFELY_FINITE[dtype]) {
+      const valueAt = (i: number) => source[i]! * scale[Math.floor(i / inner) % channels]!;
+      assertFits(bytes, dtype, { origin: `${weight.origin}, normalization folded in`, valueAt });
     }
     if (bias !== null) float64Of(bias).forEach((b, o) => sums[o]! += b);
-    assertFits(bytes, dtype, {
-      origin: `${weight.origin}, normalization folded in`,
-      valueAt: (i) => source[i]! * scale[Math.floor(i / inner) % channels]!,
-    });
     this.#weight = new WeakRef(bytes);
     this.#bias = heldData([outputs], sums, weight.origin);
     return { weight: bytes, bias: this.#bias };
   }
 }
+
+/** Values up to here round to finite ones in any case; only beyond is it worth a look. */
+const SAFELY_FINITE = { fp32: 3.4e38, fp16: 65504, bf16: 3.3e38 } as const;
 
 /** Which fold a weight is the result of, so that a second fold can start from the original. */
 const FOLDED = new WeakMap<TensorData, Fold>();

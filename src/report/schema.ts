@@ -89,6 +89,8 @@ export interface Report {
   readonly parity: DifferenceReport & {
     readonly precision: "fp32";
     readonly emitted: (DifferenceReport & { readonly precision: string }) | null;
+    /** Why the emitted network could not be compared: an overflow, mostly; null where it was, or was not run. */
+    readonly problem: string | null;
     /** The reference network against the framework's outputs for it, in fp32; null where there are none. */
     readonly reference: DifferenceReport | null;
   };
@@ -163,6 +165,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
   parity: Difference.extend({
     precision: z.literal("fp32"),
     emitted: Difference.extend({ precision: z.string() }).nullable(),
+    problem: z.string().nullable(),
     reference: Difference.nullable(),
   }),
   accuracy: z.record(z.string(), z.number()).nullable(),

@@ -45,7 +45,7 @@ function agreement({ parity, accuracy, precision }: Report): string[] {
     lines.push(`                 as emitted in ${parity.emitted.precision}: ${line(parity.emitted)}`);
   }
   if (parity.reference) lines.push(`                 reference: ${line(parity.reference)}`);
-  if (!parity.emitted && precision !== "fp32") {
+  if (!parity.emitted && !parity.problem && precision !== "fp32") {
     lines.push(
       `                 as emitted in ${precision}: not run, this machine's backend has no ${precision}`,
     );
@@ -95,7 +95,7 @@ function engines({ engines, latency }: Report, style: Style): string[] {
 }
 
 /** What a reader must know to take the figures for what they are. */
-function notes({ engines, environment: { tensorrt } }: Report): string[] {
+function notes({ engines, parity, environment: { tensorrt } }: Report): string[] {
   const untrained = Object.entries(engines).filter(([, { trained }]) => !trained).map((
     [family, { weights }],
   ) =>
@@ -107,7 +107,7 @@ function notes({ engines, environment: { tensorrt } }: Report): string[] {
   const untested = tensorrt.flavour === "rtx"
     ? []
     : [`UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}): check the engine's outputs`];
-  return [...untrained, ...unread, ...untested];
+  return [...parity.problem ? [parity.problem] : [], ...untrained, ...unread, ...untested];
 }
 
 function files({ engines }: Report): string {

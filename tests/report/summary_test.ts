@@ -50,6 +50,7 @@ const report: Report = {
     agrees: true,
     precision: "fp32",
     emitted: { maxAbsError: 0.015, maxRelError: 5.3e-4, against: "", agrees: true, precision: "fp16" },
+    problem: null,
     reference: null,
   },
   accuracy: { unFolded: 0.99166, unUnfolded: 0.99166, ln: 0.98888 },
