@@ -7,6 +7,14 @@ export class UnfoldError extends Error {
   override readonly name: string = "UnfoldError";
 }
 
+/**
+ * Whether an error is an answer to the user, rather than a defect: an `UnfoldError`, or a `NativeError`, which is known by
+ * name since importing its class would load the native half.
+ */
+export function isRefusal(error: unknown): error is Error {
+  return error instanceof UnfoldError || (error instanceof Error && error.name === "NativeError");
+}
+
 /** The operating system's words in an error of Deno's ("No space left on device"); null for any other error. */
 export function systemReason(error: unknown): string | null {
   if (!(error instanceof Error)) return null;

@@ -129,9 +129,8 @@ export const MATRIX_OPERATION = { none: 0, transpose: 1, vector: 2 } as const;
 export const SAMPLE_MODE = { strict_bounds: 0, wrap: 1, clamp: 2, fill: 3, reflect: 4 } as const;
 export type SampleMode = keyof typeof SAMPLE_MODE;
 
-/** nvinfer1::AttentionNormalizationOp and CausalMaskKind (NvInfer.h). */
+/** nvinfer1::AttentionNormalizationOp (NvInfer.h). */
 export const ATTENTION_NORMALIZATION = { none: 0, softmax: 1 } as const;
-export const CAUSAL_MASK = { none: 0, upper_left: 1, lower_right: 2 } as const;
 
 /** nvinfer1::OptProfileSelector (NvInferRuntime.h). */
 export const PROFILE_SELECTOR = { min: 0, opt: 1, max: 2 } as const;

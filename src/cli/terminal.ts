@@ -2,7 +2,7 @@
  * What all commands share: exit codes, one-line errors, colour and progress. Results go to stdout, everything else to
  * stderr. Colour only on a terminal and never under NO_COLOR; progress only on a terminal.
  */
-import { systemReason, UnfoldError } from "../errors.ts";
+import { isRefusal, systemReason, UnfoldError } from "../errors.ts";
 
 /** A mistake in the command line itself; exit code 2. */
 export class UsageError extends UnfoldError {
@@ -117,9 +117,7 @@ function report(error: unknown, signal: AbortSignal): number {
     console.error(`${prefix} ${error.message}`);
     return EXIT.usage;
   }
-  // NativeError is known by name: importing its class would load the native half at start-up.
-  const isMistake = error instanceof UnfoldError || (error instanceof Error && error.name === "NativeError");
-  if (isMistake || systemReason(error) !== null) {
+  if (isRefusal(error) || systemReason(error) !== null) {
     console.error(`${prefix} ${(error as Error).message}`);
     return EXIT.failed;
   }

@@ -12,8 +12,6 @@ import {
   type ExampleOutputs,
   type Expected,
   frameworkOutputs,
-  loadExamples,
-  openSizes,
   runExamples,
   runsOnCpu,
 } from "./evaluate.ts";
@@ -21,17 +19,15 @@ import type { Contender, Stage } from "./mod.ts";
 
 /** Runs every network that is compared, one after the other, each at most once. */
 export async function checkOutputs(
-  { model, contenders: [primary, reference], options: { batch, precision, signal }, work }: Stage,
+  { contenders: [primary, reference], examples, options: { batch, precision, signal }, work }: Stage,
 ): Promise<Pick<Report, "parity" | "accuracy">> {
-  const size = batch.timed;
-  const examples = loadExamples(model, { count: size, dims: openSizes(model) });
   const outputs = new Map<Graph, ExampleOutputs>();
   const outputsOf = async (graph: Graph): Promise<ExampleOutputs> => {
     signal?.throwIfAborted();
     const known = outputs.get(graph);
     if (known !== undefined) return known;
     await using session = await sessionFromOnnx(await work.onnx(graph));
-    const value = await runExamples(session, examples, size);
+    const value = await runExamples(session, examples, batch.timed);
     outputs.set(graph, value);
     return value;
   };

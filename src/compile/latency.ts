@@ -2,18 +2,25 @@
  * The folded network against the reference, timed in turns on this machine: TensorRT where there is a GPU it can use,
  * else ONNX Runtime on the CPU, in fp32, since a CPU only imitates the narrower types.
  */
-import { UnfoldError } from "../errors.ts";
+import { isRefusal } from "../errors.ts";
 import type { LatencyReport } from "../report/schema.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
 import { judge } from "../run/statistics.ts";
 import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt.ts";
 import { compareLatency } from "../run/timing.ts";
-import { type Examples, firstBatch, loadExamples, openSizes } from "./evaluate.ts";
+import { type Examples, firstBatch } from "./evaluate.ts";
 import type { Contender, Stage } from "./mod.ts";
 
 /** How long the comparison runs, warm-up and noise band aside. */
 const COMPARISON_MS = 3000;
+/** The same for the reference timed against itself. */
+const NOISE_MS = COMPARISON_MS / 3;
+
+const PHASES = {
+  noise: { text: "timing the reference against itself", total: NOISE_MS },
+  comparison: { text: "timing in turns", total: COMPARISON_MS },
+} as const;
 
 /** Sessions by normalization family, ready to be timed. */
 interface Prepared extends AsyncDisposable {
@@ -26,12 +33,11 @@ interface Prepared extends AsyncDisposable {
  * @returns null where there is nothing to compare with
  */
 export async function timeNetworks(
-  { model, contenders, options: { batch, precision, onEvent, signal }, work }: Stage,
+  { contenders, examples, options: { batch, precision, onEvent, signal }, work }: Stage,
   gpu: GpuOptions,
 ): Promise<LatencyReport | null> {
   const [primary, reference] = contenders;
   if (reference === undefined) return null;
-  const examples = loadExamples(model, { count: batch.timed, dims: openSizes(model) });
   const prepare = (open: (contender: Contender) => Promise<Session>) =>
     prepareBoth([primary, reference], { open, examples, batch: batch.timed });
   const onGpu = await prepareOnGpu(
@@ -50,13 +56,11 @@ export async function timeNetworks(
     minMs: COMPARISON_MS,
     ...(threads !== undefined && { threads }),
     ...(signal && { signal }),
-    onRound: ({ phase, elapsedMs }) =>
-      onEvent?.({
-        kind: "progress",
-        text: phase === "noise" ? "timing the reference against itself" : "timing in turns",
-        done: Math.min(elapsedMs, phase === "noise" ? COMPARISON_MS / 3 : COMPARISON_MS),
-        total: phase === "noise" ? COMPARISON_MS / 3 : COMPARISON_MS,
-      }),
+    noiseMs: NOISE_MS,
+    onRound: ({ phase, elapsedMs }) => {
+      const { text, total } = PHASES[phase];
+      onEvent?.({ kind: "progress", text, done: Math.min(elapsedMs, total), total });
+    },
   });
   const ratio = comparison.ratios[primary.norm.family]!;
   return {
@@ -121,9 +125,7 @@ async function prepareOnGpu(
   try {
     return await prepare(gpu);
   } catch (error) {
-    // By name, since native/ is not imported before it is needed.
-    const isKnown = error instanceof UnfoldError || (error instanceof Error && error.name === "NativeError");
-    if (!isKnown) throw error;
+    if (!isRefusal(error)) throw error;
     return {
       unavailable: `${found.backend} cannot run the engines: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`,
     };

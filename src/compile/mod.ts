@@ -14,6 +14,7 @@ import { type EngineReport, type Report, ReportSchema } from "../report/schema.t
 import { remainingNorms } from "../rewrite/pipeline.ts";
 import { type Batch, profilesOf } from "./batch.ts";
 import { checkOutputs } from "./check.ts";
+import { type Examples, loadExamples, openSizes } from "./evaluate.ts";
 import { timeNetworks } from "./latency.ts";
 import { chooseWeights, compile, type Network, type WeightChoice, type WeightOptions } from "./networks.ts";
 import { Workshop } from "./workshop.ts";
@@ -54,6 +55,7 @@ export type Contenders = readonly [primary: Contender, reference?: Contender];
 export interface Stage {
   readonly model: Model;
   readonly contenders: Contenders;
+  readonly examples: Examples;
   readonly options: BuildOptions;
   readonly work: Workshop;
 }
@@ -71,8 +73,9 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   };
   step("describing the networks");
   const contenders = describe(model, options);
+  const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
   await using work = await Workshop.open(out);
-  const stage = { model, contenders, options, work };
+  const stage = { model, contenders, examples, options, work };
   step("finding TensorRT");
   const library = await findLibrary(options);
   const engines: Partial<Record<NormFamily, EngineReport>> = {};

@@ -6,7 +6,7 @@
 import type { Flavour } from "../../native/tensorrt/layout.ts";
 import type { LocatedTensorRt, LocateOptions } from "../../native/tensorrt/locate.ts";
 import type { LogLine, Network, ProgressEvent } from "../../native/tensorrt/mod.ts";
-import { UnfoldError, writeFailure } from "../errors.ts";
+import { isRefusal, UnfoldError, writeFailure } from "../errors.ts";
 import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
 import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
@@ -126,9 +126,7 @@ function named<Value>(name: string, emit: () => Value): Value {
   try {
     return emit();
   } catch (error) {
-    const isRefusal = error instanceof UnfoldError ||
-      (error instanceof Error && error.name === "NativeError");
-    if (!isRefusal || error.message.includes(name)) throw error;
+    if (!isRefusal(error) || error.message.includes(name)) throw error;
     throw new UnfoldError(`${name}: ${error.message}`, { cause: error });
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { Network, Tensor } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
-import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
+import { bytesAs, bytesFromNumbers, type TensorData } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
 import type { Graph, Node, TensorType } from "../ir/graph.ts";
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
@@ -98,7 +98,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   }
 
   softmax(x: Value, axis: number): Value {
-    return this.#computed(this.#network.softmax(this.#tensor(x), 1 << axis, this.#layer("softmax")));
+    return this.#computed(this.#network.softmax(this.#tensor(x), maskOf([axis]), this.#layer("softmax")));
   }
 
   transpose(x: Value, permutation: readonly number[]): Value {
@@ -149,7 +149,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   }
 
   mean(x: Value, axes: readonly number[], keepDims: boolean): Value {
-    const mask = axes.reduce((bits, axis) => bits | 1 << axis, 0);
+    const mask = maskOf(axes);
     return this.#computed(this.#network.reduce("avg", this.#tensor(x), mask, keepDims, this.#layer("mean")));
   }
 
@@ -160,7 +160,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     { axes, epsilon }: { axes: readonly number[]; epsilon: number },
   ): Value {
     const rank = x.dims.length;
-    const axesMask = axes.reduce((bits, axis) => bits | 1 << axis, 0);
+    const axesMask = maskOf(axes);
     const operands = [this.#tensor(x), this.#tensor(scale, rank), this.#tensor(shift, rank)] as const;
     return this.#computed(
       this.#network.normalization(...operands, { axesMask, epsilon }, this.#layer("normalization")),
@@ -280,7 +280,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
 
   #int64(values: readonly number[]): Tensor {
     const bytes = bytesFromNumbers(Float64Array.from(values), "int64");
-    return this.#network.constant([elementCount([values.length])], "int64", bytes, this.#layer("int64"));
+    return this.#network.constant([values.length], "int64", bytes, this.#layer("int64"));
   }
 
   #layer(kind: string): string {
@@ -293,4 +293,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     this.#names.add(name);
     return name;
   }
+}
+
+/** Axes as TensorRT takes them: bit i for axis i. */
+function maskOf(axes: readonly number[]): number {
+  return axes.reduce((bits, axis) => bits | 1 << axis, 0);
 }

@@ -116,9 +116,7 @@ export function float64FromBytes(bytes: Uint8Array, dtype: StorageType): Float64
 export function bytesAs(data: TensorData, dtype: StorageType): Uint8Array {
   const bytes = data.bytes();
   if (data.dtype === dtype) return bytes;
-  const source = data.dtype === "fp32" || data.dtype === "fp16" || data.dtype === "int32"
-    ? typedView(bytes, data.dtype) as Float32Array | Float16Array | Int32Array
-    : float64FromBytes(bytes, data.dtype);
+  const source = numbersFromBytes(bytes, data.dtype);
   const result = bytesFromNumbers(source, dtype);
   assertFits(result, dtype, { origin: data.origin, valueAt: (i) => source[i]! });
   return result;
@@ -146,6 +144,16 @@ export function assertFits(
       }, is too large for ${dtype}; use a smaller value or a wider precision`,
     );
   }
+}
+
+/** Elements for a loop: the stored array itself where JavaScript has its type, else widened to float64. */
+export function numbersFromBytes(
+  bytes: Uint8Array,
+  dtype: StorageType,
+): Float64Array | Float32Array | Float16Array | Int32Array {
+  return dtype === "fp32" || dtype === "fp16" || dtype === "int32"
+    ? typedView(bytes, dtype) as Float32Array | Float16Array | Int32Array
+    : float64FromBytes(bytes, dtype);
 }
 
 /** Numbers rounded once into the bytes of `dtype`. */

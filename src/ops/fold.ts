@@ -11,10 +11,10 @@
 import {
   assertFits,
   bf16FromNumber,
-  bytesAs,
   elementCount,
   float64Of,
   heldData,
+  numbersFromBytes,
   type TensorData,
   typedView,
 } from "../ir/data.ts";
@@ -77,7 +77,7 @@ class Fold {
     const { weight, bias, dtype, scale, shift } = this.#terms;
     const [outputs, channels] = [weight.shape[0]!, weight.shape[1]!];
     const inner = elementCount(weight.shape.slice(2));
-    const source = numbersOf(weight);
+    const source = numbersFromBytes(weight.bytes(), weight.dtype);
     const bytes = new Uint8Array(new ArrayBuffer(source.length * (dtype === "fp32" ? 4 : 2)));
     const target = typedView(bytes, dtype) as Float32Array | Float16Array | Uint16Array;
     const sums = new Float64Array(outputs);
@@ -134,11 +134,4 @@ export function foldIntoWeight(
   const fold = FOLDED.get(weight)?.then(scale, shift) ??
     new Fold({ weight, bias, dtype: dtype as Precision, scale, shift });
   return { weight: fold.weight, bias: fold.bias };
-}
-
-/** Elements for a loop: the stored array itself where JavaScript has its type, else widened. */
-function numbersOf(data: TensorData): Float64Array | Float32Array | Float16Array {
-  return data.dtype === "fp32" || data.dtype === "fp16"
-    ? typedView(data.bytes(), data.dtype) as Float32Array | Float16Array
-    : typedView(bytesAs(data, "fp64"), "fp64") as Float64Array;
 }

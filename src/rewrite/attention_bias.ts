@@ -8,9 +8,9 @@
  * masks, and for one packed product as for three. It looks at producers and consumers, hence a pass.
  */
 import { type Graph, mapGraph, type Node, topological, type Use, usesOf } from "../ir/graph.ts";
+import { dataOf } from "../ops/constant.ts";
 import { isOp, rebuild } from "../ops/mod.ts";
 import { biasOf, isConstantLinear, weightTimes, withBias } from "./constants.ts";
-import { dataOf } from "../ops/constant.ts";
 
 type Uses = ReadonlyMap<Node, readonly Use[]>;
 

@@ -1,5 +1,5 @@
 /** What passes that move biases share: reading constant vectors and giving a linear another bias. */
-import { bytesAs, float64Of, heldData, type TensorData, typedView } from "../ir/data.ts";
+import { float64Of, heldData, numbersFromBytes, type TensorData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { apply, constantNode, isOp } from "../ops/mod.ts";
@@ -29,13 +29,7 @@ export function withBias(linear: Node, x: Node, bias: Float64Array | null): Node
 /** `W v` in float64 for a weight `[outputs, channels]`. */
 export function weightTimes(weight: TensorData, vector: Float64Array): Float64Array {
   const [outputs, channels] = weight.shape as [number, number];
-  const isNumeric = weight.dtype === "fp32" || weight.dtype === "fp16";
-  const values = typedView(
-    isNumeric ? weight.bytes() : bytesAs(weight, "fp64"),
-    isNumeric ? weight.dtype : "fp64",
-  ) as
-    | Float64Array
-    | Float32Array;
+  const values = numbersFromBytes(weight.bytes(), weight.dtype);
   const result = new Float64Array(outputs);
   for (let o = 0, i = 0; o < outputs; o++) {
     let sum = 0;

@@ -6,11 +6,12 @@
  * which reads `x` once and fills the machine better. It looks at siblings, hence a pass. A cross-attention's k and v
  * merge too; its q reads another tensor and stays.
  */
-import { bytesAs, type TensorData } from "../ir/data.ts";
+import { bytesAs, elementCount, type TensorData } from "../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { apply, constantNode, isOp, rebuild } from "../ops/mod.ts";
+import { isConstantLinear } from "./constants.ts";
 
 /** @returns the graph, and how many products were merged away */
 export function mergeQkv(graph: Graph): { graph: Graph; merged: number } {
@@ -46,7 +47,7 @@ export function mergeQkv(graph: Graph): { graph: Graph; merged: number } {
 /** The linear with constant weights that an attention input comes from, through reshapes and transposes; else null. */
 function productBehind(node: Node): Node | null {
   while (isOp(node, "reshape") || isOp(node, "transpose")) node = node.inputs[0]!;
-  return isOp(node, "linear") && node.inputs.slice(1).every((input) => input.op === "constant") ? node : null;
+  return isConstantLinear(node) ? node : null;
 }
 
 function mergedProduct(group: readonly Node[], x: Node): Node {
@@ -88,7 +89,7 @@ function stackedRows(
     shape,
     origin: parts.map(({ origin }) => origin).join(" above "),
     bytes: () => {
-      const whole = new Uint8Array(shape.reduce((a, b) => a * b, 1) * ITEM_BYTES[dtype]);
+      const whole = new Uint8Array(elementCount(shape) * ITEM_BYTES[dtype]);
       let offset = 0;
       for (const part of parts) {
         const bytes = bytesAs(part, dtype);

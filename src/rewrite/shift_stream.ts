@@ -11,9 +11,9 @@
 import { float64Of, heldData } from "../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";
 import { affineOf } from "../ops/channel_affine.ts";
+import { dataOf } from "../ops/constant.ts";
 import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../ops/mod.ts";
 import { biasOf, isConstantLinear, withBias } from "./constants.ts";
-import { dataOf } from "../ops/constant.ts";
 
 /**
  * The stream may carry a constant of at most this many times the usual size of its channels: beyond that, subtracting

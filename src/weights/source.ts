@@ -7,6 +7,7 @@
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
+import { sameShape } from "../ir/shape.ts";
 import type { Checkpoint } from "./file.ts";
 import { type BadValue, firstNegative, firstNonFinite } from "./finite.ts";
 import { commonPrefix, nearestNames } from "./names.ts";
@@ -144,10 +145,6 @@ function checkShape(tensor: TensorData, { name, shape }: { name: string; shape: 
     `${tensor.origin} has the shape [${tensor.shape.join(", ")}], but parameter ${JSON.stringify(name)} ` +
       `has [${shape.join(", ")}]. ${advice}`,
   );
-}
-
-function sameShape(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((size, i) => size === b[i]);
 }
 
 /** A tensor whose values are checked the first time they are read, and not again. */
