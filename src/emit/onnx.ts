@@ -4,10 +4,10 @@
  * second file beside it.
  */
 import { basename } from "node:path";
-import { UnfoldError, writeFailure } from "../errors.ts";
+import { writeFailure } from "../errors.ts";
 import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
 import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
-import { type Graph, type Node, type TensorType, topological, uniqueNames } from "../ir/graph.ts";
+import { axisOfSize, type Graph, type Node, type TensorType, topological, uniqueNames } from "../ir/graph.ts";
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
@@ -224,13 +224,8 @@ class Emitter implements OnnxEmitter {
 
   /** A named size as int64[1], read off the first input that has it as an axis. */
   #openSize(name: string): string {
-    for (const input of this.#graph.inputs) {
-      const axis = input.type.shape.indexOf(name);
-      if (axis >= 0) {
-        return this.node("Gather", [this.node("Shape", [input.name]), this.int64([axis])], { axis: 0 });
-      }
-    }
-    throw new UnfoldError(`${this.#graph.name}: no input has the size ${name} as an axis of its own`);
+    const { input, axis } = axisOfSize(this.#graph, name);
+    return this.node("Gather", [this.node("Shape", [input.name]), this.int64([axis])], { axis: 0 });
   }
 
   /** Gives each output's value its public name. */
@@ -239,14 +234,13 @@ class Emitter implements OnnxEmitter {
     for (const { name, node } of this.#graph.outputs) {
       const value = values.get(node)!;
       const producer = this.nodes.find(({ output }) => output[0] === value);
-      if (producer && !renamed.has(value)) renamed.set(value, name);
-      else {this.nodes.push({
-          attribute: [],
-          input: [value],
-          output: [name],
-          name: `${name}/Identity`,
-          opType: "Identity",
-        });}
+      if (producer && !renamed.has(value)) {
+        renamed.set(value, name);
+        continue;
+      }
+      // An input or constant, or a value put out twice, goes through a copy.
+      const copy = { name: `${name}/Identity`, opType: "Identity", attribute: [] };
+      this.nodes.push({ ...copy, input: [value], output: [name] });
     }
     const current = (value: string) => renamed.get(value) ?? value;
     for (const node of this.nodes) {

@@ -7,7 +7,7 @@ import type { Network, Tensor } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, bytesFromNumbers, type TensorData } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
-import type { Graph, Node, TensorType } from "../ir/graph.ts";
+import { axisOfSize, type Graph, type Node, type TensorType } from "../ir/graph.ts";
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
 import type { TensorRtEmitter, TensorRtTensor } from "../ops/define.ts";
 
@@ -267,13 +267,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   #openSize(name: string): Tensor {
     const known = this.#sizes.get(name);
     if (known !== undefined) return known;
-    const input = this.#graph.inputs.find(({ type }) => type.shape.includes(name));
-    if (input === undefined) {
-      throw new UnfoldError(`${this.#graph.name}: no input has the size ${name} as an axis of its own`);
-    }
+    const { input, axis } = axisOfSize(this.#graph, name);
     const shape = this.#network.shape(this.#inputs.get(input.name)!, this.#free(`${input.name}/shape`));
-    const axis = this.#int64([input.type.shape.indexOf(name)]);
-    const size = this.#network.gather(shape, axis, 0, this.#free(`${input.name}/${name}`));
+    const size = this.#network.gather(shape, this.#int64([axis]), 0, this.#free(`${input.name}/${name}`));
     this.#sizes.set(name, size);
     return size;
   }

@@ -3,6 +3,7 @@
  * Passes never change a node; they build new ones and share the rest. A node that no output reaches does not exist
  * for any walk, so dead code needs no pass of its own.
  */
+import { UnfoldError } from "../errors.ts";
 import type { DType } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 
@@ -29,6 +30,15 @@ export interface Graph {
   /** Nodes of op `input`, in the order the model declares them. */
   readonly inputs: readonly Node[];
   readonly outputs: readonly { readonly name: string; readonly node: Node }[];
+}
+
+/** The first input that has a named size as an axis of its own: where a backend reads that size at run time. */
+export function axisOfSize(graph: Graph, name: string): { readonly input: Node; readonly axis: number } {
+  for (const input of graph.inputs) {
+    const axis = input.type.shape.indexOf(name);
+    if (axis >= 0) return { input, axis };
+  }
+  throw new UnfoldError(`${graph.name}: no input has the size ${name} as an axis of its own`);
 }
 
 /** Every node that an output reaches, inputs before users; declared inputs come first even where unused. */
