@@ -80,6 +80,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/norms"],
   ["src/dsl"],
   ["src/models"],
+  ["src/checkpoints"],
   ["src/rewrite"],
   ["src/emit"],
   ["src/run", "src/report"],

@@ -1,0 +1,122 @@
+/**
+ * A published layout of a network's weights: how a file of it is recognised, which network it holds at which sizes, and
+ * where each parameter lies in it. One record per layout, in the table of `mod.ts`. Nothing is read here but names and
+ * shapes; leaves out the containers (safetensors, PyTorch's zip), which are `src/weights`.
+ */
+import type { Model } from "../dsl/model.ts";
+import { UnfoldError } from "../errors.ts";
+import { elementCount, type TensorData, typedView } from "../ir/data.ts";
+import { ITEM_BYTES } from "../ir/dtype.ts";
+
+/** What a format may look at: names and shapes, wrappers and `module.` taken off, and the configuration beside the file. */
+export interface CheckpointView {
+  readonly path: string;
+  names(): readonly string[];
+  has(name: string): boolean;
+  /** @throws UnfoldError if there is no such tensor. */
+  shapeOf(name: string): readonly number[];
+  /** `config.json` beside the file, or the arguments inside it; null where there are none. */
+  readonly config: Readonly<Record<string, unknown>> | null;
+}
+
+export interface CheckpointFormat {
+  /** In the words of its users: "timm Swin Transformer". */
+  readonly name: string;
+  /** Each must match a name of the file. */
+  readonly signature: readonly RegExp[];
+  /** None may match a name of the file. */
+  readonly without?: readonly RegExp[];
+  /**
+   * The network in the file.
+   *
+   * @throws UnfoldError where sizes do not fit each other or cannot be known
+   */
+  read(file: CheckpointView, options: ReadOptions): Recognised;
+}
+
+export interface ReadOptions {
+  /** Attention heads, which no shape tells, where neither a configuration nor the architecture does. */
+  readonly heads?: number | undefined;
+}
+
+/** A network found in a checkpoint. */
+export interface Recognised {
+  /** With the sizes of the file and the normalization it was trained with. */
+  readonly model: Model;
+  /** Where a parameter of the model lies; under its own name unless said. */
+  locate?(parameter: string): string | Source;
+  /** Tensors that inference does not need, and why. */
+  readonly ignored: readonly Ignored[];
+}
+
+export interface Ignored {
+  readonly pattern: RegExp;
+  /** In words that fit behind "ignored:": "position ids, which are 0, 1, 2, ...". */
+  readonly why: string;
+}
+
+/** A parameter that is not one tensor of the file as it stands. */
+export interface Source {
+  readonly from: readonly string[];
+  make(parts: readonly TensorData[]): TensorData;
+}
+
+/** Tensors one below the other along axis 0: q, k and v of a file that keeps them apart. */
+export function stacked(from: readonly string[]): Source {
+  return {
+    from,
+    make: (parts) => {
+      const [first, ...others] = parts as readonly [TensorData, ...TensorData[]];
+      const odd = others.find(({ dtype, shape }) =>
+        dtype !== first.dtype || shape.slice(1).join() !== first.shape.slice(1).join()
+      );
+      if (odd !== undefined) {
+        throw new UnfoldError(
+          `${odd.origin} is ${odd.dtype} [${odd.shape.join(", ")}] and cannot stand below ${first.origin}, ` +
+            `${first.dtype} [${first.shape.join(", ")}]`,
+        );
+      }
+      const shape = [parts.reduce((sum, part) => sum + part.shape[0]!, 0), ...first.shape.slice(1)];
+      return {
+        dtype: first.dtype,
+        shape,
+        origin: parts.map(({ origin }) => origin).join(" above "),
+        bytes: () => {
+          const whole = new Uint8Array(elementCount(shape) * ITEM_BYTES[first.dtype]);
+          parts.reduce((offset, part) => {
+            const bytes = part.bytes();
+            whole.set(bytes, offset);
+            return offset + bytes.length;
+          }, 0);
+          return whole;
+        },
+      };
+    },
+  };
+}
+
+/** A matrix that the file has with its axes swapped: `[in, out]`, as GPT-2's Conv1D. */
+export function swapped(name: string): Source {
+  return {
+    from: [name],
+    make: ([data]) => {
+      const { dtype, origin } = data!;
+      if (data!.shape.length !== 2) {
+        throw new UnfoldError(`${origin} has the shape [${data!.shape.join(", ")}]; a matrix is needed`);
+      }
+      const [rows, columns] = data!.shape as [number, number];
+      return { dtype, origin, shape: [columns, rows], bytes: () => transposedBytes(data!) };
+    },
+  };
+}
+
+function transposedBytes({ shape, dtype, ...data }: TensorData): Uint8Array {
+  const [rows, columns] = shape as [number, number];
+  const source = typedView(data.bytes(), dtype) as Float32Array;
+  const bytes = new Uint8Array(rows * columns * ITEM_BYTES[dtype]);
+  const target = typedView(bytes, dtype) as Float32Array;
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++, i++) target[column * rows + row] = source[i]!;
+  }
+  return bytes;
+}

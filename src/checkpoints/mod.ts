@@ -1,0 +1,6 @@
+/** The table of checkpoint formats, most particular first: a file is the first one whose signature it bears. */
+import type { CheckpointFormat } from "./define.ts";
+
+export const FORMATS: readonly CheckpointFormat[] = [];
+
+export type { CheckpointFormat, CheckpointView, Ignored, Recognised, Source } from "./define.ts";
