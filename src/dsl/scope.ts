@@ -7,6 +7,7 @@ import { float64Of, heldData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
+import type { AffineOptions, NormScope } from "../norms/define.ts";
 import type { Norm } from "../norms/mod.ts";
 import { apply, constantNode } from "../ops/mod.ts";
 import type { WeightHint, WeightSource } from "../weights/source.ts";
@@ -29,14 +30,17 @@ export interface TraceContext {
  * const table = block.param("attn.bias", [4, 17, 17]);   // "blocks.0.attn.bias"
  * ```
  */
-export class Scope {
+export class Scope implements NormScope {
   /** The path so far, without a trailing dot; empty at the root. */
   readonly path: string;
   readonly #context: TraceContext;
+  /** What affines of this scope are multiplied by. */
+  readonly #gain: number;
 
-  constructor(context: TraceContext, path = "") {
+  constructor(context: TraceContext, path = "", gain = 1) {
     this.#context = context;
     this.path = path;
+    this.#gain = gain;
   }
 
   /** The precision floating-point parameters are used in. */
@@ -72,33 +76,36 @@ export class Scope {
     return node;
   }
 
-  /** A vector parameter's values, for what is computed from it before the network runs. */
+  /** A vector parameter's values, for what is computed from it before the network runs; `[1, C, 1, 1]` is one too. */
   vector(name: string, length: number, hint: WeightHint): Float64Array {
-    return float64Of(this.#context.weights.take(this.#join(name), [length], hint));
+    return float64Of(
+      this.#context.weights.take(this.#join(name), [length], { ...hint, onesDoNotCount: true }),
+    );
   }
 
-  /** `scale * x + shift` over the last axis, named after this scope; how offline normalizations end. */
-  affine(
-    x: Node,
-    { scale, shift, family }: { scale: Float64Array; shift: Float64Array; family: string },
-  ): Node {
+  /** `scale * x + shift` over the last axis, named after this scope; how normalizations end. */
+  affine(x: Node, { scale, shift, family, centred = false }: AffineOptions): Node {
     const held = (values: Float64Array, name: string) =>
-      constantNode(heldData([values.length], values, this.#join(name)), {
+      constantNode(heldData([values.length], values.map((v) => v * this.#gain), this.#join(name)), {
         dtype: this.precision,
         name: this.#join(name),
       });
     return apply("channel_affine", [x, held(scale, "scale"), held(shift, "shift")], {
-      attrs: { axis: -1, family },
+      attrs: { axis: -1, family, ...(centred && { centred }) },
       name: this.path,
     });
   }
 
-  /** Normalizes `x` over its last axis with the model's normalization and the parameters of this scope. */
-  normalize(x: Node): Node {
+  /**
+   * Normalizes `x` over its last axis with the model's normalization and the parameters of this scope.
+   *
+   * @param options.scale a factor on the result, as LayerNorm Scaling has it
+   */
+  normalize(x: Node, { scale = 1 } = {}): Node {
     if (this.path === "") {
       throw new UnfoldError('a normalization needs a scope of its own: norm(x, p.at("norm"))');
     }
-    return this.#context.norm.apply(x, this);
+    return this.#context.norm.apply(x, new Scope(this.#context, this.path, scale));
   }
 
   #join(name: string): string {

@@ -1,6 +1,7 @@
 /**
- * A normalization family: which parameters it owns under its scope and what it is at inference. Offline families end
- * in `p.affine`, which the fold removes; online ones in an operator of their own, which stays.
+ * A normalization family: which parameters it owns under its scope and what it is at inference. Every family ends in
+ * `scope.affine`, one gain and shift per channel, which the fold moves into the products around it. Of an offline family
+ * that is all; an online one has an operator in front of it, which stays.
  */
 import { UnfoldError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
@@ -8,14 +9,19 @@ import type { WeightHint } from "../weights/source.ts";
 
 /** What a normalization may ask of the parameter scope it is applied in; the DSL's `Scope` is one. */
 export interface NormScope {
-  /** A vector of the checkpoint as float64. */
+  /** A vector of the checkpoint as float64; axes of size 1 around it do not count. */
   vector(name: string, length: number, hint: WeightHint): Float64Array;
-  /** A parameter as a tensor. */
-  param(name: string, shape: readonly number[], hint: WeightHint): Node;
-  /** `scale * x + shift` over the last axis, named after this scope. */
-  affine(x: Node, options: { scale: Float64Array; shift: Float64Array; family: string }): Node;
+  /** `scale * x + shift` over the last axis, named after this scope; `centred`: of `x - mean x`. */
+  affine(x: Node, options: AffineOptions): Node;
   /** The scope's own path: "blocks.0.norm1". */
   readonly path: string;
+}
+
+export interface AffineOptions {
+  readonly scale: Float64Array;
+  readonly shift: Float64Array;
+  readonly family: NormFamily | "layerscale";
+  readonly centred?: boolean;
 }
 
 export interface Norm {
@@ -31,7 +37,23 @@ export interface Norm {
   apply(x: Node, scope: NormScope): Node;
 }
 
-export const NORM_FAMILIES = ["un", "bn", "ln", "rms", "none"] as const;
+export const NORM_FAMILIES = [
+  "un",
+  "bn",
+  "brn",
+  "mabn",
+  "pnv",
+  "pn",
+  "pngs",
+  "prepbn",
+  "lnfree",
+  "ln",
+  "rms",
+  "crms",
+  "gn",
+  "dyt",
+  "none",
+] as const;
 export type NormFamily = (typeof NORM_FAMILIES)[number];
 
 export interface NormOptions {
@@ -39,9 +61,19 @@ export interface NormOptions {
   readonly epsilon?: number;
 }
 
+/** What the run-time part of the normalization in a scope is called. */
+export function statisticsName(scope: string): string {
+  return `${scope}/statistics`;
+}
+
 /** The channel count of a tensor about to be normalized. */
 export function channelsOf(x: Node, path: string): number {
   const channels = x.type.shape.at(-1);
   if (typeof channels !== "number") throw new UnfoldError(`${path}: the channel axis must have a fixed size`);
   return channels;
+}
+
+/** A vector of one value, for families that have no gain or no shift. */
+export function filled(channels: number, value: number): Float64Array {
+  return new Float64Array(channels).fill(value);
 }

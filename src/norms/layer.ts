@@ -1,6 +1,9 @@
-/** Layer Normalization (Ba et al. 2016): the reference every offline normalization is measured against. */
+/**
+ * Layer Normalization (Ba et al. 2016), the reference every offline normalization is measured against, and the form it
+ * takes where its deviation has been made a constant.
+ */
 import { apply } from "../ops/mod.ts";
-import { channelsOf, type Norm, type NormOptions } from "./define.ts";
+import { channelsOf, type Norm, type NormOptions, statisticsName } from "./define.ts";
 
 /** Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, statistics of each token at run time. */
 export function layerNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
@@ -11,9 +14,31 @@ export function layerNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
     ignoredKeys: [],
     apply: (x, scope) => {
       const channels = channelsOf(x, scope.path);
-      const gain = scope.param("weight", [channels], { init: "gain" });
-      const bias = scope.param("bias", [channels], { init: "bias" });
-      return apply("layer_norm", [x, gain, bias], { attrs: { epsilon }, name: scope.path });
+      const scale = scope.vector("weight", channels, { init: "gain" });
+      const shift = scope.vector("bias", channels, { init: "bias" });
+      const bare = apply("layer_norm", [x], { attrs: { epsilon }, name: statisticsName(scope.path) });
+      return scope.affine(bare, { scale, shift, family: "ln" });
+    },
+  };
+}
+
+/**
+ * Layer Normalization with a constant deviation (LN-free GPT-2, Baroni et al. 2025): `weight (x - mean) / d + bias`. Its
+ * checkpoints say so by an epsilon beside which no variance counts, `d = sqrt(epsilon)`; 1e12 unless given. Linear, so it
+ * folds, and the subtraction of the mean, `I - 11^T / C`, with it.
+ */
+export function constantLayerNorm({ epsilon = 1e12 }: NormOptions = {}): Norm {
+  return {
+    family: "lnfree",
+    label: "Layer Normalization with a constant deviation",
+    offline: true,
+    ignoredKeys: [],
+    apply: (x, scope) => {
+      const channels = channelsOf(x, scope.path);
+      const gain = scope.vector("weight", channels, { init: "gain" });
+      const shift = scope.vector("bias", channels, { init: "bias" });
+      const scale = gain.map((g) => g / Math.sqrt(epsilon));
+      return scope.affine(x, { scale, shift, family: "lnfree", centred: true });
     },
   };
 }

@@ -1,17 +1,45 @@
-/** Root-mean-square normalization (Zhang and Sennrich 2019): online, without mean and bias. */
+/** Root-mean-square normalization (Zhang and Sennrich 2019): online, without mean and shift; and its compressed form. */
 import { apply } from "../ops/mod.ts";
-import { channelsOf, type Norm, type NormOptions } from "./define.ts";
+import { channelsOf, filled, type Norm, type NormOptions, statisticsName } from "./define.ts";
+
+export interface RmsNormOptions extends NormOptions {
+  /** Whether the stored gain is an offset from one, `(1 + weight)`, as in Gemma. */
+  readonly gainFromOne?: boolean;
+}
 
 /** RMSNorm: `weight x / sqrt(mean(x^2) + epsilon)`, statistics of each token at run time. */
-export function rmsNorm({ epsilon = 1e-6 }: NormOptions = {}): Norm {
+export function rmsNorm({ epsilon = 1e-6, gainFromOne = false }: RmsNormOptions = {}): Norm {
   return {
     family: "rms",
     label: "RMSNorm",
     offline: false,
     ignoredKeys: [],
     apply: (x, scope) => {
-      const gain = scope.param("weight", [channelsOf(x, scope.path)], { init: "gain" });
-      return apply("rms_norm", [x, gain], { attrs: { epsilon }, name: scope.path });
+      const channels = channelsOf(x, scope.path);
+      const gain = scope.vector("weight", channels, { init: gainFromOne ? "bias" : "gain" });
+      const scale = gainFromOne ? gain.map((g) => 1 + g) : gain;
+      const bare = apply("rms_norm", [x], { attrs: { epsilon }, name: statisticsName(scope.path) });
+      return scope.affine(bare, { scale, shift: filled(channels, 0), family: "rms" });
+    },
+  };
+}
+
+/**
+ * CRMSNorm (Jiang et al. 2023): RMSNorm of a zero-mean vector of C channels of which the last, minus the sum of the
+ * others, is not stored: `x / sqrt((sum x_i^2 + (sum x_i)^2) / C + epsilon)` for `x` of C - 1 channels.
+ */
+export function compressedRmsNorm({ epsilon = 1e-6 }: NormOptions = {}): Norm {
+  return {
+    family: "crms",
+    label: "CRMSNorm",
+    offline: false,
+    ignoredKeys: [],
+    apply: (x, scope) => {
+      const channels = channelsOf(x, scope.path);
+      const scale = scope.vector("weight", channels, { init: "gain" });
+      const attrs = { epsilon, compressed: true } as const;
+      const bare = apply("rms_norm", [x], { attrs, name: statisticsName(scope.path) });
+      return scope.affine(bare, { scale, shift: filled(channels, 0), family: "crms" });
     },
   };
 }

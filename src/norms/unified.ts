@@ -1,5 +1,6 @@
 /** Unified Normalization (Yang et al., ACM MM 2022): the quadratic mean, smoothed in training; no mean is subtracted. */
-import { channelsOf, type Norm, type NormOptions } from "./define.ts";
+import type { Norm, NormOptions } from "./define.ts";
+import { bySecondMoment } from "./second_moment.ts";
 
 /**
  * Unified Normalization at inference: `y = s x + t` per channel with `s = weight / sqrt(running_var + epsilon)` and
@@ -19,16 +20,6 @@ export function unifiedNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
     label: "Unified Normalization",
     offline: true,
     ignoredKeys: ["ema_gz", "iters", "buffer_x2", "buffer_gz", "skip_counter"],
-    apply: (x, scope) => {
-      const channels = channelsOf(x, scope.path);
-      const gain = scope.vector("weight", channels, { init: "gain" });
-      const shift = scope.vector("bias", channels, { init: "bias" });
-      const square = scope.vector("running_var", channels, { init: "variance", nonNegative: true });
-      return scope.affine(x, {
-        scale: gain.map((g, c) => g / Math.sqrt(square[c]! + epsilon)),
-        shift,
-        family: "un",
-      });
-    },
+    apply: (x, scope) => bySecondMoment(x, scope, { moment: "running_var", epsilon, family: "un" }),
   };
 }

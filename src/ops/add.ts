@@ -1,10 +1,49 @@
 /** Addition: residual streams, position embeddings. */
+import type { Node } from "../ir/graph.ts";
+import { type Affines, type Carried, type ChannelAffine, inverse, type Refusal } from "./define.ts";
 import { elementwise } from "./elementwise.ts";
 
-export const add = elementwise({
-  name: "add",
-  doc: "a + b, broadcast",
-  meaning: (a, b) => a + b,
-  tensorrt: "sum",
-  onnx: "Add",
-});
+export const add = {
+  ...elementwise({
+    name: "add",
+    doc: "a + b, broadcast",
+    meaning: (a, b) => a + b,
+    tensorrt: "sum",
+    onnx: "Add",
+  }),
+  carry,
+};
+
+/**
+ * `(s x + t) + f = s (x + f / s) + t`: the way of a normalization along a residual stream, where the branch f has to be
+ * divided. Where both sides carry one they need the same scale; their shifts add up.
+ */
+function carry(affines: Affines, node: Node): Carried | Refusal {
+  const rank = node.type.shape.length;
+  // Axes from the back, where broadcasting aligns them; an input must have the channels itself, or there are none.
+  const placed = affines.map((affine, i) => {
+    const { shape } = node.inputs[i]!.type;
+    return affine && { ...affine, axis: affine.axis - shape.length + rank };
+  });
+  const [first, second] = placed.filter((affine) => affine !== null) as [ChannelAffine, ChannelAffine?];
+  const { axis, scale, centred } = first;
+  const lacking = node.inputs.find(({ type }) => type.shape.at(axis - rank) !== scale.length);
+  if (lacking !== undefined || node.type.shape[axis] !== scale.length) {
+    return { refused: "it adds a tensor without those channels" };
+  }
+  if (second !== undefined) {
+    if (second.axis !== axis || second.scale.some((s, c) => s !== scale[c]) || centred !== second.centred) {
+      return { refused: "two normalizations that differ meet in it" };
+    }
+    return { affine: { ...first, shift: first.shift.map((t, c) => t + second.shift[c]!) } };
+  }
+  const undone = inverse({ ...first, shift: new Float64Array(scale.length) });
+  if (undone === null) {
+    return {
+      refused: centred ? "it adds what has a mean of its own" : "a channel is scaled by zero before it",
+    };
+  }
+  const other = placed.indexOf(null);
+  const ownAxis = axis - rank + node.inputs[other]!.type.shape.length;
+  return { affine: first, others: new Map([[other, { ...undone, axis: ownAxis }]]) };
+}

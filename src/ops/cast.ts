@@ -1,6 +1,6 @@
 /** Conversion between element types, rounding to nearest even. */
-import type { DType } from "../ir/dtype.ts";
-import { defineOp } from "./define.ts";
+import { type DType, isFloat } from "../ir/dtype.ts";
+import { carryOne, defineOp } from "./define.ts";
 
 export type CastAttrs = { readonly to: DType };
 
@@ -17,4 +17,7 @@ export const cast = defineOp({
       : x!,
   tensorrt: (net, [x], { to }) => net.cast(x!, to),
   onnx: (g, [x], { to }) => g.cast(x!, to),
+  carry: carryOne((affine, node) =>
+    isFloat((node.attrs as CastAttrs).to) ? affine : { refused: "it makes whole numbers of it" }
+  ),
 });

@@ -6,18 +6,27 @@ import { float64Of, heldData } from "../ir/data.ts";
 import { axisIn, type Shape } from "../ir/shape.ts";
 import type { Node } from "../ir/graph.ts";
 import { dataOf } from "./constant.ts";
-import { type ChannelAffine, commonDType, defineOp, shapeError } from "./define.ts";
-import { binary } from "./reference.ts";
+import {
+  type Absorbed,
+  type ChannelAffine,
+  commonDType,
+  type Constant,
+  defineOp,
+  shapeError,
+} from "./define.ts";
+import { alongAxis, binary } from "./reference.ts";
 
 export type ChannelAffineAttrs = {
   readonly axis: number;
   /** The normalization family it is the inference form of: "un", "bn". */
   readonly family: string;
+  /** Whether the mean of x over `axis` is subtracted first. */
+  readonly centred?: boolean;
 };
 
 export const channelAffine = defineOp({
   name: "channel_affine",
-  doc: "s x + t, with s and t [C] along `axis`",
+  doc: "s x + t, with s and t [C] along `axis`; s (x - mean x) + t where centred",
   infer: (inputs, { axis }: ChannelAffineAttrs) => {
     const [x, scale, shift] = inputs;
     const channels = x!.shape[axisIn(axis, x!.shape.length, "channel_affine")];
@@ -26,24 +35,34 @@ export const channelAffine = defineOp({
     }
     return { dtype: commonDType("channel_affine", inputs), shape: x!.shape };
   },
-  evaluate: ([x, scale, shift], { axis }) => {
+  evaluate: ([x, scale, shift], { axis, centred }) => {
     const shape = vectorShape(x!.shape, axis) as readonly number[];
-    const scaled = binary(x!, { shape, data: scale!.data }, (a, s) => a * s);
+    const from = centred ? alongAxis(x!, axisIn(axis, x!.shape.length, "channel_affine"), lessMean) : x!;
+    const scaled = binary(from, { shape, data: scale!.data }, (a, s) => a * s);
     return binary(scaled, { shape, data: shift!.data }, (a, t) => a + t);
   },
-  tensorrt: (net, [x, scale, shift], { axis }, node) => {
+  tensorrt: (net, [x, scale, shift], { axis, centred }, node) => {
     const shape = vectorShape(node.type.shape, axis);
     const [s, t] = [scale!, shift!].map((vector, i) =>
       net.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
     );
-    return net.elementwise("sum", net.elementwise("prod", x!, s!), t!);
+    let from = x!;
+    if (centred) {
+      const rank = node.type.shape.length;
+      const mean = net.mean(x!, [axisIn(axis, rank, "channel_affine")], true);
+      from = net.elementwise("sum", x!, net.elementwise("prod", mean, net.scalar(-1, node.type.dtype, rank)));
+    }
+    return net.elementwise("sum", net.elementwise("prod", from, s!), t!);
   },
-  onnx: (g, [x, scale, shift], { axis }, node) => {
+  onnx: (g, [x, scale, shift], { axis, centred }, node) => {
     const shape = vectorShape(node.type.shape, axis);
     const [s, t] = [scale!, shift!].map((vector, i) =>
       g.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
     );
-    return g.node("Add", [g.node("Mul", [x!, s!]), t!]);
+    const from = centred
+      ? g.node("Sub", [x!, g.node("ReduceMean", [x!, g.int64([axis])], { keepdims: 1 })])
+      : x!;
+    return g.node("Add", [g.node("Mul", [from, s!]), t!]);
   },
   // s2 (s1 x + t1) + t2 = (s2 s1) x + (s2 t1 + t2)
   absorb: (first, { node, index }) => {
@@ -52,23 +71,50 @@ export const channelAffine = defineOp({
     if (second.axis !== first.axis) {
       return { refused: `it scales axis ${second.axis}, not axis ${first.axis}` };
     }
-    const scale = second.scale.map((s, c) => s * first.scale[c]!);
-    const shift = second.shift.map((t, c) => t + second.scale[c]! * first.shift[c]!);
-    const held = (values: Float64Array, index: number) => ({
-      data: heldData([values.length], values, node.name),
-      type: node.inputs[index]!.type,
+    if (first.centred || second.centred) return { refused: "one of the two subtracts the mean" };
+    return replaceVectors(node, {
+      scale: second.scale.map((s, c) => s * first.scale[c]!),
+      shift: second.shift.map((t, c) => t + second.scale[c]! * first.shift[c]!),
     });
-    return { constants: new Map([[1, held(scale, 1)], [2, held(shift, 2)]]) };
+  },
+  // s2 (s1 x + t1) + t2 again, the second being what is wanted of the result.
+  give: (second, node) => {
+    const first = affineOf(node);
+    if (first === null || first.axis !== second.axis || second.centred) {
+      return { refused: "its scale and shift are not of those channels" };
+    }
+    return replaceVectors(node, {
+      scale: first.scale.map((s, c) => s * second.scale[c]!),
+      shift: first.shift.map((t, c) => second.scale[c]! * t + second.shift[c]!),
+    });
   },
 });
+
+function replaceVectors(node: Node, vectors: { scale: Float64Array; shift: Float64Array }): Absorbed {
+  const held = (values: Float64Array, index: number): Constant => ({
+    data: heldData([values.length], values, node.name),
+    type: node.inputs[index]!.type,
+  });
+  return { constants: new Map([[1, held(vectors.scale, 1)], [2, held(vectors.shift, 2)]]) };
+}
+
+const lessMean = (run: Float64Array) => {
+  const mean = run.reduce((a, b) => a + b, 0) / run.length;
+  return run.map((value) => value - mean);
+};
 
 /** The affine a `channel_affine` node applies, in float64; null where it is not constant. */
 export function affineOf(node: Node): ChannelAffine | null {
   const [x, scale, shift] = node.inputs;
   if (scale!.op !== "constant" || shift!.op !== "constant") return null;
   const values = (constant: Node) => float64Of(dataOf(constant));
-  const axis = axisIn((node.attrs as ChannelAffineAttrs).axis, x!.type.shape.length, "channel_affine");
-  return { axis, scale: values(scale!), shift: values(shift!) };
+  const { axis, centred = false } = node.attrs as ChannelAffineAttrs;
+  return {
+    axis: axisIn(axis, x!.type.shape.length, "channel_affine"),
+    scale: values(scale!),
+    shift: values(shift!),
+    ...(centred && { centred }),
+  };
 }
 
 /** `[C]` seen along `axis` of a shape: `[C, 1, 1]`, without leading ones. */

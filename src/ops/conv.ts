@@ -2,7 +2,7 @@
 import { type Dim, divideDims } from "../ir/shape.ts";
 import { elementCount } from "../ir/data.ts";
 import { commonDType, defineOp, shapeError } from "./define.ts";
-import { absorbIntoWeight } from "./linear.ts";
+import { absorbIntoWeight, giveFromWeight } from "./linear.ts";
 import { stridesOf } from "./reference.ts";
 
 export type ConvAttrs = {
@@ -83,16 +83,21 @@ export const conv = defineOp({
     });
     return dtype === "bf16" ? g.cast(result, dtype) : result;
   },
-  absorb: ({ axis, scale, shift }, { node, index }) => {
+  absorb: ({ axis, ...affine }, { node, index }) => {
     const { padding } = node.attrs as ConvAttrs;
     if (index !== 0 || axis !== 1) {
       return { refused: `it contracts axis 1, the normalization is on axis ${axis}` };
     }
-    if (padding.some((p) => p !== 0) && shift.some((t) => t !== 0)) {
+    if (affine.centred) return { refused: "it mixes pixels, and the mean is each pixel's own" };
+    if (padding.some((p) => p !== 0) && affine.shift.some((t) => t !== 0)) {
       return {
         refused: "its padding is zeros, which the normalization's shift would turn into something else",
       };
     }
-    return absorbIntoWeight(node, { scale, shift });
+    return absorbIntoWeight(node, affine);
   },
+  give: ({ axis, ...affine }, node) =>
+    axis === 1
+      ? giveFromWeight(node, affine)
+      : { refused: `its outputs are axis 1, the normalization is on axis ${axis}` },
 });

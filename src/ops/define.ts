@@ -15,11 +15,15 @@ export interface ReferenceTensor {
   readonly data: Float64Array;
 }
 
-/** `y = scale * x + shift` along one axis: the inference form of every offline normalization. */
+/**
+ * `y = scale * x + shift` along one axis: the inference form of every offline normalization. Where it is `centred`, the
+ * mean of x over that axis is subtracted first: LN with its deviation made constant.
+ */
 export interface ChannelAffine {
   readonly axis: number;
   readonly scale: Float64Array;
   readonly shift: Float64Array;
+  readonly centred?: boolean;
 }
 
 /** Why an affine can go no further, in words that fit behind "cannot fold ...: ". */
@@ -100,15 +104,68 @@ export interface OpSpec<Name extends string = string, A extends object = object>
   evaluate(inputs: readonly ReferenceTensor[], attrs: A): ReferenceTensor;
   tensorrt(net: TensorRtEmitter, inputs: readonly TensorRtTensor[], attrs: A, node: Node): TensorRtTensor;
   onnx(g: OnnxEmitter, inputs: readonly string[], attrs: A, node: Node): string;
-  /** The affine on the result when it stands on one input: `op(a(x)) = a'(op(x))`. Absent: it does not commute. */
-  carry?(affine: ChannelAffine, site: AffineSite): ChannelAffine | Refusal;
-  /** The inputs and attributes with which the operator takes the affine in: `op(a(x); W, b) = op(x; W', b')`. */
+  /**
+   * The affine on the result when affines stand on inputs, `op(a(x), ...) = a'(op(x, ...))`; `affines` has null for an
+   * input that carries none. Absent: it does not commute.
+   */
+  carry?(affines: Affines, node: Node): Carried | Refusal;
+  /** The constants with which the operator takes in the affine on an input: `op(a(x); W, b) = op(x; W', b')`. */
   absorb?(affine: ChannelAffine, site: AffineSite): Absorbed | Refusal;
+  /**
+   * The constants with which the operator gives the affine of its result itself, `a(op(x; W, b)) = op(x; W', b')`, or
+   * the affines that its inputs have to give for it. Only asked of a node that nothing else reads.
+   */
+  give?(affine: ChannelAffine, node: Node): Absorbed | Wanted | Refusal;
+}
+
+export type Affines = readonly (ChannelAffine | null)[];
+
+export interface Carried {
+  readonly affine: ChannelAffine;
+  /**
+   * What inputs without an affine must give for the equation to hold: of `(s x + t) + f = s (x + f / s) + t`, that f is
+   * divided by s.
+   */
+  readonly others?: ReadonlyMap<number, ChannelAffine>;
+}
+
+/** Affines that inputs must give, by position. */
+export interface Wanted {
+  readonly inputs: ReadonlyMap<number, ChannelAffine>;
 }
 
 /** Replacement constants by input position; a position past the end adds an input (a bias where there was none). */
 export interface Absorbed {
-  readonly constants: ReadonlyMap<number, { readonly data: TensorData; readonly type: TensorType }>;
+  readonly constants: ReadonlyMap<number, Constant>;
+}
+
+export interface Constant {
+  readonly data: TensorData;
+  readonly type: TensorType;
+}
+
+/** The `carry` of an operator with one tensor input that moves channels about: what becomes of the affine on it. */
+export function carryOne(
+  move: (affine: ChannelAffine, node: Node) => ChannelAffine | Refusal,
+): (affines: Affines, node: Node) => Carried | Refusal {
+  return ([affine], node) => {
+    if (!affine) return { refused: "it reads it as indices" };
+    const moved = move(affine, node);
+    return "refused" in moved ? moved : { affine: moved };
+  };
+}
+
+/** Whether two affines are one map. */
+export function sameAffine(a: ChannelAffine, b: ChannelAffine): boolean {
+  const same = (x: Float64Array, y: Float64Array) => x.every((value, i) => value === y[i]);
+  return a.axis === b.axis && (a.centred ?? false) === (b.centred ?? false) &&
+    same(a.scale, b.scale) && same(a.shift, b.shift);
+}
+
+/** The affine that undoes `scale * x + shift`; null where a scale is zero or the mean is gone. */
+export function inverse({ axis, scale, shift, centred }: ChannelAffine): ChannelAffine | null {
+  if (centred || scale.some((s) => s === 0)) return null;
+  return { axis, scale: scale.map((s) => 1 / s), shift: shift.map((t, c) => t === 0 ? 0 : -t / scale[c]!) };
 }
 
 /** Declares an operator; the call only fixes the types. */

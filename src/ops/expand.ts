@@ -1,6 +1,7 @@
 /** Repetition along axes of size 1: a class token for every image of a batch. */
 import { broadcastShapes, sameShape, type Shape, showShape } from "../ir/shape.ts";
-import { defineOp, shapeError } from "./define.ts";
+import type { Node } from "../ir/graph.ts";
+import { carryOne, type ChannelAffine, defineOp, type Refusal, shapeError } from "./define.ts";
 import { broadcastTo } from "./reference.ts";
 
 export type ExpandAttrs = { readonly shape: Shape };
@@ -22,8 +23,14 @@ export const expand = defineOp({
   },
   tensorrt: (net, [x], { shape }, node) => net.expand(x!, node.inputs[0]!.type.shape, shape),
   onnx: (g, [x], { shape }) => g.node("Expand", [x!, g.shape(shape)]),
-  carry: (affine, { node }) => {
-    const [from, to] = [node.inputs[0]!.type.shape, node.type.shape];
-    return from[affine.axis] === to[affine.axis] ? affine : { refused: "it repeats along the channel axis" };
+  carry: carryOne(kept),
+  give: (affine, node) => {
+    const before = kept(affine, node);
+    return "refused" in before ? before : { inputs: new Map([[0, before]]) };
   },
 });
+
+function kept(affine: ChannelAffine, node: Node): ChannelAffine | Refusal {
+  const [from, to] = [node.inputs[0]!.type.shape, node.type.shape];
+  return from[affine.axis] === to[affine.axis] ? affine : { refused: "it repeats along the channel axis" };
+}

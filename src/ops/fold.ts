@@ -1,12 +1,13 @@
 /**
- * The arithmetic of Algorithm 1 (Unified Normalization paper, lines 3-6): an affine on a weight's input channels moves
- * into weight and bias,
+ * The arithmetic of Algorithm 1 (Unified Normalization paper, lines 3-6) and of its mirror image. An affine on a weight's
+ * input channels, and one on its outputs, move into weight and bias:
  *
- *     W (s*x + t) + b  =  (W diag(s)) x + (b + W t)
+ *     r (W (s x + t) + b) + u  =  (diag(r) W diag(s)) x + (r (b + W t) + u)
  *
- * in float64, rounded once. A weight that is folded again starts from its original, so nothing is rounded twice, and
- * both results come from a single pass over it, made when the first of them is asked for and repeated only where the
- * weight was given up in between.
+ * A centred affine subtracts from each row of `W diag(s)` its mean, which is `W diag(s) (I - 11^T / C)`. All in float64,
+ * rounded once. A weight that is folded again starts from its original, so nothing is rounded twice, and both results
+ * come from a single pass over it, made when the first of them is asked for and repeated only where the weight was given
+ * up in between.
  */
 import {
   assertFits,
@@ -20,16 +21,26 @@ import {
 } from "../ir/data.ts";
 import type { DType, Precision } from "../ir/dtype.ts";
 
-interface FoldTerms {
-  readonly weight: TensorData;
-  readonly bias: TensorData | null;
-  /** Type the folded weight is rounded to. */
-  readonly dtype: Precision;
+/** Scale and shift of a weight's input channels or of its outputs. */
+export interface FoldedAffine {
   readonly scale: Float64Array;
   readonly shift: Float64Array;
 }
 
-/** A weight `[outputs, channels, ...]` with an affine on its channels taken in. */
+interface FoldTerms {
+  readonly weight: TensorData;
+  readonly bias: TensorData | null;
+  /** Type the folded weight is rounded to; fp64 where another fold is to follow. */
+  readonly dtype: Precision | "fp64";
+  /** On the input channels; null: the identity. */
+  readonly columns: FoldedAffine & { readonly centred: boolean } | null;
+  /** On the outputs; null: the identity. */
+  readonly rows: FoldedAffine | null;
+  /** Groups of a convolution: output o reads the channels of group `o groups / outputs`. */
+  readonly groups: number;
+}
+
+/** A weight `[outputs, channels, ...]` with affines on its channels and outputs taken in. */
 class Fold {
   readonly #terms: FoldTerms;
   /** Held weakly: whoever is emitting holds on to it, and the graph does not. */
@@ -40,23 +51,55 @@ class Fold {
     this.#terms = terms;
   }
 
-  /** This fold followed by another one on the same channels, as one fold of the original. */
-  then(scale: Float64Array, shift: Float64Array): Fold {
-    const first = this.#terms;
+  /** This fold followed by another on the input channels, as one fold of the original where that is one. */
+  thenColumns(affine: FoldedAffine & { readonly centred: boolean }): Fold {
+    const { columns } = this.#terms;
+    if (columns === null) return new Fold({ ...this.#terms, columns: affine });
+    // (W diag(s) C) diag(s2) is no fold of W; what was folded so far is kept unrounded.
+    if (columns.centred) return this.#onTop({ columns: affine });
     return new Fold({
-      ...first,
-      scale: first.scale.map((s, c) => s * scale[c]!),
-      shift: first.shift.map((t, c) => t + first.scale[c]! * shift[c]!),
+      ...this.#terms,
+      columns: {
+        centred: affine.centred,
+        scale: columns.scale.map((s, c) => s * affine.scale[c]!),
+        shift: columns.shift.map((t, c) => t + columns.scale[c]! * affine.shift[c]!),
+      },
+    });
+  }
+
+  /** This fold followed by another on the outputs. */
+  thenRows(affine: FoldedAffine): Fold {
+    const { rows } = this.#terms;
+    if (rows === null) return new Fold({ ...this.#terms, rows: affine });
+    return new Fold({
+      ...this.#terms,
+      rows: {
+        scale: rows.scale.map((r, o) => r * affine.scale[o]!),
+        shift: rows.shift.map((u, o) => affine.scale[o]! * u + affine.shift[o]!),
+      },
+    });
+  }
+
+  #onTop(terms: Partial<FoldTerms>): Fold {
+    const wide = new Fold({ ...this.#terms, dtype: "fp64" });
+    const { dtype, groups } = this.#terms;
+    return new Fold({
+      weight: wide.weight,
+      bias: wide.bias,
+      dtype,
+      groups,
+      columns: null,
+      rows: null,
+      ...terms,
     });
   }
 
   get weight(): TensorData {
     const { weight, dtype } = this.#terms;
-    const origin = `${weight.origin}, normalization folded in`;
     const data = {
       dtype,
       shape: weight.shape,
-      origin,
+      origin: `${weight.origin}, normalization folded in`,
       bytes: () => this.#weight?.deref() ?? this.#run().weight,
     };
     FOLDED.set(data, this);
@@ -65,49 +108,92 @@ class Fold {
 
   get bias(): TensorData {
     const { weight } = this.#terms;
-    return {
+    const data: TensorData = {
       dtype: "fp64",
       shape: [weight.shape[0]!],
       origin: `bias of ${weight.origin}, normalization folded in`,
       bytes: () => (this.#bias ?? this.#run().bias).bytes(),
     };
+    FOLDED.set(data, this);
+    return data;
+  }
+
+  /** See `foldErrorBound`. */
+  errorBound(unit: number): number {
+    const { weight, columns, rows } = this.#terms;
+    const bias = float64Of(this.bias);
+    const source = numbersFromBytes(weight.bytes(), weight.dtype);
+    const width = source.length / bias.length;
+    let worst = 0;
+    for (let o = 0; o < bias.length; o++) {
+      let sum = 0;
+      let squares = 0;
+      for (let i = o * width, end = i + width; i < end; i++) {
+        const magnitude = Math.abs(source[i]!);
+        sum += magnitude;
+        squares += magnitude * magnitude;
+      }
+      // W' x with s x of deviation one is W times that; without columns the rows alone were touched.
+      const r = Math.abs(rows?.scale[o] ?? 1);
+      const deviation = r * Math.sqrt(squares);
+      if (deviation > 0) worst = Math.max(worst, (r * sum + Math.abs(columns ? bias[o]! : 0)) / deviation);
+    }
+    return unit * worst;
   }
 
   #run(): { weight: Uint8Array; bias: TensorData } {
-    const { weight, bias, dtype, scale, shift } = this.#terms;
+    const { weight, bias, dtype, columns, rows, groups } = this.#terms;
     const [outputs, channels] = [weight.shape[0]!, weight.shape[1]!];
     const inner = elementCount(weight.shape.slice(2));
     const source = numbersFromBytes(weight.bytes(), weight.dtype);
-    const bytes = new Uint8Array(new ArrayBuffer(source.length * (dtype === "fp32" ? 4 : 2)));
+    const bytes = new Uint8Array(
+      new ArrayBuffer(source.length * (dtype === "fp64" ? 8 : dtype === "fp32" ? 4 : 2)),
+    );
     const target = typedView(bytes, dtype) as Float32Array | Float16Array | Uint16Array;
     const sums = new Float64Array(outputs);
     const width = channels * inner;
+    const { scale, shift, centred } = columns ??
+      {
+        scale: new Float64Array(channels * groups).fill(1),
+        shift: new Float64Array(channels * groups),
+        centred: false,
+      };
     // A row is folded in float64 and rounded by the array it is set into, natively.
     const row = new Float64Array(width);
     let largest = 0;
     for (let o = 0; o < outputs; o++) {
+      const first = Math.floor(o * groups / outputs) * channels;
+      const r = rows?.scale[o] ?? 1;
       let sum = 0;
+      let total = 0;
       for (let c = 0, k = 0, i = o * width; c < channels; c++) {
-        const s = scale[c]!;
-        const t = shift[c]!;
+        const s = scale[first + c]!;
+        const t = shift[first + c]!;
         for (const end = k + inner; k < end; k++, i++) {
           const w = source[i]!;
           const folded = w * s;
           sum += w * t;
+          total += folded;
           row[k] = folded;
-          if (folded > largest || folded < -largest) largest = Math.abs(folded);
         }
       }
       sums[o] = sum;
+      const mean = centred ? total / channels : 0;
+      for (let k = 0; k < width; k++) {
+        const folded = r * (row[k]! - mean);
+        row[k] = folded;
+        if (folded > largest || folded < -largest) largest = Math.abs(folded);
+      }
       if (dtype === "bf16") {
         for (let k = 0; k < width; k++) target[o * width + k] = bf16FromNumber(row[k]!);
       } else target.set(row, o * width);
     }
-    if (largest > SAFELY_FINITE[dtype]) {
-      const valueAt = (i: number) => source[i]! * scale[Math.floor(i / inner) % channels]!;
+    if (dtype !== "fp64" && largest > SAFELY_FINITE[dtype]) {
+      const valueAt = (i: number) => source[i]!;
       assertFits(bytes, dtype, { origin: `${weight.origin}, normalization folded in`, valueAt });
     }
     if (bias !== null) float64Of(bias).forEach((b, o) => sums[o]! += b);
+    if (rows !== null) sums.forEach((b, o) => sums[o] = rows.scale[o]! * b + rows.shift[o]!);
     this.#weight = new WeakRef(bytes);
     this.#bias = heldData([outputs], sums, weight.origin);
     return { weight: bytes, bias: this.#bias };
@@ -117,21 +203,61 @@ class Fold {
 /** Values up to here round to finite ones in any case; only beyond is it worth a look. */
 const SAFELY_FINITE = { fp32: 3.4e38, fp16: 65504, bf16: 3.3e38 } as const;
 
-/** Which fold a weight is the result of, so that a second fold can start from the original. */
+/** Which fold a weight or bias is the result of, so that a second fold can start from the original. */
 const FOLDED = new WeakMap<TensorData, Fold>();
 
+/** The fold behind a weight, which its bias has to be of as well. */
+function foldOf(
+  weight: TensorData,
+  bias: TensorData | null,
+  { dtype, groups = 1 }: { dtype: DType; groups?: number },
+): Fold {
+  const fold = FOLDED.get(weight);
+  if (fold !== undefined && (bias === null || FOLDED.get(bias) === fold)) return fold;
+  return new Fold({ weight, bias, dtype: dtype as Precision, columns: null, rows: null, groups });
+}
+
 /**
- * Folds `scale` and `shift` over axis 1 of `weight` into it and its bias (`null`: there was none).
+ * Folds an affine over axis 1 of `weight`, its input channels, into it and its bias (`null`: there was none).
  *
- * @param weight `[outputs, channels]` of a linear, or `[outputs, channels, height, width]` of a convolution
+ * @param weight `[outputs, channels]` of a linear, or `[outputs, channels / groups, height, width]` of a convolution
  * @returns the new weight in `dtype` and the new bias in float64; neither is computed before its bytes are read
  */
 export function foldIntoWeight(
   weight: TensorData,
   bias: TensorData | null,
-  { dtype, scale, shift }: { dtype: DType; scale: Float64Array; shift: Float64Array },
+  { scale, shift, centred = false, ...options }: FoldedAffine & {
+    dtype: DType;
+    centred?: boolean | undefined;
+    groups?: number;
+  },
 ): { weight: TensorData; bias: TensorData } {
-  const fold = FOLDED.get(weight)?.then(scale, shift) ??
-    new Fold({ weight, bias, dtype: dtype as Precision, scale, shift });
+  const fold = foldOf(weight, bias, options).thenColumns({ scale, shift, centred });
   return { weight: fold.weight, bias: fold.bias };
+}
+
+/** The same for an affine on the outputs, axis 0 of `weight`: `r (W x + b) + u`. */
+export function foldIntoOutputs(
+  weight: TensorData,
+  bias: TensorData | null,
+  { scale, shift, ...options }: FoldedAffine & { dtype: DType; groups?: number },
+): { weight: TensorData; bias: TensorData } {
+  const fold = foldOf(weight, bias, options).thenRows({ scale, shift });
+  return { weight: fold.weight, bias: fold.bias };
+}
+
+/** Half the distance of 1 to the next number: what rounding once costs, relatively. */
+const UNIT_ROUNDOFF: Readonly<Record<Precision, number>> = {
+  fp32: 2 ** -24,
+  fp16: 2 ** -11,
+  bf16: 2 ** -8,
+};
+
+/**
+ * How far the rounding of a folded weight and bias can move an output, at most, over the deviation that output has where
+ * the normalized channels are independent and of deviation one: `u max_o (sum_c |W_oc| + |b'_o|) / |W_o|`. To first order
+ * in the unit roundoff `u`; null for a weight that was not folded. Passes over the weight.
+ */
+export function foldErrorBound(weight: TensorData, precision: Precision): number | null {
+  return FOLDED.get(weight)?.errorBound(UNIT_ROUNDOFF[precision]) ?? null;
 }

@@ -1,8 +1,18 @@
 /** A product with a weight as PyTorch stores it, `[outputs, channels]`: where normalizations end up. */
 import type { TensorData } from "../ir/data.ts";
-import type { Node, TensorType } from "../ir/graph.ts";
-import { type Absorbed, commonDType, defineOp, lastDim, type Refusal, shapeError } from "./define.ts";
-import { foldIntoWeight } from "./fold.ts";
+import type { DType } from "../ir/dtype.ts";
+import type { Node } from "../ir/graph.ts";
+import {
+  type Absorbed,
+  type ChannelAffine,
+  commonDType,
+  type Constant,
+  defineOp,
+  lastDim,
+  type Refusal,
+  shapeError,
+} from "./define.ts";
+import { foldIntoOutputs, foldIntoWeight } from "./fold.ts";
 import { binary, matmulValues } from "./reference.ts";
 import { dataOf } from "./constant.ts";
 
@@ -40,36 +50,60 @@ export const linear = defineOp({
     const product = g.node("MatMul", [x!, g.node("Transpose", [weight!], { perm: [1, 0] })]);
     return bias ? g.node("Add", [product, bias]) : product;
   },
-  absorb: ({ axis, scale, shift }, { node, index }) => {
+  absorb: ({ axis, ...affine }, { node, index }) => {
     const rank = node.inputs[0]!.type.shape.length;
     if (index !== 0) return { refused: "it is the weight, not the input" };
     if (axis !== rank - 1) {
       return { refused: `it contracts axis ${rank - 1}, the normalization is on axis ${axis}` };
     }
-    return absorbIntoWeight(node, { scale, shift });
+    return absorbIntoWeight(node, affine);
   },
+  give: ({ axis, ...affine }, node) =>
+    axis === node.type.shape.length - 1 ? giveFromWeight(node, affine) : {
+      refused: `its outputs are axis ${node.type.shape.length - 1}, the normalization is on axis ${axis}`,
+    },
 });
 
+type Vectors = Omit<ChannelAffine, "axis">;
+
 /** Shared with the convolution: replaces inputs 1 and 2 by the folded weight and bias. */
-export function absorbIntoWeight(
+export function absorbIntoWeight(node: Node, affine: Vectors, { groups = 1 } = {}): Absorbed | Refusal {
+  return replaceWeight(
+    node,
+    affine,
+    (weight, bias, dtype) => foldIntoWeight(weight, bias, { dtype, groups, ...affine }),
+  );
+}
+
+/** The same for an affine on the outputs. */
+export function giveFromWeight(node: Node, affine: Vectors): Absorbed | Refusal {
+  if (affine.centred) return { refused: "the mean of its outputs cannot be taken from it" };
+  return replaceWeight(
+    node,
+    affine,
+    (weight, bias, dtype) => foldIntoOutputs(weight, bias, { dtype, ...affine }),
+  );
+}
+
+function replaceWeight(
   node: Node,
-  affine: { scale: Float64Array; shift: Float64Array },
+  { shift }: Vectors,
+  fold: (
+    weight: TensorData,
+    bias: TensorData | null,
+    dtype: DType,
+  ) => { weight: TensorData; bias: TensorData },
 ): Absorbed | Refusal {
   const [, weight, bias] = node.inputs;
   if (weight!.op !== "constant" || (bias && bias.op !== "constant")) {
     return { refused: "its weight is computed at run time" };
   }
-  const folded = foldIntoWeight(dataOf(weight!), bias ? dataOf(bias) : null, {
-    dtype: weight!.type.dtype,
-    ...affine,
-  });
-  const constants: Map<number, { data: TensorData; type: TensorType }> = new Map([
-    [1, { data: folded.weight, type: weight!.type }],
-  ]);
+  const { dtype, shape } = weight!.type;
+  const folded = fold(dataOf(weight!), bias ? dataOf(bias) : null, dtype);
+  const constants = new Map<number, Constant>([[1, { data: folded.weight, type: weight!.type }]]);
   // Without a shift there is nothing to add, and a product without a bias stays one.
-  if (bias || affine.shift.some((t) => t !== 0)) {
-    const shape = [weight!.type.shape[0]!];
-    constants.set(2, { data: folded.bias, type: { dtype: weight!.type.dtype, shape } });
+  if (bias || shift.some((t) => t !== 0)) {
+    constants.set(2, { data: folded.bias, type: { dtype, shape: [shape[0]!] } });
   }
   return { constants };
 }

@@ -1,6 +1,6 @@
 /** Mean over axes: pooling over tokens. */
 import { axisIn } from "../ir/shape.ts";
-import { defineOp, requireFloat, shapeError } from "./define.ts";
+import { carryOne, defineOp, requireFloat, shapeError } from "./define.ts";
 import { alongAxis, gatherStrided, stridesOf } from "./reference.ts";
 
 export type ReduceMeanAttrs = { readonly axes: readonly number[]; readonly keepDims: boolean };
@@ -32,10 +32,10 @@ export const reduceMean = defineOp({
     net.mean(x!, axes.map((axis) => axisIn(axis, x!.dims.length, "reduce_mean")), keepDims),
   onnx: (g, [x], { axes, keepDims }) =>
     g.node("ReduceMean", [x!, g.int64(axes)], { keepdims: keepDims ? 1 : 0 }),
-  carry: ({ axis, ...affine }, { node }) => {
+  carry: carryOne(({ axis, ...affine }, node) => {
     const { axes, keepDims } = node.attrs as ReduceMeanAttrs;
     const reduced = axes.map((a) => axisIn(a, node.inputs[0]!.type.shape.length, "reduce_mean"));
     if (reduced.includes(axis)) return { refused: "it averages over the channels themselves" };
     return { axis: keepDims ? axis : axis - reduced.filter((a) => a < axis).length, ...affine };
-  },
+  }),
 });

@@ -1,6 +1,6 @@
 /** The same elements under another shape. */
 import { type Shape, showShape, sizeOf } from "../ir/shape.ts";
-import { defineOp, shapeError } from "./define.ts";
+import { carryOne, type ChannelAffine, defineOp, type Refusal, shapeError } from "./define.ts";
 
 export type ReshapeAttrs = { readonly shape: Shape };
 
@@ -20,12 +20,18 @@ export const reshape = defineOp({
   evaluate: ([x], { shape }) => ({ shape: shape as readonly number[], data: x!.data }),
   tensorrt: (net, [x], { shape }, node) => net.reshape(x!, node.inputs[0]!.type.shape, shape),
   onnx: (g, [x], { shape }, node) => g.reshape(x!, node.inputs[0]!.type.shape, shape),
-  carry: ({ axis, ...affine }, { node }) => {
-    const [from, to] = [node.inputs[0]!.type.shape, node.type.shape];
-    const before = sizeOf(from.slice(0, axis));
-    const kept = to.findIndex((dim, i) => dim === from[axis] && sizeOf(to.slice(0, i)) === before);
-    return kept < 0
-      ? { refused: `it breaks up the channel axis: ${showShape(from)} to ${showShape(to)}` }
-      : { axis: kept, ...affine };
+  carry: carryOne((affine, node) => moved(affine, node.inputs[0]!.type.shape, node.type.shape)),
+  give: (affine, node) => {
+    const before = moved(affine, node.type.shape, node.inputs[0]!.type.shape);
+    return "refused" in before ? before : { inputs: new Map([[0, before]]) };
   },
 });
+
+/** An affine on the axis that a reshape keeps whole. */
+function moved({ axis, ...affine }: ChannelAffine, from: Shape, to: Shape): ChannelAffine | Refusal {
+  const before = sizeOf(from.slice(0, axis));
+  const kept = to.findIndex((dim, i) => dim === from[axis] && sizeOf(to.slice(0, i)) === before);
+  return kept < 0
+    ? { refused: `it breaks up the channel axis: ${showShape(from)} to ${showShape(to)}` }
+    : { axis: kept, ...affine };
+}

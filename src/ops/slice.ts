@@ -1,6 +1,6 @@
 /** Every `step`-th of `size` elements along one axis. */
 import { axisIn } from "../ir/shape.ts";
-import { defineOp, shapeError } from "./define.ts";
+import { carryOne, defineOp, shapeError } from "./define.ts";
 import { gatherStrided, stridesOf } from "./reference.ts";
 
 export type SliceAttrs = {
@@ -52,11 +52,12 @@ export const slice = defineOp({
       g.int64([axis]),
       g.int64([step]),
     ]),
-  carry: (affine, { node }) => {
+  carry: carryOne((affine, node) => {
     const { axis, start, size, step } = node.attrs as SliceAttrs;
     if (axisIn(axis, node.type.shape.length, "slice") !== affine.axis) return affine;
+    if (affine.centred) return { refused: "it takes channels apart, of which the mean is subtracted" };
     const kept = (values: Float64Array) =>
       Float64Array.from({ length: size }, (_, i) => values[start + i * step]!);
     return { axis: affine.axis, scale: kept(affine.scale), shift: kept(affine.shift) };
-  },
+  }),
 });

@@ -1,5 +1,5 @@
 /** Permutation of axes. */
-import { defineOp, shapeError } from "./define.ts";
+import { carryOne, defineOp, shapeError } from "./define.ts";
 import { gatherStrided, stridesOf } from "./reference.ts";
 
 export type TransposeAttrs = { readonly permutation: readonly number[] };
@@ -21,8 +21,11 @@ export const transpose = defineOp({
   },
   tensorrt: (net, [x], { permutation }) => net.transpose(x!, permutation),
   onnx: (g, [x], { permutation }) => g.node("Transpose", [x!], { perm: permutation }),
-  carry: ({ axis, ...affine }, { node }) => ({
+  carry: carryOne(({ axis, ...affine }, node) => ({
     axis: (node.attrs as TransposeAttrs).permutation.indexOf(axis),
     ...affine,
+  })),
+  give: ({ axis, ...affine }, node) => ({
+    inputs: new Map([[0, { axis: (node.attrs as TransposeAttrs).permutation[axis]!, ...affine }]]),
   }),
 });

@@ -3,10 +3,12 @@ import { type Graph, topological } from "../ir/graph.ts";
 import { moveAttentionBiases } from "./attention_bias.ts";
 import { applyRules, type Rule } from "./driver.ts";
 import { foldConstants } from "./fold_constants.ts";
-import { foldNorm, isNorm, type NormFold } from "./fold_norm.ts";
+import { foldNorm, type NormFold } from "./fold_norm.ts";
 import { LINEAR_OF_MATMUL } from "./linear_of_matmul.ts";
 import { mergeQkv } from "./merge_qkv.ts";
+import { isNorm } from "./norm_nodes.ts";
 import { packHeads } from "./pack_heads.ts";
+import { REJOIN_NORM } from "./rejoin_norm.ts";
 import { shiftStream } from "./shift_stream.ts";
 import { SIMPLIFY } from "./simplify.ts";
 import { verifyGraph } from "./verify.ts";
@@ -21,6 +23,8 @@ export interface PassTrace {
 
 export interface Optimized {
   readonly graph: Graph;
+  /** The graph as the fold left it, its products still under their own names: what `norms` speaks of. */
+  readonly folded: Graph;
   readonly norms: readonly NormFold[];
   readonly trace: readonly PassTrace[];
 }
@@ -59,6 +63,8 @@ export function optimize(graph: Graph): Optimized {
       detail: `${norms.filter((n) => n.folded).length} of ${norms.length} folded`,
     };
   });
+  const folded = graph;
+  rules("rejoinNorm", REJOIN_NORM);
   step("moveAttentionBiases", (graph) => {
     const { graph: result, moved } = moveAttentionBiases(graph);
     return { graph: result, detail: `${moved} biases of k and v gone` };
@@ -72,7 +78,7 @@ export function optimize(graph: Graph): Optimized {
     return { graph: result, detail: `${folded} nodes computed` };
   });
   rules("simplify", SIMPLIFY);
-  return { graph, norms, trace };
+  return { graph, folded, norms, trace };
 }
 
 /**

@@ -52,6 +52,7 @@ function planShift(norm: Node, uses: ReadonlyMap<Node, readonly Use[]>): Readonl
   if (affine === null || affine.axis !== norm.type.shape.length - 1 || affine.shift.every((t) => t === 0)) {
     return null;
   }
+  if (affine.centred) return null;
   const feedsBareProducts = uses.get(norm)!.every((use) =>
     "user" in use && use.index === 0 && isConstantLinear(use.user) && use.user.inputs.length === 2
   );
@@ -71,7 +72,7 @@ function planShift(norm: Node, uses: ReadonlyMap<Node, readonly Use[]>): Readonl
     const { user, index } = use;
     if (isOp(user, "channel_affine") && index === 0) {
       const reader = affineOf(user);
-      if (reader === null || reader.axis !== affine.axis) return null;
+      if (reader === null || reader.axis !== affine.axis || reader.centred) return null;
       // For the normalization itself t - s c is zero, said exactly.
       const shift = user === norm
         ? new Float64Array(constant.length)

@@ -19,6 +19,8 @@ export interface WeightHint {
   readonly fanIn?: number;
   /** A variance or second moment: below zero it has no square root. */
   readonly nonNegative?: boolean;
+  /** Whether a vector may be stored with axes of size 1 around it, as `[1, C, 1, 1]`. */
+  readonly onesDoNotCount?: boolean;
 }
 
 /** Named parameters of a network, whatever they come from. */
@@ -94,7 +96,8 @@ class CheckpointWeights implements WeightSource {
           "Check the name it is read from.",
       );
     }
-    checkShape(tensor, { name, shape });
+    const counted = hint.onesDoNotCount ? withoutOnes(tensor) : tensor;
+    checkShape(counted, { name, shape: hint.onesDoNotCount ? withoutOnes({ shape }).shape : shape });
     if (hint.nonNegative) tensor.requireNonNegative();
     this.#taken.set(key, tensor);
     return tensor;
@@ -135,7 +138,15 @@ class CheckpointWeights implements WeightSource {
   }
 }
 
-function checkShape(tensor: TensorData, { name, shape }: { name: string; shape: readonly number[] }): void {
+/** The same with axes of size 1 left out of its shape. */
+function withoutOnes<T extends { readonly shape: readonly number[] }>(of: T): T {
+  return { ...of, shape: of.shape.filter((size) => size !== 1) };
+}
+
+function checkShape(
+  tensor: Pick<TensorData, "shape" | "origin">,
+  { name, shape }: { name: string; shape: readonly number[] },
+): void {
   if (sameShape(tensor.shape, shape)) return;
   const transposed = shape.length === 2 && sameShape(tensor.shape, [...shape].reverse());
   const advice = transposed

@@ -1,0 +1,18 @@
+/** Moving Average Batch Normalization (Yan et al., ICLR 2020): the second moment alone, averaged over steps. */
+import type { Norm, NormOptions } from "./define.ts";
+import { bySecondMoment } from "./second_moment.ts";
+
+/**
+ * MABN at inference: `s = weight / sqrt(running_var + epsilon)`, `t = bias`; no mean is subtracted, which is why its
+ * training centres the weights of the layers in front. A checkpoint may hold those weights uncentred: describe such a
+ * layer with `linear(x, p, { outputs, centred: true })`.
+ */
+export function movingAverageBatchNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
+  return {
+    family: "mabn",
+    label: "Moving Average Batch Normalization",
+    offline: true,
+    ignoredKeys: ["iters", "buffer_x2", "buffer_gz", "sta_matrix", "pre_x2", "pre_gz"],
+    apply: (x, scope) => bySecondMoment(x, scope, { moment: "running_var", epsilon, family: "mabn" }),
+  };
+}

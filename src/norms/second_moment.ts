@@ -1,0 +1,19 @@
+/**
+ * What normalizations by a running second moment have in common at inference: `s = weight / sqrt(moment + epsilon)`,
+ * `t = bias`, no mean (equation 1 of the Unified Normalization paper with mu = 0). They differ in training and in keys.
+ */
+import type { Node } from "../ir/graph.ts";
+import { channelsOf, type NormFamily, type NormScope } from "./define.ts";
+
+/** @param moment the buffer's name; `x` is the tensor itself, or what a family puts in front */
+export function bySecondMoment(
+  x: Node,
+  scope: NormScope,
+  { moment, epsilon, family }: { moment: string; epsilon: number; family: NormFamily },
+): Node {
+  const channels = channelsOf(x, scope.path);
+  const gain = scope.vector("weight", channels, { init: "gain" });
+  const shift = scope.vector("bias", channels, { init: "bias" });
+  const square = scope.vector(moment, channels, { init: "variance", nonNegative: true });
+  return scope.affine(x, { scale: gain.map((g, c) => g / Math.sqrt(square[c]! + epsilon)), shift, family });
+}
