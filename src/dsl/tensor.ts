@@ -18,6 +18,15 @@ export const add = (a: Tensor, b: Tensor): Tensor => apply("add", [a, b], { attr
 /** `a * b`, broadcast. */
 export const mul = (a: Tensor, b: Tensor): Tensor => apply("mul", [a, b], { attrs: {} });
 
+/** `a - b`, broadcast. */
+export const sub = (a: Tensor, b: Tensor): Tensor => apply("sub", [a, b], { attrs: {} });
+
+/** `a / b`, broadcast; of floating-point numbers. */
+export const div = (a: Tensor, b: Tensor): Tensor => apply("div", [a, b], { attrs: {} });
+
+/** The larger of `a` and `b`, broadcast. */
+export const maximum = (a: Tensor, b: Tensor): Tensor => apply("max", [a, b], { attrs: {} });
+
 /** `a b` over the last two axes. */
 export const matmul = (
   a: Tensor,
@@ -28,6 +37,10 @@ export const matmul = (
 export const softmax = (x: Tensor, { axis = -1 } = {}): Tensor => apply("softmax", [x], { attrs: { axis } });
 export const relu = (x: Tensor): Tensor => apply("relu", [x], { attrs: {} });
 export const silu = (x: Tensor): Tensor => apply("silu", [x], { attrs: {} });
+
+export const tanh = (x: Tensor): Tensor => apply("tanh", [x], { attrs: {} });
+export const exp = (x: Tensor): Tensor => apply("exp", [x], { attrs: {} });
+export const sqrt = (x: Tensor): Tensor => apply("sqrt", [x], { attrs: {} });
 
 /** PyTorch's `GELU(approximate=...)`: exact by default. */
 export const gelu = (x: Tensor, { approximate = "none" }: { approximate?: "none" | "tanh" } = {}): Tensor =>
@@ -52,12 +65,19 @@ export const transpose = (x: Tensor, permutation: readonly number[]): Tensor =>
   apply("transpose", [x], { attrs: { permutation } });
 
 /**
- * Python's `x[start:end:step]` along one axis; negative ends count from the back. Nothing is clamped: an end beyond the
- * axis is an error, and of an axis whose size is open the caller promises that it reaches that far.
+ * Python's `x[start:end:step]` along one axis; negative ends count from the back. Instead of the end the number of
+ * elements can be given, and that may be open: `slice(positions, { axis: 0, size: "T" })`. Nothing is clamped: an end
+ * beyond the axis is an error, and where a size is open the caller promises that the axis reaches that far.
  */
 export function slice(
   x: Tensor,
-  { axis, start = 0, end, step = 1 }: { axis: number; start?: number; end?: number; step?: number },
+  { axis, start = 0, end, size, step = 1 }: {
+    axis: number;
+    start?: number;
+    end?: number;
+    size?: Dim;
+    step?: number;
+  },
 ): Tensor {
   const whole = x.type.shape[axisIn(axis, x.type.shape.length, "slice")]!;
   const place = (index: number) => {
@@ -67,6 +87,10 @@ export function slice(
     }
     return whole + index;
   };
+  if (size !== undefined) {
+    if (end !== undefined) throw new UnfoldError(`slice: give the end ${end} or the size ${size}, not both`);
+    return apply("slice", [x], { attrs: { axis, start: place(start), size, step } });
+  }
   if (end === undefined && typeof whole !== "number") {
     throw new UnfoldError(`slice: axis ${axis} has the open size ${whole}: give the end`);
   }
@@ -101,10 +125,20 @@ export const mean = (
   { axes, keepDims = false }: { axes: readonly number[]; keepDims?: boolean },
 ): Tensor => apply("reduce_mean", [x], { attrs: { axes, keepDims } });
 
+/** The sum over axes. */
+export const sum = (
+  x: Tensor,
+  { axes, keepDims = false }: { axes: readonly number[]; keepDims?: boolean },
+): Tensor => apply("reduce_sum", [x], { attrs: { axes, keepDims } });
+
 /** Another element type. */
 export const cast = (x: Tensor, to: DType): Tensor => apply("cast", [x], { attrs: { to } });
 
-/** `softmax(scale q k^T + mask) v` over `[B, H, T, D]`; `scale` is `1 / sqrt(D)` unless given. */
+/**
+ * `softmax(scale q k^T + mask) v`: q is `[B, H, T, D]`, k and v are `[B, H, S, D]`; `scale` is `1 / sqrt(D)` unless given.
+ * Causal, query t sees keys up to `t + (S - T)`: the T queries are the last of S tokens. T and S must then be equal, or
+ * fixed with T < S, or T = 1.
+ */
 export function scaledDotProductAttention(
   { q, k, v, mask }: { q: Tensor; k: Tensor; v: Tensor; mask?: Tensor },
   { scale, causal = false }: { scale?: number; causal?: boolean } = {},

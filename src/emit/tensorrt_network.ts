@@ -82,7 +82,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     return this.#computed(this.#network.matmul(left, right, options, this.#layer("matmul")));
   }
 
-  elementwise(op: "sum" | "prod" | "div", a: Value, b: Value): Value {
+  elementwise(op: "sum" | "sub" | "prod" | "div" | "max", a: Value, b: Value): Value {
     const rank = Math.max(a.dims.length, b.dims.length);
     return this.#computed(
       this.#network.elementwise(op, this.#tensor(a, rank), this.#tensor(b, rank), this.#layer(op)),
@@ -93,7 +93,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     return this.#computed(this.#network.activation(kind, this.#tensor(x), this.#layer(kind)));
   }
 
-  unary(op: "sqrt", x: Value): Value {
+  unary(op: "sqrt" | "exp", x: Value): Value {
     return this.#computed(this.#network.unary(op, this.#tensor(x), this.#layer(op)));
   }
 
@@ -148,9 +148,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     );
   }
 
-  mean(x: Value, axes: readonly number[], keepDims: boolean): Value {
+  reduce(op: "sum" | "avg", x: Value, axes: readonly number[], keepDims: boolean): Value {
     const mask = maskOf(axes);
-    return this.#computed(this.#network.reduce("avg", this.#tensor(x), mask, keepDims, this.#layer("mean")));
+    return this.#computed(this.#network.reduce(op, this.#tensor(x), mask, keepDims, this.#layer(op)));
   }
 
   normalization(
@@ -185,11 +185,12 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
 
   convolution(
     x: Value,
-    { weight, bias, stride, padding }: {
+    { weight, bias, stride, padding, groups }: {
       weight: Value;
       bias?: Value;
       stride: readonly number[];
       padding: readonly number[];
+      groups: number;
     },
   ): Value {
     const values = (value: Value) => {
@@ -206,6 +207,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
       stride: pair(stride),
       prePadding: pair(padding),
       postPadding: pair(padding),
+      groups,
     }, this.#layer("convolution")));
   }
 

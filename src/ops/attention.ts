@@ -5,14 +5,14 @@
 import { UnfoldError } from "../errors.ts";
 import { heldData, type TensorData } from "../ir/data.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
-import { broadcastShapes, showShape } from "../ir/shape.ts";
+import { broadcastShapes, type Dim, showShape } from "../ir/shape.ts";
 import { commonDType, defineOp, shapeError } from "./define.ts";
 import { binary, matmulValues, softmaxValues } from "./reference.ts";
 
 export type AttentionAttrs = {
   /** Factor on the logits; `1 / sqrt(D)` as usual. */
   readonly scale: number;
-  /** Query t sees keys up to t. */
+  /** Query t of T sees keys up to t + (S - T) of S: the last query sees all, as with keys kept from earlier tokens. */
   readonly causal: boolean;
   /** Emit TensorRT's own attention operator; otherwise the products are written out, which it fuses as well. */
   readonly fused?: boolean;
@@ -34,8 +34,13 @@ export const attention = defineOp({
     if (b !== bk || b !== bv || h !== hk || h !== hv || s !== sv || d !== dk) {
       throw shapeError("attention", "batch, heads, keys and head size must agree", inputs);
     }
-    if (causal && t !== s) {
-      throw shapeError("attention", "a causal mask needs as many keys as queries", inputs);
+    if (causal && t !== s && t !== 1 && !(typeof t === "number" && typeof s === "number" && t < s)) {
+      const known = "of one query, or of fixed sizes with more keys than queries";
+      throw shapeError(
+        "attention",
+        `a causal mask needs as many keys as queries; else it must be ${known}`,
+        inputs,
+      );
     }
     if (mask) {
       const full = [b!, h!, t!, s!];
@@ -52,7 +57,7 @@ export const attention = defineOp({
     const scaled = {
       shape: logits.shape,
       data: logits.data.map((logit, i) =>
-        causal && i % keys > Math.floor(i / keys) % queries ? -Infinity : scale * logit
+        causal && i % keys > Math.floor(i / keys) % queries + keys - queries ? -Infinity : scale * logit
       ),
     };
     const masked = mask ? binary(scaled, mask, (a, b) => a + b) : scaled;
@@ -60,9 +65,15 @@ export const attention = defineOp({
   },
   tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false }, node) => {
     const scaled = scale === 1 ? q! : net.elementwise("prod", q!, net.scalar(scale, node.type.dtype, 4));
-    if (!causal || !mask) return net.attention(scaled, k!, v!, { causal, fused, ...(mask && { mask }) });
+    const [queries, keys] = tokensOf(node);
+    // A single query sees everything. TensorRT's own causal mask counts from the first key, so it is for T = S only.
+    const own = causal && queries === keys && queries !== 1 && !mask;
+    if (!causal || queries === 1 || own) {
+      return net.attention(scaled, k!, v!, { causal: own, fused, ...(mask && { mask }) });
+    }
     // IAttention takes a mask or a causal one, never both; their sum is a mask too.
-    const both = net.elementwise("sum", mask, net.constant(...causalMask(node)));
+    const above = net.constant(...causalMask(node));
+    const both = mask ? net.elementwise("sum", mask, above) : above;
     return net.attention(scaled, k!, v!, { causal: false, fused, mask: both });
   },
   onnx: (g, [q, k, v, mask], { scale, causal }, node) => {
@@ -70,7 +81,10 @@ export const attention = defineOp({
     const keys = g.node("Transpose", [k!], { perm: [0, 1, 3, 2] });
     const scaled = scale === 1 ? q! : g.node("Mul", [q!, g.scalar(scale, dtype)]);
     let logits = g.node("MatMul", [scaled, keys]);
-    if (causal) {
+    const [queries, keyCount] = tokensOf(node);
+    if (causal && queries !== keyCount && queries !== 1) {
+      logits = g.node("Add", [logits, g.constant(...causalMask(node))]);
+    } else if (causal && queries !== 1) {
       // 1 above the diagonal, of the logits' own size, which may be open.
       const ones = g.node("Expand", [g.scalar(1, dtype), g.node("Shape", [logits])]);
       const above = g.node("Trilu", [ones, g.int64Scalar(1)], { upper: 1 });
@@ -81,19 +95,24 @@ export const attention = defineOp({
   },
 });
 
-/** -infinity above the diagonal of `[T, T]`, for where it is to be added to another mask. */
+/** Queries T and keys S. */
+function tokensOf(node: Node): readonly [Dim, Dim] {
+  return [node.type.shape[2]!, node.inputs[1]!.type.shape[2]!];
+}
+
+/** -infinity above the diagonal that ends in the lower right corner of `[T, S]`, to be added to the logits or a mask. */
 function causalMask(node: Node): [TensorData, TensorType] {
-  const tokens = node.type.shape[2]!;
-  if (typeof tokens !== "number") {
+  const [queries, keys] = tokensOf(node);
+  if (typeof queries !== "number" || typeof keys !== "number") {
     throw new UnfoldError(
-      `${node.name}: TensorRT takes a mask beside a causal one only where the number of tokens is fixed, not ${tokens}; ` +
+      `${node.name}: TensorRT takes a mask beside a causal one only where the number of tokens is fixed, not ${queries}; ` +
         "fix it, or make the mask causal",
     );
   }
+  const shape = [queries, keys];
   const values = Float64Array.from(
-    { length: tokens ** 2 },
-    (_, i) => i % tokens > Math.floor(i / tokens) ? -Infinity : 0,
+    { length: queries * keys },
+    (_, i) => i % keys > Math.floor(i / keys) + keys - queries ? -Infinity : 0,
   );
-  const shape = [tokens, tokens];
   return [heldData(shape, values, `${node.name}, causal mask`), { dtype: node.type.dtype, shape }];
 }

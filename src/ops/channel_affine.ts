@@ -48,9 +48,8 @@ export const channelAffine = defineOp({
     );
     let from = x!;
     if (centred) {
-      const rank = node.type.shape.length;
-      const mean = net.mean(x!, [axisIn(axis, rank, "channel_affine")], true);
-      from = net.elementwise("sum", x!, net.elementwise("prod", mean, net.scalar(-1, node.type.dtype, rank)));
+      const mean = net.reduce("avg", x!, [axisIn(axis, node.type.shape.length, "channel_affine")], true);
+      from = net.elementwise("sub", x!, mean);
     }
     return net.elementwise("sum", net.elementwise("prod", from, s!), t!);
   },

@@ -1,4 +1,4 @@
-/** Two-dimensional convolution: patch embeddings. No dilation, no groups: no patch embedding has them. */
+/** Two-dimensional convolution: patch embeddings, and depthwise ones inside attention. No dilation. */
 import { type Dim, divideDims } from "../ir/shape.ts";
 import { elementCount } from "../ir/data.ts";
 import { commonDType, defineOp, shapeError } from "./define.ts";
@@ -9,15 +9,22 @@ export type ConvAttrs = {
   readonly stride: readonly [height: number, width: number];
   /** Zeros added on both sides of each axis. */
   readonly padding: readonly [height: number, width: number];
+  /** Groups of channels convolved by themselves, 1 where left out; as many as channels: a depthwise convolution. */
+  readonly groups?: number;
 };
 
 export const conv = defineOp({
   name: "conv",
-  doc: "2-D convolution of x [B, C, H, W] with a weight [O, C, h, w] and bias [O]",
-  infer: (inputs, { stride, padding }: ConvAttrs) => {
+  doc: "2-D convolution of x [B, C, H, W] with a weight [O, C / groups, h, w] and bias [O]",
+  infer: (inputs, { stride, padding, groups = 1 }: ConvAttrs) => {
     const [x, weight, bias] = inputs;
-    if (x!.shape.length !== 4 || weight!.shape.length !== 4 || x!.shape[1] !== weight!.shape[1]) {
-      throw shapeError("conv", "x [B, C, H, W] needs a weight [O, C, h, w]", inputs);
+    const channels = (weight!.shape[1] as number) * groups;
+    if (x!.shape.length !== 4 || weight!.shape.length !== 4 || x!.shape[1] !== channels) {
+      const divided = groups === 1 ? "C" : `C/${groups}`;
+      throw shapeError("conv", `x [B, C, H, W] needs a weight [O, ${divided}, h, w]`, inputs);
+    }
+    if (!Number.isInteger(groups) || groups < 1 || weight!.shape[0] as number % groups !== 0) {
+      throw shapeError("conv", `the outputs do not divide into ${groups} groups`, inputs);
     }
     if (bias && (bias.shape.length !== 1 || bias.shape[0] !== weight!.shape[0])) {
       throw shapeError("conv", "the bias must be [O]", inputs);
@@ -37,9 +44,9 @@ export const conv = defineOp({
     });
     return { dtype: commonDType("conv", inputs), shape: [x!.shape[0]!, weight!.shape[0]!, ...spatial] };
   },
-  evaluate: ([x, weight, bias], { stride, padding }) => {
-    const [batch, channels, height, width] = x!.shape as [number, number, number, number];
-    const [outputs, , kernelHeight, kernelWidth] = weight!.shape as [number, number, number, number];
+  evaluate: ([x, weight, bias], { stride, padding, groups = 1 }) => {
+    const [batch, , height, width] = x!.shape as [number, number, number, number];
+    const [outputs, channels, kernelHeight, kernelWidth] = weight!.shape as [number, number, number, number];
     const rows = Math.floor((height + 2 * padding[0] - kernelHeight) / stride[0]) + 1;
     const columns = Math.floor((width + 2 * padding[1] - kernelWidth) / stride[1]) + 1;
     const shape = [batch, outputs, rows, columns];
@@ -48,6 +55,7 @@ export const conv = defineOp({
     let i = 0;
     for (let b = 0; b < batch; b++) {
       for (let o = 0; o < outputs; o++) {
+        const first = Math.floor(o * groups / outputs) * channels;
         for (let row = 0; row < rows; row++) {
           for (let column = 0; column < columns; column++, i++) {
             let sum = bias ? bias.data[o]! : 0;
@@ -58,7 +66,7 @@ export const conv = defineOp({
                 for (let w = 0; w < kernelWidth; w++) {
                   const z = column * stride[1] + w - padding[1];
                   if (z < 0 || z >= width) continue;
-                  sum += x!.data[b * xStride[0]! + c * xStride[1]! + y * width + z]! *
+                  sum += x!.data[b * xStride[0]! + (first + c) * xStride[1]! + y * width + z]! *
                     weight!.data[o * wStride[0]! + c * wStride[1]! + h * kernelWidth + w]!;
                 }
               }
@@ -70,9 +78,9 @@ export const conv = defineOp({
     }
     return { shape, data };
   },
-  tensorrt: (net, [x, weight, bias], { stride, padding }) =>
-    net.convolution(x!, { weight: weight!, ...(bias && { bias }), stride, padding }),
-  onnx: (g, inputs, { stride, padding }, node) => {
+  tensorrt: (net, [x, weight, bias], { stride, padding, groups = 1 }) =>
+    net.convolution(x!, { weight: weight!, ...(bias && { bias }), stride, padding, groups }),
+  onnx: (g, inputs, { stride, padding, groups = 1 }, node) => {
     // Conv takes bfloat16 only since opset 22; float32 holds the same values.
     const { dtype } = node.type;
     const operands = dtype === "bf16" ? inputs.map((x) => g.cast(x, "fp32")) : inputs;
@@ -80,11 +88,12 @@ export const conv = defineOp({
       kernel_shape: node.inputs[1]!.type.shape.slice(2) as number[],
       strides: stride,
       pads: [...padding, ...padding],
+      ...(groups !== 1 && { group: groups }),
     });
     return dtype === "bf16" ? g.cast(result, dtype) : result;
   },
   absorb: ({ axis, ...affine }, { node, index }) => {
-    const { padding } = node.attrs as ConvAttrs;
+    const { padding, groups = 1 } = node.attrs as ConvAttrs;
     if (index !== 0 || axis !== 1) {
       return { refused: `it contracts axis 1, the normalization is on axis ${axis}` };
     }
@@ -94,7 +103,7 @@ export const conv = defineOp({
         refused: "its padding is zeros, which the normalization's shift would turn into something else",
       };
     }
-    return absorbIntoWeight(node, affine);
+    return absorbIntoWeight(node, affine, { groups });
   },
   give: ({ axis, ...affine }, node) =>
     axis === 1

@@ -48,9 +48,9 @@ type Axes = readonly number[];
 export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   constant(data: TensorData, type: TensorType): T;
   matmul(a: T, b: T, options?: { transposeA?: boolean; transposeB?: boolean }): T;
-  elementwise(op: "sum" | "prod" | "div", a: T, b: T): T;
+  elementwise(op: "sum" | "sub" | "prod" | "div" | "max", a: T, b: T): T;
   activation(kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh", x: T): T;
-  unary(op: "sqrt", x: T): T;
+  unary(op: "sqrt" | "exp", x: T): T;
   softmax(x: T, axis: number): T;
   transpose(x: T, permutation: Axes): T;
   /** Reshape between two symbolic shapes with the same number of elements. */
@@ -59,12 +59,12 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   expand(x: T, from: Shape, to: Shape): T;
   concat(xs: readonly T[], axis: number): T;
   gather(x: T, indices: T, axis: number): T;
-  mean(x: T, axes: Axes, keepDims: boolean): T;
+  reduce(op: "sum" | "avg", x: T, axes: Axes, keepDims: boolean): T;
   normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;
   attention(q: T, k: T, v: T, options: { causal: boolean; fused: boolean; mask?: T }): T;
   convolution(
     x: T,
-    options: { weight: T; bias?: T; stride: Axes; padding: Axes },
+    options: { weight: T; bias?: T; stride: Axes; padding: Axes; groups: number },
   ): T;
   cast(x: T, dtype: DType): T;
   /** `value` as a constant of `rank` dimensions of size 1, for broadcasting. */

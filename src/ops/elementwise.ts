@@ -1,18 +1,20 @@
-/** What `add` and `mul` share: NumPy broadcasting of two tensors of one element type. */
+/** What `add`, `mul` and their like share: NumPy broadcasting of two tensors of one element type. */
 import { broadcastShapes } from "../ir/shape.ts";
-import { commonDType, defineOp, shapeError } from "./define.ts";
+import { commonDType, defineOp, requireFloat, shapeError } from "./define.ts";
 import { binary } from "./reference.ts";
 
 type Elementwise<Name extends string> = {
   name: Name;
   doc: string;
   meaning: (a: number, b: number) => number;
-  tensorrt: "sum" | "prod";
+  tensorrt: "sum" | "sub" | "prod" | "div" | "max";
   onnx: string;
+  /** Refuses whole numbers, where backends mean something else by it. */
+  floatOnly?: boolean;
 };
 
 export function elementwise<const Name extends string>(
-  { name, doc, meaning, ...backend }: Elementwise<Name>,
+  { name, doc, meaning, floatOnly = false, ...backend }: Elementwise<Name>,
 ) {
   return defineOp({
     name,
@@ -22,6 +24,7 @@ export function elementwise<const Name extends string>(
       if (shape === null) throw shapeError(name, "the shapes do not broadcast", inputs);
       const dtype = commonDType(name, inputs);
       if (dtype === "bool") throw shapeError(name, "booleans have no arithmetic; cast them", inputs);
+      if (floatOnly) requireFloat(name, inputs);
       return { dtype, shape };
     },
     evaluate: ([a, b]) => binary(a!, b!, meaning),

@@ -1,4 +1,6 @@
 /** Layer normalization over the last axis: statistics of each token at run time, hence never folded. */
+import { heldData } from "../ir/data.ts";
+import type { Node } from "../ir/graph.ts";
 import { commonDType, defineOp, lastDim, shapeError } from "./define.ts";
 import { alongAxis } from "./reference.ts";
 
@@ -6,11 +8,18 @@ export type NormAttrs = { readonly epsilon: number };
 
 export const layerNorm = defineOp({
   name: "layer_norm",
-  doc: "g (x - mean x) / sqrt(var x + eps) + b over the last axis",
+  doc: "g (x - mean x) / sqrt(var x + eps) + b over the last axis; without g and b the bare standardization",
   infer: (inputs, _: NormAttrs) => {
     const [x, ...vectors] = inputs;
-    if (vectors.length !== 2 || vectors.some(({ shape }) => shape.length !== 1 || shape[0] !== lastDim(x!))) {
-      throw shapeError("layer_norm", "x [..., C] needs a gain [C] and a bias [C]", inputs);
+    const channels = lastDim(x!);
+    if (
+      vectors.length === 1 || vectors.length > 2 ||
+      vectors.some(({ shape }) => shape.length !== 1 || shape[0] !== channels)
+    ) {
+      throw shapeError("layer_norm", "x [..., C] needs a gain [C] and a bias [C], or neither", inputs);
+    }
+    if (vectors.length === 0 && typeof channels !== "number") {
+      throw shapeError("layer_norm", "without a gain the channel axis must have a fixed size", inputs);
     }
     return { dtype: commonDType("layer_norm", inputs), shape: x!.shape };
   },
@@ -18,10 +27,28 @@ export const layerNorm = defineOp({
     alongAxis(x!, x!.shape.length - 1, (run) => {
       const mean = run.reduce((a, b) => a + b, 0) / run.length;
       const variance = run.reduce((sum, v) => sum + (v - mean) ** 2, 0) / run.length;
-      return run.map((v, c) => gain!.data[c]! * (v - mean) / Math.sqrt(variance + epsilon) + bias!.data[c]!);
+      const bare = run.map((v) => (v - mean) / Math.sqrt(variance + epsilon));
+      return gain === undefined ? bare : bare.map((v, c) => gain.data[c]! * v + bias!.data[c]!);
     }),
-  tensorrt: (net, [x, gain, bias], { epsilon }) =>
-    net.normalization(x!, gain!, bias!, { axes: [x!.dims.length - 1], epsilon }),
-  onnx: (g, inputs, { epsilon }) =>
-    g.node("LayerNormalization", inputs, { axis: -1, epsilon: { float: epsilon } }),
+  // Both backends' operators want a gain, and TensorRT's a bias.
+  tensorrt: (net, [x, gain, bias], { epsilon }, node) =>
+    net.normalization(
+      x!,
+      gain ?? net.constant(...everyChannel(1, node)),
+      bias ?? net.constant(...everyChannel(0, node)),
+      { axes: [x!.dims.length - 1], epsilon },
+    ),
+  onnx: (g, [x, gain, bias], { epsilon }, node) =>
+    g.node(
+      "LayerNormalization",
+      gain === undefined ? [x!, g.constant(...everyChannel(1, node))] : [x!, gain, bias!],
+      { axis: -1, epsilon: { float: epsilon } },
+    ),
 });
+
+/** `value` for each channel of the result. */
+function everyChannel(value: number, node: Node) {
+  const shape = [lastDim(node.type) as number];
+  const values = new Float64Array(shape[0]!).fill(value);
+  return [heldData(shape, values, node.name), { dtype: node.type.dtype, shape }] as const;
+}

@@ -13,21 +13,30 @@ import { concat } from "./concat.ts";
 import { constant } from "./constant.ts";
 import { conv } from "./conv.ts";
 import type { OpSpec } from "./define.ts";
+import { div } from "./div.ts";
+import { dynamicTanh } from "./dynamic_tanh.ts";
+import { exp } from "./exp.ts";
 import { expand } from "./expand.ts";
 import { gather } from "./gather.ts";
 import { gelu } from "./gelu.ts";
+import { groupNorm } from "./group_norm.ts";
 import { input } from "./input.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { linear } from "./linear.ts";
 import { matmul } from "./matmul.ts";
+import { max } from "./max.ts";
 import { mul } from "./mul.ts";
 import { reduceMean } from "./reduce_mean.ts";
+import { reduceSum } from "./reduce_sum.ts";
 import { relu } from "./relu.ts";
 import { reshape } from "./reshape.ts";
 import { rmsNorm } from "./rms_norm.ts";
 import { silu } from "./silu.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
+import { sqrt } from "./sqrt.ts";
+import { sub } from "./sub.ts";
+import { tanh } from "./tanh.ts";
 import { transpose } from "./transpose.ts";
 
 export const OPS = {
@@ -38,21 +47,30 @@ export const OPS = {
   concat,
   constant,
   conv,
+  div,
+  dynamic_tanh: dynamicTanh,
+  exp,
   expand,
   gather,
   gelu,
+  group_norm: groupNorm,
   input,
   layer_norm: layerNorm,
   linear,
   matmul,
+  max,
   mul,
   reduce_mean: reduceMean,
+  reduce_sum: reduceSum,
   relu,
   reshape,
   rms_norm: rmsNorm,
   silu,
   slice,
   softmax,
+  sqrt,
+  sub,
+  tanh,
   transpose,
 } as const;
 

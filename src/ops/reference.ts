@@ -82,6 +82,25 @@ export function alongAxis(
   return tensorOf(x.shape, result);
 }
 
+/** `meaning` of each run of elements along `axis`, which stays with size 1. */
+export function reduceValues(
+  x: ReferenceTensor,
+  axis: number,
+  meaning: (run: Float64Array) => number,
+): ReferenceTensor {
+  const filled = alongAxis(x, axis, (run) => run.fill(meaning(run)));
+  const shape = x.shape.map((dim, i) => i === axis ? 1 : dim);
+  return tensorOf(shape, gatherStrided(filled.data, shape, { strides: stridesOf(x.shape) }));
+}
+
+export function sumOf(run: Float64Array): number {
+  return run.reduce((a, b) => a + b, 0);
+}
+
+export function meanOf(run: Float64Array): number {
+  return sumOf(run) / run.length;
+}
+
 /** `a @ b` over the last two axes, broadcast over the others, either side transposed. */
 export function matmulValues(
   a: ReferenceTensor,

@@ -1,13 +1,13 @@
 /** Every `step`-th of `size` elements along one axis. */
-import { axisIn } from "../ir/shape.ts";
+import { addDims, axisIn, type Dim, isDim } from "../ir/shape.ts";
 import { carryOne, defineOp, shapeError } from "./define.ts";
 import { gatherStrided, stridesOf } from "./reference.ts";
 
 export type SliceAttrs = {
   readonly axis: number;
   readonly start: number;
-  /** Elements kept. */
-  readonly size: number;
+  /** Elements kept; an open size is taken with step 1, and the caller promises that the axis reaches that far. */
+  readonly size: Dim;
   readonly step: number;
 };
 
@@ -18,6 +18,19 @@ export const slice = defineOp({
     const { dtype, shape } = inputs[0]!;
     const at = axisIn(axis, shape.length, "slice");
     const whole = shape[at]!;
+    if (typeof size === "string") {
+      const problem = !isDim(size)
+        ? `${size} is not a size, such as "T" or "T+1"`
+        : step !== 1
+        ? `${size} elements are taken with step 1 only, their number being open`
+        : start < 0
+        ? `the start ${start} is before the first element`
+        : start > 0 && size === whole
+        ? `${size} elements from ${start} on are not all within axis ${at} of ${whole}`
+        : null;
+      if (problem !== null) throw shapeError("slice", problem, inputs);
+      return { dtype, shape: shape.map((dim, i) => i === at ? size : dim) };
+    }
     const last = start + (size - 1) * step;
     if (start < 0 || size < 1 || step < 1 || (typeof whole === "number" && last >= whole)) {
       throw shapeError(
@@ -31,7 +44,8 @@ export const slice = defineOp({
   evaluate: ([x], { axis, start, size, step }) => {
     const at = axisIn(axis, x!.shape.length, "slice");
     const own = stridesOf(x!.shape);
-    const shape = x!.shape.map((dim, i) => i === at ? size : dim);
+    // The reference has bound the size.
+    const shape = x!.shape.map((dim, i) => i === at ? size as number : dim);
     const strides = own.map((stride, i) => i === at ? stride * step : stride);
     return { shape, data: gatherStrided(x!.data, shape, { strides, offset: start * own[at]! }) };
   },
@@ -48,7 +62,7 @@ export const slice = defineOp({
     g.node("Slice", [
       x!,
       g.int64([start]),
-      g.int64([start + (size - 1) * step + 1]),
+      typeof size === "number" ? g.int64([start + (size - 1) * step + 1]) : g.shape([addDims(size, start)]),
       g.int64([axis]),
       g.int64([step]),
     ]),
@@ -56,6 +70,7 @@ export const slice = defineOp({
     const { axis, start, size, step } = node.attrs as SliceAttrs;
     if (axisIn(axis, node.type.shape.length, "slice") !== affine.axis) return affine;
     if (affine.centred) return { refused: "it takes channels apart, of which the mean is subtracted" };
+    if (typeof size !== "number") return { refused: `it takes an open number of channels, ${size}` };
     const kept = (values: Float64Array) =>
       Float64Array.from({ length: size }, (_, i) => values[start + i * step]!);
     return { axis: affine.axis, scale: kept(affine.scale), shift: kept(affine.shift) };

@@ -81,6 +81,7 @@ function sourceOf(attention: Node, index: number, uses: Uses): Source | null {
   const overlaps = uses.get(packed)!.filter((use) => {
     if (!("user" in use) || !isOp(use.user, "slice") || !ofRows(use.user.attrs.axis)) return true;
     const other = use.user.attrs;
+    if (typeof other.size !== "number") return true;
     return other.start < start + heads * size && start < other.start + other.size * other.step;
   });
   return ofRows(part.attrs.axis) && step === 1 && overlaps.length === 1

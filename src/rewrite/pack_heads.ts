@@ -43,7 +43,7 @@ function packedProduct(attention: Node, useCount: (node: Node) => number): Node 
     const isThird = isOp(swapped, "transpose") && swapped.attrs.permutation.join() === "0,2,1,3" &&
       split !== undefined && isOp(split, "reshape") && third !== undefined && isOp(third, "slice") &&
       third.attrs.step === 1 && third.attrs.size === third.type.shape.at(-1) &&
-      third.attrs.start === i * third.attrs.size && third.type.shape.length === 3;
+      third.attrs.start === i * (third.attrs.size as number) && third.type.shape.length === 3;
     return isThird && product !== undefined && isOp(product, "linear") && product.inputs.length === 3 &&
         product.type.shape.at(-1) === 3 * (third.attrs.size as number) && useCount(product) === 3
       ? product

@@ -5,18 +5,26 @@
  */
 import assert from "node:assert/strict";
 import {
+  div,
+  exp,
   gather,
   gelu,
+  maximum,
+  mean,
   relu,
   scaledDotProductAttention,
   silu,
   softmax,
+  sqrt,
+  sub,
+  sum,
+  tanh,
   type Tensor,
 } from "../../src/dsl/tensor.ts";
 import { Scope } from "../../src/dsl/scope.ts";
 import { float64Of, type TensorData } from "../../src/ir/data.ts";
 import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/mod.ts";
-import { apply } from "../../src/ops/mod.ts";
+import { apply, type OpName } from "../../src/ops/mod.ts";
 import { compareTensors } from "../../src/run/compare.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { openSafetensors } from "../../src/weights/mod.ts";
@@ -48,6 +56,12 @@ const linearLike = (op: "linear" | "conv", attrs: object = {}) =>
     apply(op, bias ? [x!, weight!, bias] : [x!, weight!], { attrs: attrs as never })
   );
 
+/** An operator over `x` and the parameters of the case. */
+const normLike = (op: OpName, attrs: object) =>
+  of(({ x, weight, bias }) =>
+    apply(op, [x!, weight, bias].filter((input) => input !== undefined), { attrs: attrs as never })
+  );
+
 const attention = (options: { causal?: boolean } = {}) =>
   of(({ q, k, v, mask }) =>
     scaledDotProductAttention({ q: q!, k: k!, v: v!, ...(mask && { mask }) }, options)
@@ -57,6 +71,17 @@ const CASES: Readonly<Record<string, (case_: string) => Tensor>> = {
   linear: linearLike("linear"),
   conv_patches: linearLike("conv", { stride: [4, 4], padding: [0, 0] }),
   conv_padded: linearLike("conv", { stride: [2, 1], padding: [1, 2] }),
+  conv_groups: linearLike("conv", { stride: [1, 1], padding: [1, 2], groups: 2 }),
+  conv_depthwise: linearLike("conv", { stride: [1, 1], padding: [1, 2], groups: 4 }),
+  sub: of(({ a, b }) => sub(a!, b!)),
+  div: of(({ a, b }) => div(a!, b!)),
+  maximum: of(({ a, b }) => maximum(a!, b!)),
+  sum: of(({ x }) => sum(x!, { axes: [0, 2], keepDims: true })),
+  mean: of(({ x }) => mean(x!, { axes: [0, 2], keepDims: true })),
+  exp: of(({ x }) => exp(x!)),
+  sqrt: of(({ x }) => sqrt(x!)),
+  tanh: of(({ x }) => tanh(x!)),
+  dynamic_tanh: normLike("dynamic_tanh", { alpha: 0.7 }),
   gelu: of(({ x }) => gelu(x!)),
   gelu_tanh: of(({ x }) => gelu(x!, { approximate: "tanh" })),
   silu: of(({ x }) => silu(x!)),
@@ -64,10 +89,16 @@ const CASES: Readonly<Record<string, (case_: string) => Tensor>> = {
   softmax_last: of(({ x }) => softmax(x!)),
   softmax_middle: of(({ x }) => softmax(x!, { axis: 1 })),
   layer_norm: normalize(layerNorm()),
+  layer_norm_bare: normLike("layer_norm", { epsilon: 0.5 }),
+  group_norm: normLike("group_norm", { groups: 3, epsilon: 1e-5 }),
   rms_norm: normalize(rmsNorm()),
+  rms_norm_groups: normLike("rms_norm", { groups: 4, epsilon: 1e-3 }),
+  rms_norm_compressed: normLike("rms_norm", { compressed: true, epsilon: 0.5 }),
   batch_norm: normalize(batchNorm()),
   attention: attention(),
   attention_causal: attention({ causal: true }),
+  attention_causal_last: attention({ causal: true }),
+  attention_causal_one: attention({ causal: true }),
   attention_masked: attention(),
   attention_cross: attention(),
   embedding: of(({ weight, ids }) => gather(weight!, ids!)),

@@ -1,6 +1,7 @@
 /**
- * Samples of every operator that moves or combines elements; `samples_network.ts` has those with weights and
- * statistics. The table is typed by the operators' names: an operator without a row does not compile.
+ * Samples of every operator that moves or combines elements; `samples_network.ts` has those with weights,
+ * `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic. The table is typed by the operators' names:
+ * an operator without a row does not compile.
  */
 import {
   add,
@@ -20,6 +21,8 @@ import { multiplyDims } from "../../src/ir/shape.ts";
 import type { OpName } from "../../src/ops/mod.ts";
 import { indices, type Sample } from "./sample.ts";
 import { NETWORK_SAMPLES } from "./samples_network.ts";
+import { NORM_SAMPLES } from "./samples_norms.ts";
+import { NUMBER_SAMPLES } from "./samples_numbers.ts";
 
 const x234 = { x: { shape: [2, 3, 4] } } as const;
 const xBT4 = { x: { shape: ["B", "T", 4] } } as const;
@@ -27,6 +30,8 @@ const dims = { B: 3, T: 5 };
 
 export const SAMPLES: Readonly<Record<OpName, readonly Sample[]>> = {
   ...NETWORK_SAMPLES,
+  ...NORM_SAMPLES,
+  ...NUMBER_SAMPLES,
   add: [
     { name: "of one shape", inputs: { ...x234, z: { shape: [2, 3, 4] } }, build: ({ x, z }) => add(x!, z!) },
     { name: "with a vector", inputs: x234, build: ({ x }, p) => add(x!, p([4])) },
@@ -269,6 +274,21 @@ export const SAMPLES: Readonly<Record<OpName, readonly Sample[]>> = {
       inputs: { x: { shape: ["B", "T", 12] } },
       dims,
       build: ({ x }) => slice(x!, { axis: -1, start: 4, end: 8 }),
+    },
+    {
+      name: "as many positions as there are tokens",
+      inputs: xBT4,
+      dims,
+      build: ({ x }, p) => add(x!, slice(p([9, 4]), { axis: 0, size: "T" })),
+    },
+    {
+      name: "a computed number of positions, from the third on",
+      inputs: xBT4,
+      dims,
+      build: ({ x }, p) => ({
+        table: slice(p([9, 4]), { axis: 0, start: 2, size: "T+1" }),
+        all: add(x!, slice(x!, { axis: 1, size: "T" })),
+      }),
     },
     {
       name: "steps over an open axis",

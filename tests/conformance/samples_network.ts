@@ -1,4 +1,4 @@
-/** Samples of the operators with weights and statistics; the rest and the whole table are in `samples.ts`. */
+/** Samples of the operators with weights, and of attention; the rest and the whole table are in `samples.ts`. */
 import { matmul, mul, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
 import { apply, type AttrsOf } from "../../src/ops/mod.ts";
 import type { Sample } from "./sample.ts";
@@ -20,10 +20,8 @@ type NetworkOp =
   | "attention"
   | "channel_affine"
   | "conv"
-  | "layer_norm"
   | "linear"
-  | "matmul"
-  | "rms_norm";
+  | "matmul";
 
 const convolution =
   (attrs: AttrsOf<"conv">, kernel: readonly number[], { bias = true } = {}): Sample["build"] =>
@@ -90,6 +88,27 @@ export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
         scaledDotProductAttention({ q: q!, k: k!, v: v!, mask: p([2, 1, 1]) }, { causal: true }),
     },
     {
+      name: "causal, the last queries of more keys",
+      inputs: { ...fixedHeads, q: { shape: [2, 3, 2, 4] } },
+      build: ({ q, k, v }) => scaledDotProductAttention({ q: q!, k: k!, v: v! }, { causal: true }),
+    },
+    {
+      name: "causal, the last queries of more keys, with a position bias",
+      inputs: { ...fixedHeads, q: { shape: [2, 3, 2, 4] } },
+      build: ({ q, k, v }, p) =>
+        scaledDotProductAttention({ q: q!, k: k!, v: v!, mask: p([3, 2, 5]) }, { causal: true }),
+    },
+    {
+      name: "causal, one query over an open number of keys",
+      inputs: {
+        q: { shape: ["B", 2, 1, 4] },
+        k: { shape: ["B", 2, "S", 4] },
+        v: { shape: ["B", 2, "S", 4] },
+      },
+      dims,
+      build: ({ q, k, v }) => scaledDotProductAttention({ q: q!, k: k!, v: v! }, { causal: true }),
+    },
+    {
       name: "as TensorRT's own operator, with a mask of each example",
       inputs: { ...heads, mask: { shape: ["B", 1, 1, "T"] } },
       dims,
@@ -143,6 +162,18 @@ export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
       build: convolution({ stride: [2, 1], padding: [0, 1] }, [3, 2, 2, 3], { bias: false }),
     },
     {
+      name: "in groups",
+      inputs: { x: { shape: ["B", 4, 5, 5] } },
+      dims,
+      build: convolution({ stride: [1, 1], padding: [1, 1], groups: 2 }, [6, 2, 3, 3]),
+    },
+    {
+      name: "of each channel by itself",
+      inputs: { x: { shape: ["B", 3, 6, 5] } },
+      dims,
+      build: convolution({ stride: [1, 1], padding: [2, 2], groups: 3 }, [3, 1, 5, 5], { bias: false }),
+    },
+    {
       name: "of an image of open size",
       inputs: { x: { shape: ["B", 1, "2*H", "2*W"] }, z: { shape: [1, 1, "H", "W"] } },
       dims: { B: 3, H: 2, W: 3 },
@@ -151,19 +182,6 @@ export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
           convolution({ stride: [2, 2], padding: [0, 0] }, [3, 1, 2, 2])({ x: x! }, p, precision) as never,
           z!,
         ),
-    },
-  ],
-  layer_norm: [
-    {
-      name: "of tokens",
-      inputs: tokens,
-      dims,
-      build: ({ x }, p) => apply("layer_norm", [x!, p([8]), p([8])], { attrs: { epsilon: 1e-5 } }),
-    },
-    {
-      name: "with a large epsilon",
-      inputs: { x: { shape: [3, 8] } },
-      build: ({ x }, p) => apply("layer_norm", [x!, p([8]), p([8])], { attrs: { epsilon: 0.5 } }),
     },
   ],
   linear: [
@@ -239,19 +257,6 @@ export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
       inputs: { x: { shape: ["B", 4, 3] } },
       dims,
       build: ({ x }, p) => transpose(matmul(p([2, 4]), x!), [0, 2, 1]),
-    },
-  ],
-  rms_norm: [
-    {
-      name: "of tokens",
-      inputs: tokens,
-      dims,
-      build: ({ x }, p) => apply("rms_norm", [x!, p([8])], { attrs: { epsilon: 1e-6 } }),
-    },
-    {
-      name: "with a large epsilon",
-      inputs: { x: { shape: [3, 8] } },
-      build: ({ x }, p) => apply("rms_norm", [x!, p([8])], { attrs: { epsilon: 0.5 } }),
     },
   ],
 };

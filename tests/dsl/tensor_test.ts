@@ -59,6 +59,28 @@ Deno.test("slice() refuses places that are not there, and counting from an open 
   refuses(() => slice(open, { axis: 1, start: -1, end: 2 }), "cannot count back from the open size T");
 });
 
+Deno.test("slice() takes a size for the end, open or not", () => {
+  const table = input("table", [9, 4]);
+  assert.deepEqual(shapeOf(slice(table, { axis: 0, size: "T" })), ["T", 4]);
+  assert.deepEqual(shapeOf(slice(table, { axis: 0, start: 2, size: "T+1" })), ["T+1", 4]);
+  assert.deepEqual(slice(table, { axis: 0, start: -3, size: 3 }).attrs, {
+    axis: 0,
+    start: 6,
+    size: 3,
+    step: 1,
+  });
+  assert.deepEqual(shapeOf(slice(table, { axis: 0, start: 1, size: 3, step: 3 })), [3, 4]);
+  refuses(() => slice(table, { axis: 0, size: 10 }), "elements 0 to 9 are not all within axis 0 of 9");
+  refuses(() => slice(table, { axis: 0, size: "T", end: 4 }), "give the end 4 or the size T, not both");
+  refuses(() => slice(table, { axis: 0, size: "T", step: 2 }), "T elements are taken with step 1");
+  refuses(
+    () => slice(open, { axis: 1, start: 1, size: "T" }),
+    "T elements from 1 on are not all within axis 1 of T",
+  );
+  refuses(() => slice(table, { axis: 0, size: "1+T" }), "1+T is not a size");
+  refuses(() => slice(table, { axis: 0, start: -10, size: "T" }), "the start -1 is before the first");
+});
+
 Deno.test("pick() takes one element and drops its axis", () => {
   const value = { x: new Random(1).tensor([2, 3, 4]) };
   for (const index of [0, 2, -1, -3]) {
@@ -106,8 +128,8 @@ Deno.test("operators refuse shapes that do not fit, with the shapes", () => {
   refuses(() => expand(x, [2, 3, 8]), "expand: it does not repeat to [2, 3, 8]");
   refuses(() => expand(x, [1, 2, 3, 4]), "expand");
   refuses(() => mean(x, { axes: [3] }), "reduce_mean: axis 3");
-  refuses(() => mean(x, { axes: [] }), "reduce_mean: give each axis to average over, once");
-  refuses(() => mean(x, { axes: [1, -2] }), "reduce_mean: give each axis to average over, once");
+  refuses(() => mean(x, { axes: [] }), "reduce_mean: give each axis to reduce over, once");
+  refuses(() => mean(x, { axes: [1, -2] }), "reduce_mean: give each axis to reduce over, once");
   refuses(() => concat([], { axis: 0 }), "concat: it needs at least one input");
 });
 
@@ -119,7 +141,18 @@ Deno.test("scaledDotProductAttention() scales by the head size unless told other
     () => scaledDotProductAttention({ q, k, v: q }),
     "attention: batch, heads, keys and head size must agree",
   );
-  refuses(() => scaledDotProductAttention({ q, k, v: k }, { causal: true }), "as many keys as queries");
+  refuses(() => scaledDotProductAttention({ q: k, k: q, v: q }, { causal: true }), "as many keys as queries");
+  const one = input("one", [2, 3, 1, 16]);
+  const past = input("past", [2, 3, "S", 16]);
+  assert.deepEqual(
+    shapeOf(scaledDotProductAttention({ q: one, k: past, v: past }, { causal: true })),
+    [2, 3, 1, 16],
+  );
+  refuses(
+    () => scaledDotProductAttention({ q, k: past, v: past }, { causal: true }),
+    "a causal mask needs as many keys as queries",
+    "fp32[2, 3, S, 16]",
+  );
   const mask = input("mask", [5, 5]);
   refuses(
     () => scaledDotProductAttention({ q, k, v: k, mask }),

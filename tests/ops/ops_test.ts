@@ -82,6 +82,61 @@ const WRONG = [
   }),
   wrong({ op: "rms_norm", shapes: [[2, 4], [1, 4]], attrs: { epsilon: 1e-5 }, problem: "needs a gain [C]" }),
   wrong({
+    op: "rms_norm",
+    shapes: [[2, 10]],
+    attrs: { epsilon: 1e-5, groups: 4 },
+    problem: "10 channels do not divide into 4 groups",
+  }),
+  wrong({
+    op: "rms_norm",
+    shapes: [[2, 8]],
+    attrs: { epsilon: 1e-5, groups: 2, compressed: true },
+    problem: "compressed, it takes a fixed number of channels in one group",
+  }),
+  wrong({
+    op: "layer_norm",
+    shapes: [[2, "C"]],
+    attrs: { epsilon: 1e-5 },
+    problem: "without a gain the channel axis must have a fixed size",
+  }),
+  wrong({
+    op: "group_norm",
+    shapes: [[4]],
+    attrs: { epsilon: 1e-5, groups: 2 },
+    problem: "x must be [B, ..., C]",
+  }),
+  wrong({
+    op: "group_norm",
+    shapes: [[2, 3, 4], [4]],
+    attrs: { epsilon: 1e-5, groups: 2 },
+    problem: "needs a gain [C] and a bias [C], or neither",
+  }),
+  wrong({
+    op: "group_norm",
+    shapes: [[2, 3, 4]],
+    attrs: { epsilon: 1e-5, groups: 0 },
+    problem: "4 channels do not divide into 0 groups",
+  }),
+  wrong({
+    op: "conv",
+    shapes: [[1, 4, 8, 8], [4, 4, 2, 2]],
+    attrs: { ...patches, groups: 2 },
+    problem: "needs a weight [O, C/2, h, w]",
+  }),
+  wrong({
+    op: "conv",
+    shapes: [[1, 4, 8, 8], [3, 2, 2, 2]],
+    attrs: { ...patches, groups: 2 },
+    problem: "the outputs do not divide into 2 groups",
+  }),
+  wrong({
+    op: "dynamic_tanh",
+    shapes: [[2, 4]],
+    attrs: { alpha: NaN },
+    problem: "alpha must be a finite number",
+  }),
+  wrong({ op: "div", shapes: [[2, 4], [3]], attrs: {}, problem: "the shapes do not broadcast" }),
+  wrong({
     op: "channel_affine",
     shapes: [[2, 4], [4], [2]],
     attrs: { axis: -1, family: "un" },
@@ -109,6 +164,7 @@ Deno.test("operators refuse inputs of two element types", () => {
     ["concat", [x, half([2, 4])], { axis: 0 }],
     ["mul", [x, half([4])], {}],
     ["layer_norm", [x, half([4]), half([4])], { epsilon: 1e-5 }],
+    ["group_norm", [x, half([4]), half([4])], { epsilon: 1e-5, groups: 2 }],
     ["rms_norm", [x, half([4])], { epsilon: 1e-5 }],
     ["channel_affine", [x, half([4]), half([4])], { axis: -1, family: "un" }],
   ];
@@ -116,6 +172,17 @@ Deno.test("operators refuse inputs of two element types", () => {
     refuses(
       () => apply(op, inputs, { attrs: attrs as never }),
       `${op}: the inputs must have one element type`,
+    );
+  }
+});
+
+Deno.test("operators of floating-point numbers refuse whole ones", () => {
+  const ids = input("ids", [2, 4], "int64");
+  for (const op of ["exp", "sqrt", "tanh", "dynamic_tanh", "div", "reduce_sum"] as const) {
+    const attrs = { alpha: 1, axes: [0], keepDims: false };
+    refuses(
+      () => apply(op, [ids, ids], { attrs }),
+      `${op}: the inputs must be floating-point; cast them`,
     );
   }
 });

@@ -8,6 +8,7 @@ import {
   gather,
   mul,
   reshape,
+  slice,
   transpose,
 } from "../../src/dsl/tensor.ts";
 import { foldConstants } from "../../src/rewrite/fold_constants.ts";
@@ -52,6 +53,7 @@ Deno.test("foldConstants() leaves what only repeats a constant, and what has an 
   const graph = graphOf({
     fixed: expand(token, [100, 1, 4]),
     open: add(input("x", ["B", 1, 4]), expand(token, ["B", 1, 4])),
+    rows: add(input("t", ["T", 4]), slice(param("table", [9, 4], { random }), { axis: 0, size: "T" })),
   });
   const { graph: after, folded } = foldConstants(graph);
   assert.equal(folded, 0);

@@ -1,0 +1,75 @@
+/** Multi-head attention as a layer: projections, heads apart and together again. The operator itself is in `src/ops`. */
+import { UnfoldError } from "../errors.ts";
+import type { Dim } from "../ir/shape.ts";
+import { fixedChannels, linear } from "./layers.ts";
+import type { Scope } from "./scope.ts";
+import { reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "./tensor.ts";
+
+export interface AttentionOptions {
+  readonly heads: number;
+  /** Names of the projections: one packed `[3C, C]` product in the order q, k, v, or three. */
+  readonly qkv?: string | readonly [q: string, k: string, v: string];
+  readonly out?: string;
+  readonly qkvBias?: boolean;
+  readonly outBias?: boolean;
+  /** Query t sees keys up to t. */
+  readonly causal?: boolean;
+  /** Added to the logits; broadcast to `[B, H, T, T]`. */
+  readonly mask?: Tensor;
+}
+
+/**
+ * Multi-head self-attention: `[B, T, C]` to `[B, T, C]`. The defaults are timm's names, `qkv` and `proj`.
+ *
+ * @example
+ * ```ts ignore
+ * attention(x, p.at("self_attn"), { heads: 8, qkv: ["q_proj", "k_proj", "v_proj"], out: "out_proj" });
+ * ```
+ */
+export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tensor {
+  const { heads, qkv = "qkv", out = "proj", qkvBias = true, outBias = true, causal = false, mask } = options;
+  const channels = fixedChannels(x, p);
+  const third = (packed: Tensor, i: number) =>
+    slice(packed, { axis: -1, start: i * channels, end: (i + 1) * channels });
+  let parts: readonly Tensor[];
+  if (typeof qkv === "string") {
+    const packed = linear(x, p.at(qkv), { outputs: 3 * channels, bias: qkvBias });
+    parts = [0, 1, 2].map((i) => third(packed, i));
+  } else {
+    parts = qkv.map((name) => linear(x, p.at(name), { outputs: channels, bias: qkvBias }));
+  }
+  const [q, k, v] = parts.map((part) => splitHeads(part, heads, p)) as [Tensor, Tensor, Tensor];
+  const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) }, { causal });
+  return linear(joinHeads(mixed), p.at(out), { outputs: channels, bias: outBias });
+}
+
+/** Multi-head attention over another sequence: queries from `x [B, T, C]`, keys and values from `memory [B, S, C]`. */
+export function crossAttention(
+  { x, memory }: { x: Tensor; memory: Tensor },
+  p: Scope,
+  options: Omit<AttentionOptions, "qkv" | "causal"> & { qkv: readonly [q: string, k: string, v: string] },
+): Tensor {
+  const { heads, qkv, out = "out_proj", qkvBias = true, outBias = true, mask } = options;
+  const channels = fixedChannels(x, p);
+  const [q, k, v] = qkv.map((name, i) =>
+    splitHeads(linear(i === 0 ? x : memory, p.at(name), { outputs: channels, bias: qkvBias }), heads, p)
+  ) as [Tensor, Tensor, Tensor];
+  const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) });
+  return linear(joinHeads(mixed), p.at(out), { outputs: channels, bias: outBias });
+}
+
+/** `[B, T, C]` to `[B, H, T, C/H]`. */
+export function splitHeads(x: Tensor, heads: number, p: Scope): Tensor {
+  const [batch, tokens, channels] = x.type.shape as [Dim, Dim, number];
+  if (x.type.shape.length !== 3) throw new UnfoldError(`${p.path}: attention needs [B, T, C]`);
+  if (!Number.isInteger(heads) || heads < 1 || channels % heads !== 0) {
+    throw new UnfoldError(`${p.path}: ${channels} channels do not divide among ${heads} heads`);
+  }
+  return transpose(reshape(x, [batch, tokens, heads, channels / heads]), [0, 2, 1, 3]);
+}
+
+/** `[B, H, T, D]` to `[B, T, H D]`. */
+export function joinHeads(x: Tensor): Tensor {
+  const [batch, heads, tokens, size] = x.type.shape as [Dim, number, Dim, number];
+  return reshape(transpose(x, [0, 2, 1, 3]), [batch, tokens, heads * size]);
+}

@@ -1,0 +1,79 @@
+/**
+ * Residual sublayers and the Transformer block: where normalizations stand. Each placement is exact to describe and, with
+ * an offline normalization, folds completely.
+ */
+import { UnfoldError } from "../errors.ts";
+import { attention, type AttentionOptions } from "./attention.ts";
+import { layerScale, mlp, type MlpOptions, norm } from "./layers.ts";
+import type { Scope } from "./scope.ts";
+import { add, type Tensor } from "./tensor.ts";
+
+/**
+ * Where a sublayer f is normalized: `pre` x + f(norm(x)); `post` norm(x + f(x)), as in the original Transformer and BERT;
+ * `peri` x + norm(f(norm(x))), on both sides of the sublayer (Kim et al. 2025; Gemma's sandwich).
+ */
+export type Placement = "pre" | "post" | "peri";
+
+export interface ResidualOptions {
+  /** `pre` unless said. */
+  readonly placement?: Placement;
+  /** The normalization in front of the sublayer, or, where it is `post`, behind the addition. */
+  readonly norm: Scope;
+  /** The normalization behind the sublayer, where it is `peri`. */
+  readonly outNorm?: Scope;
+  /** A factor on the normalized input: LayerNorm Scaling has `1 / sqrt(depth)`, depth counted from 1. */
+  readonly normScale?: number;
+  /** Scope of a layer-scale on the sublayer's output. */
+  readonly layerScale?: Scope;
+}
+
+/**
+ * A residual sublayer.
+ *
+ * @example
+ * ```ts ignore
+ * x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden: 2048 }), { placement: "post", norm: p.at("final_layer_norm") });
+ * ```
+ */
+export function residual(x: Tensor, sublayer: (x: Tensor) => Tensor, options: ResidualOptions): Tensor {
+  const { placement = "pre", normScale: scale = 1 } = options;
+  const scaled = (y: Tensor) => options.layerScale === undefined ? y : layerScale(y, options.layerScale);
+  if (placement === "post") return norm(add(x, scaled(sublayer(x))), options.norm, { scale });
+  const branch = sublayer(norm(x, options.norm, { scale }));
+  if (placement === "pre") return add(x, scaled(branch));
+  return add(x, scaled(norm(branch, outNormOf(options))));
+}
+
+function outNormOf({ outNorm, norm }: ResidualOptions): Scope {
+  if (outNorm !== undefined) return outNorm;
+  throw new UnfoldError(
+    `${norm.path}: a sublayer that is normalized on both sides needs outNorm, the scope of the second`,
+  );
+}
+
+export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "placement" | "normScale"> {
+  readonly mlp: MlpOptions;
+  /** Whether both sublayers end in a layer-scale, `ls1` and `ls2`. */
+  readonly layerScale?: boolean;
+}
+
+/**
+ * A Transformer block of attention and MLP. Scopes are timm's: `norm1`, `attn`, `norm2`, `mlp`, with `ls1` and `ls2` where
+ * there is a layer-scale and `norm1_out`, `norm2_out` where normalizations are `peri`.
+ *
+ * @example Post-norm for the first layers, pre-norm for the others (Mix-LN, Li et al. 2024)
+ * ```ts ignore
+ * x = block(x, p.at("blocks", i), { heads, mlp: { hidden }, placement: i < 3 ? "post" : "pre" });
+ * ```
+ */
+export function block(x: Tensor, p: Scope, options: BlockOptions): Tensor {
+  const around = (i: 1 | 2): ResidualOptions => ({
+    placement: options.placement ?? "pre",
+    normScale: options.normScale ?? 1,
+    norm: p.at(`norm${i}`),
+    outNorm: p.at(`norm${i}_out`),
+    ...(options.layerScale && { layerScale: p.at(`ls${i}`) }),
+  });
+  x = residual(x, (y) => attention(y, p.at("attn"), options), around(1));
+  return residual(x, (y) => mlp(y, p.at("mlp"), options.mlp), around(2));
+}

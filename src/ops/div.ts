@@ -1,0 +1,11 @@
+/** Division: weighted means, rows brought to length one. Of floating-point numbers only: whole ones would be cut off. */
+import { elementwise } from "./elementwise.ts";
+
+export const div = elementwise({
+  name: "div",
+  doc: "a / b, broadcast",
+  meaning: (a, b) => a / b,
+  tensorrt: "div",
+  onnx: "Div",
+  floatOnly: true,
+});

@@ -1,0 +1,44 @@
+/** What `reduce_mean` and `reduce_sum` share: axes that go away, or stay with size 1. */
+import { axisIn } from "../ir/shape.ts";
+import { defineOp, requireFloat, shapeError } from "./define.ts";
+import { reduceValues } from "./reference.ts";
+
+export type ReduceAttrs = { readonly axes: readonly number[]; readonly keepDims: boolean };
+
+type Reduction<Name extends string> = {
+  name: Name;
+  doc: string;
+  /** Of the elements along one axis; reducing axes one after the other must be reducing them at once. */
+  meaning: (run: Float64Array) => number;
+  tensorrt: "sum" | "avg";
+  onnx: string;
+};
+
+export function reduction<const Name extends string>(
+  { name, doc, meaning, ...backend }: Reduction<Name>,
+) {
+  return defineOp({
+    name,
+    doc,
+    infer: ([x], { axes, keepDims }: ReduceAttrs) => {
+      const reduced = axes.map((axis) => axisIn(axis, x!.shape.length, name));
+      // ONNX reads no axes as all of them.
+      if (reduced.length === 0 || new Set(reduced).size < reduced.length) {
+        throw shapeError(name, "give each axis to reduce over, once", [x!]);
+      }
+      requireFloat(name, [x!]);
+      const shape = x!.shape.flatMap((dim, i) => !reduced.includes(i) ? [dim] : keepDims ? [1] : []);
+      return { dtype: x!.dtype, shape };
+    },
+    evaluate: ([x], { axes, keepDims }) => {
+      const reduced = axes.map((axis) => axisIn(axis, x!.shape.length, name));
+      const filled = reduced.reduce((value, axis) => reduceValues(value, axis, meaning), x!);
+      const shape = keepDims ? filled.shape : filled.shape.filter((_, i) => !reduced.includes(i));
+      return { shape, data: filled.data };
+    },
+    tensorrt: (net, [x], { axes, keepDims }) =>
+      net.reduce(backend.tensorrt, x!, axes.map((axis) => axisIn(axis, x!.dims.length, name)), keepDims),
+    onnx: (g, [x], { axes, keepDims }) =>
+      g.node(backend.onnx, [x!, g.int64(axes)], { keepdims: keepDims ? 1 : 0 }),
+  });
+}

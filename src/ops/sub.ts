@@ -1,0 +1,10 @@
+/** Subtraction. */
+import { elementwise } from "./elementwise.ts";
+
+export const sub = elementwise({
+  name: "sub",
+  doc: "a - b, broadcast",
+  meaning: (a, b) => a - b,
+  tensorrt: "sub",
+  onnx: "Sub",
+});
