@@ -1,5 +1,5 @@
 /**
- * Samples of every operator that moves or combines elements; `samples_network.ts` has those with weights,
+ * Samples of the operators that move or combine elements; `samples_network.ts` has those with weights,
  * `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic. The table is typed by the operators' names:
  * an operator without a row does not compile.
  */
@@ -7,16 +7,16 @@ import {
   add,
   cast,
   concat,
-  constant,
   expand,
   gather,
   mean,
   mul,
+  relu,
   reshape,
   slice,
+  softmax,
   transpose,
 } from "../../src/dsl/tensor.ts";
-import { gelu, relu, silu, softmax } from "../../src/dsl/tensor.ts";
 import { multiplyDims } from "../../src/ir/shape.ts";
 import type { OpName } from "../../src/ops/mod.ts";
 import { indices, type Sample } from "./sample.ts";
@@ -48,27 +48,6 @@ export const SAMPLES: Readonly<Record<OpName, readonly Sample[]>> = {
       build: ({ x }, p) => add(x!, p([1, 3, 4])),
     },
     { name: "of itself", inputs: xBT4, dims, build: ({ x }) => add(x!, x!) },
-  ],
-  mul: [
-    { name: "of one shape", inputs: { ...x234, z: { shape: [2, 3, 4] } }, build: ({ x, z }) => mul(x!, z!) },
-    { name: "with a scalar", inputs: x234, build: ({ x }, p) => mul(x!, p([])) },
-    {
-      name: "open sizes",
-      inputs: { ...xBT4, z: { shape: ["B", 1, 4] } },
-      dims,
-      build: ({ x, z }) => mul(x!, z!),
-    },
-  ],
-  relu: [{ name: "of both signs", inputs: x234, build: ({ x }) => relu(x!) }],
-  silu: [{ name: "open sizes", inputs: xBT4, dims, build: ({ x }) => silu(x!) }],
-  gelu: [
-    { name: "exact", inputs: xBT4, dims, build: ({ x }) => gelu(x!) },
-    { name: "tanh", inputs: x234, build: ({ x }) => gelu(x!, { approximate: "tanh" }) },
-    {
-      name: "far out",
-      inputs: x234,
-      build: ({ x }, _p, dtype) => gelu(mul(x!, constant([6], { shape: [], dtype }))),
-    },
   ],
   softmax: [
     { name: "last axis", inputs: xBT4, dims, build: ({ x }) => softmax(x!) },

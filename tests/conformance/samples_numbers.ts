@@ -1,5 +1,18 @@
 /** Samples of arithmetic on single numbers and of sums; the rest and the whole table are in `samples.ts`. */
-import { constant, div, exp, maximum, mul, sqrt, sub, sum, tanh } from "../../src/dsl/tensor.ts";
+import {
+  constant,
+  div,
+  exp,
+  gelu,
+  maximum,
+  mul,
+  relu,
+  silu,
+  sqrt,
+  sub,
+  sum,
+  tanh,
+} from "../../src/dsl/tensor.ts";
 import { apply } from "../../src/ops/mod.ts";
 import type { Sample } from "./sample.ts";
 
@@ -7,9 +20,42 @@ const x234 = { x: { shape: [2, 3, 4] } } as const;
 const xBT4 = { x: { shape: ["B", "T", 4] } } as const;
 const dims = { B: 3, T: 5 };
 
-type NumberOp = "div" | "dynamic_tanh" | "exp" | "max" | "reduce_sum" | "sqrt" | "sub" | "tanh";
+type NumberOp =
+  | "div"
+  | "dynamic_tanh"
+  | "exp"
+  | "gelu"
+  | "max"
+  | "mul"
+  | "reduce_sum"
+  | "relu"
+  | "silu"
+  | "sqrt"
+  | "sub"
+  | "tanh";
 
 export const NUMBER_SAMPLES: Readonly<Record<NumberOp, readonly Sample[]>> = {
+  mul: [
+    { name: "of one shape", inputs: { ...x234, z: { shape: [2, 3, 4] } }, build: ({ x, z }) => mul(x!, z!) },
+    { name: "with a scalar", inputs: x234, build: ({ x }, p) => mul(x!, p([])) },
+    {
+      name: "open sizes",
+      inputs: { ...xBT4, z: { shape: ["B", 1, 4] } },
+      dims,
+      build: ({ x, z }) => mul(x!, z!),
+    },
+  ],
+  relu: [{ name: "of both signs", inputs: x234, build: ({ x }) => relu(x!) }],
+  silu: [{ name: "open sizes", inputs: xBT4, dims, build: ({ x }) => silu(x!) }],
+  gelu: [
+    { name: "exact", inputs: xBT4, dims, build: ({ x }) => gelu(x!) },
+    { name: "tanh", inputs: x234, build: ({ x }) => gelu(x!, { approximate: "tanh" }) },
+    {
+      name: "far out",
+      inputs: x234,
+      build: ({ x }, _p, dtype) => gelu(mul(x!, constant([6], { shape: [], dtype }))),
+    },
+  ],
   div: [
     { name: "of one shape", inputs: { ...x234, z: { shape: [2, 3, 4] } }, build: ({ x, z }) => div(x!, z!) },
     {
