@@ -189,7 +189,10 @@ class Fold {
       } else target.set(row, o * width);
     }
     if (dtype !== "fp64" && largest > SAFELY_FINITE[dtype]) {
-      const valueAt = (i: number) => source[i]!;
+      const valueAt = (i: number) => {
+        const [o, c] = [Math.floor(i / width), Math.floor(i / inner) % channels];
+        return source[i]! * scale[Math.floor(o * groups / outputs) * channels + c]! * (rows?.scale[o] ?? 1);
+      };
       assertFits(bytes, dtype, { origin: `${weight.origin}, normalization folded in`, valueAt });
     }
     if (bias !== null) float64Of(bias).forEach((b, o) => sums[o]! += b);

@@ -74,7 +74,7 @@ export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold
     if (accepted.length === 0) break;
     const left = new Map(accepted.map(({ node, plan }) => [node, plan!.left]));
     accepted.forEach(({ result }) => done.add(result.norm));
-    pending = pending.filter((_, i) => (left.get(plans[i]!.node) ?? "all") !== null);
+    pending = pending.filter((_, i) => left.get(plans[i]!.node) !== null);
     graph = takeIn(graph, left, new Map(accepted.flatMap(({ plan }) => [...plan!.sites])));
   }
   norms.push(
@@ -155,7 +155,12 @@ function bestPlan(
 ): Plan | Refused {
   const forward = new Planner(around).forward(norm, affine);
   if (statistics !== null) {
-    return "reason" in forward ? forward : withoutNewBias(norm, affine, { forward, around });
+    if ("reason" in forward) return forward;
+    // Its own statistics apply a gain for nothing; another affine does not.
+    const other = [...forward.sites.keys()].find((node) => isOp(node, "channel_affine"));
+    return other === undefined
+      ? withoutNewBias(norm, affine, { forward, around })
+      : { consumer: other.name, reason: "another scale and shift" };
   }
   if (!("reason" in forward) && forward.carried === undefined) return forward;
   const backward = new Planner(around).backward(norm, affine);
