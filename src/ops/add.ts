@@ -15,7 +15,7 @@ export const add = {
 };
 
 /**
- * `(s x + t) + f = s (x + f / s) + t`: the way of a normalization along a residual stream, where the branch f has to be
+ * `(s x + t) + f = s (x + (f + t) / s)`: the way of a normalization along a residual stream, where the branch f has to be
  * divided. Where both sides carry one they need the same scale; their shifts add up.
  */
 function carry(affines: Affines, node: Node): Carried | Refusal {
@@ -37,7 +37,7 @@ function carry(affines: Affines, node: Node): Carried | Refusal {
     }
     return { affine: { ...first, shift: first.shift.map((t, c) => t + second.shift[c]!) } };
   }
-  const undone = inverse({ ...first, shift: new Float64Array(scale.length) });
+  const undone = inverse({ ...first, shift: first.shift.map((t) => -t) });
   if (undone === null) {
     return {
       refused: centred ? "it adds what has a mean of its own" : "a channel is scaled by zero before it",
@@ -45,5 +45,9 @@ function carry(affines: Affines, node: Node): Carried | Refusal {
   }
   const other = placed.indexOf(null);
   const ownAxis = axis - rank + node.inputs[other]!.type.shape.length;
-  return { affine: first, others: new Map([[other, { ...undone, axis: ownAxis }]]) };
+  // The shift stays behind in f, so that no product further on gets a bias from it.
+  return {
+    affine: { ...first, shift: new Float64Array(scale.length) },
+    others: new Map([[other, { ...undone, axis: ownAxis }]]),
+  };
 }

@@ -123,8 +123,8 @@ export type Affines = readonly (ChannelAffine | null)[];
 export interface Carried {
   readonly affine: ChannelAffine;
   /**
-   * What inputs without an affine must give for the equation to hold: of `(s x + t) + f = s (x + f / s) + t`, that f is
-   * divided by s.
+   * What inputs without an affine must give for the equation to hold: of `(s x + t) + f = s (x + (f + t) / s)`, that f gets
+   * t and is divided by s.
    */
   readonly others?: ReadonlyMap<number, ChannelAffine>;
 }

@@ -5,7 +5,7 @@
  *
  *     linear(s x + t; W, b) = linear(x; W diag(s), b + W t)
  *
- * A residual addition carries it where the branch can be divided, `(s x + t) + f = s (x + f / s) + t`: so fold the
+ * A residual addition carries it where the branch can be divided, `(s x + t) + f = s (x + (f + t) / s)`: so fold the
  * normalizations behind an addition (post-norm), each into the next. Where the ways forward are blocked, the product in
  * front may give the affine itself, `s linear(x) + t`. If neither is possible the normalization stays as it is and the
  * report names the use: the result is exact or it is not made. Of a normalization with statistics of its own the gain and

@@ -53,7 +53,7 @@ function planShift(norm: Node, uses: ReadonlyMap<Node, readonly Use[]>): Readonl
     return null;
   }
   if (affine.centred) return null;
-  const feedsBareProducts = uses.get(norm)!.every((use) =>
+  const feedsBareProducts = uses.get(norm)!.some((use) =>
     "user" in use && use.index === 0 && isConstantLinear(use.user) && use.user.inputs.length === 2
   );
   if (!feedsBareProducts) return null;
