@@ -5,8 +5,8 @@
  */
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
-import { elementCount, type TensorData, typedView } from "../ir/data.ts";
-import { ITEM_BYTES } from "../ir/dtype.ts";
+import { stackedData, transposedData } from "../ir/arranged.ts";
+import type { TensorData } from "../ir/data.ts";
 
 /** What a format may look at: names and shapes, wrappers and `module.` taken off, and the configuration beside the file. */
 export interface CheckpointView {
@@ -76,21 +76,7 @@ export function stacked(from: readonly string[]): Source {
             `${first.dtype} [${first.shape.join(", ")}]`,
         );
       }
-      const shape = [parts.reduce((sum, part) => sum + part.shape[0]!, 0), ...first.shape.slice(1)];
-      return {
-        dtype: first.dtype,
-        shape,
-        origin: parts.map(({ origin }) => origin).join(" above "),
-        bytes: () => {
-          const whole = new Uint8Array(elementCount(shape) * ITEM_BYTES[first.dtype]);
-          parts.reduce((offset, part) => {
-            const bytes = part.bytes();
-            whole.set(bytes, offset);
-            return offset + bytes.length;
-          }, 0);
-          return whole;
-        },
-      };
+      return stackedData(parts, first.dtype);
     },
   };
 }
@@ -100,23 +86,8 @@ export function swapped(name: string): Source {
   return {
     from: [name],
     make: ([data]) => {
-      const { dtype, origin } = data!;
-      if (data!.shape.length !== 2) {
-        throw new UnfoldError(`${origin} has the shape [${data!.shape.join(", ")}]; a matrix is needed`);
-      }
-      const [rows, columns] = data!.shape as [number, number];
-      return { dtype, origin, shape: [columns, rows], bytes: () => transposedBytes(data!) };
+      if (data!.shape.length === 2) return transposedData(data!);
+      throw new UnfoldError(`${data!.origin} has the shape [${data!.shape.join(", ")}]; a matrix is needed`);
     },
   };
-}
-
-function transposedBytes({ shape, dtype, ...data }: TensorData): Uint8Array {
-  const [rows, columns] = shape as [number, number];
-  const source = typedView(data.bytes(), dtype) as Float32Array;
-  const bytes = new Uint8Array(rows * columns * ITEM_BYTES[dtype]);
-  const target = typedView(bytes, dtype) as Float32Array;
-  for (let row = 0, i = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++, i++) target[column * rows + row] = source[i]!;
-  }
-  return bytes;
 }

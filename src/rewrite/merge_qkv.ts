@@ -6,8 +6,8 @@
  * which reads `x` once and fills the machine better. It looks at siblings, hence a pass. A cross-attention's k and v
  * merge too; its q reads another tensor and stays.
  */
-import { bytesAs, elementCount, type TensorData } from "../ir/data.ts";
-import { ITEM_BYTES, type StorageType } from "../ir/dtype.ts";
+import { stackedData } from "../ir/arranged.ts";
+import type { TensorData } from "../ir/data.ts";
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { apply, constantNode, isOp, rebuild } from "../ops/mod.ts";
@@ -56,18 +56,13 @@ function mergedProduct(group: readonly Node[], x: Node): Node {
   const scope = first.name.split(".").slice(0, -1).join(".");
   const leaves = group.map(({ name }) => name.split(".").at(-1)!);
   const name = `${scope}${scope && "."}${leaves.join("+")}`;
-  const channels = x.type.shape.at(-1) as number;
   const outputs = group.map(outputsOf);
-  const total = outputs.reduce((a, b) => a + b, 0);
-  const weight = stackedRows(group.map((node) => dataOf(node.inputs[1]!)), {
-    dtype,
-    shape: [total, channels],
-  });
+  const weight = stackedData(group.map((node) => dataOf(node.inputs[1]!)), dtype);
   const inputs = [x, constantNode(weight, { dtype, name: `${name}.weight` })];
   if (group.some((node) => node.inputs.length > 2)) {
     const biases = group.map((node, i) => node.inputs[2] ? dataOf(node.inputs[2]) : zeros(outputs[i]!));
     // Biases are held in float64, so that stacking rounds nothing.
-    const bias = stackedRows(biases, { dtype: "fp64", shape: [total] });
+    const bias = stackedData(biases, "fp64");
     inputs.push(constantNode(bias, { dtype, name: `${name}.bias` }));
   }
   return apply("linear", inputs, { attrs: {}, name });
@@ -77,26 +72,4 @@ const outputsOf = (node: Node) => node.type.shape.at(-1) as number;
 
 function zeros(length: number): TensorData {
   return { dtype: "fp64", shape: [length], origin: "zeros", bytes: () => new Uint8Array(length * 8) };
-}
-
-/** Data one below the other along axis 0, read when asked for. */
-function stackedRows(
-  parts: readonly TensorData[],
-  { dtype, shape }: { dtype: StorageType; shape: readonly number[] },
-): TensorData {
-  return {
-    dtype,
-    shape,
-    origin: parts.map(({ origin }) => origin).join(" above "),
-    bytes: () => {
-      const whole = new Uint8Array(elementCount(shape) * ITEM_BYTES[dtype]);
-      let offset = 0;
-      for (const part of parts) {
-        const bytes = bytesAs(part, dtype);
-        whole.set(bytes, offset);
-        offset += bytes.length;
-      }
-      return whole;
-    },
-  };
 }

@@ -1,0 +1,63 @@
+/**
+ * Constants made of other constants by moving bytes: matrices transposed, tensors one below the other. Read when asked
+ * for, in the element type they are held in or, stacked, in another one; nothing is computed.
+ */
+import { bytesAs, elementCount, type TensorData, typedView } from "./data.ts";
+import { ITEM_BYTES, type StorageType } from "./dtype.ts";
+
+/** Rows and columns that are transposed together, so that both sides stay in a core's cache. */
+const BLOCK = 64;
+
+/** A matrix with its axes swapped. */
+export function transposedData(data: TensorData): TensorData {
+  const [rows, columns] = data.shape as [number, number];
+  return {
+    dtype: data.dtype,
+    shape: [columns, rows],
+    origin: data.origin,
+    bytes: () => {
+      const bytes = new Uint8Array(rows * columns * ITEM_BYTES[data.dtype]);
+      transpose(data, { rows, columns, bytes });
+      return bytes;
+    },
+  };
+}
+
+function transpose(
+  data: TensorData,
+  { rows, columns, bytes }: { rows: number; columns: number; bytes: Uint8Array },
+): void {
+  const source = typedView(data.bytes(), data.dtype) as Float32Array;
+  const target = typedView(bytes, data.dtype) as Float32Array;
+  for (let top = 0; top < rows; top += BLOCK) {
+    const bottom = Math.min(top + BLOCK, rows);
+    for (let left = 0; left < columns; left += BLOCK) {
+      const right = Math.min(left + BLOCK, columns);
+      for (let row = top; row < bottom; row++) {
+        for (let column = left; column < right; column++) {
+          target[column * rows + row] = source[row * columns + column]!;
+        }
+      }
+    }
+  }
+}
+
+/** Data one below the other along axis 0, as `dtype`. */
+export function stackedData(parts: readonly TensorData[], dtype: StorageType): TensorData {
+  const shape = [parts.reduce((sum, part) => sum + part.shape[0]!, 0), ...parts[0]!.shape.slice(1)];
+  return {
+    dtype,
+    shape,
+    origin: parts.map(({ origin }) => origin).join(" above "),
+    bytes: () => {
+      const whole = new Uint8Array(elementCount(shape) * ITEM_BYTES[dtype]);
+      let offset = 0;
+      for (const part of parts) {
+        const bytes = bytesAs(part, dtype);
+        whole.set(bytes, offset);
+        offset += bytes.length;
+      }
+      return whole;
+    },
+  };
+}
