@@ -1,7 +1,7 @@
 /** What is passed instead of safetensors is recognized by its content, or failing that its name. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { openSafetensors } from "../../src/weights/safetensors.ts";
+import { openCheckpoint } from "../../src/weights/open.ts";
 import { fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
 
 const PADDING = "\0".repeat(40);
@@ -38,16 +38,16 @@ const FOREIGN: readonly (readonly [file: string, content: string, ...says: strin
 ];
 
 for (const [name, content, ...says] of FOREIGN) {
-  Deno.test(`openSafetensors() recognizes ${JSON.stringify(content.slice(0, 8))} as ${name}`, () => {
+  Deno.test(`openCheckpoint() recognizes ${JSON.stringify(content.slice(0, 8))} as ${name}`, () => {
     withFolder((folder) => {
       const path = join(folder, name);
       Deno.writeFileSync(path, Uint8Array.from(content, (character) => character.charCodeAt(0)));
-      refuses(() => openSafetensors(path), path, ...says);
+      refuses(() => openCheckpoint(path), path, ...says);
     });
   });
 }
 
-Deno.test("openSafetensors() opens a header whose length reads like a pickle, under any name", () => {
+Deno.test("openCheckpoint() opens a header whose length reads like a pickle, under any name", () => {
   withFolder((folder) => {
     const path = join(folder, "weights.bin");
     // 0x280 bytes of header: the file begins 80 02, as pickles of protocol 2 do.
@@ -55,6 +55,6 @@ Deno.test("openSafetensors() opens a header whose length reads like a pickle, un
     const file = goodFile({ [name]: fp32([1], [1]) });
     assert.deepEqual([...file.subarray(0, 8)], [0x80, 2, 0, 0, 0, 0, 0, 0]);
     Deno.writeFileSync(path, file);
-    assert.deepEqual(openSafetensors(path).names(), [name]);
+    assert.deepEqual(openCheckpoint(path).names(), [name]);
   });
 });
