@@ -5,6 +5,7 @@
  * has the byte. Leaves out protocols 0 and 1 (text), extension codes and out-of-band buffers. Opcodes: Python's
  * `pickletools`.
  */
+import { OP, PickleReader } from "./pickle_reader.ts";
 import {
   describePickled,
   type PickleDict,
@@ -16,14 +17,13 @@ import {
   type PickleValue,
 } from "./pickle_values.ts";
 
-/** Opcodes of one pickle. A state dict takes some 40 a tensor; what a step can allocate is small and constant. */
-export const MAX_STEPS = 2 ** 22;
+/**
+ * Opcodes of one pickle; a state dict takes some 40 a tensor. No opcode allocates more than a small object and what it
+ * takes off the stack or out of the file, and no allowed call copies what it is given, so this bounds memory as well.
+ */
+export const MAX_STEPS = 2 ** 21;
 /** Open marks: how deep literals may be nested. PyTorch's files have three or four. */
 export const MAX_DEPTH = 256;
-/** Bytes of one string or bytes object. */
-export const MAX_STRING_BYTES = 2 ** 24;
-/** Bytes of one integer: wider ones take time that grows with the square. */
-const MAX_INTEGER_BYTES = 255;
 
 export interface PickleOptions {
   /** The globals that are allowed, by "module.name". */
@@ -42,32 +42,25 @@ export function readPickle(bytes: Uint8Array, options: PickleOptions): PickleVal
 }
 
 class Machine {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly #reader: PickleReader;
   readonly #options: PickleOptions;
   readonly #memo = new Map<number, PickleValue>();
   /** The stacks below the open marks, and the one on top of the last mark. */
   readonly #below: PickleValue[][] = [];
   #stack: PickleValue[] = [];
-  /** The next byte, and the opcode that is being interpreted, for messages. */
-  #next = 0;
-  #at = 0;
 
   constructor(bytes: Uint8Array, options: PickleOptions) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#reader = new PickleReader(bytes, options.fail);
     this.#options = options;
   }
 
   run(): PickleValue {
-    const protocol = this.#bytes[0] === OP.PROTO ? this.#bytes[1] : undefined;
-    if (protocol === undefined || protocol < 2 || protocol > 5) {
-      this.#fail("does not begin as a pickle of protocol 2 to 5 does");
-    }
-    this.#next = 2;
+    const protocol = this.#reader.byteLeft >= 2 && this.#reader.opcode() === OP.PROTO
+      ? this.#reader.uint(1)
+      : 0;
+    if (protocol < 2 || protocol > 5) this.#fail("does not begin as a pickle of protocol 2 to 5 does");
     for (let steps = 0; steps < MAX_STEPS; steps++) {
-      this.#at = this.#next;
-      const opcode = this.#uint(1);
+      const opcode = this.#reader.opcode();
       if (opcode === OP.STOP) return this.#end();
       this.#step(opcode);
     }
@@ -77,7 +70,7 @@ class Machine {
   #end(): PickleValue {
     const value = this.#pop();
     if (this.#stack.length > 0 || this.#below.length > 0) this.#fail("stops with values left over");
-    if (this.#next !== this.#bytes.length) this.#fail(`stops before the end, byte ${this.#bytes.length}`);
+    if (this.#reader.byteLeft > 0) this.#fail(`stops ${this.#reader.byteLeft} bytes before its end`);
     return value;
   }
 
@@ -90,30 +83,30 @@ class Machine {
       case OP.NEWFALSE:
         return this.#push(false);
       case OP.BININT:
-        return this.#push(this.#view.getInt32(this.#take(4), true));
+        return this.#push(this.#reader.int32());
       case OP.BININT1:
-        return this.#push(this.#uint(1));
+        return this.#push(this.#reader.uint(1));
       case OP.BININT2:
-        return this.#push(this.#uint(2));
+        return this.#push(this.#reader.uint(2));
       case OP.LONG1:
-        return this.#push(this.#integer(this.#uint(1)));
+        return this.#push(this.#reader.integer(this.#reader.uint(1)));
       case OP.LONG4:
-        return this.#push(this.#integer(this.#uint(4)));
+        return this.#push(this.#reader.integer(this.#reader.uint(4)));
       case OP.BINFLOAT:
-        return this.#push(this.#view.getFloat64(this.#take(8), false));
+        return this.#push(this.#reader.float64());
       case OP.SHORT_BINUNICODE:
-        return this.#push(this.#text(this.#uint(1)));
+        return this.#push(this.#reader.text(this.#reader.uint(1)));
       case OP.BINUNICODE:
-        return this.#push(this.#text(this.#uint(4)));
+        return this.#push(this.#reader.text(this.#reader.uint(4)));
       case OP.BINUNICODE8:
-        return this.#push(this.#text(this.#uint(8)));
+        return this.#push(this.#reader.text(this.#reader.uint(8)));
       case OP.SHORT_BINBYTES:
-        return this.#push(this.#blob(this.#uint(1)));
+        return this.#push(this.#reader.blob(this.#reader.uint(1)));
       case OP.BINBYTES:
-        return this.#push(this.#blob(this.#uint(4)));
+        return this.#push(this.#reader.blob(this.#reader.uint(4)));
       case OP.BINBYTES8:
       case OP.BYTEARRAY8:
-        return this.#push(this.#blob(this.#uint(8)));
+        return this.#push(this.#reader.blob(this.#reader.uint(8)));
 
       case OP.MARK:
         if (this.#below.length >= MAX_DEPTH) this.#fail(`is nested more than ${MAX_DEPTH} deep`);
@@ -157,25 +150,22 @@ class Machine {
         return this.#push(new PickleSet());
       case OP.ADDITEMS:
         return this.#addItems(this.#popMark());
-      case OP.FROZENSET: {
-        const items = this.#popMark();
-        this.#push(new PickleSet());
-        return this.#addItems(items);
-      }
+      case OP.FROZENSET:
+        return this.#push(new PickleSet(this.#popMark()));
 
       case OP.BINPUT:
-        return this.#put(this.#uint(1));
+        return this.#put(this.#reader.uint(1));
       case OP.LONG_BINPUT:
-        return this.#put(this.#uint(4));
+        return this.#put(this.#reader.uint(4));
       case OP.MEMOIZE:
         return this.#put(this.#memo.size);
       case OP.BINGET:
-        return this.#get(this.#uint(1));
+        return this.#get(this.#reader.uint(1));
       case OP.LONG_BINGET:
-        return this.#get(this.#uint(4));
+        return this.#get(this.#reader.uint(4));
 
       case OP.GLOBAL:
-        return this.#pushGlobal(this.#line(), this.#line());
+        return this.#pushGlobal(this.#reader.line(), this.#reader.line());
       case OP.STACK_GLOBAL: {
         const [module, name] = this.#popMany(2);
         if (typeof module !== "string" || typeof name !== "string") {
@@ -198,8 +188,8 @@ class Machine {
       case OP.BINPERSID:
         return this.#push(this.#options.persistent(this.#pop(), (problem) => this.#fail(problem)));
       case OP.FRAME: {
-        const byteLength = this.#uint(8);
-        if (byteLength > this.#bytes.length - this.#next) this.#fail("has a frame that reaches past the end");
+        const byteLength = this.#reader.uint(8);
+        if (byteLength > this.#reader.byteLeft) this.#fail("has a frame that reaches past the end");
         return;
       }
       default:
@@ -210,68 +200,7 @@ class Machine {
   }
 
   #fail(problem: string): never {
-    return this.#options.fail(this.#at, problem);
-  }
-
-  /** Advances over `byteLength` bytes and says where they begin. */
-  #take(byteLength: number): number {
-    const begin = this.#next;
-    if (byteLength > this.#bytes.length - begin) this.#fail("is cut off");
-    this.#next = begin + byteLength;
-    return begin;
-  }
-
-  /** An unsigned little-endian number. Beyond 2^53 it rounds, and is beyond the end of the pickle just the same. */
-  #uint(byteLength: 1 | 2 | 4 | 8): number {
-    const at = this.#take(byteLength);
-    switch (byteLength) {
-      case 1:
-        return this.#bytes[at]!;
-      case 2:
-        return this.#view.getUint16(at, true);
-      case 4:
-        return this.#view.getUint32(at, true);
-      case 8:
-        return Number(this.#view.getBigUint64(at, true));
-    }
-  }
-
-  /** A signed little-endian integer, as a number where it is exact. */
-  #integer(byteLength: number): number | bigint {
-    if (byteLength > MAX_INTEGER_BYTES) this.#fail(`has an integer of ${byteLength} bytes`);
-    const begin = this.#take(byteLength);
-    let value = 0n;
-    for (let i = byteLength - 1; i >= 0; i--) value = value << 8n | BigInt(this.#bytes[begin + i]!);
-    value = BigInt.asIntN(8 * byteLength, value);
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value;
-  }
-
-  #blob(byteLength: number): Uint8Array {
-    if (byteLength > MAX_STRING_BYTES) {
-      this.#fail(`has a string of ${byteLength} bytes; UNfold reads ${MAX_STRING_BYTES}`);
-    }
-    const begin = this.#take(byteLength);
-    return this.#bytes.subarray(begin, begin + byteLength);
-  }
-
-  #text(byteLength: number): string {
-    return this.#decode(this.#blob(byteLength));
-  }
-
-  #line(): string {
-    const end = this.#bytes.indexOf(NEWLINE, this.#next);
-    if (end < 0 || end - this.#next > MAX_LINE_BYTES) this.#fail("has a global without an end");
-    const begin = this.#take(end + 1 - this.#next);
-    return this.#decode(this.#bytes.subarray(begin, end));
-  }
-
-  #decode(bytes: Uint8Array): string {
-    try {
-      return UTF8.decode(bytes);
-    } catch {
-      return this.#fail("has a string that is not UTF-8");
-    }
+    return this.#reader.fail(problem);
   }
 
   #push(value: PickleValue): void {
@@ -331,7 +260,7 @@ class Machine {
   #pushGlobal(module: string, name: string): void {
     const global = `${module}.${name}`;
     const value = this.#options.globals.get(global);
-    this.#push(value === undefined ? this.#options.refuse(this.#at, global) : value);
+    this.#push(value === undefined ? this.#options.refuse(this.#reader.at, global) : value);
   }
 
   #call(callee: PickleValue, args: PickleValue): void {
@@ -350,60 +279,3 @@ class Machine {
     target.setState(state, (problem) => this.#fail(problem));
   }
 }
-
-const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const NEWLINE = 0x0a;
-/** A module and a name in it are never longer. */
-const MAX_LINE_BYTES = 1024;
-
-const OP = {
-  MARK: 0x28,
-  EMPTY_TUPLE: 0x29,
-  STOP: 0x2e,
-  POP: 0x30,
-  POP_MARK: 0x31,
-  DUP: 0x32,
-  BINBYTES: 0x42,
-  SHORT_BINBYTES: 0x43,
-  BINFLOAT: 0x47,
-  BININT: 0x4a,
-  BININT1: 0x4b,
-  BININT2: 0x4d,
-  NONE: 0x4e,
-  BINPERSID: 0x51,
-  REDUCE: 0x52,
-  BINUNICODE: 0x58,
-  EMPTY_LIST: 0x5d,
-  APPEND: 0x61,
-  BUILD: 0x62,
-  GLOBAL: 0x63,
-  APPENDS: 0x65,
-  BINGET: 0x68,
-  LONG_BINGET: 0x6a,
-  BINPUT: 0x71,
-  LONG_BINPUT: 0x72,
-  SETITEM: 0x73,
-  TUPLE: 0x74,
-  SETITEMS: 0x75,
-  EMPTY_DICT: 0x7d,
-  PROTO: 0x80,
-  NEWOBJ: 0x81,
-  TUPLE1: 0x85,
-  TUPLE2: 0x86,
-  TUPLE3: 0x87,
-  NEWTRUE: 0x88,
-  NEWFALSE: 0x89,
-  LONG1: 0x8a,
-  LONG4: 0x8b,
-  SHORT_BINUNICODE: 0x8c,
-  BINUNICODE8: 0x8d,
-  BINBYTES8: 0x8e,
-  EMPTY_SET: 0x8f,
-  ADDITEMS: 0x90,
-  FROZENSET: 0x91,
-  NEWOBJ_EX: 0x92,
-  STACK_GLOBAL: 0x93,
-  MEMOIZE: 0x94,
-  FRAME: 0x95,
-  BYTEARRAY8: 0x96,
-} as const;

@@ -26,7 +26,11 @@ export class PickleList {
 }
 
 export class PickleSet {
-  readonly items: PickleValue[] = [];
+  readonly items: PickleValue[];
+
+  constructor(items: PickleValue[] = []) {
+    this.items = items;
+  }
 }
 
 /** Throws the error of the file at hand; the problem reads on from "at byte 12 it". */

@@ -65,11 +65,15 @@ export class TensorRecord extends PickleRecord {
 /** `argparse.Namespace`: a trainer's arguments. */
 export class NamespaceRecord extends PickleRecord {
   readonly name = "argparse.Namespace";
-  readonly attributes: PickleDict = new Map();
+  #attributes: PickleDict = new Map();
+
+  get attributes(): ReadonlyMap<PickleValue, PickleValue> {
+    return this.#attributes;
+  }
 
   override setState(state: PickleValue, fail: PickleFailure): void {
     if (!(state instanceof Map)) return fail(`sets the state of ${this.name} to ${describePickled(state)}`);
-    for (const [key, value] of state) this.attributes.set(key, value);
+    this.#attributes = state;
   }
 }
 
@@ -191,34 +195,15 @@ function rebuildParameter(args: PickleTuple, fail: PickleFailure): TensorRecord 
   return data instanceof TensorRecord ? data : fail(`makes a parameter of ${describePickled(data)}`);
 }
 
+/** Python 3 makes it empty and sets its items then. */
 function orderedDict(args: PickleTuple, fail: PickleFailure): PickleDict {
-  if (args.length === 0) return new Map();
-  const [pairs] = args;
-  if (!(pairs instanceof PickleList)) return fail(`makes an OrderedDict of ${describePickled(pairs)}`);
-  return new Map(pairs.items.map((pair): [PickleValue, PickleValue] => {
-    const [key, value, ...rest] = pair instanceof PickleList ? pair.items : Array.isArray(pair) ? pair : [];
-    if (key === undefined || value === undefined || rest.length > 0) {
-      return fail(`makes an OrderedDict with ${describePickled(pair)}`);
-    }
-    return [key, value];
-  }));
+  return args.length === 0 ? new Map() : fail(`makes an OrderedDict of ${describePickled(args[0])}`);
 }
 
 function set([items]: PickleTuple, fail: PickleFailure): PickleSet {
-  if (items !== undefined && !(items instanceof PickleList)) {
-    return fail(`makes a set of ${describePickled(items)}`);
-  }
-  const result = new PickleSet();
-  for (const item of items?.items ?? []) result.items.push(item);
-  return result;
-}
-
-/** How Python 3 writes bytes in protocol 2. */
-function encode([text, encoding]: PickleTuple, fail: PickleFailure): Uint8Array {
-  if (typeof text !== "string" || encoding !== "latin1") {
-    return fail(`encodes ${describePickled(text)} as ${describePickled(encoding)}`);
-  }
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+  return items instanceof PickleList
+    ? new PickleSet(items.items)
+    : fail(`makes a set of ${describePickled(items)}`);
 }
 
 /** `torch.Size` holds one tuple of numbers, and is one. */
@@ -251,7 +236,8 @@ export const PYTORCH_GLOBALS: ReadonlyMap<string, PickleValue> = new Map<string,
     // Protocol 2 writes the names of Python 2.
     new PickleGlobal("__builtin__.set", set),
     new PickleGlobal("builtins.set", set),
-    new PickleGlobal("_codecs.encode", encode),
+    // How Python 3 writes bytes in protocol 2; those of numbers of NumPy's, mostly.
+    opaque("_codecs.encode"),
     opaque("numpy.dtype"),
     // Before and since NumPy 2.
     opaque("numpy.core.multiarray.scalar"),

@@ -107,16 +107,18 @@ Deno.test("bytes() refuses a file that changed after it was opened", () => {
 Deno.test("openCheckpoint() of a path without a checkpoint says what is there", () => {
   withFolder((folder) => {
     refuses(() => openCheckpoint(join(folder, "none.safetensors")), "none.safetensors: no such file");
-    refuses(() => openCheckpoint(folder), folder, "is a directory with neither model.safetensors nor");
-    Deno.writeFileSync(join(folder, "pytorch_model.bin"), new Uint8Array(0));
-    refuses(() => openCheckpoint(folder), "pytorch_model.bin is a pickle", "weights_only=True");
+    refuses(() => openCheckpoint(folder), folder, "is a directory with none of model.safetensors,", "Check");
+    Deno.writeFileSync(join(folder, "vit.pth"), new Uint8Array(0));
     Deno.writeFileSync(join(folder, "vit.safetensors"), rawFile("{}"));
-    refuses(() => openCheckpoint(folder), "Give one of its files: vit.safetensors");
+    refuses(() => openCheckpoint(folder), "Give one of its files: vit.pth, vit.safetensors.");
     Deno.mkdirSync(join(folder, "model.safetensors"));
     refuses(() => openCheckpoint(folder), "Give one of its files");
     Deno.removeSync(join(folder, "model.safetensors"));
     Deno.writeFileSync(join(folder, "model.safetensors"), rawFile("{}"));
+    Deno.writeFileSync(join(folder, "pytorch_model.bin"), new Uint8Array(0));
     assert.equal(openCheckpoint(folder).path, join(folder, "model.safetensors"));
+    Deno.removeSync(join(folder, "model.safetensors"));
+    refuses(() => openCheckpoint(folder), "pytorch_model.bin is a pickle by its name", "weights_only=True");
   });
   if (Deno.build.os !== "windows") refuses(() => openCheckpoint("/dev/null"), "is not a regular file");
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { float64Of, heldData, type TensorData } from "../../src/ir/data.ts";
-import type { Checkpoint } from "../../src/weights/file.ts";
+import type { Checkpoint } from "../../src/weights/checkpoint.ts";
 import { openCheckpoint } from "../../src/weights/open.ts";
 import { checkpointWeights } from "../../src/weights/source.ts";
 import { fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
