@@ -12,7 +12,7 @@ import type { DifferenceReport } from "../report/schema.ts";
 import { compareOutputs } from "../run/compare.ts";
 import { type Feeds, numbersOf, type Session, tensorValue } from "../run/session.ts";
 import { seededRandom } from "../run/statistics.ts";
-import { openSafetensors } from "../weights/mod.ts";
+import { openCheckpoint } from "../weights/mod.ts";
 
 /** Examples to run a network on, and what is known of their outputs. */
 export interface Examples {
@@ -53,7 +53,7 @@ export function loadExamples(
 ): Examples {
   const { evaluation } = model;
   if (evaluation === undefined) return randomExamples(model, { count, dims });
-  const file = openSafetensors(evaluation.file);
+  const file = openCheckpoint(evaluation.file);
   const inputs: Record<string, TensorData> = {};
   for (const name of Object.keys(model.inputs)) {
     const tensor = evaluation.inputs[name];

@@ -8,7 +8,7 @@ import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
 import type { Norm } from "../norms/mod.ts";
 import { optimize, type Optimized } from "../rewrite/pipeline.ts";
-import { checkpointWeights, openSafetensors, randomWeights, type WeightSource } from "../weights/mod.ts";
+import { checkpointWeights, openCheckpoint, randomWeights, type WeightSource } from "../weights/mod.ts";
 
 export interface CompileOptions {
   readonly weights: WeightSource;
@@ -93,7 +93,7 @@ function fromCheckpoint(
   norm: Norm,
   { path, allowNonFinite }: WeightOptions & { path: string | URL },
 ): WeightChoice {
-  const checkpoint = openSafetensors(path);
+  const checkpoint = openCheckpoint(path);
   const ignore = [...norm.ignoredKeys.map((key) => new RegExp(`(^|\\.)${key}$`)), ...model.unused ?? []];
   return {
     origin: checkpoint.path,

@@ -1,115 +1,11 @@
 /**
- * One safetensors file, read lazily: opening it reads the header, and a tensor's bytes are read, just its range, each
- * time they are asked for. No file stays open and no data is cached, so a 5 GB checkpoint costs no 5 GB. A file that
- * changes between the two is refused rather than read at the wrong place. Leaves out what values mean.
+ * Reading ranges of a regular file, and the answers to a disk that does not cooperate. No file stays open: a file that
+ * changes between two openings is told by its identity. Leaves out what the bytes mean.
  */
 import { systemReason, UnfoldError } from "../errors.ts";
-import type { TensorData } from "../ir/data.ts";
-import { describeForeign, SNIFF_BYTES } from "./foreign.ts";
-import {
-  type Header,
-  type HeaderEntry,
-  MAX_HEADER_BYTES,
-  parseHeader,
-  PREFIX_BYTES,
-  STORAGE_TYPES,
-} from "./header.ts";
-import { DAMAGED } from "./json.ts";
-import { nearestNames } from "./names.ts";
-
-/** Named tensors at rest, in one file or in several. */
-export interface Checkpoint {
-  /** The file, or the index of a sharded checkpoint. */
-  readonly path: string;
-  /** The file's own words about itself: `__metadata__`, or the index's `metadata` as text. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** All names, in the order of the header, readable or not. */
-  names(): readonly string[];
-  has(name: string): boolean;
-  /** @throws UnfoldError if there is no such tensor. */
-  shapeOf(name: string): readonly number[];
-  /**
-   * The tensor, not yet read: each call of its `bytes()` reads its range of the file.
-   *
-   * @throws UnfoldError if there is no such tensor, or UNfold does not read its element type.
-   */
-  tensor(name: string): TensorData;
-}
 
 /** Linux reads at most 2^31 - 4096 bytes at a time; smaller pieces also keep one call from blocking for long. */
 const PIECE_BYTES = 2 ** 28;
-
-/**
- * Opens the single file `path`.
- *
- * @throws UnfoldError if it is missing, unreadable, not safetensors, or malformed.
- */
-export function openFile(path: string): Checkpoint {
-  return new FileCheckpoint(path);
-}
-
-class FileCheckpoint implements Checkpoint {
-  readonly path: string;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly #entries: ReadonlyMap<string, HeaderEntry>;
-  readonly #identity: string;
-
-  constructor(path: string) {
-    this.path = path;
-    using file = openForReading(path);
-    const info = file.statSync();
-    this.#identity = identityOf(info);
-    const { entries, metadata } = readHeader(file, { path, fileByteLength: info.size });
-    this.#entries = entries;
-    this.metadata = metadata;
-  }
-
-  names(): readonly string[] {
-    return [...this.#entries.keys()];
-  }
-
-  has(name: string): boolean {
-    return this.#entries.has(name);
-  }
-
-  shapeOf(name: string): readonly number[] {
-    return this.#entry(name).shape;
-  }
-
-  tensor(name: string): TensorData {
-    const entry = this.#entry(name);
-    const dtype = STORAGE_TYPES.get(entry.dtype);
-    const origin = `tensor ${JSON.stringify(name)} of ${this.path}`;
-    if (dtype === undefined) {
-      throw new UnfoldError(
-        `${origin}: UNfold does not read the element type ${entry.dtype}, only ` +
-          `${[...STORAGE_TYPES.keys()].join(", ")}. Convert it before saving, with .float() in PyTorch.`,
-      );
-    }
-    return { dtype, shape: entry.shape, origin, bytes: () => this.#read(entry, origin) };
-  }
-
-  #entry(name: string): HeaderEntry {
-    const entry = this.#entries.get(name);
-    if (entry !== undefined) return entry;
-    throw noSuchTensor(this, name);
-  }
-
-  #read({ begin, end }: HeaderEntry, origin: string): Uint8Array {
-    using file = openForReading(this.path);
-    if (identityOf(file.statSync()) !== this.#identity) {
-      throw new UnfoldError(`${origin}: the file has changed since it was opened. Run again.`);
-    }
-    return readRange(file, { origin, begin, byteLength: end - begin });
-  }
-}
-
-/** The answer to a name that a checkpoint does not have. */
-export function noSuchTensor(checkpoint: Checkpoint, name: string): UnfoldError {
-  const near = nearestNames(name, checkpoint.names());
-  const hint = near.length === 0 ? "" : ` Closest: ${near.join(", ")}.`;
-  return new UnfoldError(`${checkpoint.path} has no tensor ${JSON.stringify(name)}.${hint}`);
-}
 
 /** Opens a regular file; a missing file, a directory, a pipe, or a lack of rights is one UnfoldError. */
 export function openForReading(path: string): Deno.FsFile {
@@ -133,43 +29,26 @@ export function unreadable(error: unknown, path: string): unknown {
   return reason === null ? error : new UnfoldError(`${path} cannot be read: ${reason}.`);
 }
 
-function identityOf({ size, mtime, ino, dev }: Deno.FileInfo): string {
+/** What tells a file from the one that has its path later. */
+export function identityOf({ size, mtime, ino, dev }: Deno.FileInfo): string {
   return [size, mtime?.getTime(), ino, dev].join(" ");
 }
 
-function readHeader(file: Deno.FsFile, place: { path: string; fileByteLength: number }): Header {
-  const { path, fileByteLength } = place;
-  const origin = `the header of ${path}`;
-  const head = readRange(file, { origin, begin: 0, byteLength: Math.min(SNIFF_BYTES, fileByteLength) });
-  const opensObject = head[PREFIX_BYTES] === "{".charCodeAt(0);
-  const foreign = opensObject ? null : describeForeign(head, path);
-  if (foreign !== null) throw new UnfoldError(`${path} ${foreign}`);
-  if (fileByteLength < PREFIX_BYTES) {
-    throw new UnfoldError(
-      `${path} has ${fileByteLength} bytes; a safetensors file begins with 8 that give the length of its header. ` +
-        DAMAGED,
-    );
+/**
+ * Opens `path` again for `read`, and refuses if it is no longer the file that had that `identity`.
+ *
+ * @param origin what is read, for messages
+ */
+export function readAgain<T>(
+  path: string,
+  { identity, origin }: { readonly identity: string; readonly origin: string },
+  read: (file: Deno.FsFile) => T,
+): T {
+  using file = openForReading(path);
+  if (identityOf(file.statSync()) !== identity) {
+    throw new UnfoldError(`${origin}: the file has changed since it was opened. Run again.`);
   }
-  const headerByteLength = new DataView(head.buffer).getBigUint64(0, true);
-  if (headerByteLength > MAX_HEADER_BYTES) {
-    throw new UnfoldError(
-      `${path}: bytes 0 to 7 say that the header has ${headerByteLength} bytes; the format allows ` +
-        `${MAX_HEADER_BYTES}. ${opensObject ? DAMAGED : "This is not a safetensors file."}`,
-    );
-  }
-  const byteLength = Number(headerByteLength);
-  if (PREFIX_BYTES + byteLength > fileByteLength) {
-    throw new UnfoldError(
-      `${path}: bytes 0 to 7 say that the header ends at byte ${
-        PREFIX_BYTES + byteLength
-      }, but the file has ` +
-        `${fileByteLength} bytes: ${
-          PREFIX_BYTES + byteLength - fileByteLength
-        } bytes are missing at least. ` +
-        "The file is truncated: download or copy it again.",
-    );
-  }
-  return parseHeader(readRange(file, { origin, begin: PREFIX_BYTES, byteLength }), place);
+  return read(file);
 }
 
 interface Range {

@@ -1,7 +1,7 @@
 /**
- * Recognizes what people pass instead of a safetensors file and says how to turn it into one. Consulted only about
- * files that do not begin as safetensors do: a header of 640 bytes begins with the same two bytes as a pickle.
- * Leaves out reading any of these: UNfold executes no code from a checkpoint, and a pickle is code.
+ * Recognizes what people pass instead of a checkpoint that UNfold reads, and says how to turn it into one. Consulted only
+ * about files that do not begin as safetensors do (a header of 640 bytes begins with the same two bytes as a pickle) and
+ * about zip archives. Leaves out reading any of these: UNfold executes no code from a checkpoint.
  */
 import { basename } from "node:path";
 
@@ -29,12 +29,14 @@ export function describeForeign(head: Uint8Array, path: string): string | null {
     return "is a NumPy file. Save the arrays with safetensors.numpy.save_file().";
   }
   if (text.startsWith("\x1f\x8b")) return "is compressed with gzip: unpack it first.";
-  if (text.startsWith("PK")) return pickled(path, "a zip archive, as PyTorch's .pt, .pth and .bin are");
+  if (text.startsWith("ustar", 257)) return pickled(path, "a tar archive, as PyTorch wrote at first");
   // Opcode PROTO and its argument, from protocol 2 on; before that nothing but the name tells.
-  if (text.startsWith("\x80") && head[1]! >= 2 && head[1]! <= 5) return pickled(path, "a pickle");
+  if (text.startsWith("\x80") && head[1]! >= 2 && head[1]! <= 5) {
+    return pickled(path, "a pickle outside a zip archive, as PyTorch wrote before 1.6");
+  }
   if (PICKLED.has(extension)) return pickled(path, "a pickle by its name");
   if (/^\s*\{\s*["}]/.test(text)) {
-    return "is JSON text. Give the .safetensors file, or an index that ends in .safetensors.index.json.";
+    return "is JSON text. Give the checkpoint's file, or an index that ends in .safetensors.index.json.";
   }
   return null;
 }
@@ -52,14 +54,56 @@ const PICKLED: ReadonlySet<string> = new Set([".pt", ".pth", ".bin", ".ckpt", ".
 
 const FROM_SOURCE = "Save the weights it was exported from with safetensors.torch.save_file().";
 
+/** Whether a file begins as a zip archive does. A safetensors header of 67 MB could, but for the brace after its length. */
+export function isZip([p, k, three, four, , , , , eighth]: Uint8Array): boolean {
+  const member = three === 3 && four === 4 && eighth !== "{".charCodeAt(0);
+  const empty = three === 5 && four === 6;
+  return p === "P".charCodeAt(0) && k === "K".charCodeAt(0) && (member || empty);
+}
+
+/** What the zip archive at `path` with those members is, if it is not one that `torch.save` wrote; else null. */
+export function describeArchive(members: readonly string[], path: string): string | null {
+  if (members.some((name) => /^[^/]+\/(constants\.pkl$|code\/)/.test(name))) {
+    const name = basename(path);
+    return `is a TorchScript archive, a program and its weights. ${NO_CODE}; save its weights with Python:\n` +
+      `  import torch, safetensors.torch as st; m = torch.jit.load(${
+        JSON.stringify(name)
+      }, map_location="cpu")\n` +
+      `  st.save_file({k: v.contiguous().clone() for k, v in m.state_dict().items()}, ${
+        JSON.stringify(safetensorsName(name))
+      })`;
+  }
+  if (members.some((name) => /^[^/]+\/data\.pkl$/.test(name))) return null;
+  if (members.length > 0 && members.every((name) => name.endsWith(".npy"))) {
+    return "is a NumPy file. Save the arrays with safetensors.numpy.save_file().";
+  }
+  return "is a zip archive that torch.save did not write: it has no data.pkl. " +
+    "Give the file of a state dict, or save one with safetensors.torch.save_file().";
+}
+
+/** Why a file of PyTorch's that names that global is refused, and what to do. */
+export function refusedGlobal(global: string, path: string): string {
+  return `names ${global}, which is not among the few that describe tensors. ${NO_CODE}. ` +
+    "Save a state dict alone, where the program that made the file is at hand, or convert it " +
+    `(where PyTorch refuses, too, the file holds more than weights):\n${conversion(path)}`;
+}
+
+const NO_CODE = "UNfold executes no code from a checkpoint";
+
 /** Why a pickled checkpoint is refused, and the Python that converts it. */
-export function pickled(path: string, kind: string): string {
+function pickled(path: string, kind: string): string {
+  return `is ${kind}. ${NO_CODE}; convert it once with Python ` +
+    `("state_dict" being the key under which the weights lie, if they lie under one):\n${conversion(path)}`;
+}
+
+function conversion(path: string): string {
   const name = basename(path);
-  const target = name.replace(/\.[A-Za-z0-9]+$/, "") + ".safetensors";
-  return `is ${kind}. UNfold executes no code from a checkpoint; convert it once with Python ` +
-    `("state_dict" being the key under which the weights lie, if they lie under one):\n` +
-    `  import torch, safetensors.torch as st; ` +
+  return `  import torch, safetensors.torch as st; ` +
     `d = torch.load(${JSON.stringify(name)}, map_location="cpu", weights_only=True)\n` +
     `  st.save_file({k: v.contiguous().clone() for k, v in d.get("state_dict", d).items() if torch.is_tensor(v)}, ` +
-    `${JSON.stringify(target)})`;
+    `${JSON.stringify(safetensorsName(name))})`;
+}
+
+function safetensorsName(name: string): string {
+  return name.replace(/\.[A-Za-z0-9]+$/, "") + ".safetensors";
 }

@@ -16,6 +16,7 @@ export const MAX_HEADER_BYTES = 100_000_000;
 
 /** Element types of the format that UNfold reads, in its own words. */
 export const STORAGE_TYPES: ReadonlyMap<string, StorageType> = new Map([
+  ["F64", "fp64"],
   ["F32", "fp32"],
   ["F16", "fp16"],
   ["BF16", "bf16"],

@@ -1,78 +1,114 @@
 /**
- * The way into a checkpoint on disk: one `.safetensors` file, the index of a sharded one, or the folder that holds
- * either. What is opened is checked whole (names, types, ranges) and read not at all until a tensor's bytes are asked
- * for. Leaves out every format that is code when it is loaded, and everything about downloads.
+ * One safetensors file, read lazily: opening it reads the header, and a tensor's bytes are read, just its range, each
+ * time they are asked for. No file stays open and no data is cached, so a 5 GB checkpoint costs no 5 GB. A file that
+ * changes between the two is refused rather than read at the wrong place. Leaves out what values mean.
  */
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { UnfoldError } from "../errors.ts";
-import { type Checkpoint, openFile, unreadable } from "./file.ts";
-import { pickled } from "./foreign.ts";
-import { INDEX_NAME, openSharded } from "./sharded.ts";
-
-export type { Checkpoint } from "./file.ts";
-
-const FILE_NAME = "model.safetensors";
+import type { TensorData } from "../ir/data.ts";
+import { type Checkpoint, noSuchTensor, originOf, unreadableType } from "./checkpoint.ts";
+import { identityOf, openForReading, readAgain, readRange } from "./file.ts";
+import { describeForeign, SNIFF_BYTES } from "./foreign.ts";
+import {
+  type Header,
+  type HeaderEntry,
+  MAX_HEADER_BYTES,
+  parseHeader,
+  PREFIX_BYTES,
+  STORAGE_TYPES,
+} from "./header.ts";
+import { DAMAGED } from "./json.ts";
 
 /**
- * Opens a checkpoint: a safetensors file, an index that ends in `.json`, or a folder with `model.safetensors` or
- * `model.safetensors.index.json` (the first of the two, if both are there). Needs `--allow-read`.
+ * Opens the file `path`.
  *
- * ```ts ignore
- * const checkpoint = openSafetensors("vit/model.safetensors");
- * const weight = checkpoint.tensor("head.weight"); // nothing is read yet
- * const bytes = weight.bytes(); // its range of the file, and no more
- * ```
- *
- * @throws UnfoldError if there is no such checkpoint or it is malformed: the file, the tensor, the byte.
+ * @throws UnfoldError if it is missing, unreadable, not safetensors, or malformed.
  */
-export function openSafetensors(path: string | URL): Checkpoint {
-  const file = pathOf(path);
-  if (isDirectory(file)) return openFolder(file);
-  return file.endsWith(".json") ? openSharded(file) : openFile(file);
+export function openSafetensors(path: string): Checkpoint {
+  return new SafetensorsCheckpoint(path);
 }
 
-/** A path as given, or that of a `file:` URL. */
-export function pathOf(path: string | URL): string {
-  if (typeof path === "string") return path;
-  if (path.protocol === "file:") return fileURLToPath(path);
-  throw new UnfoldError(
-    `${path.href}: UNfold reads checkpoints from disk only. Download it and give its path.`,
-  );
-}
+class SafetensorsCheckpoint implements Checkpoint {
+  readonly path: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #entries: ReadonlyMap<string, HeaderEntry>;
+  readonly #identity: string;
 
-function isDirectory(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch (error) {
-    throw unreadable(error, path);
+  constructor(path: string) {
+    this.path = path;
+    using file = openForReading(path);
+    const info = file.statSync();
+    this.#identity = identityOf(info);
+    const { entries, metadata } = readHeader(file, { path, fileByteLength: info.size });
+    this.#entries = entries;
+    this.metadata = metadata;
   }
-}
 
-function openFolder(folder: string): Checkpoint {
-  let files: string[];
-  try {
-    files = [...Deno.readDirSync(folder)].filter((entry) => !entry.isDirectory).map(({ name }) => name)
-      .sort();
-  } catch (error) {
-    throw unreadable(error, folder);
+  names(): readonly string[] {
+    return [...this.#entries.keys()];
   }
-  if (files.includes(FILE_NAME)) return openFile(join(folder, FILE_NAME));
-  if (files.includes(INDEX_NAME)) return openSharded(join(folder, INDEX_NAME));
-  const others = files.filter((name) => name.endsWith(".safetensors"));
-  if (others.length > 0) {
-    throw new UnfoldError(
-      `${folder} is a directory with neither ${FILE_NAME} nor ${INDEX_NAME}. Give one of its files: ` +
-        `${others.slice(0, 5).join(", ")}${others.length > 5 ? ", ..." : ""}.`,
+
+  has(name: string): boolean {
+    return this.#entries.has(name);
+  }
+
+  shapeOf(name: string): readonly number[] {
+    return this.#entry(name).shape;
+  }
+
+  tensor(name: string): TensorData {
+    const entry = this.#entry(name);
+    const dtype = STORAGE_TYPES.get(entry.dtype);
+    const origin = originOf(this.path, name);
+    if (dtype === undefined) throw unreadableType(origin, entry.dtype, STORAGE_TYPES.keys());
+    return { dtype, shape: entry.shape, origin, bytes: () => this.#read(entry, origin) };
+  }
+
+  #entry(name: string): HeaderEntry {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) return entry;
+    throw noSuchTensor(this, name);
+  }
+
+  #read({ begin, end }: HeaderEntry, origin: string): Uint8Array {
+    return readAgain(
+      this.path,
+      { identity: this.#identity, origin },
+      (file) => readRange(file, { origin, begin, byteLength: end - begin }),
     );
   }
-  const pickle = files.find((name) => /\.(pt|pth|bin)$/.test(name));
-  if (pickle !== undefined) {
+}
+
+function readHeader(file: Deno.FsFile, place: { path: string; fileByteLength: number }): Header {
+  const { path, fileByteLength } = place;
+  const origin = `the header of ${path}`;
+  const head = readRange(file, { origin, begin: 0, byteLength: Math.min(SNIFF_BYTES, fileByteLength) });
+  const opensObject = head[PREFIX_BYTES] === "{".charCodeAt(0);
+  const foreign = opensObject ? null : describeForeign(head, path);
+  if (foreign !== null) throw new UnfoldError(`${path} ${foreign}`);
+  if (fileByteLength < PREFIX_BYTES) {
     throw new UnfoldError(
-      `${folder} is a directory without safetensors; ${pickle} ${pickled(pickle, "a pickle")}`,
+      `${path} has ${fileByteLength} bytes; a safetensors file begins with 8 that give the length of its header. ` +
+        DAMAGED,
     );
   }
-  throw new UnfoldError(
-    `${folder} is a directory with neither ${FILE_NAME} nor ${INDEX_NAME}. Check the path.`,
-  );
+  const headerByteLength = new DataView(head.buffer).getBigUint64(0, true);
+  if (headerByteLength > MAX_HEADER_BYTES) {
+    throw new UnfoldError(
+      `${path}: bytes 0 to 7 say that the header has ${headerByteLength} bytes; the format allows ` +
+        `${MAX_HEADER_BYTES}. ${opensObject ? DAMAGED : "This is not a safetensors file."}`,
+    );
+  }
+  const byteLength = Number(headerByteLength);
+  if (PREFIX_BYTES + byteLength > fileByteLength) {
+    throw new UnfoldError(
+      `${path}: bytes 0 to 7 say that the header ends at byte ${
+        PREFIX_BYTES + byteLength
+      }, but the file has ` +
+        `${fileByteLength} bytes: ${
+          PREFIX_BYTES + byteLength - fileByteLength
+        } bytes are missing at least. ` +
+        "The file is truncated: download or copy it again.",
+    );
+  }
+  return parseHeader(readRange(file, { origin, begin: PREFIX_BYTES, byteLength }), place);
 }

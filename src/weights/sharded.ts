@@ -6,20 +6,18 @@
 import { dirname, join } from "node:path";
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
-import { type Checkpoint, noSuchTensor, openFile, openForReading, readRange, unreadable } from "./file.ts";
+import { type Checkpoint, noSuchTensor } from "./checkpoint.ts";
+import { openForReading, readRange, unreadable } from "./file.ts";
 import { MAX_HEADER_BYTES } from "./header.ts";
 import { describe, isObject, type JsonObject, parseJsonObject } from "./json.ts";
 
-/** Name of the index beside the shards. */
-export const INDEX_NAME = "model.safetensors.index.json";
-
 /**
- * Opens the index at `path`.
+ * Opens the index at `path`; its shards may be of any format that `openShard` opens.
  *
  * @throws UnfoldError if it is no such index, names a file outside its folder, or a shard is missing.
  */
-export function openSharded(path: string): Checkpoint {
-  return new ShardedCheckpoint(path);
+export function openSharded(path: string, openShard: (path: string) => Checkpoint): Checkpoint {
+  return new ShardedCheckpoint(path, openShard);
 }
 
 class ShardedCheckpoint implements Checkpoint {
@@ -28,9 +26,11 @@ class ShardedCheckpoint implements Checkpoint {
   /** Tensor name to shard name. */
   readonly #shardOf: ReadonlyMap<string, string>;
   readonly #opened = new Map<string, Checkpoint>();
+  readonly #openShard: (path: string) => Checkpoint;
 
-  constructor(path: string) {
+  constructor(path: string, openShard: (path: string) => Checkpoint) {
     this.path = path;
+    this.#openShard = openShard;
     const index = readIndex(path);
     this.metadata = metadataOf(index);
     this.#shardOf = readWeightMap(index, path);
@@ -58,7 +58,7 @@ class ShardedCheckpoint implements Checkpoint {
     if (shardName === undefined) throw noSuchTensor(this, name);
     let shard = this.#opened.get(shardName);
     if (shard === undefined) {
-      shard = openFile(join(dirname(this.path), shardName));
+      shard = this.#openShard(join(dirname(this.path), shardName));
       this.#checkAgreement(shard, shardName);
       this.#opened.set(shardName, shard);
     }
@@ -100,7 +100,7 @@ function readIndex(path: string): JsonObject {
 function notAnIndex(path: string, why: string): UnfoldError {
   return new UnfoldError(
     `${path} is not the index of a sharded checkpoint: ${why}. ` +
-      `Give ${INDEX_NAME}, a .safetensors file, or the folder that holds either.`,
+      "Give model.safetensors.index.json or pytorch_model.bin.index.json, a checkpoint's file, or the folder that holds either.",
   );
 }
 

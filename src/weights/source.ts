@@ -8,7 +8,7 @@ import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
 import { sameShape } from "../ir/shape.ts";
-import type { Checkpoint } from "./file.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import { type BadValue, firstNegative, firstNonFinite } from "./finite.ts";
 import { commonPrefix, nearestNames } from "./names.ts";
 
@@ -54,7 +54,7 @@ const DATA_PARALLEL = "module.";
  * Weights out of a checkpoint. If every name in it begins with `module.`, that prefix is not expected of `rename`.
  *
  * ```ts ignore
- * const weights = checkpointWeights(openSafetensors("model.safetensors"), { ignore: [/num_batches_tracked$/] });
+ * const weights = checkpointWeights(openCheckpoint("model.safetensors"), { ignore: [/num_batches_tracked$/] });
  * const gain = weights.take("norm.weight", [384], { init: "gain" });
  * ```
  */

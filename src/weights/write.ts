@@ -8,13 +8,12 @@ import { UnfoldError, writeFailure } from "../errors.ts";
 import { elementCount, type TensorData } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
 import { METADATA, PREFIX_BYTES, STORAGE_TYPES } from "./header.ts";
-import { pathOf } from "./safetensors.ts";
+import { pathOf } from "./open.ts";
 
 /** Names of UNfold's element types in the format. */
-const FORMAT_TYPES: ReadonlyMap<string, string> = new Map([
-  ["fp64", "F64"],
-  ...[...STORAGE_TYPES].map(([theirs, ours]): [string, string] => [ours, theirs]),
-]);
+const FORMAT_TYPES: ReadonlyMap<string, string> = new Map(
+  [...STORAGE_TYPES].map(([theirs, ours]) => [ours, theirs]),
+);
 
 /** As in `readRange`: a write may take less than it is given, and a few pieces do not cost. */
 const PIECE_BYTES = 2 ** 28;

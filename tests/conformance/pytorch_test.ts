@@ -27,11 +27,11 @@ import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/mod.ts
 import { apply, type OpName } from "../../src/ops/mod.ts";
 import { compareTensors } from "../../src/run/compare.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
-import { openSafetensors } from "../../src/weights/mod.ts";
+import { openCheckpoint } from "../../src/weights/mod.ts";
 import { graphOf, input, weightsOf } from "../support.ts";
 
 const BOUND = 1e-6;
-const fixtures = openSafetensors(new URL("../fixtures/pytorch.safetensors", import.meta.url));
+const fixtures = openCheckpoint(new URL("../fixtures/pytorch.safetensors", import.meta.url));
 
 type Tensors = Readonly<Record<string, Tensor>>;
 

@@ -47,12 +47,15 @@ Deno.test("readZipEntries() finds the directory behind a comment", async () => {
 Deno.test("readZipEntries() refuses what it does not read", async () => {
   await assertRefused(new Uint8Array(), /^a\.zip is not a whole zip archive/);
   await assertRefused(zip([MEMBER]).subarray(0, -1), /^a\.zip is not a whole zip archive/);
-  await assertRefused(zip([MEMBER], { count: 0xffff }), /^a\.zip is a zip64 archive/);
+  await assertRefused(
+    zip([MEMBER], { count: 0xffff }),
+    /^a\.zip is damaged: it needs a zip64 end-of-directory record/,
+  );
   await assertRefused(zip([MEMBER], { count: 2 }), /^a\.zip is damaged: entry 1 of its zip directory/);
-  await assertRefused(zip([{ ...MEMBER, flags: 1 }]), /^folder\/noise in a\.zip is encrypted/);
+  await assertRefused(zip([{ ...MEMBER, flags: 1 }]), /^a\.zip has an encrypted member, folder\/noise/);
   await assertRefused(
     zip([{ ...MEMBER, method: 12 }]),
-    /is compressed with zip method 12; UNfold reads 0 and 8$/,
+    /^a\.zip has folder\/noise compressed with zip method 12; UNfold reads 0 and 8$/,
   );
   await assertRefused(
     zip([MEMBER]).subarray(1000),

@@ -1,25 +1,27 @@
 /** What is passed instead of safetensors is recognized by its content, or failing that its name. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { openSafetensors } from "../../src/weights/safetensors.ts";
+import { openCheckpoint } from "../../src/weights/open.ts";
 import { fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
 
 const PADDING = "\0".repeat(40);
 
 const FOREIGN: readonly (readonly [file: string, content: string, ...says: string[]])[] = [
   [
-    "a.pt",
-    "PK\x03\x04\0\0\x08\x08archive/data.pkl" + PADDING,
-    "zip archive",
+    "legacy.pth",
+    "\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + PADDING,
+    "is a pickle outside a zip archive, as PyTorch wrote before 1.6",
     "executes no code",
-    'torch.load("a.pt"',
+    'torch.load("legacy.pth"',
     "weights_only=True",
     "st.save_file({k: v",
-    '"a.safetensors"',
+    '"legacy.safetensors"',
   ],
-  ["model.safetensors", "PK\x03\x04" + PADDING, "zip archive", "executes no code"],
-  ["legacy.pth", "\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + PADDING, "is a pickle.", "executes no code"],
-  ["short.pkl", "\x80\x04N.", "is a pickle.", "torch.load"],
+  ["short.pkl", "\x80\x04N.", "is a pickle", "torch.load"],
+  ["first.pt", "a" + "\0".repeat(256) + "ustar  \0" + PADDING, "is a tar archive", "torch.load"],
+  ["cut.pt", "PK\x03\x04\0\0\x08\x08archive/data.pkl" + PADDING, "is not a whole zip archive", "cut short"],
+  ["model.safetensors", "PK\x03\x04" + PADDING, "is not a whole zip archive"],
+  ["empty.zip", "PK\x05\x06" + "\0".repeat(18), "a zip archive that torch.save did not write", "no data.pkl"],
   ["old.bin", "(dp0\n" + PADDING, "a pickle by its name", "torch.load"],
   ["a.gguf", "GGUF\x03\0\0\0" + PADDING, "is a GGUF file", "safetensors.torch.save_file"],
   ["a.h5", "\x89HDF\r\n\x1a\n" + PADDING, "is an HDF5 file", "safetensors.numpy.save_file"],
@@ -38,16 +40,16 @@ const FOREIGN: readonly (readonly [file: string, content: string, ...says: strin
 ];
 
 for (const [name, content, ...says] of FOREIGN) {
-  Deno.test(`openSafetensors() recognizes ${JSON.stringify(content.slice(0, 8))} as ${name}`, () => {
+  Deno.test(`openCheckpoint() recognizes ${JSON.stringify(content.slice(0, 8))} as ${name}`, () => {
     withFolder((folder) => {
       const path = join(folder, name);
       Deno.writeFileSync(path, Uint8Array.from(content, (character) => character.charCodeAt(0)));
-      refuses(() => openSafetensors(path), path, ...says);
+      refuses(() => openCheckpoint(path), path, ...says);
     });
   });
 }
 
-Deno.test("openSafetensors() opens a header whose length reads like a pickle, under any name", () => {
+Deno.test("openCheckpoint() opens a header whose length reads like a pickle, under any name", () => {
   withFolder((folder) => {
     const path = join(folder, "weights.bin");
     // 0x280 bytes of header: the file begins 80 02, as pickles of protocol 2 do.
@@ -55,6 +57,6 @@ Deno.test("openSafetensors() opens a header whose length reads like a pickle, un
     const file = goodFile({ [name]: fp32([1], [1]) });
     assert.deepEqual([...file.subarray(0, 8)], [0x80, 2, 0, 0, 0, 0, 0, 0]);
     Deno.writeFileSync(path, file);
-    assert.deepEqual(openSafetensors(path).names(), [name]);
+    assert.deepEqual(openCheckpoint(path).names(), [name]);
   });
 });

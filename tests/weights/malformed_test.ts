@@ -1,6 +1,6 @@
 /** Every way a safetensors file can be wrong, and that each is answered by one message: file, tensor, byte, remedy. */
 import { join } from "node:path";
-import { openSafetensors } from "../../src/weights/safetensors.ts";
+import { openCheckpoint } from "../../src/weights/open.ts";
 import { rawFile, refuses, withFolder } from "./fixtures.ts";
 
 interface Case {
@@ -190,11 +190,11 @@ const CASES: readonly Case[] = [
 ];
 
 for (const { name, file, says } of CASES) {
-  Deno.test(`openSafetensors() refuses ${name}`, () => {
+  Deno.test(`openCheckpoint() refuses ${name}`, () => {
     withFolder((folder) => {
       const path = join(folder, "bad.safetensors");
       Deno.writeFileSync(path, file);
-      refuses(() => openSafetensors(path), path, ...says);
+      refuses(() => openCheckpoint(path), path, ...says);
     });
   });
 }

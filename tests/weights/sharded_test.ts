@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { float64Of } from "../../src/ir/data.ts";
-import { openSafetensors } from "../../src/weights/safetensors.ts";
+import { openCheckpoint } from "../../src/weights/open.ts";
 import { fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
 
 const INDEX = "model.safetensors.index.json";
@@ -14,13 +14,13 @@ function writeIndex(folder: string, weightMap: Record<string, unknown>): string 
   return path;
 }
 
-Deno.test("openSafetensors() reads a sharded checkpoint by index and by folder", () => {
+Deno.test("openCheckpoint() reads a sharded checkpoint by index and by folder", () => {
   withFolder((folder) => {
     const path = writeIndex(folder, { a: "1.safetensors", b: "2.safetensors", c: "1.safetensors" });
     Deno.writeFileSync(join(folder, "1.safetensors"), goodFile({ a: fp32([1], [1]), c: fp32([1], [3]) }));
     Deno.writeFileSync(join(folder, "2.safetensors"), goodFile({ b: fp32([2], [2, 4]) }));
     for (const given of [path, folder]) {
-      const checkpoint = openSafetensors(given);
+      const checkpoint = openCheckpoint(given);
       assert.equal(checkpoint.path, path);
       assert.deepEqual(checkpoint.names(), ["a", "b", "c"]);
       assert.deepEqual(checkpoint.metadata, { total_size: "12", format: "pt" });
@@ -33,26 +33,26 @@ Deno.test("openSafetensors() reads a sharded checkpoint by index and by folder",
   });
 });
 
-Deno.test("openSafetensors() opens a shard only when one of its tensors is wanted", () => {
+Deno.test("openCheckpoint() opens a shard only when one of its tensors is wanted", () => {
   withFolder((folder) => {
     const path = writeIndex(folder, { a: "1.safetensors", b: "2.safetensors" });
     Deno.writeFileSync(join(folder, "1.safetensors"), goodFile({ a: fp32([1], [1]) }));
     Deno.writeTextFileSync(join(folder, "2.safetensors"), "broken");
-    const checkpoint = openSafetensors(path);
+    const checkpoint = openCheckpoint(path);
     assert.deepEqual(checkpoint.tensor("a").shape, [1]);
     refuses(() => checkpoint.tensor("b"), "2.safetensors has 6 bytes");
   });
 });
 
-Deno.test("openSafetensors() names missing shards at once", () => {
+Deno.test("openCheckpoint() names missing shards at once", () => {
   withFolder((folder) => {
     const path = writeIndex(folder, { a: "1.safetensors", b: "2.safetensors", c: "3.safetensors" });
     Deno.writeFileSync(join(folder, "1.safetensors"), goodFile({ a: fp32([1], [1]) }));
-    refuses(() => openSafetensors(path), path, "2 of 3 shards", "2.safetensors, 3.safetensors", "Download");
+    refuses(() => openCheckpoint(path), path, "2 of 3 shards", "2.safetensors, 3.safetensors", "Download");
   });
 });
 
-Deno.test("openSafetensors() confines an index to its folder", () => {
+Deno.test("openCheckpoint() confines an index to its folder", () => {
   withFolder((folder) => {
     for (
       const shard of [
@@ -69,38 +69,38 @@ Deno.test("openSafetensors() confines an index to its folder", () => {
       ]
     ) {
       const path = writeIndex(folder, { w: shard });
-      refuses(() => openSafetensors(path), path, 'tensor "w" is mapped to', "reads no file outside");
+      refuses(() => openCheckpoint(path), path, 'tensor "w" is mapped to', "reads no file outside");
     }
   });
 });
 
-Deno.test("openSafetensors() refuses an index and shards that disagree", () => {
+Deno.test("openCheckpoint() refuses an index and shards that disagree", () => {
   withFolder((folder) => {
     const shard = join(folder, "1.safetensors");
     Deno.writeFileSync(shard, goodFile({ a: fp32([1], [1]) }));
-    const lacks = openSafetensors(writeIndex(folder, { a: "1.safetensors", b: "1.safetensors" }));
+    const lacks = openCheckpoint(writeIndex(folder, { a: "1.safetensors", b: "1.safetensors" }));
     refuses(() => lacks.tensor("a"), 'tensor "b" is not in 1.safetensors', "not of one save");
     Deno.writeFileSync(shard, goodFile({ a: fp32([1], [1]), x: fp32([1], [1]) }));
-    const more = openSafetensors(writeIndex(folder, { a: "1.safetensors" }));
+    const more = openCheckpoint(writeIndex(folder, { a: "1.safetensors" }));
     refuses(() => more.shapeOf("a"), 'tensor "x" is in 1.safetensors, but not in the index');
     Deno.writeFileSync(join(folder, "2.safetensors"), goodFile({ x: fp32([1], [1]) }));
-    const elsewhere = openSafetensors(writeIndex(folder, { a: "1.safetensors", x: "2.safetensors" }));
+    const elsewhere = openCheckpoint(writeIndex(folder, { a: "1.safetensors", x: "2.safetensors" }));
     refuses(() => elsewhere.tensor("a"), 'tensor "x" is in 1.safetensors, but in 2.safetensors by the index');
   });
 });
 
-Deno.test("openSafetensors() refuses JSON that is no index", () => {
+Deno.test("openCheckpoint() refuses JSON that is no index", () => {
   withFolder((folder) => {
     const path = join(folder, "config.json");
     Deno.writeTextFileSync(path, '{"architectures":[]}');
-    refuses(() => openSafetensors(path), path, "is not the index", '"weight_map" is missing', INDEX);
+    refuses(() => openCheckpoint(path), path, "is not the index", '"weight_map" is missing', INDEX);
     Deno.writeTextFileSync(path, '{"weight_map":["a"]}');
-    refuses(() => openSafetensors(path), '"weight_map" is ["a"]');
+    refuses(() => openCheckpoint(path), '"weight_map" is ["a"]');
     Deno.writeTextFileSync(path, '{"weight_map":{"w":"1","w":"2"}}');
-    refuses(() => openSafetensors(path), 'the index has "w" twice', "byte 23");
+    refuses(() => openCheckpoint(path), 'the index has "w" twice', "byte 23");
     Deno.writeTextFileSync(path, "");
-    refuses(() => openSafetensors(path), "the index is not JSON", "byte 0");
+    refuses(() => openCheckpoint(path), "the index is not JSON", "byte 0");
     Deno.writeTextFileSync(path, "[]");
-    refuses(() => openSafetensors(path), "the index is [] and not a JSON object");
+    refuses(() => openCheckpoint(path), "the index is [] and not a JSON object");
   });
 });

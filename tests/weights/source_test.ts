@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { float64Of, heldData, type TensorData } from "../../src/ir/data.ts";
-import type { Checkpoint } from "../../src/weights/file.ts";
-import { openSafetensors } from "../../src/weights/safetensors.ts";
+import type { Checkpoint } from "../../src/weights/checkpoint.ts";
+import { openCheckpoint } from "../../src/weights/open.ts";
 import { checkpointWeights } from "../../src/weights/source.ts";
 import { fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
 
@@ -100,7 +100,7 @@ Deno.test("bytes() refuses NaN and infinity with coordinates, unless they are al
   withFolder((folder) => {
     const path = join(folder, "a.safetensors");
     Deno.writeFileSync(path, goodFile({ w: fp32([2, 3], [1, 2, 3, 4, NaN, 6]), v: fp32([1], [-Infinity]) }));
-    const checkpoint = openSafetensors(path);
+    const checkpoint = openCheckpoint(path);
     const strict = checkpointWeights(checkpoint);
     const w = strict.take("w", [2, 3], { init: "linear" });
     refuses(() => w.bytes(), path, '"w"', "is NaN at [1, 1]", "--allow-nonfinite");

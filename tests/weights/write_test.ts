@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { bytesFromNumbers, heldData, type TensorData } from "../../src/ir/data.ts";
 import type { StorageType } from "../../src/ir/dtype.ts";
-import { openSafetensors } from "../../src/weights/safetensors.ts";
+import { openCheckpoint } from "../../src/weights/open.ts";
 import { writeSafetensors } from "../../src/weights/write.ts";
 import { refuses, withFolder } from "./fixtures.ts";
 
@@ -30,7 +30,7 @@ Deno.test("writeSafetensors() is read back the same, in every type that is read"
       ["w", data([2, 2], "fp32")],
     ];
     writeSafetensors(path, tensors, { format: "unfold", note: "é" });
-    const checkpoint = openSafetensors(path);
+    const checkpoint = openCheckpoint(path);
     assert.deepEqual(checkpoint.names(), tensors.map(([name]) => name));
     assert.deepEqual(checkpoint.metadata, { format: "unfold", note: "é" });
     for (const [name, { dtype, shape, bytes }] of tensors) {
@@ -63,10 +63,10 @@ Deno.test("writeSafetensors() may replace the file it reads from", () => {
   withFolder((folder) => {
     const path = join(folder, "a.safetensors");
     writeSafetensors(path, [["a", data([2], "fp32")], ["b", data([3], "fp32")]]);
-    const checkpoint = openSafetensors(path);
+    const checkpoint = openCheckpoint(path);
     writeSafetensors(path, ["b", "a"].map((name) => [name, checkpoint.tensor(name)] as const));
-    assert.deepEqual(openSafetensors(path).names(), ["b", "a"]);
-    assert.deepEqual(openSafetensors(path).tensor("b").bytes(), data([3], "fp32").bytes());
+    assert.deepEqual(openCheckpoint(path).names(), ["b", "a"]);
+    assert.deepEqual(openCheckpoint(path).tensor("b").bytes(), data([3], "fp32").bytes());
   });
 });
 
@@ -105,7 +105,7 @@ Deno.test("writeSafetensors() leaves the old file and nothing else when a tensor
     const short: TensorData = { ...data([4], "fp32"), bytes: () => new Uint8Array(3) };
     refuses(() => writeSafetensors(path, [["b", short]]), path, 'tensor "b"', "3 bytes", "fp32 [4] takes 16");
     assert.deepEqual(listing(folder), ["a.safetensors"]);
-    assert.deepEqual(openSafetensors(path).names(), ["a"]);
+    assert.deepEqual(openCheckpoint(path).names(), ["a"]);
   });
 });
 

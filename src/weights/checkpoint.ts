@@ -1,0 +1,46 @@
+/**
+ * What a checkpoint on disk is to the rest of UNfold, whatever wrote it: named tensors that are read when their bytes are
+ * asked for. Leaves out the formats, which are a file each.
+ */
+import { UnfoldError } from "../errors.ts";
+import type { TensorData } from "../ir/data.ts";
+import { nearestNames } from "./names.ts";
+
+/** Named tensors at rest, in one file or in several. */
+export interface Checkpoint {
+  /** The file, or the index of a sharded checkpoint. */
+  readonly path: string;
+  /** The file's own words about itself: `__metadata__`, or the index's `metadata` as text. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** All names, in the order of the header, readable or not. */
+  names(): readonly string[];
+  has(name: string): boolean;
+  /** @throws UnfoldError if there is no such tensor. */
+  shapeOf(name: string): readonly number[];
+  /**
+   * The tensor, not yet read: each call of its `bytes()` reads its range of the file.
+   *
+   * @throws UnfoldError if there is no such tensor, or UNfold does not read its element type.
+   */
+  tensor(name: string): TensorData;
+}
+
+/** The answer to a name that a checkpoint does not have. */
+export function noSuchTensor(checkpoint: Checkpoint, name: string): UnfoldError {
+  const near = nearestNames(name, checkpoint.names());
+  const hint = near.length === 0 ? "" : ` Closest: ${near.join(", ")}.`;
+  return new UnfoldError(`${checkpoint.path} has no tensor ${JSON.stringify(name)}.${hint}`);
+}
+
+/** How messages call a tensor of a file. */
+export function originOf(path: string, name: string): string {
+  return `tensor ${JSON.stringify(name)} of ${path}`;
+}
+
+/** The answer to a tensor whose element type, in its format's word, is none of those that are read. */
+export function unreadableType(origin: string, type: string, readable: Iterable<string>): UnfoldError {
+  return new UnfoldError(
+    `${origin}: UNfold does not read the element type ${type}, only ${[...readable].join(", ")}. ` +
+      "Convert it before saving, with .float() in PyTorch.",
+  );
+}
