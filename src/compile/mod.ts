@@ -5,6 +5,7 @@
 import config from "../../deno.json" with { type: "json" };
 import os from "node:os";
 import { join } from "node:path";
+import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
 import { buildEngine, type BuiltEngine, locateLibrary } from "../emit/tensorrt.ts";
 import type { Precision } from "../ir/dtype.ts";
@@ -111,6 +112,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   const report = ReportSchema.parse({
     schema: 1,
     model: model.name,
+    checkpoint: options.recognised === undefined ? null : describeCheckpoint(options.recognised),
     precision: options.precision,
     batch: options.batch.text,
     norms: {
@@ -137,6 +139,8 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   await work.deliver();
   return report;
 }
+
+const describeCheckpoint = ({ path, format, ignored }: RecognisedCheckpoint) => ({ path, format, ignored });
 
 function describe(model: Model, { norm, precision, batch, ...weightOptions }: BuildOptions): Contenders {
   const dims = batch.fixed === null ? {} : { B: batch.fixed };

@@ -1,6 +1,7 @@
 /**
  * From a model to its networks: which weights each normalization gets, and the graphs before and after optimization.
  */
+import { looksLike, type RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
@@ -41,8 +42,10 @@ export interface WeightChoice {
 }
 
 export interface WeightOptions {
-  /** A checkpoint in place of the model's own. */
+  /** A checkpoint in place of the model's own, whose names are those of the model's scopes. */
   readonly checkpoint?: string | undefined;
+  /** A checkpoint of a known layout, which the model came from. */
+  readonly recognised?: RecognisedCheckpoint | undefined;
   readonly allowNonFinite?: boolean | undefined;
 }
 
@@ -51,25 +54,40 @@ const RANDOM_SEED = 0;
 /**
  * The weights of a model with normalization `norm`: the given checkpoint, which must fit, else the model's own for that
  * normalization, else, for timing only, those it has for another one and random ones. The reference (`isReference`) does
- * not claim the given checkpoint, which was trained with the other normalization.
+ * not claim the given checkpoint, which was trained with the other normalization; nor does a normalization that the layout
+ * of a known checkpoint was not trained with.
  */
 export function chooseWeights(
   model: Model,
   norm: Norm,
   options: WeightOptions & { readonly isReference?: boolean },
 ): WeightChoice {
+  const { recognised, isReference = false } = options;
   const own = model.weights?.[norm.family];
-  const fitting = options.isReference ? own : options.checkpoint ?? own;
+  if (recognised !== undefined && norm.family === model.norm.family) {
+    return fromRecognised(recognised, options);
+  }
+  const fitting = isReference ? own : options.checkpoint ?? own;
   if (fitting !== undefined) return fromCheckpoint(model, norm, { ...options, path: fitting });
-  const other = options.checkpoint ?? model.weights?.[model.norm.family];
   const random = randomWeights({ seed: RANDOM_SEED });
-  if (other === undefined) return { origin: random.origin, trained: false, open: () => random };
-  const { origin, open } = fromCheckpoint(model, norm, { ...options, path: other });
+  const other = otherWeights(model, norm, options);
+  if (other === null) return { origin: random.origin, trained: false, open: () => random };
   return {
-    origin: `${origin} where it fits, else ${random.origin}`,
+    origin: `${other.origin} where it fits, else ${random.origin}`,
     trained: false,
-    open: () => whereFitting(open(), random),
+    open: () => whereFitting(other.open(), random),
   };
+}
+
+/** What there is that was trained with another normalization. */
+function otherWeights(model: Model, norm: Norm, options: WeightOptions): WeightChoice | null {
+  if (options.recognised !== undefined) return fromRecognised(options.recognised, options);
+  const path = options.checkpoint ?? model.weights?.[model.norm.family];
+  return path === undefined ? null : fromCheckpoint(model, norm, { ...options, path });
+}
+
+function fromRecognised(recognised: RecognisedCheckpoint, { allowNonFinite }: WeightOptions): WeightChoice {
+  return { origin: recognised.path, trained: true, open: () => recognised.open({ allowNonFinite }) };
 }
 
 /** For timing only: the checkpoint's values where it has them in the shape asked for, random ones elsewhere. */
@@ -95,15 +113,33 @@ function fromCheckpoint(
 ): WeightChoice {
   const checkpoint = openCheckpoint(path);
   const ignore = [...norm.ignoredKeys.map((key) => new RegExp(`(^|\\.)${key}$`)), ...model.unused ?? []];
+  const open = () =>
+    checkpointWeights(checkpoint, {
+      ignore,
+      ...(model.rename && { rename: model.rename }),
+      ...(allowNonFinite && { allowNonFinite }),
+    });
+  return { origin: checkpoint.path, trained: true, open: () => explained(open(), path) };
+}
+
+/** The same source, saying of a file that does not fit what it looks like instead. */
+function explained(weights: WeightSource, path: string | URL): WeightSource {
   return {
-    origin: checkpoint.path,
-    trained: true,
-    open: () =>
-      checkpointWeights(checkpoint, {
-        ignore,
-        ...(model.rename && { rename: model.rename }),
-        ...(allowNonFinite && { allowNonFinite }),
-      }),
+    origin: weights.origin,
+    take: (name, shape, hint) => {
+      try {
+        return weights.take(name, shape, hint);
+      } catch (error) {
+        const format = error instanceof UnfoldError ? looksLike(path) : null;
+        if (format === null) throw error;
+        throw new UnfoldError(
+          `${
+            (error as Error).message
+          } The file looks like ${format}: leave out MODEL and give it as --checkpoint.`,
+        );
+      }
+    },
+    unused: () => weights.unused(),
   };
 }
 

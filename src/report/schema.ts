@@ -69,10 +69,21 @@ export interface LatencyReport extends Readonly<Partial<Record<NormFamily, Timin
   readonly warnings: readonly string[];
 }
 
+/** A checkpoint that was recognised. */
+export interface CheckpointReport {
+  readonly path: string;
+  /** The layout: "timm Swin Transformer". */
+  readonly format: string;
+  /** Tensors that inference does not need, and why. */
+  readonly ignored: readonly { readonly name: string; readonly why: string }[];
+}
+
 /** The content of `report.json`. */
 export interface Report {
   readonly schema: 1;
   readonly model: string;
+  /** The known layout that the given checkpoint was read as; null where none was. */
+  readonly checkpoint: CheckpointReport | null;
   readonly precision: Precision;
   /** As given: "8", "1,8,64" or "1:8:64". */
   readonly batch: string;
@@ -144,6 +155,11 @@ const Timing = z.object({
 export const ReportSchema: z.ZodType<Report> = z.object({
   schema: z.literal(1),
   model: z.string(),
+  checkpoint: z.object({
+    path: z.string(),
+    format: z.string(),
+    ignored: z.array(z.object({ name: z.string(), why: z.string() })),
+  }).nullable(),
   precision: z.enum(["fp32", "fp16", "bf16"]),
   batch: z.string(),
   norms: z.object({
@@ -156,6 +172,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
       folded: z.boolean(),
       into: z.array(z.string()).readonly(),
       through: z.array(z.string()).readonly(),
+      carried: z.object({ min: z.number(), max: z.number() }).optional(),
       refused: z.object({ consumer: z.string(), reason: z.string() }).optional(),
     })),
   }),

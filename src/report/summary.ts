@@ -1,5 +1,6 @@
 /** The report for people: what a terminal shows after a build. Pure text; colour is the caller's. */
 import type { NormFamily } from "../norms/mod.ts";
+import type { NormFold } from "../rewrite/fold_norm.ts";
 import type { Report } from "./schema.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
@@ -10,6 +11,7 @@ const VERDICT_STYLE = { faster: "green", slower: "yellow", "no difference shown"
 export function summarize(report: Report, { out, style }: { out: string; style: Style }): string {
   return [
     `${style(report.model, "bold")}  ${report.precision}, batch ${report.batch}`,
+    ...checkpoint(report, style),
     "",
     ...norms(report, style),
     "",
@@ -22,19 +24,43 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
   ].join("\n");
 }
 
+function checkpoint({ checkpoint }: Report, style: Style): string[] {
+  if (checkpoint === null) return [];
+  const { path, format, ignored } = checkpoint;
+  const reasons = Map.groupBy(ignored, ({ why }) => why);
+  return [
+    `read as ${style(format, "bold")}: ${path}`,
+    ...[...reasons].map(([why, tensors]) => {
+      const shown = tensors.slice(0, 3).map(({ name }) => name).join(", ");
+      return style(
+        `  ignored: ${shown}${tensors.length > 3 ? ` and ${tensors.length - 3} more` : ""}: ${why}`,
+        "dim",
+      );
+    }),
+  ];
+}
+
 function norms({ norms: { found, folded, remaining, where } }: Report, style: Style): string[] {
   const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
   const width = Math.max(0, ...where.map(({ norm }) => norm.length));
   return [
     `Normalizations   ${style(counts, remaining === 0 ? "green" : "yellow")}`,
-    ...where.map(({ norm, into, through, refused }) => {
-      const path = through.length > 0 ? ` through ${through.join(", ")}` : "";
-      const fate = refused
-        ? `kept: ${refused.consumer}: ${refused.reason}`
-        : `into ${into.join(", ")}${path}`;
-      return `  ${norm.padEnd(width)}  ${style(fate, refused ? "yellow" : "dim")}`;
-    }),
+    ...where.map((fold) =>
+      `  ${fold.norm.padEnd(width)}  ${style(fate(fold), fold.refused ? "yellow" : "dim")}`
+    ),
   ];
+}
+
+/** What became of a normalization, in words. */
+export function fate({ norm, into, through, carried, refused }: NormFold): string {
+  const path = through.length > 0 ? ` through ${through.join(", ")}` : "";
+  const along = carried
+    ? `; the residual stream divided by ${carried.min.toPrecision(2)} to ${carried.max.toPrecision(2)}`
+    : "";
+  const taken = `${into.join(", ")}${path}${along}`;
+  if (!refused) return `into ${taken}`;
+  const why = refused.consumer === norm ? refused.reason : `${refused.consumer}: ${refused.reason}`;
+  return into.length > 0 ? `kept: ${why}; gain and shift into ${taken}` : `kept: ${why}`;
 }
 
 function agreement({ parity, accuracy, precision }: Report): string[] {

@@ -41,4 +41,6 @@ export function table(
   }).join("\n");
 }
 
-const columnsOf = (text: string) => [...text].length;
+/** Colour takes no column. */
+// deno-lint-ignore no-control-regex
+const columnsOf = (text: string) => [...text.replace(/\x1b\[[0-9;]*m/g, "")].length;

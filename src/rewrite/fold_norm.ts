@@ -30,6 +30,8 @@ export interface NormFold {
   readonly into: readonly string[];
   /** Operators it passed on the way, by kind. */
   readonly through: readonly string[];
+  /** Whether the shift stayed with the statistics, since products without a bias would have got one. */
+  readonly keepsShift?: boolean | undefined;
   /** The scales it was carried with along the residual stream, which is divided by them; absent where it was not. */
   readonly carried?: { readonly min: number; readonly max: number } | undefined;
   /** Why it, or what is left of it, could not be folded: where, and why. */

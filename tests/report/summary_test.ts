@@ -18,6 +18,7 @@ const engine = {
   trained: true,
 };
 const report: Report = {
+  checkpoint: null,
   schema: 1,
   model: "tiny",
   precision: "fp16",

@@ -1,0 +1,154 @@
+/**
+ * What a command is to work on: a script that exports a model, a network of the papers by name, or the network in a
+ * checkpoint of a known layout. Shared by the commands that take MODEL.
+ */
+import { relative, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
+import type { Model } from "../dsl/model.ts";
+import { UnfoldError } from "../errors.ts";
+import type { Norm } from "../norms/mod.ts";
+import { nearestNames } from "../weights/names.ts";
+import { oneOf } from "./options.ts";
+import { UsageError } from "./terminal.ts";
+
+const EXAMPLE = new URL("../../examples/digits/digits.ts", import.meta.url);
+
+/** The options that say what to work on, for `parseOptions`. */
+export const SUBJECT_OPTIONS = {
+  weights: { type: "string" },
+  checkpoint: { type: "string" },
+  heads: { type: "string" },
+  norm: { type: "string" },
+  "allow-nonfinite": { type: "boolean", default: false },
+} as const;
+
+/** What they mean, for `--help`. */
+export const SUBJECT_HELP =
+  `  --checkpoint FILE     a checkpoint of a known layout, in place of MODEL: the network, its sizes and its normalization
+                        are read from it (deno task models --layouts lists them)
+  --heads N             attention heads, where neither the file nor a config.json beside it says
+  --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors, a .pt, .pth
+                        or .bin of torch.save, a folder or an index
+  --norm FAMILY         un, bn, brn, mabn, pnv, pn, pngs, prepbn, lnfree, ln, rms, crms, gn, dyt or none, in place of
+                        the model's own
+  --allow-nonfinite     accept NaN and infinity in the weights`;
+
+export interface Subject {
+  readonly model: Model;
+  readonly norm: Norm;
+  readonly weights: {
+    readonly checkpoint?: string;
+    readonly recognised?: RecognisedCheckpoint;
+    readonly allowNonFinite: boolean;
+  };
+}
+
+/** The model, normalization and weights that the arguments name. Paths are read from the working folder. */
+export async function subjectOf(
+  argument: string | undefined,
+  values: {
+    weights?: string | undefined;
+    checkpoint?: string | undefined;
+    heads?: string | undefined;
+    norm?: string | undefined;
+    "allow-nonfinite": boolean;
+  },
+): Promise<Subject> {
+  const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
+  const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
+  const recognised = await recognisedOf(argument, values);
+  const model = recognised?.model ?? await modelOf(argument);
+  const norm = [model.norm, model.reference].find((norm) => norm.family === (family ?? model.norm.family)) ??
+    NORMS[family!]();
+  return {
+    model,
+    norm,
+    weights: {
+      allowNonFinite: values["allow-nonfinite"],
+      ...(values.weights !== undefined && { checkpoint: values.weights }),
+      ...(recognised && { recognised }),
+    },
+  };
+}
+
+async function recognisedOf(
+  argument: string | undefined,
+  { checkpoint, heads, weights }: {
+    checkpoint?: string | undefined;
+    heads?: string | undefined;
+    weights?: string | undefined;
+  },
+): Promise<RecognisedCheckpoint | null> {
+  if (checkpoint === undefined) {
+    if (heads !== undefined) throw new UsageError("--heads: this is for --checkpoint; a MODEL says its own");
+    return null;
+  }
+  if (argument !== undefined) {
+    throw new UsageError(
+      `--checkpoint says which network it is: leave out ${argument}, or give the file as --weights if ${argument} ` +
+        "describes it",
+    );
+  }
+  if (weights !== undefined) throw new UsageError("--checkpoint and --weights: give one of them");
+  const count = heads === undefined ? undefined : Number(heads);
+  if (count !== undefined && !(Number.isSafeInteger(count) && count >= 1)) {
+    throw new UsageError(`--heads ${heads}: give a whole number from 1`);
+  }
+  const { recogniseCheckpoint } = await import("../checkpoints/recognise.ts");
+  return recogniseCheckpoint(checkpoint, { heads: count });
+}
+
+/** A network of the papers by its name, or the model that a script exports. */
+async function modelOf(argument: string | undefined): Promise<Model> {
+  const { MODELS } = await import("../models/mod.ts");
+  if (argument !== undefined && Object.hasOwn(MODELS, argument)) return MODELS[argument]!.build();
+  if (argument !== undefined && !/[./\\]/.test(argument)) {
+    const near = nearestNames(argument, Object.keys(MODELS));
+    throw new UnfoldError(
+      `there is no network called ${argument}${
+        near.length > 0 ? `; did you mean ${near.join(" or ")}?` : ""
+      } ` +
+        "(deno task models lists them; a script is given by its path, as my_model.ts)",
+    );
+  }
+  return await importModel(argument);
+}
+
+/** The model that a script exports; whatever goes wrong in it is told as the script's own words. */
+async function importModel(path: string | undefined): Promise<Model> {
+  const url = path === undefined ? EXAMPLE : pathToFileURL(resolve(path));
+  const shown = path ?? relative(Deno.cwd(), fileURLToPath(EXAMPLE));
+  try {
+    const info = await Deno.stat(url);
+    if (!info.isFile) {
+      throw new UnfoldError(`${shown} is no file; give a script whose default export is a model`);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new UnfoldError(`there is no file ${shown}; give a script whose default export is a model`);
+  }
+  const { isModel } = await import("../compile/networks.ts");
+  let module: { default?: unknown };
+  try {
+    module = await import(url.href);
+  } catch (error) {
+    if (error instanceof UnfoldError) throw new UnfoldError(`${shown}: ${error.message}`);
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    throw new UnfoldError(`${shown} cannot be loaded: ${text}${placeIn(error, url)}`);
+  }
+  if (!isModel(module.default)) {
+    throw new UnfoldError(
+      `${shown} does not export a model by default: end it with \`export default model({ ... })\``,
+    );
+  }
+  return module.default;
+}
+
+/** " (line 12)" of the script, where the error's trace passes through it. */
+function placeIn(error: unknown, url: URL): string {
+  const stack = error instanceof Error ? error.stack ?? "" : "";
+  const place = stack.split("\n").find((line) => line.includes(url.href));
+  const line = place === undefined ? undefined : /:(\d+):\d+\)?$/.exec(place.trim())?.[1];
+  return line === undefined ? "" : ` (line ${line})`;
+}

@@ -1,0 +1,95 @@
+/** `deno task models`: the networks of the papers, the normalizations they fold with, the checkpoints that are known. */
+import { table } from "../report/table.ts";
+import { parseOptions } from "./options.ts";
+import { EXIT, print, Progress, runCommand, styled } from "./terminal.ts";
+
+const HELP = `Lists the networks that UNfold describes, and with which normalizations they fold.
+
+  deno task models [options]
+
+Examples
+  deno task models                 networks, parameters, and families: folded completely, partly, or not at all
+  deno task models --layouts       layouts of checkpoints that --checkpoint recognises
+  deno task models --json          every network with every family, for scripts
+
+Options
+  --layouts             list the known layouts of checkpoints instead
+  --json                print JSON instead of tables
+  --help                this text
+
+Families: un Unified Normalization, bn Batch, brn Batch Renormalization, mabn Moving Average Batch, pnv and pn PowerNorm,
+pngs PowerNorm with its reference code's GroupScaling, prepbn PRepBN (SLAB), lnfree LN of constant deviation, ln Layer,
+rms RMSNorm, crms CRMSNorm, gn Group, dyt Dynamic Tanh, none no normalization.
+Partly: gain and shift fold, the statistics (or the tanh) stay. deno task audit NAME --norm FAMILY says what and why.`;
+
+const OPTIONS = {
+  layouts: { type: "boolean", default: false },
+  json: { type: "boolean", default: false },
+  help: { type: "boolean", default: false, short: "h" },
+} as const;
+
+/** Runs the command; resolves to its exit code. */
+export async function modelsCommand(args: readonly string[], signal?: AbortSignal): Promise<number> {
+  const { values } = parseOptions(args, { options: OPTIONS, positionals: [0, 0], command: "models" });
+  if (values.help) await print(HELP);
+  else if (values.layouts) await printLayouts(values.json);
+  else await printModels(values.json, signal);
+  return EXIT.ok;
+}
+
+async function printLayouts(json: boolean): Promise<void> {
+  const { FORMATS } = await import("../checkpoints/mod.ts");
+  const layouts = FORMATS.map(({ name, signature }) => ({
+    name,
+    signature: signature.map(({ source }) => source),
+  }));
+  await print(
+    json ? JSON.stringify(layouts, null, 2) : table([
+      [styled("layout", "bold"), styled("recognised by", "bold")],
+      ...layouts.map(({ name, signature }) => [name, signature.join("  ")]),
+    ]),
+  );
+}
+
+async function printModels(json: boolean, signal?: AbortSignal): Promise<void> {
+  const { MODELS } = await import("../models/mod.ts");
+  const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
+  const { summarizeModel } = await import("../compile/audit.ts");
+  const norms = NORM_FAMILIES.map((family) => NORMS[family]());
+  using progress = new Progress();
+  const names = Object.keys(MODELS);
+  const summaries = [];
+  for (const [i, name] of names.entries()) {
+    signal?.throwIfAborted();
+    progress.show(`folding ${name}`, i / names.length);
+    const { title, paper, build } = MODELS[name]!;
+    summaries.push({ name, title, paper, ...summarizeModel(build(), norms) });
+    // Lets a signal through between networks.
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  progress.clear();
+  if (json) return await print(JSON.stringify(summaries, null, 2));
+  const head = ["network", "parameters", "folded", "partly", "refused", "source"].map((text) =>
+    styled(text, "bold")
+  );
+  const rows = summaries.map(({ name, title, paper, parameters, families }) => {
+    const those = (wanted: (fate: typeof families[string]) => boolean) =>
+      Object.entries(families).filter(([, fate]) => wanted(fate)).map(([family]) => family).join(" ") || "-";
+    return [
+      name,
+      millions(parameters),
+      those((fate) => fate === "folded"),
+      those((fate) => fate === "partly"),
+      those((fate) => fate === "kept" || typeof fate === "object"),
+      `${title}; ${paper}`,
+    ];
+  });
+  await print(table([head, ...rows], { align: ["left", "right", "left"] }));
+}
+
+/** 28,288,354 as "28.3 M". */
+function millions(count: number): string {
+  return count < 1e9 ? `${(count / 1e6).toFixed(1)} M` : `${(count / 1e9).toFixed(2)} G`;
+}
+
+if (import.meta.main) await runCommand(modelsCommand);

@@ -1,0 +1,135 @@
+/**
+ * What folding does to a network, without building it: each normalization's fate, and how far the rounding of the weights
+ * that took it in can move an output. And the same as one word, for every network and family at once.
+ */
+import type { Model } from "../dsl/model.ts";
+import { UnfoldError } from "../errors.ts";
+import type { Precision } from "../ir/dtype.ts";
+import { type Graph, type Node, topological } from "../ir/graph.ts";
+import type { Norm } from "../norms/mod.ts";
+import { dataOf } from "../ops/constant.ts";
+import { foldErrorBound } from "../ops/fold.ts";
+import { isOp } from "../ops/mod.ts";
+import type { NormFold } from "../rewrite/fold_norm.ts";
+import { remainingNorms } from "../rewrite/pipeline.ts";
+import { randomWeights, type WeightHint, type WeightSource } from "../weights/mod.ts";
+import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
+
+/** One normalization in an audit. */
+export interface AuditedNorm extends NormFold {
+  /**
+   * By how much of its deviation an output of the products that took it in can move, since their weights are rounded
+   * once (`foldErrorBound`); null where nothing took it in.
+   */
+  readonly errorBound: number | null;
+}
+
+export interface Audit {
+  readonly model: string;
+  readonly family: string;
+  readonly precision: Precision;
+  /** Where the weights came from, and whether they were trained with this normalization. */
+  readonly weights: string;
+  readonly trained: boolean;
+  readonly found: number;
+  readonly folded: number;
+  readonly remaining: number;
+  readonly norms: readonly AuditedNorm[];
+}
+
+/**
+ * Folds a model and looks at the result; nothing is emitted.
+ *
+ * @throws {UnfoldError} weights that do not fit
+ */
+export function auditModel(
+  model: Model,
+  { norm, precision, onProgress, ...weightOptions }: WeightOptions & {
+    readonly norm: Norm;
+    readonly precision: Precision;
+    /** The share of the work that is done. */
+    readonly onProgress?: (fraction: number) => void;
+  },
+): Audit {
+  const weights = chooseWeights(model, norm, weightOptions);
+  const { graph, folded, norms } = compile(model, { weights: weights.open(), precision, norm });
+  const products = productsOf(folded);
+  const bounds = new Map<Node, number | null>();
+  const boundOf = (node: Node): number | null => {
+    if (!bounds.has(node)) {
+      bounds.set(node, foldErrorBound(dataOf(node.inputs[1]!), precision));
+      onProgress?.(bounds.size / products.size);
+    }
+    return bounds.get(node)!;
+  };
+  const audited = norms.map((fold): AuditedNorm => {
+    const own = fold.into.flatMap((name) => products.get(name) ?? []).map(boundOf).filter((b) => b !== null);
+    return { ...fold, errorBound: own.length === 0 ? null : Math.max(...own) };
+  });
+  return {
+    model: model.name,
+    family: norm.family,
+    precision,
+    weights: weights.origin,
+    trained: weights.trained,
+    found: norms.length,
+    folded: norms.filter(({ folded }) => folded).length,
+    remaining: remainingNorms(graph),
+    norms: audited,
+  };
+}
+
+/** Linears and convolutions of constant weight, by name. */
+function productsOf(graph: Graph): ReadonlyMap<string, Node[]> {
+  const products = topological(graph).filter((node) =>
+    (isOp(node, "linear") || isOp(node, "conv")) && node.inputs[1]!.op === "constant"
+  );
+  return Map.groupBy(products, ({ name }) => name);
+}
+
+/** How far a network folds. */
+export type Foldability = "folded" | "partly" | "kept";
+
+export interface ModelSummary {
+  /** Elements of all parameters, tied ones once. */
+  readonly parameters: number;
+  /** By family: `partly` where gains and shifts went and something stays, `kept` where a whole normalization does. */
+  readonly families: Readonly<Record<string, Foldability | { readonly refused: string }>>;
+}
+
+/** Folds a model with each of `norms` and random weights, which are not made. */
+export function summarizeModel(model: Model, norms: readonly Norm[]): ModelSummary {
+  let parameters = 0;
+  const families: Record<string, Foldability | { readonly refused: string }> = {};
+  for (const norm of norms) {
+    const counted = countingWeights();
+    try {
+      families[norm.family] = foldability(compile(model, { weights: counted.weights, norm }).norms);
+    } catch (error) {
+      if (!(error instanceof UnfoldError)) throw error;
+      families[norm.family] = { refused: error.message };
+    }
+    if (norm.family === model.norm.family) parameters = counted.count();
+  }
+  return { parameters, families };
+}
+
+function foldability(norms: readonly NormFold[]): Foldability {
+  if (norms.every(({ folded }) => folded)) return "folded";
+  return norms.some(({ folded, into }) => folded || into.length > 0) ? "partly" : "kept";
+}
+
+function countingWeights(): { weights: WeightSource; count(): number } {
+  const random = randomWeights({ seed: 0 });
+  const sizes = new Map<string, number>();
+  const weights: WeightSource = {
+    ...random,
+    origin: random.origin,
+    take: (name: string, shape: readonly number[], hint: WeightHint) => {
+      sizes.set(name, shape.reduce((a, b) => a * b, 1));
+      return random.take(name, shape, hint);
+    },
+    unused: () => [],
+  };
+  return { weights, count: () => [...sizes.values()].reduce((a, b) => a + b, 0) };
+}
