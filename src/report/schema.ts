@@ -172,6 +172,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
       folded: z.boolean(),
       into: z.array(z.string()).readonly(),
       through: z.array(z.string()).readonly(),
+      keepsShift: z.boolean().optional(),
       carried: z.object({ min: z.number(), max: z.number() }).optional(),
       refused: z.object({ consumer: z.string(), reason: z.string() }).optional(),
     })),

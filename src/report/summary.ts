@@ -52,7 +52,7 @@ function norms({ norms: { found, folded, remaining, where } }: Report, style: St
 }
 
 /** What became of a normalization, in words. */
-export function fate({ norm, into, through, carried, refused }: NormFold): string {
+export function fate({ norm, into, through, carried, keepsShift, refused }: NormFold): string {
   const path = through.length > 0 ? ` through ${through.join(", ")}` : "";
   const along = carried
     ? `; the residual stream divided by ${carried.min.toPrecision(2)} to ${carried.max.toPrecision(2)}`
@@ -60,7 +60,9 @@ export function fate({ norm, into, through, carried, refused }: NormFold): strin
   const taken = `${into.join(", ")}${path}${along}`;
   if (!refused) return `into ${taken}`;
   const why = refused.consumer === norm ? refused.reason : `${refused.consumer}: ${refused.reason}`;
-  return into.length > 0 ? `kept: ${why}; gain and shift into ${taken}` : `kept: ${why}`;
+  return into.length > 0
+    ? `kept: ${why}; ${keepsShift ? "gain" : "gain and shift"} into ${taken}`
+    : `kept: ${why}`;
 }
 
 function agreement({ parity, accuracy, precision }: Report): string[] {

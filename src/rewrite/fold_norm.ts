@@ -143,6 +143,7 @@ function planFold(
     folded: why === null,
     into,
     through,
+    ...(plan.left !== null && { keepsShift: true }),
     ...(carried && { carried }),
     ...(why && { refused: why }),
   };
