@@ -1,5 +1,5 @@
 /**
- * Rows to aligned text: every column as wide as its widest cell, two spaces between. No colours, no lines, and no
+ * Rows to aligned text: every column as wide as its widest cell, two spaces between. No lines, and no
  * notion of a terminal's width; a character counts as one column, wide ones included.
  */
 
