@@ -23,7 +23,8 @@ Examples
   deno task build-engine --no-time --json > report.json   for scripts
 
 Options
-  --weights FILE        a safetensors file, a folder or a *.index.json, in place of the model's own
+  --weights FILE        safetensors or PyTorch's .pt, .pth, .bin (no code of it is run), a folder with either or a
+                        *.index.json, in place of the model's own
   --norm FAMILY         un, bn, ln, rms or none, in place of the model's own
   --precision TYPE      fp32 (default), fp16 or bf16
   --batch SIZES         8 (default), a list 1,8,64, or min:opt:max
