@@ -251,9 +251,12 @@ const BAD: readonly (readonly [what: string, content: Parameters<typeof writeZip
     ["a list", members(pickle("]")), "holds a list of 0"],
     [
       "no known wrapper",
-      members(pickle("}(", text("net"), "}", text("w"), TWO, "s", text("epoch"), "K\x03u"), STORAGE),
-      "without tensors",
-      '"net" (a dict of 1), "epoch" (3)',
+      members(
+        pickle("}(", text("net"), "}", text("w"), TWO, "s", text("epoch"), "K\x03", text("rng"), TWO, "u"),
+        STORAGE,
+      ),
+      "holds no state dict",
+      '"net" (a dict of 1), "epoch" (3), "rng" (a tensor)',
     ],
   ];
 
@@ -284,6 +287,11 @@ Deno.test("openCheckpoint() prefers wrappers in their order, and bounds a config
     assert.ok(metadata["config"]!.startsWith('{"heads":8,"deep":{"heads":8,"deep":{'));
     assert.ok(metadata["config"]!.length < 1000);
   });
+});
+
+Deno.test("openCheckpoint() reads a state dict that holds more than tensors", () => {
+  const extra = pickle("}(", text("w"), TWO, text("head._extra_state"), "N", text("_version"), "K\x02u");
+  withZip(members(extra, STORAGE), (path) => assert.deepEqual(openCheckpoint(path).names(), ["w"]));
 });
 
 /** What opening and reading everything gives: a checkpoint, or one error for the user. */
