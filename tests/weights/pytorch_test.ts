@@ -276,6 +276,20 @@ Deno.test("bytes() refuses a storage without its checksum, unless PyTorch was to
   withZip(storage(0), (path) => assert.equal(openCheckpoint(path).tensor("w").bytes().length, 8));
 });
 
+Deno.test("openCheckpoint() refuses a directory that places a member outside the file, before its bytes are wanted", () => {
+  withZip(members(STATE, STORAGE), (path) => {
+    const file = Deno.readFileSync(path);
+    const name = new TextDecoder("latin1").decode(file).lastIndexOf("archive/data/0");
+    // The offset of the local header stands right before the name in the directory's entry.
+    new DataView(file.buffer).setUint32(name - 4, file.length - 30, true);
+    Deno.writeFileSync(path, file);
+    refuses(() => openCheckpoint(path), "archive/data/0 of 8 bytes", "does not lie in the file");
+    new DataView(file.buffer).setUint32(name - 4, 1, true);
+    Deno.writeFileSync(path, file);
+    refuses(() => openCheckpoint(path).tensor("w").bytes(), '"w"', "archive/data/0 does not begin at byte 1");
+  });
+});
+
 Deno.test("openCheckpoint() prefers wrappers in their order, and bounds a configuration that refers to itself", () => {
   const dict = opcodes("}", text("w"), TWO, "s");
   const wrappers = ["weights", "module", "model"].flatMap((key) => [text(key), dict]);
