@@ -28,8 +28,8 @@ export const SUBJECT_HELP =
   `  --checkpoint FILE     a checkpoint of a known layout, in place of MODEL: the network, its sizes and its normalization
                         are read from it (deno task models --layouts lists them)
   --heads N             attention heads, where neither the file nor a config.json beside it says
-  --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors, a .pt, .pth
-                        or .bin of torch.save, a folder or an index
+  --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
+                        .pt, .pth, .bin (no code of it is run), a folder with either or a *.index.json
   --norm FAMILY         un, bn, brn, mabn, pnv, pn, pngs, prepbn, lnfree, ln, rms, crms, gn, dyt or none, in place of
                         the model's own
   --allow-nonfinite     accept NaN and infinity in the weights`;

@@ -10,9 +10,12 @@ import { nearestNames } from "./names.ts";
 export interface Checkpoint {
   /** The file, or the index of a sharded checkpoint. */
   readonly path: string;
-  /** The file's own words about itself: `__metadata__`, or the index's `metadata` as text. */
+  /**
+   * The file's own words about itself: `__metadata__` of safetensors, the index's `metadata` as text, or what
+   * `findStateDict` says of PyTorch's: `wrapper`, `otherWrappers`, `config`.
+   */
   readonly metadata: Readonly<Record<string, string>>;
-  /** All names, in the order of the header, readable or not. */
+  /** All names, in the order of the file, readable or not. */
   names(): readonly string[];
   has(name: string): boolean;
   /** @throws UnfoldError if there is no such tensor. */

@@ -59,12 +59,7 @@ interface Range {
 
 /** Bytes of the file in a fresh buffer, which begins at a multiple of 8 as every `Uint8Array` of its own does. */
 export function readRange(file: Deno.FsFile, { origin, begin, byteLength }: Range): Uint8Array<ArrayBuffer> {
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = new Uint8Array(byteLength);
-  } catch {
-    throw new UnfoldError(`${origin}: its ${byteLength} bytes do not fit in memory in one piece.`);
-  }
+  const bytes = allocate(byteLength, origin);
   try {
     file.seekSync(begin, Deno.SeekMode.Start);
     for (let done = 0; done < byteLength;) {
@@ -80,4 +75,13 @@ export function readRange(file: Deno.FsFile, { origin, begin, byteLength }: Rang
     throw unreadable(error, origin);
   }
   return bytes;
+}
+
+/** Zeros, or one answer where memory does not suffice. */
+export function allocate(byteLength: number, origin: string): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(byteLength);
+  } catch {
+    throw new UnfoldError(`${origin}: its ${byteLength} bytes do not fit in memory in one piece.`);
+  }
 }

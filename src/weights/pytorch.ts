@@ -9,7 +9,7 @@ import type { TensorData } from "../ir/data.ts";
 import type { StorageType } from "../ir/dtype.ts";
 import { AGAIN, type Archive, readArchive, readPart, storedEntry } from "./archive.ts";
 import { type Checkpoint, noSuchTensor, originOf, unreadableType } from "./checkpoint.ts";
-import { identityOf, openForReading, readAgain } from "./file.ts";
+import { allocate, identityOf, openForReading, readAgain } from "./file.ts";
 import { describeArchive, refusedGlobal } from "./foreign.ts";
 import { readPickle } from "./pickle.ts";
 import { PYTORCH_GLOBALS, storageOf, type StorageRecord, type TensorRecord } from "./pytorch_values.ts";
@@ -207,12 +207,4 @@ function checkStorage(
 
 function storageName(prefix: string, { key }: StorageRecord): string {
   return `${prefix}data/${key}`;
-}
-
-function allocate(byteLength: number, origin: string): Uint8Array<ArrayBuffer> {
-  try {
-    return new Uint8Array(byteLength);
-  } catch {
-    throw new UnfoldError(`${origin}: its ${byteLength} bytes do not fit in memory in one piece.`);
-  }
 }

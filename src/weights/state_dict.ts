@@ -46,16 +46,17 @@ export function findStateDict(top: PickleValue, fail: (problem: string) => never
   if (others.length > 0) metadata["otherWrappers"] = others.join(", ");
   const config = configOf(CONFIGS.map((key) => top.get(key)));
   if (config !== null) metadata["config"] = config;
-  // A state dict may hold other things than tensors: modules may keep "_extra_state".
-  const tensors = tensorsOf(wrapper === undefined ? top : top.get(wrapper));
-  if (tensors.size > 0 || top.size === 0) return { tensors, metadata: Object.freeze(metadata) };
+  if (wrapper !== undefined) return { tensors: tensorsOf(top.get(wrapper)), metadata };
+  // A state dict may hold other things than tensors (modules may keep "_extra_state"), but no state dicts: beside one
+  // that is under an unknown key, a tensor is a random generator's state or the like.
+  const tensors = tensorsOf(top);
+  const nested = values.some((value) => tensorsOf(value).size > 0);
+  if ((tensors.size > 0 && !nested) || top.size === 0) return { tensors, metadata };
   const keys = [...top].slice(0, 20).map(([key, value]) =>
     `${describePickled(key)} (${describePickled(value)})`
   );
   return fail(
-    `holds a dict without tensors, neither at its top nor one level down under any of ${
-      WRAPPERS.join(", ")
-    }. ` +
+    `holds no state dict, neither at its top nor under any of ${WRAPPERS.join(", ")}. ` +
       `Its keys: ${keys.join(", ")}${
         top.size > 20 ? ", ..." : ""
       }. Save the state dict alone, or under "state_dict".`,

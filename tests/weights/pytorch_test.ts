@@ -251,9 +251,12 @@ const BAD: readonly (readonly [what: string, content: Parameters<typeof writeZip
     ["a list", members(pickle("]")), "holds a list of 0"],
     [
       "no known wrapper",
-      members(pickle("}(", text("net"), "}", text("w"), TWO, "s", text("epoch"), "K\x03u"), STORAGE),
-      "without tensors",
-      '"net" (a dict of 1), "epoch" (3)',
+      members(
+        pickle("}(", text("net"), "}", text("w"), TWO, "s", text("epoch"), "K\x03", text("rng"), TWO, "u"),
+        STORAGE,
+      ),
+      "holds no state dict",
+      '"net" (a dict of 1), "epoch" (3), "rng" (a tensor)',
     ],
   ];
 
@@ -273,6 +276,20 @@ Deno.test("bytes() refuses a storage without its checksum, unless PyTorch was to
   withZip(storage(0), (path) => assert.equal(openCheckpoint(path).tensor("w").bytes().length, 8));
 });
 
+Deno.test("openCheckpoint() refuses a directory that places a member outside the file, before its bytes are wanted", () => {
+  withZip(members(STATE, STORAGE), (path) => {
+    const file = Deno.readFileSync(path);
+    const name = new TextDecoder("latin1").decode(file).lastIndexOf("archive/data/0");
+    // The offset of the local header stands right before the name in the directory's entry.
+    new DataView(file.buffer).setUint32(name - 4, file.length - 30, true);
+    Deno.writeFileSync(path, file);
+    refuses(() => openCheckpoint(path), "archive/data/0 of 8 bytes", "does not lie in the file");
+    new DataView(file.buffer).setUint32(name - 4, 1, true);
+    Deno.writeFileSync(path, file);
+    refuses(() => openCheckpoint(path).tensor("w").bytes(), '"w"', "archive/data/0 does not begin at byte 1");
+  });
+});
+
 Deno.test("openCheckpoint() prefers wrappers in their order, and bounds a configuration that refers to itself", () => {
   const dict = opcodes("}", text("w"), TWO, "s");
   const wrappers = ["weights", "module", "model"].flatMap((key) => [text(key), dict]);
@@ -284,6 +301,11 @@ Deno.test("openCheckpoint() prefers wrappers in their order, and bounds a config
     assert.ok(metadata["config"]!.startsWith('{"heads":8,"deep":{"heads":8,"deep":{'));
     assert.ok(metadata["config"]!.length < 1000);
   });
+});
+
+Deno.test("openCheckpoint() reads a state dict that holds more than tensors", () => {
+  const extra = pickle("}(", text("w"), TWO, text("head._extra_state"), "N", text("_version"), "K\x02u");
+  withZip(members(extra, STORAGE), (path) => assert.deepEqual(openCheckpoint(path).names(), ["w"]));
 });
 
 /** What opening and reading everything gives: a checkpoint, or one error for the user. */
