@@ -8,10 +8,10 @@ import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
 import type { Norm } from "../norms/mod.ts";
-import { optimize, type Optimized } from "../rewrite/pipeline.ts";
+import { optimize, type Optimized, type OptimizeOptions } from "../rewrite/pipeline.ts";
 import { checkpointWeights, openCheckpoint, randomWeights, type WeightSource } from "../weights/mod.ts";
 
-export interface CompileOptions {
+export interface CompileOptions extends OptimizeOptions {
   readonly weights: WeightSource;
   readonly precision?: Precision;
   readonly norm?: Norm;
@@ -30,7 +30,7 @@ export interface Network extends Optimized {
  */
 export function compile(model: Model, options: CompileOptions): Network {
   const traced = model.trace(options);
-  return { traced, ...optimize(traced) };
+  return { traced, ...optimize(traced, options) };
 }
 
 /** Where a network's weights come from, reopened for every trace so that each one accounts for all of them. */

@@ -32,12 +32,17 @@ export function affineData(data: TensorData, { axis, scale, shift, centred }: Ch
     shape: data.shape,
     origin: `${data.origin}, normalization taken in`,
     bytes: () => {
-      if (centred) throw new Error(`${data.origin}: a constant gives no centred affine`);
       const values = float64Of(data);
-      const result = values.map((value, i) => {
-        const c = Math.floor(i / inner) % channels;
-        return scale[c]! * value + shift[c]!;
-      });
+      const result = new Float64Array(values.length);
+      for (let outer = 0; outer < values.length; outer += channels * inner) {
+        for (let i = outer; i < outer + inner; i++) {
+          let mean = 0;
+          if (centred) { for (let c = 0; c < channels; c++) mean += values[i + c * inner]! / channels; }
+          for (let c = 0, at = i; c < channels; c++, at += inner) {
+            result[at] = scale[c]! * (values[at]! - mean) + shift[c]!;
+          }
+        }
+      }
       return new Uint8Array(result.buffer);
     },
   };

@@ -106,7 +106,7 @@ export const conv = defineOp({
     return absorbIntoWeight(node, affine, { groups });
   },
   give: ({ axis, ...affine }, node) =>
-    axis === 1
+    axis === 1 && !(affine.centred && ((node.attrs as ConvAttrs).groups ?? 1) !== 1)
       ? giveFromWeight(node, affine)
       : { refused: `its outputs are axis 1, the normalization is on axis ${axis}` },
 });

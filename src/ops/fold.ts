@@ -34,8 +34,8 @@ interface FoldTerms {
   readonly dtype: Precision | "fp64";
   /** On the input channels; null: the identity. */
   readonly columns: FoldedAffine & { readonly centred: boolean } | null;
-  /** On the outputs; null: the identity. */
-  readonly rows: FoldedAffine | null;
+  /** On the outputs, less their mean where they are centred; null: the identity. */
+  readonly rows: FoldedAffine & { readonly centred: boolean } | null;
   /** Groups of a convolution: output o reads the channels of group `o groups / outputs`. */
   readonly groups: number;
 }
@@ -68,12 +68,14 @@ class Fold {
   }
 
   /** This fold followed by another on the outputs. */
-  thenRows(affine: FoldedAffine): Fold {
+  thenRows(affine: FoldedAffine & { readonly centred: boolean }): Fold {
     const { rows } = this.#terms;
     if (rows === null) return new Fold({ ...this.#terms, rows: affine });
+    if (affine.centred) return this.#onTop({ rows: affine });
     return new Fold({
       ...this.#terms,
       rows: {
+        centred: rows.centred,
         scale: rows.scale.map((r, o) => r * affine.scale[o]!),
         shift: rows.shift.map((u, o) => affine.scale[o]! * u + affine.shift[o]!),
       },
@@ -160,6 +162,7 @@ class Fold {
       };
     // A row is folded in float64 and rounded by the array it is set into, natively.
     const row = new Float64Array(width);
+    const common = rows?.centred ? this.#meanRow(source, scale) : null;
     let largest = 0;
     for (let o = 0; o < outputs; o++) {
       const first = Math.floor(o * groups / outputs) * channels;
@@ -180,7 +183,7 @@ class Fold {
       sums[o] = sum;
       const mean = centred ? total / channels : 0;
       for (let k = 0; k < width; k++) {
-        const folded = r * (row[k]! - mean);
+        const folded = r * (row[k]! - mean - (common === null ? 0 : common[k]!));
         row[k] = folded;
         if (folded > largest || folded < -largest) largest = Math.abs(folded);
       }
@@ -196,10 +199,27 @@ class Fold {
       assertFits(bytes, dtype, { origin: `${weight.origin}, normalization folded in`, valueAt });
     }
     if (bias !== null) float64Of(bias).forEach((b, o) => sums[o]! += b);
-    if (rows !== null) sums.forEach((b, o) => sums[o] = rows.scale[o]! * b + rows.shift[o]!);
+    if (rows !== null) {
+      const mean = rows.centred ? sums.reduce((a, b) => a + b, 0) / outputs : 0;
+      sums.forEach((b, o) => sums[o] = rows.scale[o]! * (b - mean) + rows.shift[o]!);
+    }
     this.#weight = new WeakRef(bytes);
     this.#bias = heldData([outputs], sums, weight.origin);
     return { weight: bytes, bias: this.#bias };
+  }
+
+  /** The mean of all rows of `W diag(s)`, less its own mean where the columns are centred. */
+  #meanRow(source: ArrayLike<number>, scale: Float64Array): Float64Array {
+    const { weight, columns, groups } = this.#terms;
+    if (groups !== 1) throw new Error(`${weight.origin}: outputs of a grouped convolution are not centred`);
+    const outputs = weight.shape[0]!;
+    const inner = elementCount(weight.shape.slice(2));
+    const sum = new Float64Array(source.length / outputs);
+    for (let o = 0, i = 0; o < outputs; o++) {
+      for (let k = 0; k < sum.length; k++, i++) sum[k]! += source[i]! * scale[Math.floor(k / inner)]!;
+    }
+    const own = columns?.centred ? sum.reduce((a, b) => a + b, 0) / sum.length : 0;
+    return sum.map((value) => (value - own) / outputs);
   }
 }
 
@@ -239,13 +259,17 @@ export function foldIntoWeight(
   return { weight: fold.weight, bias: fold.bias };
 }
 
-/** The same for an affine on the outputs, axis 0 of `weight`: `r (W x + b) + u`. */
+/** The same for an affine on the outputs, axis 0 of `weight`: `r (W x + b) + u`, less the mean where centred. */
 export function foldIntoOutputs(
   weight: TensorData,
   bias: TensorData | null,
-  { scale, shift, ...options }: FoldedAffine & { dtype: DType; groups?: number },
+  { scale, shift, centred = false, ...options }: FoldedAffine & {
+    dtype: DType;
+    centred?: boolean | undefined;
+    groups?: number;
+  },
 ): { weight: TensorData; bias: TensorData } {
-  const fold = foldOf(weight, bias, options).thenRows({ scale, shift });
+  const fold = foldOf(weight, bias, options).thenRows({ scale, shift, centred });
   return { weight: fold.weight, bias: fold.bias };
 }
 

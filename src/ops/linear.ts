@@ -77,7 +77,6 @@ export function absorbIntoWeight(node: Node, affine: Vectors, { groups = 1 } = {
 
 /** The same for an affine on the outputs. */
 export function giveFromWeight(node: Node, affine: Vectors): Absorbed | Refusal {
-  if (affine.centred) return { refused: "the mean of its outputs cannot be taken from it" };
   return replaceWeight(
     node,
     affine,

@@ -8,6 +8,7 @@ import { LINEAR_OF_MATMUL } from "./linear_of_matmul.ts";
 import { mergeQkv } from "./merge_qkv.ts";
 import { isNorm } from "./norm_nodes.ts";
 import { packHeads } from "./pack_heads.ts";
+import { centreStream, compressStream, type LayerNormForm } from "./recentre.ts";
 import { REJOIN_NORM } from "./rejoin_norm.ts";
 import { shiftStream } from "./shift_stream.ts";
 import { SIMPLIFY } from "./simplify.ts";
@@ -29,11 +30,19 @@ export interface Optimized {
   readonly trace: readonly PassTrace[];
 }
 
+export interface OptimizeOptions {
+  /**
+   * The form Layer Normalization is compiled in, where the network allows it: as it is, as RMSNorm of a centred residual
+   * stream, or as CRMSNorm of one channel less. All mean the same.
+   */
+  readonly layerNorm?: LayerNormForm;
+}
+
 /**
  * Folds, merges and cleans a traced graph. The reference network goes through the same passes; only what an online
  * normalization does not allow is not done to it.
  */
-export function optimize(graph: Graph): Optimized {
+export function optimize(graph: Graph, { layerNorm = "layer" }: OptimizeOptions = {}): Optimized {
   const trace: PassTrace[] = [];
   let norms: readonly NormFold[] = [];
   const step = (pass: string, run: (graph: Graph) => { graph: Graph; detail: string }) => {
@@ -51,6 +60,14 @@ export function optimize(graph: Graph): Optimized {
     });
   verifyGraph(graph, "trace");
   rules("linearOfMatmul", [LINEAR_OF_MATMUL]);
+  let centred: ReadonlySet<string> = new Set();
+  if (layerNorm !== "layer") {
+    step("centreStream", (graph) => {
+      const result = centreStream(graph);
+      centred = result.centred;
+      return { graph: result.graph, detail: `${centred.size} Layer Normalizations without a mean` };
+    });
+  }
   step("shiftStream", (graph) => {
     const { graph: result, shifted } = shiftStream(graph);
     return { graph: result, detail: `${shifted} normalizations without a shift` };
@@ -63,6 +80,12 @@ export function optimize(graph: Graph): Optimized {
       detail: `${norms.filter((n) => n.folded).length} of ${norms.length} folded`,
     };
   });
+  if (layerNorm === "crms") {
+    step("compressStream", (graph) => {
+      const { graph: result, compressed } = compressStream(graph, centred);
+      return { graph: result, detail: `${compressed} normalizations of one channel less` };
+    });
+  }
   const folded = graph;
   rules("rejoinNorm", REJOIN_NORM);
   step("moveAttentionBiases", (graph) => {
