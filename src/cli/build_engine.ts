@@ -3,7 +3,7 @@ import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { BuildEvent } from "../compile/mod.ts";
 import type { Model } from "../dsl/model.ts";
-import { UnfoldError } from "../errors.ts";
+import { isRefusal, UnfoldError } from "../errors.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { Report } from "../report/schema.ts";
 import { oneOf, parseOptions } from "./options.ts";
@@ -155,7 +155,7 @@ async function importModel(path: string | undefined): Promise<Model> {
   try {
     module = await import(url.href);
   } catch (error) {
-    if (error instanceof UnfoldError) throw new UnfoldError(`${shown}: ${error.message}`);
+    if (isRefusal(error)) throw new UnfoldError(`${shown}: ${error.message}`);
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     throw new UnfoldError(`${shown} cannot be loaded: ${text}${placeIn(error, url)}`);
   }
