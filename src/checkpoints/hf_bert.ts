@@ -30,13 +30,19 @@ export const hfBert: CheckpointFormat = {
       locate: (parameter) => {
         const name = prefix + parameter;
         // The oldest files have TensorFlow's words for gain and bias.
-        const old = name.replace(/LayerNorm\.weight$/, "LayerNorm.gamma").replace(/LayerNorm\.bias$/, "LayerNorm.beta");
+        const old = name.replace(/LayerNorm\.weight$/, "LayerNorm.gamma").replace(
+          /LayerNorm\.bias$/,
+          "LayerNorm.beta",
+        );
         return !file.has(name) && file.has(old) ? old : name;
       },
       ignored: [
         { pattern: /(^|\.)embeddings\.position_ids$/, why: "position ids, which are 0, 1, 2, ..." },
         { pattern: /(^|\.)pooler\./, why: "the pooler, which only a classifier of the first token reads" },
-        { pattern: /^cls\./, why: "the heads of pre-training, which predict masked words and next sentences" },
+        {
+          pattern: /^cls\./,
+          why: "the heads of pre-training, which predict masked words and next sentences",
+        },
         { pattern: /^(classifier|qa_outputs)\./, why: "the head of a single task" },
       ],
     };
@@ -56,7 +62,12 @@ function configOf(
   refuseOthers(file);
   const text = (key: string) => typeof told[key] === "string" ? told[key] : undefined;
   const number = (key: string) => typeof told[key] === "number" ? told[key] : undefined;
-  for (const [key, size] of [["hidden_size", channels], ["num_hidden_layers", layers], ["vocab_size", vocabulary]] as const) {
+  for (
+    const [key, size] of [["hidden_size", channels], ["num_hidden_layers", layers], [
+      "vocab_size",
+      vocabulary,
+    ]] as const
+  ) {
     const said = number(key);
     if (said === undefined || said === size) continue;
     throw new UnfoldError(
@@ -97,8 +108,11 @@ function configOf(
 
 /** The names are BERT's, the network is not. */
 function refuseOthers({ path, config }: CheckpointView): void {
-  const { model_type: kind = "bert", position_embedding_type: positions = "absolute", is_decoder: causal = false } =
-    config ?? {};
+  const {
+    model_type: kind = "bert",
+    position_embedding_type: positions = "absolute",
+    is_decoder: causal = false,
+  } = config ?? {};
   const problem = kind !== "bert"
     ? `model_type ${kind}`
     : positions !== "absolute"

@@ -133,7 +133,10 @@ function embeddings(
   const ofSegment = types === undefined
     ? pick(segment.param("weight", [segments, channels]), { axis: 0, index: 0 })
     : embedding(types, segment, { entries: segments, channels });
-  const ofPosition = slice(p.param("position_embeddings.weight", [positions, channels]), { axis: 0, size: tokens });
+  const ofPosition = slice(p.param("position_embeddings.weight", [positions, channels]), {
+    axis: 0,
+    size: tokens,
+  });
   const ofWord = embedding(words, p.at("word_embeddings"), { entries: vocabulary, channels });
   return norm(add(add(ofWord, ofSegment), ofPosition), p.at("LayerNorm"));
 }
