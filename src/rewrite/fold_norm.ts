@@ -13,7 +13,7 @@
  */
 import { type Graph, mapGraph, type Node, topological, uniqueNames, type Use, usesOf } from "../ir/graph.ts";
 import { heldData } from "../ir/data.ts";
-import type { Absorbed, Affines, ChannelAffine } from "../ops/define.ts";
+import { type Absorbed, type Affines, type ChannelAffine, inverse } from "../ops/define.ts";
 import { affineOf } from "../ops/channel_affine.ts";
 import { affineData, dataOf } from "../ops/constant.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../ops/mod.ts";
@@ -147,7 +147,10 @@ function planFold(
   return { result: { ...base, ...fate }, plan };
 }
 
-/** Forward if the residual stream stays as it is, else into the product in front, else along the residual stream. */
+/**
+ * Forward if the residual stream stays as it is, else into the product in front, else along the residual stream: forward,
+ * or, as of the last normalization of a post-norm network, back to where the stream begins.
+ */
 function bestPlan(
   norm: Node,
   affine: ChannelAffine,
@@ -164,7 +167,10 @@ function bestPlan(
   }
   if (!("reason" in forward) && forward.carried === undefined) return forward;
   const backward = new Planner(around).backward(norm, affine);
-  return "reason" in backward ? forward : backward;
+  if (!("reason" in backward)) return backward;
+  if (!("reason" in forward)) return forward;
+  const toTheStart = new Planner(around, { undo: true }).backward(norm, affine);
+  return "reason" in toTheStart ? forward : toTheStart;
 }
 
 /**
@@ -201,17 +207,28 @@ class Planner {
   readonly #through = new Set<string>();
   readonly #into = new Set<string>();
   #carried: { min: number; max: number } | undefined;
+  /** Whether what others read may be changed too, and undone for them. */
+  readonly #undo: boolean;
+  /** Nodes with another result or another input than before, which must not be changed a second time. */
+  readonly #changed = new Set<Node>();
 
-  constructor(around: Surroundings) {
+  constructor(around: Surroundings, { undo = false } = {}) {
     this.#around = around;
+    this.#undo = undo;
   }
 
   /** To all that read the normalized tensor. */
   forward(norm: Node, affine: ChannelAffine): Plan | Refused {
+    return this.#send(this.#around.uses.get(norm)!, affine) ?? this.#plan();
+  }
+
+  /** Follows an affine from its first uses on. */
+  #send(first: readonly Use[], affine: ChannelAffine): Refused | null {
     const { uses, places } = this.#around;
     const met = new Map<Node, (ChannelAffine | null)[]>();
-    const spread = (node: Node, affine: ChannelAffine): Refused | null => {
-      for (const use of uses.get(node)!) {
+    const open = new Set<Node>();
+    const spread = (uses: readonly Use[], affine: ChannelAffine): Refused | null => {
+      for (const use of uses) {
         if ("output" in use) return { consumer: use.output, reason: "it is an output of the network" };
         const affines = met.get(use.user) ?? new Array<null>(use.user.inputs.length).fill(null);
         affines[use.index] = affine;
@@ -220,22 +237,22 @@ class Planner {
       }
       return null;
     };
-    const open = new Set<Node>();
-    let refused = spread(norm, affine);
+    let refused = spread(first, affine);
     while (refused === null && open.size > 0) {
       // In topological order, so that all ways to a node have been gone before it is asked.
       const node = [...open].reduce((a, b) => places.get(a)! < places.get(b)! ? a : b);
       open.delete(node);
       const next = this.#meet(node, met.get(node)!);
-      refused = next === null ? null : "reason" in next ? next : spread(node, next);
+      refused = next === null ? null : "reason" in next ? next : spread(uses.get(node)!, next);
     }
-    return refused ?? this.#plan();
+    return refused;
   }
 
   /** To what makes the tensor that is normalized. */
   backward(norm: Node, affine: ChannelAffine): Plan | Refused {
     const [x] = norm.inputs;
     if (x!.op === "constant") return { consumer: x!.name, reason: "it is a constant" };
+    this.#changed.add(norm);
     return this.#want(norm, 0, affine) ?? this.#plan();
   }
 
@@ -262,6 +279,8 @@ class Planner {
       this.#replace(node, absorbed);
       return null;
     }
+    if (this.#changed.has(node)) return refuse({ refused: "it would have to be changed twice" });
+    this.#changed.add(node);
     const carried = op.carry?.(affines, node) ??
       { refused: `${node.op} does not commute with a scale and shift per channel` };
     if ("refused" in carried) return refuse(carried);
@@ -301,24 +320,30 @@ class Planner {
       return null;
     }
     const refuse = (reason: string): Refused => ({ consumer: producer.name, reason });
-    if (this.#around.uses.get(producer)!.length !== 1) {
-      return refuse("others read what would have to be changed");
-    }
+    const others = this.#around.uses.get(producer)!.filter((use) =>
+      !("user" in use && use.user === node && use.index === index)
+    );
+    const undone = this.#undo ? inverse(affine) : null;
+    if (others.length > 0 && undone === null) return refuse("others read what would have to be changed");
+    if (this.#changed.has(producer)) return refuse("it would have to be changed twice");
+    this.#changed.add(producer);
     const op = opOf(producer);
     const given = op.give?.(affine, this.#current(producer)) ??
       { refused: `${producer.op} cannot take in a scale and shift of its result` };
     if ("refused" in given) return refuse(given.refused);
     if ("constants" in given) {
-      if (!isOp(producer, "constant")) this.#into.add(producer.name);
+      this.#into.add(producer.name);
       this.#replace(producer, given);
-      return null;
+    } else {
+      this.#through.add(producer.op);
+      for (const [input, wanted] of given.inputs) {
+        const refused = this.#want(producer, input, wanted);
+        if (refused !== null) return refused;
+      }
     }
-    this.#through.add(producer.op);
-    for (const [input, wanted] of given.inputs) {
-      const refused = this.#want(producer, input, wanted);
-      if (refused !== null) return refused;
-    }
-    return null;
+    if (undone === null || others.length === 0) return null;
+    const overflow = isOp(producer, "add") ? this.#carry(producer, undone) : null;
+    return overflow ?? this.#send(others, undone);
   }
 
   /** A node with the constants it has by now. */

@@ -94,6 +94,45 @@ Deno.test("foldNorm() folds through a roll, and through slices joined along the 
   foldsExactly(graphOf(linear(merged, 5, { random })));
 });
 
+Deno.test("foldNorm() folds a normalization that is an output back to where the residual stream begins", () => {
+  const random = new Random(9);
+  const table = gather(param("table", [6, 4], { random }), indices([1, 5, 0], [1, 3]));
+  const positions = slice(param("positions", [9, 4], { random }), { axis: 0, size: 3 });
+  const branch = (x: ReturnType<typeof input>, name: string) =>
+    linear(linear(x, 6, { random, name: `${name}.in` }), 4, { random, name: `${name}.out` });
+  for (const placement of ["pre", "post"] as const) {
+    let x = add(table, positions);
+    for (const name of ["a", "b", "c"]) {
+      const read = placement === "pre" ? affine(x, { random, name }) : x;
+      x = add(x, branch(read, name));
+      if (placement === "post") x = affine(x, { random, name });
+    }
+    const last = placement === "pre" ? affine(x, { random, name: "last" }) : x;
+    // Nothing that reads the result could take the affine in.
+    const { graph, norms } = foldsExactly(
+      graphOf({ tokens: last, gated: mul(last, input("gate", [1, 3, 1])) }),
+    );
+    assert.equal(nodesOf(graph, "linear").length, 6);
+    const { into, through, carried } = norms.at(-1)!;
+    assert.deepEqual([...into].sort(), ["a.in", "a.out", "b.in", "b.out", "c.in", "c.out"]);
+    assert.ok(through.includes("gather") && through.includes("slice"), through.join());
+    assert.ok(carried!.min > 0);
+  }
+});
+
+Deno.test("foldNorm() changes nothing twice on its way back", () => {
+  const random = new Random(10);
+  const stream = linear(input("x", [2, 3, 4]), 4, { random, name: "writer" });
+  // Of both sides of one sum, and of a side that reads the other through what cannot be undone.
+  for (const sum of [add(stream, stream), add(stream, mul(stream, input("gate", [2, 3, 1])))]) {
+    const before = graphOf({ tokens: affine(sum, { random, name: "last" }) });
+    const { graph, norms } = foldNorm(before);
+    assert.equal(norms[0]!.folded, false);
+    assert.equal(remainingNorms(graph), 1);
+    assert.ok(meaningDifference(graph, before, 1) <= EXACT);
+  }
+});
+
 Deno.test("foldNorm() does not touch what others read", () => {
   const random = new Random(6);
   const x = input("x", [2, 3, 4]);
