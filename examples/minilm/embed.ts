@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import {
   checkpointWeights,
   compile,
-  openSafetensors,
+  openCheckpoint,
   sessionFromOnnx,
   UnfoldError,
   writeOnnx,
@@ -34,7 +34,7 @@ export async function embed(
 /** The network as an ONNX file's bytes. */
 async function compiled(): Promise<Uint8Array> {
   const { default: minilm } = await import("./minilm.ts");
-  const weights = checkpointWeights(openSafetensors(minilm.weights.ln), { ignore: minilm.unused ?? [] });
+  const weights = checkpointWeights(openCheckpoint(minilm.weights.ln), { ignore: minilm.unused ?? [] });
   const folder = await Deno.makeTempDir({ prefix: "unfold-" });
   try {
     await writeOnnx(compile(minilm, { weights }).graph, `${folder}/minilm.onnx`);

@@ -199,6 +199,8 @@ function withoutNewBias(
  */
 const LARGEST_NORMALIZED = 16;
 const LARGEST_FP16 = 65504;
+/** fp16's steps are 2^-24 at the smallest and 2^-11 of a value otherwise: divided by more, a deviation of 1 loses digits. */
+const LARGEST_DIVISOR_FP16 = 2 ** 13;
 
 /** Follows one affine through the graph and collects what has to change. */
 class Planner {
@@ -296,18 +298,22 @@ class Planner {
     return carried.affine;
   }
 
-  /** Notes the scales on the residual stream; refuses those by which fp16 would overflow. */
+  /** Notes the scales on the residual stream; refuses those by which fp16 would overflow or lose digits. */
   #carry(node: Node, { scale }: ChannelAffine): Refused | null {
     const sizes = scale.map(Math.abs);
     const min = sizes.reduce((a, b) => Math.min(a, b), this.#carried?.min ?? Infinity);
     const max = sizes.reduce((a, b) => Math.max(a, b), this.#carried?.max ?? 0);
     this.#carried = { min, max };
-    if (node.type.dtype !== "fp16" || LARGEST_NORMALIZED / min <= LARGEST_FP16) return null;
-    return {
+    if (node.type.dtype !== "fp16") return null;
+    const refuse = (divisor: number, consequence: string): Refused => ({
       consumer: node.name,
-      reason: `the residual stream would be divided by ${min.toExponential(1)}, and values of ` +
-        `${(LARGEST_NORMALIZED / min).toExponential(1)} overflow fp16; use bf16 or fp32`,
-    };
+      reason: `the residual stream would be divided by ${
+        divisor.toExponential(1)
+      }, and ${consequence}; use bf16 or fp32`,
+    });
+    const largest = LARGEST_NORMALIZED / min;
+    if (largest > LARGEST_FP16) return refuse(min, `values of ${largest.toExponential(1)} overflow fp16`);
+    return max > LARGEST_DIVISOR_FP16 ? refuse(max, "what is left has fewer digits than fp16 keeps") : null;
   }
 
   /** Has input `index` of a node give `affine` of itself. */

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import type { CheckpointView } from "../../src/checkpoints/define.ts";
 import { UnfoldError } from "../../src/errors.ts";
-import { openSafetensors } from "../../src/weights/mod.ts";
+import { openCheckpoint } from "../../src/weights/mod.ts";
 
 type Shapes = Readonly<Record<string, readonly number[]>>;
 type Config = Readonly<Record<string, unknown>>;
@@ -13,7 +13,7 @@ export const fixtureFile = (name: string, file: string): string =>
 
 /** The names and shapes of a fixture's weights. */
 export function shapesOf(name: string): Shapes {
-  const checkpoint = openSafetensors(fixtureFile(name, "model.safetensors"));
+  const checkpoint = openCheckpoint(fixtureFile(name, "model.safetensors"));
   return Object.fromEntries(checkpoint.names().map((tensor) => [tensor, checkpoint.tensor(tensor).shape]));
 }
 

@@ -11,7 +11,7 @@ import { writeOnnx } from "../../src/emit/onnx.ts";
 import { float64Of } from "../../src/ir/data.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { numbersOf } from "../../src/run/session.ts";
-import { checkpointWeights, openSafetensors } from "../../src/weights/mod.ts";
+import { checkpointWeights, openCheckpoint } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";
 
 const folder = new URL("../../examples/minilm/", import.meta.url);
@@ -26,7 +26,7 @@ function testWithModel(name: string, run: (files: Readonly<Record<string, string
   else Deno.test(name, () => run(files));
 }
 
-const expected = openSafetensors(new URL("embeddings.safetensors", folder));
+const expected = openCheckpoint(new URL("embeddings.safetensors", folder));
 const sentences = (await Deno.readTextFile(new URL("sentences.txt", folder))).trimEnd().split("\n");
 
 testWithModel("readTokenizer() gives the ids of Python's tokenizers for 50 sentences", async (files) => {
@@ -43,7 +43,7 @@ testWithModel("readTokenizer() gives the ids of Python's tokenizers for 50 sente
 
 testWithModel("minilm.ts embeds as PyTorch does, unfolded and optimized", async (files) => {
   const { default: minilm } = await import("../../examples/minilm/minilm.ts");
-  const checkpoint = openSafetensors(minilm.weights.ln);
+  const checkpoint = openCheckpoint(minilm.weights.ln);
   const weights = checkpointWeights(checkpoint, { ignore: minilm.unused ?? [] });
   const { traced, graph } = compile(minilm, { weights });
   const truth = float64Of(expected.tensor("embeddings"));

@@ -15,7 +15,7 @@ import { remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { compareTensors } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { tensorValue } from "../../src/run/session.ts";
-import { checkpointWeights, openSafetensors, randomWeights } from "../../src/weights/mod.ts";
+import { checkpointWeights, openCheckpoint, randomWeights } from "../../src/weights/mod.ts";
 import { fixtureFile, fixtureView } from "../checkpoints/view.ts";
 import { withFolder } from "../support.ts";
 
@@ -37,7 +37,7 @@ const SMALL: BertConfig = {
 };
 
 function weightsOf(name: string, { ignored, locate = (parameter) => parameter }: Recognised) {
-  return checkpointWeights(openSafetensors(fixtureFile(name, "model.safetensors")), {
+  return checkpointWeights(openCheckpoint(fixtureFile(name, "model.safetensors")), {
     ignore: ignored.map(({ pattern }) => pattern),
     rename: (parameter) => locate(parameter) as string,
   });
@@ -81,7 +81,7 @@ for (const [name, { family, norms }] of Object.entries(CASES)) {
     const network = compile(recognised.model, { weights: weightsOf(name, recognised) });
     assert.equal(network.norms.length, norms);
     assert.equal(remainingNorms(network.graph), family === "ln" ? norms : 0);
-    const file = openSafetensors(fixtureFile(name, "io.safetensors"));
+    const file = openCheckpoint(fixtureFile(name, "io.safetensors"));
     const pyTorch = { io: (tensor: string) => file.tensor(tensor), output: "last_hidden_state" };
     for (const [graph, bound] of [[network.traced, UNFOLDED], [network.graph, FOLDED]] as const) {
       const error = await differenceFromPyTorch(graph, pyTorch);
@@ -96,7 +96,7 @@ Deno.test("bert() makes the sentence embedding of sentence-transformers", async 
   ) {
     const recognised = hfBert.read(fixtureView(name), {});
     const pooled = bert(SMALL, { pooling: "mean", ...(norm && { norm }) });
-    const file = openSafetensors(fixtureFile(name, "io.safetensors"));
+    const file = openCheckpoint(fixtureFile(name, "io.safetensors"));
     const { graph } = compile(pooled, { weights: weightsOf(name, recognised) });
     const pyTorch = { io: (tensor: string) => file.tensor(tensor), output: "sentence_embedding" };
     assert.ok(await differenceFromPyTorch(graph, pyTorch) <= (norm ? FOLDED : UNFOLDED));
@@ -105,7 +105,7 @@ Deno.test("bert() makes the sentence embedding of sentence-transformers", async 
 
 Deno.test("bert() takes the segment of each token where asked to", async () => {
   const recognised = hfBert.read(fixtureView("bert_hf"), {});
-  const file = openSafetensors(fixtureFile("bert_hf", "io.types.safetensors"));
+  const file = openCheckpoint(fixtureFile("bert_hf", "io.types.safetensors"));
   const { graph } = compile(bert(SMALL, { tokenTypes: true }), { weights: weightsOf("bert_hf", recognised) });
   const pyTorch = { io: (tensor: string) => file.tensor(tensor), output: "last_hidden_state" };
   assert.ok(await differenceFromPyTorch(graph, pyTorch) <= UNFOLDED);
