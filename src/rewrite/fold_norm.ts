@@ -110,6 +110,8 @@ interface Plan {
 interface Refused {
   readonly consumer: string;
   readonly reason: string;
+  /** Whether the algebra would allow it, and only the range of the element type does not. */
+  readonly isRange?: boolean;
 }
 
 interface Surroundings {
@@ -126,8 +128,8 @@ function planFold(
   const statistics = statisticsOf(norm);
   const why = statistics === null ? null : { consumer: name, reason: ONLINE[statistics.op]!.why };
   const base = { norm: name, family: (norm.attrs as AttrsOf<"channel_affine">).family };
-  const refuse = (refused: Refused) => ({
-    result: { ...base, folded: false, into: [], through: [], refused: why ?? refused },
+  const refuse = ({ consumer, reason }: Refused) => ({
+    result: { ...base, folded: false, into: [], through: [], refused: why ?? { consumer, reason } },
     plan: null,
   });
   const affine = affineOf(norm);
@@ -170,7 +172,7 @@ function bestPlan(
   if (!("reason" in backward)) return backward;
   if (!("reason" in forward)) return forward;
   const toTheStart = new Planner(around, { undo: true }).backward(norm, affine);
-  return "reason" in toTheStart ? forward : toTheStart;
+  return "reason" in toTheStart && !toTheStart.isRange ? forward : toTheStart;
 }
 
 /**
@@ -310,6 +312,7 @@ class Planner {
       reason: `the residual stream would be divided by ${
         divisor.toExponential(1)
       }, and ${consequence}; use bf16 or fp32`,
+      isRange: true,
     });
     const largest = LARGEST_NORMALIZED / min;
     if (largest > LARGEST_FP16) return refuse(min, `values of ${largest.toExponential(1)} overflow fp16`);
@@ -322,6 +325,7 @@ class Planner {
     if (isOp(producer, "constant")) {
       const { dtype } = producer.type;
       const data = affineData(dataOf(producer), affine);
+      this.#into.add(producer.name);
       this.#replace(node, { constants: new Map([[index, { data, type: { dtype, shape: data.shape } }]]) });
       return null;
     }
