@@ -34,6 +34,7 @@ export type { DType, Precision } from "./src/ir/dtype.ts";
 export type { Graph, Node, TensorType } from "./src/ir/graph.ts";
 export { printGraph } from "./src/ir/print.ts";
 export type { Dim, Shape } from "./src/ir/shape.ts";
+export { bert, BERT_BASE, type BertConfig, type BertOptions, MINILM_L6 } from "./src/models/bert.ts";
 export * from "./src/norms/mod.ts";
 export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
 export { type Report, ReportSchema } from "./src/report/schema.ts";

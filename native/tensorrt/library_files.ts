@@ -5,7 +5,7 @@
  */
 
 import { basename, join } from "node:path";
-import { type Platform, THIS_PLATFORM } from "./environment.ts";
+import { type Platform, THIS_PLATFORM } from "../environment.ts";
 import type { Flavour } from "./layout.ts";
 import { LAYOUTS } from "./layouts/mod.ts";
 

@@ -6,16 +6,17 @@
  */
 
 import { dirname, join, resolve } from "node:path";
-import { NativeError } from "../error.ts";
-import { cacheFolder, findCached, pinFolder } from "./cache.ts";
-import { type DownloadProgress, downloadTensorRt, pinFor } from "./download.ts";
 import {
   type Environment,
   homeFolder,
   type Platform,
   readEnvironment,
   THIS_PLATFORM,
-} from "./environment.ts";
+} from "../environment.ts";
+import { NativeError } from "../error.ts";
+import { cacheFolder, type DownloadProgress, pinFolder } from "../wheel/cache.ts";
+import { DEFAULT_INDEX_URL } from "../wheel/pip_settings.ts";
+import { downloadTensorRt, findCachedLibrary, pinFor } from "./download.ts";
 import type { Flavour } from "./layout.ts";
 import {
   binaryProblem,
@@ -25,8 +26,7 @@ import {
   readLibraryFolder,
   supportedVersions,
 } from "./library_files.ts";
-import { DEFAULT_INDEX_URL } from "./pip_settings.ts";
-import { type Pin, PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
+import { type LibraryPin, PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
 import {
   CUDART_PACKAGE_FOLDERS,
   LIBRARY_SUBFOLDERS,
@@ -35,9 +35,9 @@ import {
   usualPlaces,
 } from "./places.ts";
 
-export { ENVIRONMENT_NAMES } from "./environment.ts";
-export type { Environment, EnvironmentName } from "./environment.ts";
-export type { DownloadProgress } from "./cache.ts";
+export { ENVIRONMENT_NAMES } from "../environment.ts";
+export type { Environment, EnvironmentName } from "../environment.ts";
+export type { DownloadProgress } from "../wheel/cache.ts";
 
 export type LibrarySource = "flag" | "environment" | "system" | "python" | "cache" | "download";
 
@@ -67,7 +67,7 @@ export interface LocateOptions {
   /** Instead of the usual places; for tests. */
   readonly places?: Places | undefined;
   /** Instead of the wheel pinned for the platform; for tests. */
-  readonly pin?: Pin | undefined;
+  readonly pin?: LibraryPin | undefined;
 }
 
 /**
@@ -105,7 +105,7 @@ export async function locateTensorRt(options: LocateOptions = {}): Promise<Locat
   if (rtx !== undefined && flavour !== "enterprise") return await found(rtx, search);
 
   if (flavour !== "enterprise" && pin !== undefined && cache !== undefined) {
-    const cached = await findCached(pin, cache);
+    const cached = await findCachedLibrary(pin, cache);
     if (!("missing" in cached)) return { ...cached, source: "cache", tried };
     tried.push(`cache: ${pinFolder(pin, cache)}: ${cached.missing}`);
   }
@@ -135,7 +135,7 @@ interface Search {
   readonly platform: Platform;
   readonly environment: Environment;
   readonly tried: string[];
-  readonly pin: Pin | undefined;
+  readonly pin: LibraryPin | undefined;
   readonly cache: string | undefined;
 }
 
@@ -233,7 +233,7 @@ async function withCudart(located: LocatedTensorRt, search: Search): Promise<Loc
     if (cudartPath !== undefined) return { ...located, cudartPath };
   }
   if (cache === undefined || pin === undefined) return located;
-  const cached = await findCached(pin, cache);
+  const cached = await findCachedLibrary(pin, cache);
   return "missing" in cached || cached.cudartPath === undefined
     ? located
     : { ...located, cudartPath: cached.cudartPath };

@@ -4,30 +4,19 @@
  * everything of the wheel UNfold does not load (ONNX Runtime's provider, the ONNX parser, the plugins: half of it).
  */
 
-/** A file kept from a wheel. */
-export interface PinnedMember {
+import type { PinnedMember, WheelPin } from "../wheel/pin.ts";
+
+/** A file kept from a wheel, and what it is for. */
+export interface LibraryMember extends PinnedMember {
   readonly role: "tensorrt" | "cudart" | "text";
-  /** Path inside the wheel, with "/". */
-  readonly path: string;
-  /** Name in the cache folder. */
-  readonly fileName: string;
-  readonly byteLength: number;
-  readonly sha256: string;
 }
 
-/** A wheel, known to the byte. */
-export interface Pin {
+/** The wheel of one platform. */
+export interface LibraryPin extends WheelPin {
   /** The library's own version, as NVIDIA writes it. */
   readonly version: string;
   readonly platform: string;
-  /** The package's name as the index spells it in addresses. */
-  readonly packageName: string;
-  readonly packageVersion: string;
-  /** The wheel. */
-  readonly fileName: string;
-  readonly byteLength: number;
-  readonly sha256: string;
-  readonly members: readonly PinnedMember[];
+  readonly members: readonly LibraryMember[];
 }
 
 export const PINNED_PACKAGE = "onnxruntime-ep-nv-tensorrt-rtx-cu13";
@@ -44,10 +33,11 @@ const MODULE = "onnxruntime_ep_nv_tensorrt_rtx";
 const DIST_INFO = "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0.dist-info";
 
 /** Wheel hashes as the package index publishes them; member hashes as each wheel's RECORD states them. */
-export const PINS: readonly Pin[] = [
+export const PINS: readonly LibraryPin[] = [
   {
     ...SHARED,
     platform: "linux-x86_64",
+    folder: `tensorrt_rtx-${PINNED_TENSORRT_VERSION}-linux-x86_64`,
     fileName: "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0-py3-none-manylinux_2_28_x86_64.whl",
     byteLength: 146476965,
     sha256: "32f575c633d171b4edf4b53d3bb22b72a6c9c0a850d2982ce9a788a5d40d3298",
@@ -92,6 +82,7 @@ export const PINS: readonly Pin[] = [
   {
     ...SHARED,
     platform: "windows-x86_64",
+    folder: `tensorrt_rtx-${PINNED_TENSORRT_VERSION}-windows-x86_64`,
     fileName: "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0-py3-none-win_amd64.whl",
     byteLength: 110875664,
     sha256: "609b19f7236c8522ef005a9f763003a78f492e5d871afad39fe1b247760eb3c7",

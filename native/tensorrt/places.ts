@@ -5,7 +5,7 @@
  */
 
 import { delimiter, isAbsolute, join } from "node:path";
-import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "./environment.ts";
+import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "../environment.ts";
 
 export interface Places {
   /** Folders of shared libraries, in the order to search. */

@@ -6,7 +6,7 @@ import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
-import { UnfoldError } from "../errors.ts";
+import { isRefusal, UnfoldError } from "../errors.ts";
 import type { Norm } from "../norms/mod.ts";
 import { nearestNames } from "../weights/names.ts";
 import { oneOf } from "./options.ts";
@@ -133,7 +133,7 @@ async function importModel(path: string | undefined): Promise<Model> {
   try {
     module = await import(url.href);
   } catch (error) {
-    if (error instanceof UnfoldError) throw new UnfoldError(`${shown}: ${error.message}`);
+    if (isRefusal(error)) throw new UnfoldError(`${shown}: ${error.message}`);
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     throw new UnfoldError(`${shown} cannot be loaded: ${text}${placeIn(error, url)}`);
   }

@@ -1,6 +1,13 @@
 /** Addition: residual streams, position embeddings. */
 import type { Node } from "../ir/graph.ts";
-import { type Affines, type Carried, type ChannelAffine, inverse, type Refusal } from "./define.ts";
+import {
+  type Affines,
+  type Carried,
+  type ChannelAffine,
+  inverse,
+  type Refusal,
+  type Wanted,
+} from "./define.ts";
 import { elementwise } from "./elementwise.ts";
 
 export const add = {
@@ -12,6 +19,7 @@ export const add = {
     onnx: "Add",
   }),
   carry,
+  give,
 };
 
 /**
@@ -50,4 +58,19 @@ function carry(affines: Affines, node: Node): Carried | Refusal {
     affine: { ...first, shift: new Float64Array(scale.length) },
     others: new Map([[other, { ...undone, axis: ownAxis }]]),
   };
+}
+
+/** `s (x + f) + t = s x + (s f + t)`: wanted of both, the shift of the second, which is a branch or a table. */
+function give({ axis, scale, shift, centred }: ChannelAffine, node: Node): Wanted | Refusal {
+  const rank = node.type.shape.length;
+  const inputs = node.inputs.map(({ type: { shape } }, index) => ({
+    axis: axis - rank + shape.length,
+    scale,
+    shift: index === 1 ? shift : new Float64Array(scale.length),
+    ...(centred && { centred }),
+  }));
+  const lacking = inputs.some((input, i) => node.inputs[i]!.type.shape[input.axis] !== scale.length);
+  return lacking
+    ? { refused: "it adds a tensor without those channels" }
+    : { inputs: new Map(inputs.entries()) };
 }

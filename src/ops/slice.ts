@@ -75,4 +75,8 @@ export const slice = defineOp({
       Float64Array.from({ length: size }, (_, i) => values[start + i * step]!);
     return { axis: affine.axis, scale: kept(affine.scale), shift: kept(affine.shift) };
   }),
+  give: (affine, node) =>
+    axisIn((node.attrs as SliceAttrs).axis, node.type.shape.length, "slice") === affine.axis
+      ? { refused: "it takes some channels of several" }
+      : { inputs: new Map([[0, affine]]) },
 });

@@ -37,7 +37,8 @@ export function blockOf(layer: string): string | undefined {
  *
  * Generated kernels are named after the operations they fuse. A normalization is the one thing with a square root of a
  * mean: `... Mean [Add] Sqrt Div ...` (LayerNorm `MeanSubMulMeanAddSqrtDivMulMulAdd`, RMSNorm `MulMeanAddSqrtDivMul`);
- * a softmax (`MaxrSubExpSumDivMul`) has no mean and a mean over tokens no root. Some normalizations, the last one mostly,
+ * a softmax (`MaxrSubExpSumDivMul`) has no mean, a mean over tokens no root, and the length of a vector, by which an
+ * embedding is divided, is the root of a sum (`MulSumSqrtMaxDiv`). Some normalizations, the last one mostly,
  * are split in two: a kernel with the mean of squares and, as the flow of values says, a reader that starts at the root.
  * The first of the two counts. So there is one such kernel for each normalization, split or not. Layer names are the second witness:
  * `addNormalization` layers are called `<node>/normalization`, and finding more of them than kernels means that this
@@ -59,6 +60,8 @@ export function normalizationKernels(
       while (before >= 0 && /^(Add|Cast|Move|Resh)$/.test(operations[before]!)) before--;
       if (operations[before] === "Mean") {
         flags[i] = true;
+      } else if (isLength(operations, root)) {
+        continue;
       } else if (before < 0) {
         const sources = kernels.flatMap((other, j) =>
           j < i && other.outputs.some((output) => kernel.inputs.includes(output)) &&
@@ -85,6 +88,12 @@ export function normalizationKernels(
 }
 
 const isRoot = (operation: string) => /^(Sqrt|Rsq)/.test(operation);
+
+/** A root of a sum of squares: nothing is added in between, as every normalization adds its epsilon. */
+function isLength(operations: readonly string[], root: number): boolean {
+  const before = operations.slice(0, root).filter((operation) => !/^(Cast|Move|Resh)$/.test(operation));
+  return before.at(-2) === "Mul" && before.at(-1) === "Sum";
+}
 
 /** A mean of squares that the kernel takes no root of. */
 function hasSquaresLeft(operations: readonly string[] | undefined): boolean {

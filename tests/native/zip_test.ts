@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readZipEntries, zipEntryChunks } from "../../native/zip.ts";
 import { refusal, TemporaryFolder } from "./support.ts";
-import { concat, noise, zip, type ZipMember } from "./tensorrt/fake_wheel.ts";
+import { concat, noise, zip, type ZipMember } from "./wheel/fake_wheel.ts";
 
 /** The members of an archive, read back. */
 async function unzipped(archive: Uint8Array): Promise<ReadonlyMap<string, Uint8Array>> {

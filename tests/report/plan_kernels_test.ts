@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { blockOf, layerOf } from "../../src/report/plan_kernels.ts";
+import { blockOf, layerOf, normalizationKernels } from "../../src/report/plan_kernels.ts";
+import type { Kernel } from "../../src/report/plan_schedule.ts";
 
 Deno.test("layerOf() gives the DSL's name", () => {
   assert.equal(layerOf("b.0.norm1/normalization_normalizationBiased.1"), "b.0.norm1");
@@ -17,4 +18,24 @@ Deno.test("blockOf() takes nested numbers where something follows", () => {
   assert.equal(blockOf("features.1.0.mlp.0"), "features.1.0");
   assert.equal(blockOf("patch_embed"), undefined);
   assert.equal(blockOf("tokens/gather"), undefined);
+});
+
+Deno.test("normalizationKernels() tells a normalization from the length of a vector", () => {
+  const flagsOf = (...names: readonly string[]) =>
+    normalizationKernels(names.map((name): Kernel => ({
+      kind: "function",
+      name,
+      inputs: [],
+      outputs: [],
+      outputNames: [],
+      innerNames: [],
+    })));
+  const { flags, doubt } = flagsOf(
+    "__myl_AddAddMeanSubMulMeanAddSqrtDivMulMulAdd",
+    "__myl_MaxReshDivMulMulSumSqrtMaxDiv",
+    "__myl_MaxReshDivMulSumCastSqrtMaxDiv",
+  );
+  assert.deepEqual([flags, doubt], [[true, false, false], null]);
+  // With an epsilon it may be a mean whose division went elsewhere.
+  assert.match(flagsOf("__myl_MulSumAddSqrtDiv").doubt!, /takes a root of something that is not a mean/);
 });

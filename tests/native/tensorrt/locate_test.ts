@@ -3,16 +3,17 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { NativeError } from "../../../native/error.ts";
-import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/tensorrt/environment.ts";
+import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/environment.ts";
 import { binaryProblem, readLibraryFolder } from "../../../native/tensorrt/library_files.ts";
 import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/locate.ts";
 import { usualPlaces } from "../../../native/tensorrt/places.ts";
 import { elf, failure, TemporaryFolder } from "../support.ts";
-import { FakeIndex, fakeWheel } from "./fake_wheel.ts";
+import { FakeIndex } from "../wheel/fake_wheel.ts";
+import { fakeLibrary } from "./fake_library.ts";
 
 const LINUX = { os: "linux", arch: "x86_64" } as const;
 const RTX = "libtensorrt_rtx.so.1.7.1";
-const WHEEL = fakeWheel();
+const WHEEL = fakeLibrary();
 
 async function write(path: string, bytes: Uint8Array = elf()): Promise<string> {
   await Deno.mkdir(dirname(path), { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * The environment variables that finding and downloading TensorRT reads, as one closed list: a task can grant exactly
- * these with `--allow-env`. A variable that is not permitted counts as not set.
+ * The environment variables that finding TensorRT and downloading wheels read, as one closed list: a task can grant
+ * exactly these with `--allow-env`. A variable that is not permitted counts as not set.
  */
 
 export const ENVIRONMENT_NAMES = [

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { PartFile } from "../../../native/tensorrt/part_file.ts";
+import { PartFile } from "../../../native/wheel/part_file.ts";
 import { TemporaryFolder } from "../support.ts";
 import { fakeWheel, names } from "./fake_wheel.ts";
 

@@ -5,8 +5,8 @@
  */
 
 import { dirname, join } from "node:path";
+import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "../environment.ts";
 import { NativeError } from "../error.ts";
-import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "./environment.ts";
 
 /** Used where neither PIP_INDEX_URL nor a pip.conf names another. */
 export const DEFAULT_INDEX_URL = "https://pypi.org/simple";

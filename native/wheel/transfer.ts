@@ -6,7 +6,7 @@
 import { NativeError } from "../error.ts";
 import { refused, unreachable, type WheelLocation } from "./package_index.ts";
 import type { PartFile } from "./part_file.ts";
-import type { Pin } from "./pinned.ts";
+import type { WheelPin } from "./pin.ts";
 import { authorizationHeader, withoutSecrets } from "./pip_settings.ts";
 
 export interface TransferOptions {
@@ -29,7 +29,7 @@ const STALL_TIMEOUT_MS = 60_000;
  */
 export async function receive(
   part: PartFile,
-  pin: Pin,
+  pin: WheelPin,
   { wheel, client, report, signal, stallTimeoutMs = STALL_TIMEOUT_MS }: TransferOptions,
 ): Promise<string | undefined> {
   const shown = withoutSecrets(wheel.url);
@@ -79,7 +79,7 @@ async function appendBody(
   body: ReadableStreamDefaultReader<Uint8Array>,
   part: PartFile,
   { pin, shown, report }: {
-    readonly pin: Pin;
+    readonly pin: WheelPin;
     readonly shown: string;
     readonly report: (doneBytes: number) => void;
   },
@@ -111,7 +111,7 @@ async function appendBody(
 /** Looks at an answer's head: a NativeError ends the download, words ask for another request, undefined is well. */
 async function startOfAnswer(
   response: Response,
-  { part, pin, shown }: { readonly part: PartFile; readonly pin: Pin; readonly shown: string },
+  { part, pin, shown }: { readonly part: PartFile; readonly pin: WheelPin; readonly shown: string },
 ): Promise<NativeError | string | undefined> {
   const start = part.byteLength;
   if (response.status === 206) {

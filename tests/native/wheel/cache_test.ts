@@ -1,8 +1,8 @@
-/** Tests of unpacking into the cache by several at once, with no lock between them; no library is loaded. */
+/** Tests of unpacking into the cache by several at once, with no lock between them. */
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { findCached, pinFolder, unpackIntoCache } from "../../../native/tensorrt/cache.ts";
+import { findCached, pinFolder, unpackIntoCache } from "../../../native/wheel/cache.ts";
 import { TemporaryFolder } from "../support.ts";
 import { fakeWheel, names } from "./fake_wheel.ts";
 
@@ -32,13 +32,13 @@ for (const [what, prepare] of Object.entries(BEFORE)) {
       await prepare(pinFolder(PIN, cache));
       const unpack = async () => {
         using wheel = await Deno.open(wheelPath);
-        const library = await unpackIntoCache(PIN, wheel, { cache });
+        const copy = await unpackIntoCache(PIN, wheel, { cache });
         // From now on the copy must be there at every moment, whatever the others do.
-        assert.deepEqual(await findCached(PIN, cache), library);
-        return library.path;
+        assert.deepEqual(await findCached(PIN, cache), copy);
+        return copy.folder;
       };
-      const paths = await Promise.all([unpack(), unpack(), unpack(), unpack()]);
-      assert.equal(new Set(paths).size, 1);
+      const folders = await Promise.all([unpack(), unpack(), unpack(), unpack()]);
+      assert.equal(new Set(folders).size, 1);
       assert.deepEqual(await names(cache), [FOLDER]);
       assert.deepEqual(await names(pinFolder(PIN, cache)), MEMBERS);
     }

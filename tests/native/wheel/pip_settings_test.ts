@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { Environment } from "../../../native/tensorrt/environment.ts";
-import { readIndexSettings } from "../../../native/tensorrt/pip_settings.ts";
+import type { Environment } from "../../../native/environment.ts";
+import { readIndexSettings } from "../../../native/wheel/pip_settings.ts";
 import { failure, TemporaryFolder } from "../support.ts";
 import { BARE } from "./fake_wheel.ts";
 

@@ -1,12 +1,12 @@
 /**
- * For the tests of locating and downloading: a small zip with its pin, and a package index on this machine that can
+ * For the tests of downloading: a small zip with its pin, and a package index on this machine that can
  * misbehave in the ways real ones do. Nothing here leaves 127.0.0.1.
  */
 
 import { createHash } from "node:crypto";
 import { crc32, deflateRawSync } from "node:zlib";
-import type { Environment } from "../../../native/tensorrt/environment.ts";
-import type { Pin } from "../../../native/tensorrt/pinned.ts";
+import type { Environment } from "../../../native/environment.ts";
+import type { WheelPin } from "../../../native/wheel/pin.ts";
 import { elf } from "../support.ts";
 
 /** No settings of the machine the tests run on. */
@@ -68,28 +68,26 @@ export function zip(members: readonly ZipMember[], { count = members.length } = 
 }
 
 export interface FakeWheel {
-  readonly pin: Pin;
+  readonly pin: WheelPin;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** A wheel of about 300 kB with a library, a CUDA runtime, a text and a file that is not kept. */
 export function fakeWheel(): FakeWheel {
   const kept = [
-    { role: "tensorrt", path: "pkg/libtensorrt_rtx.so.1.7.1", bytes: concat([elf(), noise(200_000)]) },
-    { role: "cudart", path: "pkg/libcudart.so.13.0.1", bytes: concat([elf(), noise(50_000, 2)]) },
-    { role: "text", path: "pkg/README.txt", bytes: new TextEncoder().encode("licence\n".repeat(100)) },
+    { path: "pkg/libtensorrt_rtx.so.1.7.1", bytes: concat([elf(), noise(200_000)]) },
+    { path: "pkg/libcudart.so.13.0.1", bytes: concat([elf(), noise(50_000, 2)]) },
+    { path: "pkg/README.txt", bytes: new TextEncoder().encode("licence\n".repeat(100)) },
   ] as const;
   const bytes = zip([...kept, { path: "pkg/not_kept.so", bytes: noise(50_000, 3) }]);
-  const pin: Pin = {
-    version: "1.7.1",
-    platform: "linux-x86_64",
+  const pin: WheelPin = {
+    folder: "tensorrt_rtx-1.7.1-linux-x86_64",
     packageName: "fake-tensorrt",
     packageVersion: "1.0",
     fileName: "fake_tensorrt-1.0-py3-none-any.whl",
     byteLength: bytes.byteLength,
     sha256: sha256(bytes),
-    members: kept.map(({ role, path, bytes }) => ({
-      role,
+    members: kept.map(({ path, bytes }) => ({
       path,
       fileName: path.slice("pkg/".length),
       byteLength: bytes.byteLength,

@@ -1,0 +1,181 @@
+/**
+ * BERT (Devlin, Chang, Lee and Toutanova, NAACL 2019): the encoder of the original Transformer, normalized *after* each
+ * residual sum, over words, positions and segments. MiniLM (Wang et al., NeurIPS 2020) is the same network at a smaller
+ * size; as a sentence encoder it ends in a mean over the tokens. Parameter names are those of Hugging Face's
+ * transformers. Leaves out the pooler and the heads for single tasks.
+ */
+import {
+  add,
+  attention,
+  cast,
+  constant,
+  type DimRange,
+  div,
+  embedding,
+  gelu,
+  ids,
+  maximum,
+  mlp,
+  type Model,
+  model,
+  mul,
+  norm,
+  pick,
+  relu,
+  reshape,
+  type Scope,
+  slice,
+  sqrt,
+  sub,
+  sum,
+  type Tensor,
+} from "../dsl/mod.ts";
+import { layerNorm, type Norm } from "../norms/mod.ts";
+
+export interface BertConfig {
+  /** Entries of the vocabulary. */
+  readonly vocabulary: number;
+  /** Tokens of the longest sequence: each has its learned position. */
+  readonly positions: number;
+  /** Kinds of segment; a sentence alone is segment 0. */
+  readonly segments: number;
+  /** C. */
+  readonly channels: number;
+  readonly layers: number;
+  /** H. */
+  readonly heads: number;
+  /** Channels between the two products of a layer. */
+  readonly hidden: number;
+  /** Between them; exact GELU unless said. */
+  readonly activation?: BertActivation;
+  /** Of its Layer Normalization. */
+  readonly epsilon: number;
+}
+
+export type BertActivation = "gelu" | "gelu_tanh" | "relu";
+
+/** BERT-base, table 1 of the paper: 110 million parameters. */
+export const BERT_BASE: BertConfig = {
+  vocabulary: 30522,
+  positions: 512,
+  segments: 2,
+  channels: 768,
+  layers: 12,
+  heads: 12,
+  hidden: 3072,
+  epsilon: 1e-12,
+};
+
+/** MiniLM of six layers and 384 channels: 23 million parameters. */
+export const MINILM_L6: BertConfig = { ...BERT_BASE, channels: 384, layers: 6, hidden: 1536 };
+
+export interface BertOptions {
+  /** Layer Normalization with the config's epsilon unless said. */
+  readonly norm?: Norm;
+  readonly name?: string;
+  /**
+   * `"mean"`: the output is `sentence_embedding [B, C]`, the mean over the tokens whose mask is 1, divided by its length,
+   * as sentence-transformers has it. Otherwise `last_hidden_state [B, T, C]`.
+   */
+  readonly pooling?: "mean";
+  /** Takes `token_type_ids [B, T]`, the segment of each token; otherwise all are of segment 0. */
+  readonly tokenTypes?: boolean;
+  /** Tokens of the shortest, the usual and the longest sequence. */
+  readonly tokens?: DimRange;
+}
+
+const ACTIVATIONS: Readonly<Record<BertActivation, (x: Tensor) => Tensor>> = {
+  gelu,
+  gelu_tanh: (x) => gelu(x, { approximate: "tanh" }),
+  relu,
+};
+
+/**
+ * The encoder: `input_ids` and `attention_mask`, both `[B, T]` int64, the mask 1 for tokens and 0 for padding.
+ *
+ * @example
+ * ```ts
+ * import { bert, MINILM_L6 } from "./bert.ts";
+ * console.assert(bert(MINILM_L6, { pooling: "mean" }).openDims.join() === "B,T");
+ * ```
+ */
+export function bert(config: BertConfig, options: BertOptions = {}): Model {
+  const { epsilon, positions, layers } = config;
+  const { name = "bert", pooling, tokenTypes = false } = options;
+  const reference = layerNorm({ epsilon });
+  const names = ["input_ids", "attention_mask", ...(tokenTypes ? ["token_type_ids"] : [])];
+  return model({
+    name,
+    inputs: Object.fromEntries(names.map((input) => [input, ids(["B", "T"])])),
+    norm: options.norm ?? reference,
+    reference,
+    dims: { T: options.tokens ?? { min: 1, opt: Math.min(128, positions), max: positions } },
+    unused: [/^pooler\./, /^embeddings\.position_ids$/],
+
+    forward({ input_ids, attention_mask, token_type_ids }, p) {
+      const mask = cast(attention_mask!, p.precision);
+      const hidden = addend(mask, p);
+      let x = embeddings(input_ids!, p.at("embeddings"), { ...config, types: token_type_ids });
+      for (let i = 0; i < layers; i++) x = layer(x, p.at("encoder.layer", i), { ...config, mask: hidden });
+      return pooling === "mean" ? { sentence_embedding: meanOfTokens(x, mask, p) } : { last_hidden_state: x };
+    },
+  });
+}
+
+/** `[B, T]` ids to `[B, T, C]`: word, segment and position, summed and normalized. */
+function embeddings(
+  words: Tensor,
+  p: Scope,
+  { vocabulary, segments, positions, channels, types }: BertConfig & { readonly types?: Tensor | undefined },
+): Tensor {
+  const tokens = words.type.shape[1]!;
+  const segment = p.at("token_type_embeddings");
+  const ofSegment = types === undefined
+    ? pick(segment.param("weight", [segments, channels]), { axis: 0, index: 0 })
+    : embedding(types, segment, { entries: segments, channels });
+  const ofPosition = slice(p.param("position_embeddings.weight", [positions, channels]), {
+    axis: 0,
+    size: tokens,
+  });
+  const ofWord = embedding(words, p.at("word_embeddings"), { entries: vocabulary, channels });
+  return norm(add(add(ofWord, ofSegment), ofPosition), p.at("LayerNorm"));
+}
+
+/** Attention, then the two products, each added to what it read and normalized: post-norm. */
+function layer(
+  x: Tensor,
+  p: Scope,
+  { heads, hidden, activation = "gelu", mask }: BertConfig & { readonly mask: Tensor },
+): Tensor {
+  const mixed = attention(x, p.at("attention"), {
+    heads,
+    qkv: ["self.query", "self.key", "self.value"],
+    out: "output.dense",
+    mask,
+  });
+  x = norm(add(x, mixed), p.at("attention.output.LayerNorm"));
+  const thought = mlp(x, p, {
+    hidden,
+    activation: ACTIVATIONS[activation],
+    names: ["intermediate.dense", "output.dense"],
+  });
+  return norm(add(x, thought), p.at("output.LayerNorm"));
+}
+
+/** What hides padding from the softmax: `[B, 1, 1, T]`, 0 or -1e4, whose exponential is 0 in every precision. */
+function addend(mask: Tensor, p: Scope): Tensor {
+  const [batch, tokens] = mask.type.shape;
+  return reshape(mul(sub(mask, scalar(1, p)), scalar(1e4, p)), [batch!, 1, 1, tokens!]);
+}
+
+/** The mean over the tokens whose mask is 1, divided by its length: `[B, T, C]` to `[B, C]`. */
+function meanOfTokens(x: Tensor, mask: Tensor, p: Scope): Tensor {
+  const [batch, tokens] = mask.type.shape;
+  const total = sum(mul(x, reshape(mask, [batch!, tokens!, 1])), { axes: [1] });
+  // Of a row that is all padding: 0 rather than 0 / 0.
+  const mean = div(total, maximum(sum(mask, { axes: [1], keepDims: true }), scalar(1, p)));
+  const length = sqrt(sum(mul(mean, mean), { axes: [-1], keepDims: true }));
+  return div(mean, maximum(length, scalar(1e-6, p)));
+}
+
+const scalar = (value: number, p: Scope): Tensor => constant([value], { shape: [1], dtype: p.precision });
