@@ -59,11 +59,12 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
   if (positionals.length === 0 && values.checkpoint === undefined) {
     throw new UsageError("give a MODEL or --checkpoint FILE, as in `deno task audit swin-t`");
   }
-  const { model, norm, weights } = await subjectOf(positionals[0], values);
+  const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   const { auditModel } = await import("../compile/audit.ts");
   using progress = new Progress();
   const audit = auditModel(model, {
     norm,
+    layerNorm,
     precision,
     ...weights,
     onProgress: (fraction) => progress.show(`auditing ${model.name}`, fraction),

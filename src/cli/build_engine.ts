@@ -71,7 +71,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   if (values.out === "") throw new UsageError("--out: give a folder");
   const precision = oneOf("precision", values.precision, PRECISIONS);
   const batch = asUsage(() => parseBatch(values.batch ?? "8"));
-  const { model, norm, weights } = await subjectOf(positionals[0], values);
+  const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   if (values.batch !== undefined && !model.openDims.includes("B")) {
     throw new UsageError(
       `--batch: ${model.name} has no open batch size; name it "B" in the shapes of its inputs`,
@@ -82,6 +82,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   using progress = new Progress();
   const report = await buildModel(model, {
     norm,
+    layerNorm,
     precision,
     batch,
     out,

@@ -8,6 +8,7 @@ import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
 import type { Norm } from "../norms/mod.ts";
+import { LAYER_NORM_FORMS, type LayerNormForm } from "../rewrite/recentre.ts";
 import { nearestNames } from "../weights/names.ts";
 import { oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
@@ -20,6 +21,7 @@ export const SUBJECT_OPTIONS = {
   checkpoint: { type: "string" },
   heads: { type: "string" },
   norm: { type: "string" },
+  "layer-norm": { type: "string", default: "layer" },
   "allow-nonfinite": { type: "boolean", default: false },
 } as const;
 
@@ -32,11 +34,14 @@ export const SUBJECT_HELP =
                         .pt, .pth, .bin (no code of it is run), a folder with either or a *.index.json
   --norm FAMILY         un, bn, brn, mabn, pnv, pn, pngs, prepbn, lnfree, ln, rms, crms, gn, dyt or none, in place of
                         the model's own
+  --layer-norm FORM     the form Layer Normalization is compiled in, where that is exact: layer (default), rms (RMSNorm of
+                        a centred residual stream) or crms (one channel less)
   --allow-nonfinite     accept NaN and infinity in the weights`;
 
 export interface Subject {
   readonly model: Model;
   readonly norm: Norm;
+  readonly layerNorm: LayerNormForm;
   readonly weights: {
     readonly checkpoint?: string;
     readonly recognised?: RecognisedCheckpoint;
@@ -52,6 +57,7 @@ export async function subjectOf(
     checkpoint?: string | undefined;
     heads?: string | undefined;
     norm?: string | undefined;
+    "layer-norm": string;
     "allow-nonfinite": boolean;
   },
 ): Promise<Subject> {
@@ -64,6 +70,7 @@ export async function subjectOf(
   return {
     model,
     norm,
+    layerNorm: oneOf("layer-norm", values["layer-norm"], LAYER_NORM_FORMS),
     weights: {
       allowNonFinite: values["allow-nonfinite"],
       ...(values.weights !== undefined && { checkpoint: values.weights }),

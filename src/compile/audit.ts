@@ -11,7 +11,7 @@ import { dataOf } from "../ops/constant.ts";
 import { foldErrorBound } from "../ops/fold.ts";
 import { isOp } from "../ops/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
-import { remainingNorms } from "../rewrite/pipeline.ts";
+import { type OptimizeOptions, remainingNorms } from "../rewrite/pipeline.ts";
 import { randomWeights, type WeightHint, type WeightSource } from "../weights/mod.ts";
 import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
 
@@ -44,7 +44,7 @@ export interface Audit {
  */
 export function auditModel(
   model: Model,
-  { norm, precision, onProgress, ...weightOptions }: WeightOptions & {
+  { norm, precision, layerNorm = "layer", onProgress, ...weightOptions }: WeightOptions & OptimizeOptions & {
     readonly norm: Norm;
     readonly precision: Precision;
     /** The share of the work that is done. */
@@ -52,7 +52,7 @@ export function auditModel(
   },
 ): Audit {
   const weights = chooseWeights(model, norm, weightOptions);
-  const { graph, folded, norms } = compile(model, { weights: weights.open(), precision, norm });
+  const { graph, folded, norms } = compile(model, { weights: weights.open(), precision, norm, layerNorm });
   const products = productsOf(folded);
   const bounds = new Map<Node, number | null>();
   const boundOf = (node: Node): number | null => {

@@ -7,6 +7,7 @@ import os from "node:os";
 import { join } from "node:path";
 import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
+import type { LayerNormForm } from "../rewrite/recentre.ts";
 import { buildEngine, type BuiltEngine, locateLibrary } from "../emit/tensorrt.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
@@ -29,6 +30,8 @@ export type BuildEvent =
 export interface BuildOptions extends WeightOptions {
   readonly norm: Norm;
   readonly precision: Precision;
+  /** The form Layer Normalization is compiled in, where the network allows it. */
+  readonly layerNorm?: LayerNormForm;
   readonly batch: Batch;
   /** Output folder; made if it is not there. */
   readonly out: string;
@@ -142,11 +145,15 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
 
 const describeCheckpoint = ({ path, format, ignored }: RecognisedCheckpoint) => ({ path, format, ignored });
 
-function describe(model: Model, { norm, precision, batch, ...weightOptions }: BuildOptions): Contenders {
+function describe(
+  model: Model,
+  { norm, precision, batch, layerNorm = "layer", ...weightOptions }: BuildOptions,
+): Contenders {
   const dims = batch.fixed === null ? {} : { B: batch.fixed };
   const contender = (norm: Norm, isReference: boolean): Contender => {
     const weights = chooseWeights(model, norm, { ...weightOptions, isReference });
-    const at = (precision: Precision) => compile(model, { weights: weights.open(), precision, norm, dims });
+    const at = (precision: Precision) =>
+      compile(model, { weights: weights.open(), precision, norm, dims, layerNorm });
     const network = at(precision);
     return { norm, weights, network, wide: precision === "fp32" ? network : at("fp32") };
   };

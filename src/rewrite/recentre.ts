@@ -18,7 +18,8 @@ import type { ChannelAffine, Constant } from "../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../ops/mod.ts";
 
 /** The form that Layer Normalization is compiled in: as it is, as RMSNorm, or as CRMSNorm. */
-export type LayerNormForm = "layer" | "rms" | "crms";
+export type LayerNormForm = (typeof LAYER_NORM_FORMS)[number];
+export const LAYER_NORM_FORMS = ["layer", "rms", "crms"] as const;
 
 /** A stream and all that makes it: every node whose value is a row of channels that its readers normalize. */
 interface Stream {
