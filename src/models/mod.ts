@@ -3,6 +3,7 @@
  * DSL; here are their sizes as published.
  */
 import type { Model } from "../dsl/model.ts";
+import { bert, BERT_BASE, MINILM_L6 } from "./bert.ts";
 
 export interface NamedModel {
   /** "Swin Transformer, tiny, 224 x 224". */
@@ -13,4 +14,15 @@ export interface NamedModel {
   build(): Model;
 }
 
-export const MODELS: Readonly<Record<string, NamedModel>> = {};
+export const MODELS: Readonly<Record<string, NamedModel>> = {
+  "bert-base": {
+    title: "BERT, base, 110M",
+    paper: "Devlin et al. 2019, NAACL",
+    build: () => bert(BERT_BASE, { name: "bert-base" }),
+  },
+  "minilm-l6": {
+    title: "MiniLM, 6 layers of 384 channels, as a sentence encoder",
+    paper: "Wang et al. 2020, NeurIPS",
+    build: () => bert(MINILM_L6, { name: "minilm-l6", pooling: "mean" }),
+  },
+};

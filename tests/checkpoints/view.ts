@@ -14,7 +14,7 @@ export const fixtureFile = (name: string, file: string): string =>
 /** The names and shapes of a fixture's weights. */
 export function shapesOf(name: string): Shapes {
   const checkpoint = openCheckpoint(fixtureFile(name, "model.safetensors"));
-  return Object.fromEntries(checkpoint.names().map((tensor) => [tensor, checkpoint.tensor(tensor).shape]));
+  return Object.fromEntries(checkpoint.names().map((tensor) => [tensor, checkpoint.shapeOf(tensor)]));
 }
 
 export function configOf(name: string): Config {

@@ -3,8 +3,7 @@
  * `tests/fixtures/generate/bert.py`, read as checkpoints, run unfolded and folded on ONNX Runtime.
  */
 import assert from "node:assert/strict";
-import type { Recognised } from "../../src/checkpoints/define.ts";
-import { hfBert } from "../../src/checkpoints/hf_bert.ts";
+import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { compile } from "../../src/compile/networks.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import { elementCount, float64Of, type TensorData } from "../../src/ir/data.ts";
@@ -15,8 +14,8 @@ import { remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { compareTensors } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { tensorValue } from "../../src/run/session.ts";
-import { checkpointWeights, openCheckpoint, randomWeights } from "../../src/weights/mod.ts";
-import { fixtureFile, fixtureView } from "../checkpoints/view.ts";
+import { openCheckpoint, randomWeights } from "../../src/weights/mod.ts";
+import { fixtureFile } from "../checkpoints/view.ts";
 import { withFolder } from "../support.ts";
 
 /** fp32 through two layers of 32 channels: a few roundings of 6e-8 each. */
@@ -36,12 +35,7 @@ const SMALL: BertConfig = {
   epsilon: 1e-12,
 };
 
-function weightsOf(name: string, { ignored, locate = (parameter) => parameter }: Recognised) {
-  return checkpointWeights(openCheckpoint(fixtureFile(name, "model.safetensors")), {
-    ignore: ignored.map(({ pattern }) => pattern),
-    rename: (parameter) => locate(parameter) as string,
-  });
-}
+const recognised = (name: string) => recogniseCheckpoint(fixtureFile(name, "model.safetensors"));
 
 /** Runs a network on what PyTorch was run on, and compares an output with PyTorch's. */
 async function differenceFromPyTorch(
@@ -76,9 +70,9 @@ const CASES = {
 
 for (const [name, { family, norms }] of Object.entries(CASES)) {
   Deno.test(`bert() computes what PyTorch does of ${name}, unfolded and folded`, async () => {
-    const recognised = hfBert.read(fixtureView(name), {});
-    assert.equal(recognised.model.norm.family, family);
-    const network = compile(recognised.model, { weights: weightsOf(name, recognised) });
+    const { format, model, open } = recognised(name);
+    assert.deepEqual([format, model.norm.family], ["Hugging Face BERT", family]);
+    const network = compile(model, { weights: open() });
     assert.equal(network.norms.length, norms);
     assert.equal(remainingNorms(network.graph), family === "ln" ? norms : 0);
     const file = openCheckpoint(fixtureFile(name, "io.safetensors"));
@@ -94,19 +88,17 @@ Deno.test("bert() makes the sentence embedding of sentence-transformers", async 
   for (
     const [name, norm] of [["bert_hf", undefined], ["bert_hf_un", unifiedNorm({ epsilon: 1e-12 })]] as const
   ) {
-    const recognised = hfBert.read(fixtureView(name), {});
     const pooled = bert(SMALL, { pooling: "mean", ...(norm && { norm }) });
     const file = openCheckpoint(fixtureFile(name, "io.safetensors"));
-    const { graph } = compile(pooled, { weights: weightsOf(name, recognised) });
+    const { graph } = compile(pooled, { weights: recognised(name).open() });
     const pyTorch = { io: (tensor: string) => file.tensor(tensor), output: "sentence_embedding" };
     assert.ok(await differenceFromPyTorch(graph, pyTorch) <= (norm ? FOLDED : UNFOLDED));
   }
 });
 
 Deno.test("bert() takes the segment of each token where asked to", async () => {
-  const recognised = hfBert.read(fixtureView("bert_hf"), {});
   const file = openCheckpoint(fixtureFile("bert_hf", "io.types.safetensors"));
-  const { graph } = compile(bert(SMALL, { tokenTypes: true }), { weights: weightsOf("bert_hf", recognised) });
+  const { graph } = compile(bert(SMALL, { tokenTypes: true }), { weights: recognised("bert_hf").open() });
   const pyTorch = { io: (tensor: string) => file.tensor(tensor), output: "last_hidden_state" };
   assert.ok(await differenceFromPyTorch(graph, pyTorch) <= UNFOLDED);
 });
