@@ -51,13 +51,18 @@ function norms({ norms: { found, folded, remaining, where } }: Report, style: St
   ];
 }
 
+/** Names that a line of the summary has room for; the report has all. */
+const MOST_NAMES = 4;
+
 /** What became of a normalization, in words. */
 export function fate({ norm, into, through, carried, keepsShift, refused }: NormFold): string {
   const path = through.length > 0 ? ` through ${through.join(", ")}` : "";
   const along = carried
     ? `; the residual stream divided by ${carried.min.toPrecision(2)} to ${carried.max.toPrecision(2)}`
     : "";
-  const taken = `${into.join(", ")}${path}${along}`;
+  const shown = into.slice(0, MOST_NAMES).join(", ") +
+    (into.length > MOST_NAMES ? ` and ${into.length - MOST_NAMES} more` : "");
+  const taken = `${shown}${path}${along}`;
   if (!refused) return `into ${taken}`;
   const why = refused.consumer === norm ? refused.reason : `${refused.consumer}: ${refused.reason}`;
   return into.length > 0

@@ -61,17 +61,15 @@ export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold
       node,
       ...planFold(node, { name: pending[i]!, uses, places }),
     }));
-    // Those that touch different nodes are folded in one go; what meets in one consumer waits for the next.
-    const touched = new Set<Node>();
-    const accepted = plans.filter(({ node, plan, result }) => {
-      if (plan === null || done.has(result.norm)) return false;
-      if ([node, ...plan.sites.keys()].some((other) => touched.has(other))) return false;
-      [node, ...plan.sites.keys()].forEach((other) => touched.add(other));
-      return true;
-    });
+    // Those that touch different nodes are folded in one go; what meets in one consumer waits for the next round, and so
+    // does a normalization into which another is about to go: each is folded once, with all that came down the stream.
+    const open = plans.filter(({ result }) => !done.has(result.norm));
+    const awaiting = new Set(open.flatMap(({ plan }) => [...plan?.sites.keys() ?? []]));
+    const ready = apart(open.filter(({ node }) => !awaiting.has(node)));
+    // Two that would go into each other: the first goes.
+    const accepted = ready.length > 0 ? ready : apart(open).slice(0, 1);
     norms.push(
-      ...(accepted.length > 0 ? accepted : plans.filter(({ result }) => !done.has(result.norm)))
-        .map(({ result }) => result),
+      ...(accepted.length > 0 ? accepted : open).map(({ result }) => result),
     );
     if (accepted.length === 0) break;
     const left = new Map(accepted.map(({ node, plan }) => [node, plan!.left]));
@@ -85,6 +83,20 @@ export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold
   const place = new Map(order.map((node, i) => [names.get(node)!, i]));
   norms.sort((a, b) => place.get(a.norm)! - place.get(b.norm)!);
   return { graph, norms };
+}
+
+/** Of plans, as many as touch different nodes, the first first. */
+function apart<P extends { readonly node: Node; readonly plan: Plan | null }>(
+  plans: readonly P[],
+): readonly P[] {
+  const touched = new Set<Node>();
+  return plans.filter(({ node, plan }) => {
+    if (plan === null) return false;
+    const nodes = [node, ...plan.sites.keys()];
+    if (nodes.some((other) => touched.has(other))) return false;
+    nodes.forEach((other) => touched.add(other));
+    return true;
+  });
 }
 
 function online(node: Node, name: string): NormFold {

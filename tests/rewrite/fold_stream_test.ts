@@ -114,8 +114,10 @@ Deno.test("foldNorm() folds a normalization that is an output back to where the 
     );
     assert.equal(nodesOf(graph, "linear").length, 6);
     const { into, through, carried } = norms.at(-1)!;
-    const products = ["a.in", "a.out", "b.in", "b.out", "c.in", "c.out"];
-    assert.deepEqual([...into].sort(), [...products, "positions", "table"]);
+    // What reads the stream on the way has it undone: the normalizations in front of a branch, or its first product.
+    const readers = placement === "pre" ? ["a", "b", "c"] : ["a.in", "b.in", "c.in"];
+    const written = ["a.out", "b.out", "c.out", "positions", "table"];
+    assert.deepEqual([...into].sort(), [...readers, ...written].sort());
     assert.ok(through.includes("gather") && through.includes("slice"), through.join());
     assert.ok(carried!.min > 0);
   }
