@@ -22,7 +22,7 @@ for (
   ] as const
 ) {
   Deno.test(`translation() computes what fairseq does: ${name}`, () =>
-    checkParity({ fixture: name, ...imported(name, { heads: 2 }), remaining, fp16: 1e-2 }));
+    checkParity({ fixture: name, ...imported(name, { heads: 2 }), remaining, fp16: 2e-2 }));
 }
 
 Deno.test("translation() with PowerNorm-V folds completely", () =>
@@ -31,23 +31,23 @@ Deno.test("translation() with PowerNorm-V folds completely", () =>
     ...imported("fairseq_power_v", { heads: 2 }),
     norm: powerNormV(),
     remaining: 0,
-    fp16: 1e-2,
+    fp16: 2e-2,
   }));
 
 for (const [name, remaining] of [["gpt2", 5], ["gpt2_un", 0], ["gpt2_lnfree", 0]] as const) {
   Deno.test(`gpt2() computes what transformers does: ${name}`, async () => {
     const { view, weights, model } = imported(name);
-    await checkParity({ fixture: name, model, weights, remaining, fp16: 1e-2 });
+    await checkParity({ fixture: name, model, weights, remaining, fp16: 2e-2 });
     for (const mode of ["prefill", "step"] as const) {
       const model = gpt2({ ...gpt2ConfigOf(view, {}), mode }, { norm: gpt2NormOf(view) });
-      await checkParity({ fixture: name, run: mode, model, weights, remaining, fp16: 1e-2 });
+      await checkParity({ fixture: name, run: mode, model, weights, remaining, fp16: 2e-2 });
     }
   });
 }
 
 for (const name of ["llama", "llama_3"]) {
   Deno.test(`llama() computes what transformers does: ${name}`, () =>
-    checkParity({ fixture: name, ...imported(name), remaining: 5, fp16: 1e-2 }));
+    checkParity({ fixture: name, ...imported(name), remaining: 5, fp16: 2e-2 }));
 }
 
 for (
@@ -71,6 +71,6 @@ for (
           ignore: norm.ignoredKeys.map((key) => new RegExp(`\\.${key}$`)),
         }),
       remaining,
-      fp16: 1e-2,
+      fp16: 2e-2,
     }));
 }
