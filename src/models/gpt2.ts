@@ -96,7 +96,9 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
     forward(inputs, p) {
       const tokens = inputs.input_ids!;
       const table = p.at("wpe").param("weight", [context, channels]);
-      const positions = step ? gather(table, inputs.position_ids!) : slice(table, { axis: 0, size: "T" });
+      const positions = step
+        ? gather(table, inputs.position_ids!)
+        : slice(table, { axis: 0, size: tokens.type.shape[1]! });
       const present: Record<string, Tensor> = {};
 
       let x = add(embedding(tokens, p.at("wte"), { entries: vocabulary, channels }), positions);

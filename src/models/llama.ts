@@ -48,7 +48,7 @@ export interface LlamaConfig {
 
 /** 1.24 billion parameters. */
 export const LLAMA_3_2_1B: LlamaConfig = {
-  name: "llama-3.2-1b",
+  name: "llama-3_2-1b",
   vocabulary: 128256,
   context: 2048,
   channels: 2048,
@@ -64,7 +64,7 @@ export const LLAMA_3_2_1B: LlamaConfig = {
 
 /** TinyLlama (Zhang et al. 2024): 1.1 billion parameters with the structure of Llama 2. */
 export const TINY_LLAMA: LlamaConfig = {
-  name: "tinyllama-1.1b",
+  name: "tinyllama-1_1b",
   vocabulary: 32000,
   context: 2048,
   channels: 2048,
@@ -90,7 +90,7 @@ export function llama(
     norm: family,
     forward({ input_ids }, p) {
       const table = rotaryTable({ length: context, size, theta, scaling, precision: p.precision });
-      const rotations = firstRotations(table, "T");
+      const rotations = firstRotations(table, input_ids.type.shape[1]!);
       const embed = p.at("model", "embed_tokens");
       let x = embedding(input_ids, embed, { entries: vocabulary, channels });
       for (let i = 0; i < depth; i++) {
