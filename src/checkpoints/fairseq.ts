@@ -17,7 +17,8 @@ export const fairseqTranslation: CheckpointFormat = {
     /^encoder\.layers\.0\.self_attn\.q_proj\.weight$/,
     /^decoder\.layers\.0\.encoder_attn\.q_proj\.weight$/,
   ],
-  read(file, options) {
+  read(stored, options) {
+    const file = withArguments(stored);
     const config = configOf(file, options);
     const norm = normOf(file, { scopes: /(^|[._])layer_norm$/, groups: config.heads });
     const output = ["decoder.output_projection.weight", "decoder.embed_out"].find((name) => file.has(name));
@@ -45,6 +46,14 @@ export const fairseqTranslation: CheckpointFormat = {
     };
   },
 };
+
+/** Since 0.10.1 the arguments of the network are a part of those of the whole, `cfg.model`. */
+function withArguments(file: CheckpointView): CheckpointView {
+  const model = file.config?.model;
+  return typeof model === "object" && model !== null
+    ? { ...file, config: model as Readonly<Record<string, unknown>> }
+    : file;
+}
 
 function configOf(file: CheckpointView, { heads }: ReadOptions): TranslationConfig {
   const [source, channels] = file.shapeOf("encoder.embed_tokens.weight") as [number, number];

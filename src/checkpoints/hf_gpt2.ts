@@ -20,7 +20,7 @@ export const hfGpt2: CheckpointFormat = {
   read(file, options) {
     const prefix = prefixOf(file);
     return {
-      model: gpt2({ ...gpt2ConfigOf(file, options), mode: "plain" }, { norm: gpt2NormOf(file) }),
+      model: gpt2(configOf(file, options), { norm: normIn(file) }),
       locate: (parameter) => {
         const name = prefix + parameter;
         return /\.c_(attn|proj|fc)\.weight$/.test(parameter) ? swapped(name) : name;
@@ -35,8 +35,15 @@ export const hfGpt2: CheckpointFormat = {
 
 const prefixOf = (file: CheckpointView) => file.has("wte.weight") ? "" : "transformer.";
 
-/** The sizes in a file, whatever mode is made of them. */
-export function gpt2ConfigOf(file: CheckpointView, { heads }: ReadOptions): Omit<Gpt2Config, "mode"> {
+const MODES = ["plain", "prefill", "step"] as const satisfies readonly Gpt2Config["mode"][];
+
+function configOf(file: CheckpointView, { heads, mode: asked = "plain" }: ReadOptions): Gpt2Config {
+  const mode = MODES.find((mode) => mode === asked);
+  if (mode === undefined) {
+    throw new UnfoldError(
+      `${file.path}: GPT-2 has no mode ${JSON.stringify(asked)}; it has ${MODES.join(", ")}`,
+    );
+  }
   const prefix = prefixOf(file);
   const [vocabulary, channels] = file.shapeOf(`${prefix}wte.weight`) as [number, number];
   const packed = file.shapeOf(`${prefix}h.0.attn.c_attn.weight`);
@@ -59,7 +66,8 @@ export function gpt2ConfigOf(file: CheckpointView, { heads }: ReadOptions): Omit
     tie_word_embeddings: [true],
   });
   return {
-    name: "gpt2",
+    name: mode === "plain" ? "gpt2" : `gpt2-${mode}`,
+    mode,
     vocabulary,
     context: file.shapeOf(`${prefix}wpe.weight`)[0]!,
     channels,
@@ -78,8 +86,7 @@ export function gpt2ConfigOf(file: CheckpointView, { heads }: ReadOptions): Omit
 /** An epsilon beside which no variance of a token counts. */
 const CONSTANT_FROM = 1e6;
 
-/** The normalization in a file. */
-export function gpt2NormOf(file: CheckpointView): Norm {
+function normIn(file: CheckpointView): Norm {
   const epsilon = numberIn(file, "layer_norm_epsilon") ?? 1e-5;
   if (epsilon >= CONSTANT_FROM) return constantLayerNorm({ epsilon });
   return normOf(file, { scopes: /(^|\.)ln_(1|2|f)$/, epsilon, groups: 1 });

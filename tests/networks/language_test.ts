@@ -2,11 +2,10 @@
  * The language networks against PyTorch, each imported through its checkpoint format. fp16 bounds: float16 rounds to 5e-4
  * and every step of every layer is rounded, so some 1e-3 of the largest logit; where a case needs more, it says why.
  */
-import { gpt2ConfigOf, gpt2NormOf } from "../../src/checkpoints/hf_gpt2.ts";
-import { gpt2 } from "../../src/models/gpt2.ts";
+import assert from "node:assert/strict";
 import { wideNet } from "../../src/models/widenet.ts";
 import { layerNorm, powerNormV, unifiedNorm } from "../../src/norms/mod.ts";
-import { checkpointWeights, openSafetensors } from "../../src/weights/mod.ts";
+import { checkpointWeights, openCheckpoint } from "../../src/weights/mod.ts";
 import { checkParity, fixture, imported } from "./parity.ts";
 
 /** Pre-norm: two normalizations in each of two encoder layers, three in each of two decoder layers, and two at the end. */
@@ -34,13 +33,17 @@ Deno.test("translation() with PowerNorm-V folds completely", () =>
     fp16: 2e-2,
   }));
 
+Deno.test("translation() computes what fairseq does from its own averaged file, heads and all", async () => {
+  const found = imported("fairseq_un_averaged", { file: "checkpoint_avg_10.pt" });
+  assert.equal(found.format, "fairseq translation Transformer");
+  await checkParity({ fixture: "fairseq_un_averaged", ...found, remaining: 0, fp16: 2e-2 });
+});
+
 for (const [name, remaining] of [["gpt2", 5], ["gpt2_un", 0], ["gpt2_lnfree", 0]] as const) {
   Deno.test(`gpt2() computes what transformers does: ${name}`, async () => {
-    const { view, weights, model } = imported(name);
-    await checkParity({ fixture: name, model, weights, remaining, fp16: 2e-2 });
-    for (const mode of ["prefill", "step"] as const) {
-      const model = gpt2({ ...gpt2ConfigOf(view, {}), mode }, { norm: gpt2NormOf(view) });
-      await checkParity({ fixture: name, run: mode, model, weights, remaining, fp16: 2e-2 });
+    await checkParity({ fixture: name, ...imported(name), remaining, fp16: 2e-3 });
+    for (const mode of ["prefill", "step"]) {
+      await checkParity({ fixture: name, run: mode, ...imported(name, { mode }), remaining, fp16: 2e-3 });
     }
   });
 }
@@ -67,7 +70,7 @@ for (
         classes: 10,
       }, { norm }),
       weights: () =>
-        checkpointWeights(openSafetensors(fixture(name)), {
+        checkpointWeights(openCheckpoint(fixture(name)), {
           ignore: norm.ignoredKeys.map((key) => new RegExp(`\\.${key}$`)),
         }),
       remaining,

@@ -4,11 +4,11 @@
  * measured is written to `build/parity.md`, one row a case. Errors are normwise, max |a - b| / max |b|.
  */
 import assert from "node:assert/strict";
-import type { CheckpointView, ReadOptions, Recognised } from "../../src/checkpoints/define.ts";
-import { FORMATS } from "../../src/checkpoints/mod.ts";
+import type { ReadOptions } from "../../src/checkpoints/define.ts";
+import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import type { Model } from "../../src/dsl/model.ts";
-import { bytesAs, type TensorData } from "../../src/ir/data.ts";
+import { bytesAs } from "../../src/ir/data.ts";
 import { isFloat, type Precision } from "../../src/ir/dtype.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { Norm } from "../../src/norms/mod.ts";
@@ -16,7 +16,7 @@ import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { compareOutputs } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { type Feeds, type Outputs, tensorValue } from "../../src/run/session.ts";
-import { openSafetensors, type WeightSource } from "../../src/weights/mod.ts";
+import { openCheckpoint, type WeightSource } from "../../src/weights/mod.ts";
 
 /**
  * fp32: PyTorch and ONNX Runtime each round every step to 6e-8, in different orders; over a network of two layers that
@@ -70,7 +70,7 @@ export async function checkParity(parity: Parity): Promise<void> {
 
 /** The inputs and outputs of one call of a fixture, in fp32. */
 export function callOf(name: string, run: string): { feeds: Feeds; expected: Outputs } {
-  const file = openSafetensors(
+  const file = openCheckpoint(
     new URL(run === "io" ? "io.safetensors" : `io.${run}.safetensors`, fixture(name)),
   );
   const part = (prefix: string) =>
@@ -139,53 +139,9 @@ async function writeRow({ network, norms, remaining, traced, folded, fp16 }: Row
 /** A fixture's network, recognised by its names. */
 export function imported(
   name: string,
-  options: ReadOptions = {},
-): Recognised & { readonly format: string; readonly view: CheckpointView; weights(): WeightSource } {
-  const file = openSafetensors(fixture(name));
-  let config = null;
-  try {
-    config = JSON.parse(Deno.readTextFileSync(new URL("config.json", fixture(name))));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  const view: CheckpointView = {
-    path: file.path,
-    names: () => file.names(),
-    has: (name) => file.has(name),
-    shapeOf: (name) => file.tensor(name).shape,
-    config,
-  };
-  const matches = (pattern: RegExp) => file.names().some((name) => pattern.test(name));
-  const format = FORMATS.find(({ signature, without = [] }) =>
-    signature.every(matches) && !without.some(matches)
-  );
-  assert.ok(format !== undefined, `${name}: no format`);
-  const recognised = format.read(view, options);
-  return { ...recognised, format: format.name, view, weights: () => weightsOf(file, recognised) };
-}
-
-function weightsOf(
-  file: ReturnType<typeof openSafetensors>,
-  { model, locate, ignored }: Recognised,
-): WeightSource {
-  const taken = new Set<string>();
-  const ignore = [
-    ...ignored.map(({ pattern }) => pattern),
-    ...model.norm.ignoredKeys.map((key) => new RegExp(`(^|\\.)${key}$`)),
-  ];
-  return {
-    origin: file.path,
-    take: (name, shape) => {
-      const place = locate?.(name) ?? name;
-      const source = typeof place === "string"
-        ? { from: [place], make: ([data]: readonly TensorData[]) => data! }
-        : place;
-      source.from.forEach((name) => taken.add(name));
-      const data = source.make(source.from.map((name) => file.tensor(name)));
-      const significant = (sizes: readonly number[]) => sizes.filter((size) => size !== 1).join();
-      assert.equal(significant(data.shape), significant(shape), name);
-      return data;
-    },
-    unused: () => file.names().filter((name) => !taken.has(name) && !ignore.some((p) => p.test(name))),
-  };
+  options: ReadOptions & { readonly file?: string } = {},
+): { readonly format: string; readonly model: Model; weights(): WeightSource } {
+  const { file = "", ...reading } = options;
+  const { format, model, open } = recogniseCheckpoint(new URL(file, fixture(name)), reading);
+  return { format, model, weights: open };
 }
