@@ -90,8 +90,8 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
     name: config.name,
     inputs,
     dims: step
-      ? { P: { min: 1, opt: context / 2, max: context - 1 } }
-      : { T: { min: 1, opt: 128, max: context } },
+      ? { P: { min: 1, opt: Math.ceil(context / 2), max: context - 1 } }
+      : { T: { min: 1, opt: Math.min(128, context), max: context } },
     norm: family,
     forward(inputs, p) {
       const tokens = inputs.input_ids!;
@@ -122,7 +122,11 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
         present[`present.${i}.key`] = key;
         present[`present.${i}.value`] = value;
       }
-      const logits = linear(norm(x, p.at("ln_f")), p.at("wte"), { outputs: vocabulary, bias: false });
+      const logits = linear(norm(x, p.at("ln_f")), p.at("lm_head"), {
+        outputs: vocabulary,
+        bias: false,
+        tied: p.at("wte").param("weight", [vocabulary, channels]),
+      });
       return mode === "plain" ? { logits } : { logits, ...present };
     },
   });

@@ -46,7 +46,7 @@ export interface LlamaConfig {
   readonly tied: boolean;
 }
 
-/** 1.24 billion parameters. */
+/** 1.23 billion parameters. */
 export const LLAMA_3_2_1B: LlamaConfig = {
   name: "llama-3_2-1b",
   vocabulary: 128256,
@@ -86,7 +86,7 @@ export function llama(
   return model({
     name: config.name,
     inputs: { input_ids: ids(["B", "T"]) },
-    dims: { T: { min: 1, opt: 128, max: context } },
+    dims: { T: { min: 1, opt: Math.min(128, context), max: context } },
     norm: family,
     forward({ input_ids }, p) {
       const table = rotaryTable({ length: context, size, theta, scaling, precision: p.precision });
@@ -104,8 +104,12 @@ export function llama(
         );
         x = add(x, gatedMlp(norm(x, block.at("post_attention_layernorm")), block.at("mlp"), config));
       }
-      const head = config.tied ? embed : p.at("lm_head");
-      return { logits: linear(norm(x, p.at("model", "norm")), head, { outputs: vocabulary, bias: false }) };
+      const logits = linear(norm(x, p.at("model", "norm")), p.at("lm_head"), {
+        outputs: vocabulary,
+        bias: false,
+        ...(config.tied && { tied: embed.param("weight", [vocabulary, channels]) }),
+      });
+      return { logits };
     },
   });
 }

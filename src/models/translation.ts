@@ -101,6 +101,7 @@ export function translation(
   { norm: family = unifiedNorm() }: { norm?: Norm } = {},
 ): Model {
   const { channels, vocabulary, embeddings, placement, length } = config;
+  const tokens = { min: 1, opt: Math.min(32, length), max: Math.min(256, length) };
   return model({
     name: config.name,
     inputs: {
@@ -108,10 +109,7 @@ export function translation(
       src_mask: ids(["B", "S"]),
       prev_output_tokens: ids(["B", "T"]),
     },
-    dims: {
-      S: { min: 1, opt: 32, max: Math.min(256, length) },
-      T: { min: 1, opt: 32, max: Math.min(256, length) },
-    },
+    dims: { S: tokens, T: tokens },
     norm: family,
     forward({ src_tokens, src_mask, prev_output_tokens }, p) {
       const positions = sinusoids({ length, channels, first: PADDING + 1, precision: p.precision });
@@ -121,9 +119,9 @@ export function translation(
           mul(embedding(tokens, table, { entries, channels }), root),
           slice(positions, { axis: 0, size: tokens.type.shape[1]! }),
         );
+      const shared = embeddings === "shared";
       const source = p.at("encoder", "embed_tokens");
-      const target = embeddings === "shared" ? source : p.at("decoder", "embed_tokens");
-      const output = embeddings === "shared" ? source : p.at("decoder", "output_projection");
+      const target = shared ? source : p.at("decoder", "embed_tokens");
       const mask = paddingMask(src_mask, p.precision);
 
       let memory = embed(src_tokens, source, vocabulary.source);
@@ -137,7 +135,11 @@ export function translation(
         x = decoderLayer({ x, memory }, p.at("decoder", "layers", i), { ...config, mask });
       }
       if (placement === "pre") x = norm(x, p.at("decoder", "layer_norm"));
-      return linear(x, output, { outputs: vocabulary.target, bias: false });
+      return linear(x, p.at("decoder", "output_projection"), {
+        outputs: vocabulary.target,
+        bias: false,
+        ...(shared && { tied: source.param("weight", [vocabulary.target, channels]) }),
+      });
     },
   });
 }

@@ -1,6 +1,8 @@
 /**
- * The language networks against PyTorch, each imported through its checkpoint format. fp16 bounds: float16 rounds to 5e-4
- * and every step of every layer is rounded, so some 1e-3 of the largest logit; where a case needs more, it says why.
+ * The language networks against PyTorch, each imported through its checkpoint format. Bounds of fp16: float16 rounds to
+ * 5e-4, and what is measured is 1 to 3 roundings of the largest logit. The offline translation networks are the exception:
+ * on random weights nothing keeps their activations small, so that a rounding grows twentyfold on its way to the logits,
+ * in fp32 as well.
  */
 import assert from "node:assert/strict";
 import { wideNet } from "../../src/models/widenet.ts";
@@ -8,20 +10,23 @@ import { layerNorm, powerNormV, unifiedNorm } from "../../src/norms/mod.ts";
 import { checkpointWeights, openCheckpoint } from "../../src/weights/mod.ts";
 import { checkParity, fixture, imported } from "./parity.ts";
 
+const FP16 = 4e-3;
+const FP16_GROWN = 2e-2;
+
 /** Pre-norm: two normalizations in each of two encoder layers, three in each of two decoder layers, and two at the end. */
 const PRE = 12;
 
 for (
-  const [name, remaining] of [
-    ["fairseq_ln", PRE],
-    ["fairseq_un", 0],
-    ["fairseq_un_post", 0],
+  const [name, remaining, fp16] of [
+    ["fairseq_ln", PRE, FP16],
+    ["fairseq_un", 0, FP16_GROWN],
+    ["fairseq_un_post", 0, FP16_GROWN],
     // GroupScaling depends on the input and stays.
-    ["fairseq_power", PRE],
+    ["fairseq_power", PRE, FP16],
   ] as const
 ) {
   Deno.test(`translation() computes what fairseq does: ${name}`, () =>
-    checkParity({ fixture: name, ...imported(name, { heads: 2 }), remaining, fp16: 2e-2 }));
+    checkParity({ fixture: name, ...imported(name, { heads: 2 }), remaining, fp16 }));
 }
 
 Deno.test("translation() with PowerNorm-V folds completely", () =>
@@ -30,27 +35,27 @@ Deno.test("translation() with PowerNorm-V folds completely", () =>
     ...imported("fairseq_power_v", { heads: 2 }),
     norm: powerNormV(),
     remaining: 0,
-    fp16: 2e-2,
+    fp16: FP16_GROWN,
   }));
 
 Deno.test("translation() computes what fairseq does from its own averaged file, heads and all", async () => {
   const found = imported("fairseq_un_averaged", { file: "checkpoint_avg_10.pt" });
   assert.equal(found.format, "fairseq translation Transformer");
-  await checkParity({ fixture: "fairseq_un_averaged", ...found, remaining: 0, fp16: 2e-2 });
+  await checkParity({ fixture: "fairseq_un_averaged", ...found, remaining: 0, fp16: FP16_GROWN });
 });
 
 for (const [name, remaining] of [["gpt2", 5], ["gpt2_un", 0], ["gpt2_lnfree", 0]] as const) {
   Deno.test(`gpt2() computes what transformers does: ${name}`, async () => {
-    await checkParity({ fixture: name, ...imported(name), remaining, fp16: 2e-3 });
+    await checkParity({ fixture: name, ...imported(name), remaining, fp16: FP16 });
     for (const mode of ["prefill", "step"]) {
-      await checkParity({ fixture: name, run: mode, ...imported(name, { mode }), remaining, fp16: 2e-3 });
+      await checkParity({ fixture: name, run: mode, ...imported(name, { mode }), remaining, fp16: FP16 });
     }
   });
 }
 
 for (const name of ["llama", "llama_3"]) {
   Deno.test(`llama() computes what transformers does: ${name}`, () =>
-    checkParity({ fixture: name, ...imported(name), remaining: 5, fp16: 2e-2 }));
+    checkParity({ fixture: name, ...imported(name), remaining: 5, fp16: FP16 }));
 }
 
 for (
@@ -74,6 +79,6 @@ for (
           ignore: norm.ignoredKeys.map((key) => new RegExp(`\\.${key}$`)),
         }),
       remaining,
-      fp16: 2e-2,
+      fp16: FP16,
     }));
 }

@@ -15,7 +15,7 @@ import type { Norm } from "../../src/norms/mod.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { compareOutputs } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
-import { type Feeds, type Outputs, tensorValue } from "../../src/run/session.ts";
+import type { Feeds, Outputs } from "../../src/run/session.ts";
 import { openCheckpoint, type WeightSource } from "../../src/weights/mod.ts";
 
 /**
