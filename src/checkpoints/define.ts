@@ -37,6 +37,8 @@ export interface CheckpointFormat {
 export interface ReadOptions {
   /** Attention heads, which no shape tells, where neither a configuration nor the architecture does. */
   readonly heads?: number | undefined;
+  /** Which network, where several share the weights of a layout: GPT-2's `plain`, `prefill` or `step`. */
+  readonly mode?: string | undefined;
 }
 
 /** A network found in a checkpoint. */

@@ -3,7 +3,7 @@ import { UnfoldError } from "../errors.ts";
 import type { Dim } from "../ir/shape.ts";
 import { fixedChannels, linear } from "./layers.ts";
 import type { Scope } from "./scope.ts";
-import { reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "./tensor.ts";
+import { expand, reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "./tensor.ts";
 
 export interface AttentionOptions {
   readonly heads: number;
@@ -72,4 +72,18 @@ export function splitHeads(x: Tensor, heads: number, p: Scope): Tensor {
 export function joinHeads(x: Tensor): Tensor {
   const [batch, heads, tokens, size] = x.type.shape as [Dim, number, Dim, number];
   return reshape(transpose(x, [0, 2, 1, 3]), [batch, tokens, heads * size]);
+}
+
+/**
+ * Grouped heads (Ainslie et al. 2023): each of the G heads of `[B, G, T, D]` serves `heads / G` query heads that stand
+ * beside each other, so it is repeated that often: `[B, heads, T, D]`.
+ */
+export function repeatHeads(x: Tensor, heads: number): Tensor {
+  const [batch, groups, tokens, size] = x.type.shape as [Dim, number, Dim, number];
+  if (groups === heads) return x;
+  if (!Number.isInteger(heads) || heads % groups !== 0) {
+    throw new UnfoldError(`${x.name}: ${heads} query heads do not divide among ${groups} key heads`);
+  }
+  const apart = reshape(x, [batch, groups, 1, tokens, size]);
+  return reshape(expand(apart, [batch, groups, heads / groups, tokens, size]), [batch, heads, tokens, size]);
 }

@@ -28,6 +28,8 @@ export interface LinearOptions {
   readonly bias?: boolean;
   /** Subtracts from each row of the weight its mean, as MABN's training does without storing it. */
   readonly centred?: boolean;
+  /** The weight, where it is another layer's: the embedding's, for a head that is tied to it. */
+  readonly tied?: Tensor;
 }
 
 /**
@@ -41,9 +43,9 @@ export interface LinearOptions {
 export function linear(
   x: Tensor,
   p: Scope,
-  { outputs, bias = true, centred = false }: LinearOptions,
+  { outputs, bias = true, centred = false, tied }: LinearOptions,
 ): Tensor {
-  const stored = p.param("weight", [outputs, fixedChannels(x, p)], { init: "linear" });
+  const stored = tied ?? p.param("weight", [outputs, fixedChannels(x, p)], { init: "linear" });
   const weight = centred ? centredRows(stored) : stored;
   const inputs = bias ? [x, weight, p.param("bias", [outputs], { init: "bias" })] : [x, weight];
   return apply("linear", inputs, { attrs: {}, name: p.path });

@@ -3,7 +3,12 @@
  * DSL; here are their sizes as published.
  */
 import type { Model } from "../dsl/model.ts";
+import { layerNorm } from "../norms/mod.ts";
 import { bert, BERT_BASE, MINILM_L6 } from "./bert.ts";
+import { GPT2, gpt2 } from "./gpt2.ts";
+import { llama, LLAMA_3_2_1B } from "./llama.ts";
+import { IWSLT14, ORIGINAL_BASE, translation, WMT14_BIG } from "./translation.ts";
+import { wideNet, WIDENET_B } from "./widenet.ts";
 
 export interface NamedModel {
   /** "Swin Transformer, tiny, 224 x 224". */
@@ -24,5 +29,45 @@ export const MODELS: Readonly<Record<string, NamedModel>> = {
     title: "MiniLM, 6 layers of 384 channels, as a sentence encoder",
     paper: "Wang et al. 2020, NeurIPS",
     build: () => bert(MINILM_L6, { name: "minilm-l6", pooling: "mean" }),
+  },
+  "transformer-iwslt": {
+    title: "translation Transformer, pre-norm, IWSLT14 German to English",
+    paper: "Vaswani et al. 2017, NeurIPS, at the size of Yang et al. 2022 (UN), ACM MM",
+    build: () => translation(IWSLT14),
+  },
+  "transformer-wmt-big": {
+    title: "translation Transformer, big, pre-norm, WMT14 English to German",
+    paper: "Vaswani et al. 2017, NeurIPS, as in Shen et al. 2020 (PowerNorm), ICML",
+    build: () => translation(WMT14_BIG),
+  },
+  "transformer-post": {
+    title: "translation Transformer, base, post-norm, WMT14 English to German",
+    paper: "Vaswani et al. 2017, NeurIPS",
+    build: () => translation(ORIGINAL_BASE, { norm: layerNorm() }),
+  },
+  gpt2: {
+    title: "GPT-2, 124M, logits of a whole text",
+    paper: "Radford et al. 2019, OpenAI",
+    build: () => gpt2(GPT2),
+  },
+  "gpt2-prefill": {
+    title: "GPT-2, 124M, reads a prompt and keeps keys and values",
+    paper: "Radford et al. 2019, OpenAI",
+    build: () => gpt2({ ...GPT2, name: "gpt2-prefill", mode: "prefill" }),
+  },
+  "gpt2-step": {
+    title: "GPT-2, 124M, one token after others whose keys and values are kept",
+    paper: "Radford et al. 2019, OpenAI",
+    build: () => gpt2({ ...GPT2, name: "gpt2-step", mode: "step" }),
+  },
+  "llama-3.2-1b": {
+    title: "Llama 3.2, 1B, logits of a whole text",
+    paper: "Grattafiori et al. 2024, arXiv 2407.21783",
+    build: () => llama(LLAMA_3_2_1B),
+  },
+  widenet: {
+    title: "WideNet, base, dense, 224 x 224",
+    paper: "Xue et al. 2022, AAAI",
+    build: () => wideNet(WIDENET_B),
   },
 };

@@ -108,7 +108,8 @@ function operationsOf({ kind, name }: Kernel): readonly string[] | undefined {
   if (kind === "fully_connected" || kind === "corrltn") return [];
   const fused = /^__myl_(\w+)$/.exec(name)?.[1];
   if (fused !== undefined) return fused.match(/[A-Z][a-z0-9]*/g) ?? [];
-  return name.startsWith("_gemm_mha") ? [] : undefined;
+  // Attention of many queries, and of one.
+  return /^_gem[mv]_mha/.test(name) ? [] : undefined;
 }
 
 /**

@@ -56,6 +56,7 @@ Deno.test("inspectPlan() tells normalizations from softmax and means", () => {
     [["__myl_MaxrSubExpSumDivMul"], 0],
     [["__myl_AddAddReshMean"], 0],
     [["_gemm_mha_v2"], 0],
+    [["_gemv_mha_v1"], 0],
     // Split in two, with the head's mean behind the second half.
     [["__myl_AddAddCastMeanSubMulMean", "__myl_AddSqrtDivMulCastMulAddReshMean"], 1],
     [["__myl_AddAddCastMulMeanReshTran", "__myl_AddSqrtDivMulMul"], 1],

@@ -1,0 +1,103 @@
+/**
+ * Positions that are computed rather than learned, as constants: sinusoids that are added to embeddings, and rotations
+ * of queries and keys. Both come as tables of a greatest length, of which a network takes as many rows as it has tokens.
+ */
+import { UnfoldError } from "../errors.ts";
+import type { Precision } from "../ir/dtype.ts";
+import { add, concat, constant, mul, slice, type Tensor } from "./tensor.ts";
+
+export interface SinusoidOptions {
+  readonly length: number;
+  readonly channels: number;
+  /** The position of the first row: 0 in the paper; fairseq counts from its padding index + 1, which is 2. */
+  readonly first?: number;
+  readonly precision: Precision;
+}
+
+/**
+ * Sinusoidal positions `[length, channels]` in the form of tensor2tensor and fairseq: the sines of all rates, then their
+ * cosines; rates fall from 1 to 1/10000. (Vaswani et al. 2017, section 3.5, has them in turn: the same up to an order of
+ * channels that the first layer learns, and the last rate is one step short of 1/10000.)
+ */
+export function sinusoids({ length, channels, first = 0, precision }: SinusoidOptions): Tensor {
+  if (channels % 2 !== 0 || channels < 4) {
+    throw new UnfoldError(`sinusoids: ${channels} channels are not two halves of two or more`);
+  }
+  const half = channels / 2;
+  const values = tableOf(length, channels, (row, channel) => {
+    const angle = (first + row) * 10000 ** -((channel % half) / (half - 1));
+    return channel < half ? Math.sin(angle) : Math.cos(angle);
+  });
+  return constant(values, { shape: [length, channels], dtype: precision, name: "positions" });
+}
+
+/** Llama 3's slower rotation of low frequencies, for contexts longer than it was trained on at first. */
+export interface RotaryScaling {
+  readonly factor: number;
+  readonly lowFrequencyFactor: number;
+  readonly highFrequencyFactor: number;
+  /** Tokens of the first training. */
+  readonly originalContext: number;
+}
+
+export interface RotaryOptions {
+  readonly length: number;
+  /** Channels of a head, D. */
+  readonly size: number;
+  /** The base of the rates, 10000 in the paper. */
+  readonly theta: number;
+  readonly scaling?: RotaryScaling | undefined;
+  readonly precision: Precision;
+}
+
+/** What `rotate` multiplies with: cosines `[length, D]`, and sines with the sign of their half. */
+export interface RotaryTable {
+  readonly cosines: Tensor;
+  readonly sines: Tensor;
+}
+
+/** Rotations of each position (Su et al. 2021), in the order of Hugging Face: channel i turns with channel i + D/2. */
+export function rotaryTable({ length, size, theta, scaling, precision }: RotaryOptions): RotaryTable {
+  if (size % 2 !== 0) throw new UnfoldError(`rotary positions: a head of ${size} channels has no two halves`);
+  const half = size / 2;
+  const rates = Array.from({ length: half }, (_, i) => scaledRate(theta ** -(i / half), scaling));
+  const table = (value: (angle: number, channel: number) => number, name: string) =>
+    constant(tableOf(length, size, (row, channel) => value(row * rates[channel % half]!, channel)), {
+      shape: [length, size],
+      dtype: precision,
+      name,
+    });
+  return {
+    cosines: table(Math.cos, "rotary.cosines"),
+    sines: table((angle, channel) => channel < half ? -Math.sin(angle) : Math.sin(angle), "rotary.sines"),
+  };
+}
+
+/** The rows of a table for the first `size` positions, which may be open: `"T"`. */
+export function firstRotations({ cosines, sines }: RotaryTable, size: number | string): RotaryTable {
+  const rows = (table: Tensor) => slice(table, { axis: 0, size });
+  return { cosines: rows(cosines), sines: rows(sines) };
+}
+
+/** Turns queries or keys `[B, H, T, D]` by their positions: a rotation of the pairs (i, i + D/2). */
+export function rotate(x: Tensor, { cosines, sines }: RotaryTable): Tensor {
+  const half = (x.type.shape.at(-1) as number) / 2;
+  const lower = slice(x, { axis: -1, end: half });
+  const upper = slice(x, { axis: -1, start: half });
+  // The sign of the rotation is in the table of sines.
+  return add(mul(x, cosines), mul(concat([upper, lower], { axis: -1 }), sines));
+}
+
+/** Waves longer than the first training's context turn `factor` times slower; between two lengths, part of that. */
+function scaledRate(rate: number, scaling: RotaryScaling | undefined): number {
+  if (scaling === undefined) return rate;
+  const { factor, lowFrequencyFactor, highFrequencyFactor, originalContext } = scaling;
+  const turns = originalContext * rate / (2 * Math.PI);
+  const kept = (turns - lowFrequencyFactor) / (highFrequencyFactor - lowFrequencyFactor);
+  const share = Math.min(1, Math.max(0, kept));
+  return (1 - share) * rate / factor + share * rate;
+}
+
+function tableOf(rows: number, columns: number, value: (row: number, column: number) => number): number[] {
+  return Array.from({ length: rows * columns }, (_, i) => value(Math.floor(i / columns), i % columns));
+}

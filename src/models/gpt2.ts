@@ -1,0 +1,133 @@
+/**
+ * GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): a pre-norm decoder with learned
+ * positions and the embedding as its head. Names are Hugging Face's, without their prefix. Besides the plain network
+ * there are the two of generation, which share the weights: one reads a prompt, one a token at a time.
+ */
+import {
+  add,
+  cachedAttention,
+  embedding,
+  float,
+  gather,
+  gelu,
+  ids,
+  type InputSpec,
+  linear,
+  mlp,
+  type Model,
+  model,
+  norm,
+  slice,
+  type Tensor,
+} from "../dsl/mod.ts";
+import { layerNorm, type Norm } from "../norms/mod.ts";
+
+export interface Gpt2Config {
+  readonly name: string;
+  readonly vocabulary: number;
+  /** Learned positions: the most tokens it can look back on. */
+  readonly context: number;
+  readonly channels: number;
+  readonly depth: number;
+  readonly heads: number;
+  /** Width inside the feed-forward layers, four times the channels. */
+  readonly hidden: number;
+  /**
+   * `plain`: logits of all tokens. `prefill`: keys and values of all tokens besides. `step`: one token, given the keys
+   * and values of those before it, and its position.
+   */
+  readonly mode: "plain" | "prefill" | "step";
+}
+
+/** 124 million parameters. */
+export const GPT2: Gpt2Config = {
+  name: "gpt2",
+  vocabulary: 50257,
+  context: 1024,
+  channels: 768,
+  depth: 12,
+  heads: 12,
+  hidden: 3072,
+  mode: "plain",
+};
+
+/** 355 million parameters. */
+export const GPT2_MEDIUM: Gpt2Config = {
+  ...GPT2,
+  name: "gpt2-medium",
+  channels: 1024,
+  depth: 24,
+  heads: 16,
+  hidden: 4096,
+};
+
+/** 1.56 billion parameters. */
+export const GPT2_XL: Gpt2Config = {
+  ...GPT2,
+  name: "gpt2-xl",
+  channels: 1600,
+  depth: 48,
+  heads: 25,
+  hidden: 6400,
+};
+
+const tanhGelu = (x: Tensor) => gelu(x, { approximate: "tanh" });
+
+/**
+ * Token ids `[B, T]` to `logits [B, T, vocabulary]`. With keys and values, those of layer i are `present.i.key` and
+ * `present.i.value`, `[B, H, T, D]`; a step reads `input_ids` and `position_ids`, `[B, 1]`, and `past.i.key` and
+ * `past.i.value`, `[B, H, P, D]`, and gives what is P + 1 long.
+ */
+export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?: Norm } = {}): Model {
+  const { vocabulary, context, channels, depth, heads, hidden, mode } = config;
+  const step = mode === "step";
+  const kept = float(["B", heads, "P", channels / heads]);
+  const past = Array.from({ length: depth }, (_, i) => [[`past.${i}.key`, kept], [`past.${i}.value`, kept]]);
+  const inputs: Record<string, InputSpec> = step
+    ? { input_ids: ids(["B", 1]), position_ids: ids(["B", 1]), ...Object.fromEntries(past.flat()) }
+    : { input_ids: ids(["B", "T"]) };
+  return model<string>({
+    name: config.name,
+    inputs,
+    dims: step
+      ? { P: { min: 1, opt: Math.ceil(context / 2), max: context - 1 } }
+      : { T: { min: 1, opt: Math.min(128, context), max: context } },
+    norm: family,
+    forward(inputs, p) {
+      const tokens = inputs.input_ids!;
+      const table = p.at("wpe").param("weight", [context, channels]);
+      const positions = step
+        ? gather(table, inputs.position_ids!)
+        : slice(table, { axis: 0, size: tokens.type.shape[1]! });
+      const present: Record<string, Tensor> = {};
+
+      let x = add(embedding(tokens, p.at("wte"), { entries: vocabulary, channels }), positions);
+      for (let i = 0; i < depth; i++) {
+        const block = p.at("h", i);
+        const { output, key, value } = cachedAttention(norm(x, block.at("ln_1")), block.at("attn"), {
+          heads,
+          qkv: "c_attn",
+          out: "c_proj",
+          past: step ? { key: inputs[`past.${i}.key`]!, value: inputs[`past.${i}.value`]! } : undefined,
+        });
+        x = add(x, output);
+        x = add(
+          x,
+          mlp(norm(x, block.at("ln_2")), block.at("mlp"), {
+            hidden,
+            activation: tanhGelu,
+            names: ["c_fc", "c_proj"],
+          }),
+        );
+        present[`present.${i}.key`] = key;
+        present[`present.${i}.value`] = value;
+      }
+      const logits = linear(norm(x, p.at("ln_f")), p.at("lm_head"), {
+        outputs: vocabulary,
+        bias: false,
+        tied: p.at("wte").param("weight", [vocabulary, channels]),
+      });
+      return mode === "plain" ? { logits } : { logits, ...present };
+    },
+  });
+}

@@ -1,0 +1,69 @@
+/**
+ * WideNet (Xue et al. 2021, "Go Wider Instead of Deeper"): a Vision Transformer whose layers all have the weights of one
+ * layer, while each depth has normalizations of its own, which is what lets it tell them apart. The dense form: the
+ * paper's mixture of experts is left out. Folding gives each depth a QKV and a first MLP product of its own, since these
+ * take the normalizations in; the other two stay shared. So a folded WideNet is faster and larger.
+ */
+import {
+  add,
+  attention,
+  float,
+  linear,
+  mlp,
+  type Model,
+  model,
+  norm,
+  patchEmbedding,
+  pick,
+  prependToken,
+} from "../dsl/mod.ts";
+import { layerNorm, type Norm } from "../norms/mod.ts";
+
+export interface WideNetConfig {
+  readonly name: string;
+  /** Side of the square image, in pixels. */
+  readonly image: number;
+  readonly patch: number;
+  readonly channels: number;
+  /** How often the one layer is applied. */
+  readonly depth: number;
+  readonly heads: number;
+  readonly hidden: number;
+  readonly classes: number;
+}
+
+/** The sizes of WideNet-B, which are those of ViT-B/16. */
+export const WIDENET_B: WideNetConfig = {
+  name: "widenet",
+  image: 224,
+  patch: 16,
+  channels: 768,
+  depth: 12,
+  heads: 12,
+  hidden: 3072,
+  classes: 1000,
+};
+
+/** An image `[B, 3, H, W]` to `logits [B, classes]`. */
+export function wideNet(config: WideNetConfig, { norm: family = layerNorm() }: { norm?: Norm } = {}): Model {
+  const { image: side, patch, channels, depth, heads, hidden, classes } = config;
+  return model({
+    name: config.name,
+    inputs: { image: float(["B", 3, side, side]) },
+    norm: family,
+    forward({ image }, p) {
+      const tokens = (side / patch) ** 2 + 1;
+      const patches = patchEmbedding(image, p.at("patch_embed", "proj"), { patch, channels });
+      let x = add(
+        prependToken(patches, p.param("cls_token", [1, 1, channels])),
+        p.param("pos_embed", [1, tokens, channels]),
+      );
+      for (let i = 0; i < depth; i++) {
+        x = add(x, attention(norm(x, p.at("norms", i, "norm1")), p.at("attn"), { heads }));
+        x = add(x, mlp(norm(x, p.at("norms", i, "norm2")), p.at("mlp"), { hidden }));
+      }
+      const first = pick(norm(x, p.at("norm")), { axis: 1, index: 0 });
+      return { logits: linear(first, p.at("head"), { outputs: classes }) };
+    },
+  });
+}

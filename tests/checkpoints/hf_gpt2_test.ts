@@ -1,0 +1,76 @@
+/** Tests of recognising Hugging Face's GPT-2; that it computes the same is in `tests/networks`. */
+import assert from "node:assert/strict";
+import { hfGpt2 } from "../../src/checkpoints/hf_gpt2.ts";
+import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
+import { refuses } from "../support.ts";
+import { configOf, fixtureFile, shapesOf, viewOf } from "./view.ts";
+
+const SHAPES = shapesOf("gpt2");
+const CONFIG = configOf("gpt2");
+
+Deno.test("hfGpt2 reads OpenAI's names and those with a prefix; products are stored [in, out]", () => {
+  for (const [name, prefix] of [["gpt2", ""], ["gpt2_un", "transformer."]] as const) {
+    const { locate } = hfGpt2.read(viewOf(shapesOf(name), CONFIG), {});
+    assert.equal(locate!("h.0.ln_1.weight"), `${prefix}h.0.ln_1.weight`);
+    const source = locate!("h.0.attn.c_attn.weight");
+    assert.ok(typeof source !== "string");
+    assert.deepEqual(source.from, [`${prefix}h.0.attn.c_attn.weight`]);
+  }
+  const { ignored } = recogniseCheckpoint(fixtureFile("gpt2", "model.safetensors"));
+  assert.deepEqual(ignored.map(({ name, why }) => [name, why]), [
+    ["h.0.attn.bias", "the causal mask"],
+    ["h.1.attn.bias", "the causal mask"],
+  ]);
+});
+
+Deno.test("hfGpt2 tells the constant deviation of LN-free networks by their epsilon", () => {
+  const familyOf = (epsilon: number) =>
+    hfGpt2.read(viewOf(SHAPES, { ...CONFIG, layer_norm_epsilon: epsilon }), {}).model.norm.family;
+  assert.equal(familyOf(1e-5), "ln");
+  assert.equal(familyOf(1e12), "lnfree");
+});
+
+Deno.test("hfGpt2 knows the heads of OpenAI's own files alone", () => {
+  const wide = (prefix: string) =>
+    viewOf({
+      [`${prefix}wte.weight`]: [50257, 768],
+      [`${prefix}wpe.weight`]: [1024, 768],
+      [`${prefix}h.0.attn.c_attn.weight`]: [768, 2304],
+      [`${prefix}h.0.mlp.c_fc.weight`]: [768, 3072],
+    }, null);
+  assert.equal(hfGpt2.read(wide(""), {}).model.name, "gpt2");
+  refuses(() => hfGpt2.read(wide("transformer."), {}), "no tensor tells the number of attention heads");
+});
+
+Deno.test("hfGpt2 gives the networks of generation by mode", () => {
+  const { model } = hfGpt2.read(viewOf(SHAPES, CONFIG), { mode: "step" });
+  assert.equal(model.name, "gpt2-step");
+  assert.deepEqual(model.inputs["past.1.value"], { dtype: "float", shape: ["B", 2, "P", 8] });
+  refuses(
+    () => hfGpt2.read(viewOf(SHAPES, CONFIG), { mode: "decode" }),
+    'no mode "decode"',
+    "plain, prefill, step",
+  );
+});
+
+Deno.test("hfGpt2 refuses products stored [out, in], heads that do not divide, and other networks of these names", () => {
+  const turned = { ...SHAPES, "h.0.attn.c_attn.weight": [48, 16] };
+  refuses(
+    () => hfGpt2.read(viewOf(turned, CONFIG), {}),
+    "h.0.attn.c_attn.weight is [48, 16]",
+    "[16, 48]",
+    "Transpose",
+  );
+  refuses(
+    () => hfGpt2.read(viewOf(SHAPES, { ...CONFIG, n_head: 3 }), {}),
+    "16 channels do not divide among 3 heads (n_head)",
+  );
+  refuses(() => hfGpt2.read(viewOf(SHAPES, CONFIG), { heads: 4 }), "4 heads are given", "n_head 2");
+  for (
+    const other of [{ activation_function: "relu" }, { tie_word_embeddings: false }, {
+      add_cross_attention: true,
+    }]
+  ) {
+    refuses(() => hfGpt2.read(viewOf(SHAPES, { ...CONFIG, ...other }), {}), Object.keys(other)[0]!);
+  }
+});
