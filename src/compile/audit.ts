@@ -11,9 +11,9 @@ import { dataOf } from "../ops/constant.ts";
 import { foldErrorBound } from "../ops/fold.ts";
 import { isOp } from "../ops/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
-import { type OptimizeOptions, remainingNorms } from "../rewrite/pipeline.ts";
+import { foldNorms, type OptimizeOptions, remainingNorms } from "../rewrite/pipeline.ts";
 import { randomWeights, type WeightHint, type WeightSource } from "../weights/mod.ts";
-import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
+import { chooseWeights, type WeightOptions } from "./networks.ts";
 
 /** One normalization in an audit. */
 export interface AuditedNorm extends NormFold {
@@ -52,7 +52,8 @@ export function auditModel(
   },
 ): Audit {
   const weights = chooseWeights(model, norm, weightOptions);
-  const { graph, folded, norms } = compile(model, { weights: weights.open(), precision, norm, layerNorm });
+  const traced = model.trace({ weights: weights.open(), precision, norm });
+  const { folded, norms } = foldNorms(traced, { layerNorm });
   const products = productsOf(folded);
   const bounds = new Map<Node, number | null>();
   const boundOf = (node: Node): number | null => {
@@ -74,7 +75,7 @@ export function auditModel(
     trained: weights.trained,
     found: norms.length,
     folded: norms.filter(({ folded }) => folded).length,
-    remaining: remainingNorms(graph),
+    remaining: remainingNorms(folded),
     norms: audited,
   };
 }
@@ -104,7 +105,7 @@ export function summarizeModel(model: Model, norms: readonly Norm[]): ModelSumma
   for (const norm of norms) {
     const counted = countingWeights();
     try {
-      families[norm.family] = foldability(compile(model, { weights: counted.weights, norm }).norms);
+      families[norm.family] = foldability(foldNorms(model.trace({ weights: counted.weights, norm })).norms);
     } catch (error) {
       if (!(error instanceof UnfoldError)) throw error;
       families[norm.family] = { refused: error.message };

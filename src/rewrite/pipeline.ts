@@ -22,12 +22,16 @@ export interface PassTrace {
   readonly detail: string;
 }
 
-export interface Optimized {
-  readonly graph: Graph;
-  /** The graph as the fold left it, its products still under their own names: what `norms` speaks of. */
+/** A graph whose normalizations have been folded, and nothing else. */
+export interface Folded {
+  /** Its products still under their own names: what `norms` speaks of. */
   readonly folded: Graph;
   readonly norms: readonly NormFold[];
   readonly trace: readonly PassTrace[];
+}
+
+export interface Optimized extends Folded {
+  readonly graph: Graph;
 }
 
 export interface OptimizeOptions {
@@ -38,70 +42,82 @@ export interface OptimizeOptions {
   readonly layerNorm?: LayerNormForm;
 }
 
+/** Runs passes one after the other, verifies the graph after each and keeps a trace. */
+class Line {
+  graph: Graph;
+  readonly trace: PassTrace[];
+
+  constructor(graph: Graph, trace: readonly PassTrace[] = []) {
+    this.graph = graph;
+    this.trace = [...trace];
+  }
+
+  /** @param run gives the new graph, and with it whatever `detail` speaks of */
+  step<Result extends { graph: Graph }>(
+    pass: string,
+    run: (graph: Graph) => Result,
+    detail: (result: Result) => string,
+  ): Result {
+    const nodesBefore = topological(this.graph).length;
+    const result = run(this.graph);
+    verifyGraph(result.graph, pass);
+    this.graph = result.graph;
+    this.trace.push({
+      pass,
+      nodesBefore,
+      nodesAfter: topological(this.graph).length,
+      detail: detail(result),
+    });
+    return result;
+  }
+
+  rules(name: string, list: readonly Rule[]): void {
+    this.step(name, (graph) => applyRules(graph, list), ({ firings }) => {
+      const fired = Object.entries(firings).map(([rule, n]) => `${rule} ${n}`);
+      return fired.join(", ") || "nothing to do";
+    });
+  }
+}
+
+/** Folds a traced graph's normalizations; reads no weight but vectors. */
+export function foldNorms(graph: Graph, { layerNorm = "layer" }: OptimizeOptions = {}): Folded {
+  verifyGraph(graph, "trace");
+  const line = new Line(graph);
+  line.rules("linearOfMatmul", [LINEAR_OF_MATMUL]);
+  const centred = layerNorm === "layer" ? new Set<string>() : line.step(
+    "centreStream",
+    centreStream,
+    ({ centred }) => `${centred.size} Layer Normalizations without a mean`,
+  ).centred;
+  line.step("shiftStream", shiftStream, ({ shifted }) => `${shifted} normalizations without a shift`);
+  const { norms } = line.step(
+    "foldNorm",
+    foldNorm,
+    ({ norms }) => `${norms.filter(({ folded }) => folded).length} of ${norms.length} folded`,
+  );
+  if (layerNorm === "crms") {
+    line.step(
+      "compressStream",
+      (graph) => compressStream(graph, centred),
+      ({ compressed }) => `${compressed} normalizations of one channel less`,
+    );
+  }
+  return { folded: line.graph, norms, trace: line.trace };
+}
+
 /**
  * Folds, merges and cleans a traced graph. The reference network goes through the same passes; only what an online
  * normalization does not allow is not done to it.
  */
-export function optimize(graph: Graph, { layerNorm = "layer" }: OptimizeOptions = {}): Optimized {
-  const trace: PassTrace[] = [];
-  let norms: readonly NormFold[] = [];
-  const step = (pass: string, run: (graph: Graph) => { graph: Graph; detail: string }) => {
-    const before = topological(graph).length;
-    const result = run(graph);
-    verifyGraph(result.graph, pass);
-    graph = result.graph;
-    trace.push({ pass, nodesBefore: before, nodesAfter: topological(graph).length, detail: result.detail });
-  };
-  const rules = (name: string, list: readonly Rule[]) =>
-    step(name, (graph) => {
-      const { graph: result, firings } = applyRules(graph, list);
-      const fired = Object.entries(firings).map(([rule, n]) => `${rule} ${n}`);
-      return { graph: result, detail: fired.join(", ") || "nothing to do" };
-    });
-  verifyGraph(graph, "trace");
-  rules("linearOfMatmul", [LINEAR_OF_MATMUL]);
-  let centred: ReadonlySet<string> = new Set();
-  if (layerNorm !== "layer") {
-    step("centreStream", (graph) => {
-      const result = centreStream(graph);
-      centred = result.centred;
-      return { graph: result.graph, detail: `${centred.size} Layer Normalizations without a mean` };
-    });
-  }
-  step("shiftStream", (graph) => {
-    const { graph: result, shifted } = shiftStream(graph);
-    return { graph: result, detail: `${shifted} normalizations without a shift` };
-  });
-  step("foldNorm", (graph) => {
-    const result = foldNorm(graph);
-    norms = result.norms;
-    return {
-      graph: result.graph,
-      detail: `${norms.filter((n) => n.folded).length} of ${norms.length} folded`,
-    };
-  });
-  if (layerNorm === "crms") {
-    step("compressStream", (graph) => {
-      const { graph: result, compressed } = compressStream(graph, centred);
-      return { graph: result, detail: `${compressed} normalizations of one channel less` };
-    });
-  }
-  const folded = graph;
-  rules("rejoinNorm", REJOIN_NORM);
-  step("moveAttentionBiases", (graph) => {
-    const { graph: result, moved } = moveAttentionBiases(graph);
-    return { graph: result, detail: `${moved} biases of k and v gone` };
-  });
-  step("mergeQkv", (graph) => {
-    const { graph: merged, merged: count } = mergeQkv(graph);
-    return { graph: merged, detail: `${count} products merged away` };
-  });
-  step("foldConstants", (graph) => {
-    const { graph: result, folded } = foldConstants(graph);
-    return { graph: result, detail: `${folded} nodes computed` };
-  });
-  rules("simplify", SIMPLIFY);
-  return { graph, folded, norms, trace };
+export function optimize(graph: Graph, options: OptimizeOptions = {}): Optimized {
+  const { folded, norms, trace } = foldNorms(graph, options);
+  const line = new Line(folded, trace);
+  line.rules("rejoinNorm", REJOIN_NORM);
+  line.step("moveAttentionBiases", moveAttentionBiases, ({ moved }) => `${moved} biases of k and v gone`);
+  line.step("mergeQkv", mergeQkv, ({ merged }) => `${merged} products merged away`);
+  line.step("foldConstants", foldConstants, ({ folded }) => `${folded} nodes computed`);
+  line.rules("simplify", SIMPLIFY);
+  return { graph: line.graph, folded, norms, trace: line.trace };
 }
 
 /**
