@@ -61,3 +61,15 @@ export function stackedData(parts: readonly TensorData[], dtype: StorageType): T
     },
   };
 }
+
+/** `size` neighbouring entries along axis 0, from `start` on. */
+export function rowsOfData(data: TensorData, { start, size }: { start: number; size: number }): TensorData {
+  const rowBytes = elementCount(data.shape.slice(1)) * ITEM_BYTES[data.dtype];
+  return {
+    dtype: data.dtype,
+    shape: [size, ...data.shape.slice(1)],
+    origin: `rows ${start} to ${start + size - 1} of ${data.origin}`,
+    // A view: what reads it looks at alignment itself where rows are no multiple of 8 bytes.
+    bytes: () => data.bytes().subarray(start * rowBytes, (start + size) * rowBytes),
+  };
+}

@@ -6,7 +6,7 @@ import { UnfoldError } from "../errors.ts";
 import { heldData, type TensorData } from "../ir/data.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
 import { broadcastShapes, type Dim, showShape } from "../ir/shape.ts";
-import { commonDType, defineOp, shapeError } from "./define.ts";
+import { commonDType, defineOp, type Part, shapeError } from "./define.ts";
 import { binary, matmulValues, softmaxValues } from "./reference.ts";
 
 export type AttentionAttrs = {
@@ -92,6 +92,18 @@ export const attention = defineOp({
     }
     if (mask) logits = g.node("Add", [logits, mask]);
     return g.node("MatMul", [g.node("Softmax", [logits], { axis: -1 }), v!]);
+  },
+  narrow: (part, node) => {
+    const { causal } = node.attrs as AttentionAttrs;
+    const { axis, start, size, step } = part;
+    // A causal mask ends in the lower right corner, so only of the last queries is it the same.
+    const isLast = step === 1 && start + size === node.type.shape[2];
+    if (axis !== 2 || (causal && !isLast)) return null;
+    const mask = node.inputs[3]?.type.shape;
+    const rows = mask === undefined || (mask.at(-2) ?? 1) === 1
+      ? []
+      : [[3, { ...part, axis: mask.length - 2 }]] as const;
+    return { inputs: new Map<number, Part>([[0, part], ...rows]) };
   },
 });
 

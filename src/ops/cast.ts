@@ -1,6 +1,6 @@
 /** Conversion between element types, rounding to nearest even. */
 import { type DType, isFloat } from "../ir/dtype.ts";
-import { carryOne, defineOp } from "./define.ts";
+import { carryOne, defineOp, narrowEach } from "./define.ts";
 
 export type CastAttrs = { readonly to: DType };
 
@@ -17,6 +17,7 @@ export const cast = defineOp({
       : x!,
   tensorrt: (net, [x], { to }) => net.cast(x!, to),
   onnx: (g, [x], { to }) => g.cast(x!, to),
+  narrow: narrowEach,
   carry: carryOne((affine, node) =>
     isFloat((node.attrs as CastAttrs).to) ? affine : { refused: "it makes whole numbers of it" }
   ),

@@ -63,6 +63,7 @@ export const channelAffine = defineOp({
       : x!;
     return g.node("Add", [g.node("Mul", [from, s!]), t!]);
   },
+  narrow: (part, node) => part.axis === affineAxis(node) ? null : { inputs: new Map([[0, part]]) },
   // s2 (s1 x + t1) + t2 = (s2 s1) x + (s2 t1 + t2)
   absorb: (first, { node, index }) => {
     const second = affineOf(node);
@@ -101,6 +102,9 @@ const lessMean = (run: Float64Array) => {
   const mean = run.reduce((a, b) => a + b, 0) / run.length;
   return run.map((value) => value - mean);
 };
+
+const affineAxis = ({ attrs, type }: Node) =>
+  axisIn((attrs as ChannelAffineAttrs).axis, type.shape.length, "channel_affine");
 
 /** The affine a `channel_affine` node applies, in float64; null where it is not constant. */
 export function affineOf(node: Node): ChannelAffine | null {

@@ -51,6 +51,10 @@ export const concat = defineOp({
   },
   tensorrt: (net, xs, { axis }) => net.concat(xs, axisIn(axis, xs[0]!.dims.length, "concat")),
   onnx: (g, xs, { axis }) => g.node("Concat", xs, { axis }),
+  narrow: (part, node) =>
+    axisIn((node.attrs as ConcatAttrs).axis, node.type.shape.length, "concat") === part.axis
+      ? null
+      : { inputs: new Map(node.inputs.map((_, index) => [index, part])) },
   carry: (affines, node) => {
     const at = axisIn((node.attrs as ConcatAttrs).axis, node.type.shape.length, "concat");
     const [first, ...more] = affines.filter((affine) => affine !== null);

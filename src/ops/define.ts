@@ -116,6 +116,39 @@ export interface OpSpec<Name extends string = string, A extends object = object>
    * the affines that its inputs have to give for it. Only asked of a node that nothing else reads.
    */
   give?(affine: ChannelAffine, node: Node): Absorbed | Wanted | Refusal;
+  /**
+   * The parts of the inputs that a part of the result needs, `part(op(x)) = op(part(x))`, and the attributes that go with
+   * them; an input that is missing is needed whole. Null, or absent: the whole of everything.
+   */
+  narrow?(part: Part, node: Node): Narrowed | null;
+}
+
+/** Elements `start`, `start + step`, ... of an axis, `size` of them. */
+export interface Part {
+  readonly axis: number;
+  readonly start: number;
+  readonly size: number;
+  readonly step: number;
+}
+
+export interface Narrowed {
+  readonly inputs: ReadonlyMap<number, Part>;
+  /** In place of the node's own. */
+  readonly attrs?: Node["attrs"];
+}
+
+/** The `narrow` of operators on single elements, broadcast as NumPy does: every input that has the axis. */
+export function narrowEach(part: Part, { inputs, type }: Node): Narrowed {
+  const parts = inputs.flatMap((input, index): [number, Part][] => {
+    const axis = part.axis - type.shape.length + input.type.shape.length;
+    return axis < 0 || input.type.shape[axis] === 1 ? [] : [[index, { ...part, axis }]];
+  });
+  return { inputs: new Map(parts) };
+}
+
+/** The `narrow` of operators along the last axis: the first input, as long as it is not of that axis. */
+export function narrowRows(part: Part, { type }: Node): Narrowed | null {
+  return part.axis === type.shape.length - 1 ? null : { inputs: new Map([[0, part]]) };
 }
 
 export type Affines = readonly (ChannelAffine | null)[];

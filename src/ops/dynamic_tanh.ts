@@ -2,7 +2,7 @@
  * What stays of Dynamic Tanh (Zhu et al. 2025) at inference: its gain and bias are a channel affine behind it and fold, the
  * tanh does not.
  */
-import { defineOp, requireFloat, shapeError } from "./define.ts";
+import { defineOp, narrowEach, requireFloat, shapeError } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 /** The learnt factor, one number for all channels. */
@@ -25,4 +25,5 @@ export const dynamicTanh = defineOp({
       net.elementwise("prod", x!, net.scalar(alpha, node.type.dtype, x!.dims.length)),
     ),
   onnx: (g, [x], { alpha }, node) => g.node("Tanh", [g.node("Mul", [x!, g.scalar(alpha, node.type.dtype)])]),
+  narrow: narrowEach,
 });

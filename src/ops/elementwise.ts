@@ -1,6 +1,6 @@
 /** What `add`, `mul` and their like share: NumPy broadcasting of two tensors of one element type. */
 import { broadcastShapes } from "../ir/shape.ts";
-import { commonDType, defineOp, requireFloat, shapeError } from "./define.ts";
+import { commonDType, defineOp, narrowEach, requireFloat, shapeError } from "./define.ts";
 import { binary } from "./reference.ts";
 
 type Elementwise<Name extends string> = {
@@ -30,5 +30,6 @@ export function elementwise<const Name extends string>(
     evaluate: ([a, b]) => binary(a!, b!, meaning),
     tensorrt: (net, [a, b]) => net.elementwise(backend.tensorrt, a!, b!),
     onnx: (g, [a, b]) => g.node(backend.onnx, [a!, b!]),
+    narrow: narrowEach,
   });
 }

@@ -23,6 +23,13 @@ export const expand = defineOp({
   },
   tensorrt: (net, [x], { shape }, node) => net.expand(x!, node.inputs[0]!.type.shape, shape),
   onnx: (g, [x], { shape }) => g.node("Expand", [x!, g.shape(shape)]),
+  narrow: (part, node) => {
+    const [from, to] = [node.inputs[0]!.type.shape, node.type.shape];
+    return {
+      inputs: from[part.axis] === to[part.axis] ? new Map([[0, part]]) : new Map(),
+      attrs: { shape: to.map((dim, i) => i === part.axis ? part.size : dim) },
+    };
+  },
   carry: carryOne(kept),
   give: (affine, node) => {
     const before = kept(affine, node);

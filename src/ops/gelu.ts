@@ -1,5 +1,5 @@
 /** Gaussian error linear unit, exact (`erf`) or in its tanh approximation; the two differ by up to 1e-3. */
-import { defineOp, requireFloat } from "./define.ts";
+import { defineOp, narrowEach, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export type GeluAttrs = { readonly approximate: "none" | "tanh" };
@@ -22,6 +22,7 @@ export const gelu = defineOp({
   tensorrt: (net, [x], { approximate }) =>
     net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x!),
   onnx: (g, [x], { approximate }) => g.node("Gelu", [x!], { approximate }),
+  narrow: narrowEach,
 });
 
 /**

@@ -1,7 +1,7 @@
 /** Layer normalization over the last axis: statistics of each token at run time, hence never folded. */
 import { heldData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
-import { commonDType, defineOp, lastDim, shapeError } from "./define.ts";
+import { commonDType, defineOp, lastDim, narrowRows, shapeError } from "./define.ts";
 import { alongAxis } from "./reference.ts";
 
 export type NormAttrs = { readonly epsilon: number };
@@ -44,6 +44,7 @@ export const layerNorm = defineOp({
       gain === undefined ? [x!, g.constant(...everyChannel(1, node))] : [x!, gain, bias!],
       { axis: -1, epsilon: { float: epsilon } },
     ),
+  narrow: narrowRows,
 });
 
 /** `value` for each channel of the result. */

@@ -9,6 +9,7 @@ import {
   type Constant,
   defineOp,
   lastDim,
+  narrowRows,
   type Refusal,
   shapeError,
 } from "./define.ts";
@@ -50,6 +51,7 @@ export const linear = defineOp({
     const product = g.node("MatMul", [x!, g.node("Transpose", [weight!], { perm: [1, 0] })]);
     return bias ? g.node("Add", [product, bias]) : product;
   },
+  narrow: narrowRows,
   absorb: ({ axis, ...affine }, { node, index }) => {
     const rank = node.inputs[0]!.type.shape.length;
     if (index !== 0) return { refused: "it is the weight, not the input" };

@@ -1,5 +1,5 @@
 /** What functions of single numbers without attributes share: shape and floating-point type stay. */
-import { defineOp, requireFloat, type TensorRtEmitter, type TensorRtTensor } from "./define.ts";
+import { defineOp, narrowEach, requireFloat, type TensorRtEmitter, type TensorRtTensor } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 type Pointwise<Name extends string> = {
@@ -23,5 +23,6 @@ export function pointwise<const Name extends string>(
     evaluate: ([x]) => mapValues(x!, meaning),
     tensorrt: (net, [x]) => tensorrt(net, x!),
     onnx: (g, [x]) => g.node(onnx, [x!]),
+    narrow: narrowEach,
   });
 }

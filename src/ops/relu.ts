@@ -1,5 +1,5 @@
 /** Rectified linear unit. */
-import { defineOp, requireFloat } from "./define.ts";
+import { defineOp, narrowEach, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export const relu = defineOp({
@@ -12,4 +12,5 @@ export const relu = defineOp({
   evaluate: ([x]) => mapValues(x!, (v) => Math.max(v, 0)),
   tensorrt: (net, [x]) => net.activation("relu", x!),
   onnx: (g, [x]) => g.node("Relu", [x!]),
+  narrow: narrowEach,
 });

@@ -21,6 +21,15 @@ export const reshape = defineOp({
   tensorrt: (net, [x], { shape }, node) => net.reshape(x!, node.inputs[0]!.type.shape, shape),
   onnx: (g, [x], { shape }, node) => g.reshape(x!, node.inputs[0]!.type.shape, shape),
   carry: carryOne((affine, node) => moved(affine, node.inputs[0]!.type.shape, node.type.shape)),
+  narrow: (part, node) => {
+    const { shape } = node.type;
+    const at = keptAxis(part.axis, shape, node.inputs[0]!.type.shape);
+    if (at === null) return null;
+    return {
+      inputs: new Map([[0, { ...part, axis: at }]]),
+      attrs: { shape: shape.map((dim, i) => i === part.axis ? part.size : dim) },
+    };
+  },
   give: (affine, node) => {
     const before = moved(affine, node.type.shape, node.inputs[0]!.type.shape);
     return "refused" in before ? before : { inputs: new Map([[0, before]]) };
@@ -29,9 +38,15 @@ export const reshape = defineOp({
 
 /** An affine on the axis that a reshape keeps whole. */
 function moved({ axis, ...affine }: ChannelAffine, from: Shape, to: Shape): ChannelAffine | Refusal {
-  const before = sizeOf(from.slice(0, axis));
-  const kept = to.findIndex((dim, i) => dim === from[axis] && sizeOf(to.slice(0, i)) === before);
-  return kept < 0
+  const kept = keptAxis(axis, from, to);
+  return kept === null
     ? { refused: `it breaks up the channel axis: ${showShape(from)} to ${showShape(to)}` }
     : { axis: kept, ...affine };
+}
+
+/** Where an axis is behind a reshape that neither splits nor joins it; null where it does. */
+function keptAxis(axis: number, from: Shape, to: Shape): number | null {
+  const before = sizeOf(from.slice(0, axis));
+  const kept = to.findIndex((dim, i) => dim === from[axis] && sizeOf(to.slice(0, i)) === before);
+  return kept < 0 ? null : kept;
 }

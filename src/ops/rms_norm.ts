@@ -4,7 +4,7 @@
  * of them sum to zero (CRMSNorm, Jiang et al. 2023).
  */
 import { divideDims, type Shape } from "../ir/shape.ts";
-import { commonDType, defineOp, lastDim, shapeError } from "./define.ts";
+import { commonDType, defineOp, lastDim, narrowRows, shapeError } from "./define.ts";
 import type { NormAttrs } from "./layer_norm.ts";
 import { alongAxis } from "./reference.ts";
 
@@ -89,6 +89,7 @@ export const rmsNorm = defineOp({
     const normalized = dtype === "fp32" ? joined : g.cast(joined, dtype);
     return gain ? g.node("Mul", [normalized, gain]) : normalized;
   },
+  narrow: narrowRows,
 });
 
 /** `[..., C]` as `[..., groups, C / groups]`; itself where there is one group. */

@@ -1,5 +1,5 @@
 /** Sigmoid linear unit (swish). */
-import { defineOp, requireFloat } from "./define.ts";
+import { defineOp, narrowEach, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export const silu = defineOp({
@@ -12,4 +12,5 @@ export const silu = defineOp({
   evaluate: ([x]) => mapValues(x!, (v) => v / (1 + Math.exp(-v))),
   tensorrt: (net, [x]) => net.elementwise("prod", x!, net.activation("sigmoid", x!)),
   onnx: (g, [x]) => g.node("Mul", [x!, g.node("Sigmoid", [x!])]),
+  narrow: narrowEach,
 });

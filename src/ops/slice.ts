@@ -66,6 +66,17 @@ export const slice = defineOp({
       g.int64([axis]),
       g.int64([step]),
     ]),
+  narrow: (part, node) => {
+    const { axis, start, size, step } = node.attrs as SliceAttrs;
+    const own = axisIn(axis, node.type.shape.length, "slice");
+    if (typeof size !== "number") return null;
+    // A part of a part is a part of the whole.
+    if (own === part.axis) {
+      const whole = { axis: own, start: start + part.start * step, size: part.size, step: step * part.step };
+      return { inputs: new Map(), attrs: whole };
+    }
+    return { inputs: new Map([[0, part]]) };
+  },
   carry: carryOne((affine, node) => {
     const { axis, start, size, step } = node.attrs as SliceAttrs;
     if (axisIn(axis, node.type.shape.length, "slice") !== affine.axis) return affine;

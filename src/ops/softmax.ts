@@ -22,4 +22,8 @@ export const softmax = defineOp({
     return net.reshape(net.softmax(net.reshape(x!, shape, row), 1), row, shape);
   },
   onnx: (g, [x], { axis }) => g.node("Softmax", [x!], { axis }),
+  narrow: (part, node) =>
+    axisIn((node.attrs as SoftmaxAttrs).axis, node.type.shape.length, "softmax") === part.axis
+      ? null
+      : { inputs: new Map([[0, part]]) },
 });

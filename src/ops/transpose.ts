@@ -25,6 +25,9 @@ export const transpose = defineOp({
     axis: (node.attrs as TransposeAttrs).permutation.indexOf(axis),
     ...affine,
   })),
+  narrow: ({ axis, ...part }, node) => ({
+    inputs: new Map([[0, { axis: (node.attrs as TransposeAttrs).permutation[axis]!, ...part }]]),
+  }),
   give: ({ axis, ...affine }, node) => ({
     inputs: new Map([[0, { axis: (node.attrs as TransposeAttrs).permutation[axis]!, ...affine }]]),
   }),

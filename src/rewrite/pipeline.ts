@@ -6,6 +6,7 @@ import { foldConstants } from "./fold_constants.ts";
 import { foldNorm, type NormFold } from "./fold_norm.ts";
 import { LINEAR_OF_MATMUL } from "./linear_of_matmul.ts";
 import { mergeQkv } from "./merge_qkv.ts";
+import { narrow } from "./narrow.ts";
 import { isNorm } from "./norm_nodes.ts";
 import { packHeads } from "./pack_heads.ts";
 import { centreStream, compressStream, type LayerNormForm } from "./recentre.ts";
@@ -114,6 +115,7 @@ export function optimize(graph: Graph, options: OptimizeOptions = {}): Optimized
   const line = new Line(folded, trace);
   line.rules("rejoinNorm", REJOIN_NORM);
   line.step("moveAttentionBiases", moveAttentionBiases, ({ moved }) => `${moved} biases of k and v gone`);
+  line.step("narrow", narrow, ({ narrowed }) => `${narrowed} nodes compute less`);
   line.step("mergeQkv", mergeQkv, ({ merged }) => `${merged} products merged away`);
   line.step("foldConstants", foldConstants, ({ folded }) => `${folded} nodes computed`);
   line.rules("simplify", SIMPLIFY);
