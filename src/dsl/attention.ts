@@ -1,6 +1,6 @@
 /** Multi-head attention as a layer: projections, heads apart and together again. The operator itself is in `src/ops`. */
 import { UnfoldError } from "../errors.ts";
-import type { Dim } from "../ir/shape.ts";
+import type { Dim, Shape } from "../ir/shape.ts";
 import { fixedChannels, linear } from "./layers.ts";
 import type { Scope } from "./scope.ts";
 import { expand, reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "./tensor.ts";
@@ -14,8 +14,10 @@ export interface AttentionOptions {
   readonly outBias?: boolean;
   /** Query t sees keys up to t. */
   readonly causal?: boolean;
-  /** Added to the logits; broadcast to `[B, H, T, T]`. */
+  /** Added to the logits; broadcast to `[B, H, T, T]`. Within windows: `[H, window, window]`, or of each window of T. */
   readonly mask?: Tensor;
+  /** Attends within windows of so many tokens that lie together, rather than over all T. */
+  readonly window?: number;
 }
 
 /**
@@ -27,7 +29,8 @@ export interface AttentionOptions {
  * ```
  */
 export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tensor {
-  const { heads, qkv = "qkv", out = "proj", qkvBias = true, outBias = true, causal = false, mask } = options;
+  const { heads, qkv = "qkv", out = "proj", qkvBias = true, outBias = true, causal = false, mask, window } =
+    options;
   const channels = fixedChannels(x, p);
   const third = (packed: Tensor, i: number) =>
     slice(packed, { axis: -1, start: i * channels, end: (i + 1) * channels });
@@ -38,9 +41,9 @@ export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tenso
   } else {
     parts = qkv.map((name) => linear(x, p.at(name), { outputs: channels, bias: qkvBias }));
   }
-  const [q, k, v] = parts.map((part) => splitHeads(part, heads, p)) as [Tensor, Tensor, Tensor];
+  const [q, k, v] = parts.map((part) => splitHeads(part, heads, p, window)) as [Tensor, Tensor, Tensor];
   const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) }, { causal });
-  return linear(joinHeads(mixed), p.at(out), { outputs: channels, bias: outBias });
+  return linear(joinHeads(mixed, x.type.shape), p.at(out), { outputs: channels, bias: outBias });
 }
 
 /** Multi-head attention over another sequence: queries from `x [B, T, C]`, keys and values from `memory [B, S, C]`. */
@@ -58,20 +61,21 @@ export function crossAttention(
   return linear(joinHeads(mixed), p.at(out), { outputs: channels, bias: outBias });
 }
 
-/** `[B, T, C]` to `[B, H, T, C/H]`. */
-export function splitHeads(x: Tensor, heads: number, p: Scope): Tensor {
+/** `[B, T, C]` to `[B, H, T, C/H]`; within windows of W tokens to `[B T/W, H, W, C/H]`. */
+export function splitHeads(x: Tensor, heads: number, p: Scope, window?: number): Tensor {
   const [batch, tokens, channels] = x.type.shape as [Dim, Dim, number];
   if (x.type.shape.length !== 3) throw new UnfoldError(`${p.path}: attention needs [B, T, C]`);
   if (!Number.isInteger(heads) || heads < 1 || channels % heads !== 0) {
     throw new UnfoldError(`${p.path}: ${channels} channels do not divide among ${heads} heads`);
   }
-  return transpose(reshape(x, [batch, tokens, heads, channels / heads]), [0, 2, 1, 3]);
+  const lead = window === undefined ? [batch, tokens] : [-1, window];
+  return transpose(reshape(x, [...lead, heads, channels / heads]), [0, 2, 1, 3]);
 }
 
-/** `[B, H, T, D]` to `[B, T, H D]`. */
-export function joinHeads(x: Tensor): Tensor {
+/** `[B, H, T, D]` to `[B, T, H D]`; of windows to the tokens' `shape`. */
+export function joinHeads(x: Tensor, shape?: Shape): Tensor {
   const [batch, heads, tokens, size] = x.type.shape as [Dim, number, Dim, number];
-  return reshape(transpose(x, [0, 2, 1, 3]), [batch, tokens, heads * size]);
+  return reshape(transpose(x, [0, 2, 1, 3]), shape ?? [batch, tokens, heads * size]);
 }
 
 /**

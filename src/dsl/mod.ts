@@ -8,3 +8,4 @@ export * from "./model.ts";
 export * from "./positions.ts";
 export { Scope } from "./scope.ts";
 export * from "./tensor.ts";
+export * from "./token_order.ts";

@@ -1,12 +1,13 @@
 /**
  * Scaled dot-product attention over heads, as one operator so that each backend can use its fused kernel. The heads are
- * already split: `[B, H, T, D]`.
+ * already split: `[B, H, T, D]`. Where the batch is of the windows of images, as Swin has it, a mask of one image's
+ * windows serves every image.
  */
 import { UnfoldError } from "../errors.ts";
 import { heldData, type TensorData } from "../ir/data.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
-import { broadcastShapes, type Dim, showShape } from "../ir/shape.ts";
-import { commonDType, defineOp, type Part, shapeError } from "./define.ts";
+import { broadcastShapes, type Dim, divideDims, type Shape, showShape } from "../ir/shape.ts";
+import { commonDType, defineOp, type Part, type ReferenceTensor, shapeError } from "./define.ts";
 import { binary, matmulValues, softmaxValues } from "./reference.ts";
 
 export type AttentionAttrs = {
@@ -21,7 +22,8 @@ export type AttentionAttrs = {
 export const attention = defineOp({
   name: "attention",
   doc:
-    "softmax(scale q k^T + mask) v, with q [B, H, T, D], k and v [B, H, S, D], mask broadcast to [B, H, T, S]",
+    "softmax(scale q k^T + mask) v, with q [B, H, T, D], k and v [B, H, S, D], mask broadcast to [B, H, T, S]; " +
+    "a mask [W, H, T, S] repeats along B = n W",
   infer: (inputs, { causal }: AttentionAttrs) => {
     const [q, k, v, mask] = inputs;
     const dtype = commonDType("attention", inputs);
@@ -44,8 +46,9 @@ export const attention = defineOp({
     }
     if (mask) {
       const full = [b!, h!, t!, s!];
-      const fits = broadcastShapes(mask.shape, full);
-      if (fits === null || fits.some((dim, i) => dim !== full[i])) {
+      const own = [periodOf(mask.shape, full) ?? b!, ...full.slice(1)];
+      const fits = broadcastShapes(mask.shape, own);
+      if (fits === null || fits.some((dim, i) => dim !== own[i])) {
         throw shapeError("attention", `the mask does not broadcast to ${showShape(full)}`, inputs);
       }
     }
@@ -60,7 +63,7 @@ export const attention = defineOp({
         causal && i % keys > Math.floor(i / keys) % queries + keys - queries ? -Infinity : scale * logit
       ),
     };
-    const masked = mask ? binary(scaled, mask, (a, b) => a + b) : scaled;
+    const masked = mask ? addMask(scaled, mask) : scaled;
     return matmulValues(softmaxValues(masked, 3), v!);
   },
   tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false }, node) => {
@@ -68,13 +71,16 @@ export const attention = defineOp({
     const [queries, keys] = tokensOf(node);
     // A single query sees everything. TensorRT's own causal mask counts from the first key, so it is for T = S only.
     const own = causal && queries === keys && queries !== 1 && !mask;
-    if (!causal || queries === 1 || own) {
-      return net.attention(scaled, k!, v!, { causal: own, fused, ...(mask && { mask }) });
-    }
+    const above = causal && queries !== 1 && !own ? net.constant(...causalMask(node)) : undefined;
     // IAttention takes a mask or a causal one, never both; their sum is a mask too.
-    const above = net.constant(...causalMask(node));
-    const both = mask ? net.elementwise("sum", mask, above) : above;
-    return net.attention(scaled, k!, v!, { causal: false, fused, mask: both });
+    const both = mask && above ? net.elementwise("sum", mask, above) : mask ?? above;
+    const repeated = repetitionOf(node);
+    if (repeated === null) {
+      return net.attention(scaled, k!, v!, { causal: own, fused, ...(both && { mask: both }) });
+    }
+    const logits = net.reshape(net.matmul(scaled, k!, { transposeB: true }), repeated.whole, repeated.parts);
+    const masked = net.reshape(net.elementwise("sum", logits, both!), repeated.parts, repeated.whole);
+    return net.matmul(net.softmax(masked, 3), v!);
   },
   onnx: (g, [q, k, v, mask], { scale, causal }, node) => {
     const { dtype } = node.type;
@@ -90,7 +96,10 @@ export const attention = defineOp({
       const above = g.node("Trilu", [ones, g.int64Scalar(1)], { upper: 1 });
       logits = g.node("Where", [g.cast(above, "bool"), g.scalar(-Infinity, dtype), logits]);
     }
+    const repeated = repetitionOf(node);
+    if (repeated !== null) logits = g.reshape(logits, repeated.whole, repeated.parts);
     if (mask) logits = g.node("Add", [logits, mask]);
+    if (repeated !== null) logits = g.reshape(logits, repeated.parts, repeated.whole);
     return g.node("MatMul", [g.node("Softmax", [logits], { axis: -1 }), v!]);
   },
   narrow: (part, node) => {
@@ -106,6 +115,33 @@ export const attention = defineOp({
     return { inputs: new Map<number, Part>([[0, part], ...rows]) };
   },
 });
+
+/** How many windows `W` a mask `[W, H, T, S]` is of, where the batch is of several images of as many; else null. */
+function periodOf(mask: Shape, [batch]: Shape): number | null {
+  const [windows] = mask;
+  const repeats = mask.length === 4 && typeof windows === "number" && windows > 1 && windows !== batch;
+  return repeats && divideDims(batch!, windows) !== null ? windows : null;
+}
+
+/** The logits' shape, and that in which a mask that repeats along the batch broadcasts to them; null where none does. */
+function repetitionOf(node: Node): { readonly whole: Shape; readonly parts: Shape } | null {
+  const mask = node.inputs[3]?.type.shape;
+  const [batch, heads, queries] = node.type.shape as [Dim, Dim, Dim];
+  const whole = [batch, heads, queries, node.inputs[1]!.type.shape[2]!];
+  const period = mask === undefined ? null : periodOf(mask, whole);
+  if (period === null) return null;
+  return { whole, parts: [divideDims(batch, period)!, period, ...whole.slice(1)] };
+}
+
+/** Logits and a mask, which may repeat along the first axis. */
+function addMask(logits: ReferenceTensor, mask: ReferenceTensor): ReferenceTensor {
+  const period = periodOf(mask.shape, logits.shape);
+  const shape = period === null
+    ? logits.shape
+    : [logits.shape[0]! / period, period, ...logits.shape.slice(1)];
+  const { data } = binary({ shape, data: logits.data }, mask, (a, b) => a + b);
+  return { shape: logits.shape, data };
+}
 
 /** Queries T and keys S. */
 function tokensOf(node: Node): readonly [Dim, Dim] {

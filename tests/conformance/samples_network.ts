@@ -1,5 +1,5 @@
 /** Samples of the operators with weights, and of attention; the rest and the whole table are in `samples.ts`. */
-import { matmul, mul, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
+import { matmul, mul, reshape, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
 import { apply, type AttrsOf } from "../../src/ops/mod.ts";
 import type { Sample } from "./sample.ts";
 
@@ -120,6 +120,15 @@ export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
       inputs: { ...heads, mask: { shape: ["B", 1, 1, "T"] } },
       dims,
       build: ({ q, k, v, mask }) => scaledDotProductAttention({ q: q!, k: k!, v: v!, mask: mask! }),
+    },
+    {
+      name: "windows of several images, with a mask of each window of one",
+      inputs: { x: { shape: ["B", 2, 3, 5, 4] } },
+      dims,
+      build: ({ x }, p) => {
+        const windows = reshape(x!, [-1, 3, 5, 4]);
+        return scaledDotProductAttention({ q: windows, k: windows, v: windows, mask: p([2, 3, 5, 5]) });
+      },
     },
   ],
   channel_affine: [

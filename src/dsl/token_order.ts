@@ -1,0 +1,161 @@
+/**
+ * The order in which the tokens of an image lie, as data: which place of the grid each of them has. Windows, cyclic
+ * shifts, padding and the merging of patches are orders too, so that going from one to another is a single gather, however
+ * many rolls, partitions and reversals a paper writes. All sizes are known when the network is described.
+ */
+import { UnfoldError } from "../errors.ts";
+import type { Dim } from "../ir/shape.ts";
+import { concat, constant, expand, gather, type Tensor } from "./tensor.ts";
+
+/** Rows and columns of an image's tokens. */
+export interface Grid {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** The grid of an image's patches, or of a grid's. */
+export function gridOf([height, width]: readonly [height: number, width: number], patch: number): Grid {
+  if (height % patch !== 0 || width % patch !== 0) {
+    throw new UnfoldError(`${height}x${width} does not divide into patches of ${patch}x${patch}`);
+  }
+  return { height: height / patch, width: width / patch };
+}
+
+/** For each token, its place in the grid counted row by row; `PADDING` for a token of zeros. */
+export type TokenOrder = readonly number[];
+
+/** The place of a token that is not of the image. */
+export const PADDING = -1;
+
+/** Row by row, as a patch embedding leaves them. */
+export function rowMajor({ height, width }: Grid): TokenOrder {
+  return Array.from({ length: height * width }, (_, place) => place);
+}
+
+export interface Windows {
+  /** Side of a window, in tokens. */
+  readonly window: number;
+  /** How far the grid is rolled up and to the left before it is cut. */
+  readonly shift: number;
+}
+
+/** The grid with padding at the right and below, so that whole windows fill it. */
+export function paddedGrid({ height, width }: Grid, window: number): Grid {
+  const whole = (size: number) => Math.ceil(size / window) * window;
+  return { height: whole(height), width: whole(width) };
+}
+
+/** Window after window, row by row inside and out: padded, then rolled by `shift`, then cut (Swin, section 3.2). */
+export function windowOrder(grid: Grid, { window, shift }: Windows): TokenOrder {
+  const padded = paddedGrid(grid, window);
+  return windowPlaces(padded, window).map((place) => {
+    const row = (Math.floor(place / padded.width) + shift) % padded.height;
+    const column = (place % padded.width + shift) % padded.width;
+    return row < grid.height && column < grid.width ? row * grid.width + column : PADDING;
+  });
+}
+
+/**
+ * Four by four: the tokens of the doubled grid that patch merging sets side by side, for each merged token in the order
+ * `merged`. `"columns"` goes down first, (0, 0), (1, 0), (0, 1), (1, 1); `"rows"` is the order of an unfold.
+ */
+export function mergingOrder(
+  { width }: Grid,
+  { merged, within }: { merged: TokenOrder; within: "columns" | "rows" },
+): TokenOrder {
+  const whole = 2 * width;
+  const offsets = within === "columns" ? [0, whole, 1, whole + 1] : [0, 1, whole, whole + 1];
+  return merged.flatMap((place) => {
+    const [row, column] = [Math.floor(place / width), place % width];
+    return offsets.map((offset) => 2 * row * whole + 2 * column + offset);
+  });
+}
+
+/** Every kernel position of every stride, row by row inside and out, zeros outside: PyTorch's `Unfold`. */
+export function unfoldOrder(
+  { height, width }: Grid,
+  { kernel, stride, padding }: { kernel: number; stride: number; padding: number },
+): TokenOrder {
+  const steps = (size: number) =>
+    Array.from(
+      { length: Math.floor((size + 2 * padding - kernel) / stride) + 1 },
+      (_, i) => i * stride - padding,
+    );
+  const inside = Array.from({ length: kernel }, (_, i) => i);
+  return steps(height).flatMap((top) =>
+    steps(width).flatMap((left) =>
+      inside.flatMap((y) =>
+        inside.map((x) => {
+          const [row, column] = [top + y, left + x];
+          const isInside = row >= 0 && row < height && column >= 0 && column < width;
+          return isInside ? row * width + column : PADDING;
+        })
+      )
+    )
+  );
+}
+
+/** Tokens `[B, T, C]` in another order; where `to` has padding, zeros; what `from` has as padding is left behind. */
+export function reorder(x: Tensor, { from, to }: { from: TokenOrder; to: TokenOrder }): Tensor {
+  const [batch, tokens, channels] = x.type.shape as [Dim, Dim, number];
+  if (x.type.shape.length !== 3 || tokens !== from.length) {
+    throw new UnfoldError(
+      `reorder: the order is of ${from.length} tokens, the tensor [${x.type.shape.join(", ")}]`,
+    );
+  }
+  const position = new Map(from.map((place, i) => [place, i]));
+  // A row of zeros behind the others is what padding reads.
+  position.set(PADDING, from.length);
+  const indices = to.map((place) => {
+    const at = position.get(place);
+    if (at === undefined) throw new UnfoldError(`reorder: place ${place} is not among the tokens`);
+    return at;
+  });
+  if (indices.length === from.length && indices.every((at, i) => at === i)) return x;
+  let rows = x;
+  if (to.includes(PADDING)) {
+    const zeros = constant(new Array<number>(channels).fill(0), {
+      shape: [1, 1, channels],
+      dtype: x.type.dtype,
+      name: "zeros",
+    });
+    rows = concat([x, expand(zeros, [batch, 1, channels])], { axis: 1 });
+  }
+  const order = constant(indices, { shape: [indices.length], dtype: "int32", name: "order" });
+  return gather(rows, order, { axis: 1 });
+}
+
+/** For each pair of a window's tokens, the row of the table `[(2 window - 1)^2, heads]` that holds their bias. */
+export function relativePositions(window: number): number[] {
+  const tokens = Array.from(
+    { length: window * window },
+    (_, i) => [Math.floor(i / window), i % window] as const,
+  );
+  const span = 2 * window - 1;
+  return tokens.flatMap(([y, x]) =>
+    tokens.map(([v, u]) => (y - v + window - 1) * span + (x - u + window - 1))
+  );
+}
+
+/** Whether two tokens of a shifted window are of different sides of the image: `[windows, tokens, tokens]`. */
+export function shiftMask(grid: Grid, { window, shift }: Windows): boolean[] {
+  const { height, width } = paddedGrid(grid, window);
+  const region = (at: number, size: number) => at < size - window ? 0 : at < size - shift ? 1 : 2;
+  const regions = windowPlaces({ height, width }, window).map((place) =>
+    3 * region(Math.floor(place / width), height) + region(place % width, width)
+  );
+  const size = window * window;
+  return regions.flatMap((own, i) => {
+    const start = i - i % size;
+    return regions.slice(start, start + size).map((other) => own !== other);
+  });
+}
+
+/** Places of a grid of whole windows, window after window. */
+function windowPlaces({ height, width }: Grid, window: number): number[] {
+  const steps = (size: number) => Array.from({ length: size / window }, (_, i) => i * window);
+  const inside = Array.from({ length: window }, (_, i) => i);
+  return steps(height).flatMap((top) =>
+    steps(width).flatMap((left) => inside.flatMap((y) => inside.map((x) => (top + y) * width + left + x)))
+  );
+}
