@@ -4,7 +4,25 @@ import { fairseqTranslation } from "./fairseq.ts";
 import { hfBert } from "./hf_bert.ts";
 import { hfGpt2 } from "./hf_gpt2.ts";
 import { hfLlama } from "./hf_llama.ts";
+import { hfVit } from "./hf_vit.ts";
+import { slabDeitFormat } from "./slab.ts";
+import { detectionSwin, hfSwin, mmdetectionSwin, timmSwin } from "./swin.ts";
+import { t2tVitFormat } from "./t2t_vit.ts";
+import { timmVit } from "./timm_vit.ts";
 
-export const FORMATS: readonly CheckpointFormat[] = [fairseqTranslation, hfBert, hfGpt2, hfLlama];
+export const FORMATS: readonly CheckpointFormat[] = [
+  fairseqTranslation,
+  hfBert,
+  hfGpt2,
+  hfLlama,
+  t2tVitFormat,
+  slabDeitFormat,
+  timmVit,
+  hfVit,
+  timmSwin,
+  hfSwin,
+  detectionSwin,
+  mmdetectionSwin,
+];
 
 export type { CheckpointFormat, CheckpointView, Ignored, Recognised, Source } from "./define.ts";

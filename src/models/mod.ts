@@ -7,7 +7,12 @@ import { layerNorm } from "../norms/mod.ts";
 import { bert, BERT_BASE, MINILM_L6 } from "./bert.ts";
 import { GPT2, gpt2 } from "./gpt2.ts";
 import { llama, LLAMA_3_2_1B } from "./llama.ts";
+import { layerNorm, unifiedNorm } from "../norms/mod.ts";
+import { SLAB_DEIT_TI, slabDeit } from "./slab.ts";
+import { swin, SWIN_T, swinBackbone } from "./swin.ts";
+import { T2T_VIT_14, t2tVit } from "./t2t_vit.ts";
 import { IWSLT14, ORIGINAL_BASE, translation, WMT14_BIG } from "./translation.ts";
+import { DEIT_S, DEIT_TI, vit, VIT_B16 } from "./vit.ts";
 import { wideNet, WIDENET_B } from "./widenet.ts";
 
 export interface NamedModel {
@@ -69,5 +74,41 @@ export const MODELS: Readonly<Record<string, NamedModel>> = {
     title: "WideNet, base, dense, 224 x 224",
     paper: "Xue et al. 2022, AAAI",
     build: () => wideNet(WIDENET_B),
+  },
+  "vit-b16": {
+    title: "Vision Transformer, base, patches of 16, 224 x 224",
+    paper: "Dosovitskiy et al. 2021, ICLR",
+    build: () => vit(VIT_B16),
+  },
+  "deit-s": {
+    title: "DeiT, small, 224 x 224",
+    paper: "Touvron et al. 2021, ICML",
+    build: () => vit(DEIT_S),
+  },
+  "deit-ti": {
+    title: "DeiT, tiny, 224 x 224",
+    paper: "Touvron et al. 2021, ICML",
+    build: () => vit(DEIT_TI),
+  },
+  "t2t-vit-14": {
+    title: "T2T-ViT-14 with a Performer, 224 x 224",
+    paper: "Yuan et al. 2021, ICCV, as in Yang et al. 2022 (UN), ACM MM",
+    build: () => t2tVit(T2T_VIT_14),
+  },
+  "swin-t": {
+    title: "Swin Transformer, tiny, 224 x 224",
+    paper: "Liu et al. 2021, ICCV, as in Yang et al. 2022 (UN), ACM MM",
+    build: () => swin(SWIN_T, { norm: unifiedNorm() }),
+  },
+  "swin-t-backbone": {
+    title: "Swin Transformer, tiny, features of four scales for a detector, 800 x 1344",
+    paper: "Liu et al. 2021, ICCV, as in Yang et al. 2022 (UN), ACM MM",
+    build: () =>
+      swinBackbone({ ...SWIN_T, name: "swin-t-backbone", image: [800, 1344] }, { norm: unifiedNorm() }),
+  },
+  "slab-deit-ti": {
+    title: "SLAB: DeiT, tiny, with simplified linear attention, 224 x 224",
+    paper: "Guo et al. 2024, ICML",
+    build: () => slabDeit(SLAB_DEIT_TI),
   },
 };

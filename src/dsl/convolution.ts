@@ -1,0 +1,33 @@
+/** Two-dimensional convolution as a layer, beside the patch embedding of `layers.ts`. */
+import { UnfoldError } from "../errors.ts";
+import { apply } from "../ops/mod.ts";
+import type { Scope } from "./scope.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface ConvolutionOptions {
+  readonly outputs: number;
+  /** Side of the square kernel. */
+  readonly kernel: number;
+  readonly stride?: number;
+  /** Rows and columns of zeros on each side. */
+  readonly padding?: number;
+  /** As many as channels: a depthwise convolution. */
+  readonly groups?: number;
+  readonly bias?: boolean;
+}
+
+/** `[B, C, H, W]` to `[B, outputs, H', W']`, reading `weight [outputs, C / groups, kernel, kernel]` and `bias [outputs]`. */
+export function convolution(
+  x: Tensor,
+  p: Scope,
+  { outputs, kernel, stride = 1, padding = 0, groups = 1, bias = true }: ConvolutionOptions,
+): Tensor {
+  const channels = x.type.shape[1];
+  if (typeof channels !== "number" || channels % groups !== 0) {
+    throw new UnfoldError(`${p.path}: ${channels} channels do not divide into ${groups} groups`);
+  }
+  const weight = p.param("weight", [outputs, channels / groups, kernel, kernel], { init: "linear" });
+  const inputs = bias ? [x, weight, p.param("bias", [outputs], { init: "bias" })] : [x, weight];
+  const attrs = { stride: [stride, stride], padding: [padding, padding], groups } as const;
+  return apply("conv", inputs, { attrs, name: p.path });
+}

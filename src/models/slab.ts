@@ -1,0 +1,115 @@
+/**
+ * SLAB (Guo et al., ICML 2024): DeiT with simplified linear attention and PRepBN, so that nothing but products, sums and a
+ * ReLU is left at inference. It has no class token; the mean of all tokens is classified. Names are those of its code.
+ */
+import {
+  add,
+  cast,
+  constant,
+  convolution,
+  div,
+  float,
+  type Grid,
+  gridOf,
+  joinHeads,
+  linear,
+  matmul,
+  mean,
+  mlp,
+  type Model,
+  model,
+  norm,
+  patchEmbedding,
+  relu,
+  reshape,
+  residual,
+  type Scope,
+  slice,
+  splitHeads,
+  sum,
+  type Tensor,
+  transpose,
+} from "../dsl/mod.ts";
+import { type Norm, repBatchNorm } from "../norms/mod.ts";
+
+export interface SlabConfig {
+  readonly name: string;
+  /** Side of the square image, in pixels. */
+  readonly image: number;
+  readonly patch: number;
+  readonly channels: number;
+  readonly depth: number;
+  readonly heads: number;
+  /** Width inside the MLP. */
+  readonly hidden: number;
+  readonly classes: number;
+}
+
+/** SLAB-DeiT-T (table 2). */
+export const SLAB_DEIT_TI: SlabConfig = {
+  name: "slab-deit-ti",
+  image: 224,
+  patch: 16,
+  channels: 192,
+  depth: 12,
+  heads: 3,
+  hidden: 768,
+  classes: 1000,
+};
+
+/** `images [B, 3, H, W]` to `logits [B, classes]`. */
+export function slabDeit(config: SlabConfig, { norm: family = repBatchNorm() }: { norm?: Norm } = {}): Model {
+  const { image, patch, channels, depth, heads, hidden, classes } = config;
+  const grid = gridOf([image, image], patch);
+  return model({
+    name: config.name,
+    inputs: { images: float(["B", 3, image, image]) },
+    norm: family,
+    forward({ images }, p) {
+      let x = patchEmbedding(images, p.at("patch_embed.proj"), { patch, channels });
+      x = add(x, p.param("pos_embed", [1, grid.height * grid.width, channels]));
+      for (let i = 0; i < depth; i++) {
+        const b = p.at("blocks", i);
+        const attend = (y: Tensor) => simplifiedLinearAttention(y, b.at("attn"), { heads, grid });
+        x = residual(x, attend, { norm: b.at("norm1") });
+        x = residual(x, (y) => mlp(y, b.at("mlp"), { hidden }), { norm: b.at("norm2") });
+      }
+      const pooled = mean(norm(x, p.at("norm")), { axes: [1] });
+      return { logits: linear(pooled, p.at("head"), { outputs: classes }) };
+    },
+  });
+}
+
+/**
+ * `relu(q) (relu(k)^T v) / (relu(q) . sum relu(k))` and beside it a depthwise convolution of v (equations 7 and 8):
+ * `[B, T, C]` to `[B, T, C]`. In fp32 whatever the network's precision, as in the paper's code, for sums over all tokens.
+ */
+function simplifiedLinearAttention(
+  x: Tensor,
+  p: Scope,
+  { heads, grid }: { heads: number; grid: Grid },
+): Tensor {
+  const [, tokens, channels] = x.type.shape as [string, number, number];
+  const qkv = linear(x, p.at("qkv"), { outputs: 3 * channels });
+  const third = (i: number) => slice(qkv, { axis: -1, start: i * channels, end: (i + 1) * channels });
+  const apart = (y: Tensor) => splitHeads(y, heads, p);
+  const wide = (y: Tensor) => cast(apart(y), "fp32");
+  const q = wide(relu(third(0)));
+  const k = wide(relu(add(third(1), p.param("positional_encoding", [1, tokens, channels]))));
+  const v = third(2);
+  const attended = matmul(q, matmul(k, wide(v), { transposeA: true }));
+  const weights = matmul(q, sum(k, { axes: [2], keepDims: true }), { transposeB: true });
+  const epsilon = constant([1e-6], { shape: [1], dtype: "fp32" });
+  const mixed = cast(div(attended, add(weights, epsilon)), p.precision);
+  const near = neighbours(apart(v), p.at("dwc"), grid);
+  return linear(joinHeads(add(mixed, near)), p.at("proj"), { outputs: channels });
+}
+
+/** A 5x5 depthwise convolution over the grid, its kernels shared by the heads: `[B, H, T, D]` to the same. */
+function neighbours(v: Tensor, p: Scope, { height, width }: Grid): Tensor {
+  const { shape } = v.type;
+  const size = shape.at(-1) as number;
+  const maps = reshape(transpose(v, [0, 1, 3, 2]), [-1, size, height, width]);
+  const local = convolution(maps, p, { outputs: size, kernel: 5, padding: 2, groups: size });
+  return transpose(reshape(local, [shape[0]!, shape[1]!, size, height * width]), [0, 1, 3, 2]);
+}
