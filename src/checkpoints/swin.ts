@@ -5,8 +5,8 @@
  * the usual one.
  */
 import { UnfoldError } from "../errors.ts";
-import { swin, swinBackbone, type SwinConfig } from "../models/swin.ts";
-import type { CheckpointFormat, CheckpointView, Ignored } from "./define.ts";
+import { swin, SWIN_T_BACKBONE, swinBackbone, type SwinConfig } from "../models/swin.ts";
+import type { CheckpointFormat, CheckpointView, Ignored, Recognised } from "./define.ts";
 import { thirds } from "./hf_vit.ts";
 import { normOf } from "./norms.ts";
 import { renamed, type Renaming } from "./rename.ts";
@@ -126,24 +126,26 @@ export const mmdetectionSwin: CheckpointFormat = {
   read: (file) => readBackbone(file, { renamings: MMDETECTION, merging: "rows" }),
 };
 
-/** The size that Mask R-CNN's images are scaled to, rounded up to whole strides. */
-const DETECTION_IMAGE = [800, 1344] as const;
-
 function readBackbone(
   file: CheckpointView,
   { renamings, merging }: { renamings: readonly Renaming[]; merging: SwinConfig["merging"] },
-) {
+): Recognised {
   const prefix = file.has("norm3.weight") ? "" : "backbone.";
-  const names = (parameter: string) => prefix + renamed(parameter, renamings);
-  const norm = normOf(file, { scopes: new RegExp(`^${prefix}(?!neck|rpn).*(^|\\.)norm\\d?$`), groups: 1 });
+  const names = (parameter: string) =>
+    parameter.startsWith("neck.") ? parameter : prefix + renamed(parameter, renamings);
+  const norm = normOf(file, { scopes: new RegExp(`^${prefix}(.*\\.)?norm\\d?$`), groups: 1 });
   const sizes = sizesOf(file, names);
-  const image = configuredImage(file) ?? DETECTION_IMAGE;
+  const image = configuredImage(file) ?? SWIN_T_BACKBONE.image;
+  const lateral = "neck.lateral_convs.0.conv.weight";
+  const laterals = file.has(lateral) ? file.shapeOf(lateral)[0]! : null;
   return {
-    model: swinBackbone({ ...sizes, name: "swin-backbone", image, merging }, { norm }),
+    model: swinBackbone({ ...sizes, name: "swin-backbone", image, merging, laterals }, { norm }),
     locate: names,
     ignored: [
       ...BUFFERS,
-      ...prefix === "" ? [] : [{ pattern: /^(?!backbone\.)/, why: "the detector around the backbone" }],
+      ...prefix === ""
+        ? []
+        : [{ pattern: /^(?!backbone\.|neck\.lateral_convs\.)/, why: "the detector around the backbone" }],
     ],
   };
 }

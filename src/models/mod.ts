@@ -9,7 +9,7 @@ import { GPT2, gpt2 } from "./gpt2.ts";
 import { llama, LLAMA_3_2_1B } from "./llama.ts";
 import { layerNorm, unifiedNorm } from "../norms/mod.ts";
 import { SLAB_DEIT_TI, slabDeit } from "./slab.ts";
-import { swin, SWIN_T, swinBackbone } from "./swin.ts";
+import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "./swin.ts";
 import { T2T_VIT_14, t2tVit } from "./t2t_vit.ts";
 import { IWSLT14, ORIGINAL_BASE, translation, WMT14_BIG } from "./translation.ts";
 import { DEIT_S, DEIT_TI, vit, VIT_B16 } from "./vit.ts";
@@ -101,10 +101,10 @@ export const MODELS: Readonly<Record<string, NamedModel>> = {
     build: () => swin(SWIN_T, { norm: unifiedNorm() }),
   },
   "swin-t-backbone": {
-    title: "Swin Transformer, tiny, features of four scales for a detector, 800 x 1344",
+    title:
+      "Swin Transformer, tiny, four scales and the pyramid's lateral convolutions for a detector, 800 x 1344",
     paper: "Liu et al. 2021, ICCV, as in Yang et al. 2022 (UN), ACM MM",
-    build: () =>
-      swinBackbone({ ...SWIN_T, name: "swin-t-backbone", image: [800, 1344] }, { norm: unifiedNorm() }),
+    build: () => swinBackbone(SWIN_T_BACKBONE, { norm: unifiedNorm() }),
   },
   "slab-deit-ti": {
     title: "SLAB: DeiT, tiny, with simplified linear attention, 224 x 224",

@@ -8,6 +8,7 @@ import {
   add,
   attention,
   constant,
+  convolution,
   float,
   gather,
   type Grid,
@@ -58,6 +59,14 @@ export interface SwinConfig {
   readonly classes: number;
 }
 
+export interface SwinBackboneConfig extends Omit<SwinConfig, "classes"> {
+  /**
+   * Channels of the feature pyramid's lateral convolutions (Lin et al., CVPR 2017), which then stand behind the features
+   * and take in their normalizations; null for the bare features.
+   */
+  readonly laterals: number | null;
+}
+
 /** Swin-T (section 3.3): 28 million parameters. */
 export const SWIN_T: SwinConfig = {
   name: "swin-t",
@@ -71,6 +80,14 @@ export const SWIN_T: SwinConfig = {
   qkvBias: true,
   merging: "columns",
   classes: 1000,
+};
+
+/** Swin-T in front of a feature pyramid of 256 channels, at the size to which Mask R-CNN scales images. */
+export const SWIN_T_BACKBONE: SwinBackboneConfig = {
+  ...SWIN_T,
+  name: "swin-t-backbone",
+  image: [800, 1344],
+  laterals: 256,
 };
 
 /** The classifier: `images [B, 3, H, W]` to `logits [B, classes]`. */
@@ -89,7 +106,7 @@ export function swin(config: SwinConfig, { norm: family = layerNorm() }: { norm?
 
 /** The backbone: `images [B, 3, H, W]` to `stage0`, `stage1`, ... `[B, C, H / stride, W / stride]`, strides 4, 8, 16, 32. */
 export function swinBackbone(
-  config: Omit<SwinConfig, "classes">,
+  config: SwinBackboneConfig,
   { norm: family = layerNorm() }: { norm?: Norm } = {},
 ): Model {
   return model({
@@ -97,17 +114,24 @@ export function swinBackbone(
     inputs: { images: float(["B", 3, ...config.image]) },
     norm: family,
     forward({ images }, p) {
-      const features = scales(images, p, { ...config, pads: true }).map(({ x, order, grid }, i) => {
-        const tokens = reorder(norm(x, p.at(`norm${i}`)), { from: order, to: rowMajor(grid) });
-        const [batch, , channels] = x.type.shape as [string, number, number];
-        return [
-          `stage${i}`,
-          reshape(transpose(tokens, [0, 2, 1]), [batch, channels, grid.height, grid.width]),
-        ];
+      const features = scales(images, p, { ...config, pads: true }).map((scale, i) => {
+        const map = featureMap({ ...scale, x: norm(scale.x, p.at(`norm${i}`)) });
+        if (config.laterals === null) return map;
+        return convolution(map, p.at("neck.lateral_convs", i, "conv"), {
+          outputs: config.laterals,
+          kernel: 1,
+        });
       });
-      return Object.fromEntries(features) as Record<string, Tensor>;
+      return Object.fromEntries(features.map((map, i) => [`stage${i}`, map]));
     },
   });
+}
+
+/** `[B, T, C]` to `[B, C, H, W]`. */
+function featureMap({ x, order, grid }: Scale): Tensor {
+  const [batch, , channels] = x.type.shape as [string, number, number];
+  const rows = reorder(x, { from: order, to: rowMajor(grid) });
+  return reshape(transpose(rows, [0, 2, 1]), [batch, channels, grid.height, grid.width]);
 }
 
 /** The tokens `[B, T, C]` of one scale, the order they lie in, and the grid they are of. */
@@ -176,7 +200,8 @@ function swinBlock(
 
 /**
  * Added to the logits (equation 4): a bias by relative position, `[1, heads, T, T]`; between tokens that only the shift has
- * made neighbours, -10000 besides, `[windows, heads, T, T]`. exp gives 0 for it, as for the code's -100, in every precision.
+ * made neighbours, -10000 besides, `[windows, heads, T, T]`. The code has -100, whose exponential is as good as 0 beside
+ * others but a denormal number, over which processors stumble.
  */
 function positionBias(
   p: Scope,

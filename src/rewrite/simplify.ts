@@ -1,4 +1,4 @@
-/** Local laws that remove data movement which moves nothing. */
+/** Local laws that remove data movement which moves nothing, and conversion which converts nothing. */
 import { sameShape } from "../ir/shape.ts";
 import { apply, isOp } from "../ops/mod.ts";
 import type { Rule } from "./driver.ts";
@@ -37,6 +37,12 @@ export const SIMPLIFY: readonly Rule[] = [
       const permutation = node.attrs.permutation.map((axis) => inner.attrs.permutation[axis]!);
       return apply("transpose", inner.inputs, { attrs: { permutation }, name: node.name });
     },
+  },
+  {
+    name: "same-cast",
+    law: "cast(x; type of x) = x",
+    rewrite: (node) =>
+      isOp(node, "cast") && node.inputs[0]!.type.dtype === node.type.dtype ? node.inputs[0]! : null,
   },
   {
     name: "whole-slice",

@@ -1,0 +1,137 @@
+/** What formats of networks for images find out from names and shapes alone, and what they refuse. */
+import assert from "node:assert/strict";
+import type { CheckpointFormat, CheckpointView } from "../../src/checkpoints/define.ts";
+import { hfVit } from "../../src/checkpoints/hf_vit.ts";
+import { slabDeitFormat } from "../../src/checkpoints/slab.ts";
+import { detectionSwin, timmSwin } from "../../src/checkpoints/swin.ts";
+import { t2tVitFormat } from "../../src/checkpoints/t2t_vit.ts";
+import { timmVit } from "../../src/checkpoints/timm_vit.ts";
+import type { Shape } from "../../src/ir/shape.ts";
+import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
+import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
+import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
+import { DEIT_TI, vit, VIT_B16 } from "../../src/models/vit.ts";
+import type { Model } from "../../src/dsl/model.ts";
+import { batchNorm, layerNorm, repBatchNorm, unifiedNorm } from "../../src/norms/mod.ts";
+import { randomWeights } from "../../src/weights/mod.ts";
+import { refuses } from "../support.ts";
+
+type Shapes = Readonly<Record<string, readonly number[]>>;
+
+/** The parameters of a model, which are the names of its own checkpoint. */
+function parametersOf(model: Model): Record<string, readonly number[]> {
+  const shapes: Record<string, readonly number[]> = {};
+  const random = randomWeights({ seed: 0 });
+  model.trace({
+    weights: {
+      ...random,
+      origin: "names",
+      take: (name, shape, hint) => {
+        shapes[name] = shape;
+        return random.take(name, shape, hint);
+      },
+      unused: () => [],
+    },
+  });
+  return shapes;
+}
+
+function view(shapes: Shapes, config: CheckpointView["config"] = null): CheckpointView {
+  return {
+    path: "model.safetensors",
+    names: () => Object.keys(shapes),
+    has: (name) => name in shapes,
+    shapeOf: (name) => shapes[name]!,
+    config,
+  };
+}
+
+const imageOf = (model: Model): Shape => model.inputs.images!.shape;
+
+/** A model's parameters and family come back from its own names. */
+function comesBack(model: Model, format: CheckpointFormat, config: CheckpointView["config"] = null): Model {
+  const shapes = parametersOf(model);
+  const found = format.read(view(shapes, config), {}).model;
+  assert.deepEqual(parametersOf(found), shapes);
+  assert.deepEqual(imageOf(found), imageOf(model));
+  assert.equal(found.norm.family, model.norm.family);
+  return found;
+}
+
+Deno.test("formats find the published sizes again", () => {
+  comesBack(vit(VIT_B16), timmVit);
+  comesBack(vit(DEIT_TI, { norm: unifiedNorm() }), timmVit);
+  comesBack(vit({ ...DEIT_TI, layerScale: true, classToken: "unplaced" }, { norm: batchNorm() }), timmVit);
+  comesBack(vit({ ...DEIT_TI, classToken: "none", pool: "mean", qkvBias: false }), timmVit);
+  comesBack(t2tVit(T2T_VIT_14), t2tVitFormat);
+  comesBack(swin(SWIN_T, { norm: layerNorm() }), timmSwin);
+  comesBack(swinBackbone(SWIN_T_BACKBONE, { norm: unifiedNorm() }), detectionSwin);
+  comesBack(swinBackbone({ ...SWIN_T_BACKBONE, image: [64, 96], laterals: null }), detectionSwin, {
+    image_size: [64, 96],
+  });
+  comesBack(slabDeit(SLAB_DEIT_TI, { norm: repBatchNorm() }), slabDeitFormat);
+});
+
+Deno.test("timmVit adds 1e-6 to the variance, as timm does", () => {
+  const { norm } = comesBack(vit(DEIT_TI), timmVit);
+  assert.equal(norm.label, "Layer Normalization");
+  const graph = comesBack(vit({ ...DEIT_TI, depth: 1 }), timmVit).trace({
+    weights: randomWeights({ seed: 0 }),
+  });
+  const found = JSON.stringify(graph.outputs, (key, value) => key === "data" ? undefined : value);
+  assert.ok(found.includes('"epsilon":0.000001'), "epsilon");
+});
+
+Deno.test("a file without all it takes to know a network is refused, with what is missing", () => {
+  const small = { ...DEIT_TI, channels: 48, hidden: 96, depth: 1, heads: 4 };
+  const shapes = parametersOf(vit(small));
+  refuses(
+    () => timmVit.read(view(shapes), {}),
+    "model.safetensors",
+    "no tensor tells the number of attention heads",
+  );
+  refuses(() => timmVit.read(view(shapes), { heads: 5 }), "48 channels do not divide among 5 heads");
+  refuses(
+    () => timmVit.read(view({ ...shapes, dist_token: [1, 1, 48] }), { heads: 4 }),
+    "distilled",
+    "dist_token",
+  );
+  refuses(() => timmVit.read(view({ ...shapes, pos_embed: [1, 200, 48] }), { heads: 4 }), "pos_embed", "200");
+  const { "blocks.1.norm1.bias": _, ...depth } = parametersOf(vit({ ...small, depth: 3 }));
+  const gap = Object.fromEntries(Object.entries(depth).filter(([name]) => !name.startsWith("blocks.1.")));
+  refuses(() => timmVit.read(view(gap), { heads: 4 }), "no layer 1");
+  refuses(() => timmVit.read(view({ ...shapes, "norm.running_var": [48] }), { heads: 4 }), "two kinds");
+});
+
+Deno.test("a configuration that contradicts the file, or names another network, is refused", () => {
+  const shapes: Shapes = {
+    "vit.embeddings.patch_embeddings.projection.weight": [48, 3, 16, 16],
+    "vit.embeddings.position_embeddings": [1, 197, 48],
+    "vit.encoder.layer.0.layernorm_before.weight": [48],
+  };
+  refuses(
+    () => hfVit.read(view(shapes, { hidden_act: "quick_gelu" }), {}),
+    'hidden_act "quick_gelu"',
+  );
+  refuses(
+    () => hfVit.read(view(shapes, { num_attention_heads: 5 }), {}),
+    "48 channels do not divide among 5 heads",
+  );
+});
+
+Deno.test("timmSwin takes the size of the images from the masks of the authors' files", () => {
+  const shapes = parametersOf(swin({ ...SWIN_T, depths: [2, 2], heads: [3, 6], image: [112, 112] }));
+  const masked = { ...shapes, "layers.0.blocks.1.attn_mask": [16, 49, 49] };
+  assert.deepEqual(imageOf(timmSwin.read(view(masked), {}).model), ["B", 3, 112, 112]);
+  assert.deepEqual(imageOf(timmSwin.read(view(shapes), {}).model), ["B", 3, 224, 224]);
+});
+
+Deno.test("timmSwin refuses heads that do not divide the channels", () => {
+  const shapes = parametersOf(swin({ ...SWIN_T, depths: [1], heads: [3] }));
+  const table = "layers.0.blocks.0.attn.relative_position_bias_table";
+  refuses(
+    () => timmSwin.read(view({ ...shapes, [table]: [169, 5] }), {}),
+    "96 channels do not divide among 5 heads",
+    table,
+  );
+});
