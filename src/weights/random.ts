@@ -1,15 +1,16 @@
 /**
  * Invented weights: the same for the same seed and name, on every machine and in any order of asking, and of the
  * magnitudes a trained network has, so that a fold of them is exercised (gains other than one, biases other than
- * zero). The statistics of an offline normalization are invented too and normalize nothing: in a deep network activations
- * grow. Nothing is held: values are made when they are read.
+ * zero). The statistics of an offline normalization are invented too and normalize nothing, so products halve what they
+ * read: kept at its size, it would double from block to block until the network amplified every rounding. Nothing is
+ * held: values are made when they are read.
  */
 import { UnfoldError } from "../errors.ts";
 import { elementCount, type TensorData } from "../ir/data.ts";
 import type { WeightHint, WeightSource } from "./source.ts";
 
 /**
- * Random fp32 weights. `linear` is N(0, 1/fanIn), `embedding` N(0, 0.02^2), `gain` 1 + N(0, 0.1^2), `bias`
+ * Random fp32 weights. `linear` is N(0, 1 / (4 fanIn)), `embedding` N(0, 0.02^2), `gain` 1 + N(0, 0.1^2), `bias`
  * N(0, 0.02^2), `variance` exp(N(0, 0.3^2)).
  *
  * @throws UnfoldError if the seed is not a whole number below 2^53.
@@ -68,7 +69,7 @@ function distribution(
   switch (init) {
     case "linear": {
       const inputs = fanIn ?? elementCount(shape.length > 1 ? shape.slice(1) : shape);
-      return { mean: 0, deviation: 1 / Math.sqrt(Math.max(1, inputs)) };
+      return { mean: 0, deviation: 0.5 / Math.sqrt(Math.max(1, inputs)) };
     }
     case "gain":
       return { mean: 1, deviation: 0.1 };

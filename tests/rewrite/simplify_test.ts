@@ -1,6 +1,6 @@
 /** Each rule of SIMPLIFY is a law: applied alone to random left sides, it fires and the meaning stays, exactly. */
 import assert from "node:assert/strict";
-import { concat, relu, reshape, slice, type Tensor, transpose } from "../../src/dsl/tensor.ts";
+import { cast, concat, relu, reshape, slice, type Tensor, transpose } from "../../src/dsl/tensor.ts";
 import { topological } from "../../src/ir/graph.ts";
 import { applyRules, type Rule } from "../../src/rewrite/driver.ts";
 import { SIMPLIFY } from "../../src/rewrite/simplify.ts";
@@ -23,6 +23,7 @@ const LEFT_SIDES: Readonly<Record<string, (x: Tensor, random: Random) => Tensor>
     const rank = x.type.shape.length;
     return transpose(transpose(x, permutation(rank, random)), permutation(rank, random));
   },
+  "same-cast": (x) => cast(x, "fp32"),
   "whole-slice": (x, random) => slice(x, { axis: random.integer(-1, x.type.shape.length - 1) }),
   "single-concat": (x) => concat([x], { axis: -1 }),
 };
@@ -53,6 +54,7 @@ Deno.test("SIMPLIFY leaves what moves something", () => {
     b: transpose(x, [0, 2, 1]),
     c: slice(x, { axis: 1, end: 2 }),
     d: concat([x, x], { axis: 0 }),
+    e: cast(x, "fp16"),
   });
   assert.deepEqual(applyRules(graph, SIMPLIFY).firings, {});
 });
