@@ -3,11 +3,10 @@
  * DSL; here are their sizes as published.
  */
 import type { Model } from "../dsl/model.ts";
-import { layerNorm } from "../norms/mod.ts";
+import { layerNorm, unifiedNorm } from "../norms/mod.ts";
 import { bert, BERT_BASE, MINILM_L6 } from "./bert.ts";
 import { GPT2, gpt2 } from "./gpt2.ts";
 import { llama, LLAMA_3_2_1B } from "./llama.ts";
-import { layerNorm, unifiedNorm } from "../norms/mod.ts";
 import { SLAB_DEIT_TI, slabDeit } from "./slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "./swin.ts";
 import { T2T_VIT_14, t2tVit } from "./t2t_vit.ts";
