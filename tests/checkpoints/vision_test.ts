@@ -15,8 +15,7 @@ import type { Model } from "../../src/dsl/model.ts";
 import { batchNorm, layerNorm, repBatchNorm, unifiedNorm } from "../../src/norms/mod.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { refuses } from "../support.ts";
-
-type Shapes = Readonly<Record<string, readonly number[]>>;
+import { viewOf } from "./view.ts";
 
 /** The parameters of a model, which are the names of its own checkpoint. */
 function parametersOf(model: Model): Record<string, readonly number[]> {
@@ -36,22 +35,12 @@ function parametersOf(model: Model): Record<string, readonly number[]> {
   return shapes;
 }
 
-function view(shapes: Shapes, config: CheckpointView["config"] = null): CheckpointView {
-  return {
-    path: "model.safetensors",
-    names: () => Object.keys(shapes),
-    has: (name) => name in shapes,
-    shapeOf: (name) => shapes[name]!,
-    config,
-  };
-}
-
 const imageOf = (model: Model): Shape => model.inputs.images!.shape;
 
 /** A model's parameters and family come back from its own names. */
 function comesBack(model: Model, format: CheckpointFormat, config: CheckpointView["config"] = null): Model {
   const shapes = parametersOf(model);
-  const found = format.read(view(shapes, config), {}).model;
+  const found = format.read(viewOf(shapes, config), {}).model;
   assert.deepEqual(parametersOf(found), shapes);
   assert.deepEqual(imageOf(found), imageOf(model));
   assert.equal(found.norm.family, model.norm.family);
@@ -86,35 +75,42 @@ Deno.test("a file without all it takes to know a network is refused, with what i
   const small = { ...DEIT_TI, channels: 48, hidden: 96, depth: 1, heads: 4 };
   const shapes = parametersOf(vit(small));
   refuses(
-    () => timmVit.read(view(shapes), {}),
+    () => timmVit.read(viewOf(shapes, null), {}),
     "model.safetensors",
     "no tensor tells the number of attention heads",
   );
-  refuses(() => timmVit.read(view(shapes), { heads: 5 }), "48 channels do not divide among 5 heads");
+  refuses(() => timmVit.read(viewOf(shapes, null), { heads: 5 }), "48 channels do not divide among 5 heads");
   refuses(
-    () => timmVit.read(view({ ...shapes, dist_token: [1, 1, 48] }), { heads: 4 }),
+    () => timmVit.read(viewOf({ ...shapes, dist_token: [1, 1, 48] }, null), { heads: 4 }),
     "distilled",
     "dist_token",
   );
-  refuses(() => timmVit.read(view({ ...shapes, pos_embed: [1, 200, 48] }), { heads: 4 }), "pos_embed", "200");
+  refuses(
+    () => timmVit.read(viewOf({ ...shapes, pos_embed: [1, 200, 48] }, null), { heads: 4 }),
+    "pos_embed",
+    "200",
+  );
   const { "blocks.1.norm1.bias": _, ...depth } = parametersOf(vit({ ...small, depth: 3 }));
   const gap = Object.fromEntries(Object.entries(depth).filter(([name]) => !name.startsWith("blocks.1.")));
-  refuses(() => timmVit.read(view(gap), { heads: 4 }), "no layer 1");
-  refuses(() => timmVit.read(view({ ...shapes, "norm.running_var": [48] }), { heads: 4 }), "two kinds");
+  refuses(() => timmVit.read(viewOf(gap, null), { heads: 4 }), "no layer 1");
+  refuses(
+    () => timmVit.read(viewOf({ ...shapes, "norm.running_var": [48] }, null), { heads: 4 }),
+    "two kinds",
+  );
 });
 
 Deno.test("a configuration that contradicts the file, or names another network, is refused", () => {
-  const shapes: Shapes = {
+  const shapes = {
     "vit.embeddings.patch_embeddings.projection.weight": [48, 3, 16, 16],
     "vit.embeddings.position_embeddings": [1, 197, 48],
     "vit.encoder.layer.0.layernorm_before.weight": [48],
   };
   refuses(
-    () => hfVit.read(view(shapes, { hidden_act: "quick_gelu" }), {}),
+    () => hfVit.read(viewOf(shapes, { hidden_act: "quick_gelu" }), {}),
     'hidden_act "quick_gelu"',
   );
   refuses(
-    () => hfVit.read(view(shapes, { num_attention_heads: 5 }), {}),
+    () => hfVit.read(viewOf(shapes, { num_attention_heads: 5 }), {}),
     "48 channels do not divide among 5 heads",
   );
 });
@@ -122,15 +118,15 @@ Deno.test("a configuration that contradicts the file, or names another network, 
 Deno.test("timmSwin takes the size of the images from the masks of the authors' files", () => {
   const shapes = parametersOf(swin({ ...SWIN_T, depths: [2, 2], heads: [3, 6], image: [112, 112] }));
   const masked = { ...shapes, "layers.0.blocks.1.attn_mask": [16, 49, 49] };
-  assert.deepEqual(imageOf(timmSwin.read(view(masked), {}).model), ["B", 3, 112, 112]);
-  assert.deepEqual(imageOf(timmSwin.read(view(shapes), {}).model), ["B", 3, 224, 224]);
+  assert.deepEqual(imageOf(timmSwin.read(viewOf(masked, null), {}).model), ["B", 3, 112, 112]);
+  assert.deepEqual(imageOf(timmSwin.read(viewOf(shapes, null), {}).model), ["B", 3, 224, 224]);
 });
 
 Deno.test("timmSwin refuses heads that do not divide the channels", () => {
   const shapes = parametersOf(swin({ ...SWIN_T, depths: [1], heads: [3] }));
   const table = "layers.0.blocks.0.attn.relative_position_bias_table";
   refuses(
-    () => timmSwin.read(view({ ...shapes, [table]: [169, 5] }), {}),
+    () => timmSwin.read(viewOf({ ...shapes, [table]: [169, 5] }, null), {}),
     "96 channels do not divide among 5 heads",
     table,
   );

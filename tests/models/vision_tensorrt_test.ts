@@ -1,0 +1,46 @@
+/** TensorRT builds the networks for images, small, in fp16: windows, padding, unfolding, Performers, grouped convolution. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { compile } from "../../src/compile/networks.ts";
+import type { Model } from "../../src/dsl/mod.ts";
+import { buildEngine } from "../../src/emit/tensorrt.ts";
+import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
+import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
+import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
+import { unifiedNorm } from "../../src/norms/mod.ts";
+import { inspectPlanFile } from "../../src/report/plan.ts";
+import { randomWeights } from "../../src/weights/mod.ts";
+import { withFolder } from "../support.ts";
+import { testWithLibrary } from "../tensorrt_library.ts";
+
+const SMALL = { channels: 64, heads: 2, hidden: 128, depth: 1, classes: 10 } as const;
+const SMALL_SWIN = { channels: 32, depths: [2, 1], heads: [1, 2], classes: 10 } as const;
+
+const NETWORKS: readonly Model[] = [
+  t2tVit({ ...T2T_VIT_14, ...SMALL, image: 64 }),
+  swin({ ...SWIN_T, ...SMALL_SWIN, image: [56, 56] }),
+  swinBackbone({ ...SWIN_T_BACKBONE, ...SMALL_SWIN, image: [32, 64], laterals: 64 }),
+  slabDeit({ ...SLAB_DEIT_TI, ...SMALL, image: 64 }),
+];
+
+testWithLibrary(
+  "buildEngine() builds the networks for images without a normalization kernel",
+  (library) =>
+    withFolder(async (folder) => {
+      const path = join(folder, "vision.plan");
+      for (const network of NETWORKS) {
+        for (const fixed of [true, false]) {
+          const { graph } = compile(network, {
+            weights: randomWeights({ seed: 1 }),
+            precision: "fp16",
+            norm: unifiedNorm(),
+            dims: fixed ? { B: 2 } : {},
+          });
+          const profiles = fixed ? [] : [{ B: { min: 1, opt: 2, max: 4 } }];
+          await buildEngine(graph, { path, library, profiles });
+          const { normalizationKernels, unknown } = await inspectPlanFile(path);
+          assert.equal(normalizationKernels, 0, `${network.name}: ${unknown}`);
+        }
+      }
+    }),
+);
