@@ -20,6 +20,7 @@ export const SUBJECT_OPTIONS = {
   weights: { type: "string" },
   checkpoint: { type: "string" },
   heads: { type: "string" },
+  mode: { type: "string" },
   norm: { type: "string" },
   "layer-norm": { type: "string", default: "layer" },
   "allow-nonfinite": { type: "boolean", default: false },
@@ -30,6 +31,7 @@ export const SUBJECT_HELP =
   `  --checkpoint FILE     a checkpoint of a known layout, in place of MODEL: the network, its sizes and its normalization
                         are read from it (deno task models --layouts lists them)
   --heads N             attention heads, where neither the file nor a config.json beside it says
+  --mode WORD           which network, where a layout has several: plain (default), prefill or step of GPT-2
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
                         .pt, .pth, .bin (no code of it is run), a folder with either or a *.index.json
   --norm FAMILY         un, bn, brn, mabn, pnv, pn, pngs, prepbn, lnfree, ln, rms, crms, gn, dyt or none, in place of
@@ -56,6 +58,7 @@ export async function subjectOf(
     weights?: string | undefined;
     checkpoint?: string | undefined;
     heads?: string | undefined;
+    mode?: string | undefined;
     norm?: string | undefined;
     "layer-norm": string;
     "allow-nonfinite": boolean;
@@ -81,14 +84,16 @@ export async function subjectOf(
 
 async function recognisedOf(
   argument: string | undefined,
-  { checkpoint, heads, weights }: {
+  { checkpoint, heads, mode, weights }: {
     checkpoint?: string | undefined;
     heads?: string | undefined;
+    mode?: string | undefined;
     weights?: string | undefined;
   },
 ): Promise<RecognisedCheckpoint | null> {
   if (checkpoint === undefined) {
     if (heads !== undefined) throw new UsageError("--heads: this is for --checkpoint; a MODEL says its own");
+    if (mode !== undefined) throw new UsageError("--mode: this is for --checkpoint; a MODEL has one");
     return null;
   }
   if (argument !== undefined) {
@@ -103,7 +108,7 @@ async function recognisedOf(
     throw new UsageError(`--heads ${heads}: give a whole number from 1`);
   }
   const { recogniseCheckpoint } = await import("../checkpoints/recognise.ts");
-  return recogniseCheckpoint(checkpoint, { heads: count });
+  return recogniseCheckpoint(checkpoint, { heads: count, mode });
 }
 
 /** A network of the papers by its name, or the model that a script exports. */
