@@ -12,6 +12,8 @@ export interface AttentionOptions {
   readonly out?: string;
   readonly qkvBias?: boolean;
   readonly outBias?: boolean;
+  /** Whether rows of the output projection's weight are centred: `LinearOptions.centred`. */
+  readonly outCentred?: boolean;
   /** Query t sees keys up to t. */
   readonly causal?: boolean;
   /** Added to the logits; broadcast to `[B, H, T, T]`. Within windows: `[H, window, window]`, or of each window of T. */
@@ -29,8 +31,7 @@ export interface AttentionOptions {
  * ```
  */
 export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tensor {
-  const { heads, qkv = "qkv", out = "proj", qkvBias = true, outBias = true, causal = false, mask, window } =
-    options;
+  const { heads, qkv = "qkv", out = "proj", qkvBias = true, causal = false, mask, window } = options;
   const channels = fixedChannels(x, p);
   const third = (packed: Tensor, i: number) =>
     slice(packed, { axis: -1, start: i * channels, end: (i + 1) * channels });
@@ -43,7 +44,7 @@ export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tenso
   }
   const [q, k, v] = parts.map((part) => splitHeads(part, heads, p, window)) as [Tensor, Tensor, Tensor];
   const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) }, { causal });
-  return linear(joinHeads(mixed, x.type.shape), p.at(out), { outputs: channels, bias: outBias });
+  return projected(joinHeads(mixed, x.type.shape), p.at(out), options);
 }
 
 /** Multi-head attention over another sequence: queries from `x [B, T, C]`, keys and values from `memory [B, S, C]`. */
@@ -52,13 +53,21 @@ export function crossAttention(
   p: Scope,
   options: Omit<AttentionOptions, "qkv" | "causal"> & { qkv: readonly [q: string, k: string, v: string] },
 ): Tensor {
-  const { heads, qkv, out = "out_proj", qkvBias = true, outBias = true, mask } = options;
+  const { heads, qkv, out = "out_proj", qkvBias = true, mask } = options;
   const channels = fixedChannels(x, p);
   const [q, k, v] = qkv.map((name, i) =>
     splitHeads(linear(i === 0 ? x : memory, p.at(name), { outputs: channels, bias: qkvBias }), heads, p)
   ) as [Tensor, Tensor, Tensor];
   const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) });
-  return linear(joinHeads(mixed), p.at(out), { outputs: channels, bias: outBias });
+  return projected(joinHeads(mixed), p.at(out), options);
+}
+
+function projected(
+  x: Tensor,
+  p: Scope,
+  { outBias = true, outCentred = false }: Partial<AttentionOptions>,
+): Tensor {
+  return linear(x, p, { outputs: fixedChannels(x, p), bias: outBias, centred: outCentred });
 }
 
 /** `[B, T, C]` to `[B, H, T, C/H]`; within windows of W tokens to `[B T/W, H, W, C/H]`. */

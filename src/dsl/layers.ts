@@ -90,16 +90,18 @@ export interface MlpOptions {
   /** Names of the two products. */
   readonly names?: readonly [string, string];
   readonly bias?: boolean;
+  /** Whether rows of the second product's weight are centred: `LinearOptions.centred`. */
+  readonly outCentred?: boolean;
 }
 
 /** Two products with an activation between: `[..., C]` to `hidden` to `[..., C]`. */
 export function mlp(
   x: Tensor,
   p: Scope,
-  { hidden, activation = gelu, names = ["fc1", "fc2"], bias = true }: MlpOptions,
+  { hidden, activation = gelu, names = ["fc1", "fc2"], bias = true, outCentred = false }: MlpOptions,
 ): Tensor {
   const inner = activation(linear(x, p.at(names[0]), { outputs: hidden, bias }));
-  return linear(inner, p.at(names[1]), { outputs: fixedChannels(x, p), bias });
+  return linear(inner, p.at(names[1]), { outputs: fixedChannels(x, p), bias, centred: outCentred });
 }
 
 /** The channel count, which a weight needs to know. */

@@ -1,30 +1,43 @@
 /** Batch Normalization over the channels of tokens, and Batch Renormalization, which differs from it in training only. */
 import type { Node } from "../ir/graph.ts";
-import { channelsOf, type Norm, type NormFamily, type NormOptions, type NormScope } from "./define.ts";
+import { channelsOf, type Norm, type NormOptions, type NormScope } from "./define.ts";
+
+export interface BatchRenormOptions extends NormOptions {
+  /** Which statistic the file holds: `running_var`, unless said, or `running_std`, to which no epsilon is added. */
+  readonly running?: "variance" | "deviation";
+}
 
 /** Scale and shift of Batch Normalization from the parameters in a scope, at `prefix` in it. */
 export function batchNormVectors(
   x: Node,
   scope: NormScope,
-  { epsilon, prefix = "" }: { epsilon: number; prefix?: string },
+  { epsilon, prefix = "", running = "variance" }: {
+    epsilon: number;
+    prefix?: string;
+    running?: BatchRenormOptions["running"];
+  },
 ): { scale: Float64Array; shift: Float64Array } {
   const channels = channelsOf(x, scope.path);
   const vector = (name: string) => `${prefix}${name}`;
   const gain = scope.vector(vector("weight"), channels, { init: "gain" });
   const bias = scope.vector(vector("bias"), channels, { init: "bias" });
   const mean = scope.vector(vector("running_mean"), channels, { init: "bias" });
-  const variance = scope.vector(vector("running_var"), channels, { init: "variance", nonNegative: true });
-  const scale = gain.map((g, c) => g / Math.sqrt(variance[c]! + epsilon));
+  const deviation = running === "deviation"
+    ? scope.vector(vector("running_std"), channels, { init: "variance", nonNegative: true })
+    : scope.vector(vector("running_var"), channels, { init: "variance", nonNegative: true })
+      .map((variance) => Math.sqrt(variance + epsilon));
+  const scale = gain.map((g, c) => g / deviation[c]!);
   return { scale, shift: bias.map((b, c) => b - scale[c]! * mean[c]!) };
 }
 
-function byBatchStatistics(family: NormFamily, label: string, { epsilon = 1e-5 }: NormOptions): Norm {
+function byBatchStatistics(family: "bn" | "brn", label: string, options: BatchRenormOptions): Norm {
+  const { epsilon = 1e-5, running = "variance" } = options;
   return {
     family,
     label,
     offline: true,
     ignoredKeys: ["num_batches_tracked"],
-    apply: (x, scope) => scope.affine(x, { ...batchNormVectors(x, scope, { epsilon }), family }),
+    apply: (x, scope) => scope.affine(x, { ...batchNormVectors(x, scope, { epsilon, running }), family }),
   };
 }
 
@@ -35,6 +48,9 @@ function byBatchStatistics(family: NormFamily, label: string, { epsilon = 1e-5 }
 export const batchNorm = (options: NormOptions = {}): Norm =>
   byBatchStatistics("bn", "Batch Normalization", options);
 
-/** Batch Renormalization (Ioffe 2017): at inference, and in its keys, Batch Normalization. */
-export const batchRenorm = (options: NormOptions = {}): Norm =>
+/**
+ * Batch Renormalization (Ioffe 2017) at inference: Batch Normalization. Its Algorithm 1 keeps a deviation with epsilon
+ * already in it, `s = weight / running_std`; other implementations keep `running_var` as Batch Normalization does.
+ */
+export const batchRenorm = (options: BatchRenormOptions = {}): Norm =>
   byBatchStatistics("brn", "Batch Renormalization", options);

@@ -10,7 +10,7 @@ import { bySecondMoment } from "./second_moment.ts";
 const IGNORED = ["ema_gz", "iters"];
 const MOMENT = "running_phi";
 
-/** PN-V (section 4.1): the batch's quadratic mean in training; at inference as `powerNorm`. */
+/** PN-V (section 4.1, equations 4 and 5): the batch's quadratic mean in training; at inference as `powerNorm`. */
 export function powerNormV({ epsilon = 1e-5 }: NormOptions = {}): Norm {
   return {
     family: "pnv",
@@ -22,7 +22,8 @@ export function powerNormV({ epsilon = 1e-5 }: NormOptions = {}): Norm {
 }
 
 /**
- * PowerNorm at inference (Algorithm 2 of its paper): `y = weight x / psi + bias`, with `psi^2 = running_phi + epsilon`.
+ * PowerNorm at inference (section 4.2 and Algorithm 2 of its paper): `y = weight x / psi + bias`, psi being the running
+ * mean of equation 10, with `psi^2 = running_phi + epsilon`.
  *
  * Reads `weight`, `bias` and `running_phi` (`[1, C, 1, 1]` in the reference code).
  */
@@ -39,15 +40,18 @@ export function powerNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
 export interface GroupScalingOptions extends NormOptions {
   /** Groups of channels with a quadratic mean each; the reference code takes the number of heads. */
   readonly groups?: number;
+  /** Added to each group's mean square; `epsilon` belongs to `running_phi`, and the reference code sets only that. */
+  readonly groupEpsilon?: number;
 }
 
 /**
- * PowerNorm as its reference code computes it: `x / sqrt(mean_group(x^2) + epsilon)` for each token, then `powerNorm`. The
- * affine folds; the scaling depends on the input and stays, so a network with it is not folded.
+ * PowerNorm as its reference code computes it: `x / sqrt(mean_group(x^2) + groupEpsilon)` for each token, then `powerNorm`.
+ * The affine folds; the scaling depends on the input and stays, so a network with it is not folded.
  *
  * @throws {UnfoldError} the channels do not divide among the groups
  */
-export function powerNormGroupScaling({ epsilon = 1e-5, groups = 1 }: GroupScalingOptions = {}): Norm {
+export function powerNormGroupScaling(options: GroupScalingOptions = {}): Norm {
+  const { epsilon = 1e-5, groups = 1, groupEpsilon = 1e-5 } = options;
   return {
     family: "pngs",
     label: "PowerNorm with GroupScaling",
@@ -59,7 +63,7 @@ export function powerNormGroupScaling({ epsilon = 1e-5, groups = 1 }: GroupScali
         throw new UnfoldError(`${scope.path}: ${channels} channels do not divide among ${groups} groups`);
       }
       const name = statisticsName(scope.path);
-      const scaled = apply("rms_norm", [x], { attrs: { epsilon, groups }, name });
+      const scaled = apply("rms_norm", [x], { attrs: { epsilon: groupEpsilon, groups }, name });
       return bySecondMoment(scaled, scope, { moment: MOMENT, epsilon, family: "pngs" });
     },
   };

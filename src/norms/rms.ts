@@ -24,11 +24,16 @@ export function rmsNorm({ epsilon = 1e-6, gainFromOne = false }: RmsNormOptions 
   };
 }
 
+export interface CompressedRmsNormOptions extends NormOptions {
+  /** Whether there is a gain, `weight` of C - 1 channels. The reference code has none: it is part of the product behind. */
+  readonly gain?: boolean;
+}
+
 /**
  * CRMSNorm (Jiang et al. 2023): RMSNorm of a zero-mean vector of C channels of which the last, minus the sum of the
  * others, is not stored: `x / sqrt((sum x_i^2 + (sum x_i)^2) / C + epsilon)` for `x` of C - 1 channels.
  */
-export function compressedRmsNorm({ epsilon = 1e-6 }: NormOptions = {}): Norm {
+export function compressedRmsNorm({ epsilon = 1e-5, gain = false }: CompressedRmsNormOptions = {}): Norm {
   return {
     family: "crms",
     label: "CRMSNorm",
@@ -36,7 +41,7 @@ export function compressedRmsNorm({ epsilon = 1e-6 }: NormOptions = {}): Norm {
     ignoredKeys: [],
     apply: (x, scope) => {
       const channels = channelsOf(x, scope.path);
-      const scale = scope.vector("weight", channels, { init: "gain" });
+      const scale = gain ? scope.vector("weight", channels, { init: "gain" }) : filled(channels, 1);
       const attrs = { epsilon, compressed: true } as const;
       const bare = apply("rms_norm", [x], { attrs, name: statisticsName(scope.path) });
       return scope.affine(bare, { scale, shift: filled(channels, 0), family: "crms" });
