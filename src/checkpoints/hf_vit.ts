@@ -1,7 +1,13 @@
 /** ViT and DeiT as Hugging Face's `ViTForImageClassification` saves them: q, k and v apart, epsilon in `config.json`. */
 import { vit, type VitConfig } from "../models/vit.ts";
 import { normOf } from "./norms.ts";
-import { type CheckpointFormat, type CheckpointView, type ReadOptions, stacked } from "./define.ts";
+import {
+  type CheckpointFormat,
+  type CheckpointView,
+  type ReadOptions,
+  type Source,
+  stacked,
+} from "./define.ts";
 import { renamed, type Renaming } from "./rename.ts";
 import { headsOf, layersIn, numberIn, requireConfig } from "./sizes.ts";
 
@@ -45,7 +51,7 @@ export const hfVit: CheckpointFormat = {
 };
 
 /** The packed product of q, k and v, which these layouts keep apart. */
-export function thirds(name: string) {
+export function thirds(name: string): string | Source {
   return name.includes(".qkv.")
     ? stacked(["query", "key", "value"].map((part) => name.replace(".qkv.", `.${part}.`)))
     : name;
