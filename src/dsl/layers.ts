@@ -4,9 +4,20 @@
  */
 import { UnfoldError } from "../errors.ts";
 import type { Dim } from "../ir/shape.ts";
-import { apply } from "../ops/mod.ts";
+import { affineData, dataOf } from "../ops/constant.ts";
+import { apply, constantNode } from "../ops/mod.ts";
 import type { Scope } from "./scope.ts";
-import { concat, expand, gather, gelu, mean, reshape, sub, type Tensor, transpose } from "./tensor.ts";
+import { concat, expand, gather, gelu, reshape, type Tensor, transpose } from "./tensor.ts";
+  concat,
+  expand,
+  gather,
+  gelu,
+  type mean,
+  reshape,
+  type sub,
+  type Tensor,
+  transpose,
+} from "./tensor.ts";
 
 /**
  * The model's normalization over the last axis, with the parameters of `p`.
@@ -113,5 +124,16 @@ export function fixedChannels(x: Tensor, p: Scope): number {
   return channels;
 }
 
-/** A weight less the mean of each row: `W (I - 11^T / C)`, computed with the constants. */
-const centredRows = (weight: Tensor): Tensor => sub(weight, mean(weight, { axes: [1], keepDims: true }));
+/** A weight less the mean of each row, `W (I - 11^T / C)`: a constant too, so that normalizations fold into it. */
+function centredRows(weight: Tensor): Tensor {
+  const { dtype, shape } = weight.type;
+  const channels = shape[1] as number;
+  const ones = new Float64Array(channels).fill(1);
+  const data = affineData(dataOf(weight), {
+    axis: 1,
+    scale: ones,
+    shift: new Float64Array(channels),
+    centred: true,
+  });
+  return constantNode(data, { dtype, name: weight.name });
+}

@@ -31,8 +31,8 @@ function narrowsExactly(graph: ReturnType<typeof graphOf>) {
 
 Deno.test("narrow() leaves the keys and values of all tokens, and one of everything else", () => {
   for (const variant of [{}, { packed: false }, { qkvBias: false }]) {
-    for (const  of of[NORMS.un(), NORMS.ln()]) {
-      const before = traced(encoder(variant), { dims: { B: 2 }, norm: of });
+    for (const family of [NORMS.un(), NORMS.ln()]) {
+      const before = traced(encoder(variant), { dims: { B: 2 }, norm: family });
       const { graph } = optimize(before);
       const [first, last] = nodesOf(graph, "attention").map(({ type }) => type.shape);
       assert.deepEqual([first, last], [[2, 2, 5, 4], [2, 2, 1, 4]]);
