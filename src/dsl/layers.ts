@@ -8,16 +8,6 @@ import { affineData, dataOf } from "../ops/constant.ts";
 import { apply, constantNode } from "../ops/mod.ts";
 import type { Scope } from "./scope.ts";
 import { concat, expand, gather, gelu, reshape, type Tensor, transpose } from "./tensor.ts";
-  concat,
-  expand,
-  gather,
-  gelu,
-  type mean,
-  reshape,
-  type sub,
-  type Tensor,
-  transpose,
-} from "./tensor.ts";
 
 /**
  * The model's normalization over the last axis, with the parameters of `p`.
