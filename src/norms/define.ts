@@ -73,6 +73,15 @@ export function channelsOf(x: Node, path: string): number {
   return channels;
 }
 
+/** The `weight` and `bias` that most families end in, in float64. */
+export function gainAndShift(x: Node, scope: NormScope): { scale: Float64Array; shift: Float64Array } {
+  const channels = channelsOf(x, scope.path);
+  return {
+    scale: scope.vector("weight", channels, { init: "gain" }),
+    shift: scope.vector("bias", channels, { init: "bias" }),
+  };
+}
+
 /** A vector of one value, for families that have no gain or no shift. */
 export function filled(channels: number, value: number): Float64Array {
   return new Float64Array(channels).fill(value);

@@ -1,6 +1,6 @@
 /** Dynamic Tanh (Zhu et al., CVPR 2025): a saturating nonlinearity in place of statistics. */
 import { apply } from "../ops/mod.ts";
-import { channelsOf, type Norm, statisticsName } from "./define.ts";
+import { gainAndShift, type Norm, statisticsName } from "./define.ts";
 
 /**
  * DyT: `weight tanh(alpha x) + bias` with a scalar `alpha` (equation 1 of its paper). Weight and bias fold; the tanh,
@@ -13,13 +13,10 @@ export function dynamicTanh(): Norm {
     offline: false,
     ignoredKeys: [],
     apply: (x, scope) => {
-      const channels = channelsOf(x, scope.path);
       const [alpha] = scope.vector("alpha", 1, { init: "ones" });
-      const scale = scope.vector("weight", channels, { init: "gain" });
-      const shift = scope.vector("bias", channels, { init: "bias" });
       const name = statisticsName(scope.path);
       const bare = apply("dynamic_tanh", [x], { attrs: { alpha: alpha! }, name });
-      return scope.affine(bare, { scale, shift, family: "dyt" });
+      return scope.affine(bare, { ...gainAndShift(x, scope), family: "dyt" });
     },
   };
 }

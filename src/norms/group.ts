@@ -1,6 +1,6 @@
 /** Group Normalization (Wu and He 2018) over the tokens of an example and groups of channels. */
 import { apply } from "../ops/mod.ts";
-import { channelsOf, type Norm, type NormOptions, statisticsName } from "./define.ts";
+import { gainAndShift, type Norm, type NormOptions, statisticsName } from "./define.ts";
 
 export interface GroupNormOptions extends NormOptions {
   /** Groups of channels; 1, as PoolFormer has it, unless given. */
@@ -15,11 +15,8 @@ export function groupNorm({ epsilon = 1e-5, groups = 1 }: GroupNormOptions = {})
     offline: false,
     ignoredKeys: [],
     apply: (x, scope) => {
-      const channels = channelsOf(x, scope.path);
-      const scale = scope.vector("weight", channels, { init: "gain" });
-      const shift = scope.vector("bias", channels, { init: "bias" });
       const bare = apply("group_norm", [x], { attrs: { epsilon, groups }, name: statisticsName(scope.path) });
-      return scope.affine(bare, { scale, shift, family: "gn" });
+      return scope.affine(bare, { ...gainAndShift(x, scope), family: "gn" });
     },
   };
 }

@@ -3,7 +3,7 @@
  * takes where its deviation has been made a constant.
  */
 import { apply } from "../ops/mod.ts";
-import { channelsOf, type Norm, type NormOptions, statisticsName } from "./define.ts";
+import { gainAndShift, type Norm, type NormOptions, statisticsName } from "./define.ts";
 
 /** Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, statistics of each token at run time. */
 export function layerNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
@@ -13,11 +13,8 @@ export function layerNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
     offline: false,
     ignoredKeys: [],
     apply: (x, scope) => {
-      const channels = channelsOf(x, scope.path);
-      const scale = scope.vector("weight", channels, { init: "gain" });
-      const shift = scope.vector("bias", channels, { init: "bias" });
       const bare = apply("layer_norm", [x], { attrs: { epsilon }, name: statisticsName(scope.path) });
-      return scope.affine(bare, { scale, shift, family: "ln" });
+      return scope.affine(bare, { ...gainAndShift(x, scope), family: "ln" });
     },
   };
 }
@@ -34,9 +31,7 @@ export function constantLayerNorm({ epsilon = 1e12 }: NormOptions = {}): Norm {
     offline: true,
     ignoredKeys: [],
     apply: (x, scope) => {
-      const channels = channelsOf(x, scope.path);
-      const gain = scope.vector("weight", channels, { init: "gain" });
-      const shift = scope.vector("bias", channels, { init: "bias" });
+      const { scale: gain, shift } = gainAndShift(x, scope);
       const scale = gain.map((g) => g / Math.sqrt(epsilon));
       return scope.affine(x, { scale, shift, family: "lnfree", centred: true });
     },

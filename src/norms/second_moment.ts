@@ -3,7 +3,7 @@
  * `t = bias`, no mean (equation 1 of the Unified Normalization paper with mu = 0). They differ in training and in keys.
  */
 import type { Node } from "../ir/graph.ts";
-import { channelsOf, type NormFamily, type NormScope } from "./define.ts";
+import { gainAndShift, type NormFamily, type NormScope } from "./define.ts";
 
 /** @param moment the buffer's name; `x` is the tensor itself, or what a family puts in front */
 export function bySecondMoment(
@@ -11,9 +11,7 @@ export function bySecondMoment(
   scope: NormScope,
   { moment, epsilon, family }: { moment: string; epsilon: number; family: NormFamily },
 ): Node {
-  const channels = channelsOf(x, scope.path);
-  const gain = scope.vector("weight", channels, { init: "gain" });
-  const shift = scope.vector("bias", channels, { init: "bias" });
-  const square = scope.vector(moment, channels, { init: "variance", nonNegative: true });
+  const { scale: gain, shift } = gainAndShift(x, scope);
+  const square = scope.vector(moment, gain.length, { init: "variance", nonNegative: true });
   return scope.affine(x, { scale: gain.map((g, c) => g / Math.sqrt(square[c]! + epsilon)), shift, family });
 }
