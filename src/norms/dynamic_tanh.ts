@@ -3,7 +3,7 @@ import { apply } from "../ops/mod.ts";
 import { gainAndShift, type Norm, statisticsName } from "./define.ts";
 
 /**
- * DyT: `weight tanh(alpha x) + bias` with a scalar `alpha` (equation 1 of its paper). Weight and bias fold; the tanh,
+ * DyT: `weight tanh(alpha x) + bias` with a scalar `alpha` (section 4 of its paper). Weight and bias fold; the tanh,
  * which is not linear, stays.
  */
 export function dynamicTanh(): Norm {

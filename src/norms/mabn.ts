@@ -5,7 +5,9 @@ import { bySecondMoment } from "./second_moment.ts";
 /**
  * MABN at inference: `s = weight / sqrt(running_var + epsilon)`, `t = bias`; no mean is subtracted, which is why its
  * training centres the weights of the layers in front. A checkpoint may hold those weights uncentred: describe such a
- * layer with `linear(x, p, { outputs, centred: true })`.
+ * layer with `linear(x, p, { outputs, centred: true })`, and those of a block with `outCentred`.
+ *
+ * Reads `weight`, `bias` and `running_var`, `[C]` or `[1, C, 1, 1]`; the buffers of its repository's two versions are ignored.
  */
 export function movingAverageBatchNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
   return {

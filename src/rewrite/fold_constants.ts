@@ -1,8 +1,8 @@
 /**
  * `foldConstants`: a node whose inputs are all known is its value, computed once in float64 by the operator's own
- * meaning and rounded once by whoever emits it. Large results that only repeat an input (`expand`) stay unfolded.
+ * meaning, when somebody asks for it, and rounded once by whoever emits it. Large results that only repeat an input (`expand`) stay unfolded.
  */
-import { bytesFromNumbers, float64Of, heldData, type TensorData } from "../ir/data.ts";
+import { bytesFromNumbers, float64Of, type TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
@@ -23,15 +23,22 @@ export function foldConstants(graph: Graph): { graph: Graph; folded: number } {
 }
 
 function constantOf(node: Node): Node {
+  const { dtype, shape } = node.type;
+  const stored = isFloat(dtype) ? "fp64" : dtype;
+  let bytes: Uint8Array | undefined;
+  const data: TensorData = {
+    dtype: stored,
+    shape: shape as readonly number[],
+    origin: node.name,
+    bytes: () => bytes ??= bytesFromNumbers(valueOf(node), stored),
+  };
+  return constantNode(data, { dtype, name: node.name });
+}
+
+function valueOf(node: Node): Float64Array {
   const inputs = node.inputs.map((input) => {
     const data = dataOf(input);
     return { shape: data.shape, data: float64Of(data) };
   });
-  const value = opOf(node).evaluate(inputs, node.attrs);
-  const { dtype } = node.type;
-  const held = heldData(value.shape, value.data, node.name);
-  const data: TensorData = isFloat(dtype)
-    ? held
-    : { ...held, dtype, bytes: () => bytesFromNumbers(value.data, dtype) };
-  return constantNode(data, { dtype, name: node.name });
+  return opOf(node).evaluate(inputs, node.attrs).data;
 }

@@ -78,12 +78,18 @@ class Line {
       return fired.join(", ") || "nothing to do";
     });
   }
+
+  constants(): void {
+    this.step("foldConstants", foldConstants, ({ folded }) => `${folded} nodes computed`);
+  }
 }
 
 /** Folds a traced graph's normalizations; reads no weight but vectors. */
 export function foldNorms(graph: Graph, { layerNorm = "layer" }: OptimizeOptions = {}): Folded {
   verifyGraph(graph, "trace");
   const line = new Line(graph);
+  // A normalization folds into a weight that is known, so into `W - mean W` only once that is a constant.
+  line.constants();
   line.rules("linearOfMatmul", [LINEAR_OF_MATMUL]);
   const centred = layerNorm === "layer" ? new Set<string>() : line.step(
     "centreStream",
@@ -117,7 +123,7 @@ export function optimize(graph: Graph, options: OptimizeOptions = {}): Optimized
   line.step("moveAttentionBiases", moveAttentionBiases, ({ moved }) => `${moved} biases of k and v gone`);
   line.step("narrow", narrow, ({ narrowed }) => `${narrowed} nodes compute less`);
   line.step("mergeQkv", mergeQkv, ({ merged }) => `${merged} products merged away`);
-  line.step("foldConstants", foldConstants, ({ folded }) => `${folded} nodes computed`);
+  line.constants();
   line.rules("simplify", SIMPLIFY);
   return { graph: line.graph, folded, norms, trace: line.trace };
 }

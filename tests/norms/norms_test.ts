@@ -3,11 +3,14 @@ import { Scope } from "../../src/dsl/scope.ts";
 import { heldData } from "../../src/ir/data.ts";
 import {
   batchNorm,
+  batchRenorm,
+  compressedRmsNorm,
   layerNorm,
   noNorm,
   type Norm,
   NORM_FAMILIES,
   NORMS,
+  powerNormGroupScaling,
   rmsNorm,
   unifiedNorm,
 } from "../../src/norms/mod.ts";
@@ -20,6 +23,8 @@ const parameters = {
   bias: [0.25, 0, -3, 1],
   running_mean: [1, -2, 0, 0.5],
   running_var: [4, 0.25, 0, 9],
+  running_std: [2, 0.5, 1e-3, 3],
+  running_phi: [4, 0.25, 0, 9],
 };
 
 const vectors = (names: readonly (keyof typeof parameters)[]) =>
@@ -71,6 +76,35 @@ Deno.test("batchNorm() is gamma (x - running_mean) / sqrt(running_var + epsilon)
       return weight[c]! * (v - running_mean[c]!) / Math.sqrt(running_var[c]! + 1e-5) + bias[c]!;
     }),
   );
+});
+
+Deno.test("batchRenorm() reads a running variance, or a deviation to which no epsilon is added", () => {
+  const names = ["weight", "bias", "running_mean"] as const;
+  const { weight, bias, running_mean, running_std } = parameters;
+  const { feed, y } = applied(batchRenorm({ running: "deviation", epsilon: 1 }), [...names, "running_std"]);
+  assertClose(
+    y.data,
+    [...feed.data].map((v, i) => {
+      const c = i % 4;
+      return weight[c]! * (v - running_mean[c]!) / running_std[c]! + bias[c]!;
+    }),
+  );
+  const variance = [...names, "running_var"] as const;
+  assert.deepEqual(applied(batchRenorm(), variance).y.data, applied(batchNorm(), variance).y.data);
+});
+
+Deno.test("powerNormGroupScaling() has one epsilon for the groups and another for the running moment", () => {
+  const norm = powerNormGroupScaling({ groups: 2, epsilon: 0.5 });
+  const { graph } = applied(norm, ["weight", "bias", "running_phi"]);
+  assert.deepEqual(theNode(graph, "rms_norm").attrs, { epsilon: 1e-5, groups: 2 });
+  assert.equal(valuesOf(theNode(graph, "channel_affine").inputs[1]!)[0], 2 / Math.sqrt(4 + 0.5));
+});
+
+Deno.test("compressedRmsNorm() needs no parameters, as its reference code has none, and takes a gain", () => {
+  const { graph } = applied(compressedRmsNorm(), []);
+  assert.deepEqual(theNode(graph, "rms_norm").attrs, { epsilon: 1e-5, compressed: true });
+  const { graph: withGain } = applied(compressedRmsNorm({ gain: true }), ["weight"]);
+  assert.deepEqual([...valuesOf(theNode(withGain, "channel_affine").inputs[1]!)], parameters.weight);
 });
 
 Deno.test("unifiedNorm() and batchNorm() keep scale and shift in float64", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { batchNorm, layerNorm, noNorm, rmsNorm } from "../../src/norms/mod.ts";
+import { float, matmul, model, mul, norm, slice, transpose } from "../../src/dsl/mod.ts";
+import { batchNorm, layerNorm, movingAverageBatchNorm, noNorm, rmsNorm } from "../../src/norms/mod.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { bindDims, meaningDifference } from "../support.ts";
@@ -41,6 +42,24 @@ Deno.test("optimize() keeps the meaning under every family of normalization", ()
     assert.ok(norms.every(({ folded, family }) => folded === norm.offline && family === norm.family));
     assert.ok(meaningDifference(graph, before, 1) <= ROUNDED_ONCE, norm.family);
   }
+});
+
+Deno.test("optimize() folds into weights that are computed from others, from both sides", () => {
+  const described = model({
+    name: "described",
+    inputs: { x: float([2, 8]) },
+    norm: movingAverageBatchNorm(),
+    forward({ x }, p) {
+      const packed = p.param("packed", [16, 8], { init: "linear" });
+      const weight = mul(transpose(slice(packed, { axis: 0, start: 8 }), [1, 0]), p.param("gain", [8]));
+      return norm(matmul(norm(x, p.at("before")), weight), p.at("after"));
+    },
+  });
+  const before = traced(described);
+  const { graph, norms } = optimize(before);
+  assert.deepEqual(norms.map(({ norm, folded }) => [norm, folded]), [["before", true], ["after", true]]);
+  assert.equal(remainingNorms(graph), 0);
+  assert.ok(meaningDifference(graph, before, 1) <= ROUNDED_ONCE);
 });
 
 Deno.test("optimize() of an open batch, then bound, means what the bound one means", () => {
