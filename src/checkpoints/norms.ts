@@ -2,8 +2,11 @@
 import { UnfoldError } from "../errors.ts";
 import {
   batchNorm,
+  batchRenorm,
+  dynamicTanh,
   layerNorm,
   type Norm,
+  type NormOptions,
   powerNormGroupScaling,
   rmsNorm,
   unifiedNorm,
@@ -19,8 +22,9 @@ export interface NormKindOptions {
 }
 
 /**
- * The one normalization of a file: PowerNorm by `running_phi`, Batch Normalization by `running_mean`, Unified
- * Normalization by `running_var` alone, Layer Normalization by a bias, RMSNorm by a gain.
+ * The one normalization of a file: PowerNorm by `running_phi`, Batch Normalization by `running_mean` (Batch
+ * Renormalization by a `running_std` beside it), Unified Normalization by `running_var` alone, Dynamic Tanh by `alpha`, Layer
+ * Normalization by a bias, RMSNorm by a gain.
  *
  * @throws {UnfoldError} two kinds in one file
  */
@@ -43,12 +47,20 @@ export function normOf(file: CheckpointView, { scopes, epsilon, groups }: NormKi
   return kind === "pngs" ? powerNormGroupScaling({ ...options, groups }) : MAKERS[kind](options);
 }
 
-const MAKERS = { un: unifiedNorm, bn: batchNorm, ln: layerNorm, rms: rmsNorm };
+const MAKERS = {
+  un: unifiedNorm,
+  bn: batchNorm,
+  brn: (options: NormOptions) => batchRenorm({ ...options, running: "deviation" }),
+  dyt: dynamicTanh,
+  ln: layerNorm,
+  rms: rmsNorm,
+};
 type Kind = keyof typeof MAKERS | "pngs";
 
 function kindOf(has: ReadonlySet<string>): Kind {
   if (has.has("running_phi")) return "pngs";
-  if (has.has("running_mean")) return "bn";
+  if (has.has("running_mean")) return has.has("running_std") ? "brn" : "bn";
+  if (has.has("alpha")) return "dyt";
   if (has.has("running_var")) return "un";
   return has.has("bias") ? "ln" : "rms";
 }

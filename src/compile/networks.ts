@@ -7,7 +7,7 @@ import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
-import type { Norm } from "../norms/mod.ts";
+import { haveSameKeys, type Norm } from "../norms/mod.ts";
 import { optimize, type Optimized, type OptimizeOptions } from "../rewrite/pipeline.ts";
 import { checkpointWeights, openCheckpoint, randomWeights, type WeightSource } from "../weights/mod.ts";
 
@@ -64,7 +64,7 @@ export function chooseWeights(
 ): WeightChoice {
   const { recognised, isReference = false } = options;
   const own = model.weights?.[norm.family];
-  if (recognised !== undefined && norm.family === model.norm.family) {
+  if (recognised !== undefined && haveSameKeys(norm.family, model.norm.family)) {
     return fromRecognised(recognised, options);
   }
   const fitting = isReference ? own : options.checkpoint ?? own;

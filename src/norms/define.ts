@@ -56,6 +56,14 @@ export const NORM_FAMILIES = [
 ] as const;
 export type NormFamily = (typeof NORM_FAMILIES)[number];
 
+/** Families whose checkpoints have the same keys, so that only the user can say which of them a file was trained with. */
+const ALIKE: readonly (readonly NormFamily[])[] = [["un", "mabn"], ["bn", "brn"], ["pn", "pnv", "pngs"]];
+
+/** Whether a file of one family can be read as one of the other. */
+export function haveSameKeys(a: NormFamily, b: NormFamily): boolean {
+  return a === b || ALIKE.some((group) => group.includes(a) && group.includes(b));
+}
+
 export interface NormOptions {
   /** Added under the square root; checkpoints do not carry it. */
   readonly epsilon?: number;

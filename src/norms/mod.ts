@@ -50,4 +50,4 @@ export type { BatchRenormOptions } from "./batch.ts";
 export type { GroupNormOptions } from "./group.ts";
 export type { GroupScalingOptions } from "./power.ts";
 export type { CompressedRmsNormOptions, RmsNormOptions } from "./rms.ts";
-export { type Norm, NORM_FAMILIES, type NormFamily, type NormOptions } from "./define.ts";
+export { haveSameKeys, type Norm, NORM_FAMILIES, type NormFamily, type NormOptions } from "./define.ts";

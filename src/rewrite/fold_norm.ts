@@ -17,7 +17,7 @@ import { affineOf } from "../ops/channel_affine.ts";
 import type { ChannelAffine } from "../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../ops/mod.ts";
 import { type Plan, Planner, type Refused, type Surroundings, withConstants } from "./fold_plan.ts";
-import { isNorm, ONLINE, statisticsOf } from "./norm_nodes.ts";
+import { isNorm, ONLINE, statisticsOf, whyOnline } from "./norm_nodes.ts";
 
 /** What became of one normalization. */
 export interface NormFold {
@@ -117,8 +117,9 @@ function planFold(
   { name, ...around }: Surroundings & { name: string },
 ): { result: NormFold; plan: Plan | null } {
   const statistics = statisticsOf(norm);
-  const why = statistics === null ? null : { consumer: name, reason: ONLINE[statistics.op]!.why };
-  const base = { norm: name, family: (norm.attrs as AttrsOf<"channel_affine">).family };
+  const { family } = norm.attrs as AttrsOf<"channel_affine">;
+  const why = statistics === null ? null : { consumer: name, reason: whyOnline(statistics, family) };
+  const base = { norm: name, family };
   const refuse = ({ consumer, reason }: Refused) => ({
     result: { ...base, folded: false, into: [], through: [], refused: why ?? { consumer, reason } },
     plan: null,

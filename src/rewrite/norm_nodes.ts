@@ -23,3 +23,10 @@ export function statisticsOf(affine: Node): Node | null {
 export function isNorm(node: Node): boolean {
   return node.op in ONLINE || (isOp(node, "channel_affine") && statisticsOf(node) === null);
 }
+
+/** Why the run-time part of a normalization stays. */
+export function whyOnline(statistics: Node, family: string): string {
+  return family === "pngs"
+    ? "its GroupScaling, which its paper does not have, depends on the input"
+    : ONLINE[statistics.op]!.why;
+}
