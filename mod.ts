@@ -18,6 +18,8 @@
  *
  * @module
  */
+export { recogniseCheckpoint, type RecognisedCheckpoint } from "./src/checkpoints/recognise.ts";
+export { type Audit, type AuditedNorm, auditModel } from "./src/compile/audit.ts";
 export { type Batch, parseBatch } from "./src/compile/batch.ts";
 export { compile, type CompileOptions, type Network } from "./src/compile/networks.ts";
 export * from "./src/dsl/mod.ts";
@@ -34,11 +36,13 @@ export type { DType, Precision } from "./src/ir/dtype.ts";
 export type { Graph, Node, TensorType } from "./src/ir/graph.ts";
 export { printGraph } from "./src/ir/print.ts";
 export type { Dim, Shape } from "./src/ir/shape.ts";
-export { bert, BERT_BASE, type BertConfig, type BertOptions, MINILM_L6 } from "./src/models/bert.ts";
+export * from "./src/models/mod.ts";
 export * from "./src/norms/mod.ts";
 export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
 export { type Report, ReportSchema } from "./src/report/schema.ts";
 export type { NormFold } from "./src/rewrite/fold_norm.ts";
+export { type Folded, foldNorms, type OptimizeOptions } from "./src/rewrite/pipeline.ts";
+export type { LayerNormForm } from "./src/rewrite/recentre.ts";
 export { compareLatency } from "./src/run/timing.ts";
 export { sessionFromOnnx } from "./src/run/onnxruntime.ts";
 export { type Session, type TensorValue, tensorValue } from "./src/run/session.ts";
