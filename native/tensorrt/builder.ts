@@ -217,6 +217,9 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
   /**
    * The GPUs the engine is for, with TensorRT for RTX: by default all from 8.0 on, which makes one portable engine.
    * "current" is the GPU of this machine. Throws NativeError with Enterprise, which builds for that one only.
+   *
+   * The library (1.7.1) keeps the list for the whole process while it builds: of two builds at once with different GPUs
+   * one may fail with "Target SM 80 is not found in the accelerator list". Build one after the other, or apart.
    */
   setComputeCapabilities(capabilities: readonly ComputeCapability[]): void {
     const { calls, logger } = this.#context;

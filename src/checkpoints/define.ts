@@ -26,12 +26,19 @@ export interface CheckpointFormat {
   readonly signature: readonly RegExp[];
   /** None may match a name of the file. */
   readonly without?: readonly RegExp[];
+  /** What it has a use for; a file is not read with more. */
+  readonly takes: readonly (keyof ReadOptions)[];
   /**
    * The network in the file.
    *
    * @throws UnfoldError where sizes do not fit each other or cannot be known
    */
   read(file: CheckpointView, options: ReadOptions): Recognised;
+}
+
+/** A pattern of names as a reader would write it: `[bert.]encoder.layer.0.attention.self.query.weight`. */
+export function patternText({ source }: RegExp): string {
+  return source.replace(/^\^|\$$/g, "").replaceAll("\\.", ".").replace(/\(([^()|]*)\)\?/g, "[$1]");
 }
 
 export interface ReadOptions {

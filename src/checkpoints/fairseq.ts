@@ -17,6 +17,7 @@ export const fairseqTranslation: CheckpointFormat = {
     /^encoder\.layers\.0\.self_attn\.q_proj\.weight$/,
     /^decoder\.layers\.0\.encoder_attn\.q_proj\.weight$/,
   ],
+  takes: ["heads"],
   read(stored, options) {
     const file = withArguments(stored);
     const config = configOf(file, options);

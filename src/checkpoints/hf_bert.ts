@@ -5,8 +5,9 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { bert, type BertActivation, type BertConfig } from "../models/bert.ts";
-import { batchNorm, layerNorm, type Norm, unifiedNorm } from "../norms/mod.ts";
-import type { CheckpointFormat, CheckpointView } from "./define.ts";
+import type { CheckpointFormat, CheckpointView, ReadOptions } from "./define.ts";
+import { normOf } from "./norms.ts";
+import { headsOf, layersIn, numberIn, requireConfig } from "./sizes.ts";
 
 const ACTIVATIONS: Readonly<Record<string, BertActivation>> = {
   gelu: "gelu",
@@ -22,11 +23,18 @@ export const hfBert: CheckpointFormat = {
     /^(bert\.)?embeddings\.token_type_embeddings\.weight$/,
     /^(bert\.)?encoder\.layer\.0\.attention\.self\.query\.weight$/,
   ],
-  read(file, { heads }) {
+  takes: ["heads"],
+  read(file, options) {
     const prefix = file.has("embeddings.word_embeddings.weight") ? "" : "bert.";
-    const config = configOf(file, { prefix, heads });
+    const config = configOf(file, prefix, options);
     return {
-      model: bert(config, { norm: normOf(file, { prefix, epsilon: config.epsilon }) }),
+      model: bert(config, {
+        norm: normOf(file, {
+          scopes: /^(bert\.)?(embeddings|encoder\..*)\.LayerNorm$/,
+          epsilon: config.epsilon,
+          groups: 1,
+        }),
+      }),
       locate: (parameter) => {
         const name = prefix + parameter;
         // The oldest files have TensorFlow's words for gain and bias.
@@ -49,60 +57,34 @@ export const hfBert: CheckpointFormat = {
   },
 };
 
-function configOf(
-  file: CheckpointView,
-  { prefix, heads }: { readonly prefix: string; readonly heads: number | undefined },
-): BertConfig {
+function configOf(file: CheckpointView, prefix: string, options: ReadOptions): BertConfig {
   const sizes = (name: string) => file.shapeOf(prefix + name);
   const [vocabulary, channels] = sizes("embeddings.word_embeddings.weight") as [number, number];
-  const layers = 1 + Math.max(
-    ...file.names().map((name) => Number(/(?:^|\.)encoder\.layer\.(\d+)\./.exec(name)?.[1] ?? -1)),
-  );
-  const told = file.config ?? {};
+  const layers = layersIn(file, /^(?:bert\.)?encoder\.layer\.(\d+)\./);
   refuseOthers(file);
-  const text = (key: string) => typeof told[key] === "string" ? told[key] : undefined;
-  const number = (key: string) => typeof told[key] === "number" ? told[key] : undefined;
-  for (
-    const [key, size] of [["hidden_size", channels], ["num_hidden_layers", layers], [
-      "vocab_size",
-      vocabulary,
-    ]] as const
-  ) {
-    const said = number(key);
+  const told = [["hidden_size", channels], ["num_hidden_layers", layers], [
+    "vocab_size",
+    vocabulary,
+  ]] as const;
+  for (const [key, size] of told) {
+    const said = numberIn(file, key);
     if (said === undefined || said === size) continue;
     throw new UnfoldError(
       `${file.path}: config.json says ${key} ${said}, the tensors say ${size}: part of a checkpoint, or the ` +
         "configuration of another one",
     );
   }
-  const count = heads ?? number("num_attention_heads");
-  if (count === undefined) {
-    throw new UnfoldError(
-      `${file.path}: no tensor tells the number of attention heads; put the checkpoint's config.json beside it, or give ` +
-        "--heads",
-    );
-  }
-  if (count < 1 || channels % count !== 0) {
-    throw new UnfoldError(`${file.path}: ${channels} channels do not divide among ${count} heads`);
-  }
-  const activation = ACTIVATIONS[text("hidden_act") ?? "gelu"];
-  if (activation === undefined) {
-    throw new UnfoldError(
-      `${file.path}: config.json says hidden_act ${text("hidden_act")}; UNfold's BERT has ${
-        Object.keys(ACTIVATIONS).join(", ")
-      }`,
-    );
-  }
+  requireConfig(file, { hidden_act: Object.keys(ACTIVATIONS) });
   return {
     vocabulary,
     positions: sizes("embeddings.position_embeddings.weight")[0]!,
     segments: sizes("embeddings.token_type_embeddings.weight")[0]!,
     channels,
     layers,
-    heads: count,
+    heads: headsOf(file, { ...options, channels, key: "num_attention_heads" }),
     hidden: sizes("encoder.layer.0.intermediate.dense.weight")[0]!,
-    activation,
-    epsilon: number("layer_norm_eps") ?? 1e-12,
+    activation: ACTIVATIONS[String(file.config?.hidden_act ?? "gelu")]!,
+    epsilon: numberIn(file, "layer_norm_eps") ?? 1e-12,
   };
 }
 
@@ -124,15 +106,4 @@ function refuseOthers({ path, config }: CheckpointView): void {
   throw new UnfoldError(
     `${path}: the names are those of BERT, but config.json says ${problem}; UNfold reads encoders with absolute positions`,
   );
-}
-
-/** The normalization the file was trained with, by the statistics it carries. */
-function normOf(
-  file: CheckpointView,
-  { prefix, epsilon }: { readonly prefix: string; readonly epsilon: number },
-): Norm {
-  const has = (name: string) => file.has(`${prefix}embeddings.LayerNorm.${name}`);
-  if (has("running_mean")) return batchNorm({ epsilon });
-  if (has("running_var")) return unifiedNorm({ epsilon });
-  return layerNorm({ epsilon });
 }

@@ -10,6 +10,8 @@ import { type CheckpointFormat, type CheckpointView, type ReadOptions, swapped }
 import { normOf } from "./norms.ts";
 import { headsOf, layersIn, numberIn, requireConfig } from "./sizes.ts";
 
+const MODES = ["plain", "prefill", "step"] as const satisfies readonly Gpt2Config["mode"][];
+
 export const hfGpt2: CheckpointFormat = {
   name: "Hugging Face GPT-2",
   signature: [
@@ -17,6 +19,7 @@ export const hfGpt2: CheckpointFormat = {
     /^(transformer\.)?wpe\.weight$/,
     /^(transformer\.)?h\.0\.attn\.c_attn\.weight$/,
   ],
+  takes: ["heads", "mode"],
   read(file, options) {
     const prefix = prefixOf(file);
     return {
@@ -34,8 +37,6 @@ export const hfGpt2: CheckpointFormat = {
 };
 
 const prefixOf = (file: CheckpointView) => file.has("wte.weight") ? "" : "transformer.";
-
-const MODES = ["plain", "prefill", "step"] as const satisfies readonly Gpt2Config["mode"][];
 
 function configOf(file: CheckpointView, { heads, mode: asked = "plain" }: ReadOptions): Gpt2Config {
   const mode = MODES.find((mode) => mode === asked);

@@ -20,6 +20,7 @@ export const hfLlama: CheckpointFormat = {
   ],
   // Qwen's biases and norms of queries and keys, Gemma's second pair of norms.
   without: [/\.self_attn\.[qkv]_(proj\.bias|norm\.weight)$/, /\.p(re|ost)_feedforward_layernorm\.weight$/],
+  takes: ["heads"],
   read(file, options) {
     const config = configOf(file, options);
     const norm = normOf(file, {

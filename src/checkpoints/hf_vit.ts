@@ -34,6 +34,7 @@ export const hfVit: CheckpointFormat = {
   ],
   // Distilled DeiT in the same layout has a second token.
   without: [/^vit\.embeddings\.distillation_token$/],
+  takes: ["heads"],
   read(file, options) {
     requireConfig(file, { model_type: ["vit"], hidden_act: ["gelu"], num_channels: [3] });
     const epsilon = numberIn(file, "layer_norm_eps") ?? 1e-12;

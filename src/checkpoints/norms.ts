@@ -62,5 +62,6 @@ function kindOf(has: ReadonlySet<string>): Kind {
   if (has.has("running_mean")) return has.has("running_std") ? "brn" : "bn";
   if (has.has("alpha")) return "dyt";
   if (has.has("running_var")) return "un";
-  return has.has("bias") ? "ln" : "rms";
+  // "beta" is TensorFlow's word, in the oldest files of BERT.
+  return has.has("bias") || has.has("beta") ? "ln" : "rms";
 }

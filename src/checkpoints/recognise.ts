@@ -8,7 +8,13 @@ import type { Model } from "../dsl/model.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
 import { type Checkpoint, checkpointWeights, openCheckpoint, type WeightSource } from "../weights/mod.ts";
-import type { CheckpointFormat, CheckpointView, ReadOptions, Recognised } from "./define.ts";
+import {
+  type CheckpointFormat,
+  type CheckpointView,
+  patternText,
+  type ReadOptions,
+  type Recognised,
+} from "./define.ts";
 import { FORMATS } from "./mod.ts";
 
 /** A checkpoint whose layout is known. */
@@ -33,6 +39,12 @@ export function recogniseCheckpoint(path: string | URL, options: ReadOptions = {
   const file = viewOf(checkpoint);
   const format = FORMATS.find((format) => isOf(format, file));
   if (format === undefined) throw unknownLayout(file);
+  for (const option of ["heads", "mode"] as const) {
+    if (options[option] === undefined || format.takes.includes(option)) continue;
+    throw new UnfoldError(
+      `--${option}: ${file.path} is of the layout ${format.name}, which ${SURPLUS[option]}; leave it out`,
+    );
+  }
   const recognised = format.read(file, options);
   const buffers = recognised.model.norm.ignoredKeys.map((key) => ({
     pattern: new RegExp(`(^|\\.)${key}$`),
@@ -58,6 +70,9 @@ export function recogniseCheckpoint(path: string | URL, options: ReadOptions = {
       }),
   };
 }
+
+/** Why a layout has no use for an option. */
+const SURPLUS = { heads: "tells its heads itself", mode: "has one network" } as const;
 
 /** The layout a checkpoint looks like, for messages; null where it is of none or cannot be opened. */
 export function looksLike(path: string | URL): string | null {
@@ -128,7 +143,7 @@ function unknownLayout(file: CheckpointView): UnfoldError {
   const begins = file.names().slice(0, 3).join(", ");
   const hint = nearest !== undefined && nearest.share > 0
     ? ` It comes nearest to ${nearest.format.name}, but has no ${
-      nearest.missing[0]?.source ?? "such combination"
+      nearest.missing[0] === undefined ? "such combination" : patternText(nearest.missing[0])
     }.`
     : "";
   return new UnfoldError(

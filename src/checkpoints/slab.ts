@@ -12,6 +12,7 @@ export const slabDeitFormat: CheckpointFormat = {
     /^blocks\.0\.attn\.dwc\.weight$/,
     /^blocks\.0\.norm1\.norm2\.alpha$/,
   ],
+  takes: ["heads"],
   read: (file, options) => ({
     model: slabDeit(configOf(file, options), { norm: repBatchNorm() }),
     ignored: [{ pattern: /^cls_token$/, why: "a token that this network does not have any more" }],

@@ -31,6 +31,7 @@ export const timmSwin: CheckpointFormat = {
   ],
   // Swin V2 and SLAB have other attentions.
   without: [/\.attn\.(logit_scale|dwc\.)/, /^absolute_pos_embed$/],
+  takes: [],
   read(file) {
     // The authors end a scale with its merging, timm begins the next one with it.
     const isTimm = !file.has("layers.0.downsample.reduction.weight");
@@ -73,6 +74,7 @@ export const hfSwin: CheckpointFormat = {
     /^swin\.embeddings\.patch_embeddings\.projection\.weight$/,
     /^swin\.encoder\.layers\.0\.blocks\.0\.attention\.self\.relative_position_bias_table$/,
   ],
+  takes: [],
   read(file) {
     requireConfig(file, {
       model_type: ["swin"],
@@ -113,6 +115,7 @@ export const detectionSwin: CheckpointFormat = {
     /^(backbone\.)?norm3\.weight$/,
   ],
   without: [/absolute_pos_embed$/],
+  takes: [],
   read: (file) => readBackbone(file, { renamings: [], merging: "columns" }),
 };
 
@@ -123,6 +126,7 @@ export const mmdetectionSwin: CheckpointFormat = {
     /^(backbone\.)?norm3\.weight$/,
   ],
   without: [/absolute_pos_embed$/],
+  takes: [],
   read: (file) => readBackbone(file, { renamings: MMDETECTION, merging: "rows" }),
 };
 

@@ -11,6 +11,7 @@ export const t2tVitFormat: CheckpointFormat = {
     /^tokens_to_token\.project\.weight$/,
     /^blocks\.0\.attn\.qkv\.weight$/,
   ],
+  takes: ["heads"],
   read(file, options) {
     const scopes = /(^|\.)norm[12]?$/;
     return {

@@ -14,6 +14,7 @@ export const timmVit: CheckpointFormat = {
   signature: [/^patch_embed\.proj\.weight$/, /^pos_embed$/, /^blocks\.0\.attn\.qkv\.weight$/],
   // T2T-ViT and SLAB, which have names of their own besides.
   without: [/^tokens_to_token\./, /\.attn\.dwc\./],
+  takes: ["heads"],
   read(file, options) {
     const norm = normOf(file, { scopes: /^(blocks\.\d+\.norm[12]|norm|fc_norm)$/, groups: 1 });
     return {

@@ -76,7 +76,7 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
 
 /** The audit for people. */
 export function describeAudit(audit: Audit): string {
-  const { model, family, precision, found, folded, remaining, norms, weights } = audit;
+  const { model, family, precision, found, folded, remaining, norms, layout, weights } = audit;
   const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
   const rows = norms.map((norm) => [
     norm.norm,
@@ -86,6 +86,7 @@ export function describeAudit(audit: Audit): string {
   ]);
   return [
     `${styled(model, "bold")}  ${family}, ${precision}, ${weights}`,
+    ...(layout === null ? [] : [`read as ${styled(layout, "bold")}`]),
     "",
     `Normalizations   ${styled(counts, remaining === 0 ? "green" : "yellow")}`,
     ...(rows.length === 0 ? [] : [

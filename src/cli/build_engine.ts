@@ -26,7 +26,7 @@ Examples
 Options
 ${SUBJECT_HELP}
   --precision TYPE      fp32 (default), fp16 or bf16
-  --batch SIZES         8 (default), a list 1,8,64, or min:opt:max
+  --batch SIZES         8 (default; 1 where images or the network are large), a list 1,8,64, or min:opt:max
   --out DIR             where the files go; build/NAME unless given
   --no-time             do not measure latency
   --json                the report as JSON on stdout, nothing else
@@ -70,9 +70,9 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   if (values.cwd) Deno.chdir(values.cwd);
   if (values.out === "") throw new UsageError("--out: give a folder");
   const precision = oneOf("precision", values.precision, PRECISIONS);
-  const batch = asUsage(() => parseBatch(values.batch ?? "8"));
+  const asked = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!));
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
-  if (values.batch !== undefined && !model.openDims.includes("B")) {
+  if (asked !== null && !model.openDims.includes("B")) {
     throw new UsageError(
       `--batch: ${model.name} has no open batch size; name it "B" in the shapes of its inputs`,
     );
@@ -84,7 +84,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     norm,
     layerNorm,
     precision,
-    batch,
+    batch: asked ?? parseBatch(String(model.batch ?? 8)),
     out,
     time: !values["no-time"],
     ...weights,

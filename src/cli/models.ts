@@ -39,14 +39,15 @@ export async function modelsCommand(args: readonly string[], signal?: AbortSigna
 
 async function printLayouts(json: boolean): Promise<void> {
   const { FORMATS } = await import("../checkpoints/mod.ts");
+  const { patternText } = await import("../checkpoints/define.ts");
   const layouts = FORMATS.map(({ name, signature }) => ({
     name,
-    signature: signature.map(({ source }) => source),
+    names: signature.map(patternText),
   }));
   await print(
     json ? JSON.stringify(layouts, null, 2) : table([
       [styled("layout", "bold"), styled("recognised by", "bold")],
-      ...layouts.map(({ name, signature }) => [name, signature.join("  ")]),
+      ...layouts.map(({ name, names }) => [name, names.join("  ")]),
     ]),
   );
 }

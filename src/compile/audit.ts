@@ -28,6 +28,8 @@ export interface Audit {
   readonly model: string;
   readonly family: string;
   readonly precision: Precision;
+  /** The layout that the checkpoint was recognised as; null where the model came by itself. */
+  readonly layout: string | null;
   /** Where the weights came from, and whether they were trained with this normalization. */
   readonly weights: string;
   readonly trained: boolean;
@@ -71,6 +73,7 @@ export function auditModel(
     model: model.name,
     family: norm.family,
     precision,
+    layout: weightOptions.recognised?.format ?? null,
     weights: weights.origin,
     trained: weights.trained,
     found: norms.length,

@@ -50,6 +50,8 @@ export interface ModelSpec<Inputs extends string> {
   readonly norm: Norm;
   /** The normalization to compare with; Layer Normalization unless said. */
   readonly reference?: Norm;
+  /** The batch size that is built where none is asked for; 8 unless said. */
+  readonly batch?: number;
   /** Sizes of named dimensions other than the batch. */
   readonly dims?: Readonly<Record<string, DimRange>>;
   /** A checkpoint for each normalization it was trained with; paths are relative to the working folder, URLs are not. */

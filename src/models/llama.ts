@@ -87,6 +87,8 @@ export function llama(
     name: config.name,
     inputs: { input_ids: ids(["B", "T"]) },
     dims: { T: { min: 1, opt: Math.min(128, context), max: context } },
+    // Of eight texts the logits alone are half a gigabyte, beside weights of several.
+    batch: 1,
     norm: family,
     forward({ input_ids }, p) {
       const table = rotaryTable({ length: context, size, theta, scaling, precision: p.precision });

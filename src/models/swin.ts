@@ -112,6 +112,8 @@ export function swinBackbone(
   return model({
     name: config.name,
     inputs: { images: float(["B", 3, ...config.image]) },
+    // Detectors take one large image at a time; eight of 800 x 1344 need 16 GB to be compared on a CPU.
+    batch: 1,
     norm: family,
     forward({ images }, p) {
       const features = scales(images, p, { ...config, pads: true }).map((scale, i) => {

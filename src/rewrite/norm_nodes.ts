@@ -3,11 +3,13 @@ import type { Node } from "../ir/graph.ts";
 import { statisticsName } from "../norms/define.ts";
 import { isOp } from "../ops/mod.ts";
 
+const STATISTICS = "its statistics depend on the input";
+
 /** Operators with statistics at run time, or a nonlinearity in their place: the family they are of, and why they stay. */
 export const ONLINE: Readonly<Record<string, { readonly family: string; readonly why: string }>> = {
-  layer_norm: { family: "ln", why: "its statistics depend on the input" },
-  rms_norm: { family: "rms", why: "its statistics depend on the input" },
-  group_norm: { family: "gn", why: "its statistics depend on the input" },
+  layer_norm: { family: "ln", why: `${STATISTICS} (each token's mean and variance)` },
+  rms_norm: { family: "rms", why: `${STATISTICS} (each token's quadratic mean)` },
+  group_norm: { family: "gn", why: `${STATISTICS} (each group's mean and variance)` },
   dynamic_tanh: { family: "dyt", why: "its tanh is not linear" },
 };
 

@@ -68,8 +68,8 @@ export function describeArchive(members: readonly string[], path: string): strin
     return `is a TorchScript archive, a program and its weights. ${NO_CODE}; save its weights with Python:\n` +
       `  import torch, safetensors.torch as st; m = torch.jit.load(${
         JSON.stringify(name)
-      }, map_location="cpu")\n` +
-      `  st.save_file({k: v.contiguous().clone() for k, v in m.state_dict().items()}, ${
+      }, map_location="cpu"); ` +
+      `st.save_file({k: v.contiguous().clone() for k, v in m.state_dict().items()}, ${
         JSON.stringify(safetensorsName(name))
       })`;
   }
@@ -99,8 +99,8 @@ function pickled(path: string, kind: string): string {
 function conversion(path: string): string {
   const name = basename(path);
   return `  import torch, safetensors.torch as st; ` +
-    `d = torch.load(${JSON.stringify(name)}, map_location="cpu", weights_only=True)\n` +
-    `  st.save_file({k: v.contiguous().clone() for k, v in d.get("state_dict", d).items() if torch.is_tensor(v)}, ` +
+    `d = torch.load(${JSON.stringify(name)}, map_location="cpu", weights_only=True); ` +
+    `st.save_file({k: v.contiguous().clone() for k, v in d.get("state_dict", d).items() if torch.is_tensor(v)}, ` +
     `${JSON.stringify(safetensorsName(name))})`;
 }
 

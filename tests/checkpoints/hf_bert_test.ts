@@ -65,7 +65,8 @@ Deno.test("hfBert takes the heads from the configuration, or else as an option",
     "--heads",
   );
   assert.equal(hfBert.read(viewOf(SHAPES, null), { heads: 4 }).model.norm.family, "ln");
-  refuses(() => hfBert.read(viewOf(SHAPES, CONFIG), { heads: 5 }), "32 channels do not divide among 5 heads");
+  refuses(() => hfBert.read(viewOf(SHAPES, null), { heads: 5 }), "32 channels do not divide among 5 heads");
+  refuses(() => hfBert.read(viewOf(SHAPES, CONFIG), { heads: 2 }), "2 heads are given", "num_attention_heads 4");
 });
 
 Deno.test("hfBert refuses other networks under BERT's names, and a part of one", () => {
@@ -74,7 +75,7 @@ Deno.test("hfBert refuses other networks under BERT's names, and a part of one",
   refuses(read({ model_type: "roberta" }), "model.safetensors", "model_type roberta", "absolute positions");
   refuses(read({ position_embedding_type: "relative_key" }), "position_embedding_type relative_key");
   refuses(read({ is_decoder: true }), "is_decoder true");
-  refuses(read({ hidden_act: "swish" }), "hidden_act swish", "gelu_new");
+  refuses(read({ hidden_act: "swish" }), 'hidden_act "swish"', "gelu_new");
   refuses(read({ num_hidden_layers: 12 }), "num_hidden_layers 12", "the tensors say 2");
   refuses(read({ hidden_size: 64 }), "hidden_size 64", "the tensors say 32");
 });

@@ -3,14 +3,14 @@
  * file; a good run leaves exactly the files it promises.
  */
 import assert from "node:assert/strict";
-import { dirname, join } from "node:path";
-import { fileURLToPath as fromFileUrl } from "node:url";
+import { join } from "node:path";
 import { heldData } from "../../src/ir/data.ts";
 import { ReportSchema } from "../../src/report/schema.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
+import { processOf } from "./process.ts";
 
-const ROOT = join(dirname(fromFileUrl(import.meta.url)), "..", "..");
+const { command, run, refuses } = processOf("build-engine");
 const MODEL = `
 import { block, float, linear, mean, model, norm, unifiedNorm } from ${
   JSON.stringify(import.meta.resolve("../../mod.ts"))
@@ -49,31 +49,6 @@ const SHAPES: Readonly<Record<string, readonly number[]>> = {
   "head.bias": [3],
 };
 
-interface Run {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function run(args: readonly string[], cwd: string): Promise<Run> {
-  const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
-  const flags = (tasks["build-engine"].command as string).split(" src/cli/")[0]!.split(" ").slice(2);
-  const command = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--config",
-      join(ROOT, "deno.json"),
-      ...flags,
-      join(ROOT, "src/cli/build_engine.ts"),
-      ...args,
-    ],
-    cwd,
-  });
-  const { code, stdout, stderr } = await command.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
-}
-
 /** A folder with the model and its weights, some of them changed. */
 async function workplace(
   change: (tensors: Map<string, { shape: readonly number[]; values: Float32Array }>) => void = () => {},
@@ -99,21 +74,8 @@ async function workplace(
 
 const BUILD = ["tiny.ts", "--weights", "un.safetensors", "--no-time"];
 
-/** Runs and expects one line of error, its exit code, and nothing left behind. */
-async function refuses(path: string, args: readonly string[], expected: { code: number; message: RegExp }) {
-  const before = [...Deno.readDirSync(path)].map(({ name }) => name).sort();
-  const { code, stdout, stderr } = await run(args, path);
-  const lines = stderr.trim().split("\n");
-  assert.match(lines.at(-1)!, expected.message);
-  assert.equal(code, expected.code);
-  assert.equal(stdout, "");
-  assert.ok(!/\n\s+at /.test(stderr), `a stack trace: ${stderr}`);
-  const after = [...Deno.readDirSync(path)].map(({ name }) => name).sort();
-  assert.deepEqual(after, before);
-}
-
 Deno.test("build-engine answers --help with examples", async () => {
-  const { code, stdout } = await run(["--help"], ROOT);
+  const { code, stdout } = await run(["--help"], Deno.cwd());
   assert.equal(code, 0);
   assert.match(stdout, /deno task build-engine my_model\.ts --batch 1:8:64/);
 });
@@ -266,15 +228,7 @@ Deno.test("build-engine tells a mistake in forward with its line", async () => {
 
 testWithLibrary("build-engine leaves nothing behind after Ctrl-C", async () => {
   await using work = await workplace();
-  const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
-  const flags = (tasks["build-engine"].command as string).split(" src/cli/")[0]!.split(" ").slice(2);
-  const script = join(ROOT, "src/cli/build_engine.ts");
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--config", join(ROOT, "deno.json"), ...flags, script, ...BUILD.slice(0, -1)],
-    cwd: work.path,
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
+  const child = command(BUILD.slice(0, -1), { cwd: work.path, stdout: "null", stderr: "piped" }).spawn();
   // The working folder appears with the first step; timing alone then takes seconds.
   const isBuilding = () => [...walkNames(work.path)].some((name) => name.endsWith("un.plan"));
   while (!isBuilding()) await new Promise((done) => setTimeout(done, 20));
