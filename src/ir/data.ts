@@ -98,15 +98,47 @@ export function float64Of(data: TensorData): Float64Array {
 }
 
 export function float64FromBytes(bytes: Uint8Array, dtype: StorageType): Float64Array {
-  const view = typedView(bytes, dtype);
-  if (dtype === "bf16") {
-    const wide = new Uint32Array(view.length);
-    for (let i = 0; i < view.length; i++) wide[i] = (view as Uint16Array)[i]! << 16;
-    return Float64Array.from(new Float32Array(wide.buffer));
-  }
-  if (view instanceof BigInt64Array) return Float64Array.from(view, Number);
-  return view instanceof Float64Array ? view : Float64Array.from(view);
+  const numbers = numbersFromBytes(bytes, dtype);
+  if (numbers instanceof Float64Array) return numbers;
+  const wide = new Float64Array(numbers.length);
+  wide.set(numbers);
+  return wide;
 }
+
+/** Elements for a loop: the stored array itself where JavaScript has its type, else the narrowest array that holds them. */
+export function numbersFromBytes(
+  bytes: Uint8Array,
+  dtype: StorageType,
+): Float64Array | Float32Array | Float16Array | Int32Array | Uint8Array {
+  const view = typedView(bytes, dtype);
+  if (view instanceof BigInt64Array) return Float64Array.from(view, Number);
+  if (!(view instanceof Uint16Array)) return view;
+  const wide = new Uint32Array(view.length);
+  for (let i = 0; i < view.length; i++) wide[i] = view[i]! << 16;
+  return new Float32Array(wide.buffer);
+}
+
+/** Fills an array with as many consecutive elements, from index `start` on. */
+export type Float64Reader = (target: Float64Array, start: number) => void;
+/** Rounds an array once into consecutive elements, from index `start` on; what is too large becomes infinite. */
+export type Float64Writer = (source: Float64Array, start: number) => void;
+
+/** Elements as float64 a piece at a time, so that no tensor is held in eight bytes an element. */
+export function float64Reader(bytes: Uint8Array, dtype: StorageType): Float64Reader {
+  const size = ITEM_BYTES[dtype];
+  return (target, start) =>
+    target.set(numbersFromBytes(bytes.subarray(start * size, (start + target.length) * size), dtype));
+}
+
+/** The way back. */
+export function float64Writer(bytes: Uint8Array, dtype: StorageType): Float64Writer {
+  const size = ITEM_BYTES[dtype];
+  return (source, start) =>
+    roundInto(bytes.subarray(start * size, (start + source.length) * size), source, dtype);
+}
+
+/** Elements converted at a time: few enough that what stands between two types stays in a core's cache. */
+const PIECE = 2 ** 14;
 
 /**
  * The bytes of `data` in another element type; no copy when it is the same one. Rounds once.
@@ -116,14 +148,25 @@ export function float64FromBytes(bytes: Uint8Array, dtype: StorageType): Float64
 export function bytesAs(data: TensorData, dtype: StorageType): Uint8Array {
   const bytes = data.bytes();
   if (data.dtype === dtype) return bytes;
-  const source = numbersFromBytes(bytes, data.dtype);
-  const result = bytesFromNumbers(source, dtype);
-  assertFits(result, dtype, { origin: data.origin, valueAt: (i) => source[i]! });
+  const [from, to] = [ITEM_BYTES[data.dtype], ITEM_BYTES[dtype]];
+  const count = bytes.length / from;
+  const numbers = (start: number, end: number) =>
+    numbersFromBytes(bytes.subarray(start * from, end * from), data.dtype);
+  const result = new Uint8Array(count * to);
+  for (let start = 0; start < count; start += PIECE) {
+    const end = Math.min(start + PIECE, count);
+    roundInto(result.subarray(start * to, end * to), numbers(start, end), dtype);
+  }
+  assertFits(result, dtype, { origin: data.origin, valueAt: (i) => numbers(i, i + 1)[0]! });
   return result;
 }
 
-/** Bits of the exponent, all of them set in infinities and NaN only. */
-const EXPONENT = { fp32: 0x7f80_0000, fp16: 0x7c00, bf16: 0x7f80 } as const;
+/** Bits of the exponent, all of them set in infinities and NaN only, of one element and of all in 32 bits. */
+const EXPONENT = {
+  fp32: { element: 0x7f80_0000, word: 0x7f80_0000, step: 0x0080_0000, signs: 0x8000_0000 | 0 },
+  fp16: { element: 0x7c00, word: 0x7c00_7c00, step: 0x0400_0400, signs: 0x8000_8000 | 0 },
+  bf16: { element: 0x7f80, word: 0x7f80_7f80, step: 0x0080_0080, signs: 0x8000_8000 | 0 },
+} as const;
 
 /** Throws where rounding to `dtype` made a finite value infinite: a mask of -1e9, say, in fp16. */
 export function assertFits(
@@ -132,12 +175,18 @@ export function assertFits(
   { origin, valueAt }: { origin: string; valueAt: (index: number) => number },
 ): void {
   if (dtype !== "fp32" && dtype !== "fp16" && dtype !== "bf16") return;
-  const exponent = EXPONENT[dtype];
+  const { element, word, step, signs } = EXPONENT[dtype];
+  // One more than an exponent of all ones carries into the place of the sign: a look at two halves at once.
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
+  let carried = 0;
+  for (let i = 0; i < words.length; i++) carried |= (words[i]! & word) + step;
+  const isOdd = bytes.byteLength % 4 !== 0;
+  if ((carried & signs) === 0 && !isOdd) return;
   const bits = dtype === "fp32"
     ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
     : new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
   for (let i = 0; i < bits.length; i++) {
-    if ((bits[i]! & exponent) !== exponent || !Number.isFinite(valueAt(i))) continue;
+    if ((bits[i]! & element) !== element || !Number.isFinite(valueAt(i))) continue;
     throw new UnfoldError(
       `${origin}: element ${i}, ${
         valueAt(i)
@@ -146,31 +195,41 @@ export function assertFits(
   }
 }
 
-/** Elements for a loop: the stored array itself where JavaScript has its type, else widened to float64. */
-export function numbersFromBytes(
-  bytes: Uint8Array,
-  dtype: StorageType,
-): Float64Array | Float32Array | Float16Array | Int32Array {
-  return dtype === "fp32" || dtype === "fp16" || dtype === "int32"
-    ? typedView(bytes, dtype) as Float32Array | Float16Array | Int32Array
-    : float64FromBytes(bytes, dtype);
-}
-
 /** Numbers rounded once into the bytes of `dtype`. */
 export function bytesFromNumbers(
   source: Float64Array | Float32Array | Float16Array | Int32Array,
   dtype: StorageType,
 ): Uint8Array {
   const result = new Uint8Array(source.length * ITEM_BYTES[dtype]);
-  const view = typedView(result, dtype);
-  if (dtype === "bf16") {
-    for (let i = 0; i < source.length; i++) view[i] = bf16FromNumber(source[i]!);
+  roundInto(result, source, dtype);
+  return result;
+}
+
+function roundInto(
+  bytes: Uint8Array,
+  source: Float64Array | Float32Array | Float16Array | Int32Array | Uint8Array,
+  dtype: StorageType,
+): void {
+  const view = typedView(bytes, dtype);
+  if (view instanceof Uint16Array) {
+    roundToBf16(view, source);
   } else if (view instanceof BigInt64Array) {
     for (let i = 0; i < source.length; i++) view[i] = BigInt(source[i]!);
   } else if (dtype === "bool") {
     for (let i = 0; i < source.length; i++) view[i] = source[i] !== 0 ? 1 : 0;
   } else {
-    (view as Float64Array).set(source);
+    view.set(source);
   }
-  return result;
+}
+
+function roundToBf16(target: Uint16Array, source: ArrayLike<number>): void {
+  const narrow = new Float32Array(target.length);
+  narrow.set(source);
+  const words = new Int32Array(narrow.buffer);
+  for (let i = 0; i < words.length; i++) {
+    const bits = words[i]!;
+    // What float32 puts on a tie, NaN and infinity take the long way.
+    const isPlain = (bits & 0xffff) !== 0x8000 && (bits & 0x7f80_0000) !== 0x7f80_0000;
+    target[i] = isPlain ? (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16 : bf16FromNumber(source[i]!);
+  }
 }

@@ -11,21 +11,26 @@
  */
 import {
   assertFits,
-  bf16FromNumber,
   elementCount,
   float64Of,
+  type Float64Reader,
+  float64Reader,
+  float64Writer,
   heldData,
-  numbersFromBytes,
   type TensorData,
-  typedView,
 } from "../ir/data.ts";
-import type { DType, Precision } from "../ir/dtype.ts";
+import { type DType, ITEM_BYTES, type Precision } from "../ir/dtype.ts";
+
+/** A vector, or how it is computed where that takes reading a matrix: not before the fold is. */
+type Vector = Float64Array | (() => Float64Array);
 
 /** Scale and shift of a weight's input channels or of its outputs. */
-export interface FoldedAffine {
+export interface FoldedAffine<Shift extends Vector = Float64Array> {
   readonly scale: Float64Array;
-  readonly shift: Float64Array;
+  readonly shift: Shift;
 }
+
+type Columns = FoldedAffine<Vector> & { readonly centred: boolean };
 
 interface FoldTerms {
   readonly weight: TensorData;
@@ -33,7 +38,7 @@ interface FoldTerms {
   /** Type the folded weight is rounded to; fp64 where another fold is to follow. */
   readonly dtype: Precision | "fp64";
   /** On the input channels; null: the identity. */
-  readonly columns: FoldedAffine & { readonly centred: boolean } | null;
+  readonly columns: Columns | null;
   /** On the outputs, less their mean where they are centred; null: the identity. */
   readonly rows: FoldedAffine & { readonly centred: boolean } | null;
   /** Groups of a convolution: output o reads the channels of group `o groups / outputs`. */
@@ -52,7 +57,7 @@ class Fold {
   }
 
   /** This fold followed by another on the input channels, as one fold of the original where that is one. */
-  thenColumns(affine: FoldedAffine & { readonly centred: boolean }): Fold {
+  thenColumns(affine: Columns): Fold {
     const { columns } = this.#terms;
     if (columns === null) return new Fold({ ...this.#terms, columns: affine });
     // (W diag(s) C) diag(s2) is no fold of W; what was folded so far is kept unrounded.
@@ -62,7 +67,10 @@ class Fold {
       columns: {
         centred: affine.centred,
         scale: columns.scale.map((s, c) => s * affine.scale[c]!),
-        shift: columns.shift.map((t, c) => t + columns.scale[c]! * affine.shift[c]!),
+        shift: () => {
+          const inner = valueOf(affine.shift);
+          return valueOf(columns.shift).map((t, c) => t + columns.scale[c]! * inner[c]!);
+        },
       },
     });
   }
@@ -124,14 +132,15 @@ class Fold {
   errorBound(unit: number): number {
     const { weight, columns, rows } = this.#terms;
     const bias = float64Of(this.bias);
-    const source = numbersFromBytes(weight.bytes(), weight.dtype);
-    const width = source.length / bias.length;
+    const read = float64Reader(weight.bytes(), weight.dtype);
+    const row = new Float64Array(elementCount(weight.shape) / bias.length);
     let worst = 0;
     for (let o = 0; o < bias.length; o++) {
+      read(row, o * row.length);
       let sum = 0;
       let squares = 0;
-      for (let i = o * width, end = i + width; i < end; i++) {
-        const magnitude = Math.abs(source[i]!);
+      for (let k = 0; k < row.length; k++) {
+        const magnitude = Math.abs(row[k]!);
         sum += magnitude;
         squares += magnitude * magnitude;
       }
@@ -147,54 +156,38 @@ class Fold {
     const { weight, bias, dtype, columns, rows, groups } = this.#terms;
     const [outputs, channels] = [weight.shape[0]!, weight.shape[1]!];
     const inner = elementCount(weight.shape.slice(2));
-    const source = numbersFromBytes(weight.bytes(), weight.dtype);
-    const bytes = new Uint8Array(
-      new ArrayBuffer(source.length * (dtype === "fp64" ? 8 : dtype === "fp32" ? 4 : 2)),
-    );
-    const target = typedView(bytes, dtype) as Float32Array | Float16Array | Uint16Array;
-    const sums = new Float64Array(outputs);
     const width = channels * inner;
-    const { scale, shift, centred } = columns ??
-      {
-        scale: new Float64Array(channels * groups).fill(1),
-        shift: new Float64Array(channels * groups),
-        centred: false,
-      };
-    // A row is folded in float64 and rounded by the array it is set into, natively.
+    const read = float64Reader(weight.bytes(), weight.dtype);
+    const bytes = new Uint8Array(outputs * width * ITEM_BYTES[dtype]);
+    const write = float64Writer(bytes, dtype);
+    const sums = new Float64Array(outputs);
+    const scale = columns && repeated(columns.scale, inner);
+    const shift = columns && repeated(valueOf(columns.shift), inner);
+    const common = rows?.centred ? this.#meanRow(read, scale) : null;
+    // A row at a time is read into float64, folded there and rounded when it is written: no other copy is made.
     const row = new Float64Array(width);
-    const common = rows?.centred ? this.#meanRow(source, scale) : null;
-    let largest = 0;
     for (let o = 0; o < outputs; o++) {
-      const first = Math.floor(o * groups / outputs) * channels;
+      read(row, o * width);
+      if (scale !== null && shift !== null) {
+        const first = Math.floor(o * groups / outputs) * width;
+        const own = {
+          scale: scale.subarray(first, first + width),
+          shift: shift.subarray(first, first + width),
+        };
+        sums[o] = scaleRow(row, own);
+      }
+      if (columns?.centred) addTo(row, -row.reduce((a, b) => a + b, 0) / channels);
+      if (common !== null) { for (let k = 0; k < width; k++) row[k]! -= common[k]!; }
       const r = rows?.scale[o] ?? 1;
-      let sum = 0;
-      let total = 0;
-      for (let c = 0, k = 0, i = o * width; c < channels; c++) {
-        const s = scale[first + c]!;
-        const t = shift[first + c]!;
-        for (const end = k + inner; k < end; k++, i++) {
-          const w = source[i]!;
-          const folded = w * s;
-          sum += w * t;
-          total += folded;
-          row[k] = folded;
-        }
-      }
-      sums[o] = sum;
-      const mean = centred ? total / channels : 0;
-      for (let k = 0; k < width; k++) {
-        const folded = r * (row[k]! - mean - (common === null ? 0 : common[k]!));
-        row[k] = folded;
-        if (folded > largest || folded < -largest) largest = Math.abs(folded);
-      }
-      if (dtype === "bf16") {
-        for (let k = 0; k < width; k++) target[o * width + k] = bf16FromNumber(row[k]!);
-      } else target.set(row, o * width);
+      if (r !== 1) { for (let k = 0; k < width; k++) row[k]! *= r; }
+      write(row, o * width);
     }
-    if (dtype !== "fp64" && largest > SAFELY_FINITE[dtype]) {
+    if (dtype !== "fp64") {
+      const one = new Float64Array(1);
       const valueAt = (i: number) => {
-        const [o, c] = [Math.floor(i / width), Math.floor(i / inner) % channels];
-        return source[i]! * scale[Math.floor(o * groups / outputs) * channels + c]! * (rows?.scale[o] ?? 1);
+        read(one, i);
+        const [o, k] = [Math.floor(i / width), i % width];
+        return one[0]! * (scale?.[Math.floor(o * groups / outputs) * width + k] ?? 1) * (rows?.scale[o] ?? 1);
       };
       assertFits(bytes, dtype, { origin: `${weight.origin}, normalization folded in`, valueAt });
     }
@@ -209,22 +202,44 @@ class Fold {
   }
 
   /** The mean of all rows of `W diag(s)`, less its own mean where the columns are centred. */
-  #meanRow(source: ArrayLike<number>, scale: Float64Array): Float64Array {
+  #meanRow(read: Float64Reader, scale: Float64Array | null): Float64Array {
     const { weight, columns, groups } = this.#terms;
     if (groups !== 1) throw new Error(`${weight.origin}: outputs of a grouped convolution are not centred`);
     const outputs = weight.shape[0]!;
-    const inner = elementCount(weight.shape.slice(2));
-    const sum = new Float64Array(source.length / outputs);
-    for (let o = 0, i = 0; o < outputs; o++) {
-      for (let k = 0; k < sum.length; k++, i++) sum[k]! += source[i]! * scale[Math.floor(k / inner)]!;
+    const row = new Float64Array(elementCount(weight.shape.slice(1)));
+    const sum = new Float64Array(row.length);
+    for (let o = 0; o < outputs; o++) {
+      read(row, o * row.length);
+      for (let k = 0; k < row.length; k++) sum[k]! += row[k]! * (scale?.[k] ?? 1);
     }
     const own = columns?.centred ? sum.reduce((a, b) => a + b, 0) / sum.length : 0;
     return sum.map((value) => (value - own) / outputs);
   }
 }
 
-/** Values up to here round to finite ones in any case; only beyond is it worth a look. */
-const SAFELY_FINITE = { fp32: 3.4e38, fp16: 65504, bf16: 3.3e38 } as const;
+/** Multiplies a row by `scale`; gives what it was, times `shift`. */
+function scaleRow(row: Float64Array, { scale, shift }: { scale: Float64Array; shift: Float64Array }): number {
+  let sum = 0;
+  for (let k = 0; k < row.length; k++) {
+    const w = row[k]!;
+    sum += w * shift[k]!;
+    row[k] = w * scale[k]!;
+  }
+  return sum;
+}
+
+function addTo(row: Float64Array, value: number): void {
+  for (let k = 0; k < row.length; k++) row[k]! += value;
+}
+
+/** Each entry `count` times, for the elements of a kernel. */
+function repeated(vector: Float64Array, count: number): Float64Array {
+  return count === 1
+    ? vector
+    : new Float64Array(vector.length * count).map((_, k) => vector[Math.floor(k / count)]!);
+}
+
+const valueOf = (vector: Vector): Float64Array => typeof vector === "function" ? vector() : vector;
 
 /** Which fold a weight or bias is the result of, so that a second fold can start from the original. */
 const FOLDED = new WeakMap<TensorData, Fold>();
@@ -249,7 +264,7 @@ function foldOf(
 export function foldIntoWeight(
   weight: TensorData,
   bias: TensorData | null,
-  { scale, shift, centred = false, ...options }: FoldedAffine & {
+  { scale, shift, centred = false, ...options }: FoldedAffine<Vector> & {
     dtype: DType;
     centred?: boolean | undefined;
     groups?: number;
@@ -271,6 +286,11 @@ export function foldIntoOutputs(
 ): { weight: TensorData; bias: TensorData } {
   const fold = foldOf(weight, bias, options).thenRows({ scale, shift, centred });
   return { weight: fold.weight, bias: fold.bias };
+}
+
+/** Whether data is the result of a fold, so that its values cost a pass over the weight. */
+export function isFolded(data: TensorData): boolean {
+  return FOLDED.has(data);
 }
 
 /** Half the distance of 1 to the next number: what rounding once costs, relatively. */

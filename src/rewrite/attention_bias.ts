@@ -4,13 +4,16 @@
  *     softmax(q (k + b)^T) = softmax(q k^T)          b adds one number to all logits of a query
  *     softmax(...) (v + b) = softmax(...) v + b      rows of a softmax sum to one
  *
- * so the bias of k is dropped and that of v moves into the product behind the attention, `b_o + W_o b_v`. Exact with
- * masks, and for one packed product as for three. It looks at producers and consumers, hence a pass.
+ * so the bias of k is dropped and that of v is folded into the product behind the attention, `b_o + W_o b_v`. Exact with
+ * masks, and for one packed product as for three. It looks at producers and consumers, hence a pass; it reads no matrix.
  */
+import { rowsOfData } from "../ir/arranged.ts";
+import { float64Of, type TensorData } from "../ir/data.ts";
 import { type Graph, mapGraph, type Node, topological, type Use, usesOf } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
-import { isOp, rebuild } from "../ops/mod.ts";
-import { biasOf, isConstantLinear, weightTimes, withBias } from "./constants.ts";
+import { foldIntoWeight, isFolded } from "../ops/fold.ts";
+import { apply, constantNode, isOp, rebuild } from "../ops/mod.ts";
+import { isConstantLinear } from "./constants.ts";
 
 type Uses = ReadonlyMap<Node, readonly Use[]>;
 
@@ -21,18 +24,27 @@ interface Source {
   readonly size: number;
 }
 
+/** What a product's weight and bias have become. */
+interface Constants {
+  readonly weight: TensorData;
+  readonly bias: TensorData | null;
+  /** Whether the bias takes reading the weight, which is not done here. */
+  readonly isFolded: boolean;
+}
+
 /** @returns the graph, and how many biases of k and v went */
 export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number } {
   const uses = usesOf(graph);
-  const biases = new Map<Node, Float64Array>();
+  const changed = new Map<Node, Constants>();
   let moved = 0;
-  const take = ({ linear, start, size }: Source): Float64Array | null => {
-    const bias = biases.get(linear) ?? biasOf(linear)?.slice() ?? null;
+  const take = ({ linear, ...rows }: Source): TensorData | null => {
+    const constants = changed.get(linear) ?? constantsOf(linear);
+    const { bias, isFolded } = constants;
     if (bias === null) return null;
-    biases.set(linear, bias);
-    const taken = bias.slice(start, start + size);
-    bias.fill(0, start, start + size);
-    if (taken.some((b) => b !== 0)) moved++;
+    changed.set(linear, { ...constants, bias: withoutRows(bias, { ...rows, isFolded }) });
+    const taken = rowsOfData(bias, rows);
+    if (!isFolded && isZero(taken)) return null;
+    moved++;
     return taken;
   };
   for (const node of topological(graph)) {
@@ -45,19 +57,54 @@ export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number
     const shift = take(value);
     if (shift === null) continue;
     for (const output of outputs) {
-      const old = biases.get(output) ?? biasOf(output) ??
-        new Float64Array(output.type.shape.at(-1) as number);
-      const extra = weightTimes(dataOf(output.inputs[1]!), shift);
-      biases.set(output, old.map((b, o) => b + extra[o]!));
+      const { weight, bias } = changed.get(output) ?? constantsOf(output);
+      const affine = { scale: new Float64Array(value.size).fill(1), shift: () => float64Of(shift) };
+      const folded = foldIntoWeight(weight, bias, { dtype: output.type.dtype, ...affine });
+      changed.set(output, { ...folded, isFolded: true });
     }
   }
   const result = mapGraph(graph, (node, inputs) => {
-    const bias = biases.get(node);
-    if (bias === undefined) return rebuild(node, inputs);
-    return withBias(node, inputs[0]!, bias.every((b) => b === 0) ? null : bias);
+    const constants = changed.get(node);
+    return constants === undefined ? rebuild(node, inputs) : withConstants(node, inputs[0]!, constants);
   });
   return { graph: result, moved };
 }
+
+function constantsOf(linear: Node): Constants {
+  const [, weight, bias] = linear.inputs;
+  if (bias === undefined) return { weight: dataOf(weight!), bias: null, isFolded: false };
+  return { weight: dataOf(weight!), bias: dataOf(bias), isFolded: isFolded(dataOf(bias)) };
+}
+
+function withConstants(linear: Node, x: Node, { weight, bias }: Constants): Node {
+  const [, before, oldBias] = linear.inputs;
+  const { dtype } = before!.type;
+  const inputs = [
+    x,
+    weight === dataOf(before!) ? before! : constantNode(weight, { dtype, name: before!.name }),
+  ];
+  if (bias !== null) {
+    inputs.push(constantNode(bias, { dtype, name: oldBias?.name ?? `${linear.name}.bias` }));
+  }
+  return apply("linear", inputs, { attrs: {}, name: linear.name });
+}
+
+/** A bias with zeros in some rows; null where it is zero then. */
+function withoutRows(
+  bias: TensorData,
+  { start, size, isFolded }: { start: number; size: number; isFolded: boolean },
+): TensorData | null {
+  if (size === bias.shape[0]) return null;
+  const rest: TensorData = {
+    dtype: "fp64",
+    shape: bias.shape,
+    origin: bias.origin,
+    bytes: () => new Uint8Array(float64Of(bias).slice().fill(0, start, start + size).buffer),
+  };
+  return !isFolded && isZero(rest) ? null : rest;
+}
+
+const isZero = (vector: TensorData) => float64Of(vector).every((value) => value === 0);
 
 /**
  * The product behind input `index` of an attention where its bias is nobody else's: `[.., H D]`, possibly a slice of a

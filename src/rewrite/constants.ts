@@ -1,5 +1,5 @@
 /** What passes that move biases share: reading constant vectors and giving a linear another bias. */
-import { float64Of, heldData, numbersFromBytes, type TensorData } from "../ir/data.ts";
+import { float64Of, heldData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { apply, constantNode, isOp } from "../ops/mod.ts";
@@ -24,17 +24,4 @@ export function withBias(linear: Node, x: Node, bias: Float64Array | null): Node
     inputs.push(constantNode(heldData([bias.length], bias, name), { dtype, name }));
   }
   return apply("linear", inputs, { attrs: {}, name: linear.name });
-}
-
-/** `W v` in float64 for a weight `[outputs, channels]`. */
-export function weightTimes(weight: TensorData, vector: Float64Array): Float64Array {
-  const [outputs, channels] = weight.shape as [number, number];
-  const values = numbersFromBytes(weight.bytes(), weight.dtype);
-  const result = new Float64Array(outputs);
-  for (let o = 0, i = 0; o < outputs; o++) {
-    let sum = 0;
-    for (let c = 0; c < channels; c++, i++) sum += values[i]! * vector[c]!;
-    result[o] = sum;
-  }
-  return result;
 }
