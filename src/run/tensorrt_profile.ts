@@ -41,7 +41,7 @@ export interface ProfileOptions extends GpuOptions {
   /** Runs whose layers are timed, after the measurement; default 0. */
   readonly layerRuns?: number;
   /** Device memory for weights that can be streamed. */
-  readonly weightStreamingBudget?: number | "automatic";
+  readonly weightStreamingBudget?: number | "automatic" | { readonly percent: number };
   /** Kernels that TensorRT for RTX has compiled before, as `runtimeCache` of a result; empty: none yet. */
   readonly runtimeCache?: Uint8Array;
   /** NVML; default: the driver's. */
@@ -110,9 +110,7 @@ export async function profilePlan(
   const { engine, cuda, gpu, trt } = loaded;
   await using clocks = await Clocks.open(cuda, options.nvmlPath);
   const validity = validityOf(trt, loaded.plan);
-  const budget = options.weightStreamingBudget === undefined
-    ? undefined
-    : engine.setWeightStreamingBudget(options.weightStreamingBudget);
+  const budget = setBudget(engine, options.weightStreamingBudget);
   const { profile, shapes } = chooseShapes(engine, options);
   const cache = options.runtimeCache && engine.createRuntimeCache(options.runtimeCache);
 
@@ -159,6 +157,13 @@ export async function profilePlan(
     warnings: [...notes, ...profileWarnings(figures, { streams: infStreams, clocks: readings })],
     ...(cache && { runtimeCache: cache.bytes() }),
   };
+}
+
+function setBudget(engine: Engine, budget: ProfileOptions["weightStreamingBudget"]): number | undefined {
+  if (budget === undefined) return undefined;
+  return engine.setWeightStreamingBudget(
+    typeof budget === "object" ? Math.floor(budget.percent / 100 * engine.streamableWeightBytes) : budget,
+  );
 }
 
 /** Only with TensorRT for RTX. */
