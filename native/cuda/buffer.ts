@@ -2,6 +2,7 @@
 import { NativeError } from "../error.ts";
 import { Handle, type Owner } from "../handle.ts";
 import { pin, type Pointer } from "../memory.ts";
+import type { PinnedBuffer } from "./pinned.ts";
 import type { Stream } from "./stream.ts";
 import { type CudaCalls, MEMCPY } from "./symbols.ts";
 
@@ -43,6 +44,28 @@ export class DeviceBuffer extends Handle<"device memory"> {
     });
   }
 
+  /** `upload` of all of `from`, which CUDA reads where it lies: it must outlive the copy, and keeps its contents. */
+  uploadPinned(from: PinnedBuffer, stream: Stream): void {
+    this.#copyPinned(from, { stream, kind: MEMCPY.hostToDevice });
+  }
+
+  /** `download` of as much as `into` holds. */
+  downloadPinned(into: PinnedBuffer, stream: Stream): void {
+    this.#copyPinned(into, { stream, kind: MEMCPY.deviceToHost });
+  }
+
+  #copyPinned(host: PinnedBuffer, { stream, kind }: { stream: Stream; kind: number }): void {
+    const { byteLength } = host;
+    this.#assertFits(byteLength);
+    if (byteLength === 0) return;
+    const isUp = kind === MEMCPY.hostToDevice;
+    const [to, from] = isUp ? [this.pointer, host.pointer] : [host.pointer, this.pointer];
+    this.#cuda.check(
+      this.#cuda.symbols.cudaMemcpyPinned(to, from, BigInt(byteLength), kind, stream.pointer),
+      `copying ${byteLength} bytes ${isUp ? "to" : "from"} the device`,
+    );
+  }
+
   /** Enqueues setting every byte to `value`. */
   fill(value: number, stream: Stream): void {
     if (this.byteLength === 0) return;
@@ -60,14 +83,17 @@ export class DeviceBuffer extends Handle<"device memory"> {
     },
   ): void {
     const { byteLength } = bytes;
-    if (byteLength > this.byteLength) {
-      throw new NativeError(`${byteLength} bytes do not fit a device buffer of ${this.byteLength}`);
-    }
+    this.#assertFits(byteLength);
     if (byteLength === 0) return;
     const { alive } = pin(bytes);
     const status = enqueue(alive as Uint8Array<ArrayBuffer>, BigInt(byteLength));
     this.#cuda.check(status, `copying ${byteLength} bytes ${direction} the device`);
     stream.keep(alive);
+  }
+
+  #assertFits(byteLength: number): void {
+    if (byteLength <= this.byteLength) return;
+    throw new NativeError(`${byteLength} bytes do not fit a device buffer of ${this.byteLength}`);
   }
 
   protected override release(pointer: Pointer<"device memory">): void {

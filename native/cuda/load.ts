@@ -9,6 +9,7 @@ import { openLibrary } from "../library.ts";
 import { stringAt } from "../memory.ts";
 import { DeviceBuffer } from "./buffer.ts";
 import { Event } from "./event.ts";
+import { PinnedBuffer } from "./pinned.ts";
 import { Stream } from "./stream.ts";
 import { ATTRIBUTE, CudaCalls, SYMBOLS } from "./symbols.ts";
 
@@ -96,6 +97,16 @@ export class Cuda extends Owner {
     };
   }
 
+  /** Where device 0 is plugged in, "00000000:01:00.0": how other libraries of NVIDIA's know it. */
+  pciBusId(): string {
+    const text = new Uint8Array(new ArrayBuffer(32));
+    this.#calls.check(
+      this.#calls.symbols.cudaDeviceGetPCIBusId(text, text.byteLength, 0),
+      "asking a device's place",
+    );
+    return stringAt(Deno.UnsafePointer.of(text));
+  }
+
   createStream(): Stream {
     return new Stream(this, this.#calls);
   }
@@ -107,6 +118,11 @@ export class Cuda extends Owner {
   /** Device memory, its contents undefined. */
   allocate(byteLength: number): DeviceBuffer {
     return new DeviceBuffer(this, this.#calls, byteLength);
+  }
+
+  /** Host memory that does not move, its contents undefined: copies from and to it overlap with other work. */
+  allocatePinned(byteLength: number): PinnedBuffer {
+    return new PinnedBuffer(this, this.#calls, byteLength);
   }
 
   protected override destroy(): void {}

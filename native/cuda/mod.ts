@@ -1,5 +1,7 @@
-/** The CUDA runtime as far as running an engine needs it: memory, streams, events. */
+/** The CUDA runtime as far as running an engine needs it: memory, streams, events, graphs. */
 export { DeviceBuffer } from "./buffer.ts";
 export { Event } from "./event.ts";
+export { Graph } from "./graph.ts";
 export { Cuda, type CudaOptions, type Device, loadCuda } from "./load.ts";
+export { PinnedBuffer } from "./pinned.ts";
 export { Stream } from "./stream.ts";

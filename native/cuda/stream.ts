@@ -1,10 +1,13 @@
 /** A CUDA stream: work enqueued on it runs in order. Host memory in use by its copies is held until it is synchronized. */
 import { Handle, type Owner } from "../handle.ts";
 import type { Pointer } from "../memory.ts";
-import { type CudaCalls, STREAM_NON_BLOCKING } from "./symbols.ts";
+import type { Event } from "./event.ts";
+import { Graph } from "./graph.ts";
+import { CAPTURE_THREAD_LOCAL, type CudaCalls, STREAM_NON_BLOCKING } from "./symbols.ts";
 
 export class Stream extends Handle<"cudaStream"> {
   readonly #cuda: CudaCalls;
+  readonly #parent: Owner;
   /** Arrays a copy may still read or write. */
   #inUse: Uint8Array[] = [];
 
@@ -20,6 +23,46 @@ export class Stream extends Handle<"cudaStream"> {
       parent,
     );
     this.#cuda = cuda;
+    this.#parent = parent;
+  }
+
+  /** What is enqueued from here on waits, on the device, for the point that `event` has recorded. */
+  wait(event: Event): void {
+    this.#cuda.check(
+      this.#cuda.symbols.cudaStreamWaitEvent(this.pointer, event.pointer, 0),
+      "making a stream wait for an event",
+    );
+  }
+
+  /**
+   * What `enqueue` puts on this stream, recorded instead of run, as a graph that runs it with one call. Addresses and
+   * shapes are those of now. Throws what `enqueue` throws, and NativeError where some of it cannot be captured; the
+   * stream is usable afterwards in any case.
+   */
+  capture(enqueue: () => void): Graph {
+    const { symbols } = this.#cuda;
+    this.#cuda.check(
+      symbols.cudaStreamBeginCapture(this.pointer, CAPTURE_THREAD_LOCAL),
+      "beginning a capture",
+    );
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      enqueue();
+    } catch (error) {
+      failure = { error };
+    }
+    const out = new BigUint64Array(new ArrayBuffer(8));
+    const status = symbols.cudaStreamEndCapture(this.pointer, new Uint8Array(out.buffer));
+    const graph = Deno.UnsafePointer.create<"cudaGraph">(out[0]!);
+    try {
+      if (failure !== undefined) throw failure.error;
+      this.#cuda.check(status, "ending a capture");
+      return new Graph(this.#parent, this.#cuda, graph);
+    } finally {
+      // The executable graph is a copy. An invalidated capture leaves its error behind, which is not the next call's.
+      if (graph !== null) symbols.cudaGraphDestroy(graph);
+      symbols.cudaGetLastError();
+    }
   }
 
   /** Resolves when everything enqueued so far has run; rejects with the first error of any of it. */

@@ -15,6 +15,7 @@ export const SYMBOLS = {
   cudaDeviceGetAttribute: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   /** 12 has it under this name for the shorter struct of 11; the name it reads comes first in both. */
   cudaGetDeviceProperties: { parameters: ["buffer", "i32"], result: "i32" },
+  cudaDeviceGetPCIBusId: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   cudaMemGetInfo: { parameters: ["buffer", "buffer"], result: "i32" },
   cudaMalloc: { parameters: ["buffer", "usize"], result: "i32" },
   cudaFree: { parameters: ["pointer"], result: "i32" },
@@ -28,6 +29,14 @@ export const SYMBOLS = {
     parameters: ["buffer", "pointer", "usize", "i32", "pointer"],
     result: "i32",
   },
+  /** Between the device and memory of cudaMallocHost, which has an address rather than an array. */
+  cudaMemcpyPinned: {
+    name: "cudaMemcpyAsync",
+    parameters: ["pointer", "pointer", "usize", "i32", "pointer"],
+    result: "i32",
+  },
+  cudaMallocHost: { parameters: ["buffer", "usize"], result: "i32" },
+  cudaFreeHost: { parameters: ["pointer"], result: "i32" },
   cudaMemsetAsync: { parameters: ["pointer", "i32", "usize", "pointer"], result: "i32" },
   cudaStreamCreateWithFlags: { parameters: ["buffer", "u32"], result: "i32" },
   cudaStreamSynchronize: { parameters: ["pointer"], result: "i32" },
@@ -37,6 +46,14 @@ export const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  cudaStreamWaitEvent: { parameters: ["pointer", "pointer", "u32"], result: "i32" },
+  cudaStreamBeginCapture: { parameters: ["pointer", "i32"], result: "i32" },
+  cudaStreamEndCapture: { parameters: ["pointer", "buffer"], result: "i32" },
+  /** The third parameter is flags; 11 had five parameters. */
+  cudaGraphInstantiate: { parameters: ["buffer", "pointer", "u64"], result: "i32" },
+  cudaGraphLaunch: { parameters: ["pointer", "pointer"], result: "i32" },
+  cudaGraphDestroy: { parameters: ["pointer"], result: "i32" },
+  cudaGraphExecDestroy: { parameters: ["pointer"], result: "i32" },
   cudaStreamDestroy: { parameters: ["pointer"], result: "i32" },
   cudaEventCreateWithFlags: { parameters: ["buffer", "u32"], result: "i32" },
   cudaEventRecord: { parameters: ["pointer", "pointer"], result: "i32" },
@@ -53,6 +70,8 @@ export const MEMCPY = { hostToDevice: 1, deviceToHost: 2 } as const;
 export const STREAM_NON_BLOCKING = 1;
 /** cudaEventDefault: with timing, which is what events are for here. */
 export const EVENT_DEFAULT = 0;
+/** cudaStreamCaptureModeThreadLocal: what other threads do meanwhile (kernels compiled, logs) is no part of it. */
+export const CAPTURE_THREAD_LOCAL = 1;
 /** cudaDeviceAttr. */
 export const ATTRIBUTE = { multiprocessors: 16, capabilityMajor: 75, capabilityMinor: 76 } as const;
 

@@ -14,6 +14,7 @@ import {
   PROFILE_SELECTOR,
   PROFILING_VERBOSITY,
   type ProfilingVerbosity,
+  WEIGHT_STREAMING_FLAG,
 } from "./enums.ts";
 import type { Context } from "./load.ts";
 import { Network } from "./network.ts";
@@ -135,6 +136,20 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
   setFlag(flag: BuilderFlag, isOn = true): void {
     const method = isOn ? "IBuilderConfig.setFlag" : "IBuilderConfig.clearFlag";
     this.#context.calls.call(method, this.pointerForChange, BUILDER_FLAG[flag]);
+  }
+
+  /**
+   * Whether the engine may keep part of its weights off the GPU (`Engine.setWeightStreamingBudget`).
+   */
+  setWeightStreaming(isOn = true): void {
+    const { calls, layout } = this.#context;
+    const isBefore11 = layout.flavour === "enterprise" && layout.version.startsWith("10.");
+    const flag = WEIGHT_STREAMING_FLAG[isBefore11 ? "before11" : "since11"];
+    calls.call(
+      isOn ? "IBuilderConfig.setFlag" : "IBuilderConfig.clearFlag",
+      this.pointerForChange,
+      flag,
+    );
   }
 
   /**

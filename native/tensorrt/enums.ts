@@ -156,6 +156,9 @@ export const BUILDER_FLAG = {
 } as const;
 export type BuilderFlag = keyof typeof BUILDER_FLAG;
 
+/** kWEIGHT_STREAMING: 21 in every 10.x; 20 in 11.0, 11.1 and RTX 1.7. */
+export const WEIGHT_STREAMING_FLAG = { before11: 21, since11: 20 } as const;
+
 /** nvinfer1::ComputeCapability of TensorRT for RTX; these and no others are taken by RTX 1.7.1. */
 export const COMPUTE_CAPABILITY = {
   current: 1,
@@ -176,6 +179,28 @@ export const IO_MODE = { none: 0, input: 1, output: 2 } as const;
 
 /** nvinfer1::ExecutionContextAllocationStrategy (NvInferRuntime.h). */
 export const ALLOCATION_STRATEGY = { static: 0, on_profile_change: 1, user_managed: 2 } as const;
+
+/** nvinfer1::WeightsRole (NvInferRuntime.h): what a layer uses weights for. */
+export const WEIGHTS_ROLE = { kernel: 0, bias: 1, shift: 2, scale: 3, constant: 4, any: 5 } as const;
+export type WeightsRole = keyof typeof WEIGHTS_ROLE;
+
+/** nvinfer1::EngineValidity of TensorRT for RTX, by value. */
+export const ENGINE_VALIDITY = ["valid", "suboptimal", "invalid"] as const;
+export type EngineValidity = typeof ENGINE_VALIDITY[number];
+
+/**
+ * The bits of nvinfer1::EngineInvalidityDiagnostics of TensorRT for RTX, from bit 0, as phrases. Of these, bit 5 was seen
+ * with RTX 1.7.1; the others are in the order in which NVIDIA lists them.
+ */
+export const INVALIDITY_BITS = [
+  "another version of TensorRT for RTX built it",
+  "it was not built for this GPU's compute capability",
+  "the CUDA driver is too old for it",
+  "the CUDA runtime is too old for it",
+  "the GPU has too little memory for it",
+  "its header is not that of an engine",
+  "CUDA failed",
+] as const;
 
 /** ILogger::Severity (NvInferRuntime.h), by value. */
 export const SEVERITIES = ["internal error", "error", "warning", "info", "verbose"] as const;

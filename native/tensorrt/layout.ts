@@ -14,7 +14,10 @@ export interface Layout {
   readonly libVersions: readonly [first: number, last: number];
   /** Whether a library with this layout was run by UNfold's own tests, or only compared with NVIDIA's headers. */
   readonly exercised: boolean;
-  /** Slot of `ILogger::log` in the object UNfold hands to the library (10.x: 0; versioned interfaces: 4). */
+  /**
+   * Slot of `ILogger::log` in the object UNfold hands to the library (10.x: 0; versioned interfaces: 4), and of
+   * `IProfiler::reportLayerTime`, which became versioned with it.
+   */
   readonly loggerSlot: number;
   /** Slots of IProgressMonitor's three methods start here. */
   readonly progressSlot: number;

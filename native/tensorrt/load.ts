@@ -19,6 +19,12 @@ const SYMBOLS = {
   getInferLibVersion: { parameters: [], result: "i32" },
   createInferBuilder_INTERNAL: { parameters: ["pointer", "i32"], result: "pointer" },
   createInferRuntime_INTERNAL: { parameters: ["pointer", "i32"], result: "pointer" },
+  /** Takes the engine first. */
+  createInferRefitter_INTERNAL: {
+    parameters: ["pointer", "pointer", "i32"],
+    result: "pointer",
+    optional: true,
+  },
   /** In newer 10.x and 11.x: the folder of libnvinfer_builder_resource, which the builder opens by itself. */
   setInternalLibraryPath: { parameters: ["buffer"], result: "bool", optional: true },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -28,6 +34,8 @@ export interface Context {
   readonly calls: VirtualCalls<typeof SIGNATURES>;
   readonly logger: Logger;
   readonly layout: Layout;
+  /** A refitter of an engine; null where the library refuses or has none. */
+  readonly createRefitter: (engine: Pointer<"ICudaEngine">) => Pointer<"IRefitter"> | null;
   /** Set when the first network has passed its self-checks. */
   isChecked: boolean;
 }
@@ -159,10 +167,15 @@ export function loadTensorRt(path: string): TensorRt {
       const directory = new TextEncoder().encode(key.slice(0, key.lastIndexOf("/")) + "\0");
       library.symbols.setInternalLibraryPath?.(directory);
     }
-    const context = {
+    const logger = new Logger(layout.loggerSlot);
+    const context: Context = {
       calls: new VirtualCalls(SIGNATURES, placeIn(layout)),
-      logger: new Logger(layout.loggerSlot),
+      logger,
       layout,
+      createRefitter: (engine) =>
+        library.symbols.createInferRefitter_INTERNAL?.(engine, logger.pointer, libVersion) as
+          | Pointer<"IRefitter">
+          | null ?? null,
       isChecked: false,
     };
     RESIDENTS.set(key, resident = { context, library, libVersion });

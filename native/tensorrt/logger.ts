@@ -79,18 +79,23 @@ export class Logger {
 
   /** An error that says `what` failed and quotes what the library said since `mark`, less its own source positions. */
   failure(what: string, mark: number): NativeError {
-    const lines = [...new Set(this.errorsSince(mark).map(withoutPositions))];
-    // Where there is no driver the library complains of that in front of and after the error proper.
-    const reasons = lines.filter((line) => !NO_DRIVER.test(line));
-    const said = reasons.length > 0 ? reasons : lines;
-    // Some is said twice, the second time with the method that was called.
-    const quoted = said.filter((line) => !said.some((other) => other !== line && other.includes(line)))
-      .slice(-QUOTED_LINES);
+    const quoted = this.reasonsSince(mark);
     return new NativeError(
       quoted.length === 0
         ? `${what}; TensorRT gave no reason`
         : `${what}; TensorRT says:\n${quoted.map((line) => `  ${line}`).join("\n")}`,
     );
+  }
+
+  /** Error lines logged after `mark` as they are worth quoting: each once, without the library's source positions. */
+  reasonsSince(mark: number): readonly string[] {
+    const lines = [...new Set(this.errorsSince(mark).map(withoutPositions))];
+    // Where there is no driver the library complains of that in front of and after the error proper.
+    const reasons = lines.filter((line) => !NO_DRIVER.test(line));
+    const said = reasons.length > 0 ? reasons : lines;
+    // Some is said twice, the second time with the method that was called.
+    return said.filter((line) => !said.some((other) => other !== line && other.includes(line)))
+      .slice(-QUOTED_LINES);
   }
 
   #add(value: number, text: string): void {

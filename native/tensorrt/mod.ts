@@ -9,12 +9,16 @@ export type {
   ComputeCapability,
   DType,
   ElementwiseOp,
+  EngineValidity,
   ProfilingVerbosity,
   ReduceOp,
   SampleMode,
   Severity,
   UnaryOp,
+  WeightsRole,
 } from "./enums.ts";
+export { Engine, type IoTensor } from "./engine.ts";
+export { ExecutionContext, type StreamPointer } from "./execution_context.ts";
 export type { Flavour, Layout } from "./layout.ts";
 export { LAYOUTS } from "./layouts/mod.ts";
 export type {
@@ -33,5 +37,8 @@ export { Network } from "./network.ts";
 export type { Values } from "./network_core.ts";
 export { Plan } from "./plan.ts";
 export type { ProgressEvent, ProgressListener } from "./progress.ts";
-export { Engine, ExecutionContext, type IoTensor, Runtime, type StreamPointer } from "./runtime.ts";
+export type { LayerListener } from "./profiler.ts";
+export { type NewWeights, Refitter, type WeightsPlace } from "./refitter.ts";
+export { Runtime, type ValidityAnswer } from "./runtime.ts";
+export { RuntimeCache } from "./runtime_cache.ts";
 export { Tensor } from "./tensor.ts";

@@ -20,6 +20,10 @@ const RUNTIME = object("IRuntime");
 const ENGINE = object("ICudaEngine");
 const CONTEXT = object("IExecutionContext");
 const INSPECTOR = object("IEngineInspector");
+const REFITTER = object("IRefitter");
+const PROFILER = object("IProfiler");
+const RUNTIME_CONFIG = object("IRuntimeConfig");
+const RUNTIME_CACHE = object("IRuntimeCache");
 const TENSOR = object("ITensor");
 const ATTENTION = object("IAttention");
 const MONITOR = object("IProgressMonitor");
@@ -174,6 +178,9 @@ export const SIGNATURES = {
     parameters: [RUNTIME, "buffer", "usize"],
     result: ENGINE,
   },
+  // TensorRT for RTX only: size_t and uint64 as its documentation of 1.7 has them.
+  "IRuntime.getEngineHeaderSize": { parameters: [RUNTIME], result: "i64" },
+  "IRuntime.getEngineValidity": { parameters: [RUNTIME, "buffer", "i64", "buffer"], result: "i32" },
 
   "ICudaEngine.getName": { parameters: [ENGINE], result: RETURNED_TEXT },
   "ICudaEngine.getNbLayers": { parameters: [ENGINE], result: "i32" },
@@ -188,8 +195,32 @@ export const SIGNATURES = {
   "ICudaEngine.getDeviceMemorySizeV2": { parameters: [ENGINE], result: "i64" },
   "ICudaEngine.createExecutionContext": { parameters: [ENGINE, "i32"], result: CONTEXT },
   "ICudaEngine.createEngineInspector": { parameters: [ENGINE], result: INSPECTOR },
+  "ICudaEngine.isRefittable": { parameters: [ENGINE], result: "bool" },
+  "ICudaEngine.serialize": { parameters: [ENGINE], result: MEMORY },
+  "ICudaEngine.createRuntimeConfig": { parameters: [ENGINE], result: RUNTIME_CONFIG },
+  "ICudaEngine.createExecutionContextWithRuntimeConfig": {
+    parameters: [ENGINE, RUNTIME_CONFIG],
+    result: CONTEXT,
+  },
+  "ICudaEngine.getStreamableWeightsSize": { parameters: [ENGINE], result: "i64" },
+  "ICudaEngine.setWeightStreamingBudgetV2": { parameters: [ENGINE, "i64"], result: "bool" },
+  "ICudaEngine.getWeightStreamingBudgetV2": { parameters: [ENGINE], result: "i64" },
+  "ICudaEngine.getWeightStreamingAutomaticBudget": { parameters: [ENGINE], result: "i64" },
 
+  // TensorRT for RTX only, as is IRuntimeCache.
+  "IRuntimeConfig.createRuntimeCache": { parameters: [RUNTIME_CONFIG], result: RUNTIME_CACHE },
+  "IRuntimeConfig.setRuntimeCache": { parameters: [RUNTIME_CONFIG, RUNTIME_CACHE], result: "bool" },
+
+  "IRuntimeCache.serialize": { parameters: [RUNTIME_CACHE], result: MEMORY },
+  "IRuntimeCache.deserialize": { parameters: [RUNTIME_CACHE, "buffer", "usize"], result: "bool" },
+
+  "IEngineInspector.setExecutionContext": { parameters: [INSPECTOR, CONTEXT], result: "bool" },
   "IEngineInspector.getEngineInformation": { parameters: [INSPECTOR, "i32"], result: RETURNED_TEXT },
+
+  "IRefitter.getAll": { parameters: [REFITTER, "i32", "buffer", "buffer"], result: "i32" },
+  "IRefitter.getMissing": { parameters: [REFITTER, "i32", "buffer", "buffer"], result: "i32" },
+  "IRefitter.setWeights": { parameters: [REFITTER, TEXT, "i32", WEIGHTS], result: "bool" },
+  "IRefitter.refitCudaEngine": { parameters: [REFITTER], result: "bool" },
 
   "IExecutionContext.setInputShape": { parameters: [CONTEXT, TEXT, "buffer"], result: "bool" },
   "IExecutionContext.getTensorShape": { parameters: [CONTEXT, TEXT], result: DIMS },
@@ -197,6 +228,9 @@ export const SIGNATURES = {
   "IExecutionContext.setOptimizationProfileAsync": { parameters: [CONTEXT, "i32", STREAM], result: "bool" },
   "IExecutionContext.getOptimizationProfile": { parameters: [CONTEXT], result: "i32" },
   "IExecutionContext.allInputDimensionsSpecified": { parameters: [CONTEXT], result: "bool" },
+  "IExecutionContext.setProfiler": { parameters: [CONTEXT, PROFILER], result: "void" },
+  "IExecutionContext.setEnqueueEmitsProfile": { parameters: [CONTEXT, "bool"], result: "void" },
+  "IExecutionContext.reportToProfiler": { parameters: [CONTEXT], result: "bool" },
   "IExecutionContext.enqueueV3": { parameters: [CONTEXT, STREAM], result: "bool" },
 } as const satisfies MethodTable;
 

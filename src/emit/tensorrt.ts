@@ -6,14 +6,15 @@
 import type { Flavour } from "../../native/tensorrt/layout.ts";
 import type { LocatedTensorRt, LocateOptions } from "../../native/tensorrt/locate.ts";
 import type { LogLine, Network, ProgressEvent } from "../../native/tensorrt/mod.ts";
-import { isRefusal, UnfoldError, writeFailure } from "../errors.ts";
+import { isRefusal, UnfoldError } from "../errors.ts";
 import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
 import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
 import type { TensorRtEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
 import { lowerForTensorRt } from "../rewrite/pipeline.ts";
-import { NetworkEmitter } from "./tensorrt_network.ts";
+import { readKeptFile, replaceFile } from "./kept_file.ts";
+import { NetworkEmitter, type WeightsListener } from "./tensorrt_network.ts";
 
 /** Ranges of the open sizes; one record per optimization profile. */
 export type Profile = Readonly<Record<string, DimRange>>;
@@ -27,6 +28,15 @@ export interface EngineOptions {
   readonly profiles?: readonly Profile[];
   /** 0 (quick to build) to 5 (quick to run); the library's default is 3. */
   readonly optimizationLevel?: number;
+  /** Whether the engine's weights can be replaced later (`refitPlan`). TensorRT for RTX needs a GPU to build such. */
+  readonly refit?: boolean;
+  /** Whether part of the weights may stay off the GPU when it runs (`deno task profile --weight-streaming-budget`). */
+  readonly weightStreaming?: boolean;
+  /**
+   * Where kernels' measurements are kept from one build to the next, which makes builds of Enterprise TensorRT quicker
+   * and alike; made if it is not there.
+   */
+  readonly timingCacheFile?: string;
   readonly onProgress?: (event: ProgressEvent) => void;
   readonly onLog?: (line: LogLine) => void;
   /** Aborting it cancels the build within milliseconds and leaves no file. */
@@ -51,9 +61,8 @@ export interface BuiltEngine {
  */
 export async function buildEngine(graph: Graph, options: EngineOptions): Promise<BuiltEngine> {
   const { loadTensorRt } = await import("../../native/tensorrt/mod.ts");
-  const { path, signal, onProgress, profiles = [] } = options;
+  const { path, signal, onProgress, profiles = [], timingCacheFile } = options;
   const library = options.library ?? (await locateLibrary(signal && { signal })).path;
-  const partial = `${path}.${crypto.randomUUID()}.part`;
   using trt = loadTensorRt(library);
   using _log = options.onLog && trt.addLogListener(options.onLog);
   using builder = trt.createBuilder();
@@ -64,20 +73,25 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   describeNetwork(network, lowerForTensorRt(graph));
   for (const profile of profilesOf(graph, profiles)) config.addProfile(profile);
   if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
+  if (options.refit) config.setFlag("refit");
+  if (options.weightStreaming) config.setWeightStreaming();
+  const cached = timingCacheFile === undefined ? undefined : await readKeptFile(timingCacheFile);
+  if (cached !== undefined) config.setTimingCache(cached);
   config.setProfilingVerbosity("detailed");
   config.setProgress(onProgress, signal);
   const described = performance.now();
-  using plan = await builder.build(network, config);
+  using plan = await builder.build(network, config).catch((error: unknown) => {
+    if (!(options.refit && trt.flavour === "rtx" && isRefusal(error))) throw error;
+    throw new UnfoldError(
+      `${error.message}\nTensorRT for RTX builds engines whose weights can be replaced only where there is a GPU`,
+      { cause: error },
+    );
+  });
   const built = performance.now();
   const { byteLength } = plan.bytes;
-  try {
-    await Deno.writeFile(partial, plan.bytes, { ...(signal && { signal }) });
-    await Deno.rename(partial, path);
-  } catch (error) {
-    throw writeFailure(path, error);
-  } finally {
-    await Deno.remove(partial).catch(() => {});
-  }
+  await replaceFile(path, plan.bytes, { signal });
+  const cache = config.timingCache();
+  if (timingCacheFile !== undefined && cache !== undefined) await replaceFile(timingCacheFile, cache);
   return {
     path,
     byteLength,
@@ -97,9 +111,9 @@ export async function locateLibrary(options: LocateOptions = {}): Promise<Locate
   return await locateTensorRt(options);
 }
 
-/** Adds every node of `graph` to an empty network. */
-export function describeNetwork(network: Network, graph: Graph): void {
-  const emitter = new NetworkEmitter(network, graph);
+/** Adds every node of `graph` to an empty network; `onWeights` hears of each weight, by the layer that has it. */
+export function describeNetwork(network: Network, graph: Graph, onWeights?: WeightsListener): void {
+  const emitter = new NetworkEmitter(network, graph, onWeights);
   const names = uniqueNames(graph);
   const values = new Map<Node, EmittedValue>();
   for (const node of topological(graph)) {

@@ -25,6 +25,15 @@ interface Known extends TensorRtTensor {
 
 type Value = Computed | Known;
 
+/** Weights as they enter the network: the layer's name, and what it uses them for. */
+export interface LayerWeights {
+  readonly layer: string;
+  readonly role: "constant" | "kernel" | "bias";
+  readonly dtype: DType;
+  readonly bytes: Uint8Array;
+}
+export type WeightsListener = (weights: LayerWeights) => void;
+
 export class NetworkEmitter implements TensorRtEmitter<Value> {
   readonly #network: Network;
   readonly #graph: Graph;
@@ -34,9 +43,11 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   readonly #sizes = new Map<string, Tensor>();
   /** Constants already in the network, by rank: a weight read twice enters once. */
   readonly #entered = new WeakMap<() => Uint8Array, Map<string, Tensor>>();
+  readonly #onWeights: WeightsListener | undefined;
   #scope = "";
 
-  constructor(network: Network, graph: Graph) {
+  constructor(network: Network, graph: Graph, onWeights?: WeightsListener) {
+    this.#onWeights = onWeights;
     this.#network = network;
     this.#graph = graph;
     // A tensor of the network is called what the user calls it; nothing else may be.
@@ -199,16 +210,21 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     };
     const [maps, , height, width] = weight.dims as [number, number, number, number];
     const pair = (values: readonly number[]) => values as unknown as readonly [number, number];
+    const kernel = values(weight);
+    const shift = bias && values(bias);
+    const layer = this.#layer("convolution");
+    this.#onWeights?.({ layer, role: "kernel", ...kernel });
+    if (shift) this.#onWeights?.({ layer, role: "bias", ...shift });
     return this.#computed(this.#network.convolution(this.#tensor(x), {
       maps,
       kernel: [height, width],
-      weights: values(weight),
-      ...(bias && { bias: values(bias) }),
+      weights: kernel,
+      ...(shift && { bias: shift }),
       stride: pair(stride),
       prePadding: pair(padding),
       postPadding: pair(padding),
       groups,
-    }, this.#layer("convolution")));
+    }, layer));
   }
 
   cast(x: Value, dtype: DType): Value {
@@ -234,7 +250,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     const known = byShape.get(dims.join());
     if (known !== undefined) return known;
     const bytes = value.bytes();
-    const tensor = this.#network.constant(dims, value.dtype, bytes, this.#free(value.name));
+    const layer = this.#free(value.name);
+    this.#onWeights?.({ layer, role: "constant", dtype: value.dtype, bytes });
+    const tensor = this.#network.constant(dims, value.dtype, bytes, layer);
     byShape.set(dims.join(), tensor);
     return tensor;
   }

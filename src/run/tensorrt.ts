@@ -5,7 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Cuda } from "../../native/cuda/mod.ts";
-import type { Flavour, TensorRt } from "../../native/tensorrt/mod.ts";
+import type { Engine, Flavour, TensorRt } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Session } from "./session.ts";
 import { TensorRtSession } from "./tensorrt_session.ts";
@@ -75,17 +75,35 @@ export async function sessionFromPlan(
   plan: Uint8Array | string | URL,
   { profile, ...options }: PlanOptions,
 ): Promise<Session> {
+  const { engine, cuda, gpu, owned } = await loadPlan(plan, options);
+  try {
+    return new TensorRtSession({ engine, cuda, backend: gpu.backend, profile, owned });
+  } catch (error) {
+    await owned.disposeAsync();
+    throw error;
+  }
+}
+
+/** @ignore An engine on the GPU, and what is to be disposed with it. */
+export interface LoadedPlan extends OpenGpu {
+  readonly engine: Engine;
+  readonly plan: Uint8Array;
+  readonly owned: AsyncDisposableStack;
+}
+
+/** @ignore For the files beside this one; what can go wrong is `sessionFromPlan`'s. */
+export async function loadPlan(plan: Uint8Array | string | URL, options: GpuOptions): Promise<LoadedPlan> {
   const bytes = plan instanceof Uint8Array ? plan : await readPlan(plan);
   const opened = await openGpu(options);
   if ("unavailable" in opened) {
     throw new UnfoldError(`the engine cannot run here: ${opened.unavailable}`);
   }
-  // Disposed in reverse: contexts, engine and runtime go before the device memory and the stream they use.
+  // Disposed in reverse: contexts, engine and runtime go before the device memory and the streams they use.
   const owned = new AsyncDisposableStack();
   try {
-    const cuda = owned.use(opened.cuda);
+    owned.use(opened.cuda);
     const engine = await owned.use(opened.trt).createRuntime().deserialize(bytes);
-    return new TensorRtSession({ engine, cuda, backend: opened.gpu.backend, profile, owned });
+    return { ...opened, engine, plan: bytes, owned };
   } catch (error) {
     await owned.disposeAsync();
     throw error;
@@ -105,13 +123,15 @@ export function unsupported(
   return undefined;
 }
 
-interface OpenGpu {
+/** @ignore Both libraries of a GPU, opened; disposing them is the caller's. */
+export interface OpenGpu {
   readonly cuda: Cuda;
   readonly trt: TensorRt;
   readonly gpu: Gpu;
 }
 
-async function openGpu({ library, cudartPath }: GpuOptions): Promise<OpenGpu | NoGpu> {
+/** @ignore For the files beside this one. */
+export async function openGpu({ library, cudartPath }: GpuOptions): Promise<OpenGpu | NoGpu> {
   const { NativeError } = await import("../../native/error.ts");
   using owned = new DisposableStack();
   try {

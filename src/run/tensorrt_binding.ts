@@ -159,10 +159,23 @@ export class Binding {
   }
 }
 
-/** The profile that takes the shapes of `feeds` and is tuned for the nearest ones. */
-function profileFor(
-  feeds: Feeds,
-  { engine, open, only }: { engine: EngineLike; open: readonly Port[]; only: number | undefined },
+/** Tensors by name, as far as their shapes go. */
+type Shapes = Readonly<Record<string, { readonly shape: Shape }>>;
+
+/**
+ * The optimization profile that takes the shapes of `feeds` and is tuned for the nearest ones.
+ *
+ * @param open the inputs that have open sizes
+ * @param only the one profile to use; `undefined`: any
+ * @throws {UnfoldError} none takes them; each is said with what it takes
+ */
+export function profileFor(
+  feeds: Shapes,
+  { engine, open, only }: {
+    engine: Pick<EngineLike, "profileCount" | "profileShapes">;
+    open: readonly { readonly name: string }[];
+    only: number | undefined;
+  },
 ): number {
   const indices = only === undefined ? Array.from({ length: engine.profileCount }, (_, i) => i) : [only];
   const candidates = indices.map((index) => {
@@ -186,8 +199,58 @@ function profileFor(
   );
 }
 
+/**
+ * The optimization profile and the shape of every input for runs with `shapes`; inputs with open sizes that are not among
+ * them get the sizes the profile is tuned for.
+ *
+ * @throws {UnfoldError} an unknown input or profile, a shape the input or every profile refuses
+ */
+export function chooseShapes(
+  engine: Pick<EngineLike, "ioTensors" | "profileCount" | "profileShapes">,
+  { shapes = {}, profile: only }: {
+    readonly shapes?: Readonly<Record<string, Shape>>;
+    readonly profile?: number;
+  },
+): { profile: number; shapes: ReadonlyMap<string, Shape> } {
+  const inputs = engine.ioTensors().filter(({ mode }) => mode === "input");
+  const unknown = Object.keys(shapes).find((name) => !inputs.some((input) => input.name === name));
+  if (unknown !== undefined) {
+    const names = inputs.map(({ name, dims }) => `${name}[${dims.join(", ")}]`).join(", ");
+    throw new UnfoldError(`no input is called "${unknown}"; the inputs are ${names}`);
+  }
+  const { profileCount } = engine;
+  if (only !== undefined && !(Number.isInteger(only) && 0 <= only && only < profileCount)) {
+    throw new UnfoldError(
+      `the engine has no optimization profile ${only}; its profiles are 0 to ${profileCount - 1}`,
+    );
+  }
+  for (const { name, dims } of inputs) {
+    const shape = shapes[name];
+    const fits = shape === undefined ||
+      (shape.length === dims.length && dims.every((size, i) => size < 0 || size === shape[i]));
+    if (!fits) {
+      throw new UnfoldError(
+        `the input ${name}[${dims.join(", ")}] does not take the shape [${shape.join(", ")}]`,
+      );
+    }
+  }
+  const open = inputs.filter(({ dims }) => dims.includes(-1));
+  const given = Object.fromEntries(
+    open.flatMap(({ name }) => shapes[name] === undefined ? [] : [[name, { shape: shapes[name] }]]),
+  );
+  const isGiven = open.length > 0 && Object.keys(given).length === open.length;
+  const profile = isGiven ? profileFor(given, { engine, open, only }) : only ?? 0;
+  const chosen = new Map(
+    inputs.map(({ name, dims }) => [
+      name,
+      !dims.includes(-1) ? dims : shapes[name] ?? engine.profileShapes(name, profile).opt,
+    ]),
+  );
+  return { profile, shapes: chosen };
+}
+
 /** "x[8, 64], mask[8, 1]", for messages. */
-export function shapesText(values: Feeds): string {
+export function shapesText(values: Shapes): string {
   return Object.entries(values).map(([name, { shape }]) => `${name}[${shape.join(", ")}]`).join(", ");
 }
 

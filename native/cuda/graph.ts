@@ -1,0 +1,32 @@
+/** A CUDA graph, instantiated: the work of one capture, enqueued again with a single call (`Stream.capture`). */
+import { Handle, type Owner } from "../handle.ts";
+import type { Pointer } from "../memory.ts";
+import type { Stream } from "./stream.ts";
+import type { CudaCalls } from "./symbols.ts";
+
+export class Graph extends Handle<"cudaGraphExec"> {
+  readonly #cuda: CudaCalls;
+
+  /** @ignore Use Stream.capture. `captured` stays the caller's. */
+  constructor(parent: Owner, cuda: CudaCalls, captured: Pointer<"cudaGraph"> | null) {
+    const { symbols } = cuda;
+    super(
+      "Graph",
+      cuda.created((out) => symbols.cudaGraphInstantiate(out, captured, 0n), "instantiating a graph"),
+      parent,
+    );
+    this.#cuda = cuda;
+  }
+
+  /** Enqueues one run on `stream`; returns when it is enqueued, not done. */
+  launch(stream: Stream): void {
+    this.#cuda.check(
+      this.#cuda.symbols.cudaGraphLaunch(this.pointer, stream.pointer),
+      "launching a graph",
+    );
+  }
+
+  protected override release(pointer: Pointer<"cudaGraphExec">): void {
+    this.#cuda.symbols.cudaGraphExecDestroy(pointer);
+  }
+}

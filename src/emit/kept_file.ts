@@ -1,0 +1,32 @@
+/** Files that are kept from one run to the next: read where they are there, replaced as a whole or not at all. */
+import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
+
+/** The file's bytes; none where there is no such file yet. */
+export async function readKeptFile(path: string): Promise<Uint8Array> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return new Uint8Array(0);
+    const reason = systemReason(error);
+    throw reason === null
+      ? error
+      : new UnfoldError(`${path} cannot be read: ${reason}; delete it to start anew`, { cause: error });
+  }
+}
+
+/** Writes beside `path` first, then renames; whoever reads sees the old file or the new one. */
+export async function replaceFile(
+  path: string,
+  bytes: Uint8Array,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const partial = `${path}.${crypto.randomUUID()}.part`;
+  try {
+    await Deno.writeFile(partial, bytes, { ...(signal && { signal }) });
+    await Deno.rename(partial, path);
+  } catch (error) {
+    throw writeFailure(path, error);
+  } finally {
+    await Deno.remove(partial).catch(() => {});
+  }
+}
