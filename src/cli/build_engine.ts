@@ -28,6 +28,9 @@ ${SUBJECT_HELP}
   --precision TYPE      fp32 (default), fp16 or bf16
   --batch SIZES         8 (default; 1 where images or the network are large), a list 1,8,64, or min:opt:max
   --out DIR             where the files go; build/NAME unless given
+  --refit               allow weights to be replaced later (deno task refit); for RTX this needs a GPU
+  --weight-streaming    allow weights to stay off the GPU (deno task profile --weight-streaming-budget)
+  --timing-cache-file FILE   measurements kept for later builds with Enterprise TensorRT
   --no-time             do not measure latency
   --json                the report as JSON on stdout, nothing else
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
@@ -47,6 +50,9 @@ const OPTIONS = {
   precision: { type: "string", default: "fp32" },
   batch: { type: "string" },
   out: { type: "string" },
+  refit: { type: "boolean", default: false },
+  "weight-streaming": { type: "boolean", default: false },
+  "timing-cache-file": { type: "string" },
   "no-time": { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
@@ -89,6 +95,11 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     time: !values["no-time"],
     ...weights,
     tensorrtLib: values["tensorrt-lib"],
+    engine: {
+      refit: values.refit,
+      weightStreaming: values["weight-streaming"],
+      ...(values["timing-cache-file"] !== undefined && { timingCacheFile: values["timing-cache-file"] }),
+    },
     onEvent: (event) => show(progress, event),
     signal,
   });

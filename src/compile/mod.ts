@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
 import type { LayerNormForm } from "../rewrite/recentre.ts";
-import { buildEngine, type BuiltEngine, locateLibrary } from "../emit/tensorrt.ts";
+import { buildEngine, type BuiltEngine, type EngineOptions, locateLibrary } from "../emit/tensorrt.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
 import { inspectPlanFile } from "../report/plan.ts";
@@ -38,6 +38,8 @@ export interface BuildOptions extends WeightOptions {
   /** Whether to measure latency. */
   readonly time: boolean;
   readonly tensorrtLib?: string | undefined;
+  /** What else the engines are built for. */
+  readonly engine?: Pick<EngineOptions, "refit" | "weightStreaming" | "timingCacheFile">;
   readonly onEvent?: (event: BuildEvent) => void;
   readonly signal?: AbortSignal;
 }
@@ -177,11 +179,12 @@ async function findLibrary({ tensorrtLib, onEvent, signal }: BuildOptions) {
 
 async function emitEngine(
   { norm, network }: Contender,
-  { model, work, options: { batch, onEvent, signal } }: Stage,
+  { model, work, options: { batch, engine, onEvent, signal } }: Stage,
   library: string,
 ): Promise<BuiltEngine> {
   let done = 0;
   return await buildEngine(network.graph, {
+    ...engine,
     path: work.path(`${norm.family}.plan`),
     library,
     profiles: profilesOf(batch, model.dims ?? {}),

@@ -52,7 +52,7 @@ function heading(profile: EngineProfile, title: string): string {
     ...budget === undefined ? [] : [
       `weights: ${budget.toLocaleString("en")} of ${
         engine.streamableWeightBytes.toLocaleString("en")
-      } bytes stay`,
+      } bytes stay on the GPU`,
     ],
   ].join("\n");
 }

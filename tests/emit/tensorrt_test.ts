@@ -5,6 +5,7 @@ import { buildEngine, type EngineOptions } from "../../src/emit/tensorrt.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { layerNorm } from "../../src/norms/mod.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
+import { layerWeights } from "../../src/run/tensorrt_refit.ts";
 import { decoder, encoder, traced } from "../rewrite/networks.ts";
 import { rejects, withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
@@ -62,4 +63,42 @@ testBuild("buildEngine() stops when it is told to, and leaves no file", async (b
   stop.abort();
   await assert.rejects(build(traced(encoder()), { signal: stop.signal }));
   assert.deepEqual(await Array.fromAsync(Deno.readDir(folder)), []);
+});
+
+testBuild("buildEngine() keeps a timing cache, and builds for weight streaming", async (build, folder) => {
+  const timingCacheFile = join(folder, "timing.cache");
+  const size = async () => (await Deno.stat(timingCacheFile)).size;
+  await build(traced(encoder()), { timingCacheFile });
+  const first = await size();
+  assert.ok(first > 0);
+  await build(traced(encoder()), { timingCacheFile, weightStreaming: true });
+  assert.ok(await size() >= first);
+});
+
+testBuild("buildEngine() builds for refit, or says that this needs a GPU", async (build, folder) => {
+  const { graph } = optimize(traced(encoder({ packed: false })));
+  // What is refused leaves no file.
+  const built = await build(graph, { refit: true }).catch((error: unknown) => error);
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  if (built instanceof Error) {
+    assert.match(built.message, /weights can be replaced only where there is a GPU$/);
+    assert.deepEqual(names, []);
+  } else assert.deepEqual(names, ["x.engine"]);
+});
+
+testWithLibrary("layerWeights() names every weight of a network by its layer, once", async (library) => {
+  const { graph } = optimize(traced(encoder({ packed: false })));
+  const weights = await layerWeights(graph, library);
+  const byRole = Map.groupBy(weights, ({ role }) => role);
+  assert.deepEqual(byRole.get("kernel")!.map(({ layer }) => layer), ["patch_embed.proj/convolution"]);
+  assert.equal(byRole.get("bias")!.length, 1);
+  const layers = byRole.get("constant")!.map(({ layer }) => layer);
+  assert.equal(new Set(layers).size, layers.length);
+  // The folded weights, as they are built in: [outputs, channels] of fp32.
+  const weightOf = (layer: string) => byRole.get("constant")!.find((entry) => entry.layer === layer)!;
+  assert.equal(weightOf("head.weight").bytes.byteLength, 3 * 8 * 4);
+  assert.equal(weightOf("head.weight").dtype, "fp32");
+  // The same network has the same names again, whatever its weights: that is what refitting rests on.
+  const again = await layerWeights(graph, library);
+  assert.deepEqual(again.map(({ layer }) => layer), weights.map(({ layer }) => layer));
 });

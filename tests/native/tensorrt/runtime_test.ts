@@ -26,6 +26,28 @@ testWithTensorRt("Runtime.deserialize() refuses what is no plan", async (trt) =>
   );
 });
 
+testWithTensorRt(
+  "Runtime.engineValidity() tells a plan from other bytes, with or without a GPU",
+  async (trt, path) => {
+    using runtime = trt.createRuntime();
+    if (trt.flavour !== "rtx") {
+      assert.throws(() => runtime.engineValidity(wave(64, "fp32")), refusal(/only TensorRT for RTX tells/));
+      return;
+    }
+    for (const bytes of [wave(64, "fp32"), new Uint8Array(3)]) {
+      assert.deepEqual(runtime.engineValidity(bytes), {
+        validity: "invalid",
+        reasons: ["its header is not that of an engine"],
+      });
+    }
+    const { validity, reasons } = runtime.engineValidity(await planOf(trt));
+    using cuda = loadCuda({ beside: path });
+    if (cuda.deviceProblem() === undefined) return;
+    assert.equal(validity, "invalid");
+    assert.match(reasons.join(), /cudaError/);
+  },
+);
+
 testWithTensorRt("Engine runs a plan, or without a GPU its refusal quotes the library", async (trt, path) => {
   const plan = await planOf(trt);
   using runtime = trt.createRuntime();

@@ -1,0 +1,77 @@
+/** `deno task refit`: options and printing; the work is in `src/run/tensorrt_refit.ts`. */
+import { PRECISIONS } from "../ir/dtype.ts";
+import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
+import { oneOf, parseOptions } from "./options.ts";
+import { EXIT, print, runCommand, UsageError } from "./terminal.ts";
+
+const HELP = `Fold new weights into an engine that is already built, without building it again.
+
+  deno task refit PLAN [MODEL] --out FILE [options]
+
+PLAN is an engine of build-engine --refit. MODEL and the options that describe the network are those it was built with;
+without MODEL, the shipped example. A GPU that runs the engine is needed.
+
+Examples
+  deno task build-engine my_model.ts --weights epoch1.safetensors --refit --out build/mine
+  deno task refit build/mine/un.plan my_model.ts --weights epoch2.safetensors --out build/mine/un2.plan
+
+Options
+${SUBJECT_HELP}
+  --precision TYPE      fp32 (default), fp16 or bf16
+  --batch SIZES         as for build-engine; 8
+  --out FILE            the new engine; PLAN itself is replaced only where FILE says so
+  --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
+  --help                this text`;
+
+const OPTIONS = {
+  ...SUBJECT_OPTIONS,
+  precision: { type: "string", default: "fp32" },
+  batch: { type: "string", default: "8" },
+  out: { type: "string" },
+  "tensorrt-lib": { type: "string" },
+  help: { type: "boolean", default: false, short: "h" },
+  cwd: { type: "string" },
+} as const;
+
+/** Runs the command; resolves to its exit code. */
+export async function refitCommand(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseOptions(args, {
+    options: OPTIONS,
+    positionals: [0, 2],
+    command: "refit",
+  });
+  if (values.help) {
+    await print(HELP);
+    return EXIT.ok;
+  }
+  // A task runs in its deno.json's folder; paths are meant from where the user stands.
+  if (values.cwd) Deno.chdir(values.cwd);
+  const [plan, argument] = positionals;
+  if (plan === undefined) throw new UsageError("give an engine, as in `deno task refit un.plan my_model.ts`");
+  if (!values.out) throw new UsageError("--out: give a file for the new engine");
+  const precision = oneOf("precision", values.precision, PRECISIONS);
+  const [{ parseBatch }, { chooseWeights, compile }, { locateLibrary }, { layerWeights, refitPlan }] =
+    await Promise.all([
+      import("../compile/batch.ts"),
+      import("../compile/networks.ts"),
+      import("../emit/tensorrt.ts"),
+      import("../run/tensorrt_refit.ts"),
+    ]);
+  const { replaceFile } = await import("../emit/kept_file.ts");
+  const { fixed } = parseBatch(values.batch);
+  const { model, norm, weights } = await subjectOf(argument, values);
+  const { path: library, cudartPath } = await locateLibrary({ flag: values["tensorrt-lib"], offline: true });
+  const choice = chooseWeights(model, norm, { ...weights, isReference: false });
+  const { graph } = compile(model, {
+    weights: choice.open(),
+    precision,
+    norm,
+    dims: fixed === null ? {} : { B: fixed },
+  });
+  const refitted = await refitPlan(plan, await layerWeights(graph, library), { library, cudartPath });
+  await replaceFile(values.out, refitted.plan);
+  await print(`${values.out}: ${refitted.replaced} weights of ${plan} replaced by those of ${choice.origin}`);
+  return EXIT.ok;
+}
+
+if (import.meta.main) await runCommand(refitCommand);

@@ -1,0 +1,63 @@
+/** The options of `deno task profile`; that it measures is shown in device_stand_in/. */
+import assert from "node:assert/strict";
+import { parseBudget, parseShapes, profileCommand } from "../../src/cli/profile.ts";
+import { refitCommand } from "../../src/cli/refit.ts";
+import { UsageError } from "../../src/cli/terminal.ts";
+
+const usage = (pattern: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof UsageError, `${error}`);
+  assert.match(error.message, pattern);
+  return true;
+};
+
+Deno.test("parseShapes() reads trtexec's form", () => {
+  assert.deepEqual(parseShapes("x:8x128, ns/mask:0:8"), { x: [8, 128], "ns/mask:0": [8] });
+  for (const wrong of ["x", "x=3", "x:", "x:8x", "x:8,", "x:-1x2"]) {
+    assert.throws(() => parseShapes(wrong), usage(/^--shapes .* is no NAME:SIZExSIZE/), wrong);
+  }
+});
+
+Deno.test("parseBudget() reads sizes, percentages and auto", () => {
+  assert.deepEqual(["auto", "-1", "100", "512K", "1.5M", "2g", "50%"].map(parseBudget), [
+    "automatic",
+    "automatic",
+    100,
+    512 * 1024,
+    1.5 * 1024 ** 2,
+    2 * 1024 ** 3,
+    { percent: 50 },
+  ]);
+  assert.throws(
+    () => parseBudget("much"),
+    usage(/^--weight-streaming-budget much: give 512M, 2G, 50% or auto/),
+  );
+  assert.throws(() => parseBudget("101%"), usage(/more than all of the weights/));
+});
+
+Deno.test("profileCommand() refuses what it cannot read, before it looks for a GPU", async () => {
+  const { signal } = new AbortController();
+  for (
+    const [args, pattern] of [
+      [[], /^give an engine, as in/],
+      [["a.plan", "b.plan"], /unexpected argument b\.plan/],
+      [["a.plan", "--warm-up", "-1"], /argument is ambiguous|--warm-up/],
+      [["a.plan", "--warmUp=soon"], /^--warm-up soon: give a number from 0 on/],
+      [["a.plan", "--duration", ""], /^--duration : give a number/],
+      [["a.plan", "--inf-streams", "0"], /^--inf-streams 0: give a whole number from 1 on/],
+      [["a.plan", "--iterations", "2.5"], /^--iterations 2\.5: give a whole number/],
+      [["a.plan", "--percentile", "90,101"], /^--percentile 90,101: give numbers from 0 to 100/],
+      [["a.plan", "--cuda-grph"], /unknown flag --cuda-grph; did you mean --cuda-graph\?/],
+    ] as const
+  ) {
+    await assert.rejects(profileCommand(args, signal), usage(pattern), args.join(" "));
+  }
+});
+
+Deno.test("refitCommand() refuses what it cannot read", async () => {
+  await assert.rejects(refitCommand([]), usage(/^give an engine/));
+  await assert.rejects(refitCommand(["a.plan"]), usage(/^--out: give a file/));
+  await assert.rejects(
+    refitCommand(["a.plan", "--out", "b.plan", "--precision", "fp8"]),
+    usage(/--precision fp8/),
+  );
+});

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { readKeptFile, replaceFile } from "../../src/emit/kept_file.ts";
+import { rejects, withFolder } from "../support.ts";
+
+Deno.test("replaceFile() replaces a file as a whole, and readKeptFile() starts with nothing", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "cache");
+    assert.deepEqual(await readKeptFile(path), new Uint8Array(0));
+    for (const length of [9, 3]) {
+      await replaceFile(path, new Uint8Array(length).fill(length));
+      assert.deepEqual(await readKeptFile(path), new Uint8Array(length).fill(length));
+    }
+    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["cache"]);
+  }));
+
+Deno.test("readKeptFile() and replaceFile() say what cannot be read or written", () =>
+  withFolder(async (folder) => {
+    await rejects(readKeptFile(folder), "cannot be read: Is a directory", "delete it to start anew");
+    await rejects(
+      replaceFile(join(folder, "no", "cache"), new Uint8Array(1)),
+      "cannot be written: No such file",
+    );
+    await rejects(replaceFile(folder, new Uint8Array(1)), "cannot be written");
+    assert.deepEqual([...Deno.readDirSync(folder)], []);
+  }));
