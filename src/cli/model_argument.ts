@@ -111,18 +111,21 @@ async function recognisedOf(
   return recogniseCheckpoint(checkpoint, { heads: count, mode });
 }
 
+/** A name that no network of the papers has. */
+export function unknownNetwork(name: string, known: readonly string[]): UnfoldError {
+  const near = nearestNames(name, known);
+  return new UnfoldError(
+    `there is no network called ${name}${near.length > 0 ? `; did you mean ${near.join(" or ")}?` : ""} ` +
+      "(deno task models lists them; a script is given by its path, as my_model.ts)",
+  );
+}
+
 /** A network of the papers by its name, or the model that a script exports. */
 async function modelOf(argument: string | undefined): Promise<Model> {
   const { MODELS } = await import("../models/mod.ts");
   if (argument !== undefined && Object.hasOwn(MODELS, argument)) return MODELS[argument]!.build();
   if (argument !== undefined && !/[./\\]/.test(argument)) {
-    const near = nearestNames(argument, Object.keys(MODELS));
-    throw new UnfoldError(
-      `there is no network called ${argument}${
-        near.length > 0 ? `; did you mean ${near.join(" or ")}?` : ""
-      } ` +
-        "(deno task models lists them; a script is given by its path, as my_model.ts)",
-    );
+    throw unknownNetwork(argument, Object.keys(MODELS));
   }
   return await importModel(argument);
 }

@@ -1,14 +1,16 @@
 /** `deno task models`: the networks of the papers, the normalizations they fold with, the checkpoints that are known. */
 import { table } from "../report/table.ts";
+import { unknownNetwork } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
-import { EXIT, print, Progress, runCommand, styled } from "./terminal.ts";
+import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP = `Lists the networks that UNfold describes, and with which normalizations they fold.
 
-  deno task models [options]
+  deno task models [NAME...] [options]
 
 Examples
   deno task models                 networks, parameters, and families: folded completely, partly, or not at all
+  deno task models swin-t gpt2     these networks alone
   deno task models --layouts       layouts of checkpoints that --checkpoint recognises
   deno task models --json          every network with every family, for scripts
 
@@ -30,10 +32,17 @@ const OPTIONS = {
 
 /** Runs the command; resolves to its exit code. */
 export async function modelsCommand(args: readonly string[], signal?: AbortSignal): Promise<number> {
-  const { values } = parseOptions(args, { options: OPTIONS, positionals: [0, 0], command: "models" });
+  const { values, positionals } = parseOptions(args, {
+    options: OPTIONS,
+    positionals: [0, Infinity],
+    command: "models",
+  });
+  if (values.layouts && positionals.length > 0) {
+    throw new UsageError("--layouts lists all: leave out the names");
+  }
   if (values.help) await print(HELP);
   else if (values.layouts) await printLayouts(values.json);
-  else await printModels(values.json, signal);
+  else await printModels({ chosen: positionals, json: values.json, signal });
   return EXIT.ok;
 }
 
@@ -52,13 +61,18 @@ async function printLayouts(json: boolean): Promise<void> {
   );
 }
 
-async function printModels(json: boolean, signal?: AbortSignal): Promise<void> {
+async function printModels(
+  { chosen, json, signal }: { chosen: readonly string[]; json: boolean; signal: AbortSignal | undefined },
+): Promise<void> {
   const { MODELS } = await import("../models/mod.ts");
   const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
   const { summarizeModel } = await import("../compile/audit.ts");
   const norms = NORM_FAMILIES.map((family) => NORMS[family]());
   using progress = new Progress();
-  const names = Object.keys(MODELS);
+  for (const name of chosen) {
+    if (!Object.hasOwn(MODELS, name)) throw unknownNetwork(name, Object.keys(MODELS));
+  }
+  const names = Object.keys(MODELS).filter((name) => chosen.length === 0 || chosen.includes(name));
   const summaries = [];
   for (const [i, name] of names.entries()) {
     signal?.throwIfAborted();

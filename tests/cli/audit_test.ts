@@ -1,0 +1,62 @@
+/** `deno task audit` as a process: what it prints for people and for scripts, its exit codes, its words for mistakes. */
+import assert from "node:assert/strict";
+import type { Audit } from "../../src/compile/audit.ts";
+import { withFolder } from "../support.ts";
+import { processOf } from "./process.ts";
+
+const { run, refuses } = processOf("audit");
+
+Deno.test("audit answers --help with examples", async () => {
+  const { code, stdout, stderr } = await run(["--help"], Deno.cwd());
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /deno task audit bert-base --norm un --precision fp16/);
+  assert.match(stdout, /deno task audit --checkpoint un\.pth --strict/);
+});
+
+Deno.test("audit says where each normalization of a network goes, without colour in a pipe", async () => {
+  const { code, stdout, stderr } = await run(["deit-ti", "--norm", "un", "--strict"], Deno.cwd());
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.ok(!stdout.includes("\x1b"));
+  assert.match(stdout, /^Normalizations {3}(\d+) found, \1 folded, 0 remaining$/m);
+  assert.match(stdout, /^ {2}blocks\.11\.norm2 +un +\d\.\de-\d +into blocks\.11\.mlp\.fc1$/m);
+});
+
+Deno.test("audit --json prints JSON and nothing else; --strict fails where something remains, and says what", async () => {
+  const { code, stdout, stderr } = await run(
+    ["deit-ti", "--norm", "pngs", "--strict", "--json"],
+    Deno.cwd(),
+  );
+  assert.deepEqual([code, stderr], [1, ""]);
+  const audit: Audit = JSON.parse(stdout);
+  assert.deepEqual([audit.found, audit.folded, audit.remaining, audit.layout], [25, 0, 25, null]);
+  for (const { refused, into, keepsShift } of audit.norms) {
+    assert.equal(
+      refused?.reason,
+      "its statistics depend on the input (each token's quadratic mean)",
+    );
+    assert.deepEqual([into.length, keepsShift ?? false], [1, false]);
+  }
+});
+
+Deno.test("audit tells mistakes in the command in one line, and exits with 2", async () => {
+  await withFolder(async (folder) => {
+    const cases = [
+      [[], /^error: give a MODEL or --checkpoint FILE, as in `deno task audit swin-t`$/],
+      [["deit-ti", "--strickt"], /^error: unknown flag --strickt; did you mean --strict\?/],
+      [["deit-ti", "--norm", "LN"], /^error: --norm LN: give one of un, bn, .*, ln, .*, none$/],
+      [["deit-ti", "--checkpoint", "a.pth"], /^error: --checkpoint .*leave out deit-ti/],
+      [["deit-ti", "--heads", "3"], /^error: --heads: this is for --checkpoint/],
+      [["--checkpoint", "a.pth", "--heads", "three"], /^error: --heads three: give a whole number from 1$/],
+    ] as const;
+    for (const [args, message] of cases) await refuses(folder, args, { code: 2, message });
+  });
+});
+
+Deno.test("audit names the network nearest to one that it does not know", async () => {
+  await withFolder((folder) =>
+    refuses(folder, ["swin"], {
+      code: 1,
+      message: /^error: there is no network called swin; did you mean swin-t\? \(deno task models lists them/,
+    })
+  );
+});

@@ -1,0 +1,193 @@
+/**
+ * `--checkpoint` and `--weights` as a user meets them, by `audit`, which reads a file as `build-engine` does and builds
+ * nothing: files that are taken, and one or two lines for each that is not.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { TensorData } from "../../src/ir/data.ts";
+import { openCheckpoint, writeSafetensors } from "../../src/weights/mod.ts";
+import { fixtureFile } from "../checkpoints/view.ts";
+import { withFolder } from "../support.ts";
+import { testWithLibrary } from "../tensorrt_library.ts";
+import { processOf } from "./process.ts";
+
+const { run, refuses } = processOf("audit");
+
+const VIT = fixtureFile("timm_vit_un", "model.safetensors");
+const SWIN = fixtureFile("timm_swin_un", "model.safetensors");
+const PAYLOAD = fileURLToPath(new URL("../fixtures/pytorch/payload.pt", import.meta.url));
+
+/** Writes a fixture's weights, changed, and its configuration if it has one. */
+function changedFixture(
+  folder: string,
+  name: string,
+  { change, config = {} }: {
+    change?: (tensors: Map<string, TensorData>) => void;
+    config?: Readonly<Record<string, unknown>> | string | null;
+  },
+): void {
+  const checkpoint = openCheckpoint(fixtureFile(name, "model.safetensors"));
+  const tensors = new Map(checkpoint.names().map((tensor) => [tensor, checkpoint.tensor(tensor)]));
+  change?.(tensors);
+  writeSafetensors(join(folder, "model.safetensors"), [...tensors]);
+  if (config === null) return;
+  const text = typeof config === "string"
+    ? config
+    : JSON.stringify({ ...JSON.parse(Deno.readTextFileSync(fixtureFile(name, "config.json"))), ...config });
+  Deno.writeTextFileSync(join(folder, "config.json"), text);
+}
+
+const CHANGED = ["--checkpoint", "model.safetensors"];
+
+Deno.test("--checkpoint takes a fairseq file of averaged weights, whose counters are averages too", async () => {
+  const { code, stdout, stderr } = await run([
+    "--checkpoint",
+    fixtureFile("fairseq_un_averaged", "checkpoint_avg_10.pt"),
+    "--strict",
+  ], Deno.cwd());
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /^read as fairseq translation Transformer$/m);
+  assert.match(stdout, / 0 remaining$/m);
+});
+
+Deno.test("--checkpoint refuses a pickle that would run code, and runs none of it", () =>
+  withFolder((folder) =>
+    refuses(folder, ["--checkpoint", PAYLOAD], {
+      code: 1,
+      message:
+        /^error: \S+payload\.pt: at byte \d+, payload\/data\.pkl names posix\.system, .*executes no code/,
+    })
+  ));
+
+Deno.test("--checkpoint asks for heads where nothing tells them, and for no more than the layout needs", () =>
+  withFolder(async (folder) => {
+    const cases = [
+      [[VIT], /no tensor tells the number of attention heads; put .*config\.json .* or give --heads$/],
+      [[VIT, "--heads", "3"], /32 channels do not divide among 3 heads \(--heads\)$/],
+      [[SWIN, "--heads", "3"], /^error: --heads: .* which tells its heads itself; leave it out$/],
+      [[SWIN, "--mode", "step"], /^error: --mode: .* which has one network; leave it out$/],
+    ] as const;
+    for (const [args, message] of cases) {
+      await refuses(folder, ["--checkpoint", ...args], { code: 1, message });
+    }
+  }));
+
+Deno.test("--weights says which layout a file of another architecture looks like", () =>
+  withFolder((folder) =>
+    refuses(folder, ["deit-ti", "--weights", fixtureFile("bert_hf", "model.safetensors")], {
+      code: 1,
+      message:
+        /^error: deit-ti: .* no tensor "patch_embed\.proj\.weight".* looks like Hugging Face BERT: leave out MODEL/,
+    })
+  ));
+
+Deno.test("--checkpoint names the layout that an unknown one is nearest to", () =>
+  withFolder(async (folder) => {
+    changedFixture(folder, "timm_vit_un", {
+      config: null,
+      change: (tensors) => {
+        for (const [name, data] of [...tensors]) {
+          tensors.delete(name);
+          tensors.set(name.replace(".attn.qkv.", ".attention."), data);
+        }
+      },
+    });
+    await refuses(folder, CHANGED, {
+      code: 1,
+      message: /nearest to timm ViT or DeiT, but has no blocks\.0\.attn\.qkv\.weight\. Describe the network/,
+    });
+  }));
+
+Deno.test("--checkpoint refuses weights stored in the other order, a missing head, a broken configuration", () =>
+  withFolder(async (folder) => {
+    const cases = [
+      [
+        "gpt2",
+        {
+          change: (tensors: Map<string, TensorData>) => {
+            for (const [name, data] of tensors) {
+              const turned = data.shape.toReversed();
+              if (/c_\w+\.weight$/.test(name)) tensors.set(name, { ...data, shape: turned });
+            }
+          },
+        },
+        /h\.0\.attn\.c_attn\.weight is \[48, 16\]; Hugging Face stores .* as \[in, out\], here \[16, 48\]\. Transpose/,
+      ],
+      [
+        "timm_vit_un",
+        {
+          config: "{}",
+          change: (tensors: Map<string, TensorData>) => {
+            const name = "blocks.0.mlp.fc2.weight";
+            tensors.set(name, { ...tensors.get(name)!, shape: tensors.get(name)!.shape.toReversed() });
+          },
+        },
+        /"blocks\.0\.mlp\.fc2\.weight" .* has the shape \[64, 32\], .* has \[32, 64\]\. It looks transposed/,
+      ],
+      ["llama", {
+        change: (tensors: Map<string, TensorData>) => tensors.delete("lm_head.weight"),
+      }, /has no lm_head\.weight, and its configuration does not say that the embedding is the head/],
+      ["gpt2", { config: "{ n_head: 2 }" }, /config\.json: this is no JSON object/],
+      ["gpt2", { config: { n_head: 3 } }, /16 channels do not divide among 3 heads \(n_head\)$/],
+    ] as const;
+    for (const [name, changes, message] of cases) {
+      changedFixture(folder, name, changes);
+      const args = name === "timm_vit_un" ? [...CHANGED, "--heads", "2"] : CHANGED;
+      await refuses(folder, args, { code: 1, message });
+    }
+  }));
+
+Deno.test("--checkpoint refuses half a shard, and an index without all of its shards", () =>
+  withFolder(async (folder) => {
+    const checkpoint = openCheckpoint(fixtureFile("gpt2", "model.safetensors"));
+    const shardOf = (name: string) => name.startsWith("h.1.") ? "b.safetensors" : "a.safetensors";
+    const shards = Map.groupBy(checkpoint.names(), shardOf);
+    for (const [shard, names] of shards) {
+      writeSafetensors(join(folder, shard), names.map((name) => [name, checkpoint.tensor(name)] as const));
+    }
+    const index = { weight_map: Object.fromEntries(checkpoint.names().map((name) => [name, shardOf(name)])) };
+    Deno.writeTextFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify(index));
+    Deno.copyFileSync(fixtureFile("gpt2", "config.json"), join(folder, "config.json"));
+    const whole = await run(["--checkpoint", "."], folder);
+    assert.deepEqual([whole.code, whole.stderr], [0, ""]);
+
+    const file = join(folder, "b.safetensors");
+    const bytes = Deno.readFileSync(file);
+    Deno.writeFileSync(file, bytes.subarray(0, bytes.length / 2));
+    await refuses(folder, ["--checkpoint", "."], {
+      code: 1,
+      message: /^error: gpt2: b\.safetensors: .* bytes are missing\. The file is truncated: download or copy/,
+    });
+    Deno.removeSync(file);
+    await refuses(folder, ["--checkpoint", "."], {
+      code: 1,
+      message: /index\.json: 1 of 2 shards are not beside it: b\.safetensors\. Download them as well\.$/,
+    });
+  }));
+
+testWithLibrary(
+  "build-engine --checkpoint says what it read, what it ignored and why",
+  () =>
+    withFolder(async (folder) => {
+      const { run } = processOf("build-engine");
+      const args = [
+        "--checkpoint",
+        fixtureFile("timm_vit_bn", "model.safetensors"),
+        "--heads",
+        "2",
+        "--batch",
+        "2",
+        "--no-time",
+      ];
+      const { code, stdout, stderr } = await run(args, folder);
+      assert.deepEqual([code, stderr], [0, ""]);
+      assert.match(stdout, /^read as timm ViT or DeiT: \S+model\.safetensors$/m);
+      assert.match(
+        stdout,
+        /^ {2}ignored: blocks\.0\.norm1\.num_batches_tracked, .*: a buffer of training with Batch Norm/m,
+      );
+      assert.match(stdout, /^Normalizations {3}3 found, 3 folded, 0 remaining$/m);
+      assert.match(stdout, /^ {2}normalization kernels +0 +\d+$/m);
+    }),
+);
