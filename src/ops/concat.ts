@@ -101,7 +101,11 @@ function along(affines: Affines, first: ChannelAffine): Carried | Refusal {
   if (missing.length === 0) return { affine: first };
   const undone = inverse(first);
   if (undone === null) {
-    return { refused: "it sets tensors that are not normalized beside channels scaled by zero" };
+    return {
+      refused: first.centred
+        ? "it sets tensors that are not normalized beside those of which the mean is subtracted"
+        : "it sets tensors that are not normalized beside channels scaled by zero",
+    };
   }
   return { affine: first, others: new Map(missing.map((index) => [index, undone])) };
 }

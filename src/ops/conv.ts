@@ -97,7 +97,9 @@ export const conv = defineOp({
     if (index !== 0 || axis !== 1) {
       return { refused: `it contracts axis 1, the normalization is on axis ${axis}` };
     }
-    if (affine.centred) return { refused: "it mixes pixels, and the mean is each pixel's own" };
+    if (affine.centred && groups !== 1) {
+      return { refused: "it convolves groups of channels by themselves, and the mean is that of all" };
+    }
     if (padding.some((p) => p !== 0) && affine.shift.some((t) => t !== 0)) {
       return {
         refused: "its padding is zeros, which the normalization's shift would turn into something else",

@@ -176,7 +176,7 @@ class Fold {
         };
         sums[o] = scaleRow(row, own);
       }
-      if (columns?.centred) addTo(row, -row.reduce((a, b) => a + b, 0) / channels);
+      if (columns?.centred) centre(row, inner);
       if (common !== null) { for (let k = 0; k < width; k++) row[k]! -= common[k]!; }
       const r = rows?.scale[o] ?? 1;
       if (r !== 1) { for (let k = 0; k < width; k++) row[k]! *= r; }
@@ -212,8 +212,8 @@ class Fold {
       read(row, o * row.length);
       for (let k = 0; k < row.length; k++) sum[k]! += row[k]! * (scale?.[k] ?? 1);
     }
-    const own = columns?.centred ? sum.reduce((a, b) => a + b, 0) / sum.length : 0;
-    return sum.map((value) => (value - own) / outputs);
+    if (columns?.centred) centre(sum, elementCount(weight.shape.slice(2)));
+    return sum.map((value) => value / outputs);
   }
 }
 
@@ -228,8 +228,14 @@ function scaleRow(row: Float64Array, { scale, shift }: { scale: Float64Array; sh
   return sum;
 }
 
-function addTo(row: Float64Array, value: number): void {
-  for (let k = 0; k < row.length; k++) row[k]! += value;
+/** Takes the mean over the channels away from each of the `inner` elements of a kernel; a linear's has one. */
+function centre(row: Float64Array, inner: number): void {
+  for (let i = 0; i < inner; i++) {
+    let sum = 0;
+    for (let k = i; k < row.length; k += inner) sum += row[k]!;
+    const mean = sum * inner / row.length;
+    for (let k = i; k < row.length; k += inner) row[k]! -= mean;
+  }
 }
 
 /** Each entry `count` times, for the elements of a kernel. */

@@ -250,6 +250,25 @@ Deno.test("foldNorm() folds LN of a constant deviation, mean and all, and anothe
   }
 });
 
+Deno.test("foldNorm() folds the mean of channels into a convolution of any kernel, but not by groups", () => {
+  const random = new Random(9);
+  const norm = centred(affine(input("x", [2, 4, 6, 6]), { random, axis: 1, shift: false, name: "norm" }));
+  const conv = (shape: number[], attrs: { padding: [number, number]; groups?: number }) =>
+    graphOf(apply("conv", [norm, param("weight", shape, { random })], {
+      attrs: { stride: [1, 1], ...attrs },
+      name: "proj",
+    }));
+  // With padding, too: the mean of zeros is zero.
+  const graphs = [conv([5, 4, 1, 1], { padding: [0, 0] }), conv([5, 4, 3, 2], { padding: [1, 1] })];
+  for (const before of graphs) {
+    const { graph, norms } = foldNorm(before);
+    assert.deepEqual(norms.map(({ folded, into }) => [folded, into]), [[true, ["proj"]]]);
+    assert.ok(meaningDifference(graph, before, 2) <= 1e-6);
+  }
+  const [apart] = foldNorm(conv([4, 1, 3, 3], { padding: [0, 0], groups: 4 })).norms;
+  assert.match(apart!.refused!.reason, /groups of channels by themselves/);
+});
+
 function centred({ op, inputs, attrs, name }: ReturnType<typeof input>) {
   const own = { ...attrs, centred: true } as unknown as { axis: number; family: string };
   return apply(op as "channel_affine", inputs, { attrs: own, name });
