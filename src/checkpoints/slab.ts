@@ -1,6 +1,7 @@
 /** SLAB's DeiT, as the paper's repository saves it: PRepBN beside the LayerNorm that its training began with. */
 import { UnfoldError } from "../errors.ts";
-import { type SlabConfig, slabDeit } from "../models/slab.ts";
+import { slabDeit } from "../models/slab.ts";
+import type { PatchConfig } from "../models/vit.ts";
 import { repBatchNorm } from "../norms/mod.ts";
 import type { CheckpointFormat, CheckpointView, ReadOptions } from "./define.ts";
 import { layersIn } from "./sizes.ts";
@@ -19,7 +20,7 @@ export const slabDeitFormat: CheckpointFormat = {
   }),
 };
 
-function configOf(file: CheckpointView, { heads }: ReadOptions): SlabConfig {
+function configOf(file: CheckpointView, { heads }: ReadOptions): PatchConfig {
   const [channels, , patch] = file.shapeOf("patch_embed.proj.weight") as [number, number, number];
   // The kernels of the depthwise convolution are shared by the heads, so their number is a head's size.
   const size = file.shapeOf("blocks.0.attn.dwc.weight")[0]!;

@@ -4,6 +4,7 @@
 import { looksLike, type RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
+import type { TensorData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
@@ -92,17 +93,25 @@ function fromRecognised(recognised: RecognisedCheckpoint, { allowNonFinite }: We
 
 /** For timing only: the checkpoint's values where it has them in the shape asked for, random ones elsewhere. */
 function whereFitting(weights: WeightSource, random: WeightSource): WeightSource {
+  return { ...answering(weights, (_, wanted) => random.take(...wanted)), unused: () => [] };
+}
+
+/** The same source, but for tensors that it does not have as wanted: those are up to `answer`. */
+function answering(
+  weights: WeightSource,
+  answer: (error: UnfoldError, wanted: Parameters<WeightSource["take"]>) => TensorData,
+): WeightSource {
   return {
     origin: weights.origin,
-    take: (name, shape, hint) => {
+    take: (...wanted) => {
       try {
-        return weights.take(name, shape, hint);
+        return weights.take(...wanted);
       } catch (error) {
-        if (error instanceof UnfoldError) return random.take(name, shape, hint);
+        if (error instanceof UnfoldError) return answer(error, wanted);
         throw error;
       }
     },
-    unused: () => [],
+    unused: () => weights.unused(),
   };
 }
 
@@ -124,23 +133,13 @@ function fromCheckpoint(
 
 /** The same source, saying of a file that does not fit what it looks like instead. */
 function explained(weights: WeightSource, path: string | URL): WeightSource {
-  return {
-    origin: weights.origin,
-    take: (name, shape, hint) => {
-      try {
-        return weights.take(name, shape, hint);
-      } catch (error) {
-        const format = error instanceof UnfoldError ? looksLike(path) : null;
-        if (format === null) throw error;
-        throw new UnfoldError(
-          `${
-            (error as Error).message
-          } The file looks like ${format}: leave out MODEL and give it as --checkpoint.`,
-        );
-      }
-    },
-    unused: () => weights.unused(),
-  };
+  return answering(weights, (error) => {
+    const format = looksLike(path);
+    if (format === null) throw error;
+    throw new UnfoldError(
+      `${error.message} The file looks like ${format}: leave out MODEL and give it as --checkpoint.`,
+    );
+  });
 }
 
 /** Whether a value is a model, as the default export of a `MODEL.ts` must be. */

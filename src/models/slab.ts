@@ -31,22 +31,10 @@ import {
   transpose,
 } from "../dsl/mod.ts";
 import { type Norm, repBatchNorm } from "../norms/mod.ts";
-
-export interface SlabConfig {
-  readonly name: string;
-  /** Side of the square image, in pixels. */
-  readonly image: number;
-  readonly patch: number;
-  readonly channels: number;
-  readonly depth: number;
-  readonly heads: number;
-  /** Width inside the MLP. */
-  readonly hidden: number;
-  readonly classes: number;
-}
+import type { PatchConfig } from "./vit.ts";
 
 /** SLAB-DeiT-T (table 2). */
-export const SLAB_DEIT_TI: SlabConfig = {
+export const SLAB_DEIT_TI: PatchConfig = {
   name: "slab-deit-ti",
   image: 224,
   patch: 16,
@@ -58,7 +46,10 @@ export const SLAB_DEIT_TI: SlabConfig = {
 };
 
 /** `images [B, 3, H, W]` to `logits [B, classes]`. */
-export function slabDeit(config: SlabConfig, { norm: family = repBatchNorm() }: { norm?: Norm } = {}): Model {
+export function slabDeit(
+  config: PatchConfig,
+  { norm: family = repBatchNorm() }: { norm?: Norm } = {},
+): Model {
   const { image, patch, channels, depth, heads, hidden, classes } = config;
   const grid = gridOf([image, image], patch);
   return model({

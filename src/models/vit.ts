@@ -20,7 +20,8 @@ import {
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/mod.ts";
 
-export interface VitConfig {
+/** Sizes of a network that classifies a square image by its patches. */
+export interface PatchConfig {
   readonly name: string;
   /** Side of the square image, in pixels. */
   readonly image: number;
@@ -31,6 +32,9 @@ export interface VitConfig {
   /** Width inside the MLP. */
   readonly hidden: number;
   readonly classes: number;
+}
+
+export interface VitConfig extends PatchConfig {
   readonly qkvBias: boolean;
   /** Whether there is a class token, and whether a position is added to it as to the patches. */
   readonly classToken: "placed" | "unplaced" | "none";

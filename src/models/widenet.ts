@@ -18,22 +18,10 @@ import {
   prependToken,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/mod.ts";
+import type { PatchConfig } from "./vit.ts";
 
-export interface WideNetConfig {
-  readonly name: string;
-  /** Side of the square image, in pixels. */
-  readonly image: number;
-  readonly patch: number;
-  readonly channels: number;
-  /** How often the one layer is applied. */
-  readonly depth: number;
-  readonly heads: number;
-  readonly hidden: number;
-  readonly classes: number;
-}
-
-/** The sizes of WideNet-B, which are those of ViT-B/16. */
-export const WIDENET_B: WideNetConfig = {
+/** The sizes of WideNet-B, which are those of ViT-B/16; `depth` is how often the one layer is applied. */
+export const WIDENET_B: PatchConfig = {
   name: "widenet",
   image: 224,
   patch: 16,
@@ -45,7 +33,7 @@ export const WIDENET_B: WideNetConfig = {
 };
 
 /** An image `[B, 3, H, W]` to `logits [B, classes]`. */
-export function wideNet(config: WideNetConfig, { norm: family = layerNorm() }: { norm?: Norm } = {}): Model {
+export function wideNet(config: PatchConfig, { norm: family = layerNorm() }: { norm?: Norm } = {}): Model {
   const { image: side, patch, channels, depth, heads, hidden, classes } = config;
   return model({
     name: config.name,
