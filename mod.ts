@@ -45,5 +45,7 @@ export { type Folded, foldNorms, type OptimizeOptions } from "./src/rewrite/pipe
 export type { LayerNormForm } from "./src/rewrite/recentre.ts";
 export { compareLatency } from "./src/run/timing.ts";
 export { sessionFromOnnx } from "./src/run/onnxruntime.ts";
+export { type EngineProfile, type ProfileOptions, profilePlan } from "./src/run/tensorrt_profile.ts";
+export { layerWeights, refitPlan } from "./src/run/tensorrt_refit.ts";
 export { type Session, type TensorValue, tensorValue } from "./src/run/session.ts";
 export * from "./src/weights/mod.ts";

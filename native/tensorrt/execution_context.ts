@@ -83,8 +83,9 @@ export class ExecutionContext extends Handle<"IExecutionContext"> {
   }
 
   /**
-   * Enqueues a run on `stream` and returns when its kernels are enqueued, not done. For loops that are timed; the first
-   * run after a change of shapes is `enqueueV3Async`'s, since kernels may be compiled on threads that log.
+   * Enqueues a run on `stream` and returns when its kernels are enqueued, not done: until the stream is synchronized, this
+   * context and the memory of its tensors stay. For loops that are timed; the first run after a change of shapes is
+   * `enqueueV3Async`'s, since kernels may be compiled on threads that log.
    */
   enqueueV3(stream: StreamPointer): void {
     this.#require("run", () => this.#context.calls.call("IExecutionContext.enqueueV3", this.pointer, stream));

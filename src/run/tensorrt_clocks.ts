@@ -1,5 +1,6 @@
 /** The clocks and the temperature of a GPU while it is measured; a driver without NVML is no reason not to measure. */
 import type { Cuda } from "../../native/cuda/mod.ts";
+import { isRefusal } from "../errors.ts";
 import type { ClockReading } from "./profile.ts";
 
 export class Clocks implements AsyncDisposable {
@@ -23,7 +24,8 @@ export class Clocks implements AsyncDisposable {
       const place = cuda.pciBusId();
       return new Clocks(() => nvml.readings(place), nvml);
     } catch (error) {
-      return new Clocks(undefined, undefined, error instanceof Error ? error.message : String(error));
+      if (isRefusal(error)) return new Clocks(undefined, undefined, error.message);
+      throw error;
     }
   }
 
@@ -32,7 +34,8 @@ export class Clocks implements AsyncDisposable {
     try {
       this.readings.push(this.#read());
     } catch (error) {
-      this.unavailable = error instanceof Error ? error.message : String(error);
+      if (!isRefusal(error)) throw error;
+      this.unavailable = error.message;
     }
   }
 

@@ -5,7 +5,7 @@
  */
 import type { Cuda, DeviceBuffer, Event, Graph, PinnedBuffer, Stream } from "../../native/cuda/mod.ts";
 import type { Engine, ExecutionContext, RuntimeCache } from "../../native/tensorrt/mod.ts";
-import { UnfoldError } from "../errors.ts";
+import { isRefusal, UnfoldError } from "../errors.ts";
 import { bytesFromNumbers, elementCount } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
 import type { QueryTrace } from "./profile.ts";
@@ -113,7 +113,8 @@ export class Lane {
       this.#graph = this.stream.capture(() => this.context.enqueueV3(this.stream.pointer));
       return undefined;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      if (isRefusal(error)) return error.message;
+      throw error;
     }
   }
 

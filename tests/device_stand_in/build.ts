@@ -35,9 +35,12 @@ export const STAND_INS: StandIns | string = await build();
 
 async function build(): Promise<StandIns | string> {
   if (Deno.build.os !== "linux") return "the stand-ins are laid out for Linux";
-  const names = ["stand_in.h", "cudart.cpp", "nvml.cpp", "tensorrt.cpp"];
+  const names = ["stand_in.h", "cudart.cpp", "nvml.cpp", "tensorrt_objects.h", "tensorrt.cpp"];
   const texts = new Map(names.map((name) => [name, Deno.readTextFileSync(new URL(name, SOURCES))]));
-  const layouts = STAND_IN_LAYOUTS.map((name) => ({ name, ...headersFor(name, texts.get("tensorrt.cpp")!) }));
+  const layouts = STAND_IN_LAYOUTS.map((name) => ({
+    name,
+    ...headersFor(name, texts.get("tensorrt_objects.h")! + texts.get("tensorrt.cpp")!),
+  }));
   const flags = ["-std=c++17", "-O0", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-Wall"];
   flags.push("-Wno-unused-function", ...IS_SANITIZED ? ["-fsanitize=address", "-g"] : []);
   const hash = createHash("sha256").update(JSON.stringify([...texts, layouts, flags])).digest("hex");

@@ -45,6 +45,19 @@ const OPTIONAL = new Set([
   "ICudaEngine.getDeviceMemorySizeV2",
   "IBuilderConfig.setNbComputeCapabilities",
   "IBuilderConfig.setComputeCapability",
+  // Weight streaming as it is since 10.1.
+  "ICudaEngine.setWeightStreamingBudgetV2",
+  "ICudaEngine.getWeightStreamingBudgetV2",
+  "ICudaEngine.getWeightStreamingAutomaticBudget",
+  // Of TensorRT for RTX.
+  "IRuntime.getEngineHeaderSize",
+  "IRuntime.getEngineValidity",
+  "ICudaEngine.createRuntimeConfig",
+  "ICudaEngine.createExecutionContextWithRuntimeConfig",
+  "IRuntimeConfig.createRuntimeCache",
+  "IRuntimeConfig.setRuntimeCache",
+  "IRuntimeCache.serialize",
+  "IRuntimeCache.deserialize",
 ]);
 
 for (const layout of LAYOUTS) {
