@@ -11,7 +11,8 @@ import { axisOfSize, type Graph, type Node, type TensorType, topological, unique
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
-import { encodeModel, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
+import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
+import { byteLengthOf, joined, type LazyPiece, type Piece, writePieces } from "./pieces.ts";
 
 /** Gelu is an operator since 20; ONNX Runtime has had it since 1.17. */
 export const OPSET = 20;
@@ -28,10 +29,7 @@ const DATA_TYPE: Readonly<Record<DType, number>> = {
 const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 const EXTERNAL = 1;
 
-/**
- * Protobuf stops at 2 GiB. V8 is some fifty times slower with typed arrays of more than 2^30 elements, and an encoded
- * model is one array of bytes, so weights go beside it from a little under 1 GiB on.
- */
+/** Protobuf stops at 2 GiB, and its readers copy what is in the file, so weights go beside it well before. */
 const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;
 /** The alignment memory-mapping readers ask of external data. */
 const EXTERNAL_ALIGNMENT = 4096;
@@ -48,17 +46,16 @@ export async function writeOnnx(
   { embeddedLimitBytes = EMBEDDED_LIMIT_BYTES }: { embeddedLimitBytes?: number } = {},
 ): Promise<{ paths: readonly string[]; byteLength: number; nodes: number }> {
   const emitter = emit(graph);
-  const weightBytes = [...emitter.weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const external = weightBytes > embeddedLimitBytes ? `${path}.data` : null;
+  const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
   const partial = {
     model: `${path}.${crypto.randomUUID()}.part`,
     data: `${path}.${crypto.randomUUID()}.part`,
   };
   try {
-    if (external === null) emitter.embedWeights();
-    else await writeExternal(emitter, partial.data, basename(external));
-    const bytes = emitter.encode();
-    await Deno.writeFile(partial.model, bytes);
+    const data = external === null ? [] : emitter.moveWeights(basename(external));
+    const model = emitter.pieces();
+    if (external !== null) await writePieces(partial.data, data);
+    await writePieces(partial.model, model);
     if (external !== null) await Deno.rename(partial.data, external);
     await Deno.rename(partial.model, path).catch(async (error) => {
       // Weights without their model are of no use to anybody.
@@ -67,7 +64,7 @@ export async function writeOnnx(
     });
     return {
       paths: external === null ? [path] : [path, external],
-      byteLength: bytes.byteLength + (external === null ? 0 : weightBytes),
+      byteLength: byteLengthOf(model) + byteLengthOf(data),
       nodes: emitter.nodes.length,
     };
   } catch (error) {
@@ -79,9 +76,7 @@ export async function writeOnnx(
 
 /** The file's bytes, weights embedded; for networks that stay in memory. */
 export function onnxBytes(graph: Graph): Uint8Array {
-  const emitter = emit(graph);
-  emitter.embedWeights();
-  return emitter.encode();
+  return joined(emit(graph).pieces());
 }
 
 function emit(graph: Graph): Emitter {
@@ -102,25 +97,10 @@ function emit(graph: Graph): Emitter {
   return emitter;
 }
 
-async function writeExternal(emitter: Emitter, path: string, location: string): Promise<void> {
-  using file = await Deno.open(path, { write: true, create: true, truncate: true });
-  let offset = 0;
-  for (const [tensor, { read }] of emitter.weights) {
-    const bytes = read();
-    offset = Math.ceil(offset / EXTERNAL_ALIGNMENT) * EXTERNAL_ALIGNMENT;
-    await file.seek(offset, Deno.SeekMode.Start);
-    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-    tensor.dataLocation = EXTERNAL;
-    tensor.externalData = Object.entries({ location, offset, length: bytes.length })
-      .map(([key, value]) => ({ key, value: String(value) }));
-    offset += bytes.length;
-  }
-}
-
 class Emitter implements OnnxEmitter {
   readonly nodes: OnnxNode[] = [];
   /** Large tensors by the initializer that will hold them, read only when written. */
-  readonly weights = new Map<OnnxTensor, { byteLength: number; read: () => Uint8Array }>();
+  readonly weights = new Map<OnnxTensor, LazyPiece>();
   readonly #graph: Graph;
   readonly #names: ReadonlyMap<Node, string>;
   readonly #initializers: OnnxTensor[] = [];
@@ -249,12 +229,26 @@ class Emitter implements OnnxEmitter {
     }
   }
 
-  embedWeights(): void {
-    for (const [tensor, { read }] of this.weights) tensor.rawData = read();
+  /** Has the weights lie in the file `location` beside the model's; gives what that consists of. */
+  moveWeights(location: string): Piece[] {
+    const pieces: Piece[] = [];
+    let offset = 0;
+    for (const [tensor, weight] of this.weights) {
+      const gap = -offset & (EXTERNAL_ALIGNMENT - 1);
+      offset += gap;
+      tensor.dataLocation = EXTERNAL;
+      tensor.externalData = Object.entries({ location, offset, length: weight.byteLength })
+        .map(([key, value]) => ({ key, value: String(value) }));
+      offset += weight.byteLength;
+      pieces.push(new Uint8Array(gap), weight);
+    }
+    this.weights.clear();
+    return pieces;
   }
 
-  encode(): Uint8Array {
-    return encodeModel({
+  /** The model's file. */
+  pieces(): Piece[] {
+    return modelPieces({
       irVersion: IR_VERSION,
       producerName: "UNfold",
       opsetImport: [{ domain: "", version: OPSET }],
@@ -265,7 +259,7 @@ class Emitter implements OnnxEmitter {
         input: this.#graph.inputs.map((node) => valueInfo(node.name, node.type)),
         output: this.#graph.outputs.map(({ name, node }) => valueInfo(name, node.type)),
       },
-    });
+    }, this.weights);
   }
 
   #free(wanted: string): string {
