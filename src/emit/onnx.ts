@@ -21,6 +21,8 @@ const CONTRIB_VERSION = 1;
 
 const DATA_TYPE: Readonly<Record<DType, number>> = {
   fp32: 1,
+  uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,

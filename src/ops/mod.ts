@@ -27,6 +27,7 @@ import { linearAdd } from "./linear_add.ts";
 import { matmul } from "./matmul.ts";
 import { max } from "./max.ts";
 import { mul } from "./mul.ts";
+import { quantizedLinear } from "./quantized_linear.ts";
 import { reduceMean } from "./reduce_mean.ts";
 import { reduceSum } from "./reduce_sum.ts";
 import { relu } from "./relu.ts";
@@ -64,6 +65,7 @@ export const OPS = {
   matmul,
   max,
   mul,
+  quantized_linear: quantizedLinear,
   reduce_mean: reduceMean,
   reduce_sum: reduceSum,
   relu,

@@ -2,6 +2,7 @@
  * Self-attention together with the packed product of q, k and v in front of it: one operator of ONNX Runtime, whose
  * products write each head where the attention reads it, so that nothing is split, transposed or copied.
  */
+import { heldData } from "../ir/data.ts";
 import { defineOp, onlyForOnnxRuntime, shapeError } from "./define.ts";
 import { linear } from "./linear.ts";
 import { slice } from "./slice.ts";
@@ -33,12 +34,19 @@ export const selfAttention = defineOp({
     return tokenAttention.evaluate([...thirds, ...inputs.slice(bias ? 3 : 2)], attrs);
   },
   tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
-  onnx: (g, [x, weight, ...rest], { heads, scale, causal, bias }) => {
+  onnx: (g, [x, weight, ...rest], { heads, scale, causal, bias }, node) => {
     const [vector, mask] = bias ? rest : [undefined, rest[0]];
     // The operator wants W as [C, 3 H D]; the runtime transposes the constant once, when it loads.
     const transposed = g.node("Transpose", [weight!], { perm: [1, 0] });
-    const inputs = [x!, transposed, vector ?? "", "", "", mask ?? ""];
-    while (inputs.at(-1) === "") inputs.pop();
+    // Optional by its schema, but ONNX Runtime 1.30 reads an absent bias and crashes.
+    const zeros = () => {
+      const shape = [node.inputs[1]!.type.shape[0] as number];
+      return g.constant(heldData(shape, new Float32Array(shape[0]!), `${node.name}, no bias`), {
+        dtype: node.type.dtype,
+        shape,
+      });
+    };
+    const inputs = [x!, transposed, vector ?? zeros(), ...(mask === undefined ? [] : ["", "", mask])];
     return g.node("com.microsoft.Attention", inputs, {
       num_heads: heads,
       scale: { float: scale },

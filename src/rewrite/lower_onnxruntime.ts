@@ -22,6 +22,11 @@ export interface OnnxRuntimeForm {
   readonly rows?: boolean;
 }
 
+/** The form in which products are quantized: nothing is part of a product that the integer operator has no place for. */
+export function lowerForInt8(graph: Graph): Graph {
+  return lowerForOnnxRuntime(graph, { attention: "token", add: false, defer: false, pad: false });
+}
+
 /** @returns the lowered graph; the same one where it is not in fp32, which is what the provider's own operators take */
 export function lowerForOnnxRuntime(
   graph: Graph,
