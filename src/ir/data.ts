@@ -114,7 +114,7 @@ export function float64FromBytes(bytes: Uint8Array, dtype: StorageType): Float64
 export function numbersFromBytes(
   bytes: Uint8Array,
   dtype: StorageType,
-): Float64Array | Float32Array | Float16Array | Int32Array | Uint8Array {
+): Float64Array | Float32Array | Float16Array | Int8Array | Int32Array | Uint8Array {
   const view = typedView(bytes, dtype);
   if (view instanceof BigInt64Array) return Float64Array.from(view, Number);
   if (!(view instanceof Uint16Array)) return view;
@@ -212,7 +212,7 @@ export function bytesFromNumbers(
 
 function roundInto(
   bytes: Uint8Array,
-  source: Float64Array | Float32Array | Float16Array | Int32Array | Uint8Array,
+  source: Float64Array | Float32Array | Float16Array | Int8Array | Int32Array | Uint8Array,
   dtype: StorageType,
 ): void {
   const view = typedView(bytes, dtype);

@@ -9,17 +9,18 @@
  * the stream would notice, so beside one nothing is deferred: the second of the two gains of a static normalization on a
  * CPU. It looks at all readers, hence a pass.
  */
-import { type Graph, type Node, topological, type Use, usesOf } from "../ir/graph.ts";
-import { mapGraph } from "../ir/graph.ts";
+import { float64Of, type TensorData } from "../ir/data.ts";
+import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import type { ChannelAffine } from "../ops/define.ts";
-import { isOp, opOf, rebuild } from "../ops/mod.ts";
-import { biasOf, isConstantLinear, weightTimes, withBias } from "./constants.ts";
+import { foldIntoWeight } from "../ops/fold.ts";
+import { apply, constantNode, isOp, opOf, rebuild } from "../ops/mod.ts";
+import { isConstantLinear } from "./constants.ts";
 
-/** What was left out of a tensor: a number for each channel of an axis. */
+/** What was left out of a tensor: a number for each channel of an axis, computed when it is read. */
 interface Missing {
   readonly axis: number;
-  readonly vector: Float64Array;
+  readonly vector: () => Float64Array;
 }
 
 /** @returns the graph, and how many products lost their bias to those that read the stream */
@@ -28,36 +29,66 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
   const missing = new Map<Node, Missing>();
   let deferred = 0;
   const result = mapGraph(graph, (node, inputs) => {
-    const own = missing.get(node.inputs[0]!);
+    const lacks = node.inputs.flatMap((input) => missing.get(input) ?? []);
+    const last = node.type.shape.length - 1;
     if (isConstantLinear(node)) {
-      const last = node.type.shape.length - 1;
-      const bias = biasOf(node);
-      if (bias !== null && readers.areAdditions(node) && readers.makeUpFor(node, last)) {
+      const { weight, bias } = made(node, lacks[0]);
+      const defers = bias !== null && readers.areAdditions(node) && readers.makeUpFor(node, last);
+      if (defers) {
         deferred++;
-        const extra = own === undefined ? null : weightTimes(dataOf(node.inputs[1]!), own.vector);
-        missing.set(node, { axis: last, vector: sum(bias, extra)! });
-        return withBias(node, inputs[0]!, null);
+        missing.set(node, { axis: last, vector: () => float64Of(bias) });
       }
-      if (own === undefined) return rebuild(node, inputs);
-      return withBias(node, inputs[0]!, sum(bias, weightTimes(dataOf(node.inputs[1]!), own.vector)));
+      return withConstants(node, inputs[0]!, { weight, bias: defers ? null : bias });
     }
-    if (isOp(node, "add")) {
-      const vector = node.inputs.reduce<Float64Array | null>(
-        (total, input) => sum(total, missing.get(input)?.vector ?? null),
-        null,
-      );
-      if (vector !== null) missing.set(node, { axis: node.type.shape.length - 1, vector });
-    } else if (own !== undefined) {
-      const { axis, shift } = carried(node, own.axis, own.vector)!;
-      missing.set(node, { axis, vector: shift });
+    if (isOp(node, "add") && lacks.length > 0) {
+      const vector = once(() => {
+        const total = new Float64Array(node.type.shape.at(-1) as number);
+        for (const { vector } of lacks) vector().forEach((value, c) => total[c]! += value);
+        return total;
+      });
+      missing.set(node, { axis: last, vector });
+    } else if (lacks.length > 0) {
+      const [{ axis, vector }] = lacks as [Missing];
+      const channels = node.inputs[0]!.type.shape[axis] as number;
+      missing.set(node, {
+        axis: carried(node, axis, new Float64Array(channels))!.axis,
+        vector: once(() => carried(node, axis, vector())!.shift),
+      });
     }
     return rebuild(node, inputs);
   });
   return { graph: result, deferred };
 }
 
-function sum(a: Float64Array | null, b: Float64Array | null): Float64Array | null {
-  return a === null ? b : b === null ? a : a.map((value, c) => value + b[c]!);
+interface Constants {
+  readonly weight: TensorData;
+  readonly bias: TensorData | null;
+}
+
+/** The weight and bias of a product that makes up for what its input lacks. */
+function made({ inputs: [, weight, bias] }: Node, lack: Missing | undefined): Constants {
+  const own = { weight: dataOf(weight!), bias: bias === undefined ? null : dataOf(bias) };
+  if (lack === undefined) return own;
+  const scale = new Float64Array(own.weight.shape[1]!).fill(1);
+  return foldIntoWeight(own.weight, own.bias, { dtype: weight!.type.dtype, scale, shift: lack.vector });
+}
+
+function withConstants(linear: Node, x: Node, { weight, bias }: Constants): Node {
+  const [, before, oldBias] = linear.inputs;
+  const { dtype } = before!.type;
+  const same = weight === dataOf(before!);
+  const inputs = [x, same ? before! : constantNode(weight, { dtype, name: before!.name })];
+  if (bias !== null) {
+    const isOld = oldBias !== undefined && bias === dataOf(oldBias);
+    const name = oldBias?.name ?? `${linear.name}.bias`;
+    inputs.push(isOld ? oldBias : constantNode(bias, { dtype, name }));
+  }
+  return apply("linear", inputs, { attrs: {}, name: linear.name });
+}
+
+function once<Value>(compute: () => Value): () => Value {
+  let value: Value | undefined;
+  return () => value ??= compute();
 }
 
 class Readers {
@@ -106,9 +137,4 @@ function carried(node: Node, axis: number, vector: Float64Array): ChannelAffine 
   const affine = { axis, scale: new Float64Array(vector.length).fill(1), shift: vector };
   const moved = opOf(node).carry?.([affine, ...node.inputs.slice(1).map(() => null)], node);
   return moved === undefined || "refused" in moved ? null : moved.affine;
-}
-
-/** How many nodes of an operator a graph has; for traces. */
-export function countOf(graph: Graph, op: string): number {
-  return topological(graph).filter((node) => node.op === op).length;
 }
