@@ -5,13 +5,24 @@
  */
 
 /** nvinfer1::DataType (NvInferRuntimeBase.h). */
-export const DATA_TYPE = { fp32: 0, fp16: 1, int32: 3, bool: 4, bf16: 7, int64: 8 } as const;
+export const DATA_TYPE = {
+  fp32: 0,
+  fp16: 1,
+  int8: 2,
+  int32: 3,
+  bool: 4,
+  uint8: 5,
+  bf16: 7,
+  int64: 8,
+} as const;
 /** Element types of tensors, in UNfold's words. */
 export type DType = keyof typeof DATA_TYPE;
 export const ITEM_BYTES: Readonly<Record<DType, number>> = {
   fp32: 4,
   fp16: 2,
   bf16: 2,
+  int8: 1,
+  uint8: 1,
   int32: 4,
   int64: 8,
   bool: 1,
@@ -19,8 +30,6 @@ export const ITEM_BYTES: Readonly<Record<DType, number>> = {
 
 /** What DataType calls the types UNfold has no word for. */
 const OTHER_DATA_TYPES: Readonly<Record<number, string>> = {
-  2: "int8",
-  5: "uint8",
   6: "fp8",
   9: "int4",
   10: "fp4",

@@ -1,10 +1,10 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
 import type { BuildEvent } from "../compile/mod.ts";
 import { UnfoldError } from "../errors.ts";
-import { PRECISIONS } from "../ir/dtype.ts";
 import type { Report } from "../report/schema.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { oneOf, parseOptions } from "./options.ts";
+import { parseOptions } from "./options.ts";
+import { PRECISION_HELP, PRECISION_OPTIONS, precisionOf } from "./precision.ts";
 import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP = `Fold a model's normalization into its linear layers and build TensorRT engines.
@@ -25,7 +25,7 @@ Examples
 
 Options
 ${SUBJECT_HELP}
-  --precision TYPE      fp32 (default), fp16 or bf16
+${PRECISION_HELP}
   --batch SIZES         8 (default; 1 where images or the network are large), a list 1,8,64, or min:opt:max
   --out DIR             where the files go; build/NAME unless given
   --refit               allow weights to be replaced later (deno task refit); for RTX this needs a GPU
@@ -41,13 +41,15 @@ Exits with 0, or 1 where something failed or the outputs do not agree with PyTor
 Files
   DIR/un.plan ln.plan   engines: the folded network, and the reference with Layer Normalization
   DIR/un.onnx ln.onnx   the same networks as ONNX
+  DIR/un.int8.onnx      with --precision int8: the folded network for ONNX Runtime. The engines are in fp32 then: UNfold
+                        does not quantize for TensorRT
   DIR/report.json       everything below and more
 
 No GPU is needed to build. The TensorRT library is downloaded once, about 146 MB, where none is installed.`;
 
 const OPTIONS = {
   ...SUBJECT_OPTIONS,
-  precision: { type: "string", default: "fp32" },
+  ...PRECISION_OPTIONS,
   batch: { type: "string" },
   out: { type: "string" },
   refit: { type: "boolean", default: false },
@@ -75,7 +77,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   // A task runs in its deno.json's folder; paths are meant from where the user stands.
   if (values.cwd) Deno.chdir(values.cwd);
   if (values.out === "") throw new UsageError("--out: give a folder");
-  const precision = oneOf("precision", values.precision, PRECISIONS);
+  const { precision, onnx, int8 } = precisionOf(values);
   const asked = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!));
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   if (asked !== null && !model.openDims.includes("B")) {
@@ -91,6 +93,8 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     layerNorm,
     precision,
     batch: asked ?? parseBatch(String(model.batch ?? 8)),
+    onnx,
+    int8,
     out,
     time: !values["no-time"],
     ...weights,

@@ -19,7 +19,7 @@ import type { Contender, Stage } from "./mod.ts";
 
 /** Runs every network that is compared, one after the other, each at most once. */
 export async function checkOutputs(
-  { contenders: [primary, reference], examples, options: { batch, precision, signal }, work }: Stage,
+  { contenders: [primary, reference], examples, options: { batch, precision, onnx, signal }, work }: Stage,
 ): Promise<Pick<Report, "parity" | "accuracy">> {
   const outputs = new Map<Graph, ExampleOutputs>();
   const outputsOf = async (graph: Graph): Promise<ExampleOutputs> => {
@@ -41,7 +41,9 @@ export async function checkOutputs(
     isTruth: false,
   };
   const wide = { network: "folded network", precision: "fp32" } as const;
-  const parity = discrepancy(await outputsOf(primary.wide.graph), expected, wide);
+  // Judged as the file has it.
+  const folded = ({ wide, cpu }: Contender) => onnx === "onnxruntime" ? cpu : wide.graph;
+  const parity = discrepancy(await outputsOf(folded(primary)), expected, wide);
   // Accuracy is that of the networks as emitted, where this machine can run them.
   const emitted = ({ network, wide }: Contender) => runsOnCpu(precision) ? network : wide;
   const own = emitted(primary);
@@ -60,7 +62,7 @@ export async function checkOutputs(
   const truth = reference === undefined ? null : known(reference);
   const referenceParity = truth === null || reference === undefined
     ? null
-    : discrepancy(await outputsOf(reference.wide.graph), truth, {
+    : discrepancy(await outputsOf(folded(reference)), truth, {
       network: "reference network",
       precision: "fp32",
     });

@@ -2,7 +2,7 @@
  * Agreement and accuracy: the same examples through the folded and the unfolded network, compared with the training
  * framework's own outputs where the model has them, else with each other.
  */
-import type { Model } from "../dsl/model.ts";
+import type { Evaluation, Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, elementCount, float64Of, type TensorData } from "../ir/data.ts";
 import { ITEM_BYTES, type Precision } from "../ir/dtype.ts";
@@ -52,7 +52,20 @@ export function loadExamples(
   { count, dims }: { count: number; dims: Record<string, number> },
 ): Examples {
   const { evaluation } = model;
-  if (evaluation === undefined) return randomExamples(model, { count, dims });
+  return evaluation === undefined ? randomExamples(model, { count, dims }) : examplesOf(model, evaluation);
+}
+
+/**
+ * Sample inputs out of a file whose tensors are called what the model's inputs are.
+ *
+ * @throws {UnfoldError} a tensor is missing or of another shape
+ */
+export function sampleInputs(model: Model, file: string | URL): Examples {
+  const names = Object.keys(model.inputs);
+  return examplesOf(model, { file, inputs: Object.fromEntries(names.map((name) => [name, name])) });
+}
+
+function examplesOf(model: Model, evaluation: Evaluation): Examples {
   const file = openCheckpoint(evaluation.file);
   const inputs: Record<string, TensorData> = {};
   for (const name of Object.keys(model.inputs)) {
@@ -159,7 +172,7 @@ export function firstBatch(session: Session, examples: Examples, batch: number):
 }
 
 /** The feeds of the batch that begins at an example. */
-function feeder(
+export function feeder(
   session: Session,
   { inputs, batched, count }: Examples,
   batch: number,

@@ -1,6 +1,6 @@
 /**
  * The folded network against the reference, timed in turns on this machine: TensorRT where there is a GPU it can use,
- * else ONNX Runtime on the CPU, in fp32, since a CPU only imitates the narrower types.
+ * else ONNX Runtime on the CPU, in the form that is fastest there and in fp32, since a CPU only imitates the narrower types.
  */
 import { isRefusal } from "../errors.ts";
 import type { LatencyReport } from "../report/schema.ts";
@@ -47,7 +47,7 @@ export async function timeNetworks(
   signal?.throwIfAborted();
   const whyCpu = "unavailable" in onGpu ? onGpu.unavailable : null;
   await using prepared = "unavailable" in onGpu
-    ? await prepare(async ({ wide }) => await sessionFromOnnx(await work.onnx(wide.graph)))
+    ? await prepare(async ({ cpu }) => await sessionFromOnnx(await work.onnx(cpu)))
     : onGpu;
   const { backend, threads } = prepared.sessions[reference.norm.family]!;
   const comparison = await compareLatency({

@@ -1,5 +1,5 @@
 /**
- * The whole line: a model to two engines, two ONNX files and a report that says what was folded, how exactly and how
+ * The whole line: a model to two engines, their ONNX files and a report that says what was folded, how exactly and how
  * fast. A failure or Ctrl-C leaves what was there before.
  */
 import config from "../../deno.json" with { type: "json" };
@@ -10,13 +10,16 @@ import type { Model } from "../dsl/model.ts";
 import type { LayerNormForm } from "../rewrite/recentre.ts";
 import { buildEngine, type BuiltEngine, type EngineOptions, locateLibrary } from "../emit/tensorrt.ts";
 import type { Precision } from "../ir/dtype.ts";
+import type { Graph } from "../ir/graph.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
 import { inspectPlanFile } from "../report/plan.ts";
 import { type EngineReport, type Report, ReportSchema } from "../report/schema.ts";
+import { lowerForOnnxRuntime } from "../rewrite/lower_onnxruntime.ts";
 import { remainingNorms } from "../rewrite/pipeline.ts";
 import { type Batch, profilesOf } from "./batch.ts";
 import { checkOutputs } from "./check.ts";
 import { type Examples, loadExamples, openSizes } from "./evaluate.ts";
+import { buildInt8, type Int8Options, timeInt8 } from "./int8.ts";
 import { timeNetworks } from "./latency.ts";
 import { chooseWeights, compile, type Network, type WeightChoice, type WeightOptions } from "./networks.ts";
 import { Workshop } from "./workshop.ts";
@@ -33,6 +36,10 @@ export interface BuildOptions extends WeightOptions {
   /** The form Layer Normalization is compiled in, where the network allows it. */
   readonly layerNorm?: LayerNormForm;
   readonly batch: Batch;
+  /** The form of the ONNX files: the standard's operators, which every tool reads, or the CPU's fastest. */
+  readonly onnx?: OnnxForm;
+  /** The folded network in int8 as well, as one more ONNX file. */
+  readonly int8?: Int8Options | undefined;
   /** Output folder; made if it is not there. */
   readonly out: string;
   /** Whether to measure latency. */
@@ -52,7 +59,13 @@ export interface Contender {
   readonly network: Network;
   /** In fp32, for the algebra and for CPUs; the same network where that is the precision. */
   readonly wide: Network;
+  /** `wide` as ONNX Runtime runs it fastest. */
+  readonly cpu: Graph;
 }
+
+/** `onnxruntime` has operators that only ONNX Runtime knows; both mean the same. */
+export type OnnxForm = (typeof ONNX_FORMS)[number];
+export const ONNX_FORMS = ["standard", "onnxruntime"] as const;
 
 /** The folded network and, unless it is the same one, the reference. */
 export type Contenders = readonly [primary: Contender, reference?: Contender];
@@ -82,6 +95,8 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
   await using work = await Workshop.open(out);
   const stage = { model, contenders, examples, options, work };
+  if (options.int8 !== undefined) step("quantizing");
+  const int8 = options.int8 === undefined ? null : await buildInt8(stage, options.int8);
   step("finding TensorRT");
   const library = await findLibrary(options);
   const engines: Partial<Record<NormFamily, EngineReport>> = {};
@@ -91,7 +106,8 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     const { norm, weights } = contender;
     step(`building ${norm.family}.plan (${norm.label})`);
     built = await emitEngine(contender, stage, library.path);
-    const onnx = await work.publish(contender.network.graph, `${norm.family}.onnx`);
+    const file = options.onnx === "onnxruntime" ? contender.cpu : contender.network.graph;
+    const onnx = await work.publish(file, `${norm.family}.onnx`);
     const plan = await inspectPlanFile(built.path);
     engines[norm.family] = {
       path: join(out, `${norm.family}.plan`),
@@ -113,6 +129,8 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   const latency = time
     ? await timeNetworks(stage, { library: library.path, cudartPath: library.cudartPath })
     : null;
+  if (time && int8 !== null) step("timing int8");
+  const int8Latency = time && int8 !== null ? await timeInt8(int8, stage) : null;
   const { network } = contenders[0];
   const report = ReportSchema.parse({
     schema: 1,
@@ -130,6 +148,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     engines,
     ...checked,
     latency,
+    int8: int8 === null ? null : { ...int8.report, latency: int8Latency },
     environment: {
       unfold: config.version,
       deno: Deno.version.deno,
@@ -157,7 +176,8 @@ function describe(
     const at = (precision: Precision) =>
       compile(model, { weights: weights.open(), precision, norm, dims, layerNorm });
     const network = at(precision);
-    return { norm, weights, network, wide: precision === "fp32" ? network : at("fp32") };
+    const wide = precision === "fp32" ? network : at("fp32");
+    return { norm, weights, network, wide, cpu: lowerForOnnxRuntime(wide.graph) };
   };
   const primary = contender(norm, false);
   return norm.family === model.reference.family ? [primary] : [primary, contender(model.reference, true)];

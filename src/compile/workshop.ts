@@ -53,6 +53,12 @@ export class Workshop implements AsyncDisposable {
     return await file;
   }
 
+  /** Writes a network as `name`, for the user, that was written for this build before. */
+  async copy(graph: Graph, name: string): Promise<Written> {
+    this.#written.delete(graph);
+    return await this.publish(graph, name);
+  }
+
   /** The path of a network's ONNX file: the published one, else one for this build only. */
   async onnx(graph: Graph): Promise<string> {
     const { path, file } = this.#write(graph, join(this.#folder, SCRATCH, `${this.#written.size}.onnx`));

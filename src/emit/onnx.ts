@@ -1,14 +1,14 @@
 /**
- * The graph as a standard ONNX file: a walk that calls each operator's own emission. Only operators of the default
- * domain; weights as they are stored, without a copy in another layout. Above 1 GiB the weights go into a
- * second file beside it.
+ * The graph as an ONNX file: a walk that calls each operator's own emission. Only operators of the standard, unless the
+ * graph was lowered for ONNX Runtime; weights as they are stored, without a copy in another layout. Above 1 GiB the
+ * weights go into a second file beside it.
  */
 import { basename } from "node:path";
 import { writeFailure } from "../errors.ts";
 import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
 import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType, topological, uniqueNames } from "../ir/graph.ts";
-import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
+import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
 import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
@@ -17,9 +17,13 @@ import { byteLengthOf, joined, type LazyPiece, type Piece, writePieces } from ".
 /** Gelu is an operator since 20; ONNX Runtime has had it since 1.17. */
 export const OPSET = 20;
 const IR_VERSION = 9;
+/** Of `com.microsoft`, whose operators all begin with it. */
+const CONTRIB_VERSION = 1;
 
 const DATA_TYPE: Readonly<Record<DType, number>> = {
   fp32: 1,
+  uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,
@@ -106,6 +110,8 @@ class Emitter implements OnnxEmitter {
   readonly #initializers: OnnxTensor[] = [];
   readonly #taken: Set<string>;
   readonly #small = new Map<string, string>();
+  /** Open sizes and shapes computed so far, by what they are of. */
+  readonly #sizes = new Map<string, string>();
   #scope = "";
 
   constructor(graph: Graph) {
@@ -124,12 +130,15 @@ class Emitter implements OnnxEmitter {
     inputs: readonly string[],
     attributes: Readonly<Record<string, OnnxAttribute>> = {},
   ): string {
-    const name = this.#free(`${this.#scope}/${type}`);
+    const dot = type.lastIndexOf(".");
+    const opType = type.slice(dot + 1);
+    const name = this.#free(`${this.#scope}/${opType}`);
     this.nodes.push({
       input: [...inputs],
       output: [name],
       name,
-      opType: type,
+      opType,
+      ...(dot > 0 && { domain: type.slice(0, dot) }),
       attribute: Object.entries(attributes).map(([key, value]) => ({ name: key, ...attributeValue(value) })),
     });
     return name;
@@ -189,8 +198,15 @@ class Emitter implements OnnxEmitter {
 
   shape(shape: Shape): string {
     if (shape.every((dim) => typeof dim === "number")) return this.int64(shape as number[]);
-    const sizes = shape.map((dim) => {
-      if (typeof dim === "number") return this.int64([dim]);
+    return this.#once(
+      showShape(shape),
+      () => this.node("Concat", shape.map((dim) => this.#size(dim)), { axis: 0 }),
+    );
+  }
+
+  #size(dim: Dim): string {
+    if (typeof dim === "number") return this.int64([dim]);
+    return this.#once(dim, () => {
       const terms = termsOf(dim).map(({ factor, names }) =>
         names.map((name) => this.#openSize(name)).reduce(
           (product, size) => product === null ? size : this.node("Mul", [product, size]),
@@ -199,13 +215,21 @@ class Emitter implements OnnxEmitter {
       );
       return terms.reduce((sum, term) => this.node("Add", [sum, term]));
     });
-    return this.node("Concat", sizes, { axis: 0 });
   }
 
   /** A named size as int64[1], read off the first input that has it as an axis. */
   #openSize(name: string): string {
     const { input, axis } = axisOfSize(this.#graph, name);
-    return this.node("Gather", [this.node("Shape", [input.name]), this.int64([axis])], { axis: 0 });
+    return this.#once(`size ${name}`, () => this.node("Shape", [input.name], { start: axis, end: axis + 1 }));
+  }
+
+  /** What is computed from the inputs' sizes, once for all who need it. */
+  #once(key: string, compute: () => string): string {
+    const known = this.#sizes.get(key);
+    if (known !== undefined) return known;
+    const value = compute();
+    this.#sizes.set(key, value);
+    return value;
   }
 
   /** Gives each output's value its public name. */
@@ -251,7 +275,13 @@ class Emitter implements OnnxEmitter {
     return modelPieces({
       irVersion: IR_VERSION,
       producerName: "UNfold",
-      opsetImport: [{ domain: "", version: OPSET }],
+      opsetImport: [
+        { domain: "", version: OPSET },
+        ...new Set(this.nodes.flatMap(({ domain }) => domain ?? [])).values().map((domain) => ({
+          domain,
+          version: CONTRIB_VERSION,
+        })),
+      ],
       graph: {
         name: this.#graph.name,
         node: this.nodes,

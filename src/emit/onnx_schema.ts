@@ -38,6 +38,7 @@ const root = protobuf.Root.fromJSON({
             output: repeated(2, "string"),
             name: field(3, "string"),
             opType: field(4, "string"),
+            domain: field(7, "string"),
             attribute: repeated(5, "AttributeProto"),
           },
         },
@@ -77,6 +78,8 @@ export interface OnnxNode {
   output: string[];
   name: string;
   opType: string;
+  /** Absent for operators of the standard. */
+  domain?: string;
   attribute: Record<string, unknown>[];
 }
 

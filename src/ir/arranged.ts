@@ -73,3 +73,31 @@ export function rowsOfData(data: TensorData, { start, size }: { start: number; s
     bytes: () => data.bytes().subarray(start * rowBytes, (start + size) * rowBytes),
   };
 }
+
+/** Zeros, held as float32. */
+export function zeroData(shape: readonly number[]): TensorData {
+  return {
+    dtype: "fp32",
+    shape,
+    origin: "zeros",
+    bytes: () => new Uint8Array(elementCount(shape) * ITEM_BYTES.fp32),
+  };
+}
+
+/** A matrix with `extra` columns of zeros behind its own. */
+export function paddedColumns(data: TensorData, extra: number): TensorData {
+  const [rows, columns] = data.shape as [number, number];
+  return {
+    dtype: data.dtype,
+    shape: [rows, columns + extra],
+    origin: data.origin,
+    bytes: () => {
+      const source = data.bytes();
+      const from = columns * ITEM_BYTES[data.dtype];
+      const to = (columns + extra) * ITEM_BYTES[data.dtype];
+      const bytes = new Uint8Array(rows * to);
+      for (let row = 0; row < rows; row++) bytes.set(source.subarray(row * from, (row + 1) * from), row * to);
+      return bytes;
+    },
+  };
+}

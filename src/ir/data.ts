@@ -22,6 +22,7 @@ export type NumberArray =
   | Float64Array
   | Float32Array
   | Float16Array
+  | Int8Array
   | Int32Array
   | BigInt64Array
   | Uint8Array;
@@ -83,6 +84,10 @@ export function typedView(bytes: Uint8Array, dtype: StorageType): NumberArray | 
       return new Float16Array(buffer, byteOffset, length);
     case "bf16":
       return new Uint16Array(buffer, byteOffset, length);
+    case "int8":
+      return new Int8Array(buffer, byteOffset, length);
+    case "uint8":
+      return bytes;
     case "int32":
       return new Int32Array(buffer, byteOffset, length);
     case "int64":
@@ -109,7 +114,7 @@ export function float64FromBytes(bytes: Uint8Array, dtype: StorageType): Float64
 export function numbersFromBytes(
   bytes: Uint8Array,
   dtype: StorageType,
-): Float64Array | Float32Array | Float16Array | Int32Array | Uint8Array {
+): Float64Array | Float32Array | Float16Array | Int8Array | Int32Array | Uint8Array {
   const view = typedView(bytes, dtype);
   if (view instanceof BigInt64Array) return Float64Array.from(view, Number);
   if (!(view instanceof Uint16Array)) return view;
@@ -207,7 +212,7 @@ export function bytesFromNumbers(
 
 function roundInto(
   bytes: Uint8Array,
-  source: Float64Array | Float32Array | Float16Array | Int32Array | Uint8Array,
+  source: Float64Array | Float32Array | Float16Array | Int8Array | Int32Array | Uint8Array,
   dtype: StorageType,
 ): void {
   const view = typedView(bytes, dtype);

@@ -4,7 +4,7 @@
  */
 
 /** Element type of a tensor in the graph. */
-export type DType = "fp32" | "fp16" | "bf16" | "int32" | "int64" | "bool";
+export type DType = "fp32" | "fp16" | "bf16" | "int8" | "uint8" | "int32" | "int64" | "bool";
 
 /** Floating-point types a network can be compiled in. */
 export type Precision = "fp32" | "fp16" | "bf16";
@@ -20,6 +20,8 @@ export const ITEM_BYTES: Readonly<Record<StorageType, number>> = {
   fp32: 4,
   fp16: 2,
   bf16: 2,
+  int8: 1,
+  uint8: 1,
   int32: 4,
   int64: 8,
   bool: 1,

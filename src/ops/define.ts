@@ -76,6 +76,7 @@ export type OnnxAttribute = number | string | readonly number[] | { readonly flo
 
 /** What an operator may ask of the ONNX graph being written; values are their names. */
 export interface OnnxEmitter {
+  /** `type` is an operator of the standard or, with its domain in front, another: `com.microsoft.Attention`. */
   node(
     type: string,
     inputs: readonly string[],
@@ -206,6 +207,14 @@ export function defineOp<const Name extends string, A extends object>(
   spec: OpSpec<Name, A>,
 ): OpSpec<Name, A> {
   return spec;
+}
+
+/** What the `tensorrt` of operators does that only a graph lowered for ONNX Runtime has. */
+export function onlyForOnnxRuntime(node: Node): never {
+  throw new UnfoldError(
+    `${node.name}: ${node.op} is a form for ONNX Runtime; build the TensorRT engine from the graph before it is ` +
+      "lowered or quantized",
+  );
 }
 
 /** A shape mistake in one operator, phrased the same way everywhere. */

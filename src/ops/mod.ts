@@ -23,20 +23,24 @@ import { groupNorm } from "./group_norm.ts";
 import { input } from "./input.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { linear } from "./linear.ts";
+import { linearAdd } from "./linear_add.ts";
 import { matmul } from "./matmul.ts";
 import { max } from "./max.ts";
 import { mul } from "./mul.ts";
+import { quantizedLinear } from "./quantized_linear.ts";
 import { reduceMean } from "./reduce_mean.ts";
 import { reduceSum } from "./reduce_sum.ts";
 import { relu } from "./relu.ts";
 import { reshape } from "./reshape.ts";
 import { rmsNorm } from "./rms_norm.ts";
+import { selfAttention } from "./self_attention.ts";
 import { silu } from "./silu.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
 import { sqrt } from "./sqrt.ts";
 import { sub } from "./sub.ts";
 import { tanh } from "./tanh.ts";
+import { tokenAttention } from "./token_attention.ts";
 import { transpose } from "./transpose.ts";
 
 export const OPS = {
@@ -57,20 +61,24 @@ export const OPS = {
   input,
   layer_norm: layerNorm,
   linear,
+  linear_add: linearAdd,
   matmul,
   max,
   mul,
+  quantized_linear: quantizedLinear,
   reduce_mean: reduceMean,
   reduce_sum: reduceSum,
   relu,
   reshape,
   rms_norm: rmsNorm,
+  self_attention: selfAttention,
   silu,
   slice,
   softmax,
   sqrt,
   sub,
   tanh,
+  token_attention: tokenAttention,
   transpose,
 } as const;
 

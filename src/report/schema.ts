@@ -69,6 +69,37 @@ export interface LatencyReport extends Readonly<Partial<Record<NormFamily, Timin
   readonly warnings: readonly string[];
 }
 
+/** The folded network in 8-bit whole numbers, for CPUs. */
+export interface Int8Report {
+  readonly onnx: { readonly path: string; readonly bytes: number; readonly nodes: number };
+  /** Products with constant weights, and how many of them were quantized. */
+  readonly products: number;
+  readonly quantized: number;
+  /** Products that stayed in float for accuracy's sake, and what quantizing each alone would have moved its result by. */
+  readonly inFloat: readonly { readonly name: string; readonly error: number }[];
+  /** Sample inputs that ranges were taken from. */
+  readonly samples: number;
+  readonly gate: {
+    readonly passed: boolean;
+    /** Root mean square of the difference to fp32 over that of the outputs. */
+    readonly outputError: number;
+    /** In points of accuracy where that is known, else of `outputError`. */
+    readonly limit: number;
+    /** Top-1 on the model's labelled data; null without labels, or where the weights were not trained. */
+    readonly accuracy: { readonly fp32: number; readonly int8: number; readonly examples: number } | null;
+  };
+  /** Time on this machine's CPU over that of the folded network in fp32; null where nothing was timed. */
+  readonly latency: {
+    readonly backend: string;
+    readonly batch: number;
+    readonly rounds: number;
+    readonly ratio: number;
+    readonly ratioLow: number;
+    readonly ratioHigh: number;
+    readonly medianMs: number;
+  } | null;
+}
+
 /** A checkpoint that was recognised. */
 export interface CheckpointReport {
   readonly path: string;
@@ -108,6 +139,8 @@ export interface Report {
   /** Top-1 on the model's labelled data: unFolded, unUnfolded, ln; null without labels. */
   readonly accuracy: Readonly<Record<string, number>> | null;
   readonly latency: LatencyReport | null;
+  /** Null unless int8 was asked for; absent in reports of before there was any. */
+  readonly int8?: Int8Report | null | undefined;
   readonly environment: {
     readonly unfold: string;
     readonly deno: string;
@@ -206,6 +239,28 @@ export const ReportSchema: z.ZodType<Report> = z.object({
     verdict: z.enum(["faster", "slower", "no difference shown"]),
     warnings: z.array(z.string()),
   }).nullable(),
+  int8: z.object({
+    onnx: z.object({ path: z.string(), bytes: count, nodes: count }),
+    products: count,
+    quantized: count,
+    inFloat: z.array(z.object({ name: z.string(), error: z.number() })).readonly(),
+    samples: count,
+    gate: z.object({
+      passed: z.boolean(),
+      outputError: z.number(),
+      limit: z.number(),
+      accuracy: z.object({ fp32: z.number(), int8: z.number(), examples: count }).nullable(),
+    }),
+    latency: z.object({
+      backend: z.string(),
+      batch: count,
+      rounds: count,
+      ratio: z.number(),
+      ratioLow: z.number(),
+      ratioHigh: z.number(),
+      medianMs: ms,
+    }).nullable(),
+  }).nullable().optional(),
   environment: z.object({
     unfold: z.string(),
     deno: z.string(),

@@ -1,4 +1,5 @@
 /** The report for people: what a terminal shows after a build. Pure text; colour is the caller's. */
+import { basename } from "node:path";
 import type { NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
 import type { Report } from "./schema.ts";
@@ -18,6 +19,7 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
     ...agreement(report),
     "",
     ...engines(report, style),
+    ...int8(report),
     "",
     `Files in ${out}/: ${files(report)}`,
     ...notes(report).map((note) => style(`note: ${note}`, "yellow")),
@@ -127,8 +129,32 @@ function engines({ engines, latency }: Report, style: Style): string[] {
   return lines;
 }
 
+function int8({ int8 }: Report): string[] {
+  if (!int8) return [];
+  const { gate, latency, onnx, inFloat } = int8;
+  const kept = inFloat.length === 0 ? "" : `; in float: ${inFloat.map(({ name }) => name).join(", ")}`;
+  const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
+  const lines = [
+    "",
+    `Int8             ${int8.quantized} of ${int8.products} products, ranges of ${int8.samples} sample inputs${kept}`,
+    `                 ${bytes(onnx.bytes)}, outputs move by ${percent(gate.outputError)}` +
+    (gate.accuracy === null
+      ? `, ${percent(gate.limit)} allowed`
+      : `; accuracy ${percent(gate.accuracy.int8)}, in fp32 ${percent(gate.accuracy.fp32)}, of ` +
+        `${gate.accuracy.examples} examples; ${gate.limit} points of loss allowed`),
+  ];
+  if (latency !== null) {
+    lines.push(
+      `                 ${latency.backend}, batch ${latency.batch}: ${latency.medianMs.toFixed(3)} ms, ` +
+        `${latency.ratio.toFixed(3)} of the time in fp32, 95 % interval ${latency.ratioLow.toFixed(3)} to ` +
+        `${latency.ratioHigh.toFixed(3)}, ${latency.rounds} rounds in turns`,
+    );
+  }
+  return lines;
+}
+
 /** What a reader must know to take the figures for what they are. */
-function notes({ engines, parity, environment: { tensorrt } }: Report): string[] {
+function notes({ engines, parity, int8, environment: { tensorrt } }: Report): string[] {
   const untrained = Object.entries(engines).filter(([, { trained }]) => !trained).map((
     [family, { weights }],
   ) =>
@@ -140,12 +166,24 @@ function notes({ engines, parity, environment: { tensorrt } }: Report): string[]
   const untested = tensorrt.flavour === "rtx"
     ? []
     : [`UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}): check the engine's outputs`];
-  return [...parity.problem ? [parity.problem] : [], ...untrained, ...unread, ...untested];
+  const notQuantized = int8
+    ? ["int8 is for CPUs, in the .int8.onnx file; the TensorRT engines are in fp32, not quantized"]
+    : [];
+  return [
+    ...parity.problem ? [parity.problem] : [],
+    ...untrained,
+    ...notQuantized,
+    ...unread,
+    ...untested,
+  ];
 }
 
-function files({ engines }: Report): string {
-  return [...Object.keys(engines).flatMap((family) => [`${family}.plan`, `${family}.onnx`]), "report.json"]
-    .join(" ");
+function files({ engines, int8 }: Report): string {
+  return [
+    ...Object.keys(engines).flatMap((family) => [`${family}.plan`, `${family}.onnx`]),
+    ...int8 ? [basename(int8.onnx.path)] : [],
+    "report.json",
+  ].join(" ");
 }
 
 /** "unFolded" to "UN folded". */

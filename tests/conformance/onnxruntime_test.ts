@@ -25,7 +25,7 @@ for (const [op, samples] of Object.entries(SAMPLES) as [OpName, readonly Sample[
     assert.ok(samples.length > 0, `${op} has no samples`);
     for (const sample of samples) {
       await check(sample, { op, precision: "fp32" });
-      await check(sample, { op, precision: "fp16" });
+      if (sample.onlyIn === undefined) await check(sample, { op, precision: "fp16" });
     }
   });
 }

@@ -33,6 +33,8 @@ export interface Sample {
     p: Parameter,
     precision: Precision,
   ): Tensor | Readonly<Record<string, Tensor>>;
+  /** The one precision it is for; ONNX Runtime's own operators have but one. */
+  readonly onlyIn?: "fp32";
   /** In what words TensorRT's emission refuses it. */
   readonly notOnTensorRt?: string;
 }

@@ -1,6 +1,6 @@
 /**
  * Samples of the operators that move or combine elements; `samples_network.ts` has those with weights,
- * `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic. The table is typed by the operators' names:
+ * `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic, `samples_onnxruntime.ts` those of one backend. The table is typed by the operators' names:
  * an operator without a row does not compile.
  */
 import {
@@ -23,6 +23,7 @@ import { indices, type Sample } from "./sample.ts";
 import { NETWORK_SAMPLES } from "./samples_network.ts";
 import { NORM_SAMPLES } from "./samples_norms.ts";
 import { NUMBER_SAMPLES } from "./samples_numbers.ts";
+import { ONNXRUNTIME_SAMPLES } from "./samples_onnxruntime.ts";
 
 const x234 = { x: { shape: [2, 3, 4] } } as const;
 const xBT4 = { x: { shape: ["B", "T", 4] } } as const;
@@ -32,6 +33,7 @@ export const SAMPLES: Readonly<Record<OpName, readonly Sample[]>> = {
   ...NETWORK_SAMPLES,
   ...NORM_SAMPLES,
   ...NUMBER_SAMPLES,
+  ...ONNXRUNTIME_SAMPLES,
   add: [
     { name: "of one shape", inputs: { ...x234, z: { shape: [2, 3, 4] } }, build: ({ x, z }) => add(x!, z!) },
     { name: "with a vector", inputs: x234, build: ({ x }, p) => add(x!, p([4])) },

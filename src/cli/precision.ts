@@ -1,0 +1,76 @@
+/**
+ * The options that say in which numbers a network computes, and in which form its ONNX files are: `--precision` with what
+ * int8 needs besides, and `--onnx`.
+ */
+import type { Int8Options } from "../compile/int8.ts";
+import type { OnnxForm } from "../compile/mod.ts";
+import { type Precision, PRECISIONS } from "../ir/dtype.ts";
+import { oneOf } from "./options.ts";
+import { UsageError } from "./terminal.ts";
+
+export const PRECISION_OPTIONS = {
+  precision: { type: "string", default: "fp32" },
+  calibrate: { type: "string" },
+  "max-accuracy-drop": { type: "string" },
+  "max-output-error": { type: "string" },
+  onnx: { type: "string", default: "standard" },
+} as const;
+
+/** What they mean, for `--help`. */
+export const PRECISION_HELP =
+  `  --precision TYPE      fp32 (default), fp16 or bf16; int8 for CPUs, as one more ONNX file beside those of fp32
+  --calibrate FILE      for int8: sample inputs, a safetensors file whose tensors are called as the model's inputs
+  --max-accuracy-drop N for int8: points of accuracy on the model's labelled data it may cost; 0.5 unless given
+  --max-output-error N  for int8 without labelled data: how far outputs may move, of 1; 0.1 unless given
+  --onnx FORM           of the ONNX files: standard (default), for any tool, or onnxruntime, the CPU's fastest`;
+
+const INT8_FLAGS = ["calibrate", "max-accuracy-drop", "max-output-error"] as const;
+
+type Values =
+  & { readonly precision: string; readonly onnx: string }
+  & { readonly [flag in (typeof INT8_FLAGS)[number]]?: string | undefined };
+
+/** @throws {UsageError} values that are none, or do not go together */
+export function precisionOf(values: Values): {
+  readonly precision: Precision;
+  readonly onnx: OnnxForm;
+  readonly int8: Int8Options | undefined;
+} {
+  const asked = oneOf("precision", values.precision, [...PRECISIONS, "int8"]);
+  const onnx = oneOf("onnx", values.onnx, ["standard", "onnxruntime"]);
+  const precision = asked === "int8" ? "fp32" : asked;
+  if (onnx === "onnxruntime" && precision !== "fp32") {
+    throw new UsageError(
+      `--onnx onnxruntime: ONNX Runtime's own operators compute in fp32 on a CPU; leave out --precision ${asked}`,
+    );
+  }
+  return { precision, onnx, int8: int8Of(asked, values) };
+}
+
+/** What int8 needs, and nothing else may be given. */
+function int8Of(precision: string, values: Values): Int8Options | undefined {
+  if (precision !== "int8") {
+    const given = INT8_FLAGS.find((flag) => values[flag] !== undefined);
+    if (given !== undefined) throw new UsageError(`--${given}: this is for --precision int8`);
+    return undefined;
+  }
+  const { calibrate } = values;
+  if (calibrate === undefined) {
+    throw new UsageError(
+      "--precision int8: give sample inputs with --calibrate FILE, a safetensors file whose tensors are called as the " +
+        "model's inputs",
+    );
+  }
+  const number = (flag: "max-accuracy-drop" | "max-output-error", fallback: number, most: number) => {
+    const value = Number(values[flag] ?? fallback);
+    if (!(value >= 0 && value <= most)) {
+      throw new UsageError(`--${flag} ${values[flag]}: give a number from 0 to ${most}`);
+    }
+    return value;
+  };
+  return {
+    calibrate,
+    maxAccuracyDrop: number("max-accuracy-drop", 0.5, 100),
+    maxOutputError: number("max-output-error", 0.1, 1),
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * How the inputs of products are rounded to 8 bits, found out by running the network in float on sample inputs, and what
+ * that costs each product by itself. Per input: one step size and the step that is zero, for all its channels.
+ */
+import { UnfoldError } from "../errors.ts";
+import { float64Of } from "../ir/data.ts";
+import type { Graph, Node } from "../ir/graph.ts";
+import { dataOf } from "../ops/constant.ts";
+import { quantized, type QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
+import { quantizable, quantizedWeight } from "../rewrite/quantize.ts";
+import { sessionFromOnnx } from "../run/onnxruntime.ts";
+import { numbersOf } from "../run/session.ts";
+import { type Examples, feeder } from "./evaluate.ts";
+
+/** A product and how it would be quantized. */
+export interface CalibratedLinear {
+  readonly node: Node;
+  readonly attrs: QuantizedLinearAttrs;
+  /** `|y' - y| / |y|` over a few rows of its result y, rounding its input and its weight alone. */
+  readonly error: number;
+}
+
+/** Examples that are looked at: a range settles after few. */
+const MOST_EXAMPLES = 128;
+/** Values of an input that are kept of each batch, for weighing its range against its step. */
+const VALUES_KEPT = 4096;
+/** Rows of an input that are kept in all, for the product's own error. */
+const ROWS_KEPT = 16;
+/** Parts of the range that are tried: what lies outside is cut off, so that the rest has finer steps. */
+const RANGES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
+
+/**
+ * @param graph in the form in which it is quantized
+ * @param options.onnx writes a graph where a session can open it
+ * @throws {UnfoldError} the network has no product with constant weights, or its values are not finite
+ */
+export async function calibrate(
+  graph: Graph,
+  { examples, batch, onnx, signal }: {
+    examples: Examples;
+    batch: number;
+    onnx: (graph: Graph) => Promise<string>;
+    signal?: AbortSignal | undefined;
+  },
+): Promise<readonly CalibratedLinear[]> {
+  const products = quantizable(graph);
+  if (products.length === 0) {
+    throw new UnfoldError(`${graph.name}: no product with constant weights, nothing to quantize`);
+  }
+  const seen = new Map([...new Set(products.map(({ inputs }) => inputs[0]!))].map((node, i) => [
+    node,
+    { name: `input.${i}`, range: new Range() },
+  ]));
+  const outputs = [...seen].map(([node, { name }]) => ({ name, node }));
+  await using session = await sessionFromOnnx(await onnx({ ...graph, outputs }));
+  const feeds = feeder(session, examples, batch);
+  for (let start = 0; start < Math.min(examples.count, MOST_EXAMPLES); start += batch) {
+    signal?.throwIfAborted();
+    const values = await session.run(feeds(start));
+    for (const [node, { name, range }] of seen) {
+      range.see(numbersOf(values[name]!), node.type.shape.at(-1) as number);
+    }
+  }
+  return products.map((node) => {
+    const { range } = seen.get(node.inputs[0]!)!;
+    if (!Number.isFinite(range.low) || !Number.isFinite(range.high)) {
+      throw new UnfoldError(
+        `${node.name}: its input is not finite on the sample inputs, so it cannot be quantized`,
+      );
+    }
+    const attrs = range.attrs;
+    return { node, attrs, error: ownError(node, attrs, range.rows) };
+  });
+}
+
+/** What the values of one input are like. */
+class Range {
+  low = 0;
+  high = 0;
+  readonly rows: Float64Array[] = [];
+  readonly #sample: number[] = [];
+  #attrs: QuantizedLinearAttrs | undefined;
+
+  see(values: Float64Array, channels: number): void {
+    for (const value of values) {
+      if (value < this.low) this.low = value;
+      if (value > this.high) this.high = value;
+    }
+    if (values.some(Number.isNaN)) this.high = NaN;
+    // A stride without a common factor with the channels meets all of them.
+    let stride = Math.max(1, Math.floor(values.length / VALUES_KEPT));
+    while (stride > 1 && commonFactor(stride, channels) > 1) stride++;
+    for (let i = 0; i < values.length; i += stride) this.#sample.push(values[i]!);
+    const rows = values.length / channels;
+    const step = Math.max(1, Math.floor(rows / 4));
+    for (let row = 0; row < rows && this.rows.length < ROWS_KEPT; row += step) {
+      this.rows.push(values.slice(row * channels, (row + 1) * channels));
+    }
+  }
+
+  /** The range whose rounding and cutting off cost least, in squares, over the values kept. */
+  get attrs(): QuantizedLinearAttrs {
+    if (this.#attrs !== undefined) return this.#attrs;
+    let best = { error: Infinity, attrs: { step: 1, zero: 0 } };
+    for (const part of RANGES) {
+      const [low, high] = [part * this.low, part * this.high];
+      // The step is rounded as the file has it.
+      const step = Math.fround((high - low) / 255) || 1;
+      const attrs = { step, zero: Math.max(0, Math.min(255, Math.round(-low / step))) };
+      const error = this.#sample.reduce((sum, x) => sum + (dequantized(x, attrs) - x) ** 2, 0);
+      if (error < best.error) best = { error, attrs };
+    }
+    return this.#attrs = best.attrs;
+  }
+}
+
+const dequantized = (x: number, attrs: QuantizedLinearAttrs) =>
+  (quantized(x, attrs) - attrs.zero) * attrs.step;
+
+function commonFactor(a: number, b: number): number {
+  return b === 0 ? a : commonFactor(b, a % b);
+}
+
+function ownError(node: Node, attrs: QuantizedLinearAttrs, rows: readonly Float64Array[]): number {
+  const weight = dataOf(node.inputs[1]!);
+  const { whole, scale } = quantizedWeight(weight);
+  const [exact, rounded, scales] = [float64Of(weight), float64Of(whole), float64Of(scale)];
+  const [outputs, channels] = weight.shape as [number, number];
+  let [wrong, right] = [0, 0];
+  for (const row of rows) {
+    const steps = row.map((x) => dequantized(x, attrs));
+    for (let o = 0, i = 0; o < outputs; o++) {
+      let [y, q] = [0, 0];
+      for (let c = 0; c < channels; c++, i++) {
+        y += row[c]! * exact[i]!;
+        q += steps[c]! * rounded[i]!;
+      }
+      wrong += (q * scales[o]! - y) ** 2;
+      right += y * y;
+    }
+  }
+  return right === 0 ? 0 : Math.sqrt(wrong / right);
+}

@@ -1,0 +1,56 @@
+/**
+ * Self-attention together with the packed product of q, k and v in front of it: one operator of ONNX Runtime, whose
+ * products write each head where the attention reads it, so that nothing is split, transposed or copied.
+ */
+import { heldData } from "../ir/data.ts";
+import { defineOp, onlyForOnnxRuntime, shapeError } from "./define.ts";
+import { linear } from "./linear.ts";
+import { slice } from "./slice.ts";
+import { tokenAttention, type TokenAttentionAttrs } from "./token_attention.ts";
+
+export type SelfAttentionAttrs = TokenAttentionAttrs & {
+  /** Whether the third input is a bias; a mask is the last. */
+  readonly bias: boolean;
+};
+
+export const selfAttention = defineOp({
+  name: "self_attention",
+  doc: "token_attention of the thirds of x W^T + b, with x [B, T, C], W [3 H D, C]",
+  infer: (inputs, { bias, ...attrs }: SelfAttentionAttrs) => {
+    const packed = linear.infer(inputs.slice(0, bias ? 3 : 2), {});
+    const outputs = packed.shape.at(-1);
+    if (typeof outputs !== "number" || outputs % 3 !== 0) {
+      throw shapeError("self_attention", "the weight must be [3 H D, C]", inputs);
+    }
+    const third = { dtype: packed.dtype, shape: [...packed.shape.slice(0, -1), outputs / 3] };
+    return tokenAttention.infer([third, third, third, ...inputs.slice(bias ? 3 : 2)], attrs);
+  },
+  evaluate: (inputs, { bias, ...attrs }) => {
+    const packed = linear.evaluate(inputs.slice(0, bias ? 3 : 2), {});
+    const size = packed.shape.at(-1)! / 3;
+    const thirds = [0, 1, 2].map((i) =>
+      slice.evaluate([packed], { axis: -1, start: i * size, size, step: 1 })
+    );
+    return tokenAttention.evaluate([...thirds, ...inputs.slice(bias ? 3 : 2)], attrs);
+  },
+  tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
+  onnx: (g, [x, weight, ...rest], { heads, scale, causal, bias }, node) => {
+    const [vector, mask] = bias ? rest : [undefined, rest[0]];
+    // The operator wants W as [C, 3 H D]; the runtime transposes the constant once, when it loads.
+    const transposed = g.node("Transpose", [weight!], { perm: [1, 0] });
+    // Optional by its schema, but ONNX Runtime 1.30 reads an absent bias and crashes.
+    const zeros = () => {
+      const shape = [node.inputs[1]!.type.shape[0] as number];
+      return g.constant(heldData(shape, new Float32Array(shape[0]!), `${node.name}, no bias`), {
+        dtype: node.type.dtype,
+        shape,
+      });
+    };
+    const inputs = [x!, transposed, vector ?? zeros(), ...(mask === undefined ? [] : ["", "", mask])];
+    return g.node("com.microsoft.Attention", inputs, {
+      num_heads: heads,
+      scale: { float: scale },
+      ...(causal && { unidirectional: 1 }),
+    });
+  },
+});

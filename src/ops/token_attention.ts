@@ -1,0 +1,65 @@
+/**
+ * Attention of tokens whose heads are not split: q, k and v as the products give them, and the result as the next one
+ * reads it. The form ONNX Runtime's fused operator has, which splits and joins on its own.
+ */
+import type { Node, TensorType } from "../ir/graph.ts";
+import type { Dim } from "../ir/shape.ts";
+import { attention } from "./attention.ts";
+import { defineOp, onlyForOnnxRuntime, type ReferenceTensor, shapeError } from "./define.ts";
+import { transpose } from "./transpose.ts";
+
+export type TokenAttentionAttrs = {
+  readonly heads: number;
+  /** Factor on the logits. */
+  readonly scale: number;
+  /** Query t sees keys up to t, of as many. */
+  readonly causal: boolean;
+};
+
+export const tokenAttention = defineOp({
+  name: "token_attention",
+  doc:
+    "attention of q [B, T, H D], k and v [B, S, H D] in H heads, joined again: [B, T, H D]; mask [B or 1, H or 1, T, S]",
+  infer: (inputs, { heads, scale, causal }: TokenAttentionAttrs) => {
+    const [q, k, v, mask] = inputs;
+    const parts = [q!, k!, v!].map((part) => splitType(part, heads, inputs));
+    const { dtype } = attention.infer([...parts, ...(mask ? [mask] : [])], { scale, causal });
+    return { dtype, shape: q!.shape };
+  },
+  evaluate: ([q, k, v, mask], { heads, scale, causal }) => {
+    const parts = [q!, k!, v!].map((part) => splitValues(part, heads));
+    const mixed = attention.evaluate([...parts, ...(mask ? [mask] : [])], { scale, causal });
+    return { shape: q!.shape, data: transpose.evaluate([mixed], { permutation: [0, 2, 1, 3] }).data };
+  },
+  tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
+  onnx: (g, [q, k, v, mask], { heads, scale, causal }) =>
+    g.node("com.microsoft.MultiHeadAttention", [q!, k!, v!, ...(mask ? ["", "", mask] : [])], {
+      num_heads: heads,
+      scale: { float: scale },
+      ...(causal && { unidirectional: 1 }),
+    }),
+});
+
+/** `[B, T, H D]` as `[B, H, T, D]`. */
+function splitType({ dtype, shape }: TensorType, heads: number, inputs: readonly TensorType[]): TensorType {
+  const [batch, tokens, channels] = shape as [Dim, Dim, Dim];
+  if (shape.length !== 3 || typeof channels !== "number" || channels % heads !== 0) {
+    throw shapeError("token_attention", `q, k and v must be [B, T, channels of ${heads} heads]`, inputs);
+  }
+  return { dtype, shape: [batch, heads, tokens, channels / heads] };
+}
+
+function splitValues({ shape, data }: ReferenceTensor, heads: number): ReferenceTensor {
+  const [batch, tokens, channels] = shape as [number, number, number];
+  return transpose.evaluate([{ shape: [batch, tokens, heads, channels / heads], data }], {
+    permutation: [0, 2, 1, 3],
+  });
+}
+
+/** Whether a mask is of the shape that the fused operator takes for these logits: only batch and heads broadcast. */
+export function fitsFused(mask: Node, [batch, heads, queries, keys]: readonly Dim[]): boolean {
+  const { shape } = mask.type;
+  return shape.length === 4 && (shape[0] === 1 || shape[0] === batch) &&
+    (shape[1] === 1 || shape[1] === heads) &&
+    shape[2] === queries && shape[3] === keys;
+}

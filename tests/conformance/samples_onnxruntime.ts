@@ -1,0 +1,118 @@
+/** Samples of the operators that only a graph lowered for ONNX Runtime has; its CPU provider computes them in fp32. */
+import { bytesFromNumbers } from "../../src/ir/data.ts";
+import { apply, constantNode } from "../../src/ops/mod.ts";
+import type { Parameter, Sample } from "./sample.ts";
+
+const dims = { B: 3, T: 5 };
+const only = { notOnTensorRt: "is a form for ONNX Runtime", onlyIn: "fp32" } as const;
+const tokens = { x: { shape: ["B", "T", 8] } } as const;
+const plain = { heads: 2, scale: 0.5, causal: false } as const;
+
+type OnnxRuntimeOp = "linear_add" | "quantized_linear" | "self_attention" | "token_attention";
+
+/** Whole numbers from -127 to 127. */
+function whole(p: Parameter, shape: readonly number[]) {
+  const { data } = p(shape).attrs as { data: { bytes(): Uint8Array } };
+  const values = new Float64Array(data.bytes().buffer.byteLength / 4);
+  const floats = new Float32Array(data.bytes().buffer);
+  floats.forEach((value, i) => values[i] = Math.max(-127, Math.min(127, Math.round(50 * value))));
+  const bytes = bytesFromNumbers(values, "int8");
+  return constantNode({ dtype: "int8", shape, origin: "whole", bytes: () => bytes }, {
+    dtype: "int8",
+    name: "whole",
+  });
+}
+
+export const ONNXRUNTIME_SAMPLES: Readonly<Record<OnnxRuntimeOp, readonly Sample[]>> = {
+  linear_add: [
+    {
+      ...only,
+      name: "rows",
+      inputs: { x: { shape: ["B", 8] }, r: { shape: ["B", 6] } },
+      dims,
+      build: ({ x, r }, p) => apply("linear_add", [x!, p([6, 8]), r!], { attrs: {} }),
+    },
+  ],
+  quantized_linear: [
+    {
+      ...only,
+      name: "with a bias",
+      inputs: tokens,
+      dims,
+      build: ({ x }, p) =>
+        apply("quantized_linear", [x!, whole(p, [6, 8]), p([6]), p([6])], {
+          attrs: { step: 0.03125, zero: 120 },
+        }),
+    },
+    {
+      ...only,
+      name: "without one, beyond its range",
+      inputs: { x: { shape: [4, 16] } },
+      build: ({ x }, p) =>
+        apply("quantized_linear", [x!, whole(p, [3, 16]), p([3])], { attrs: { step: 2 ** -7, zero: 0 } }),
+    },
+  ],
+  self_attention: [
+    {
+      ...only,
+      name: "open batch and tokens",
+      inputs: tokens,
+      dims,
+      build: ({ x }, p) =>
+        apply("self_attention", [x!, p([24, 8]), p([24])], { attrs: { ...plain, bias: true } }),
+    },
+    {
+      ...only,
+      name: "causal, without a bias",
+      inputs: tokens,
+      dims,
+      build: ({ x }, p) =>
+        apply("self_attention", [x!, p([24, 8])], { attrs: { ...plain, causal: true, bias: false } }),
+    },
+    {
+      ...only,
+      name: "with a position bias",
+      inputs: { x: { shape: ["B", 5, 8] } },
+      dims,
+      build: ({ x }, p) =>
+        apply("self_attention", [x!, p([24, 8]), p([1, 2, 5, 5])], { attrs: { ...plain, bias: false } }),
+    },
+    {
+      ...only,
+      name: "with a mask of each window",
+      inputs: { x: { shape: [3, 5, 8] } },
+      build: ({ x }, p) =>
+        apply("self_attention", [x!, p([24, 8]), p([24]), p([3, 2, 5, 5])], {
+          attrs: { ...plain, bias: true },
+        }),
+    },
+  ],
+  token_attention: [
+    {
+      ...only,
+      name: "of other tokens",
+      inputs: { q: { shape: ["B", 1, 8] }, k: { shape: ["B", "T", 8] }, v: { shape: ["B", "T", 8] } },
+      dims,
+      build: ({ q, k, v }) => apply("token_attention", [q!, k!, v!], { attrs: plain }),
+    },
+    {
+      ...only,
+      name: "causal",
+      inputs: { q: { shape: ["B", "T", 8] }, k: { shape: ["B", "T", 8] }, v: { shape: ["B", "T", 8] } },
+      dims,
+      build: ({ q, k, v }) => apply("token_attention", [q!, k!, v!], { attrs: { ...plain, causal: true } }),
+    },
+    {
+      ...only,
+      name: "with a mask of every batch and head",
+      inputs: { q: { shape: [2, 4, 8] }, k: { shape: [2, 5, 8] }, v: { shape: [2, 5, 8] } },
+      build: ({ q, k, v }, p) => apply("token_attention", [q!, k!, v!, p([2, 2, 4, 5])], { attrs: plain }),
+    },
+    {
+      ...only,
+      name: "with a mask of all heads",
+      inputs: { q: { shape: [2, 4, 8] }, k: { shape: [2, 5, 8] }, v: { shape: [2, 5, 8] } },
+      build: ({ q, k, v }, p) => apply("token_attention", [q!, k!, v!, p([2, 1, 4, 5])], { attrs: plain }),
+    },
+  ],
+};
