@@ -41,5 +41,6 @@ export { type Report, ReportSchema } from "./src/report/schema.ts";
 export type { NormFold } from "./src/rewrite/fold_norm.ts";
 export { compareLatency } from "./src/run/timing.ts";
 export { sessionFromOnnx } from "./src/run/onnxruntime.ts";
+export { findOpenVino, sessionFromOnnxByOpenVino } from "./src/run/openvino.ts";
 export { type Session, type TensorValue, tensorValue } from "./src/run/session.ts";
 export * from "./src/weights/mod.ts";
