@@ -47,5 +47,6 @@ export { compareLatency } from "./src/run/timing.ts";
 export { sessionFromOnnx } from "./src/run/onnxruntime.ts";
 export { type EngineProfile, type ProfileOptions, profilePlan } from "./src/run/tensorrt_profile.ts";
 export { layerWeights, refitPlan } from "./src/run/tensorrt_refit.ts";
+export { findOpenVino, sessionFromOnnxByOpenVino } from "./src/run/openvino.ts";
 export { type Session, type TensorValue, tensorValue } from "./src/run/session.ts";
 export * from "./src/weights/mod.ts";

@@ -1,10 +1,11 @@
 /**
- * The environment variables that finding TensorRT and downloading wheels read, as one closed list: a task can grant
+ * The environment variables that finding TensorRT or OpenVINO and downloading wheels read, as one closed list: a task can grant
  * exactly these with `--allow-env`. A variable that is not permitted counts as not set.
  */
 
 export const ENVIRONMENT_NAMES = [
   "UNFOLD_TENSORRT_LIB",
+  "UNFOLD_OPENVINO_LIB",
   // Where libraries and Python packages are.
   "LD_LIBRARY_PATH",
   "PATH",

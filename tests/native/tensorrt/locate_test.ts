@@ -6,7 +6,7 @@ import { NativeError } from "../../../native/error.ts";
 import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/environment.ts";
 import { binaryProblem, readLibraryFolder } from "../../../native/tensorrt/library_files.ts";
 import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/locate.ts";
-import { usualPlaces } from "../../../native/tensorrt/places.ts";
+import { usualPlaces } from "../../../native/places.ts";
 import { elf, failure, TemporaryFolder } from "../support.ts";
 import { FakeIndex } from "../wheel/fake_wheel.ts";
 import { fakeLibrary } from "./fake_library.ts";

@@ -1,11 +1,12 @@
 /**
- * The folders in which a TensorRT library may already be: what the loader's path names, where installers put it, and
- * the site-packages folders of the Pythons a user may have meant. They are found by reading folders alone, since
- * asking `python` or `ldconfig` would need `--allow-run`. It leaves out looking into them, which `locate.ts` does.
+ * The folders in which a native library may already be: what the loader's path names, where installers put TensorRT, CUDA
+ * and OpenVINO, and the site-packages folders of the Pythons a user may have meant. They are found by reading folders
+ * alone, since asking `python` or `ldconfig` would need `--allow-run`. It leaves out looking into them, which each
+ * library's own `locate.ts` does.
  */
 
 import { delimiter, isAbsolute, join } from "node:path";
-import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "../environment.ts";
+import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "./environment.ts";
 
 export interface Places {
   /** Folders of shared libraries, in the order to search. */
@@ -13,32 +14,6 @@ export interface Places {
   /** site-packages and dist-packages folders, in the order to search. */
   readonly python: readonly string[];
 }
-
-/** Where inside a site-packages folder a TensorRT library lies. */
-export const PACKAGE_FOLDERS: readonly string[] = [
-  "onnxruntime_ep_nv_tensorrt_rtx",
-  "tensorrt_rtx_libs",
-  "tensorrt_rtx",
-  "tensorrt_libs",
-];
-
-/** Where inside a site-packages folder NVIDIA's packages put the CUDA runtime. */
-export const CUDART_PACKAGE_FOLDERS: readonly string[] = [
-  join("nvidia", "cu13", "lib"),
-  join("nvidia", "cuda_runtime", "lib"),
-  join("nvidia", "cu13", "bin"),
-  join("nvidia", "cuda_runtime", "bin"),
-];
-
-/** Where libraries lie in an unpacked TensorRT, in a CUDA toolkit and in a Python package. */
-export const LIBRARY_SUBFOLDERS: readonly string[] = [
-  ".",
-  "lib",
-  "lib64",
-  join("targets", "x86_64-linux-gnu", "lib"),
-  join("targets", "aarch64-linux-gnu", "lib"),
-  "bin",
-];
 
 /** The places to search on this machine, those that exist and those that do not. */
 export async function usualPlaces(

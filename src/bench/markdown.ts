@@ -1,0 +1,160 @@
+/** The report of `deno task bench` as Markdown: figures and their intervals, and beside them what they cannot tell. */
+import {
+  type BenchCase,
+  type BenchContender,
+  type BenchReport,
+  type BenchStructure,
+  VARIANT_LABELS,
+} from "./schema.ts";
+
+/** The whole report: a section per case, the ratios of all, the parity of all, the structure of plans. */
+export function markdownOf(report: BenchReport): string {
+  const { machine, versions, cases, structure, notes } = report;
+  const load = machine.loadAverage === null ? "" : `, load ${machine.loadAverage.toFixed(1)} before`;
+  const words = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ");
+  const sections = [
+    `# Latency, ${report.startedAt.slice(0, 10)}`,
+    `\`${report.command}\``,
+    `${machine.cpu}, ${machine.cores} cores, ${machine.threads} threads${load}; ${words}.`,
+  ];
+  if (cases.length > 0) {
+    sections.push(
+      "Contenders took turns, in an order shuffled per round. A ratio is the median of paired rounds with its 95 % bootstrap " +
+        "interval; below 1 the first is faster. Milliseconds are this machine's at that hour: compare ratios.",
+      "## Ratios",
+      ratioTable(cases),
+      ...cases.flatMap(caseSection),
+      "## Parity",
+      "max |a - b| / max |b| of each contender's outputs against the network as it was described, nothing rewritten.",
+      parityTable(cases),
+    );
+  }
+  if (structure !== null) {
+    sections.push(
+      "## Structure on a GPU",
+      "Kernels of TensorRT's compiled plan. They say what a GPU starts and, with the bytes of the normalizations, what its " +
+        "memory carries for them; not how long it takes. Nothing of this shows in the times of a CPU above.",
+      structureTable(structure),
+    );
+  }
+  if (notes.length > 0) sections.push("## Left out", notes.map((note) => `- ${note}`).join("\n"));
+  return sections.join("\n\n") + "\n";
+}
+
+function caseSection({ model, title, batch, rounds, contenders, noise, peak, skipped, warnings }: BenchCase) {
+  const sorted = [...contenders].sort((a, b) => a.medianMs - b.medianMs);
+  const baseline = contenders.find(({ id }) => id === noise.contender);
+  const shown = [
+    `## ${model}, batch ${batch}`,
+    `${title}; ${rounds} rounds; ${nameOf(baseline)} against itself is within ${range(noise)}. ` +
+    `One large matrix product ran at ${peak.gflopPerS.toFixed(0)} GFLOP/s in these rounds, ${
+      peak.best.toFixed(0)
+    } at best.`,
+    markdownTable(
+      ["contender", "engine", "median ms", "least ms", "varies by", "GFLOP", "of the product's rate"],
+      sorted.map((contender) => [
+        VARIANT_LABELS[contender.variant] + inPrecision(contender),
+        contender.engine,
+        contender.medianMs.toFixed(2),
+        contender.minMs.toFixed(2),
+        percent(contender.coefficientOfVariation),
+        contender.gflop.toFixed(2),
+        percent(contender.utilization, 0),
+      ]),
+      2,
+    ),
+  ];
+  const remarks = [
+    ...skipped.map(({ id, why }) => `- left out: ${id}: ${why.replaceAll(/\s+/g, " ")}`),
+    ...warnings.map((warning) => `- warning: ${warning}`),
+  ];
+  if (remarks.length > 0) shown.push(remarks.join("\n"));
+  return shown;
+}
+
+function ratioTable(cases: readonly BenchCase[]): string {
+  return markdownTable(
+    ["network", "batch", "engine", "ratio", "median", "95 %", "of least", ""],
+    cases.flatMap(({ model, batch, ratios, contenders }) =>
+      ratios.map((ratio) => {
+        const [top, bottom] = [ratio.numerator, ratio.denominator].map((id) =>
+          contenders.find((contender) => contender.id === id)!
+        ) as [BenchContender, BenchContender];
+        const engine = top.engine === bottom.engine ? top.engine : `${top.engine} / ${bottom.engine}`;
+        return [
+          model,
+          String(batch),
+          engine + inPrecision(top),
+          ratio.name,
+          ratio.median.toFixed(3),
+          `${ratio.low.toFixed(3)} to ${ratio.high.toFixed(3)}`,
+          ratio.ofMinima.toFixed(3),
+          ratio.verdict,
+        ];
+      })
+    ),
+    4,
+  );
+}
+
+function parityTable(cases: readonly BenchCase[]): string {
+  return markdownTable(
+    ["network", "batch", "contender", "engine", "precision", "largest difference", "bound", ""],
+    cases.flatMap(({ model, batch, contenders }) =>
+      contenders.map(({ variant, engine, precision, parity }) => [
+        model,
+        String(batch),
+        VARIANT_LABELS[variant],
+        engine,
+        precision,
+        parity.maxRelError === null ? "cannot be compared" : parity.maxRelError.toExponential(1),
+        parity.bound.toExponential(0),
+        parity.agrees ? "agrees" : "**differs**",
+      ])
+    ),
+    5,
+  );
+}
+
+function structureTable(rows: readonly BenchStructure[]): string {
+  return markdownTable(
+    ["network", "batch", "precision", "variant", "kernels", "of normalizations", "their bytes", "plan"],
+    rows.map((row) => [
+      row.model,
+      String(row.batch),
+      row.precision,
+      VARIANT_LABELS[row.variant],
+      row.kernels === null ? "?" : String(row.kernels),
+      row.normalizationKernels === null ? "?" : String(row.normalizationKernels),
+      megabytes(row.normalizationBytes),
+      megabytes(row.planBytes),
+    ]),
+    4,
+  );
+}
+
+/** Columns from `right` on are numbers, on the right. */
+function markdownTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  right: number,
+): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const rule = head.map((_, i) => i < right || head[i] === "" ? "---" : "---:");
+  return [line(head), line(rule), ...rows.map(line)].join("\n");
+}
+
+const nameOf = (contender: BenchContender | undefined): string =>
+  contender === undefined
+    ? "the baseline"
+    : `${VARIANT_LABELS[contender.variant]} (${contender.engine}${inPrecision(contender)})`;
+
+const inPrecision = ({ precision }: { readonly precision: string }): string =>
+  precision === "fp32" ? "" : `, ${precision}`;
+
+const percent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
+
+const range = ({ low, high }: { low: number; high: number }): string =>
+  `${low.toFixed(3)} to ${high.toFixed(3)}`;
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -1,0 +1,205 @@
+/**
+ * `deno task bench`: every contender of every network, checked against its meaning and then timed in turns with all others
+ * of its case (a network and a batch). One case is one set of rounds: only what took turns is divided by each other.
+ */
+import config from "../../deno.json" with { type: "json" };
+import os from "node:os";
+import { UnfoldError } from "../errors.ts";
+import type { Precision } from "../ir/dtype.ts";
+import { findOpenVino } from "../run/openvino.ts";
+import { THIS_MACHINE } from "../run/machine.ts";
+import { compareLatency } from "../run/timing.ts";
+import { type Contender, openContenders } from "./contenders.ts";
+import { type BenchNetwork, benchNetwork } from "./networks.ts";
+import { PEAK_GFLOP, peakProduct } from "./peak.ts";
+import { Peers, sitePackagesOf } from "./peers.ts";
+import { ratiosOf, utilizationOf } from "./ratios.ts";
+import { type BenchCase, type BenchReport, BenchReportSchema, type Engine, type Variant } from "./schema.ts";
+import { structureOf } from "./structure.ts";
+
+export interface BenchOptions {
+  readonly models: readonly string[];
+  readonly batches: readonly number[];
+  readonly precisions: readonly Precision[];
+  readonly engines: readonly Engine[];
+  readonly variants: readonly Variant[];
+  readonly threads: number;
+  /** Rounds of a case, fewer (but at least 3) where they would take longer than `maxTimeMs`. */
+  readonly rounds: number;
+  readonly maxTimeMs: number;
+  /** The Python that has PyTorch. */
+  readonly python?: string | undefined;
+  /** Whether PyTorch compiles its networks too. */
+  readonly torchCompile: boolean;
+  readonly openvinoLib?: string | undefined;
+  /** Builds TensorRT plans for their structure, which needs no GPU. */
+  readonly plans: boolean;
+  readonly tensorrtLib?: string | undefined;
+  /** As it was typed, for the report. */
+  readonly command: string;
+  readonly onProgress?: (text: string, fraction: number | null) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Everything that the cases share. */
+export interface Bench {
+  readonly options: BenchOptions;
+  /** Path of OpenVINO's library, or null where it is not asked for or not found. */
+  readonly openvino: string | null;
+  readonly peers: Peers | null;
+  /** For this run's files; removed at its end. */
+  readonly folder: string;
+  readonly versions: Record<string, string>;
+}
+
+/** Measures all cases, one after the other. @throws {UnfoldError} nothing to measure, or a peer that cannot be started */
+export async function runBench(options: BenchOptions): Promise<BenchReport> {
+  const networks = options.models.map((name) => [name, benchNetwork(name)] as const);
+  const startedAt = new Date().toISOString();
+  const { cores, loadAverage } = THIS_MACHINE.state();
+  const notes: string[] = [];
+  await using stack = new AsyncDisposableStack();
+  const folder = await Deno.makeTempDir({ prefix: "unfold_bench_" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const bench: Bench = {
+    options,
+    openvino: await openVinoOf(options, notes),
+    peers: options.python === undefined
+      ? null
+      : stack.use(await Peers.start(options.python, { threads: options.threads })),
+    folder,
+    versions: { unfold: config.version, deno: Deno.version.deno },
+  };
+  Object.assign(bench.versions, bench.peers?.versions);
+  const cases: BenchCase[] = [];
+  const structure = [];
+  for (const [name, network] of networks) {
+    for (const batch of options.batches) {
+      options.signal?.throwIfAborted();
+      if (options.plans) structure.push(...await structureOf(name, network, { batch, bench }));
+      if (options.engines.length > 0) cases.push(await runCase(name, network, { batch, bench }));
+    }
+  }
+  return BenchReportSchema.parse({
+    schema: 1,
+    command: options.command,
+    startedAt,
+    machine: {
+      os: `${Deno.build.os} ${Deno.build.arch}`,
+      cpu: os.cpus()[0]?.model ?? "unknown",
+      cores,
+      threads: options.threads,
+      loadAverage: loadAverage ?? null,
+    },
+    versions: bench.versions,
+    cases,
+    structure: options.plans ? structure : null,
+    notes,
+  });
+}
+
+async function openVinoOf(
+  { engines, openvinoLib, python }: BenchOptions,
+  notes: string[],
+): Promise<string | null> {
+  if (!engines.includes("openvino")) return null;
+  const sitePackages = python === undefined ? [] : await sitePackagesOf(python);
+  const found = await findOpenVino({ flag: openvinoLib, sitePackages });
+  if ("library" in found) return found.library;
+  notes.push(`OpenVINO is left out: ${found.unavailable}`);
+  return null;
+}
+
+/** Warm-up of each contender, beside the run that prepared it. */
+const WARMUP_MS = 200;
+const FEWEST_ROUNDS = 3;
+const PEAK = "peak";
+
+async function runCase(
+  name: string,
+  network: BenchNetwork,
+  { batch, bench }: { batch: number; bench: Bench },
+): Promise<BenchCase> {
+  const { options } = bench;
+  const title = `${name}, batch ${batch}`;
+  const { contenders, skipped, ...opened } = await openContenders(name, network, { batch, bench });
+  await using _opened = opened;
+  const [baseline] = [...contenders].sort((a, b) => rank(a) - rank(b));
+  if (baseline === undefined) {
+    const why = skipped.map(({ id, why }) => `${id}: ${why}`).join("; ");
+    throw new UnfoldError(`${title}: nothing can be timed${why === "" ? "" : ` (${why})`}`);
+  }
+  const product = await peakProduct(options.threads);
+  await using _product = product.session;
+  const calls = Object.fromEntries([
+    ...contenders.map(({ id, call }) => [id, timed(call)] as const),
+    [PEAK, timed(product.call)] as const,
+  ]);
+  let roundMs = 0;
+  for (const [id, call] of Object.entries(calls)) {
+    options.signal?.throwIfAborted();
+    options.onProgress?.(`${title}: warming up ${id}`, null);
+    roundMs += (await call())!;
+  }
+  const rounds = Math.max(
+    FEWEST_ROUNDS,
+    Math.min(options.rounds, Math.floor(options.maxTimeMs / Math.max(roundMs, 1e-3))),
+  );
+  const comparison = await compareLatency({
+    contenders: calls,
+    baseline: baseline.id,
+    warmupMs: WARMUP_MS,
+    minRounds: rounds,
+    maxRounds: rounds,
+    minMs: 0,
+    threads: options.threads,
+    ...(options.signal && { signal: options.signal }),
+    onRound: ({ phase, round }) =>
+      options.onProgress?.(
+        `${title}: ${phase === "noise" ? "timing one against itself" : "taking turns"}`,
+        round / rounds,
+      ),
+  });
+  const samplesOf = (id: string) => comparison.contenders[id]!.samplesMs;
+  const peakMs = samplesOf(PEAK);
+  const { band } = comparison.noise;
+  return {
+    model: name,
+    title: network.title,
+    batch,
+    rounds: comparison.rounds,
+    contenders: contenders.map(({ call: _, ...contender }) => {
+      const { medianMs, minMs, p90Ms, coefficientOfVariation, samplesMs } = comparison
+        .contenders[contender.id]!;
+      const utilization = utilizationOf({ samplesMs, gflop: contender.gflop }, {
+        samplesMs: peakMs,
+        gflop: PEAK_GFLOP,
+      });
+      return { ...contender, medianMs, minMs, p90Ms, coefficientOfVariation, utilization, samplesMs };
+    }),
+    ratios: ratiosOf(contenders.map((contender) => ({ ...contender, samplesMs: samplesOf(contender.id) })), {
+      band,
+    }),
+    noise: { ...band, contender: baseline.id },
+    peak: {
+      gflopPerS: PEAK_GFLOP / comparison.contenders[PEAK]!.medianMs * 1e3,
+      best: PEAK_GFLOP / comparison.contenders[PEAK]!.minMs * 1e3,
+      samplesMs: peakMs,
+    },
+    skipped,
+    warnings: comparison.warnings,
+  };
+}
+
+/** What the others are divided by: Layer Normalization at its best, where it takes part. */
+const rank = ({ variant, precision, engine }: Contender): number =>
+  (variant === "lnBest" ? 0 : 4) + (engine === "onnxruntime" ? 0 : 2) + (precision === "fp32" ? 0 : 1);
+
+/** Every call times itself, so that what another process measures can be set beside it. */
+function timed(call: Contender["call"]): () => Promise<number> {
+  return async () => {
+    const start = performance.now();
+    const ownMs = await call();
+    return ownMs ?? performance.now() - start;
+  };
+}

@@ -1,0 +1,71 @@
+/** Which contenders are divided by which, and utilization: pure functions of samples that were taken in turns. */
+import {
+  bootstrapMedian,
+  type Interval,
+  judge,
+  median,
+  pairedRatios,
+  percentile,
+} from "../run/statistics.ts";
+import { type BenchRatio, type PeerVariant, type Variant, VARIANT_LABELS } from "./schema.ts";
+
+export interface Sampled {
+  readonly id: string;
+  readonly variant: Variant | PeerVariant;
+  readonly engine: string;
+  readonly precision: string;
+  /** One per round, in the order of the rounds. */
+  readonly samplesMs: readonly number[];
+}
+
+const PEERS: ReadonlySet<string> = new Set(["lnTorch", "lnTorchCompiled", "lnTorchExport"]);
+
+/**
+ * The folded network over every other one on the same engine in the same precision, over itself in fp32, and, where PyTorch
+ * took part, the best of UN over the best that a peer makes of LN.
+ */
+export function ratiosOf(sampled: readonly Sampled[], { band }: { band: Interval }): BenchRatio[] {
+  const ratios: BenchRatio[] = [];
+  const divide = (top: Sampled, bottom: Sampled, name: string) => {
+    const paired = pairedRatios(top.samplesMs, bottom.samplesMs);
+    const interval = bootstrapMedian(paired);
+    ratios.push({
+      name,
+      numerator: top.id,
+      denominator: bottom.id,
+      median: median(paired),
+      ...interval,
+      ofMinima: percentile(top.samplesMs, 0) / percentile(bottom.samplesMs, 0),
+      verdict: judge(interval, { band }),
+    });
+  };
+  const un = sampled.filter(({ variant }) => variant === "un");
+  for (const top of un) {
+    const beside = sampled.filter(({ engine, precision, variant }) =>
+      engine === top.engine && precision === top.precision && variant !== "un"
+    );
+    for (const bottom of beside) {
+      divide(top, bottom, `${VARIANT_LABELS.un} / ${VARIANT_LABELS[bottom.variant]}`);
+    }
+    const wide = un.find(({ engine, precision }) => engine === top.engine && precision === "fp32");
+    if (wide !== undefined && wide !== top) {
+      divide(top, wide, `${VARIANT_LABELS.un}, ${top.precision} / fp32`);
+    }
+  }
+  const best = (those: readonly Sampled[]) =>
+    [...those].sort((a, b) => median(a.samplesMs) - median(b.samplesMs))[0];
+  const own = best(un.filter(({ precision }) => precision === "fp32"));
+  const peer = best(sampled.filter(({ variant }) => PEERS.has(variant)));
+  if (own !== undefined && peer !== undefined) divide(own, peer, "best UN / best peer's LN");
+  return ratios;
+}
+
+interface Rate {
+  readonly samplesMs: readonly number[];
+  readonly gflop: number;
+}
+
+/** The median over rounds of one's arithmetic per second over the other's in the same round. */
+export function utilizationOf(network: Rate, peak: Rate): number {
+  return median(pairedRatios(peak.samplesMs, network.samplesMs)) * network.gflop / peak.gflop;
+}

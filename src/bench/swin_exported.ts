@@ -1,0 +1,144 @@
+/**
+ * Swin as an exporter writes it from the paper's own code: tokens in rows, every cyclic shift as slices and concatenations,
+ * windows cut and put together by reshapes and transpositions, the attention written out, and -100 between tokens that only
+ * the shift has made neighbours. The same function, and the same names of weights, as `models/swin.ts`.
+ */
+import {
+  add,
+  concat,
+  constant,
+  float,
+  gather,
+  type Grid,
+  gridOf,
+  linear,
+  matmul,
+  mean,
+  mlp,
+  type Model,
+  model,
+  mul,
+  norm,
+  patchEmbedding,
+  relativePositions,
+  reshape,
+  type Scope,
+  shiftMask,
+  slice,
+  softmax,
+  type Tensor,
+  transpose,
+} from "../dsl/mod.ts";
+import type { SwinConfig } from "../models/swin.ts";
+import { layerNorm, type Norm } from "../norms/mod.ts";
+
+/** `images [B, 3, H, W]` to `logits [B, classes]`; merges `"columns"`, for grids of whole windows. */
+export function swinAsExported(
+  config: SwinConfig,
+  { norm: family = layerNorm() }: { norm?: Norm } = {},
+): Model {
+  return model({
+    name: config.name,
+    inputs: { images: float(["B", 3, ...config.image]) },
+    norm: family,
+    forward({ images }, p) {
+      let grid = gridOf(config.image, config.patch);
+      let x = patchEmbedding(images, p.at("patch_embed.proj"), {
+        patch: config.patch,
+        channels: config.channels,
+      });
+      x = norm(x, p.at("patch_embed.norm"));
+      config.depths.forEach((depth, i) => {
+        if (i > 0) {
+          x = merged(x, p.at("layers", i - 1, "downsample"), grid);
+          grid = gridOf([grid.height, grid.width], 2);
+        }
+        for (let j = 0; j < depth; j++) {
+          x = swinBlock(x, p.at("layers", i, "blocks", j), {
+            config,
+            grid,
+            heads: config.heads[i]!,
+            isShifted: j % 2 === 1,
+          });
+        }
+      });
+      const pooled = mean(norm(x, p.at("norm")), { axes: [1] });
+      return { logits: linear(pooled, p.at("head"), { outputs: config.classes }) };
+    },
+  });
+}
+
+interface BlockOptions {
+  readonly config: SwinConfig;
+  readonly grid: Grid;
+  readonly heads: number;
+  readonly isShifted: boolean;
+}
+
+function swinBlock(x: Tensor, p: Scope, { config, grid, heads, isShifted }: BlockOptions): Tensor {
+  const [batch, tokens, channels] = x.type.shape as [string | number, number, number];
+  const { height, width } = grid;
+  const window = Math.min(config.window, height, width);
+  const shift = isShifted && Math.min(height, width) > window ? Math.floor(window / 2) : 0;
+  let y = reshape(norm(x, p.at("norm1")), [batch, height, width, channels]);
+  y = rolled(y, -shift);
+  y = reshape(y, [batch, height / window, window, width / window, window, channels]);
+  y = reshape(transpose(y, [0, 1, 3, 2, 4, 5]), [-1, window * window, channels]);
+  y = windowAttention(y, p.at("attn"), { config, grid, heads, window, shift });
+  y = reshape(y, [batch, height / window, width / window, window, window, channels]);
+  y = reshape(transpose(y, [0, 1, 3, 2, 4, 5]), [batch, height, width, channels]);
+  x = add(x, reshape(rolled(y, shift), [batch, tokens, channels]));
+  return add(x, mlp(norm(x, p.at("norm2")), p.at("mlp"), { hidden: config.mlpRatio * channels }));
+}
+
+/** `torch.roll` by the same number along rows and columns. */
+function rolled(x: Tensor, by: number): Tensor {
+  if (by === 0) return x;
+  return [1, 2].reduce((rolling, axis) => {
+    const size = rolling.type.shape[axis] as number;
+    const at = (size - by) % size;
+    return concat([slice(rolling, { axis, start: at }), slice(rolling, { axis, end: at })], { axis });
+  }, x);
+}
+
+function windowAttention(
+  x: Tensor,
+  p: Scope,
+  { config, grid, heads, window, shift }: Omit<BlockOptions, "isShifted"> & { window: number; shift: number },
+): Tensor {
+  const [windows, tokens, channels] = x.type.shape as [string | number, number, number];
+  const size = channels / heads;
+  const packed = linear(x, p.at("qkv"), { outputs: 3 * channels, bias: config.qkvBias });
+  const split = transpose(reshape(packed, [windows, tokens, 3, heads, size]), [2, 0, 3, 1, 4]);
+  const [q, k, v] = [0, 1, 2].map((i) =>
+    reshape(slice(split, { axis: 0, start: i, end: i + 1 }), [windows, heads, tokens, size])
+  ) as [Tensor, Tensor, Tensor];
+  const { precision } = p;
+  const scale = constant([size ** -0.5], { shape: [1, 1, 1, 1], dtype: precision, name: "scale" });
+  let logits = matmul(mul(q, scale), transpose(k, [0, 1, 3, 2]));
+  const table = p.param("relative_position_bias_table", [(2 * window - 1) ** 2, heads]);
+  const rows = constant(relativePositions(window), { shape: [tokens, tokens], dtype: "int32", name: "rows" });
+  logits = add(logits, reshape(transpose(gather(table, rows), [2, 0, 1]), [1, heads, tokens, tokens]));
+  if (shift > 0) {
+    const apart = shiftMask(grid, { window, shift }).map((isApart) => isApart ? -100 : 0);
+    const count = apart.length / tokens ** 2;
+    const mask = constant(apart, { shape: [1, count, 1, tokens, tokens], dtype: precision, name: "mask" });
+    logits = reshape(
+      add(reshape(logits, [-1, count, heads, tokens, tokens]), mask),
+      [windows, heads, tokens, tokens],
+    );
+  }
+  const mixed = transpose(matmul(softmax(logits), v), [0, 2, 1, 3]);
+  return linear(reshape(mixed, [windows, tokens, channels]), p.at("proj"), { outputs: channels });
+}
+
+/** Four strided slices side by side, down the columns first. */
+function merged(x: Tensor, p: Scope, { height, width }: Grid): Tensor {
+  const [batch, tokens, channels] = x.type.shape as [string | number, number, number];
+  const rows = reshape(x, [batch, height, width, channels]);
+  const four = [[0, 0], [1, 0], [0, 1], [1, 1]].map(([row, column]) =>
+    slice(slice(rows, { axis: 1, start: row!, step: 2 }), { axis: 2, start: column!, step: 2 })
+  );
+  const joined = reshape(concat(four, { axis: 3 }), [batch, tokens / 4, 4 * channels]);
+  return linear(norm(joined, p.at("norm")), p.at("reduction"), { outputs: 2 * channels, bias: false });
+}
