@@ -149,7 +149,7 @@ function files({ engines }: Report): string {
 }
 
 /** "unFolded" to "UN folded". */
-function label(name: string): string {
+export function label(name: string): string {
   const [family, state] = name.split(/(?=[A-Z])/);
   return `${family!.toUpperCase()}${state ? ` ${state.toLowerCase()}` : ""}`;
 }
