@@ -40,16 +40,20 @@ export function buildPage(
       footer,
     });
   }
+  const titles = titlesOf(builds);
   const sections = builds.map((build, i): Section => ({
     id: `build-${i + 1}`,
-    title: `${build.report.model}, ${build.report.precision}`,
-    body: [html`<p class="muted">${leadOf(build.report)}</p>`, tiles(tilesOf(build.report))],
+    title: titles[i]!,
+    body: [
+      html`<p class="muted">${leadOf(build.report)}<br>${name(build.path)}</p>`,
+      tiles(tilesOf(build.report)),
+    ],
     parts: partsOf(build, `build-${i + 1}-`),
   }));
   return page({
     title: builds.length === 0 ? "History" : `${builds.length} builds`,
     lead: builds.map(({ report }) => report.model).join(", "),
-    sections: [...(builds.length === 0 ? [] : [overview(builds)]), ...sections, ...history, words],
+    sections: [...(builds.length === 0 ? [] : [overview(builds, titles)]), ...sections, ...history, words],
     footer,
   });
 }
@@ -73,11 +77,11 @@ function tilesOf(report: Report): Tile[] {
   const { norms: { found, folded }, engines, latency, accuracy } = report;
   const [own, reference] = Object.values(engines);
   const other = Object.keys(engines)[1]?.toUpperCase();
-  const items: Tile[] = [{ label: "Normalizations folded", figure: `${folded} of ${found}` }];
+  const items: Tile[] = [{ label: "Normalizations", figure: `${folded} of ${found}`, detail: "folded" }];
   if (own !== undefined) {
     const against = reference?.kernels;
     items.push({
-      label: "Kernels per inference",
+      label: "Kernels",
       figure: own.kernels ?? "unknown",
       detail: against === undefined
         ? undefined
@@ -112,12 +116,22 @@ function tilesOf(report: Report): Tile[] {
   return items;
 }
 
-function overview(builds: readonly Build[]): Section {
-  const label = ({ model, precision, batch }: Report) => `${model}, ${precision}, batch ${batch}`;
-  const timed = builds.flatMap(({ report }): IntervalRow[] => {
+/** What tells the builds apart; where model, precision and batch do not, a number does. */
+function titlesOf(builds: readonly Build[]): string[] {
+  const short = builds.map(({ report: { model, precision, batch } }) =>
+    `${model}, ${precision}, batch ${batch}`
+  );
+  return short.map((title, i) => {
+    const alike = short.flatMap((other, at) => other === title ? [at] : []);
+    return alike.length === 1 ? title : `${title} (${alike.indexOf(i) + 1})`;
+  });
+}
+
+function overview(builds: readonly Build[], titles: readonly string[]): Section {
+  const timed = builds.flatMap(({ report }, i): IntervalRow[] => {
     const { latency } = report;
     return latency === null ? [] : [{
-      label: label(report),
+      label: titles[i]!,
       ratio: latency.ratio,
       low: latency.ratioLow,
       high: latency.ratioHigh,
@@ -150,14 +164,14 @@ function overview(builds: readonly Build[]): Section {
           { title: "folded", align: "right" },
           { title: "kernels", align: "right" },
           { title: "time", align: "right" },
-          { title: "" },
         ],
         rows: builds.map(({ report }, i) => [
-          html`<a href="#build-${i + 1}">${label(report)}</a>`,
+          html`<a href="#build-${i + 1}">${titles[i]!}</a>`,
           `${report.norms.folded} of ${report.norms.found}`,
           kernels(report),
-          report.latency === null ? "not timed" : percentOf(report.latency.ratio),
-          report.latency === null ? "" : verdictBadge(report.latency.verdict),
+          report.latency === null
+            ? "not timed"
+            : html`${percentOf(report.latency.ratio)}<br>${verdictBadge(report.latency.verdict)}`,
         ]),
       }),
     ],

@@ -8,6 +8,7 @@ import { badge, details, note, table } from "./parts.ts";
 type Fold = Report["norms"]["where"][number];
 
 export function foldSection({ norms: { found, folded, remaining, where } }: Report, id: string): Section {
+  const families = [...new Set(where.map(({ family }) => family.toUpperCase()))];
   return {
     id,
     title: "Normalizations",
@@ -18,11 +19,14 @@ export function foldSection({ norms: { found, folded, remaining, where } }: Repo
           : `${remaining} remain, for the reasons below.`}</p>
       `,
       where.length === 0 ? null : table({
-        caption: "Where each normalization went",
-        columns: [{ title: "normalization", isName: true }, { title: "kind" }, { title: "result" }, {
-          title: "where, or why not",
-        }],
-        rows: where.map((fold) => [fold.norm, fold.family.toUpperCase(), resultOf(fold), fate(fold)]),
+        caption: `Where each normalization went${families.length === 1 ? `; all are ${families[0]}` : ""}`,
+        columns: [{ title: "normalization", isName: true }, { title: "what became of it", breaks: true }],
+        rows: where.map((fold) => [
+          fold.norm,
+          html`${resultOf(fold)} ${families.length === 1 ? "" : `${fold.family.toUpperCase()}, `}${
+            fate(fold)
+          }`,
+        ]),
       }),
     ],
   };
@@ -34,10 +38,9 @@ function resultOf({ folded, into }: Fold): Content {
 
 export function agreementSection({ parity, accuracy, precision }: Report, id: string): Section {
   const row = (title: string, { maxAbsError, maxRelError, against, agrees }: DifferenceReport) => [
-    title,
+    html`${title}<br><span class="muted small">with ${against}</span>`,
     maxAbsError.toExponential(1),
     maxRelError.toExponential(1),
-    against,
     agrees === null ? "" : agrees ? badge("agrees", "good") : badge("differs", "bad"),
   ];
   const rows = [row(`folded, ${parity.precision}`, parity)];
@@ -59,7 +62,6 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
           { title: "network" },
           { title: "absolute", align: "right" },
           { title: "relative", align: "right" },
-          { title: "against" },
           { title: "" },
         ],
         rows,
@@ -88,7 +90,7 @@ export function environmentSection(report: Report, id: string): Section {
     body: [
       table({
         caption: "What made these figures",
-        columns: [{ title: "" }, { title: "" }],
+        columns: [{ title: "what" }, { title: "value", breaks: true }],
         rows: [
           ["UNfold", unfold],
           ["Deno", deno],

@@ -7,6 +7,8 @@ export interface Column {
   readonly align?: "left" | "right";
   /** Names of layers and files: may break anywhere. */
   readonly isName?: boolean;
+  /** Text with names in it: may break anywhere, too. */
+  readonly breaks?: boolean;
 }
 
 /** A table with a caption; the first cell of a row is its heading. Scrolls on its own where the screen is too small. */
@@ -17,8 +19,8 @@ export function table(
     rows: readonly (readonly Content[])[];
   },
 ): Html {
-  const className = ({ align, isName }: Column) =>
-    [align === "right" ? "right" : "", isName ? "name" : ""].join(" ").trim();
+  const className = ({ align, isName, breaks }: Column) =>
+    [align === "right" ? "right" : "", isName ? "name" : "", breaks ? "breaks" : ""].join(" ").trim();
   const head = columns.map((column) =>
     html`<th scope="col" class="${column.align === "right" ? "right" : ""}">${column.title}</th>`
   );
@@ -83,7 +85,7 @@ export function figure({ id, title, description, caption, legend, draw }: Figure
   });
   return html`
     <figure id="${id}">
-    <h4>${title}</h4>
+    <p class="figure-title">${title}</p>
     ${legend}
     ${drawings}
     ${caption === undefined ? null : html`<figcaption>${caption}</figcaption>`}

@@ -4,7 +4,7 @@
  */
 import { percentile } from "../../run/statistics.ts";
 import { type Canvas, milliseconds, percentOf } from "./parts.ts";
-import { logTicks, type Range, rangeOf, ratioLabel, ratioRange, ratioTicks } from "./scales.ts";
+import { linearTicks, logTicks, type Range, rangeOf, ratioLabel, ratioRange, ratioTicks } from "./scales.ts";
 import { drawn, Plot, seriesColour } from "./svg.ts";
 
 const MUTED = "var(--muted)";
@@ -101,7 +101,7 @@ export function distributions(contenders: readonly Samples[], { width, isNarrow 
   });
   const total = contenders.length * height;
   const count = isNarrow ? 5 : 9;
-  const ticks = isLog ? logTicks(range, count) : undefined;
+  const ticks = isLog ? logTicks(range, count) : linearTicks(range, count);
   return drawn({
     width,
     height: total + margin.bottom,
@@ -112,10 +112,9 @@ export function distributions(contenders: readonly Samples[], { width, isNarrow 
     x: { domain: [...range], type: isLog ? "log" : "linear" },
     y: { domain: [total, 0], axis: null },
     marks: [
-      Plot.gridX({ ...(ticks ? { ticks } : { ticks: count }), ...GRID }),
-      Plot.axisX({
-        ...(ticks ? { ticks } : { ticks: count }),
-        tickFormat: (ms: number) => String(ms),
+      Plot.gridX({ ticks, ...GRID }),
+      Plot.axisX(ticks, {
+        text: (ms: number) => String(ms),
         label: isLog ? "milliseconds per call, logarithmic scale" : "milliseconds per call",
         labelAnchor: "right",
         labelArrow: "none",
@@ -187,7 +186,7 @@ export function roundRatios(data: Ratios, { width, isNarrow }: Canvas): string {
       }),
       Plot.dot(edge, { x: "round", y: "at", symbol: "symbol", r: 3, fill: seriesColour(1) }),
       Plot.ruleY([median], { x1: 0, x2: last, stroke: seriesColour(0), strokeWidth: 2 }),
-      Plot.axisY({ ticks, tickFormat: ratioLabel, label: null, color: MUTED, tickSize: 0 }),
+      Plot.axisY(ticks, { text: ratioLabel, label: null, color: MUTED, tickSize: 0 }),
       Plot.axisX({
         ticks: isNarrow ? 4 : 8,
         label: "round",
@@ -227,6 +226,7 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
     Math.min(3, Math.max(...ends, 1.03)) * 1.01,
   ];
   const within = (ratio: number) => Math.min(range[1], Math.max(range[0], ratio));
+  const cut = rows.some(({ low, high }) => low < range[0] || high > range[1]);
   const rowHeight = isNarrow ? 38 : 26;
   let height = 4;
   let group: string | undefined;
@@ -241,12 +241,18 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
     return { ...row, y: height - rowHeight / (isNarrow ? 3.5 : 2) };
   });
   const longest = Math.max(...rows.map(({ label }) => label.length));
-  const marginLeft = isNarrow ? 8 : Math.min(300, 24 + longest * 6.8);
-  const marginRight = isNarrow ? 12 : 190;
+  const marginLeft = isNarrow ? 20 : Math.min(300, 24 + longest * 6.8);
+  const marginRight = isNarrow ? 22 : 190;
   const ticks = ratioTicks(range, isNarrow ? 5 : 7);
   const value = ({ ratio, low, high }: IntervalRow) =>
     `${percentOf(ratio)}  [${percentOf(low).replace(" %", "")}, ${percentOf(high)}]`;
   const text = (options: Plot.TextOptions) => ({ fill: "currentColor", ...options });
+  const arrow = (sign: string, x: number) => ({
+    x,
+    y: "y",
+    text: () => sign,
+    fill: ({ series }: IntervalRow) => seriesColour(series),
+  });
   return drawn({
     width,
     height: height + 44,
@@ -275,6 +281,13 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
         stroke: ({ series }) => seriesColour(series),
         strokeWidth: 2.5,
       }),
+      // A line that goes on beyond the picture ends in an arrow.
+      ...(cut
+        ? [
+          Plot.text(placed.filter(({ low }) => low < range[0]), arrow("\u25c0", range[0])),
+          Plot.text(placed.filter(({ high }) => high > range[1]), arrow("\u25b6", range[1])),
+        ]
+        : []),
       Plot.dot(placed, {
         x: ({ ratio }) => within(ratio),
         y: "y",
@@ -291,14 +304,20 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
           frameAnchor: "left",
           textAnchor: "start",
           fontWeight: 600,
-          dx: isNarrow ? 0 : 8 - marginLeft,
+          dx: -marginLeft,
         }),
       ),
       Plot.text(
         placed,
         text(
           isNarrow
-            ? { y: ({ y }) => y - 17, text: "label", frameAnchor: "left", textAnchor: "start" }
+            ? {
+              y: ({ y }) => y - 17,
+              text: "label",
+              frameAnchor: "left",
+              textAnchor: "start",
+              dx: -marginLeft,
+            }
             : { y: "y", text: "label", frameAnchor: "left", textAnchor: "end", dx: -12 },
         ),
       ),
@@ -315,9 +334,8 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
             : { y: "y", text: value, frameAnchor: "right", textAnchor: "start", dx: 12, fill: MUTED },
         ),
       ),
-      Plot.axisX({
-        ticks,
-        tickFormat: ratioLabel,
+      Plot.axisX(ticks, {
+        text: ratioLabel,
         label: "time against the reference",
         labelAnchor: "center",
         labelArrow: "none",
@@ -369,7 +387,7 @@ export function timeline(
     };
   });
   const count = isNarrow ? 5 : 6;
-  const ticks = isLog ? logTicks(range, count) : count;
+  const ticks = isLog ? logTicks(range, count) : linearTicks(range, count);
   return drawn({
     width,
     height: isNarrow ? 230 : 270,
@@ -412,10 +430,15 @@ export function timeline(
         strokeWidth: 1.5,
       }),
       Plot.dot(data, { x: "index", y: "value", r: 3.5, fill: seriesColour(0), stroke: "var(--back)" }),
-      Plot.axisY({ ticks, label: unit, labelArrow: "none", color: MUTED, tickSize: 0 }),
-      Plot.axisX({
-        ticks: data.filter(({ index }) => index % every === 0).map(({ index }) => index),
-        tickFormat: (index: number) => points[index]!.label.slice(0, 10),
+      Plot.axisY(ticks, {
+        text: (value: number) => String(value),
+        label: unit,
+        labelArrow: "none",
+        color: MUTED,
+        tickSize: 0,
+      }),
+      Plot.axisX(data.filter(({ index }) => index % every === 0).map(({ index }) => index), {
+        text: (index: number) => points[index]!.label.slice(0, 10),
         label: null,
         color: MUTED,
       }),

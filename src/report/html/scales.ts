@@ -52,13 +52,26 @@ export function logTicks([low, high]: Range, count: number): number[] {
   return best;
 }
 
+/** Round numbers of a range, at most `count`. */
+export function linearTicks([low, high]: Range, count: number): number[] {
+  const power = 10 ** Math.floor(Math.log10((high - low) / count));
+  const step = [1, 2, 5, 10].map((digit) => digit * power).find((step) => (high - low) / step <= count)!;
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
 /** Ratios at round percentages; 1 is among them where it is in the range. */
 export function ratioTicks([low, high]: Range, count: number): number[] {
   if (high / low > 3) {
-    const all = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100].filter((tick) =>
-      tick >= low && tick <= high
-    );
-    return all.length <= count ? all : all.filter((tick) => /^[01.]+$/.test(String(tick)));
+    // Factors that look alike above and below: a half and twice, a third and three times.
+    for (const factors of [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]]) {
+      const above = [1, 10, 100].flatMap((power) => factors.map((factor) => factor * power));
+      const all = [...new Set([...above.map((ratio) => 1 / ratio), ...above])].sort((a, b) => a - b)
+        .filter((tick) => tick >= low && tick <= high);
+      if (all.length <= count) return all;
+    }
+    return [1];
   }
   for (const step of [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]) {
     const first = Math.ceil((low - 1) / step - 1e-9);
@@ -73,7 +86,10 @@ export function ratioTicks([low, high]: Range, count: number): number[] {
 /** 0.95 as "-5 %". */
 export function ratioLabel(ratio: number): string {
   const percent = 100 * (ratio - 1);
-  return `${signed(percent, Number.isInteger(Number(percent.toFixed(4))) ? 0 : 1)} %`;
+  // A third less is -67 %: a label needs no more; steps below one per cent do.
+  return `${
+    signed(percent, Math.abs(percent) >= 10 || Number.isInteger(Number(percent.toFixed(4))) ? 0 : 1)
+  } %`;
 }
 
 /**

@@ -49,13 +49,15 @@ export function scheduleRows(
   kernels: readonly PlanKernel[],
   { mostRows = MOST_ROWS } = {},
 ): readonly ScheduleRow[] {
+  const blocks = placedBlocks(kernels);
   const rows: { block: string | null; roles: KernelRole[] }[] = [];
-  for (const kernel of kernels) {
-    const known = kernel.block === null ? undefined : rows.find(({ block }) => block === kernel.block);
-    const row = known ?? rows.at(-1);
-    if (known !== undefined || row?.block === kernel.block) row!.roles.push(roleOf(kernel));
-    else rows.push({ block: kernel.block, roles: [roleOf(kernel)] });
-  }
+  kernels.forEach((kernel, i) => {
+    const block = blocks[i]!;
+    const known = block === null ? undefined : rows.find((row) => row.block === block);
+    const row = known ?? (rows.at(-1)?.block === block ? rows.at(-1) : undefined);
+    if (row !== undefined) row.roles.push(roleOf(kernel));
+    else rows.push({ block, roles: [roleOf(kernel)] });
+  });
   const firstBlock = rows.findIndex(({ block }) => block !== null);
   const lastBlock = rows.findLastIndex(({ block }) => block !== null);
   const labelled = rows.map(({ block, roles }, i) => ({
@@ -76,6 +78,16 @@ export function scheduleRows(
     }
   }
   return merged;
+}
+
+/** A kernel that the plan names no layer for, started amid a block's kernels, stands with that block. */
+function placedBlocks(kernels: readonly PlanKernel[]): readonly (string | null)[] {
+  return kernels.map(({ block, layers }, i) => {
+    if (block !== null || layers.length > 0) return block;
+    const before = kernels.slice(0, i).findLast(({ block }) => block !== null)?.block;
+    const after = kernels.slice(i + 1).find(({ block }) => block !== null)?.block;
+    return before !== undefined && before === after ? before : null;
+  });
 }
 
 const isBlock = (label: string) => /\d/.test(label);
@@ -183,9 +195,11 @@ export function schedules(columns: readonly ScheduleColumn[], { width, isNarrow 
   });
 }
 
-/** The end of a scope tells blocks apart: what is too long loses its start. */
+/** The end of a scope tells blocks apart: what is too long loses its first parts, or its first letters. */
 function shortened(text: string, most: number): string {
-  return text.length <= most ? text : "\u2026" + text.slice(1 - Math.floor(most));
+  if (text.length <= most) return text;
+  const end = text.slice(text.length - Math.floor(most) + 1);
+  return "\u2026" + end.slice(end.indexOf(".") + 1);
 }
 
 /** The kinds that occur, with their colours and letters. */

@@ -50,10 +50,11 @@ p { margin: 0.5rem 0 1rem; max-width: 44rem; }
 nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1.1rem; list-style: none; margin: 1.25rem 0 0; padding: 0; }
 nav a { display: inline-block; padding: 0.15rem 0; }
 code, .name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: 0.875em; }
-.name { overflow-wrap: anywhere; }
+.name, .breaks { overflow-wrap: anywhere; }
+.small { font-size: 0.875rem; }
 .muted, figcaption, caption, .note { color: var(--muted); }
 
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: 0.75rem; margin: 1.5rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.25rem, 1fr)); gap: 0.75rem; margin: 1.5rem 0; }
 .tiles > div { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.8rem 1rem; }
 .tiles dt { color: var(--muted); font-size: 0.875rem; }
 .tiles dd { margin: 0; }
@@ -82,7 +83,7 @@ tbody th { font-weight: 500; }
 
 figure { margin: 1.5rem 0; }
 figcaption { font-size: 0.875rem; margin-top: 0.35rem; max-width: 44rem; }
-figure h4 { margin: 0 0 0.25rem; font-size: 0.9375rem; }
+.figure-title { margin: 0 0 0.35rem; font-weight: 650; }
 svg { display: block; max-width: 100%; height: auto; overflow: visible; font-family: inherit; }
 svg text { white-space: pre; }
 .narrow { display: none; }
@@ -107,9 +108,11 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   h2 { margin-top: 2.5rem; font-size: 1.25rem; }
   .tiles { grid-template-columns: 1fr 1fr; gap: 0.5rem; }
   .tiles > div { padding: 0.6rem 0.75rem; }
+  .tiles > :nth-child(odd):last-child { grid-column: 1 / -1; }
   .tiles .figure { font-size: 1.3rem; }
   table { font-size: 0.875rem; }
   th, td { padding-right: 0.6rem; }
+  td .badge { white-space: normal; border-radius: 0.7em; }
 }
 @media print {
   @page { margin: 16mm 14mm; }
@@ -118,12 +121,18 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   header { padding: 0; }
   h2 { margin-top: 1.75rem; }
   h2, h3, caption, summary { break-after: avoid; }
-  figure, .tiles > div, tr, .note, .words > div { break-inside: avoid; }
+  figure, table, .tiles > div, tr, .note, .words > div { break-inside: avoid; }
   thead { display: table-header-group; }
   .scroll { overflow: visible; }
   .badge, .tiles > div, svg * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   details { border: 0; padding: 0; }
-  details::details-content { content-visibility: visible; display: block; height: auto; }
+  /* What the reader has opened is printed, lists that are shut are not. */
+  details:not([open]), details summary { display: none; }
+  .tiles { grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); }
+  .tiles .figure { font-size: 1.25rem; }
+  .tiles dt, .tiles .detail { font-size: 0.75rem; }
+  .tiles > div { padding: 0.5rem 0.7rem; }
+  th, td { padding-top: 0.25rem; padding-bottom: 0.25rem; }
   a { color: inherit; text-decoration: none; }
 }
 `;
