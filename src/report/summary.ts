@@ -187,7 +187,7 @@ function files({ engines, int8 }: Report): string {
 }
 
 /** "unFolded" to "UN folded". */
-function label(name: string): string {
+export function label(name: string): string {
   const [family, state] = name.split(/(?=[A-Z])/);
   return `${family!.toUpperCase()}${state ? ` ${state.toLowerCase()}` : ""}`;
 }

@@ -1,0 +1,191 @@
+/** The page of one build, or of several with a comparison of them in front. */
+import { type Content, html } from "./markup.ts";
+import type { Report } from "../schema.ts";
+import { bytes } from "../summary.ts";
+import { kernelsSection, type Plans } from "./kernels.ts";
+import { contendersOf, latencySection, verdictBadge } from "./latency.ts";
+import { agreementSection, environmentSection, foldSection } from "./network.ts";
+import { page, type Section } from "./page.ts";
+import { figure, name, percentOf, table, type Tile, tiles } from "./parts.ts";
+import { type IntervalRow, intervals } from "./plots.ts";
+import { type Word, words } from "./words.ts";
+
+/** A build, as it lies in its folder. */
+export interface Build {
+  readonly report: Report;
+  readonly plans: Plans;
+  /** Where it was read from. */
+  readonly path: string;
+}
+
+export function buildPage(
+  builds: readonly Build[],
+  { history = [] }: { history?: readonly Section[] } = {},
+): string {
+  const [only] = builds;
+  const footer = html`Made by UNfold from ${
+    builds.map(({ path }, i) => [i === 0 ? "" : ", ", name(path)])
+  }. This file is complete in itself and loads nothing.`;
+  const words = wordsSection(builds, history.length > 0);
+  if (builds.length === 1 && only !== undefined) {
+    return page({
+      title: only.report.model,
+      lead: leadOf(only.report),
+      sections: [
+        { id: "result", title: "Result", body: tiles(tilesOf(only.report)) },
+        ...partsOf(only, ""),
+        ...history,
+        words,
+      ],
+      footer,
+    });
+  }
+  const titles = titlesOf(builds);
+  const sections = builds.map((build, i): Section => ({
+    id: `build-${i + 1}`,
+    title: titles[i]!,
+    body: [
+      html`<p class="muted">${leadOf(build.report)}<br>${name(build.path)}</p>`,
+      tiles(tilesOf(build.report)),
+    ],
+    parts: partsOf(build, `build-${i + 1}-`),
+  }));
+  return page({
+    title: builds.length === 0 ? "History" : `${builds.length} builds`,
+    lead: builds.map(({ report }) => report.model).join(", "),
+    sections: [...(builds.length === 0 ? [] : [overview(builds, titles)]), ...sections, ...history, words],
+    footer,
+  });
+}
+
+function partsOf({ report, plans }: Build, prefix: string): Section[] {
+  return [
+    latencySection(report, `${prefix}latency`),
+    kernelsSection(report, plans, `${prefix}kernels`),
+    foldSection(report, `${prefix}normalizations`),
+    agreementSection(report, `${prefix}agreement`),
+    environmentSection(report, `${prefix}environment`),
+  ].filter((section) => section !== null);
+}
+
+function leadOf({ precision, batch, engines, environment: { tensorrt } }: Report): string {
+  const families = Object.keys(engines).map((family) => family.toUpperCase()).join(" and ");
+  return `${families}, ${precision}, batch ${batch}; engines by TensorRT ${tensorrt.version}`;
+}
+
+function tilesOf(report: Report): Tile[] {
+  const { norms: { found, folded }, engines, latency, accuracy } = report;
+  const [own, reference] = Object.values(engines);
+  const other = Object.keys(engines)[1]?.toUpperCase();
+  const items: Tile[] = [{ label: "Normalizations", figure: `${folded} of ${found}`, detail: "folded" }];
+  if (own !== undefined) {
+    const against = reference?.kernels;
+    items.push({
+      label: "Kernels",
+      figure: own.kernels ?? "unknown",
+      detail: against === undefined
+        ? undefined
+        : `${other}: ${against ?? "unknown"}${
+          against === null || own.kernels === null ? "" : ` (${percentOf(own.kernels / against, 0)})`
+        }`,
+    });
+    items.push({
+      label: "Plan",
+      figure: bytes(own.bytes),
+      detail: reference === undefined ? undefined : `${other}: ${bytes(reference.bytes)}`,
+    });
+  }
+  if (latency !== null) {
+    items.push({
+      label: latency.whyCpu === null ? "Time, GPU" : "Time, CPU",
+      figure: percentOf(latency.ratio),
+      detail: html`${percentOf(latency.ratioLow)} to ${percentOf(latency.ratioHigh)}<br>${
+        verdictBadge(latency.verdict)
+      }`,
+    });
+  }
+  if (accuracy !== null) {
+    const [[, value] = ["", 0], ...others] = Object.entries(accuracy);
+    const last = others.at(-1);
+    items.push({
+      label: "Accuracy, folded",
+      figure: `${(100 * value).toFixed(2)} %`,
+      detail: last === undefined ? undefined : `${last[0].toUpperCase()}: ${(100 * last[1]).toFixed(2)} %`,
+    });
+  }
+  return items;
+}
+
+/** What tells the builds apart; where model, precision and batch do not, a number does. */
+function titlesOf(builds: readonly Build[]): string[] {
+  const short = builds.map(({ report: { model, precision, batch } }) =>
+    `${model}, ${precision}, batch ${batch}`
+  );
+  return short.map((title, i) => {
+    const alike = short.flatMap((other, at) => other === title ? [at] : []);
+    return alike.length === 1 ? title : `${title} (${alike.indexOf(i) + 1})`;
+  });
+}
+
+function overview(builds: readonly Build[], titles: readonly string[]): Section {
+  const timed = builds.flatMap(({ report }, i): IntervalRow[] => {
+    const { latency } = report;
+    return latency === null ? [] : [{
+      label: titles[i]!,
+      ratio: latency.ratio,
+      low: latency.ratioLow,
+      high: latency.ratioHigh,
+      noiseLow: latency.noiseLow,
+      noiseHigh: latency.noiseHigh,
+      series: 0,
+    }];
+  });
+  const kernels = (report: Report): Content =>
+    Object.values(report.engines).map(({ kernels }) => kernels ?? "unknown").join(" / ");
+  return {
+    id: "overview",
+    title: "Overview",
+    body: [
+      timed.length === 0 ? null : figure({
+        id: "overview-ratios",
+        title: "Time of the folded network against its reference",
+        description: timed.map(({ label, ratio, low, high }) =>
+          `${label}: ${percentOf(ratio)}, 95 % interval ${percentOf(low)} to ${percentOf(high)}.`
+        ).join(" "),
+        caption:
+          "Dots are medians of paired rounds, lines their 95 % intervals, grey bands the reference against itself. " +
+          "Left of 0 % the folded network takes less time.",
+        draw: (canvas) => intervals(timed, canvas),
+      }),
+      table({
+        caption: "All builds",
+        columns: [
+          { title: "network" },
+          { title: "folded", align: "right" },
+          { title: "kernels", align: "right" },
+          { title: "time", align: "right" },
+        ],
+        rows: builds.map(({ report }, i) => [
+          html`<a href="#build-${i + 1}">${titles[i]!}</a>`,
+          `${report.norms.folded} of ${report.norms.found}`,
+          kernels(report),
+          report.latency === null
+            ? "not timed"
+            : html`${percentOf(report.latency.ratio)}<br>${verdictBadge(report.latency.verdict)}`,
+        ]),
+      }),
+    ],
+  };
+}
+
+function wordsSection(builds: readonly Build[], hasHistory: boolean): Section {
+  const used: Word[] = builds.length === 0
+    ? []
+    : ["folding", "kernel", "normalizationKernel", "plan", "agreement"];
+  if (builds.some(({ report }) => contendersOf(report).length > 0)) {
+    used.push("paired", "interval", "noise", "percentiles");
+  }
+  if (builds.some(({ report }) => report.latency?.whyCpu)) used.push("cpu");
+  if (hasHistory) used.push("change");
+  return { id: "words", title: "Words", body: words(used) };
+}

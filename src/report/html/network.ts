@@ -1,0 +1,122 @@
+/** What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy, machine. */
+import type { DifferenceReport, Report } from "../schema.ts";
+import { fate, label } from "../summary.ts";
+import { type Content, html } from "./markup.ts";
+import type { Section } from "./page.ts";
+import { badge, details, note, table } from "./parts.ts";
+
+type Fold = Report["norms"]["where"][number];
+
+export function foldSection({ norms: { found, folded, remaining, where } }: Report, id: string): Section {
+  const families = [...new Set(where.map(({ family }) => family.toUpperCase()))];
+  return {
+    id,
+    title: "Normalizations",
+    body: [
+      html`
+        <p>${badge(`${folded} of ${found} folded`, remaining === 0 ? "good" : "even")} ${remaining === 0
+          ? "None is left in the network."
+          : `${remaining} remain, for the reasons below.`}</p>
+      `,
+      where.length === 0 ? null : table({
+        caption: `Where each normalization went${families.length === 1 ? `; all are ${families[0]}` : ""}`,
+        columns: [{ title: "normalization", isName: true }, { title: "what became of it", breaks: true }],
+        rows: where.map((fold) => [
+          fold.norm,
+          html`${resultOf(fold)} ${families.length === 1 ? "" : `${fold.family.toUpperCase()}, `}${
+            fate(fold)
+          }`,
+        ]),
+      }),
+    ],
+  };
+}
+
+function resultOf({ folded, into }: Fold): Content {
+  return folded ? badge("folded", "good") : into.length > 0 ? badge("in part", "even") : badge("kept", "bad");
+}
+
+export function agreementSection({ parity, accuracy, precision }: Report, id: string): Section {
+  const row = (title: string, { maxAbsError, maxRelError, against, agrees }: DifferenceReport) => [
+    html`${title}<br><span class="muted small">with ${against}</span>`,
+    maxAbsError.toExponential(1),
+    maxRelError.toExponential(1),
+    agrees === null ? "" : agrees ? badge("agrees", "good") : badge("differs", "bad"),
+  ];
+  const rows = [row(`folded, ${parity.precision}`, parity)];
+  if (parity.emitted) rows.push(row(`as emitted, ${parity.emitted.precision}`, parity.emitted));
+  if (parity.reference) rows.push(row("reference, fp32", parity.reference));
+  return {
+    id,
+    title: "Agreement and accuracy",
+    body: [
+      parity.problem === null ? null : note(html`<p>${parity.problem}</p>`, { warn: true }),
+      !parity.emitted && !parity.problem && precision !== "fp32"
+        ? note(
+          html`<p>The network as emitted in ${precision} was not run: this machine's backend has no ${precision}.</p>`,
+        )
+        : null,
+      table({
+        caption: "Largest difference between outputs",
+        columns: [
+          { title: "network" },
+          { title: "absolute", align: "right" },
+          { title: "relative", align: "right" },
+          { title: "" },
+        ],
+        rows,
+      }),
+      accuracy === null ? null : table({
+        caption: "Top-1 accuracy on the model's labelled examples",
+        columns: [{ title: "network" }, { title: "accuracy", align: "right" }],
+        rows: Object.entries(accuracy).map(([key, value]) => [label(key), `${(100 * value).toFixed(2)} %`]),
+      }),
+    ],
+  };
+}
+
+export function environmentSection(report: Report, id: string): Section {
+  const { environment: { unfold, deno, os, cpu, cores, tensorrt }, checkpoint, engines, passes, latency } =
+    report;
+  const weights = Object.entries(engines).map(([family, { weights, trained }]) => [
+    `weights of ${family.toUpperCase()}`,
+    trained
+      ? weights
+      : `${weights}; not trained: of its figures only sizes, kernels and latency mean something`,
+  ]);
+  return {
+    id,
+    title: "Environment",
+    body: [
+      table({
+        caption: "What made these figures",
+        columns: [{ title: "what" }, { title: "value", breaks: true }],
+        rows: [
+          ["UNfold", unfold],
+          ["Deno", deno],
+          ["TensorRT", `${tensorrt.version} (${tensorrt.flavour}), ${tensorrt.source}`],
+          ["processor", `${cpu}, ${cores} ${cores === 1 ? "core" : "cores"}`],
+          ["system", os],
+          ...(latency === null ? [] : [["timed with", latency.backend]]),
+          ...(checkpoint === null
+            ? []
+            : [["checkpoint", `${checkpoint.path}, read as ${checkpoint.format}`]]),
+          ...weights,
+        ],
+      }),
+      passes.length === 0 ? null : details({
+        summary: `The ${passes.length} passes of the compiler`,
+        body: table({
+          caption: "Nodes before and after each pass",
+          columns: [{ title: "pass" }, { title: "before", align: "right" }, {
+            title: "after",
+            align: "right",
+          }, { title: "" }],
+          rows: passes.map((
+            { pass, nodesBefore, nodesAfter, detail },
+          ) => [pass, nodesBefore, nodesAfter, detail]),
+        }),
+      }),
+    ],
+  };
+}

@@ -1,0 +1,168 @@
+/** What pages are put together from: tables, figures, key figures, notes. Markup only; numbers come in as text. */
+import { type Content, Html, html } from "./markup.ts";
+
+export interface Column {
+  readonly title: Content;
+  /** Numbers read best on the right. */
+  readonly align?: "left" | "right";
+  /** Names of layers and files: may break anywhere. */
+  readonly isName?: boolean;
+  /** Text with names in it: may break anywhere, too. */
+  readonly breaks?: boolean;
+}
+
+/** A table with a caption; the first cell of a row is its heading. Scrolls on its own where the screen is too small. */
+export function table(
+  { caption, columns, rows }: {
+    caption: string;
+    columns: readonly Column[];
+    rows: readonly (readonly Content[])[];
+  },
+): Html {
+  const className = ({ align, isName, breaks }: Column) =>
+    [align === "right" ? "right" : "", isName ? "name" : "", breaks ? "breaks" : ""].join(" ").trim();
+  const head = columns.map((column) =>
+    html`<th scope="col" class="${column.align === "right" ? "right" : ""}">${column.title}</th>`
+  );
+  const body = rows.map((row) =>
+    html`
+      <tr>${columns.map((column, i) =>
+        i === 0
+          ? html`<th scope="row" class="${className(column)}">${row[i]}</th>`
+          : html`<td class="${className(column)}">${row[i]}</td>`
+      )}</tr>
+    `
+  );
+  return html`
+    <div class="scroll" role="region" aria-label="${caption}" tabindex="0">
+      <table>
+        <caption>${caption}</caption>
+        <thead>
+          <tr>${head}</tr>
+        </thead>
+        <tbody>
+    ${body}</tbody>
+      </table>
+    </div>
+  `;
+}
+
+/** One drawing, twice: for a page of full width, and for a phone. */
+export interface Canvas {
+  readonly width: number;
+  readonly isNarrow: boolean;
+}
+
+const CANVASES: readonly Canvas[] = [{ width: 864, isNarrow: false }, { width: 328, isNarrow: true }];
+
+export interface Figure {
+  /** Once in a page. */
+  readonly id: string;
+  readonly title: string;
+  /** What it shows, for those who cannot see it. */
+  readonly description: string;
+  readonly caption?: Content;
+  readonly legend?: Content;
+  /** SVG, as `plots.ts` makes it. */
+  readonly draw: (canvas: Canvas) => string;
+}
+
+export function figure({ id, title, description, caption, legend, draw }: Figure): Html {
+  const drawings = CANVASES.map((canvas) => {
+    const own = `${id}-${canvas.isNarrow ? "narrow" : "wide"}`;
+    const name = html`
+      <title id="${own}-title">${title}</title>
+      <desc id="${own}-desc">${description}</desc>
+    `;
+    const attributes = html`
+      class="${canvas.isNarrow
+        ? "narrow"
+        : "wide"}" role="img" aria-labelledby="${own}-title" aria-describedby="${own}-desc"
+    `;
+    return new Html(
+      draw(canvas).replace(/^<svg([^>]*)>/, (_, rest: string) => `<svg${attributes}${rest}>${name}`),
+    );
+  });
+  return html`
+    <figure id="${id}">
+    <p class="figure-title">${title}</p>
+    ${legend}
+    ${drawings}
+    ${caption === undefined ? null : html`<figcaption>${caption}</figcaption>`}
+    </figure>
+  `;
+}
+
+/** A figure that is read first, with what it is and what to know of it. */
+export interface Tile {
+  readonly label: string;
+  readonly figure: Content;
+  readonly detail?: Content;
+}
+
+export function tiles(items: readonly Tile[]): Html {
+  return html`
+    <dl class="tiles">${items.map(({ label, figure, detail }) =>
+      html`
+        <div><dt>${label}</dt><dd class="figure">${figure}</dd>${detail === undefined
+          ? null
+          : html`<dd class="detail">${detail}</dd>`}</div>
+      `
+    )}</dl>
+  `;
+}
+
+export function details({ summary, body }: { summary: Content; body: Content }): Html {
+  return html`
+    <details><summary>${summary}</summary>
+    ${body}</details>
+  `;
+}
+
+/** Something that must not be missed; `warn` where it weakens what is shown. */
+export function note(content: Content, { warn = false }: { warn?: boolean } = {}): Html {
+  return html`
+    <div class="note${warn ? " warn" : ""}">${content}</div>
+  `;
+}
+
+export function badge(text: string, kind: "good" | "bad" | "even"): Html {
+  return html`<span class="badge ${kind}">${text}</span>`;
+}
+
+export interface Key {
+  /** SVG of 14 by 14, without its outer tag. */
+  readonly mark: Html;
+  readonly label: string;
+}
+
+export function legend(keys: readonly Key[]): Html {
+  return html`
+    <ul class="legend">${keys.map(({ mark, label }) =>
+      html`<li><svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">${mark}</svg>${label}</li>`
+    )}</ul>
+  `;
+}
+
+/** A name out of a model or file. */
+export function name(text: string): Html {
+  return html`<span class="name">${text}</span>`;
+}
+
+/** 0.913 as "-8.7 %", with a true minus sign. */
+export function percentOf(ratio: number, digits = 1): string {
+  return signed(100 * (ratio - 1), digits) + " %";
+}
+
+/** A number with its sign, a true minus; nothing is minus zero. */
+export function signed(value: number, digits: number): string {
+  const text = Math.abs(value).toFixed(digits);
+  if (Number(text) === 0) return text;
+  return (value < 0 ? "\u2212" : "+") + text;
+}
+
+/** Milliseconds with three digits that mean something. */
+export function milliseconds(ms: number): string {
+  const digits = ms >= 100 ? 0 : ms >= 10 ? 1 : ms >= 1 ? 2 : 3;
+  return `${ms.toFixed(digits)} ms`;
+}
