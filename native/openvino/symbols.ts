@@ -59,7 +59,16 @@ export const SYMBOLS = {
 export type OpenVinoSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 /** ov_element_type_e (ov_common.h), those that UNfold emits. Before 2026 the numbers were others, hence one list. */
-export const ELEMENT_TYPES = { bool: 1, bf16: 2, fp16: 3, fp32: 4, int8: 7, int32: 9, int64: 10 } as const;
+export const ELEMENT_TYPES = {
+  bool: 1,
+  bf16: 2,
+  fp16: 3,
+  fp32: 4,
+  int8: 7,
+  int32: 9,
+  int64: 10,
+  uint8: 16,
+} as const;
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
 /** Calls of one opened OpenVINO library. */
