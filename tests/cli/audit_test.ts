@@ -32,7 +32,7 @@ Deno.test("audit --json prints JSON and nothing else; --strict fails where somet
   for (const { refused, into, keepsShift } of audit.norms) {
     assert.equal(
       refused?.reason,
-      "its statistics depend on the input (each token's quadratic mean)",
+      "its GroupScaling, which its paper does not have, depends on the input",
     );
     assert.deepEqual([into.length, keepsShift ?? false], [1, false]);
   }

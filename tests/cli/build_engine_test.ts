@@ -85,7 +85,7 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
   for (
     const [args, message] of [
       [["--precison", "fp16"], /^error: unknown flag --precison; did you mean --precision\?/],
-      [["--precision", "fp8"], /^error: --precision fp8: give one of fp32, fp16, bf16$/],
+      [["--precision", "fp8"], /^error: --precision fp8: give one of fp32, fp16, bf16, int8$/],
       [["--norm", "xn"], /^error: --norm xn: give one of un, bn, .*, ln, .*, none$/],
       [["--batch", "8:1:64"], /^error: --batch 8:1:64: min, opt and max must not fall$/],
       [["--batch", "0"], /^error: --batch 0: 0 is no batch size/],
