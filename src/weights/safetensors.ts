@@ -7,14 +7,7 @@ import { UnfoldError } from "../errors.ts";
 import { type Checkpoint, checkpointOf } from "./checkpoint.ts";
 import { identityOf, openForReading, readAgain, readRange } from "./file.ts";
 import { describeForeign, SNIFF_BYTES } from "./foreign.ts";
-import {
-  type Header,
-  type HeaderEntry,
-  MAX_HEADER_BYTES,
-  parseHeader,
-  PREFIX_BYTES,
-  STORAGE_TYPES,
-} from "./header.ts";
+import { type Header, MAX_HEADER_BYTES, parseHeader, PREFIX_BYTES, STORAGE_TYPES } from "./header.ts";
 import { DAMAGED } from "./json.ts";
 
 /**
