@@ -4,6 +4,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
+import type { StorageType } from "../ir/dtype.ts";
 import { nearestNames } from "./names.ts";
 
 /** Named tensors at rest, in one file or in several. */
@@ -28,6 +29,46 @@ export interface Checkpoint {
   tensor(name: string): TensorData;
 }
 
+/** One file, as its format describes it. */
+export interface CheckpointFile<Stored extends { readonly shape: readonly number[] }> {
+  readonly path: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** What the format says of each tensor. */
+  readonly tensors: ReadonlyMap<string, Stored>;
+  /** The element types that are read, by the format's words. */
+  readonly types: ReadonlyMap<string, StorageType>;
+  /** The format's word for a tensor's element type. */
+  typeOf(stored: Stored): string;
+  /** Reads a tensor's bytes; `origin` is what messages call it. */
+  read(stored: Stored, origin: string): Uint8Array;
+}
+
+/** The checkpoint in one file. */
+export function checkpointOf<Stored extends { readonly shape: readonly number[] }>(
+  { path, metadata, tensors, types, typeOf, read }: CheckpointFile<Stored>,
+): Checkpoint {
+  const storedAs = (name: string) => {
+    const stored = tensors.get(name);
+    if (stored !== undefined) return stored;
+    throw noSuchTensor(checkpoint, name);
+  };
+  const checkpoint: Checkpoint = {
+    path,
+    metadata,
+    names: () => [...tensors.keys()],
+    has: (name) => tensors.has(name),
+    shapeOf: (name) => storedAs(name).shape,
+    tensor: (name) => {
+      const stored = storedAs(name);
+      const origin = originOf(path, name);
+      const dtype = types.get(typeOf(stored));
+      if (dtype === undefined) throw unreadableType(origin, typeOf(stored), types.keys());
+      return { dtype, shape: stored.shape, origin, bytes: () => read(stored, origin) };
+    },
+  };
+  return checkpoint;
+}
+
 /** The answer to a name that a checkpoint does not have. */
 export function noSuchTensor(checkpoint: Checkpoint, name: string): UnfoldError {
   const near = nearestNames(name, checkpoint.names());
@@ -41,7 +82,7 @@ export function originOf(path: string, name: string): string {
 }
 
 /** The answer to a tensor whose element type, in its format's word, is none of those that are read. */
-export function unreadableType(origin: string, type: string, readable: Iterable<string>): UnfoldError {
+function unreadableType(origin: string, type: string, readable: Iterable<string>): UnfoldError {
   return new UnfoldError(
     `${origin}: UNfold does not read the element type ${type}, only ${[...readable].join(", ")}. ` +
       "Convert it before saving, with .float() in PyTorch.",

@@ -5,10 +5,9 @@
  * No code is run: the pickle becomes inert data, or is refused. Leaves out TorchScript and what PyTorch wrote before.
  */
 import { UnfoldError } from "../errors.ts";
-import type { TensorData } from "../ir/data.ts";
 import type { StorageType } from "../ir/dtype.ts";
 import { AGAIN, type Archive, readArchive, readPart, storedEntry } from "./archive.ts";
-import { type Checkpoint, noSuchTensor, originOf, unreadableType } from "./checkpoint.ts";
+import { type Checkpoint, checkpointOf, originOf } from "./checkpoint.ts";
 import { allocate, identityOf, openForReading, readAgain } from "./file.ts";
 import { describeArchive, refusedGlobal } from "./foreign.ts";
 import { readPickle } from "./pickle.ts";
@@ -43,77 +42,45 @@ const MAX_VERSION = 10;
  * @throws UnfoldError if it is not PyTorch's, is damaged, or its pickle names a global that is not allowed.
  */
 export function openPytorch(path: string): Checkpoint {
-  return new PytorchCheckpoint(path);
+  using file = openForReading(path);
+  const info = file.statSync();
+  const identity = identityOf(info);
+  const archive = readArchive(file, { path, byteLength: info.size });
+  const { stateDict: { tensors, metadata }, prefix } = readContents(file, archive);
+  return checkpointOf({
+    path,
+    metadata,
+    tensors,
+    types: STORAGE_TYPES,
+    typeOf: ({ type }) => type.name,
+    read: (record, origin) => readTensor(record, { archive, prefix, identity, origin }),
+  });
 }
 
-class PytorchCheckpoint implements Checkpoint {
-  readonly path: string;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly #tensors: ReadonlyMap<string, TensorRecord>;
-  readonly #archive: Archive;
-  readonly #prefix: string;
-  readonly #identity: string;
-
-  constructor(path: string) {
-    this.path = path;
-    using file = openForReading(path);
-    const info = file.statSync();
-    this.#identity = identityOf(info);
-    this.#archive = readArchive(file, { path, byteLength: info.size });
-    const { stateDict, prefix } = readContents(file, this.#archive);
-    this.#prefix = prefix;
-    this.#tensors = stateDict.tensors;
-    this.metadata = stateDict.metadata;
-  }
-
-  names(): readonly string[] {
-    return [...this.#tensors.keys()];
-  }
-
-  has(name: string): boolean {
-    return this.#tensors.has(name);
-  }
-
-  shapeOf(name: string): readonly number[] {
-    return this.#record(name).shape;
-  }
-
-  tensor(name: string): TensorData {
-    const record = this.#record(name);
-    const origin = originOf(this.path, name);
-    const dtype = STORAGE_TYPES.get(record.type.name);
-    if (dtype === undefined) throw unreadableType(origin, record.type.name, STORAGE_TYPES.keys());
-    return { dtype, shape: record.shape, origin, bytes: () => this.#read(record, origin) };
-  }
-
-  #record(name: string): TensorRecord {
-    const record = this.#tensors.get(name);
-    if (record !== undefined) return record;
-    throw noSuchTensor(this, name);
-  }
-
-  #read({ storage, type, offset, shape, strides }: TensorRecord, origin: string): Uint8Array {
-    const { itemBytes } = type;
-    const byteLength = shape.reduce((product, size) => product * size, itemBytes);
-    if (byteLength === 0) return new Uint8Array(0);
-    const contiguous = isContiguous(shape, strides);
-    const entry = storedEntry(this.#archive, storageName(this.#prefix, storage));
-    const part = {
-      archive: this.#archive,
-      origin,
-      begin: offset * itemBytes,
-      byteLength: contiguous ? byteLength : extentOf(shape, strides) * itemBytes,
-    };
-    const bytes = readAgain(
-      this.path,
-      { identity: this.#identity, origin },
-      (file) => readPart(file, entry, part),
-    );
-    if (contiguous) return bytes;
-    const result = allocate(byteLength, origin);
-    gather(bytes, { shape, strides, itemBytes, result });
-    return result;
-  }
+function readTensor(
+  { storage, type: { itemBytes }, offset, shape, strides }: TensorRecord,
+  { archive, prefix, identity, origin }: {
+    readonly archive: Archive;
+    readonly prefix: string;
+    readonly identity: string;
+    readonly origin: string;
+  },
+): Uint8Array {
+  const byteLength = shape.reduce((product, size) => product * size, itemBytes);
+  if (byteLength === 0) return new Uint8Array(0);
+  const contiguous = isContiguous(shape, strides);
+  const entry = storedEntry(archive, storageName(prefix, storage));
+  const part = {
+    archive,
+    origin,
+    begin: offset * itemBytes,
+    byteLength: contiguous ? byteLength : extentOf(shape, strides) * itemBytes,
+  };
+  const bytes = readAgain(archive.path, { identity, origin }, (file) => readPart(file, entry, part));
+  if (contiguous) return bytes;
+  const result = allocate(byteLength, origin);
+  gather(bytes, { shape, strides, itemBytes, result });
+  return result;
 }
 
 interface Contents {

@@ -4,18 +4,10 @@
  * changes between the two is refused rather than read at the wrong place. Leaves out what values mean.
  */
 import { UnfoldError } from "../errors.ts";
-import type { TensorData } from "../ir/data.ts";
-import { type Checkpoint, noSuchTensor, originOf, unreadableType } from "./checkpoint.ts";
+import { type Checkpoint, checkpointOf } from "./checkpoint.ts";
 import { identityOf, openForReading, readAgain, readRange } from "./file.ts";
 import { describeForeign, SNIFF_BYTES } from "./foreign.ts";
-import {
-  type Header,
-  type HeaderEntry,
-  MAX_HEADER_BYTES,
-  parseHeader,
-  PREFIX_BYTES,
-  STORAGE_TYPES,
-} from "./header.ts";
+import { type Header, MAX_HEADER_BYTES, parseHeader, PREFIX_BYTES, STORAGE_TYPES } from "./header.ts";
 import { DAMAGED } from "./json.ts";
 
 /**
@@ -24,58 +16,23 @@ import { DAMAGED } from "./json.ts";
  * @throws UnfoldError if it is missing, unreadable, not safetensors, or malformed.
  */
 export function openSafetensors(path: string): Checkpoint {
-  return new SafetensorsCheckpoint(path);
-}
-
-class SafetensorsCheckpoint implements Checkpoint {
-  readonly path: string;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly #entries: ReadonlyMap<string, HeaderEntry>;
-  readonly #identity: string;
-
-  constructor(path: string) {
-    this.path = path;
-    using file = openForReading(path);
-    const info = file.statSync();
-    this.#identity = identityOf(info);
-    const { entries, metadata } = readHeader(file, { path, fileByteLength: info.size });
-    this.#entries = entries;
-    this.metadata = metadata;
-  }
-
-  names(): readonly string[] {
-    return [...this.#entries.keys()];
-  }
-
-  has(name: string): boolean {
-    return this.#entries.has(name);
-  }
-
-  shapeOf(name: string): readonly number[] {
-    return this.#entry(name).shape;
-  }
-
-  tensor(name: string): TensorData {
-    const entry = this.#entry(name);
-    const dtype = STORAGE_TYPES.get(entry.dtype);
-    const origin = originOf(this.path, name);
-    if (dtype === undefined) throw unreadableType(origin, entry.dtype, STORAGE_TYPES.keys());
-    return { dtype, shape: entry.shape, origin, bytes: () => this.#read(entry, origin) };
-  }
-
-  #entry(name: string): HeaderEntry {
-    const entry = this.#entries.get(name);
-    if (entry !== undefined) return entry;
-    throw noSuchTensor(this, name);
-  }
-
-  #read({ begin, end }: HeaderEntry, origin: string): Uint8Array {
-    return readAgain(
-      this.path,
-      { identity: this.#identity, origin },
-      (file) => readRange(file, { origin, begin, byteLength: end - begin }),
-    );
-  }
+  using file = openForReading(path);
+  const info = file.statSync();
+  const identity = identityOf(info);
+  const { entries, metadata } = readHeader(file, { path, fileByteLength: info.size });
+  return checkpointOf({
+    path,
+    metadata,
+    tensors: entries,
+    types: STORAGE_TYPES,
+    typeOf: ({ dtype }) => dtype,
+    read: ({ begin, end }, origin) =>
+      readAgain(
+        path,
+        { identity, origin },
+        (file) => readRange(file, { origin, begin, byteLength: end - begin }),
+      ),
+  });
 }
 
 function readHeader(file: Deno.FsFile, place: { path: string; fileByteLength: number }): Header {

@@ -30,10 +30,7 @@ Deno.test("audit --json prints JSON and nothing else; --strict fails where somet
   const audit: Audit = JSON.parse(stdout);
   assert.deepEqual([audit.found, audit.folded, audit.remaining, audit.layout], [25, 0, 25, null]);
   for (const { refused, into, keepsShift } of audit.norms) {
-    assert.equal(
-      refused?.reason,
-      "its GroupScaling, which its paper does not have, depends on the input",
-    );
+    assert.match(refused!.reason, /^its GroupScaling.* depends on the input$/);
     assert.deepEqual([into.length, keepsShift ?? false], [1, false]);
   }
 });
