@@ -134,7 +134,22 @@ const MOVES = new Set(["reshape", "slice", "gather", "transpose", "reduce_mean"]
 
 function carried(node: Node, axis: number, vector: Float64Array): ChannelAffine | null {
   if (!MOVES.has(node.op)) return null;
+  const joined = joinedRows(node, axis);
+  if (joined > 1) {
+    const shift = Float64Array.from({ length: joined * vector.length }, (_, i) => vector[i % vector.length]!);
+    return { axis: node.type.shape.length - 1, scale: new Float64Array(shift.length).fill(1), shift };
+  }
   const affine = { axis, scale: new Float64Array(vector.length).fill(1), shift: vector };
   const moved = opOf(node).carry?.([affine, ...node.inputs.slice(1).map(() => null)], node);
   return moved === undefined || "refused" in moved ? null : moved.affine;
+}
+
+/** How many whole rows of channels a reshape makes one of: 4 where patches merge. */
+function joinedRows(node: Node, axis: number): number {
+  const before = node.inputs[0]!.type.shape;
+  const [channels, joined] = [before[axis], node.type.shape.at(-1)];
+  if (!isOp(node, "reshape") || axis !== before.length - 1) return 1;
+  return typeof channels === "number" && typeof joined === "number" && joined % channels === 0
+    ? joined / channels
+    : 1;
 }
