@@ -1,7 +1,7 @@
 /** The report for people: what a terminal shows after a build. Pure text; colour is the caller's. */
 import type { NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
-import type { Report } from "./schema.ts";
+import type { PhaseName, PhaseReport, Report } from "./schema.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -18,6 +18,8 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
     ...agreement(report),
     "",
     ...engines(report, style),
+    "",
+    ...phases(report),
     "",
     `Files in ${out}/: ${files(report)}`,
     ...notes(report).map((note) => style(`note: ${note}`, "yellow")),
@@ -71,6 +73,7 @@ export function fate({ norm, into, through, carried, keepsShift, refused }: Norm
 }
 
 function agreement({ parity, accuracy, precision }: Report): string[] {
+  if (parity === null) return ["Agreement        not looked at"];
   const line = (d: { maxAbsError: number; maxRelError: number }) =>
     `largest difference ${d.maxAbsError.toExponential(1)}, relative ${d.maxRelError.toExponential(1)}`;
   const lines = [`Agreement        folded: ${line(parity)}`, `                 with ${parity.against}`];
@@ -97,13 +100,16 @@ function engines({ engines, latency }: Report, style: Style): string[] {
   const row = (name: string, cell: (family: NormFamily) => string) =>
     name.padEnd(25) + families.map((family) => cell(family).padStart(14)).join("");
   const count = (value: number | null) => value === null ? "unknown" : String(value);
-  const lines = [
-    row("Engines", (family) => family.toUpperCase()),
-    row("  plan", (family) => bytes(engines[family]!.bytes)),
-    row("  kernels", (family) => count(engines[family]!.kernels)),
-    row("  normalization kernels", (family) => count(engines[family]!.normalizationKernels)),
-    row("  built in", (family) => `${engines[family]!.buildMs.toFixed(0)} ms`),
-  ];
+  const isBuilt = families.every((family) => engines[family]!.path !== null);
+  const lines = isBuilt
+    ? [
+      row("Engines", (family) => family.toUpperCase()),
+      row("  plan", (family) => bytes(engines[family]!.bytes!)),
+      row("  kernels", (family) => count(engines[family]!.kernels)),
+      row("  normalization kernels", (family) => count(engines[family]!.normalizationKernels)),
+    ]
+    : [row("ONNX alone", (family) => family.toUpperCase())];
+  lines.push(row("  ONNX", (family) => bytes(engines[family]!.onnx.bytes)));
   if (latency === null) return lines;
   const percent = (ratio: number) => `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
   lines.push(
@@ -127,6 +133,46 @@ function engines({ engines, latency }: Report, style: Style): string[] {
   return lines;
 }
 
+/** Time and the most memory of each phase: those of all networks in a line, those of one in its column. */
+function phases({ phases, engines }: Report): string[] {
+  const families = Object.keys(engines) as NormFamily[];
+  const cost = ({ ms, peakBytes }: PhaseReport) => `${seconds(ms)}, ${bytes(peakBytes)}`;
+  const own = (phase: PhaseName, family: NormFamily) =>
+    phases.find((one) => one.phase === phase && one.network === family);
+  const shared = phases.filter(({ network }) => network === null);
+  const names = [...new Set(phases.filter(({ network }) => network !== null).map(({ phase }) => phase))];
+  const row = (name: string, cells: readonly string[]) =>
+    name.padEnd(19) + cells.map((cell) => cell.padStart(20)).join("");
+  return [
+    row("Time, peak memory", families.map((family) => family.toUpperCase())),
+    ...names.map((name) =>
+      row(
+        `  ${PHASE_TEXT[name]}`,
+        families.map((family) => {
+          const phase = own(name, family);
+          return phase === undefined ? "" : cost(phase);
+        }),
+      )
+    ),
+    ...shared.map((phase) => row(`  ${PHASE_TEXT[phase.phase]}`, [cost(phase)])),
+  ];
+}
+
+const PHASE_TEXT: Readonly<Record<PhaseName, string>> = {
+  describe: "describe, fold",
+  locate: "find TensorRT",
+  emit: "read weights",
+  build: "build",
+  write: "write plan",
+  onnx: "write ONNX",
+  compare: "compare outputs",
+  time: "time",
+};
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+}
+
 /** What a reader must know to take the figures for what they are. */
 function notes({ engines, parity, environment: { tensorrt } }: Report): string[] {
   const untrained = Object.entries(engines).filter(([, { trained }]) => !trained).map((
@@ -137,15 +183,18 @@ function notes({ engines, parity, environment: { tensorrt } }: Report): string[]
   const unread = Object.entries(engines).flatMap(([family, { unknown }]) =>
     unknown === null ? [] : [`the kernels of ${family}.plan are unknown: ${unknown}`]
   );
-  const untested = tensorrt.flavour === "rtx"
+  const untested = tensorrt === null || tensorrt.flavour === "rtx"
     ? []
     : [`UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}): check the engine's outputs`];
-  return [...parity.problem ? [parity.problem] : [], ...untrained, ...unread, ...untested];
+  return [...parity?.problem ? [parity.problem] : [], ...untrained, ...unread, ...untested];
 }
 
 function files({ engines }: Report): string {
-  return [...Object.keys(engines).flatMap((family) => [`${family}.plan`, `${family}.onnx`]), "report.json"]
-    .join(" ");
+  const networks = Object.entries(engines).flatMap(([family, { path }]) => [
+    ...path === null ? [] : [`${family}.plan`],
+    `${family}.onnx`,
+  ]);
+  return [...networks, "report.json"].join(" ");
 }
 
 /** "unFolded" to "UN folded". */

@@ -66,7 +66,11 @@ Deno.test("hfBert takes the heads from the configuration, or else as an option",
   );
   assert.equal(hfBert.read(viewOf(SHAPES, null), { heads: 4 }).model.norm.family, "ln");
   refuses(() => hfBert.read(viewOf(SHAPES, null), { heads: 5 }), "32 channels do not divide among 5 heads");
-  refuses(() => hfBert.read(viewOf(SHAPES, CONFIG), { heads: 2 }), "2 heads are given", "num_attention_heads 4");
+  refuses(
+    () => hfBert.read(viewOf(SHAPES, CONFIG), { heads: 2 }),
+    "2 heads are given",
+    "num_attention_heads 4",
+  );
 });
 
 Deno.test("hfBert refuses other networks under BERT's names, and a part of one", () => {
