@@ -4,7 +4,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
-import type { Report } from "../report/schema.ts";
+import type { ParityReport, Report } from "../report/schema.ts";
 import { accuracy } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import {
@@ -48,7 +48,7 @@ export async function checkOutputs(
   // Accuracy is that of the networks as emitted, where this machine can run them.
   const emitted = ({ network, wide }: Contender) => runsOnCpu(precision) ? network : wide;
   const own = emitted(primary);
-  let narrow: Report["parity"]["emitted"] = null;
+  let narrow: ParityReport["emitted"] = null;
   let problem: string | null = null;
   if (precision !== "fp32" && runsOnCpu(precision)) {
     const network = { network: "folded network", precision };

@@ -29,18 +29,18 @@ interface Prepared extends AsyncDisposable {
 }
 
 /**
- * @param gpu the library that built the engines
+ * @param gpu the library that built the engines; null where none were built
  * @returns null where there is nothing to compare with
  */
 export async function timeNetworks(
   { contenders, examples, options: { batch, precision, onEvent, signal }, work }: Stage,
-  gpu: GpuOptions,
+  gpu: GpuOptions | null,
 ): Promise<LatencyReport | null> {
   const [primary, reference] = contenders;
   if (reference === undefined) return null;
   const prepare = (open: (contender: Contender) => Promise<Session>) =>
     prepareBoth([primary, reference], { open, examples, batch: batch.timed });
-  const onGpu = await prepareOnGpu(
+  const onGpu = gpu === null ? { unavailable: "no engine was built" } : await prepareOnGpu(
     gpu,
     (options) => prepare(({ norm }) => sessionFromPlan(work.path(`${norm.family}.plan`), options)),
   );

@@ -13,7 +13,7 @@ import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
 import { inspectPlanFile } from "../report/plan.ts";
-import { type EngineReport, type Report, ReportSchema } from "../report/schema.ts";
+import { type EngineReport, type LatencyReport, type Report, ReportSchema } from "../report/schema.ts";
 import { lowerForOnnxRuntime } from "../rewrite/lower_onnxruntime.ts";
 import { remainingNorms } from "../rewrite/pipeline.ts";
 import { type Batch, profilesOf } from "./batch.ts";
@@ -21,6 +21,7 @@ import { checkOutputs } from "./check.ts";
 import { type Examples, loadExamples, openSizes } from "./evaluate.ts";
 import { buildInt8, type Int8Options, timeInt8 } from "./int8.ts";
 import { timeNetworks } from "./latency.ts";
+import { Meter } from "./meter.ts";
 import { chooseWeights, compile, type Network, type WeightChoice, type WeightOptions } from "./networks.ts";
 import { Workshop } from "./workshop.ts";
 
@@ -44,12 +45,16 @@ export interface BuildOptions extends WeightOptions {
   readonly out: string;
   /** Whether to measure latency. */
   readonly time: boolean;
+  /** What is not wanted besides: engines, so that ONNX files are all there is, the comparison, the reference network. */
+  readonly skip?: readonly BuildPart[] | undefined;
   readonly tensorrtLib?: string | undefined;
   /** What else the engines are built for. */
   readonly engine?: Pick<EngineOptions, "refit" | "weightStreaming" | "timingCacheFile">;
   readonly onEvent?: (event: BuildEvent) => void;
   readonly signal?: AbortSignal;
 }
+
+export type BuildPart = "engine" | "check" | "reference";
 
 /** One contender: a normalization's networks and where its weights came from. */
 export interface Contender {
@@ -85,50 +90,71 @@ export interface Stage {
  * @returns the report, which is also written to `report.json`
  */
 export async function buildModel(model: Model, options: BuildOptions): Promise<Report> {
-  const { out, time, onEvent, signal } = options;
+  const { out, time, skip = [], onEvent, signal } = options;
   const step = (text: string) => {
     signal?.throwIfAborted();
     onEvent?.({ kind: "step", text });
   };
+  using meter = new Meter();
   step("describing the networks");
+  meter.begin("describe");
   const contenders = describe(model, options);
   const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
   await using work = await Workshop.open(out);
   const stage = { model, contenders, examples, options, work };
   if (options.int8 !== undefined) step("quantizing");
   const int8 = options.int8 === undefined ? null : await buildInt8(stage, options.int8);
-  step("finding TensorRT");
-  const library = await findLibrary(options);
+  let library: Awaited<ReturnType<typeof findLibrary>> | null = null;
+  if (!skip.includes("engine")) {
+    step("finding TensorRT");
+    meter.begin("locate");
+    library = await findLibrary(options);
+  }
   const engines: Partial<Record<NormFamily, EngineReport>> = {};
-  let built: BuiltEngine | undefined;
+  let built: BuiltEngine | null = null;
   for (const contender of contenders) {
     if (contender === undefined) continue;
-    const { norm, weights } = contender;
-    step(`building ${norm.family}.plan (${norm.label})`);
-    built = await emitEngine(contender, stage, library.path);
+    const { norm: { family, label }, weights } = contender;
+    if (library !== null) {
+      step(`building ${family}.plan (${label})`);
+      built = await emitEngine(contender, stage, {
+        library: library.path,
+        onPhase: (phase) => meter.begin(phase, family),
+      });
+    }
+    step(`writing ${family}.onnx (${label})`);
+    meter.begin("onnx", family);
     const file = options.onnx === "onnxruntime" ? contender.cpu : contender.network.graph;
-    const onnx = await work.publish(file, `${norm.family}.onnx`);
-    const plan = await inspectPlanFile(built.path);
-    engines[norm.family] = {
-      path: join(out, `${norm.family}.plan`),
-      bytes: built.byteLength,
-      layers: built.layers,
-      kernels: plan.kernels,
-      unknown: plan.unknown,
-      normalizationKernels: plan.normalizationKernels,
-      buildMs: built.phases.buildMs,
-      phases: built.phases,
-      onnx: { path: join(out, `${norm.family}.onnx`), bytes: onnx.byteLength, nodes: onnx.nodes },
+    const onnx = await work.publish(file, `${family}.onnx`);
+    const plan = built === null ? null : await inspectPlanFile(built.path);
+    engines[family] = {
+      path: built && join(out, `${family}.plan`),
+      bytes: built && built.byteLength,
+      layers: built && built.layers,
+      kernels: plan && plan.kernels,
+      unknown: plan && plan.unknown,
+      normalizationKernels: plan && plan.normalizationKernels,
+      buildMs: built && built.phases.buildMs,
+      onnx: { path: join(out, `${family}.onnx`), bytes: onnx.byteLength, nodes: onnx.nodes },
       weights: weights.origin,
       trained: weights.trained,
     };
   }
-  step("comparing outputs");
-  const checked = await checkOutputs(stage);
-  if (time) step("timing");
-  const latency = time
-    ? await timeNetworks(stage, { library: library.path, cudartPath: library.cudartPath })
-    : null;
+  let checked: Pick<Report, "parity" | "accuracy"> = { parity: null, accuracy: null };
+  if (!skip.includes("check")) {
+    step("comparing outputs");
+    meter.begin("compare");
+    checked = await checkOutputs(stage);
+  }
+  let latency: LatencyReport | null = null;
+  if (time) {
+    step("timing");
+    meter.begin("time");
+    latency = await timeNetworks(
+      stage,
+      library && { library: library.path, cudartPath: library.cudartPath },
+    );
+  }
   if (time && int8 !== null) step("timing int8");
   const int8Latency = time && int8 !== null ? await timeInt8(int8, stage) : null;
   const { network } = contenders[0];
@@ -146,6 +172,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     },
     passes: network.trace,
     engines,
+    phases: meter.phases(),
     ...checked,
     latency,
     int8: int8 === null ? null : { ...int8.report, latency: int8Latency },
@@ -155,7 +182,11 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
       os: `${Deno.build.os} ${Deno.build.arch}`,
       cpu: os.cpus()[0]?.model ?? "unknown",
       cores: navigator.hardwareConcurrency,
-      tensorrt: { version: built!.library.version, flavour: built!.library.flavour, source: library.source },
+      tensorrt: built && library && {
+        version: built.library.version,
+        flavour: built.library.flavour,
+        source: library.source,
+      },
     },
   });
   await Deno.writeTextFile(work.path("report.json"), JSON.stringify(report, null, 2) + "\n");
@@ -168,7 +199,7 @@ const describeCheckpoint = ({ path, format, ignored }: RecognisedCheckpoint) => 
 
 function describe(
   model: Model,
-  { norm, precision, batch, layerNorm = "layer", ...weightOptions }: BuildOptions,
+  { norm, precision, batch, layerNorm = "layer", skip = [], ...weightOptions }: BuildOptions,
 ): Contenders {
   const dims = batch.fixed === null ? {} : { B: batch.fixed };
   const contender = (norm: Norm, isReference: boolean): Contender => {
@@ -180,7 +211,8 @@ function describe(
     return { norm, weights, network, wide, cpu: lowerForOnnxRuntime(wide.graph) };
   };
   const primary = contender(norm, false);
-  return norm.family === model.reference.family ? [primary] : [primary, contender(model.reference, true)];
+  const isAlone = norm.family === model.reference.family || skip.includes("reference");
+  return isAlone ? [primary] : [primary, contender(model.reference, true)];
 }
 
 async function findLibrary({ tensorrtLib, onEvent, signal }: BuildOptions) {
@@ -200,13 +232,14 @@ async function findLibrary({ tensorrtLib, onEvent, signal }: BuildOptions) {
 async function emitEngine(
   { norm, network }: Contender,
   { model, work, options: { batch, engine, onEvent, signal } }: Stage,
-  library: string,
+  { library, onPhase }: Pick<EngineOptions, "onPhase"> & { library: string },
 ): Promise<BuiltEngine> {
   let done = 0;
   return await buildEngine(network.graph, {
     ...engine,
     path: work.path(`${norm.family}.plan`),
     library,
+    ...(onPhase && { onPhase }),
     profiles: profilesOf(batch, model.dims ?? {}),
     ...(signal && { signal }),
     onProgress: (event) => {

@@ -38,6 +38,8 @@ export interface EngineOptions {
    */
   readonly timingCacheFile?: string;
   readonly onProgress?: (event: ProgressEvent) => void;
+  /** Told what begins: weights go to the library (`emit`), it builds, the plan is written. */
+  readonly onPhase?: (phase: "emit" | "build" | "write") => void;
   readonly onLog?: (line: LogLine) => void;
   /** Aborting it cancels the build within milliseconds and leaves no file. */
   readonly signal?: AbortSignal;
@@ -61,7 +63,7 @@ export interface BuiltEngine {
  */
 export async function buildEngine(graph: Graph, options: EngineOptions): Promise<BuiltEngine> {
   const { loadTensorRt } = await import("../../native/tensorrt/mod.ts");
-  const { path, signal, onProgress, profiles = [], timingCacheFile } = options;
+  const { path, signal, onProgress, onPhase, profiles = [], timingCacheFile } = options;
   const library = options.library ?? (await locateLibrary(signal && { signal })).path;
   using trt = loadTensorRt(library);
   using _log = options.onLog && trt.addLogListener(options.onLog);
@@ -70,6 +72,7 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   using config = builder.createConfig();
 
   const started = performance.now();
+  onPhase?.("emit");
   describeNetwork(network, lowerForTensorRt(graph));
   for (const profile of profilesOf(graph, profiles)) config.addProfile(profile);
   if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
@@ -80,6 +83,7 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   config.setProfilingVerbosity("detailed");
   config.setProgress(onProgress, signal);
   const described = performance.now();
+  onPhase?.("build");
   using plan = await builder.build(network, config).catch((error: unknown) => {
     if (!(options.refit && trt.flavour === "rtx" && isRefusal(error))) throw error;
     throw new UnfoldError(
@@ -88,6 +92,7 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
     );
   });
   const built = performance.now();
+  onPhase?.("write");
   const { byteLength } = plan.bytes;
   await replaceFile(path, plan.bytes, { signal });
   const cache = config.timingCache();

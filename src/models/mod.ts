@@ -5,7 +5,7 @@
 import type { Model } from "../dsl/model.ts";
 import { layerNorm, unifiedNorm } from "../norms/mod.ts";
 import { bert, BERT_BASE, MINILM_L6 } from "./bert.ts";
-import { GPT2, gpt2 } from "./gpt2.ts";
+import { GPT2, gpt2, GPT2_MEDIUM, GPT2_XL } from "./gpt2.ts";
 import { llama, LLAMA_3_2_1B } from "./llama.ts";
 import { SLAB_DEIT_TI, slabDeit } from "./slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "./swin.ts";
@@ -53,6 +53,16 @@ export const MODELS: Readonly<Record<string, NamedModel>> = {
     title: "GPT-2, 124M, logits of a whole text",
     paper: "Radford et al. 2019, OpenAI",
     build: () => gpt2(GPT2),
+  },
+  "gpt2-medium": {
+    title: "GPT-2, 355M, logits of a whole text",
+    paper: "Radford et al. 2019, OpenAI",
+    build: () => gpt2(GPT2_MEDIUM),
+  },
+  "gpt2-xl": {
+    title: "GPT-2, 1.56B, logits of a whole text",
+    paper: "Radford et al. 2019, OpenAI",
+    build: () => gpt2(GPT2_XL),
   },
   "gpt2-prefill": {
     title: "GPT-2, 124M, reads a prompt and keeps keys and values",

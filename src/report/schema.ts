@@ -9,23 +9,39 @@ import { NORM_FAMILIES, type NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
 import type { PassTrace } from "../rewrite/pipeline.ts";
 
-/** One engine and its ONNX twin. */
+/** One engine and its ONNX twin. Without an engine (`--no-engine`) all that is its own is null. */
 export interface EngineReport {
-  readonly path: string;
-  readonly bytes: number;
+  readonly path: string | null;
+  readonly bytes: number | null;
   /** Layers of the network that was described to TensorRT, constants included. */
-  readonly layers: number;
+  readonly layers: number | null;
   /** Kernels in the plan's schedule; null where the plan cannot be read, for the reason in `unknown`. */
   readonly kernels: number | null;
   readonly unknown: string | null;
   readonly normalizationKernels: number | null;
-  readonly buildMs: number;
-  readonly phases: { readonly describeMs: number; readonly buildMs: number; readonly writeMs: number };
+  readonly buildMs: number | null;
   readonly onnx: { readonly path: string; readonly bytes: number; readonly nodes: number };
   /** Where the weights came from. */
   readonly weights: string;
   /** Whether they were trained with this normalization; if not, only the latency means something. */
   readonly trained: boolean;
+}
+
+/**
+ * What a build does one after the other: `describe`: networks are traced and optimized, no matrix is read; `locate`: the
+ * library is found; then for each network `emit`: weights are read, folded and given to TensorRT; `build`; `write`: the
+ * plan goes to disk; `onnx`: weights are read, folded and written; then `compare` and `time`.
+ */
+export const PHASES = ["describe", "locate", "emit", "build", "write", "onnx", "compare", "time"] as const;
+export type PhaseName = (typeof PHASES)[number];
+
+export interface PhaseReport {
+  readonly phase: PhaseName;
+  /** The network it worked on; null where on all. */
+  readonly network: NormFamily | null;
+  readonly ms: number;
+  /** The most memory that the process had in that time. */
+  readonly peakBytes: number;
 }
 
 /** How far outputs are from what they should be. */
@@ -37,6 +53,16 @@ export interface DifferenceReport {
   readonly against: string;
   /** Whether that is rounding, where the training framework's own outputs say what is right; null elsewhere. */
   readonly agrees: boolean | null;
+}
+
+/** The fold, judged in fp32, without the rounding of narrower types; `emitted` is the network as emitted. */
+export interface ParityReport extends DifferenceReport {
+  readonly precision: "fp32";
+  readonly emitted: (DifferenceReport & { readonly precision: string }) | null;
+  /** Why the emitted network could not be compared: an overflow, mostly; null where it was, or was not run. */
+  readonly problem: string | null;
+  /** The reference network against the framework's outputs for it, in fp32; null where there are none. */
+  readonly reference: DifferenceReport | null;
 }
 
 export interface TimingReport {
@@ -127,15 +153,10 @@ export interface Report {
   };
   readonly passes: readonly PassTrace[];
   readonly engines: Readonly<Partial<Record<NormFamily, EngineReport>>>;
-  /** The fold, judged in fp32, without the rounding of narrower types; `emitted` is the network as emitted. */
-  readonly parity: DifferenceReport & {
-    readonly precision: "fp32";
-    readonly emitted: (DifferenceReport & { readonly precision: string }) | null;
-    /** Why the emitted network could not be compared: an overflow, mostly; null where it was, or was not run. */
-    readonly problem: string | null;
-    /** The reference network against the framework's outputs for it, in fp32; null where there are none. */
-    readonly reference: DifferenceReport | null;
-  };
+  /** In their order. */
+  readonly phases: readonly PhaseReport[];
+  /** Null where nothing was compared (`--no-check`). */
+  readonly parity: ParityReport | null;
   /** Top-1 on the model's labelled data: unFolded, unUnfolded, ln; null without labels. */
   readonly accuracy: Readonly<Record<string, number>> | null;
   readonly latency: LatencyReport | null;
@@ -147,7 +168,12 @@ export interface Report {
     readonly os: string;
     readonly cpu: string;
     readonly cores: number;
-    readonly tensorrt: { readonly version: string; readonly flavour: string; readonly source: string };
+    /** Null where no engine was built. */
+    readonly tensorrt: {
+      readonly version: string;
+      readonly flavour: string;
+      readonly source: string;
+    } | null;
   };
 }
 
@@ -156,14 +182,13 @@ const count = z.number().int().nonnegative();
 const ms = z.number().nonnegative();
 
 const Engine = z.object({
-  path: z.string(),
-  bytes: count,
-  layers: count,
+  path: z.string().nullable(),
+  bytes: count.nullable(),
+  layers: count.nullable(),
   kernels: count.nullable(),
   unknown: z.string().nullable(),
   normalizationKernels: count.nullable(),
-  buildMs: ms,
-  phases: z.object({ describeMs: ms, buildMs: ms, writeMs: ms }),
+  buildMs: ms.nullable(),
   onnx: z.object({ path: z.string(), bytes: count, nodes: count }),
   weights: z.string(),
   trained: z.boolean(),
@@ -213,12 +238,15 @@ export const ReportSchema: z.ZodType<Report> = z.object({
   passes: z.array(z.object({ pass: z.string(), nodesBefore: count, nodesAfter: count, detail: z.string() }))
     .readonly(),
   engines: z.partialRecord(family, Engine),
+  phases: z.array(
+    z.object({ phase: z.enum(PHASES), network: family.nullable(), ms, peakBytes: count }),
+  ).readonly(),
   parity: Difference.extend({
     precision: z.literal("fp32"),
     emitted: Difference.extend({ precision: z.string() }).nullable(),
     problem: z.string().nullable(),
     reference: Difference.nullable(),
-  }),
+  }).nullable(),
   accuracy: z.record(z.string(), z.number()).nullable(),
   latency: z.object({
     backend: z.string(),
@@ -267,6 +295,6 @@ export const ReportSchema: z.ZodType<Report> = z.object({
     os: z.string(),
     cpu: z.string(),
     cores: count,
-    tensorrt: z.object({ version: z.string(), flavour: z.string(), source: z.string() }),
+    tensorrt: z.object({ version: z.string(), flavour: z.string(), source: z.string() }).nullable(),
   }),
 });

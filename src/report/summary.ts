@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import type { NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
-import type { Report } from "./schema.ts";
+import type { PhaseName, PhaseReport, Report } from "./schema.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -20,6 +20,8 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
     "",
     ...engines(report, style),
     ...int8(report),
+    "",
+    ...phases(report),
     "",
     `Files in ${out}/: ${files(report)}`,
     ...notes(report).map((note) => style(`note: ${note}`, "yellow")),
@@ -73,6 +75,7 @@ export function fate({ norm, into, through, carried, keepsShift, refused }: Norm
 }
 
 function agreement({ parity, accuracy, precision }: Report): string[] {
+  if (parity === null) return ["Agreement        not looked at"];
   const line = (d: { maxAbsError: number; maxRelError: number }) =>
     `largest difference ${d.maxAbsError.toExponential(1)}, relative ${d.maxRelError.toExponential(1)}`;
   const lines = [`Agreement        folded: ${line(parity)}`, `                 with ${parity.against}`];
@@ -99,13 +102,16 @@ function engines({ engines, latency }: Report, style: Style): string[] {
   const row = (name: string, cell: (family: NormFamily) => string) =>
     name.padEnd(25) + families.map((family) => cell(family).padStart(14)).join("");
   const count = (value: number | null) => value === null ? "unknown" : String(value);
-  const lines = [
-    row("Engines", (family) => family.toUpperCase()),
-    row("  plan", (family) => bytes(engines[family]!.bytes)),
-    row("  kernels", (family) => count(engines[family]!.kernels)),
-    row("  normalization kernels", (family) => count(engines[family]!.normalizationKernels)),
-    row("  built in", (family) => `${engines[family]!.buildMs.toFixed(0)} ms`),
-  ];
+  const isBuilt = families.every((family) => engines[family]!.path !== null);
+  const lines = isBuilt
+    ? [
+      row("Engines", (family) => family.toUpperCase()),
+      row("  plan", (family) => bytes(engines[family]!.bytes!)),
+      row("  kernels", (family) => count(engines[family]!.kernels)),
+      row("  normalization kernels", (family) => count(engines[family]!.normalizationKernels)),
+    ]
+    : [row("ONNX alone", (family) => family.toUpperCase())];
+  lines.push(row("  ONNX", (family) => bytes(engines[family]!.onnx.bytes)));
   if (latency === null) return lines;
   const percent = (ratio: number) => `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
   lines.push(
@@ -153,6 +159,46 @@ function int8({ int8 }: Report): string[] {
   return lines;
 }
 
+/** Time and the most memory of each phase: those of all networks in a line, those of one in its column. */
+function phases({ phases, engines }: Report): string[] {
+  const families = Object.keys(engines) as NormFamily[];
+  const cost = ({ ms, peakBytes }: PhaseReport) => `${seconds(ms)}, ${bytes(peakBytes)}`;
+  const own = (phase: PhaseName, family: NormFamily) =>
+    phases.find((one) => one.phase === phase && one.network === family);
+  const shared = phases.filter(({ network }) => network === null);
+  const names = [...new Set(phases.filter(({ network }) => network !== null).map(({ phase }) => phase))];
+  const row = (name: string, cells: readonly string[]) =>
+    name.padEnd(19) + cells.map((cell) => cell.padStart(20)).join("");
+  return [
+    row("Time, peak memory", families.map((family) => family.toUpperCase())),
+    ...names.map((name) =>
+      row(
+        `  ${PHASE_TEXT[name]}`,
+        families.map((family) => {
+          const phase = own(name, family);
+          return phase === undefined ? "" : cost(phase);
+        }),
+      )
+    ),
+    ...shared.map((phase) => row(`  ${PHASE_TEXT[phase.phase]}`, [cost(phase)])),
+  ];
+}
+
+const PHASE_TEXT: Readonly<Record<PhaseName, string>> = {
+  describe: "describe, fold",
+  locate: "find TensorRT",
+  emit: "read weights",
+  build: "build",
+  write: "write plan",
+  onnx: "write ONNX",
+  compare: "compare outputs",
+  time: "time",
+};
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+}
+
 /** What a reader must know to take the figures for what they are. */
 function notes({ engines, parity, int8, environment: { tensorrt } }: Report): string[] {
   const untrained = Object.entries(engines).filter(([, { trained }]) => !trained).map((
@@ -163,14 +209,14 @@ function notes({ engines, parity, int8, environment: { tensorrt } }: Report): st
   const unread = Object.entries(engines).flatMap(([family, { unknown }]) =>
     unknown === null ? [] : [`the kernels of ${family}.plan are unknown: ${unknown}`]
   );
-  const untested = tensorrt.flavour === "rtx"
+  const untested = tensorrt === null || tensorrt.flavour === "rtx"
     ? []
     : [`UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}): check the engine's outputs`];
-  const notQuantized = int8
+  const notQuantized = int8 && Object.values(engines).some(({ path }) => path !== null)
     ? ["int8 is for CPUs, in the .int8.onnx file; the TensorRT engines are in fp32, not quantized"]
     : [];
   return [
-    ...parity.problem ? [parity.problem] : [],
+    ...parity?.problem ? [parity.problem] : [],
     ...untrained,
     ...notQuantized,
     ...unread,
@@ -179,11 +225,11 @@ function notes({ engines, parity, int8, environment: { tensorrt } }: Report): st
 }
 
 function files({ engines, int8 }: Report): string {
-  return [
-    ...Object.keys(engines).flatMap((family) => [`${family}.plan`, `${family}.onnx`]),
-    ...int8 ? [basename(int8.onnx.path)] : [],
-    "report.json",
-  ].join(" ");
+  const networks = Object.entries(engines).flatMap(([family, { path }]) => [
+    ...path === null ? [] : [`${family}.plan`],
+    `${family}.onnx`,
+  ]);
+  return [...networks, ...int8 ? [basename(int8.onnx.path)] : [], "report.json"].join(" ");
 }
 
 /** "unFolded" to "UN folded". */

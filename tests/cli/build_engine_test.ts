@@ -186,13 +186,36 @@ testWithLibrary("build-engine leaves the files it promises and a report that fit
   assert.equal(report.norms.remaining, 0);
   assert.equal(report.engines.un!.normalizationKernels, 0);
   assert.ok(report.engines.ln!.normalizationKernels! >= 3);
-  assert.ok(report.parity.maxRelError < 1e-5, `${report.parity.maxRelError}`);
+  assert.ok(report.parity!.maxRelError < 1e-5, `${report.parity!.maxRelError}`);
+  const phases = report.phases.map(({ phase, network }) => network === null ? phase : `${network} ${phase}`);
+  const own = (family: string) => ["emit", "build", "write", "onnx"].map((phase) => `${family} ${phase}`);
+  assert.deepEqual(phases, ["describe", "locate", ...own("un"), ...own("ln"), "compare"]);
+  assert.ok(
+    report.phases.every(({ peakBytes }) => peakBytes > 2 ** 24),
+    "each phase knows the process's memory",
+  );
   assert.equal(report.latency, null);
   const files = [...Deno.readDirSync(join(work.path, "build", "tiny"))].map(({ name }) => name).sort();
   assert.deepEqual(files, ["ln.onnx", "ln.plan", "report.json", "un.onnx", "un.plan"]);
   assert.deepEqual([...Deno.readDirSync(join(work.path, "build"))].map(({ name }) => name), ["tiny"]);
   const written = JSON.parse(await Deno.readTextFile(join(work.path, "build", "tiny", "report.json")));
   assert.deepEqual(written, JSON.parse(stdout));
+});
+
+Deno.test("build-engine writes the folded network's ONNX file alone where that is asked for, without TensorRT", async () => {
+  await using work = await workplace();
+  const { code, stdout, stderr } = await run(
+    [...BUILD, "--json", "--no-engine", "--no-check", "--no-reference", "--tensorrt-lib", "absent"],
+    work.path,
+  );
+  assert.equal(code, 0, stderr);
+  const report = ReportSchema.parse(JSON.parse(stdout));
+  assert.deepEqual(report.phases.map(({ phase }) => phase), ["describe", "onnx"]);
+  assert.equal(report.engines.un!.path, null);
+  assert.equal(report.parity, null);
+  assert.equal(report.environment.tensorrt, null);
+  const files = [...Deno.readDirSync(join(work.path, "build", "tiny"))].map(({ name }) => name).sort();
+  assert.deepEqual(files, ["report.json", "un.onnx"]);
 });
 
 testWithLibrary(
@@ -211,7 +234,7 @@ testWithLibrary(
     const { code, stdout, stderr } = await run([...BUILD, "--json"], work.path);
     assert.equal(code, 1);
     assert.match(stderr, /error: the outputs do not agree with PyTorch's/);
-    assert.equal(ReportSchema.parse(JSON.parse(stdout)).parity.agrees, false);
+    assert.equal(ReportSchema.parse(JSON.parse(stdout)).parity!.agrees, false);
     assert.ok((await Deno.stat(join(work.path, "build", "tiny", "un.plan"))).isFile);
   },
 );

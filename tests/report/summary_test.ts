@@ -12,7 +12,6 @@ const engine = {
   unknown: null,
   normalizationKernels: 0,
   buildMs: 345.2,
-  phases: { describeMs: 1, buildMs: 345.2, writeMs: 1 },
   onnx: { path: "build/tiny/un.onnx", bytes: 1, nodes: 1 },
   weights: "un.safetensors",
   trained: true,
@@ -44,6 +43,11 @@ const report: Report = {
     un: engine,
     ln: { ...engine, kernels: null, normalizationKernels: null, unknown: "an odd statement" },
   },
+  phases: [
+    { phase: "describe", network: null, ms: 21, peakBytes: 1e8 },
+    { phase: "build", network: "un", ms: 345.2, peakBytes: 1.5e9 },
+    { phase: "build", network: "ln", ms: 12_345, peakBytes: 1.6e9 },
+  ],
   parity: {
     maxAbsError: 1.1e-5,
     maxRelError: 4e-7,
@@ -106,7 +110,7 @@ Deno.test("summarize() says so where the emitted precision was not run, of weigh
   const text = page({
     ...report,
     precision: "bf16",
-    parity: { ...parity, emitted: null },
+    parity: { ...parity!, emitted: null },
     environment: { ...environment, tensorrt: { version: "10.16.0", flavour: "enterprise", source: "flag" } },
     engines: { un: { ...engine, weights: "random values, seed 0", trained: false } },
     latency: null,
@@ -115,6 +119,33 @@ Deno.test("summarize() says so where the emitted precision was not run, of weigh
   assert.match(text, /note: UN was not trained \(random values, seed 0\)/);
   assert.match(text, /note: UNfold's tests have not run Enterprise TensorRT \(10\.16\.0\)/);
   assert.ok(!text.includes("Latency"));
+});
+
+Deno.test("summarize() gives time and peak memory of each phase", () => {
+  const text = page(report);
+  assert.match(text, /\n {2}build +345 ms, 1\.50 GB +12\.3 s, 1\.60 GB\n/);
+  assert.match(text, /\n {2}describe, fold +21 ms, 100\.0 MB\n/);
+});
+
+Deno.test("summarize() has no engines where none were built, and no agreement where nothing was compared", () => {
+  const none = {
+    path: null,
+    bytes: null,
+    layers: null,
+    kernels: null,
+    normalizationKernels: null,
+    buildMs: null,
+  };
+  const text = page({
+    ...report,
+    engines: { un: { ...engine, ...none } },
+    parity: null,
+    latency: null,
+    environment: { ...report.environment, tensorrt: null },
+  });
+  assert.match(text, /Agreement +not looked at\n/);
+  assert.match(text, /ONNX alone +UN\n {2}ONNX +1 B\n/);
+  assert.match(text, /Files in build\/tiny\/: un\.onnx report\.json$/);
 });
 
 Deno.test("bytes() uses decimal units", () => {
