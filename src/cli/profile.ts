@@ -1,5 +1,6 @@
 /** `deno task profile`: options and printing; the measuring is `src/run/tensorrt_profile.ts`. */
 import type { ProfileOptions } from "../run/tensorrt_profile.ts";
+import { libraryOfDevice } from "./device_library.ts";
 import { parseOptions } from "./options.ts";
 import { EXIT, note, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
@@ -90,15 +91,12 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
   const [plan] = positionals;
   if (plan === undefined) throw new UsageError("give an engine, as in `deno task profile un.plan`");
   const options = optionsOf(values);
-  const [{ locateLibrary }, { profilePlan }, { describeProfile, profileJson, samplesJson }] = await Promise
-    .all([
-      import("../emit/tensorrt.ts"),
-      import("../run/tensorrt_profile.ts"),
-      import("../report/profile.ts"),
-    ]);
+  const [{ profilePlan }, { describeProfile, profileJson, samplesJson }] = await Promise.all([
+    import("../run/tensorrt_profile.ts"),
+    import("../report/profile.ts"),
+  ]);
   const { readKeptFile, replaceFile } = await import("../emit/kept_file.ts");
-  // Whoever has an engine has the library that built it.
-  const { path: library, cudartPath } = await locateLibrary({ flag: values["tensorrt-lib"], offline: true });
+  const { path: library, cudartPath } = await libraryOfDevice(values["tensorrt-lib"]);
   const cacheFile = values["runtime-cache-file"];
   using progress = new Progress();
   const profile = await profilePlan(plan, {

@@ -1,5 +1,6 @@
 /** `deno task refit`: options and printing; the work is in `src/run/tensorrt_refit.ts`. */
 import { PRECISIONS } from "../ir/dtype.ts";
+import { libraryOfDevice } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";
 import { EXIT, print, runCommand, UsageError } from "./terminal.ts";
@@ -50,17 +51,15 @@ export async function refitCommand(args: readonly string[]): Promise<number> {
   if (plan === undefined) throw new UsageError("give an engine, as in `deno task refit un.plan my_model.ts`");
   if (!values.out) throw new UsageError("--out: give a file for the new engine");
   const precision = oneOf("precision", values.precision, PRECISIONS);
-  const [{ parseBatch }, { chooseWeights, compile }, { locateLibrary }, { layerWeights, refitPlan }] =
-    await Promise.all([
-      import("../compile/batch.ts"),
-      import("../compile/networks.ts"),
-      import("../emit/tensorrt.ts"),
-      import("../run/tensorrt_refit.ts"),
-    ]);
+  const [{ parseBatch }, { chooseWeights, compile }, { layerWeights, refitPlan }] = await Promise.all([
+    import("../compile/batch.ts"),
+    import("../compile/networks.ts"),
+    import("../run/tensorrt_refit.ts"),
+  ]);
   const { replaceFile } = await import("../emit/kept_file.ts");
   const { fixed } = parseBatch(values.batch);
   const { model, norm, weights } = await subjectOf(argument, values);
-  const { path: library, cudartPath } = await locateLibrary({ flag: values["tensorrt-lib"], offline: true });
+  const { path: library, cudartPath } = await libraryOfDevice(values["tensorrt-lib"]);
   const choice = chooseWeights(model, norm, { ...weights, isReference: false });
   const { graph } = compile(model, {
     weights: choice.open(),

@@ -1,5 +1,6 @@
 /** The options of `deno task profile`; that it measures is shown in device_stand_in/. */
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { parseBudget, parseShapes, profileCommand } from "../../src/cli/profile.ts";
 import { refitCommand } from "../../src/cli/refit.ts";
 import { UsageError } from "../../src/cli/terminal.ts";
@@ -60,4 +61,40 @@ Deno.test("refitCommand() refuses what it cannot read", async () => {
     refitCommand(["a.plan", "--out", "b.plan", "--precision", "fp8"]),
     usage(/--precision fp8/),
   );
+});
+
+Deno.test("profile says in one line that there is no driver, where there is no TensorRT either", async () => {
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const folder = await Deno.makeTempDir();
+  try {
+    // Nothing is found in an empty home but what the system itself has.
+    const { stderr, code } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--no-check",
+        "--config",
+        `${root}deno.json`,
+        `${root}src/cli/profile.ts`,
+        "un.plan",
+      ],
+      cwd: folder,
+      clearEnv: true,
+      env: {
+        HOME: folder,
+        NO_COLOR: "1",
+        DENO_DIR: Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`,
+      },
+    }).output();
+    const text = new TextDecoder().decode(stderr);
+    assert.equal(code, 1);
+    // A machine that has TensorRT installed gets to the engine, one with a driver to what is missing then.
+    assert.match(
+      text,
+      /^error: (the engine cannot run here: .*|the engine un\.plan cannot be read: .*|No TensorRT library .*)$/m,
+    );
+    assert.doesNotMatch(text, / at .*\.ts:\d+/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
