@@ -96,7 +96,7 @@ function countsTable(built: readonly (readonly [NormFamily, EngineReport])[]): C
   return table({
     caption: "Engines",
     columns: [
-      { title: "" },
+      { title: "property" },
       ...built.map(([family]) => ({ title: family.toUpperCase(), align: "right" as const })),
     ],
     rows: [

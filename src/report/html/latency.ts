@@ -137,7 +137,10 @@ function timesTable(contenders: readonly Contender[]): Content {
     milliseconds(percentile(samplesMs, percent));
   return table({
     caption: "Time per call; compared within this run only",
-    columns: [{ title: "" }, ...contenders.map(({ label }) => ({ title: label, align: "right" as const }))],
+    columns: [
+      { title: "of all samples" },
+      ...contenders.map(({ label }) => ({ title: label, align: "right" as const })),
+    ],
     rows: [
       row("fastest", at(0)),
       row("median", at(50)),

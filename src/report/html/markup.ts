@@ -20,7 +20,7 @@ export class Html {
 export type Content = string | number | Html | null | undefined | readonly Content[];
 
 /**
- * Markup with everything in `${}` escaped, lists joined.
+ * Markup with everything in `${}` escaped, lists joined. How the template itself is indented does not matter.
  *
  * @example
  * ```ts
@@ -28,7 +28,9 @@ export type Content = string | number | Html | null | undefined | readonly Conte
  * ```
  */
 export function html(strings: TemplateStringsArray, ...values: readonly Content[]): Html {
-  return new Html(strings.map((text, i) => i === 0 ? text : markup(values[i - 1]) + text).join(""));
+  const [first, ...others] = strings.map((text) => text.replace(/[ \t]*\n\s*/g, "\n"));
+  const text = first!.replace(/^\n/, "") + others.map((text, i) => markup(values[i]) + text).join("");
+  return new Html(text.replace(/\n$/, ""));
 }
 
 /** Text as it may stand between tags and in quoted attributes. */

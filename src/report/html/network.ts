@@ -62,7 +62,7 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
           { title: "network" },
           { title: "absolute", align: "right" },
           { title: "relative", align: "right" },
-          { title: "" },
+          { title: "verdict" },
         ],
         rows,
       }),
@@ -111,7 +111,7 @@ export function environmentSection(report: Report, id: string): Section {
           columns: [{ title: "pass" }, { title: "before", align: "right" }, {
             title: "after",
             align: "right",
-          }, { title: "" }],
+          }, { title: "detail", breaks: true }],
           rows: passes.map((
             { pass, nodesBefore, nodesAfter, detail },
           ) => [pass, nodesBefore, nodesAfter, detail]),

@@ -69,7 +69,11 @@ function sectionAt({ id, title, body, parts = [] }: Section, level: 2 | 3): Html
     ? html`<h2 id="${id}-title">${title}</h2>`
     : html`<h3 id="${id}-title">${title}</h3>`;
   return html`
-    <section id="${id}" aria-labelledby="${id}-title">
+    <section id="${id}" ${level === 2
+      ? html`
+        aria-labelledby="${id}-title"
+      `
+      : null}>
     ${heading}
     ${body}
     ${parts.map((part) => sectionAt(part, 3))}

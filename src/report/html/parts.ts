@@ -34,7 +34,7 @@ export function table(
     `
   );
   return html`
-    <div class="scroll" role="region" aria-label="${caption}" tabindex="0">
+    <div class="scroll" role="group" aria-label="${caption}" tabindex="0">
       <table>
         <caption>${caption}</caption>
         <thead>
@@ -69,18 +69,16 @@ export interface Figure {
 
 export function figure({ id, title, description, caption, legend, draw }: Figure): Html {
   const drawings = CANVASES.map((canvas) => {
-    const own = `${id}-${canvas.isNarrow ? "narrow" : "wide"}`;
+    const variant = canvas.isNarrow ? "narrow" : "wide";
+    const own = `${id}-${variant}`;
+    const attributes =
+      `class="${variant}" role="img" aria-labelledby="${own}-title" aria-describedby="${own}-desc"`;
     const name = html`
       <title id="${own}-title">${title}</title>
       <desc id="${own}-desc">${description}</desc>
     `;
-    const attributes = html`
-      class="${canvas.isNarrow
-        ? "narrow"
-        : "wide"}" role="img" aria-labelledby="${own}-title" aria-describedby="${own}-desc"
-    `;
     return new Html(
-      draw(canvas).replace(/^<svg([^>]*)>/, (_, rest: string) => `<svg${attributes}${rest}>${name}`),
+      draw(canvas).replace(/^<svg([^>]*)>/, (_, rest: string) => `<svg ${attributes}${rest}>${name}`),
     );
   });
   return html`
@@ -165,4 +163,11 @@ export function signed(value: number, digits: number): string {
 export function milliseconds(ms: number): string {
   const digits = ms >= 100 ? 0 : ms >= 10 ? 1 : ms >= 1 ? 2 : 3;
   return `${ms.toFixed(digits)} ms`;
+}
+
+/** The end of a name tells most: what is too long loses its first parts, or its first letters. */
+export function shortened(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const end = text.slice(text.length - Math.floor(most) + 1);
+  return "\u2026" + end.slice(end.indexOf(".") + 1);
 }

@@ -3,7 +3,7 @@
  * and for a page alike; what a colour says is also said by a label or a symbol. Kernel schedules are `schedule.ts`.
  */
 import { percentile } from "../../run/statistics.ts";
-import { type Canvas, milliseconds, percentOf } from "./parts.ts";
+import { type Canvas, milliseconds, percentOf, shortened } from "./parts.ts";
 import { linearTicks, logTicks, type Range, rangeOf, ratioLabel, ratioRange, ratioTicks } from "./scales.ts";
 import { drawn, Plot, seriesColour } from "./svg.ts";
 
@@ -240,7 +240,9 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
     height += rowHeight;
     return { ...row, y: height - rowHeight / (isNarrow ? 3.5 : 2) };
   });
-  const longest = Math.max(...rows.map(({ label }) => label.length));
+  const most = isNarrow ? 36 : 42;
+  const longest = Math.min(most, Math.max(...rows.map(({ label }) => label.length)));
+  const labelOf = ({ label }: { label: string }) => shortened(label, most);
   const marginLeft = isNarrow ? 20 : Math.min(300, 24 + longest * 6.8);
   const marginRight = isNarrow ? 22 : 190;
   const ticks = ratioTicks(range, isNarrow ? 5 : 7);
@@ -300,7 +302,7 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
         headings,
         text({
           y: "y",
-          text: "label",
+          text: labelOf,
           frameAnchor: "left",
           textAnchor: "start",
           fontWeight: 600,
@@ -313,12 +315,12 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
           isNarrow
             ? {
               y: ({ y }) => y - 17,
-              text: "label",
+              text: labelOf,
               frameAnchor: "left",
               textAnchor: "start",
               dx: -marginLeft,
             }
-            : { y: "y", text: "label", frameAnchor: "left", textAnchor: "end", dx: -12 },
+            : { y: "y", text: labelOf, frameAnchor: "left", textAnchor: "end", dx: -12 },
         ),
       ),
       Plot.text(
@@ -407,7 +409,7 @@ export function timeline(
       }),
       Plot.text(changes, {
         x: ({ index }) => index - 0.5,
-        text: "label",
+        text: ({ label }: HistoryChange) => shortened(label, isNarrow ? 36 : 60),
         frameAnchor: "top",
         dy: -14,
         fill: "var(--bad)",

@@ -4,7 +4,7 @@
  */
 import type { PlanKernel } from "../plan.ts";
 import { type Html, html } from "./markup.ts";
-import { type Canvas, type Key, legend } from "./parts.ts";
+import { type Canvas, type Key, legend, shortened } from "./parts.ts";
 import { drawn, Plot } from "./svg.ts";
 
 export type KernelRole = "product" | "fused" | "attention" | "norm" | "convolution" | "other";
@@ -80,10 +80,10 @@ export function scheduleRows(
   return merged;
 }
 
-/** A kernel that the plan names no layer for, started amid a block's kernels, stands with that block. */
+/** A kernel that cannot be traced to a block stands with the one amid whose kernels it is started. */
 function placedBlocks(kernels: readonly PlanKernel[]): readonly (string | null)[] {
-  return kernels.map(({ block, layers }, i) => {
-    if (block !== null || layers.length > 0) return block;
+  return kernels.map(({ block }, i) => {
+    if (block !== null) return block;
     const before = kernels.slice(0, i).findLast(({ block }) => block !== null)?.block;
     const after = kernels.slice(i + 1).find(({ block }) => block !== null)?.block;
     return before !== undefined && before === after ? before : null;
@@ -193,13 +193,6 @@ export function schedules(columns: readonly ScheduleColumn[], { width, isNarrow 
       }),
     ],
   });
-}
-
-/** The end of a scope tells blocks apart: what is too long loses its first parts, or its first letters. */
-function shortened(text: string, most: number): string {
-  if (text.length <= most) return text;
-  const end = text.slice(text.length - Math.floor(most) + 1);
-  return "\u2026" + end.slice(end.indexOf(".") + 1);
 }
 
 /** The kinds that occur, with their colours and letters. */

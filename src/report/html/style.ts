@@ -33,8 +33,9 @@ html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
 body {
   margin: 0 auto; max-width: 56rem; padding: 0 1rem 3rem; background: var(--back); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif;
-  overflow-wrap: break-word;
+  overflow-wrap: anywhere;
 }
+table { overflow-wrap: normal; }
 a { color: var(--link); text-underline-offset: 0.15em; }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 2px; }
 main:focus { outline: none; }
@@ -48,6 +49,7 @@ h3 { font-size: 1.1rem; margin: 2.25rem 0 0.5rem; }
 p { margin: 0.5rem 0 1rem; max-width: 44rem; }
 .lead { color: var(--muted); font-size: 1.05rem; margin: 0.35rem 0 0; }
 nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1.1rem; list-style: none; margin: 1.25rem 0 0; padding: 0; }
+nav li { min-width: 0; overflow-wrap: anywhere; }
 nav a { display: inline-block; padding: 0.15rem 0; }
 code, .name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: 0.875em; }
 .name, .breaks { overflow-wrap: anywhere; }
@@ -84,7 +86,7 @@ tbody th { font-weight: 500; }
 figure { margin: 1.5rem 0; }
 figcaption { font-size: 0.875rem; margin-top: 0.35rem; max-width: 44rem; }
 .figure-title { margin: 0 0 0.35rem; font-weight: 650; }
-svg { display: block; max-width: 100%; height: auto; overflow: visible; font-family: inherit; }
+svg { display: block; max-width: 100%; height: auto; overflow: hidden; font-family: inherit; }
 svg text { white-space: pre; }
 .narrow { display: none; }
 .legend { display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; list-style: none; margin: 0.35rem 0 0.6rem; padding: 0;

@@ -23,7 +23,11 @@ export function drawn(options: Plot.PlotOptions): string {
     .replace(/<style>[\s\S]*?<\/style>/g, "")
     // The figure has a title and a description; labels inside an image are not read.
     .replace(/ (?:aria-\w+|class|font-family)="[^"]*"/g, "")
-    .replace(/-?\d+\.\d{3,}/g, (number) => String(Math.round(Number(number) * 100) / 100));
+    // Places need two digits; texts keep theirs.
+    .replace(
+      /<[^>]+>/g,
+      (tag) => tag.replace(/-?\d+\.\d{3,}/g, (number) => String(Math.round(Number(number) * 100) / 100)),
+    );
 }
 
 /** The colour of the nth contender. */

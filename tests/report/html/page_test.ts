@@ -1,0 +1,115 @@
+/** The pages as text; how they look and behave in a browser is `chromium_test.ts`. */
+import assert from "node:assert/strict";
+import { buildPage, html, page, table } from "../../../src/report/html/mod.ts";
+import { sampleBuild } from "./sample_build.ts";
+
+const idsOf = (text: string) => [...text.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id!);
+
+Deno.test("html`` escapes what it is given and lets its own markup through", () => {
+  const hostile = `<img src=x onerror="alert('1')">&`;
+  assert.equal(
+    String(html`<p title="${hostile}">${[hostile, html`<b>${1}</b>`, null, undefined]}</p>`),
+    '<p title="&lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt;&amp;">&lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt;&amp;<b>1</b></p>',
+  );
+});
+
+Deno.test("page() has a language, a policy that loads nothing, contents, and headings in order", () => {
+  const text = page({
+    title: "A & B",
+    sections: [
+      { id: "one", title: "One", body: "text", parts: [{ id: "part", title: "Part", body: "more" }] },
+      { id: "two", title: "Two", body: html`<b>x</b>` },
+    ],
+  });
+  assert.match(text, /^<!DOCTYPE html>\n<html lang="en">/);
+  assert.match(
+    text,
+    /content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;; img-src data:"/,
+  );
+  assert.match(text, /<title>A &amp; B<\/title>/);
+  assert.deepEqual([...text.matchAll(/href="#(\w+)"/g)].map(([, id]) => id), ["main", "one", "two"]);
+  assert.deepEqual(
+    [...text.matchAll(/<h(\d)[^>]*>([^<]*)/g)].map(([, level, title]) => `${level} ${title}`),
+    [
+      "1 A &amp; B",
+      "2 One",
+      "3 Part",
+      "2 Two",
+    ],
+  );
+});
+
+Deno.test("table() heads its columns and rows, and scrolls by itself", () => {
+  const text = String(
+    table({ caption: "C", columns: [{ title: "a" }, { title: "b" }], rows: [["x", 1], ["y", 2]] }),
+  );
+  assert.match(
+    text,
+    /<div class="scroll" role="group" aria-label="C" tabindex="0">\n<table>\n<caption>C<\/caption>/,
+  );
+  assert.equal(text.match(/<th scope="col"/g)?.length, 2);
+  assert.equal(text.match(/<th scope="row"/g)?.length, 2);
+});
+
+Deno.test("buildPage() shows the verdict, the kernels, each fold and the words for them", () => {
+  const text = buildPage([sampleBuild()]);
+  assert.match(
+    text,
+    /<span class="badge good">faster<\/span> \u2212\d\.\d % time against the reference, 95 % interval/,
+  );
+  assert.match(text, /UN: 13 kernels, 0 of them normalizations/);
+  assert.match(text, /LN: 17 kernels, 4 of them normalizations/);
+  assert.match(
+    text,
+    /blocks\.3\.norm1<\/th><td class="breaks"><span class="badge good">folded<\/span> into blocks\.3\.attn\.qkv/,
+  );
+  for (const word of ["Kernel", "Latency on a CPU", "95 % interval", "Noise band"]) {
+    assert.ok(text.includes(`<dt>${word}</dt>`), word);
+  }
+  assert.match(text, /rounds favour UN/);
+});
+
+Deno.test("buildPage() of several builds compares them first and tells alike ones apart", () => {
+  const text = buildPage([sampleBuild(), sampleBuild({ name: "small", seed: 2 }), sampleBuild({ seed: 3 })]);
+  assert.match(text, /<a href="#build-3">tiny, fp16, batch 8 \(2\)<\/a>/);
+  assert.ok(text.indexOf('id="overview-ratios"') < text.indexOf('id="build-1"'));
+  const ids = idsOf(text);
+  assert.equal(new Set(ids).size, ids.length, "an id occurs twice");
+});
+
+Deno.test("buildPage() says what is missing instead of leaving it out", () => {
+  const build = sampleBuild();
+  const { un, ...report } = build.report.engines;
+  const text = buildPage([{
+    ...build,
+    report: {
+      ...build.report,
+      latency: null,
+      accuracy: null,
+      engines: { un: { ...un!, kernels: null, normalizationKernels: null, unknown: "odd" }, ...report },
+    },
+    plans: { un: { missing: "un.plan is not there" } },
+  }]);
+  assert.match(text, /Schedules that cannot be shown:.*UN: un\.plan is not there/s);
+  assert.match(text, /<td class="right">unknown<\/td>/);
+  assert.ok(!text.includes('id="latency"') && !text.includes("Noise band"));
+});
+
+Deno.test("buildPage() escapes every text of a report, in markup and in drawings", () => {
+  const name = `"><script>alert(1)</script><b x='&`;
+  const text = buildPage([sampleBuild({ name }), sampleBuild({ name, seed: 2 })]);
+  assert.ok(!/<script|<b x=/.test(text));
+  assert.ok(text.includes("&lt;script&gt;alert(1)&lt;/script&gt;"));
+});
+
+Deno.test("buildPage() stays under 2 MB with many builds, rounds and blocks, and loads nothing", () => {
+  const text = buildPage(
+    Array.from({ length: 6 }, (_, seed) => sampleBuild({ rounds: 8000, blocks: 60, seed })),
+  );
+  assert.ok(new TextEncoder().encode(text).length < 2e6);
+  assert.ok(!/<script|<link(?![^>]*href="data:,")|<img|url\(|@import|https?:\/\/(?!www\.w3\.org)/.test(text));
+});
+
+Deno.test("buildPage() of the same build is the same page", () => {
+  assert.equal(buildPage([sampleBuild()]), buildPage([sampleBuild()]));
+});

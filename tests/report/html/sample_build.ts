@@ -1,0 +1,144 @@
+/** A build as it would be read from its folder, quiet and seeded, for the tests of pages. */
+import { inspectPlan } from "../../../src/report/plan.ts";
+import type { Build } from "../../../src/report/html/mod.ts";
+import type { Report, TimingReport } from "../../../src/report/schema.ts";
+import {
+  bootstrapMedian,
+  coefficientOfVariation,
+  median,
+  pairedRatios,
+  percentile,
+} from "../../../src/run/statistics.ts";
+import { Random } from "../../support.ts";
+import { kernel, planBytes, schedule } from "../plan_bytes.ts";
+
+const NORM = "__myl_MeanSubMulMeanAddSqrtDivMulMulAdd";
+
+/** A plan of `blocks` blocks with three kernels each, and a normalization in front of each where asked for. */
+export function samplePlan({ blocks, norms }: { blocks: number; norms: boolean }): Uint8Array<ArrayBuffer> {
+  const own = (i: number, name: string, layer: string) =>
+    kernel(name, `"x${i}"`, `"blocks.${i}.${layer}/sum.1"`);
+  return planBytes([schedule([
+    ...Array.from({ length: blocks }, (_, i) => [
+      ...(norms ? [own(i, NORM, "norm1")] : []),
+      own(i, "__myl_Add", "attn.qkv"),
+      own(i, "_gemm_mha_v2", "attn"),
+      own(i, "__myl_Mul", "mlp.fc1"),
+    ]).flat(),
+    kernel("__myl_Resh", '"a"', '"output.1"'),
+  ])]);
+}
+
+function timing(samplesMs: readonly number[]): TimingReport {
+  return {
+    medianMs: median(samplesMs),
+    p95Ms: percentile(samplesMs, 95),
+    minMs: percentile(samplesMs, 0),
+    coefficientOfVariation: coefficientOfVariation(samplesMs),
+    samplesMs,
+  };
+}
+
+/** `name` goes everywhere a file could put a text. */
+export function sampleBuild(
+  { rounds = 200, blocks = 4, name = "tiny", seed = 1 }: {
+    rounds?: number;
+    blocks?: number;
+    name?: string;
+    seed?: number;
+  } = {},
+): Build {
+  const random = new Random(seed);
+  const ln = Array.from(
+    { length: rounds },
+    () => 2 + 0.03 * random.normal() + (random.uniform() < 0.02 ? 1 : 0),
+  );
+  const un = ln.map((ms) => ms * (0.92 + 0.01 * random.normal()));
+  const ratios = pairedRatios(un, ln);
+  const { low, high } = bootstrapMedian(ratios, { resamples: 500 });
+  const plans = {
+    un: inspectPlan(samplePlan({ blocks, norms: false })),
+    ln: inspectPlan(samplePlan({ blocks, norms: true })),
+  };
+  const engine = (family: "un" | "ln"): Report["engines"]["un"] => ({
+    path: `build/${name}/${family}.plan`,
+    bytes: plans[family].byteLength,
+    layers: 90,
+    kernels: plans[family].kernels,
+    unknown: null,
+    normalizationKernels: plans[family].normalizationKernels,
+    buildMs: 345.2,
+    phases: { describeMs: 1, buildMs: 345.2, writeMs: 1 },
+    onnx: { path: `build/${name}/${family}.onnx`, bytes: 1000, nodes: 60 },
+    weights: `${name}.safetensors`,
+    trained: true,
+  });
+  const report: Report = {
+    schema: 1,
+    model: name,
+    checkpoint: null,
+    precision: "fp16",
+    batch: "8",
+    norms: {
+      found: blocks + 1,
+      folded: blocks,
+      remaining: 1,
+      where: [
+        ...Array.from({ length: blocks }, (_, i) => ({
+          norm: `blocks.${i}.norm1`,
+          family: "un",
+          folded: true,
+          into: [`blocks.${i}.attn.qkv`],
+          through: [],
+        })),
+        {
+          norm: name,
+          family: "un",
+          folded: false,
+          into: [],
+          through: [],
+          refused: { consumer: name, reason: name },
+        },
+      ],
+    },
+    passes: [{ pass: "fold normalizations", nodesBefore: 120, nodesAfter: 111, detail: name }],
+    engines: { un: engine("un")!, ln: engine("ln")! },
+    parity: {
+      maxAbsError: 1.1e-5,
+      maxRelError: 4e-7,
+      against: name,
+      agrees: true,
+      precision: "fp32",
+      emitted: { maxAbsError: 0.015, maxRelError: 5.3e-4, against: name, agrees: true, precision: "fp16" },
+      problem: name,
+      reference: null,
+    },
+    accuracy: { unFolded: 0.99166, unUnfolded: 0.99166, ln: 0.98888 },
+    latency: {
+      backend: name,
+      precision: "fp32",
+      whyCpu: name,
+      batch: 8,
+      rounds,
+      un: timing(un),
+      ln: timing(ln),
+      ratio: median(ratios),
+      ratioLow: low,
+      ratioHigh: high,
+      ratioOfMinima: 0.92,
+      noiseLow: 0.995,
+      noiseHigh: 1.005,
+      verdict: "faster",
+      warnings: [name],
+    },
+    environment: {
+      unfold: "0.1.0",
+      deno: "2.9.6",
+      os: name,
+      cpu: name,
+      cores: 2,
+      tensorrt: { version: "1.7.1", flavour: "rtx", source: "cache" },
+    },
+  };
+  return { path: `build/${name}/report.json`, report, plans };
+}
