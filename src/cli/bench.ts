@@ -100,14 +100,13 @@ type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 async function optionsOf(values: Values): Promise<Omit<BenchOptions, "command">> {
   const { benchNetwork } = await import("../bench/networks.ts");
-  const models = listOf("models", values.models);
-  for (const name of models) asUsage(() => benchNetwork(name));
+  const names = listOf("models", values.models);
   const engines = values.engines === "none" ? [] : each("engines", values.engines, ENGINES);
   if (engines.length === 0 && !values.plans) {
     throw new UsageError("--engines none leaves nothing to do without --plans");
   }
   return {
-    models,
+    networks: Object.fromEntries(names.map((name) => [name, asUsage(() => benchNetwork(name))])),
     batches: listOf("batch", values.batch).map((text) => whole("batch", text)),
     variants: each("variants", values.variants, VARIANTS),
     precisions: each("precision", values.precision, PRECISIONS),
