@@ -5,7 +5,6 @@
 import config from "../../deno.json" with { type: "json" };
 import os from "node:os";
 import { UnfoldError } from "../errors.ts";
-import type { Precision } from "../ir/dtype.ts";
 import { findOpenVino } from "../run/openvino.ts";
 import { THIS_MACHINE } from "../run/machine.ts";
 import { compareLatency } from "../run/timing.ts";
@@ -14,14 +13,21 @@ import type { BenchNetwork } from "./networks.ts";
 import { PEAK_GFLOP, peakProduct } from "./peak.ts";
 import { Peers, sitePackagesOf } from "./peers.ts";
 import { ratiosOf, utilizationOf } from "./ratios.ts";
-import { type BenchCase, type BenchReport, BenchReportSchema, type Engine, type Variant } from "./schema.ts";
+import {
+  type BenchCase,
+  type BenchPrecision,
+  type BenchReport,
+  BenchReportSchema,
+  type Engine,
+  type Variant,
+} from "./schema.ts";
 import { structureOf } from "./structure.ts";
 
 export interface BenchOptions {
   /** By the names they are to have in the report. */
   readonly networks: Readonly<Record<string, BenchNetwork>>;
   readonly batches: readonly number[];
-  readonly precisions: readonly Precision[];
+  readonly precisions: readonly BenchPrecision[];
   readonly engines: readonly Engine[];
   readonly variants: readonly Variant[];
   readonly threads: number;

@@ -21,7 +21,7 @@ const SAMPLED = [
   { variant: "lnTorch", engine: "pytorch", precision: "fp32", ms: 16 },
   { variant: "un", engine: "openvino", precision: "fp16", ms: 4 },
 ].map(({ ms, ...about }, i) => ({
-  ...about as { variant: "un"; engine: "onnxruntime"; precision: string },
+  ...about as { variant: "un"; engine: "onnxruntime"; precision: "fp32" | "fp16" },
   id: `${about.variant}/${about.engine}/${about.precision}`,
   samplesMs: samples(ms, i + 1),
 }));
