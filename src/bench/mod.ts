@@ -5,22 +5,29 @@
 import config from "../../deno.json" with { type: "json" };
 import os from "node:os";
 import { UnfoldError } from "../errors.ts";
-import type { Precision } from "../ir/dtype.ts";
 import { findOpenVino } from "../run/openvino.ts";
 import { THIS_MACHINE } from "../run/machine.ts";
 import { compareLatency } from "../run/timing.ts";
 import { type Contender, openContenders } from "./contenders.ts";
-import { type BenchNetwork, benchNetwork } from "./networks.ts";
+import type { BenchNetwork } from "./networks.ts";
 import { PEAK_GFLOP, peakProduct } from "./peak.ts";
 import { Peers, sitePackagesOf } from "./peers.ts";
 import { ratiosOf, utilizationOf } from "./ratios.ts";
-import { type BenchCase, type BenchReport, BenchReportSchema, type Engine, type Variant } from "./schema.ts";
+import {
+  type BenchCase,
+  type BenchPrecision,
+  type BenchReport,
+  BenchReportSchema,
+  type Engine,
+  type Variant,
+} from "./schema.ts";
 import { structureOf } from "./structure.ts";
 
 export interface BenchOptions {
-  readonly models: readonly string[];
+  /** By the names they are to have in the report. */
+  readonly networks: Readonly<Record<string, BenchNetwork>>;
   readonly batches: readonly number[];
-  readonly precisions: readonly Precision[];
+  readonly precisions: readonly BenchPrecision[];
   readonly engines: readonly Engine[];
   readonly variants: readonly Variant[];
   readonly threads: number;
@@ -54,7 +61,6 @@ export interface Bench {
 
 /** Measures all cases, one after the other. @throws {UnfoldError} nothing to measure, or a peer that cannot be started */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
-  const networks = options.models.map((name) => [name, benchNetwork(name)] as const);
   const startedAt = new Date().toISOString();
   const { cores, loadAverage } = THIS_MACHINE.state();
   const notes: string[] = [];
@@ -73,7 +79,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   Object.assign(bench.versions, bench.peers?.versions);
   const cases: BenchCase[] = [];
   const structure = [];
-  for (const [name, network] of networks) {
+  for (const [name, network] of Object.entries(options.networks)) {
     for (const batch of options.batches) {
       options.signal?.throwIfAborted();
       if (options.plans) structure.push(...await structureOf(name, network, { batch, bench }));

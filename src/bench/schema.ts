@@ -17,6 +17,10 @@ export type PeerVariant = typeof PEER_VARIANTS[number];
 export const ENGINES = ["onnxruntime", "openvino"] as const;
 export type Engine = typeof ENGINES[number];
 
+/** What networks compute in; int8 is UNfold's own, for ONNX Runtime. */
+export const BENCH_PRECISIONS = ["fp32", "fp16", "bf16", "int8"] as const;
+export type BenchPrecision = typeof BENCH_PRECISIONS[number];
+
 /** In a table's words. */
 export const VARIANT_LABELS: Readonly<Record<Variant | PeerVariant, string>> = {
   un: "UN folded",
@@ -46,7 +50,7 @@ const contender = z.object({
   id: z.string(),
   variant: z.enum([...VARIANTS, ...PEER_VARIANTS]),
   engine: z.enum([...ENGINES, "pytorch"]),
-  precision: z.string(),
+  precision: z.enum(BENCH_PRECISIONS),
   /** The engine in its own words, with version and threads. */
   backend: z.string(),
   gflop: z.number(),

@@ -1,7 +1,6 @@
 /** `deno task bench`: every network, with and without its normalization, on every engine there is, timed in turns. */
 import type { BenchOptions } from "../bench/mod.ts";
-import { type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
-import { PRECISIONS } from "../ir/dtype.ts";
+import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { oneOf, parseOptions } from "./options.ts";
 import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
@@ -21,7 +20,7 @@ Options
   --models LIST         of encoder, vit, swin, gpt2 (all of these by default) or any network of deno task models
   --batch LIST          1 (default), or 1,8
   --variants LIST       of un, lnBest, lnExported, none; all by default
-  --precision LIST      fp32 (default), fp16, bf16; what an engine cannot run is left out, with its reason
+  --precision LIST      fp32 (default), fp16, bf16, int8; what an engine cannot run is left out, with its reason
   --engines LIST        onnxruntime and, where its library is found, openvino; none times nothing
   --python PATH         a Python with PyTorch: its networks take turns too (safetensors; timm for vit and swin,
                         transformers for gpt2, onnxscript for its export)
@@ -100,17 +99,16 @@ type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 async function optionsOf(values: Values): Promise<Omit<BenchOptions, "command">> {
   const { benchNetwork } = await import("../bench/networks.ts");
-  const models = listOf("models", values.models);
-  for (const name of models) asUsage(() => benchNetwork(name));
+  const names = listOf("models", values.models);
   const engines = values.engines === "none" ? [] : each("engines", values.engines, ENGINES);
   if (engines.length === 0 && !values.plans) {
     throw new UsageError("--engines none leaves nothing to do without --plans");
   }
   return {
-    models,
+    networks: Object.fromEntries(names.map((name) => [name, asUsage(() => benchNetwork(name))])),
     batches: listOf("batch", values.batch).map((text) => whole("batch", text)),
     variants: each("variants", values.variants, VARIANTS),
-    precisions: each("precision", values.precision, PRECISIONS),
+    precisions: each("precision", values.precision, BENCH_PRECISIONS),
     engines,
     python: values.python,
     torchCompile: !values["no-compile"],

@@ -1,0 +1,206 @@
+/**
+ * One case's networks: their graphs from one set of weights, the files in the forms that engines take, and what each is
+ * compared with. Everything is made when it is asked for, and once.
+ */
+import { join } from "node:path";
+import { firstBatch, loadExamples, openSizes, ROUNDING } from "../compile/evaluate.ts";
+import { quantize } from "../compile/quantize.ts";
+import { writeOnnx } from "../emit/onnx.ts";
+import { UnfoldError } from "../errors.ts";
+import { bytesAs, type TensorData } from "../ir/data.ts";
+import type { Precision } from "../ir/dtype.ts";
+import type { Graph } from "../ir/graph.ts";
+import { lowerForOnnxRuntime } from "../rewrite/lower_onnxruntime.ts";
+import { compareOutputs } from "../run/compare.ts";
+import { sessionFromOnnx } from "../run/onnxruntime.ts";
+import { sessionFromOnnxByOpenVino } from "../run/openvino.ts";
+import { type Feeds, numbersOf, type Outputs, type Session } from "../run/session.ts";
+import type { WeightSource } from "../weights/mod.ts";
+import { writeSafetensors } from "../weights/write.ts";
+import type { Bench } from "./mod.ts";
+import { benchGraph, type BenchNetwork, benchWeights } from "./networks.ts";
+import type { BenchContender, BenchPrecision, Engine, PeerVariant, Variant } from "./schema.ts";
+
+export interface CaseOptions {
+  readonly batch: number;
+  readonly bench: Bench;
+}
+
+/** As a build's `--max-output-error`: root mean square. */
+const INT8_OUTPUT_ERROR = 0.1;
+/** Up to here a largest difference is rounding. Int8's is no rounding: what it may cost is the gate's business. */
+const BOUNDS: Readonly<Record<BenchPrecision, number>> = { ...ROUNDING, int8: 0.5 };
+
+type Meaning = "un" | "ln" | "none";
+const meaningOf = (variant: Variant | PeerVariant): Meaning =>
+  variant === "un" || variant === "none" ? variant : "ln";
+
+/** The files, graphs and expected outputs of one case. */
+export class Case {
+  readonly #name: string;
+  readonly #network: BenchNetwork;
+  readonly #batch: number;
+  readonly #bench: Bench;
+  readonly #folder: string;
+  #weights = benchWeights();
+  #files = 0;
+  readonly #graphs = new Map<string, ReturnType<typeof benchGraph>>();
+  readonly #expected = new Map<Meaning, Promise<Outputs>>();
+
+  constructor(
+    name: string,
+    network: BenchNetwork,
+    { batch, bench, folder }: CaseOptions & { folder: string },
+  ) {
+    this.#name = name;
+    this.#network = network;
+    this.#batch = batch;
+    this.#bench = bench;
+    this.#folder = folder;
+  }
+
+  graph(variant: Variant, precision: BenchPrecision): Graph {
+    return this.#graphed(variant, precision === "int8" ? "fp32" : precision).graph;
+  }
+
+  #graphed(variant: Variant, precision: Precision, weights: WeightSource = this.#weights) {
+    const key = `${variant}.${precision}`;
+    const known = this.#graphs.get(key) ??
+      benchGraph(this.#network, variant, { batch: this.#batch, precision, weights });
+    this.#graphs.set(key, known);
+    return known;
+  }
+
+  /**
+   * The variant's ONNX file in the form that is best for an engine; as exported, it is what it is.
+   *
+   * @throws {UnfoldError} int8 of what is not to be quantized, or would lose too much
+   */
+  async file(variant: Variant, precision: BenchPrecision, engine: Engine): Promise<string> {
+    const graph = this.graph(variant, precision);
+    if (precision === "int8") return await this.#inInt8(graph, { variant, engine });
+    const isOwn = engine === "onnxruntime" && variant !== "lnExported";
+    return await this.#written(isOwn ? lowerForOnnxRuntime(graph) : graph);
+  }
+
+  async #inInt8(graph: Graph, { variant, engine }: { variant: Variant; engine: Engine }): Promise<string> {
+    if (engine !== "onnxruntime" || variant === "lnExported") {
+      throw new UnfoldError("UNfold's int8 is for ONNX Runtime, from the best form of a network");
+    }
+    const model = this.#network.model();
+    const { graph: quantized } = await quantize(graph, {
+      samples: loadExamples(model, { count: this.#batch, dims: openSizes(model) }),
+      labelled: null,
+      maxAccuracyDrop: 0,
+      maxOutputError: INT8_OUTPUT_ERROR,
+      batch: this.#batch,
+      onnx: (graph) => this.#written(graph),
+      signal: this.#bench.options.signal,
+    });
+    return await this.#written(quantized);
+  }
+
+  async #written(graph: Graph): Promise<string> {
+    const path = join(this.#folder, `${this.#files++}.onnx`);
+    await writeOnnx(graph, path);
+    return path;
+  }
+
+  async open(path: string, engine: Engine): Promise<Session> {
+    const { threads } = this.#bench.options;
+    return engine === "onnxruntime"
+      ? await sessionFromOnnx(path, { threads })
+      : await sessionFromOnnxByOpenVino(path, { library: this.#bench.openvino!, threads });
+  }
+
+  feeds(session: Session): Feeds {
+    const model = this.#network.model();
+    const examples = loadExamples(model, { count: this.#batch, dims: openSizes(model) });
+    // An exporter names inputs by itself; there is one.
+    const known = Object.keys(examples.inputs);
+    const [port] = session.inputs;
+    if (session.inputs.length === 1 && known.length === 1 && port!.name !== known[0]) {
+      const input = examples.inputs[known[0]!]!;
+      return { [port!.name]: { dtype: port!.dtype, shape: input.shape, bytes: bytesAs(input, port!.dtype) } };
+    }
+    return firstBatch(session, examples, this.#batch);
+  }
+
+  /** What the description itself computes, in fp32 by ONNX Runtime, from its graph with nothing rewritten. */
+  expected(meaning: Meaning): Promise<Outputs> {
+    const known = this.#expected.get(meaning);
+    if (known !== undefined) return known;
+    const outputs = (async () => {
+      const variant = meaning === "ln" ? "lnExported" : meaning;
+      const path = await this.#written(this.#graphed(variant, "fp32").meaning);
+      await using session = await sessionFromOnnx(path, { threads: this.#bench.options.threads });
+      const values = await session.run(this.feeds(session));
+      await Deno.remove(path);
+      return values;
+    })();
+    this.#expected.set(meaning, outputs);
+    return outputs;
+  }
+
+  /** @param outputs in any order and under any name where there is one */
+  async parity(
+    variant: Variant | PeerVariant,
+    outputs: Outputs,
+    precision: BenchPrecision,
+  ): Promise<BenchContender["parity"]> {
+    const meaning = meaningOf(variant);
+    const expected = await this.expected(meaning);
+    const names = Object.keys(expected);
+    const values = Object.values(outputs);
+    const named = names.length === 1 && values.length === 1 ? { [names[0]!]: values[0]! } : outputs;
+    const { maxRelError } = compareOutputs(numbered(named), numbered(expected));
+    const bound = BOUNDS[precision];
+    return {
+      maxRelError: Number.isFinite(maxRelError) ? maxRelError : null,
+      against: `${meaning.toUpperCase()} as described, fp32`,
+      agrees: maxRelError <= bound,
+      bound,
+    };
+  }
+
+  async openPeer(peers: NonNullable<Bench["peers"]>) {
+    const recorded = new Map<string, TensorData>();
+    const weights: WeightSource = {
+      ...this.#weights,
+      take: (name, shape, hint) => {
+        const data = this.#weights.take(name, shape, hint);
+        recorded.set(name, data);
+        return data;
+      },
+    };
+    benchGraph(this.#network, "lnExported", { batch: this.#batch, precision: "fp32", weights });
+    const files = {
+      weights: join(this.#folder, "weights.safetensors"),
+      inputs: join(this.#folder, "inputs.safetensors"),
+    };
+    writeSafetensors(files.weights, recorded);
+    const model = this.#network.model();
+    const { inputs } = loadExamples(model, { count: this.#batch, dims: openSizes(model) });
+    writeSafetensors(files.inputs, Object.entries(inputs));
+    return await peers.open({
+      network: this.#name,
+      ...files,
+      folder: this.#folder,
+      compile: this.#bench.options.torchCompile,
+    });
+  }
+
+  /** Lets go of weights and graphs once every session has its own copy. */
+  forget(): void {
+    this.#weights = benchWeights();
+    this.#graphs.clear();
+    this.#expected.clear();
+  }
+}
+
+/** The same values as plain numbers. */
+function numbered(outputs: Outputs) {
+  return Object.fromEntries(
+    Object.entries(outputs).map(([name, value]) => [name, { shape: value.shape, data: numbersOf(value) }]),
+  );
+}
