@@ -76,7 +76,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     onEvent?.({ kind: "step", text });
   };
   step("describing the networks");
-  const contenders = describe(model, options);
+  const contenders = contendersOf(model, options);
   const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
   await using work = await Workshop.open(out);
   const stage = { model, contenders, examples, options, work };
@@ -145,7 +145,8 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
 
 const describeCheckpoint = ({ path, format, ignored }: RecognisedCheckpoint) => ({ path, format, ignored });
 
-function describe(
+/** The folded network and the reference, compiled. */
+export function contendersOf(
   model: Model,
   { norm, precision, batch, layerNorm = "layer", ...weightOptions }: BuildOptions,
 ): Contenders {
@@ -161,7 +162,10 @@ function describe(
   return norm.family === model.reference.family ? [primary] : [primary, contender(model.reference, true)];
 }
 
-async function findLibrary({ tensorrtLib, onEvent, signal }: BuildOptions) {
+/** The TensorRT library that the options name, else one that is there, else downloaded. */
+export async function findLibrary(
+  { tensorrtLib, onEvent, signal }: Pick<BuildOptions, "tensorrtLib" | "onEvent" | "signal">,
+) {
   return await locateLibrary({
     flag: tensorrtLib,
     signal,
@@ -175,7 +179,8 @@ async function findLibrary({ tensorrtLib, onEvent, signal }: BuildOptions) {
   });
 }
 
-async function emitEngine(
+/** Builds a contender's plan in the working folder. */
+export async function emitEngine(
   { norm, network }: Contender,
   { model, work, options: { batch, onEvent, signal } }: Stage,
   library: string,
