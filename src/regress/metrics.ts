@@ -1,10 +1,10 @@
 /** One verdict for each metric of a model: a table of rules for what is exact, and the words for what is measured. */
-import type { Fingerprint, Metric, MetricReport, StructureChange } from "../report/run_report.ts";
+import type { Fingerprint, Metric, MetricReport, StructureChange, Timed } from "../report/run_report.ts";
 import { median, percentile } from "../run/statistics.ts";
 import type { Checked } from "./build.ts";
 import { machineDifferences } from "./fingerprint.ts";
 import type { StoredModel, Structure } from "./manifest.ts";
-import { judgeUnpaired, type PairedSamples, type TimeJudgement } from "./verdict.ts";
+import { judgeUnpaired, type TimeJudgement } from "./verdict.ts";
 
 /** A metric's report with what most have in common left open. */
 export function metric(
@@ -189,10 +189,9 @@ export type TimedMetric = keyof typeof PERCENTS;
 /** The report of a judgement on times; of throughput, the figures are calls a second and the ratio is of times. */
 export function timedMetric(
   name: TimedMetric,
-  { judgement, samples, concurrency, decides }: {
+  { judgement, timed: { loads, concurrency }, decides }: {
     judgement: TimeJudgement;
-    samples: PairedSamples;
-    concurrency: number;
+    timed: Timed;
     decides: boolean;
   },
 ): MetricReport {
@@ -203,8 +202,8 @@ export function timedMetric(
   return metric(name, {
     verdict,
     unit: name === "throughput" ? "calls/s" : "ms",
-    stored: shown([...samples.storedMs, ...samples.againMs]),
-    current: shown(samples.buildsMs.flat()),
+    stored: shown(loads.flatMap(({ storedMs, againMs }) => [...storedMs, ...againMs])),
+    current: shown(loads.flatMap(({ buildMs }) => buildMs)),
     // JSON knows no infinity: an end that is not known leaves the interval out.
     ratio: Number.isFinite(ratio.high) && ratio.low > 0 ? ratio : null,
     noise: Number.isFinite(noise.high) ? noise : null,

@@ -15,7 +15,6 @@ import {
   type StructureChange,
   type Timed,
 } from "../report/run_report.ts";
-import type { Session } from "../run/session.ts";
 import { compareLatency } from "../run/timing.ts";
 import { firstBatch } from "../compile/evaluate.ts";
 import { type Build, build, type Checked, type Subject } from "./build.ts";
@@ -72,6 +71,8 @@ export interface RegressOptions extends Common {
   readonly only?: readonly Metric[] | undefined;
   /** Calls at a time, for throughput; default 2. */
   readonly concurrency?: number | undefined;
+  /** What calls on the CPU are timed by: `processor` leaves out the time that other programs had it. Default `wall`. */
+  readonly clock?: "wall" | "processor" | undefined;
   /** Whether the run becomes part of the baseline's history; default true. */
   readonly record?: boolean | undefined;
 }
@@ -306,22 +307,9 @@ class ModelComparison {
     if (loader.whyCpu !== null && builds[0]!.planPath !== null) {
       notes.add(`timed on the CPU, in fp32, since ${loader.whyCpu}`);
     }
-    await using open = new AsyncDisposableStack();
-    const load = async (one: Engine): Promise<Session> => open.use(await loader.load(one));
-    options.onEvent?.({ kind: "step", text: `loading ${stored.model}` });
-    const isPaired = loader.has(engine);
-    // The stored engine is loaded first and last: what is loaded early and late differs by a few per cent, and this way the
-    // difference is part of the noise.
-    const first = isPaired ? await load(engine) : null;
-    const sessions: Session[] = [];
-    for (const one of builds) sessions.push(await load(one));
-    const again = isPaired ? await load(engine) : null;
-    const { backend, threads = null } = sessions[0]!;
-    const here: Backend = { backend, threads, onGpu: loader.onGpu };
+    const here = await backendOf(loader, builds[0]!);
     const differences = machineDifferences(fingerprint(here, null), baseline.fingerprint);
-    if (first === null || again === null) {
-      return { ...nothing, ...await this.#unpaired(names, { sessions, builds, here, differences }) };
-    }
+    if (!loader.has(engine)) return { ...nothing, ...await this.#unpaired(names, { loader, builds, here, differences }) };
     if (differences.length > 0) {
       notes.add(
         `the baseline was saved elsewhere or otherwise: ${differences.join(", ")}; both engines are timed here, and ` +
@@ -335,20 +323,21 @@ class ModelComparison {
       const judge = (timed: Timed) =>
         timedNames.map((name) =>
           timedMetric(name, {
-            judgement: judgeTimes(timed, { threshold: options.threshold, percent: PERCENT[name] }),
-            samples: timed,
-            concurrency,
+            judgement: judgeTimes(timed.loads, { threshold: options.threshold, percent: PERCENT[name] }),
+            timed,
             decides: this.#decides(name),
           })
         );
       const begun = performance.now();
       const timed = await timeInTurns({
-        stored: [first, again],
-        builds: sessions,
+        loader,
+        stored: engine,
+        builds,
         examples: builds[0]!.examples,
         batch: subject.batch.timed,
         concurrency,
-        firstMs: options.minTimeMs ?? 3000,
+        clock: options.clock ?? "wall",
+        minMs: options.minTimeMs ?? 3000,
         deadlineMs: begun + share * Math.max(0, deadlineMs - begun),
         isEnough: (timed) => judge(timed).every(({ decides, verdict }) => !decides || verdict !== "cannot tell"),
         signal: options.signal,
@@ -396,8 +385,8 @@ class ModelComparison {
   /** Without the stored engine there are its samples, which mean something on the same machine only. */
   async #unpaired(
     names: readonly TimedMetric[],
-    { sessions, builds, here, differences }: {
-      sessions: readonly Session[];
+    { loader, builds, here, differences }: {
+      loader: Loader;
       builds: readonly Build[];
       here: Backend;
       differences: readonly string[];
@@ -412,7 +401,7 @@ class ModelComparison {
       const reason = differences.length > 0 ? `${why}, and another machine: ${differences.join(", ")}` : why;
       return { metrics: [...refusedAll(["latency p50"], reason), ...metrics], backend: here };
     }
-    const session = sessions[0]!;
+    await using session = await loader.load(builds[0]!);
     const { contenders } = await compareLatency({
       contenders: { build: await session.prepare(firstBatch(session, builds[0]!.examples, subject.batch.timed)) },
       baseline: "build",
@@ -481,6 +470,12 @@ async function loaderOf(
 ): Promise<Loader> {
   const { library, planPath } = builds[0]!;
   return await loaderFor({ library, probe: alsoLoads ?? planPath, threads });
+}
+
+/** What runs an engine here. */
+async function backendOf(loader: Loader, engine: Engine): Promise<Backend> {
+  await using session = await loader.load(engine);
+  return { backend: session.backend, threads: session.threads ?? null, onGpu: loader.onGpu };
 }
 
 function distinct(subjects: readonly Subject[]): void {

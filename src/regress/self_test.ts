@@ -35,6 +35,7 @@ export interface SelfTestOptions {
   readonly runMs?: number;
   /** Time that finding the slowdown may take; default 60 000. */
   readonly slowdownMs?: number;
+  readonly clock?: "wall" | "processor" | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onRun?: (run: SelfTestRun) => void;
 }
@@ -44,7 +45,7 @@ const DEPTH = 10;
 
 /** Saves a small network in a store of its own and runs against it. */
 export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTest> {
-  const { runs = 20, runMs = 6000, slowdownMs = 60_000, signal, onRun } = options;
+  const { runs = 20, runMs = 6000, slowdownMs = 60_000, clock, signal, onRun } = options;
   const folder = await Deno.makeTempDir({ prefix: "unfold-self-test-" });
   try {
     // One thread: two would wait for each other wherever another program takes a core.
@@ -58,6 +59,7 @@ export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTest>
         maxTimeMs,
         minTimeMs: Math.min(1000, maxTimeMs),
         only: ONLY,
+        clock,
         record: false,
       });
       const [latency, nodes] = ONLY.map((name) => models[0]!.metrics.find(({ metric }) => metric === name)!);

@@ -1,17 +1,20 @@
 /**
- * Times the stored engine, loaded twice, and every rebuild in the same rounds: plans on a GPU where there is one that
- * runs them, else networks in ONNX Runtime on the CPU. It goes on, twice as long each time, until it is told that a
- * judgement can be made or the time is up.
+ * Times the stored engine, loaded twice, and a rebuild in the same rounds, and does so with many loadings, of each rebuild
+ * in turn: plans on a GPU where there is one that runs them, else networks in ONNX Runtime on the CPU. It goes on until it
+ * is told that a judgement can be made, or the time is up.
  */
 import { type Examples, firstBatch } from "../compile/evaluate.ts";
 import { isRefusal } from "../errors.ts";
-import type { Timed } from "../report/run_report.ts";
+import type { Load, RunClock, Timed } from "../report/run_report.ts";
+import { PROCESSOR_TIME, THIS_MACHINE } from "../run/machine.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
 import { findGpu, sessionFromPlan } from "../run/tensorrt.ts";
+import { seededRandom, shuffled } from "../run/statistics.ts";
 import { compareLatency } from "../run/timing.ts";
 import type { Library } from "./build.ts";
 import type { Backend } from "./fingerprint.ts";
+import { FEWEST_LOADS } from "./verdict.ts";
 
 /** One build's files. */
 export interface Engine {
@@ -65,62 +68,100 @@ export async function loaderFor({ library, probe, threads }: LoaderOptions): Pro
 }
 
 export interface TimeOptions {
-  readonly stored: readonly [Session, Session];
-  readonly builds: readonly Session[];
+  readonly loader: Loader;
+  readonly stored: Engine;
+  readonly builds: readonly Engine[];
   readonly examples: Examples;
   readonly batch: number;
   readonly concurrency: number;
-  /** The first look; each further one takes twice as long. */
-  readonly firstMs: number;
-  /** No look begins after this, by `performance.now()`. */
+  /** The least time of all rounds together, loading and warm-up aside. */
+  readonly minMs: number;
+  /** No loading begins after this, by `performance.now()`, once there are enough for an interval. */
   readonly deadlineMs: number;
   /** Whether the samples so far are enough. */
   readonly isEnough: (timed: Timed) => boolean;
+  /** Processor time in place of wall time; of no meaning on a GPU. */
+  readonly clock: "wall" | "processor";
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((fraction: number) => void) | undefined;
 }
 
-/** Times in turns until it is enough. */
+/** Loadings of the first look: order statistics lie well within the extremes then. */
+const FIRST_LOADS = 9;
+const MIN_LOAD_MS = 150;
+const WARMUP_MS = 40;
+
+/**
+ * Loads and times until it is enough: after 9 loadings, and after half as many again each time, or at the deadline. So few
+ * looks, each at all samples so far, hardly raise the share of false alarms.
+ */
 export async function timeInTurns(options: TimeOptions): Promise<Timed> {
-  const { stored, builds, concurrency, firstMs, deadlineMs, signal, seed = 0 } = options;
-  // In the order they were opened: what is allocated early and late differs by a few per cent, and the stored engine is both.
-  const names = ["stored", ...builds.map((_, i) => `build ${i + 1}`), "again"];
-  const contenders: Record<string, PreparedCall> = {};
-  for (const [i, session] of [stored[0], ...builds, stored[1]].entries()) {
-    contenders[names[i]!] = await concurrently(session, options);
-  }
-  const samples = names.map((): number[] => []);
-  const warnings = new Set<string>();
-  const { backend, threads } = stored[0];
-  for (let look = 0, minMs = firstMs;; look++, minMs *= 2) {
-    const lookMs = look === 0 ? minMs : Math.min(minMs, deadlineMs - performance.now());
-    const { contenders: times, warnings: said } = await compareLatency({
-      contenders,
-      baseline: "stored",
-      warmupMs: look === 0 ? 200 : 20,
-      minMs: lookMs,
-      noiseMs: 0,
-      minRounds: look === 0 ? 20 : 5,
-      seed: seed + look,
-      ...(threads !== undefined && { threads }),
-      ...(signal && { signal }),
-      onRound: ({ elapsedMs }) => options.onProgress?.(Math.min(1, elapsedMs / lookMs)),
+  const { builds, minMs, deadlineMs, concurrency, isEnough, onProgress, seed = 0 } = options;
+  const loadMs = Math.max(MIN_LOAD_MS, minMs / FIRST_LOADS);
+  const started = performance.now();
+  const loads: Load[] = [];
+  // The last of each kind: the figures in them change from loading to loading.
+  const warnings = new Map<string, string>();
+  let [backend, clock]: [string, RunClock] = ["", options.clock];
+  let look = FIRST_LOADS;
+  const timed = () => ({ backend, clock, concurrency, loads, warnings: [...warnings.values()] });
+  while (true) {
+    const build = loads.length % builds.length;
+    const { load, backend: by, clock: kind, said } = await timeLoading(options, {
+      build,
+      loadMs,
+      seed: seed + loads.length,
     });
-    names.forEach((name, i) => samples[i]!.push(...times[name]!.samplesMs));
-    said.forEach((warning) => warnings.add(warning));
-    const [storedMs, ...buildsMs] = samples.slice(0, -1) as [number[], ...number[][]];
-    const timed: Timed = {
-      backend,
-      concurrency,
-      rounds: storedMs.length,
-      storedMs: [...storedMs],
-      againMs: [...samples.at(-1)!],
-      buildsMs: buildsMs.map((build) => [...build]),
-      warnings: [...warnings],
-    };
-    if (options.isEnough(timed) || performance.now() + firstMs > deadlineMs) return timed;
+    loads.push({ build, ...load });
+    [backend, clock] = [by, kind];
+    said.forEach((warning) => warnings.set(warning.replaceAll(/[\d.]+/g, ""), warning));
+    const now = performance.now();
+    onProgress?.(Math.min(1, Math.max(loads.length / look, (now - started) / (deadlineMs - started))));
+    const isLate = now + (now - started) / loads.length > deadlineMs;
+    if (loads.length >= FEWEST_LOADS && isLate) return timed();
+    if (loads.length < look) continue;
+    if (isEnough(timed())) return timed();
+    look = Math.ceil(look * 1.5);
   }
+}
+
+/** One loading: the stored engine twice and one build, opened in random order, since what is opened early is slower. */
+async function timeLoading(
+  { loader, stored, builds, examples, batch, concurrency, clock, signal }: TimeOptions,
+  { build, loadMs, seed }: { build: number; loadMs: number; seed: number },
+) {
+  const engines = { stored, again: stored, build: builds[build]! } as const;
+  const names = shuffled(Object.keys(engines) as (keyof typeof engines)[], seededRandom(seed));
+  await using open = new AsyncDisposableStack();
+  const contenders: Record<string, PreparedCall> = {};
+  let session: Session | undefined;
+  for (const name of names) {
+    signal?.throwIfAborted();
+    session = open.use(await loader.load(engines[name]));
+    contenders[name] = await concurrently(session, { examples, batch, concurrency });
+  }
+  const { backend, threads } = session!;
+  const { contenders: times, warnings } = await compareLatency({
+    contenders,
+    baseline: "stored",
+    warmupMs: WARMUP_MS,
+    minMs: loadMs,
+    noiseMs: 0,
+    minRounds: 5,
+    seed,
+    machine: clock === "processor" ? PROCESSOR_TIME : THIS_MACHINE,
+    ...(threads !== undefined && { threads }),
+    ...(signal && { signal }),
+  });
+  const samples = (name: keyof typeof engines) => [...times[name]!.samplesMs];
+  return {
+    backend,
+    clock: times.stored!.clock === "device" ? "device" as const : clock,
+    load: { storedMs: samples("stored"), againMs: samples("again"), buildMs: samples("build") },
+    // That one thing varies says little where many loadings are compared; that the machine is busy says much.
+    said: warnings.filter((warning) => !/ varies by /.test(warning)),
+  };
 }
 
 /** A call that runs `concurrency` calls at once and ends with the last. */

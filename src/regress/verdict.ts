@@ -1,21 +1,17 @@
 /**
- * Verdicts on times, from samples that were taken in turns. What ought to be alike (the stored engine loaded twice, one
- * rebuild and the next) is compared first, and gives the noise band; then each rebuild is compared with each loading of
- * the stored engine. A verdict needs all of these intervals: the luck of one loading, one build or one round is none.
- * Pure and deterministic; samples are never dropped.
+ * Verdicts on times. Loading one engine twice gives two times that differ by some per cent for as long as both are loaded
+ * (where their memory lies), so that more rounds of the same loadings say nothing more. Therefore a comparison consists of
+ * many loadings: each gives one ratio of the new engine to the stored one, and one of the stored engine to itself, from
+ * rounds in turns. The interval is that of the median over loadings, from order statistics: exact whatever the
+ * distribution, and small samples are what it is for. Pure and deterministic; nothing is dropped.
  */
-import { bootstrapMedian, type Interval, mannWhitney, median, pairedRatios, percentile } from "../run/statistics.ts";
-
-/** Milliseconds, round by round, of things timed in the same rounds. */
-export interface PairedSamples {
-  readonly storedMs: readonly number[];
-  readonly againMs: readonly number[];
-  readonly buildsMs: readonly (readonly number[])[];
-}
+import type { Load } from "../report/run_report.ts";
+import { type Interval, mannWhitney, median, pairedRatios, percentile } from "../run/statistics.ts";
 
 export interface TimeJudgement {
   readonly verdict: "faster" | "same" | "slower" | "cannot tell";
   readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
+  /** The stored engine against itself. */
   readonly noise: Interval;
   readonly rounds: number;
   /** About how many rounds a judgement takes, by the intervals' width; null where it was made, or none would do. */
@@ -26,30 +22,27 @@ export interface TimeJudgement {
 export interface JudgeOptions {
   /** 0.03: 3 %. */
   readonly threshold: number;
-  /** Null: the median of the ratios of paired rounds; else a percentile of each, and their ratio. */
+  /** Null: the median of the ratios of paired rounds; else a percentile of each loading, and their ratio. */
   readonly percent?: 95 | 99 | null;
-  readonly seed?: number;
 }
 
-interface Compared extends Interval {
-  readonly center: number;
-}
-
-/** Judges the rebuilds' times against the stored engine's. */
+/** Judges the new engine's times against the stored one's. */
 export function judgeTimes(
-  { storedMs, againMs, buildsMs }: PairedSamples,
-  { threshold, percent = null, seed = 0 }: JudgeOptions,
+  loads: readonly Load[],
+  { threshold, percent = null }: JudgeOptions,
 ): TimeJudgement {
-  const compare = (a: readonly number[], b: readonly number[]) =>
-    percent === null ? compareMedians(a, b, seed) : comparePercentiles(a, b, percent);
-  const alike = [compare(againMs, storedMs)];
-  for (let i = 1; i < buildsMs.length; i++) alike.push(compare(buildsMs[i]!, buildsMs[i - 1]!));
-  const factor = Math.max(1, ...alike.flatMap(({ low, high }) => [high, 1 / low]));
+  const ratioOf = (a: readonly number[], b: readonly number[]) =>
+    percent === null ? median(pairedRatios(a, b)) : percentile(a, percent) / percentile(b, percent);
+  const differences = loads.map(({ storedMs, againMs, buildMs }) =>
+    Math.sqrt(ratioOf(buildMs, storedMs) * ratioOf(buildMs, againMs))
+  );
+  const itself = medianInterval(loads.map(({ storedMs, againMs }) => ratioOf(againMs, storedMs)));
+  // Which of the two was called the first means nothing.
+  const factor = Math.max(itself.high, 1 / itself.low);
   const noise = { low: 1 / factor, high: factor };
-  const differences = buildsMs.flatMap((build) => [compare(build, storedMs), compare(build, againMs)]);
-  const low = Math.min(...differences.map((difference) => difference.low));
-  const high = Math.max(...differences.map((difference) => difference.high));
+  const interval = medianInterval(differences);
   const limit = 1 + threshold;
+  const { low, high } = interval;
   const verdict = low > Math.max(limit, noise.high)
     ? "slower"
     : high < Math.min(1 / limit, noise.low)
@@ -57,93 +50,58 @@ export function judgeTimes(
     : low >= 1 / limit && high <= limit
     ? "same"
     : "cannot tell";
-  const rounds = storedMs.length;
-  const judged = {
-    ratio: { median: median(differences.map(({ center }) => center)), low, high },
-    noise,
-    rounds,
-  };
-  if (verdict !== "cannot tell") return { ...judged, verdict, roundsNeeded: null, reason: null };
-  const needed = percent !== null && rounds < fewestRounds(percent)
-    ? fewestRounds(percent)
-    : roundsNeeded([...differences, ...alike], { rounds, threshold });
-  return { ...judged, verdict, roundsNeeded: needed, reason: whyNot({ noise, threshold, rounds, needed }) };
+  const rounds = loads.reduce((sum, { storedMs }) => sum + storedMs.length, 0);
+  const ratio = { median: median(differences), low, high };
+  const judged = { verdict, ratio, noise, rounds } as const;
+  if (verdict !== "cannot tell") return { ...judged, roundsNeeded: null, reason: null };
+  const needed = roundsNeeded({ ratio, noise, rounds, loads: loads.length, threshold });
+  return { ...judged, roundsNeeded: needed, reason: whyNot({ noise, threshold, rounds, needed }) };
 }
 
-/** 95 % interval of the median of paired ratios. */
-function compareMedians(a: readonly number[], b: readonly number[], seed: number): Compared {
-  const ratios = pairedRatios(a, b);
-  return { center: median(ratios), ...bootstrapMedian(ratios, { seed, resamples: 2000 }) };
-}
+/** Loadings from which on their extremes enclose the median with 95 %: 2 / 2^6 = 3 %. */
+export const FEWEST_LOADS = 6;
 
 /**
- * Interval of a ratio of percentiles, at least 95 %: each percentile lies between two order statistics with 97.5 %,
- * whatever the distribution (the number of samples below it is binomial), and the ratio between their quotients.
+ * The interval that holds the median with at least 95 %: between two order statistics, the number of values below the
+ * median being binomial. Its ends are 0 and infinity for fewer than 6 values.
  */
-function comparePercentiles(a: readonly number[], b: readonly number[], percent: number): Compared {
-  const [x, y] = [percentileInterval(a, percent), percentileInterval(b, percent)];
-  return {
-    center: percentile(a, percent) / percentile(b, percent),
-    low: x.low / y.high,
-    high: x.high / y.low,
-  };
-}
-
-/** One tail of a 97.5 % interval. */
-const TAIL = 0.0125;
-
-/** Ends are 0 and infinity where there are too few samples to say. */
-export function percentileInterval(samples: readonly number[], percent: number): Interval {
-  const sorted = Float64Array.from(samples).sort();
-  const p = percent / 100;
-  // P(number below the percentile <= k), summed from the binomial's terms.
-  let below = 0;
-  let lower = -1;
-  let upper = sorted.length;
-  for (let k = 0; k < sorted.length; k++) {
-    below += binomial(sorted.length, k, p);
-    if (below <= TAIL) lower = k;
-    if (below >= 1 - TAIL) {
-      upper = k;
-      break;
-    }
+export function medianInterval(values: readonly number[]): Interval {
+  const sorted = Float64Array.from(values).sort();
+  const n = sorted.length;
+  let probability = 2 ** -n;
+  let tail = 0;
+  let rank = -1; // the largest k with P(fewer than k + 1 below) <= 2.5 %
+  for (let k = 0; k < n; k++) {
+    tail += probability;
+    if (tail > 0.025) break;
+    rank = k;
+    probability *= (n - k) / (k + 1);
   }
-  return { low: lower < 0 ? 0 : sorted[lower]!, high: upper < sorted.length ? sorted[upper]! : Infinity };
-}
-
-function binomial(n: number, k: number, p: number): number {
-  return Math.exp(logFactorial(n) - logFactorial(k) - logFactorial(n - k) + k * Math.log(p) + (n - k) * Math.log1p(-p));
-}
-
-const logFactorials: number[] = [0];
-function logFactorial(n: number): number {
-  while (logFactorials.length <= n) logFactorials.push(logFactorials.at(-1)! + Math.log(logFactorials.length));
-  return logFactorials[n]!;
-}
-
-/** Rounds from which on the largest of them bounds a percentile at all. */
-function fewestRounds(percent: number): number {
-  return Math.ceil(Math.log(TAIL) / Math.log(percent / 100));
+  return rank < 0 ? { low: 0, high: Infinity } : { low: sorted[rank]!, high: sorted[n - 1 - rank]! };
 }
 
 /** More than anybody would wait for. */
 const MOST_ROUNDS = 1_000_000;
 
-/**
- * Intervals shrink with the root of the rounds; each must come off the threshold it straddles, on the side its center
- * lies on already.
- */
+/** Intervals shrink with the root of what is behind them; the ratio's must come off the threshold and the noise band. */
 function roundsNeeded(
-  intervals: readonly Compared[],
-  { rounds, threshold }: { rounds: number; threshold: number },
+  { ratio, noise, rounds, loads, threshold }: {
+    ratio: TimeJudgement["ratio"];
+    noise: Interval;
+    rounds: number;
+    loads: number;
+    threshold: number;
+  },
 ): number | null {
+  if (loads < FEWEST_LOADS) return Math.ceil(rounds / loads * FEWEST_LOADS);
   const limit = Math.log(1 + threshold);
-  const factors = intervals.map(({ center, low, high }) => {
-    const width = (Math.log(high) - Math.log(low)) / 2;
-    return width / Math.abs(Math.abs(Math.log(center)) - limit);
-  });
-  const needed = Math.ceil(rounds * Math.max(1, ...factors) ** 2);
-  return Number.isFinite(needed) && needed > rounds && needed <= MOST_ROUNDS ? needed : null;
+  const center = Math.abs(Math.log(ratio.median));
+  const width = Math.log(ratio.high / ratio.low) / 2;
+  const factor = center > limit
+    ? Math.max(width / (center - limit), (width + Math.log(noise.high)) / center)
+    : width / (limit - center);
+  const needed = Math.ceil(rounds * Math.max(1.1, factor) ** 2);
+  return needed <= MOST_ROUNDS ? needed : null;
 }
 
 function whyNot(
@@ -155,13 +113,11 @@ function whyNot(
   },
 ): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const loud = noise.high === Infinity
-    ? ""
-    : noise.high - 1 > threshold
-    ? `equal engines differ by up to ${percent(noise.high - 1)} here, and ${percent(threshold)} is asked for; `
+  const loud = noise.high < Infinity && noise.high - 1 > threshold
+    ? `the stored engine differs from itself by up to ${percent(noise.high - 1)} here; `
     : "";
   return needed === null
-    ? `${loud}more rounds would not settle it: use a quieter machine or a larger --threshold`
+    ? `${loud}more rounds would not settle it: the difference is too near to the threshold, or the machine too busy`
     : `${loud}it takes about ${needed} rounds, ${rounds} were timed: give more --max-time`;
 }
 

@@ -57,9 +57,9 @@ export const MetricReportSchema = z.object({
   unit: z.string(),
   stored: z.number().nullable(),
   current: z.number().nullable(),
-  /** For measured times: the typical ratio and, over all rebuilds, the ends of its 95 % interval. */
+  /** For measured times: the typical ratio over loadings of the engines, and the ends of its 95 % interval. */
   ratio: z.object({ median: z.number(), low: z.number(), high: z.number() }).readonly().nullable(),
-  /** Ratios that are no difference: equal things timed against each other in the same rounds. */
+  /** Ratios that are no difference: the stored engine, loaded twice, against itself in the same rounds. */
   noise: IntervalSchema.nullable(),
   /** Rounds that were timed, and about how many a judgement takes; null where that is not known, or no number would do. */
   rounds: count.nullable(),
@@ -71,16 +71,27 @@ export const MetricReportSchema = z.object({
 }).readonly();
 export type MetricReport = z.infer<typeof MetricReportSchema>;
 
-/** Times that were taken in turns, sample by sample of the same rounds. */
-export const TimedSchema = z.object({
-  backend: z.string(),
-  concurrency: count,
-  rounds: count,
+export const CLOCKS = ["wall", "processor", "device"] as const;
+export type RunClock = (typeof CLOCKS)[number];
+
+/** Engines that were loaded together and timed in turns: three samples of each round, one round after the other. */
+export const LoadSchema = z.object({
+  /** Which rebuild, from 0. */
+  build: count,
   storedMs: z.array(ms).readonly(),
   /** The stored engine, loaded a second time. */
   againMs: z.array(ms).readonly(),
-  /** One array for each rebuild. */
-  buildsMs: z.array(z.array(ms).readonly()).readonly(),
+  buildMs: z.array(ms).readonly(),
+}).readonly();
+export type Load = z.infer<typeof LoadSchema>;
+
+/** Times in milliseconds per call; of `concurrency` calls at once, until the last ends. */
+export const TimedSchema = z.object({
+  backend: z.string(),
+  /** Wall time, the processor time of the process, or a GPU's own. */
+  clock: z.enum(CLOCKS),
+  concurrency: count,
+  loads: z.array(LoadSchema).readonly(),
   warnings: z.array(z.string()).readonly(),
 }).readonly();
 export type Timed = z.infer<typeof TimedSchema>;
