@@ -86,6 +86,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/run", "src/report"],
   // The whole line: a model to engines, and what is to be said of them.
   ["src/compile"],
+  // Builds compared with earlier ones.
+  ["src/regress"],
   ["src/cli"],
 ];
 

@@ -32,7 +32,9 @@ export function fingerprint({ backend, threads, onGpu }: Backend, tensorrt: stri
 export function machineDifferences(current: Fingerprint, stored: Fingerprint): string[] {
   const differences: string[] = [];
   const compare = (what: string, key: "os" | "cpu" | "cores" | "backend" | "threads") => {
-    if (current[key] !== stored[key]) differences.push(`${what} (here ${current[key]}, there ${stored[key]})`);
+    if (current[key] !== stored[key]) {
+      differences.push(`${what} (here ${current[key]}, there ${stored[key]})`);
+    }
   };
   compare("the system", "os");
   compare("the processor", "cpu");

@@ -57,7 +57,9 @@ export function structureMetrics(
   const metrics: MetricReport[] = [];
   const planless = planRefusal(current, stored, tensorrt);
   if (current.planBytes !== null || stored.planBytes !== null) {
-    metrics.push(planless ? metric("plan bytes", { verdict: "refused", unit: "bytes", reason: planless }) : planSize());
+    metrics.push(
+      planless ? metric("plan bytes", { verdict: "refused", unit: "bytes", reason: planless }) : planSize(),
+    );
   }
   for (const { name, key, unit, ofPlan } of COUNTS) {
     if (ofPlan && current.planBytes === null && stored.planBytes === null) continue;

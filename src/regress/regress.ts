@@ -7,8 +7,8 @@ import type { BuildEvent } from "../compile/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import {
   type Metric,
-  METRICS,
   type MetricReport,
+  METRICS,
   type ModelRun,
   type RunReport,
   runVerdict,
@@ -309,10 +309,14 @@ class ModelComparison {
     }
     const here = await backendOf(loader, builds[0]!);
     const differences = machineDifferences(fingerprint(here, null), baseline.fingerprint);
-    if (!loader.has(engine)) return { ...nothing, ...await this.#unpaired(names, { loader, builds, here, differences }) };
+    if (!loader.has(engine)) {
+      return { ...nothing, ...await this.#unpaired(names, { loader, builds, here, differences }) };
+    }
     if (differences.length > 0) {
       notes.add(
-        `the baseline was saved elsewhere or otherwise: ${differences.join(", ")}; both engines are timed here, and ` +
+        `the baseline was saved elsewhere or otherwise: ${
+          differences.join(", ")
+        }; both engines are timed here, and ` +
           "times that were saved there are not used",
       );
     }
@@ -339,7 +343,8 @@ class ModelComparison {
         clock: options.clock ?? "wall",
         minMs: options.minTimeMs ?? 3000,
         deadlineMs: begun + share * Math.max(0, deadlineMs - begun),
-        isEnough: (timed) => judge(timed).every(({ decides, verdict }) => !decides || verdict !== "cannot tell"),
+        isEnough: (timed) =>
+          judge(timed).every(({ decides, verdict }) => !decides || verdict !== "cannot tell"),
         signal: options.signal,
         onProgress: (fraction) =>
           options.onEvent?.({
@@ -403,7 +408,9 @@ class ModelComparison {
     }
     await using session = await loader.load(builds[0]!);
     const { contenders } = await compareLatency({
-      contenders: { build: await session.prepare(firstBatch(session, builds[0]!.examples, subject.batch.timed)) },
+      contenders: {
+        build: await session.prepare(firstBatch(session, builds[0]!.examples, subject.batch.timed)),
+      },
       baseline: "build",
       minMs: options.minTimeMs ?? 3000,
       noiseMs: 0,
@@ -414,7 +421,8 @@ class ModelComparison {
     const p50 = metric("latency p50", {
       ...judgement,
       unit: "ms",
-      stored: [...stored.latency.samplesMs].sort((a, b) => a - b)[stored.latency.samplesMs.length >> 1] ?? null,
+      stored: [...stored.latency.samplesMs].sort((a, b) => a - b)[stored.latency.samplesMs.length >> 1] ??
+        null,
       current: medianMs,
       rounds: samplesMs.length,
       reason: judgement.reason ?? `${why}: compared with the samples of its day`,

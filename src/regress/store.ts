@@ -190,7 +190,9 @@ export class BaselineStore {
   async addRun(run: RunReport, { name }: { name: string }): Promise<void> {
     using _held = await this.#lock();
     const folder = join(this.folder, name, HISTORY);
-    await Deno.mkdir(folder, { recursive: true }).catch((error) => Promise.reject(writeFailure(folder, error)));
+    await Deno.mkdir(folder, { recursive: true }).catch((error) =>
+      Promise.reject(writeFailure(folder, error))
+    );
     const time = run.startedAt.replaceAll(/[:.]/g, "-");
     await writeAtomically(join(folder, `${time}-${run.id}.json`), sealed(run));
   }
@@ -233,7 +235,9 @@ export class BaselineStore {
   async #sweep(name: string, id: string): Promise<void> {
     const folder = join(this.folder, name);
     for (const entry of await entries(folder)) {
-      if (![MANIFEST, HISTORY, id].includes(entry)) await Deno.remove(join(folder, entry), { recursive: true });
+      if (![MANIFEST, HISTORY, id].includes(entry)) {
+        await Deno.remove(join(folder, entry), { recursive: true });
+      }
     }
     for (const entry of await entries(join(folder, HISTORY))) {
       if (entry.endsWith(PARTIAL)) await Deno.remove(join(folder, HISTORY, entry));
@@ -244,7 +248,9 @@ export class BaselineStore {
 export function checkName(name: string): void {
   if (NAME.test(name)) return;
   throw new UnfoldError(
-    `${JSON.stringify(name)} is no name for a baseline: letters, digits, ".", "-" and "_", beginning with one of the ` +
+    `${
+      JSON.stringify(name)
+    } is no name for a baseline: letters, digits, ".", "-" and "_", beginning with one of the ` +
       "first two",
   );
 }
@@ -254,7 +260,9 @@ function parsed<Value>(schema: z.ZodType<Value>, text: string, path: string): Va
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new UnfoldError(
-    `${path} is not what this version of UNfold writes (${issue!.path.join(".")}: ${issue!.message}); save the ` +
+    `${path} is not what this version of UNfold writes (${issue!.path.join(".")}: ${
+      issue!.message
+    }); save the ` +
       "baseline again",
   );
 }

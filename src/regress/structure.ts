@@ -33,8 +33,16 @@ export function structureOf(
     planBytes: plan?.byteLength ?? null,
     kernels: plan?.kernels ?? null,
     normalizationKernels: plan?.normalizationKernels ?? null,
-    graph: operators.map(({ name, op, type }) => ({ name, op, shape: `${type.dtype}${showShape(type.shape)}` })),
-    kernelList: (plan?.kernelList ?? []).map(({ kind, name, layers }) => ({ kind, name, layers: [...layers] })),
+    graph: operators.map(({ name, op, type }) => ({
+      name,
+      op,
+      shape: `${type.dtype}${showShape(type.shape)}`,
+    })),
+    kernelList: (plan?.kernelList ?? []).map(({ kind, name, layers }) => ({
+      kind,
+      name,
+      layers: [...layers],
+    })),
   };
 }
 
@@ -61,7 +69,8 @@ function peakOfResults(graph: Graph, bytesOf: (node: Node) => number): number {
 
 /** What is in one build and not in the other, by layer. */
 export function structureChange(current: Structure, stored: Structure): StructureChange {
-  const nodes = (structure: Structure) => structure.graph.map(({ op, name, shape }) => `${op} ${name} ${shape}`);
+  const nodes = (structure: Structure) =>
+    structure.graph.map(({ op, name, shape }) => `${op} ${name} ${shape}`);
   const kernels = (structure: Structure) =>
     structure.kernelList.map(({ kind, name, layers }) => `${kind} ${layers.join(" + ") || name}`);
   return {

@@ -98,7 +98,7 @@ const WARMUP_MS = 40;
  */
 export async function timeInTurns(options: TimeOptions): Promise<Timed> {
   const { builds, minMs, deadlineMs, concurrency, isEnough, onProgress, seed = 0 } = options;
-  const loadMs = Math.max(MIN_LOAD_MS, minMs / FIRST_LOADS);
+  let loadMs = Math.max(MIN_LOAD_MS, minMs / FIRST_LOADS);
   const started = performance.now();
   const loads: Load[] = [];
   // The last of each kind: the figures in them change from loading to loading.
@@ -122,7 +122,9 @@ export async function timeInTurns(options: TimeOptions): Promise<Timed> {
     if (loads.length >= FEWEST_LOADS && isLate) return timed();
     if (loads.length < look) continue;
     if (isEnough(timed())) return timed();
+    // More loadings and longer ones: either may be what the width comes from.
     look = Math.ceil(look * 1.5);
+    loadMs *= 1.25;
   }
 }
 
