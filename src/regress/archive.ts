@@ -8,7 +8,7 @@ import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import { type RunReport, RunReportSchema } from "../report/run_report.ts";
 import { hashFile, PARTIAL, sealed, unsealed } from "./files.ts";
 import { type Baseline, BaselineSchema, NAME } from "./manifest.ts";
-import { BaselineStore, checkName } from "./store.ts";
+import { type BaselineStore, checkName } from "./store.ts";
 
 const MANIFEST = "baseline.json";
 const FILES = "files/";

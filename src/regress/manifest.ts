@@ -3,100 +3,172 @@
  * its exact structure, its raw samples, and the machine all of it came from. Times are in milliseconds, sizes in bytes.
  */
 import { z } from "npm:zod@4.6.7";
-import { FingerprintSchema } from "../report/run_report.ts";
+import { type Fingerprint, FingerprintSchema } from "../report/run_report.ts";
 
-const count = z.number().int().nonnegative();
-const ms = z.number().nonnegative();
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const count: z.ZodType<number> = z.number().int().nonnegative();
+const ms: z.ZodType<number> = z.number().nonnegative();
+const sha256: z.ZodType<string> = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** Names of baselines, models and files: one path component that means the same everywhere. */
-export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
-const name = z.string().regex(NAME);
+export const NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+const name: z.ZodType<string> = z.string().regex(NAME);
 
-const NodeSchema = z.object({ name: z.string(), op: z.string(), shape: z.string() }).readonly();
-const KernelSchema = z.object({ kind: z.string(), name: z.string(), layers: z.array(z.string()) }).readonly();
+/** An operator, by the layer it came from. */
+export interface Node {
+  readonly name: string;
+  readonly op: string;
+  readonly shape: string;
+}
+
+const NodeSchema: z.ZodType<Node> = z.object({ name: z.string(), op: z.string(), shape: z.string() });
+
+/** A kernel of the plan, and the layers it works for. */
+export interface Kernel {
+  readonly kind: string;
+  readonly name: string;
+  readonly layers: readonly string[];
+}
+
+const KernelSchema: z.ZodType<Kernel> = z.object({
+  kind: z.string(),
+  name: z.string(),
+  layers: z.array(z.string()),
+});
 
 /** What a build consists of: figures without noise, the same on any machine. */
-export const StructureSchema = z.object({
+export interface Structure {
   /** Operators of the network as emitted; constants and inputs are none. */
-  nodes: count,
+  readonly nodes: number;
   /** Elements of all constants. */
+  readonly parameters: number;
+  readonly parameterBytes: number;
+  /** Constants, and the most that intermediate results take at once when operators run in the graph's order. */
+  readonly peakBytes: number;
+  /** Normalizations that compute statistics at inference. */
+  readonly normalizations: number;
+  /** Null without a plan, or where the plan cannot be read. */
+  readonly planBytes: number | null;
+  readonly kernels: number | null;
+  readonly normalizationKernels: number | null;
+  /** What the counts are made of, in order. */
+  readonly graph: readonly Node[];
+  readonly kernelList: readonly Kernel[];
+}
+
+export const StructureSchema: z.ZodType<Structure> = z.object({
+  nodes: count,
   parameters: count,
   parameterBytes: count,
-  /** Constants, and the most that intermediate results take at once when operators run in the graph's order. */
   peakBytes: count,
-  /** Normalizations that compute statistics at inference. */
   normalizations: count,
-  /** Null without a plan, or where the plan cannot be read. */
   planBytes: count.nullable(),
   kernels: count.nullable(),
   normalizationKernels: count.nullable(),
-  /** What the counts are made of, in order. */
   graph: z.array(NodeSchema).readonly(),
   kernelList: z.array(KernelSchema).readonly(),
-}).readonly();
-export type Structure = z.infer<typeof StructureSchema>;
+});
 
 /** How far outputs were from what they should be. */
-export const AgreementSchema = z.object({
+export interface Agreement {
+  readonly maxRelError: number;
+  readonly against: string;
+  /** Null where no training framework's outputs say what is right. */
+  readonly agrees: boolean | null;
+}
+
+export const AgreementSchema: z.ZodType<Agreement> = z.object({
   maxRelError: z.number(),
   against: z.string(),
-  /** Null where no training framework's outputs say what is right. */
   agrees: z.boolean().nullable(),
-}).readonly();
-export type Agreement = z.infer<typeof AgreementSchema>;
+});
 
 /** Times of one thing: raw, never summarized away. */
-export const SamplesSchema = z.object({
+export interface Samples {
   /** Calls that ran at the same time. */
+  readonly concurrency: number;
+  readonly samplesMs: readonly number[];
+}
+
+export const SamplesSchema: z.ZodType<Samples> = z.object({
   concurrency: count,
   samplesMs: z.array(ms).readonly(),
-}).readonly();
+});
 
 /** How the command line named a model and its options, so that it can be built again. */
-export const RecipeSchema = z.object({
+export interface Recipe {
   /** MODEL; null where a checkpoint of a known layout says which network it is. */
+  readonly argument: string | null;
+  readonly options: Readonly<Record<string, string | boolean>>;
+}
+
+export const RecipeSchema: z.ZodType<Recipe> = z.object({
   argument: z.string().nullable(),
   options: z.record(z.string(), z.union([z.string(), z.boolean()])).readonly(),
-}).readonly();
-export type Recipe = z.infer<typeof RecipeSchema>;
+});
 
-export const StoredModelSchema = z.object({
+export interface StoredModel {
+  readonly model: string;
+  readonly family: string;
+  readonly precision: string;
+  readonly batch: string;
+  /** Null where a script gave the model itself. */
+  readonly recipe: Recipe | null;
+  /** Inputs of the network as it is timed: "images fp32[8, 1, 8, 8]". */
+  readonly inputs: readonly string[];
+  readonly structure: Structure;
+  /** Building the plan, several times. */
+  readonly buildsMs: readonly number[];
+  /** Top-1 on the model's labelled examples; null without. */
+  readonly accuracy: number | null;
+  readonly examples: number;
+  readonly agreement: Agreement | null;
+  readonly latency: Samples | null;
+  /** The network in fp32, which CPUs run, and the plan; null where it is not kept. */
+  readonly onnx: string | null;
+  readonly plan: string | null;
+}
+
+export const StoredModelSchema: z.ZodType<StoredModel> = z.object({
   model: name,
   family: z.string(),
   precision: z.string(),
   batch: z.string(),
-  /** Null where a script gave the model itself. */
   recipe: RecipeSchema.nullable(),
-  /** Inputs of the network as it is timed: "images fp32[8, 1, 8, 8]". */
   inputs: z.array(z.string()).readonly(),
   structure: StructureSchema,
-  /** Building the plan, several times. */
   buildsMs: z.array(ms).readonly(),
-  /** Top-1 on the model's labelled examples; null without. */
   accuracy: z.number().nullable(),
   examples: count,
   agreement: AgreementSchema.nullable(),
   latency: SamplesSchema.nullable(),
-  /** The network in fp32, which CPUs run, and the plan; null where it is not kept. */
   onnx: name.nullable(),
   plan: name.nullable(),
-}).readonly();
-export type StoredModel = z.infer<typeof StoredModelSchema>;
+});
 
-export const BaselineSchema = z.object({
+export interface Baseline {
+  readonly schema: 1;
+  readonly name: string;
+  /** Differs for each save; names the folder of the files. */
+  readonly id: string;
+  readonly savedAt: string;
+  /** Git's; null outside of a repository. */
+  readonly commit: string | null;
+  /** Whether files differed from the commit. */
+  readonly dirty: boolean;
+  readonly fingerprint: Fingerprint;
+  readonly models: readonly StoredModel[];
+  /** Every file of the baseline but this one. */
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];
+}
+
+export const BaselineSchema: z.ZodType<Baseline> = z.object({
   schema: z.literal(1),
   name,
-  /** Differs for each save; names the folder of the files. */
   id: name,
   savedAt: z.iso.datetime(),
-  /** Git's; null outside of a repository. */
   commit: z.string().nullable(),
-  /** Whether files differed from the commit. */
   dirty: z.boolean(),
   fingerprint: FingerprintSchema,
   models: z.array(StoredModelSchema).min(1).readonly(),
-  /** Every file of the baseline but this one. */
   files: z.array(z.object({ name, bytes: count, sha256 }).readonly()).readonly(),
-}).readonly();
-export type Baseline = z.infer<typeof BaselineSchema>;
+});

@@ -5,27 +5,39 @@
  */
 import { z } from "npm:zod@4.6.7";
 
-const count = z.number().int().nonnegative();
-const ms = z.number().nonnegative();
+const count: z.ZodType<number> = z.number().int().nonnegative();
+const ms: z.ZodType<number> = z.number().nonnegative();
 
 /** The machine and the software that figures come from. */
-export const FingerprintSchema = z.object({
+export interface Fingerprint {
+  readonly os: string;
+  readonly cpu: string;
+  readonly cores: number;
+  /** Of the fastest core; null where the system does not say. */
+  readonly clockMHz: number | null;
+  /** "onnxruntime 1.30.0, CPU, 2 threads", or TensorRT's version and the GPU's name; null where nothing was timed. */
+  readonly backend: string | null;
+  readonly threads: number | null;
+  /** Whether a GPU ran the plans themselves. */
+  readonly onGpu: boolean;
+  /** Null where no plan was built. */
+  readonly tensorrt: string | null;
+  readonly unfold: string;
+  readonly deno: string;
+}
+
+export const FingerprintSchema: z.ZodType<Fingerprint> = z.object({
   os: z.string(),
   cpu: z.string(),
   cores: count,
-  /** Of the fastest core; null where the system does not say. */
   clockMHz: z.number().nullable(),
-  /** "onnxruntime 1.30.0, CPU, 2 threads", or TensorRT's version and the GPU's name; null where nothing was timed. */
   backend: z.string().nullable(),
   threads: count.nullable(),
-  /** Whether a GPU ran the plans themselves. */
   onGpu: z.boolean(),
-  /** Null where no plan was built. */
   tensorrt: z.string().nullable(),
   unfold: z.string(),
   deno: z.string(),
-}).readonly();
-export type Fingerprint = z.infer<typeof FingerprintSchema>;
+});
 
 /** What is compared, in the order it is shown. */
 export const METRICS = [
@@ -48,64 +60,111 @@ export type Metric = (typeof METRICS)[number];
 export const VERDICTS = ["faster", "better", "same", "slower", "worse", "cannot tell", "refused"] as const;
 export type Verdict = (typeof VERDICTS)[number];
 
-const IntervalSchema = z.object({ low: z.number(), high: z.number() }).readonly();
+const IntervalSchema: z.ZodType<{ readonly low: number; readonly high: number }> = z.object({
+  low: z.number(),
+  high: z.number(),
+});
 
-export const MetricReportSchema = z.object({
+export interface MetricReport {
+  readonly metric: Metric;
+  readonly verdict: Verdict;
+  /** "ms", "calls/s" of `concurrency` at once, "bytes", "" for a count, "%" for accuracy, "relative" for parity. */
+  readonly unit: string;
+  readonly stored: number | null;
+  readonly current: number | null;
+  /** For measured times: the typical ratio over loadings of the engines, and the ends of its 95 % interval. */
+  readonly ratio: { readonly median: number; readonly low: number; readonly high: number } | null;
+  /** Ratios that are no difference: the stored engine, loaded twice, against itself in the same rounds. */
+  readonly noise: { readonly low: number; readonly high: number } | null;
+  /** Rounds that were timed, and about how many a judgement takes; null where that is not known, or no number would do. */
+  readonly rounds: number | null;
+  readonly roundsNeeded: number | null;
+  /** Whether a verdict that is missing makes the whole run undecided. */
+  readonly decides: boolean;
+  /** One sentence: why it is refused or cannot be told, or what differs. */
+  readonly reason: string | null;
+}
+
+export const MetricReportSchema: z.ZodType<MetricReport> = z.object({
   metric: z.enum(METRICS),
   verdict: z.enum(VERDICTS),
-  /** "ms", "calls/s" of `concurrency` at once, "bytes", "" for a count, "%" for accuracy, "relative" for parity. */
   unit: z.string(),
   stored: z.number().nullable(),
   current: z.number().nullable(),
-  /** For measured times: the typical ratio over loadings of the engines, and the ends of its 95 % interval. */
   ratio: z.object({ median: z.number(), low: z.number(), high: z.number() }).readonly().nullable(),
-  /** Ratios that are no difference: the stored engine, loaded twice, against itself in the same rounds. */
   noise: IntervalSchema.nullable(),
-  /** Rounds that were timed, and about how many a judgement takes; null where that is not known, or no number would do. */
   rounds: count.nullable(),
   roundsNeeded: count.nullable(),
-  /** Whether a verdict that is missing makes the whole run undecided. */
   decides: z.boolean(),
-  /** One sentence: why it is refused or cannot be told, or what differs. */
   reason: z.string().nullable(),
-}).readonly();
-export type MetricReport = z.infer<typeof MetricReportSchema>;
+});
 
 export const CLOCKS = ["wall", "processor", "device"] as const;
 export type RunClock = (typeof CLOCKS)[number];
 
 /** Engines that were loaded together and timed in turns: three samples of each round, one round after the other. */
-export const LoadSchema = z.object({
+export interface Load {
   /** Which rebuild, from 0. */
+  readonly build: number;
+  readonly storedMs: readonly number[];
+  /** The stored engine, loaded a second time. */
+  readonly againMs: readonly number[];
+  readonly buildMs: readonly number[];
+}
+
+export const LoadSchema: z.ZodType<Load> = z.object({
   build: count,
   storedMs: z.array(ms).readonly(),
-  /** The stored engine, loaded a second time. */
   againMs: z.array(ms).readonly(),
   buildMs: z.array(ms).readonly(),
-}).readonly();
-export type Load = z.infer<typeof LoadSchema>;
+});
 
 /** Times in milliseconds per call; of `concurrency` calls at once, until the last ends. */
-export const TimedSchema = z.object({
-  backend: z.string(),
+export interface Timed {
+  readonly backend: string;
   /** Wall time, the processor time of the process, or a GPU's own. */
+  readonly clock: RunClock;
+  readonly concurrency: number;
+  readonly loads: readonly Load[];
+  readonly warnings: readonly string[];
+}
+
+export const TimedSchema: z.ZodType<Timed> = z.object({
+  backend: z.string(),
   clock: z.enum(CLOCKS),
   concurrency: count,
   loads: z.array(LoadSchema).readonly(),
   warnings: z.array(z.string()).readonly(),
-}).readonly();
-export type Timed = z.infer<typeof TimedSchema>;
+});
 
 /** What differs in what the two builds consist of, by layer: "add extra.0 [8, 64]". */
-export const StructureChangeSchema = z.object({
+export interface StructureChange {
+  readonly nodesAdded: readonly string[];
+  readonly nodesRemoved: readonly string[];
+  readonly kernelsAdded: readonly string[];
+  readonly kernelsRemoved: readonly string[];
+}
+
+export const StructureChangeSchema: z.ZodType<StructureChange> = z.object({
   nodesAdded: z.array(z.string()).readonly(),
   nodesRemoved: z.array(z.string()).readonly(),
   kernelsAdded: z.array(z.string()).readonly(),
   kernelsRemoved: z.array(z.string()).readonly(),
-}).readonly();
-export type StructureChange = z.infer<typeof StructureChangeSchema>;
+});
 
-export const ModelRunSchema = z.object({
+export interface ModelRun {
+  readonly model: string;
+  readonly family: string;
+  readonly precision: string;
+  readonly batch: string;
+  readonly metrics: readonly MetricReport[];
+  readonly structure: StructureChange;
+  readonly latency: Timed | null;
+  readonly throughput: Timed | null;
+  readonly buildsMs: readonly number[];
+}
+
+export const ModelRunSchema: z.ZodType<ModelRun> = z.object({
   model: z.string(),
   family: z.string(),
   precision: z.string(),
@@ -115,12 +174,39 @@ export const ModelRunSchema = z.object({
   latency: TimedSchema.nullable(),
   throughput: TimedSchema.nullable(),
   buildsMs: z.array(ms).readonly(),
-}).readonly();
-export type ModelRun = z.infer<typeof ModelRunSchema>;
+});
 
 export const RUN_VERDICTS = ["nothing worse", "worse", "could not judge"] as const;
 
-export const RunReportSchema = z.object({
+export interface RunReport {
+  readonly schema: 1;
+  readonly id: string;
+  readonly startedAt: string;
+  readonly durationMs: number;
+  readonly baseline: {
+    readonly name: string;
+    readonly id: string;
+    readonly savedAt: string;
+    readonly commit: string | null;
+    readonly fingerprint: Fingerprint;
+  };
+  /** Git's; null outside of a repository. */
+  readonly commit: string | null;
+  readonly dirty: boolean;
+  readonly fingerprint: Fingerprint;
+  readonly options: {
+    readonly threshold: number;
+    readonly rebuilds: number;
+    readonly maxTimeMs: number;
+    readonly concurrency: number;
+  };
+  readonly models: readonly ModelRun[];
+  readonly verdict: (typeof RUN_VERDICTS)[number];
+  /** What a reader must know to take the figures for what they are. */
+  readonly notes: readonly string[];
+}
+
+export const RunReportSchema: z.ZodType<RunReport> = z.object({
   schema: z.literal(1),
   id: z.string(),
   startedAt: z.iso.datetime(),
@@ -132,7 +218,6 @@ export const RunReportSchema = z.object({
     commit: z.string().nullable(),
     fingerprint: FingerprintSchema,
   }).readonly(),
-  /** Git's; null outside of a repository. */
   commit: z.string().nullable(),
   dirty: z.boolean(),
   fingerprint: FingerprintSchema,
@@ -144,10 +229,8 @@ export const RunReportSchema = z.object({
   }).readonly(),
   models: z.array(ModelRunSchema).readonly(),
   verdict: z.enum(RUN_VERDICTS),
-  /** What a reader must know to take the figures for what they are. */
   notes: z.array(z.string()).readonly(),
-}).readonly();
-export type RunReport = z.infer<typeof RunReportSchema>;
+});
 
 export const isWorse = ({ verdict }: Pick<MetricReport, "verdict">): boolean =>
   verdict === "slower" || verdict === "worse";
