@@ -40,6 +40,8 @@ export * from "./src/models/mod.ts";
 export * from "./src/norms/mod.ts";
 export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
 export { type Report, ReportSchema } from "./src/report/schema.ts";
+export { regress, type RegressOptions, saveBaseline, type SaveOptions } from "./src/regress/regress.ts";
+export { type RunReport, RunReportSchema } from "./src/report/run_report.ts";
 export type { NormFold } from "./src/rewrite/fold_norm.ts";
 export { type Folded, foldNorms, type OptimizeOptions } from "./src/rewrite/pipeline.ts";
 export type { LayerNormForm } from "./src/rewrite/recentre.ts";

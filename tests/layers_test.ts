@@ -88,6 +88,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/compile"],
   // Measurements of whole lines, beside each other.
   ["src/bench"],
+  // Builds compared with earlier ones.
+  ["src/regress"],
   ["src/cli"],
 ];
 

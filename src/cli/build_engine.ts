@@ -1,5 +1,4 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
-import type { BuildEvent } from "../compile/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Report } from "../report/schema.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -112,7 +111,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
       weightStreaming: values["weight-streaming"],
       ...(values["timing-cache-file"] !== undefined && { timingCacheFile: values["timing-cache-file"] }),
     },
-    onEvent: (event) => show(progress, event),
+    onEvent: (event) => progress.event(event),
     signal,
   });
   progress.clear();
@@ -137,12 +136,6 @@ function asUsage<Value>(read: () => Value): Value {
   } catch (error) {
     throw error instanceof UnfoldError ? new UsageError(error.message) : error;
   }
-}
-
-function show(progress: Progress, event: BuildEvent): void {
-  if (event.kind === "step") progress.show(event.text);
-  else if (event.total > 0) progress.show(event.text, event.done / event.total);
-  else progress.show(event.text, null, `${event.done} steps`);
 }
 
 /** Whether PyTorch's outputs are known and not reproduced. */

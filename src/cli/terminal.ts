@@ -2,6 +2,7 @@
  * What all commands share: exit codes, one-line errors, colour and progress. Results go to stdout, everything else to
  * stderr. Colour only on a terminal and never under NO_COLOR; progress only on a terminal.
  */
+import type { BuildEvent } from "../compile/mod.ts";
 import { isRefusal, systemReason, UnfoldError } from "../errors.ts";
 
 /** A mistake in the command line itself; exit code 2. */
@@ -55,6 +56,13 @@ export class Progress implements Disposable {
     this.#width = line.length;
   }
 
+  /** Shows what a build tells. */
+  event(event: BuildEvent): void {
+    if (event.kind === "step") this.show(event.text);
+    else if (event.total > 0) this.show(event.text, event.done / event.total);
+    else this.show(event.text, null, `${event.done} steps`);
+  }
+
   clear(): void {
     if (this.#live && this.#width > 0) this.#write(`\r${" ".repeat(this.#width)}\r`);
     this.#width = 0;
@@ -86,9 +94,12 @@ function consoleColumns(): number {
 /**
  * Runs a command to its exit code. Mistakes of the user are one line; a defect of UNfold is printed whole. Ctrl-C aborts
  * the signal the command is given, so that it can clean up; a second one ends the process.
+ *
+ * @param codes of commands whose own results have codes
  */
 export async function runCommand(
   command: (args: readonly string[], signal: AbortSignal) => Promise<number>,
+  codes: { readonly failed: number; readonly usage: number } = EXIT,
 ): Promise<never> {
   const controller = new AbortController();
   const interrupt = () => {
@@ -101,13 +112,13 @@ export async function runCommand(
   try {
     code = await command(Deno.args, controller.signal);
   } catch (error) {
-    code = report(error, controller.signal);
+    code = report(error, controller.signal, codes);
   }
   for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
   Deno.exit(code);
 }
 
-function report(error: unknown, signal: AbortSignal): number {
+function report(error: unknown, signal: AbortSignal, codes: { failed: number; usage: number }): number {
   if (signal.aborted) {
     console.error("cancelled; nothing was written");
     return EXIT.cancelled;
@@ -115,13 +126,13 @@ function report(error: unknown, signal: AbortSignal): number {
   const prefix = styled("error:", "red", Deno.stderr);
   if (error instanceof UsageError) {
     console.error(`${prefix} ${error.message}`);
-    return EXIT.usage;
+    return codes.usage;
   }
   if (isRefusal(error) || systemReason(error) !== null) {
     console.error(`${prefix} ${(error as Error).message}`);
-    return EXIT.failed;
+    return codes.failed;
   }
   console.error(`${prefix} a defect of UNfold; please report it with the lines below`);
   console.error(error);
-  return EXIT.failed;
+  return codes.failed;
 }

@@ -98,7 +98,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   using meter = new Meter();
   step("describing the networks");
   meter.begin("describe");
-  const contenders = describe(model, options);
+  const contenders = contendersOf(model, options);
   const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
   await using work = await Workshop.open(out);
   const stage = { model, contenders, examples, options, work };
@@ -197,7 +197,8 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
 
 const describeCheckpoint = ({ path, format, ignored }: RecognisedCheckpoint) => ({ path, format, ignored });
 
-function describe(
+/** The folded network and the reference, compiled. */
+export function contendersOf(
   model: Model,
   { norm, precision, batch, layerNorm = "layer", skip = [], ...weightOptions }: BuildOptions,
 ): Contenders {
@@ -215,7 +216,10 @@ function describe(
   return isAlone ? [primary] : [primary, contender(model.reference, true)];
 }
 
-async function findLibrary({ tensorrtLib, onEvent, signal }: BuildOptions) {
+/** The TensorRT library that the options name, else one that is there, else downloaded. */
+export async function findLibrary(
+  { tensorrtLib, onEvent, signal }: Pick<BuildOptions, "tensorrtLib" | "onEvent" | "signal">,
+) {
   return await locateLibrary({
     flag: tensorrtLib,
     signal,
@@ -229,7 +233,8 @@ async function findLibrary({ tensorrtLib, onEvent, signal }: BuildOptions) {
   });
 }
 
-async function emitEngine(
+/** Builds a contender's plan in the working folder. */
+export async function emitEngine(
   { norm, network }: Contender,
   { model, work, options: { batch, engine, onEvent, signal } }: Stage,
   { library, onPhase }: Pick<EngineOptions, "onPhase"> & { library: string },

@@ -3,11 +3,14 @@
  * answers say against the figures. It asks for no permission: what is not granted is not known. GPUs are left out;
  * their sessions have warnings of their own.
  */
+import process from "node:process";
 
 /** What a measurement asks of the machine it runs on; a test gives its own. */
 export interface Machine {
   /** Milliseconds from any origin, never going back. */
   now(): number;
+  /** The same for how long phases last, where `now` does not count waiting; default: `now`. */
+  elapsed?(): number;
   state(): MachineState;
 }
 
@@ -61,6 +64,19 @@ export const THIS_MACHINE: Machine = {
       ...(clockMHz !== undefined && { clockMHz }),
     };
   },
+};
+
+/**
+ * Measures by the processor time of the whole process: what a call computes, without the time that other programs had the
+ * processor meanwhile. For work on the CPU; waiting, and what threads win by working at once, does not show in it.
+ */
+export const PROCESSOR_TIME: Machine = {
+  now: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+  elapsed: () => performance.now(),
+  state: THIS_MACHINE.state,
 };
 
 const CPUS = "/sys/devices/system/cpu";

@@ -130,7 +130,9 @@ export interface LatencyComparison {
 export async function compareLatency(options: LatencyOptions): Promise<LatencyComparison> {
   const { contenders, baseline, warmupMs = 200, minMs = 3000, seed = 0 } = options;
   const { noiseMs = minMs / 3, maxRounds = Infinity, minRounds = Math.min(10, maxRounds) } = options;
-  const { now, state } = options.machine ?? THIS_MACHINE;
+  const machine = options.machine ?? THIS_MACHINE;
+  const { now, state } = machine;
+  const elapsed = () => machine.elapsed?.() ?? now();
   const names = Object.keys(contenders);
   if (!names.includes(baseline)) {
     throw new UnfoldError(`the baseline "${baseline}" is none of the contenders (${names.join(", ")})`);
@@ -161,15 +163,15 @@ export async function compareLatency(options: LatencyOptions): Promise<LatencyCo
     const samples = entrants.map((): number[] => []);
     const labels = entrants.map(({ name }, i) => phase === "noise" && i > 0 ? `${name} again` : name);
     const order = entrants.map((_, i) => i);
-    const start = now();
+    const start = elapsed();
     let round = 0;
-    while (round < maxRounds && (round < minRounds || now() - start < phaseMs)) {
+    while (round < maxRounds && (round < minRounds || elapsed() - start < phaseMs)) {
       round++;
       for (const i of shuffled(order, random)) samples[i]!.push(await entrants[i]!.sample());
       options.onRound?.({
         phase,
         round,
-        elapsedMs: now() - start,
+        elapsedMs: elapsed() - start,
         roundMs: Object.fromEntries(labels.map((label, i) => [label, samples[i]!.at(-1)!])),
       });
     }

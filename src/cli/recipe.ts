@@ -1,0 +1,75 @@
+/** From a command line to what a baseline builds, and back from what a baseline remembers of that command line. */
+import { parseBatch } from "../compile/batch.ts";
+import { UnfoldError } from "../errors.ts";
+import { PRECISIONS } from "../ir/dtype.ts";
+import type { Subject } from "../regress/build.ts";
+import type { Recipe } from "../regress/manifest.ts";
+import { SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
+import { oneOf } from "./options.ts";
+import { UsageError } from "./terminal.ts";
+
+/** The options that say what is built, for `parseOptions`. */
+export const RECIPE_OPTIONS = {
+  ...SUBJECT_OPTIONS,
+  precision: { type: "string", default: "fp32" },
+  batch: { type: "string", default: "8" },
+} as const;
+
+type Values = { readonly [Key in keyof typeof RECIPE_OPTIONS]?: string | boolean | undefined };
+
+/** What the command line asks for. */
+export function recipeOf(argument: string | undefined, values: Values): Recipe {
+  const options: Record<string, string | boolean> = {};
+  for (const key of Object.keys(RECIPE_OPTIONS) as (keyof Values)[]) {
+    const value = values[key];
+    if (value !== undefined) options[key] = value;
+  }
+  return { argument: argument ?? null, options };
+}
+
+/** The model and its options; paths are read from the working folder. */
+export async function subjectFrom({ argument, options }: Recipe): Promise<Subject> {
+  const text = (key: keyof typeof RECIPE_OPTIONS) => {
+    const value = options[key];
+    return typeof value === "string" ? value : undefined;
+  };
+  const { model, norm, layerNorm, weights } = await subjectOf(argument ?? undefined, {
+    weights: text("weights"),
+    checkpoint: text("checkpoint"),
+    heads: text("heads"),
+    mode: text("mode"),
+    norm: text("norm"),
+    "layer-norm": text("layer-norm") ?? "layer",
+    "allow-nonfinite": options["allow-nonfinite"] === true,
+  });
+  let batch;
+  try {
+    batch = parseBatch(text("batch") ?? "8");
+  } catch (error) {
+    throw error instanceof UnfoldError ? new UsageError(error.message) : error;
+  }
+  return {
+    model,
+    norm,
+    layerNorm,
+    weights,
+    batch,
+    precision: oneOf("precision", text("precision") ?? "fp32", PRECISIONS),
+  };
+}
+
+/** Every model that a baseline can build again from its command line. */
+export async function subjectsOf(
+  models: readonly { readonly model: string; readonly recipe: Recipe | null }[],
+): Promise<Subject[]> {
+  const subjects: Subject[] = [];
+  for (const { model, recipe } of models) {
+    if (recipe === null) {
+      throw new UnfoldError(
+        `the model ${model} was saved by a script; run the comparison from a script too, with regress() of mod.ts`,
+      );
+    }
+    subjects.push(await subjectFrom(recipe));
+  }
+  return subjects;
+}

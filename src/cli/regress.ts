@@ -1,0 +1,228 @@
+/** `deno task regress`: builds a baseline's models again and judges. Options and printing. */
+import { type Metric, METRICS, type RunReport } from "../report/run_report.ts";
+import type { SelfTestRun } from "../regress/self_test.ts";
+import { table } from "../report/table.ts";
+import { wholeNumber } from "./baseline.ts";
+import { oneOf, parseOptions } from "./options.ts";
+import { subjectsOf } from "./recipe.ts";
+import { note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
+
+const HELP =
+  `Builds a baseline's models again, times the new engines beside the stored ones, and judges each metric.
+
+  deno task regress NAME [options]
+  deno task regress --self-test
+
+Examples
+  deno task baseline save main my_model.ts        first: keep what there is
+  deno task regress main                          later: is anything worse?
+  deno task regress main --threshold 5% --max-time 2m
+  deno task regress main --only latency-p50,kernels,normalization-kernels
+  deno task regress main --clock processor        on a CPU that is shared with other programs
+  deno task regress main --format junit > regress.xml
+  deno task regress --self-test                   can this machine be trusted? Twenty runs of a network against itself
+
+Options
+  --store DIR           where baselines are kept; .unfold/baselines unless given
+  --threshold SHARE     a difference worth acting on: 3% (default)
+  --max-time TIME       5m (default), 90s; timing stops sooner once verdicts are clear
+  --rebuilds N          how often each model is built (default 3); timed loadings take the builds in turn
+  --only METRICS        some of latency (or latency-p50, -p95, -p99), throughput, build-time, structure (or plan-bytes,
+                        peak-memory, nodes, kernels, normalization-kernels), accuracy, parity
+  --concurrency N       calls at a time, for throughput (default 2)
+  --clock KIND          wall (default), or processor: the time of this program alone, on the CPU
+  --threads N           CPU threads of ONNX Runtime; all cores unless given
+  --no-plans            do not build TensorRT engines: no kernels are counted
+  --no-record           leave the run out of the baseline's history
+  --format KIND         text (default), json, junit or markdown
+  --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
+  --help                this text
+
+Exit codes
+  0  nothing is worse
+  1  something is worse
+  2  could not judge: latency that the noise hides, a refusal, a damaged store, a build that failed
+  3  a mistake in the command
+
+Verdicts
+  faster, slower   the interval of the ratio lies outside the noise band and beyond the threshold
+  same             the interval lies within the threshold
+  cannot tell      neither; with the rounds it would take
+  refused          there is nothing to compare with, and why
+  better, worse    of what has no noise: structure, accuracy, parity
+What cannot be told of tails, throughput and build time does not decide the exit code, unless --only asks for it.
+
+In a GitHub job the result is also written to its summary.`;
+
+const OPTIONS = {
+  store: { type: "string" },
+  threshold: { type: "string", default: "3%" },
+  "max-time": { type: "string" },
+  rebuilds: { type: "string" },
+  only: { type: "string" },
+  concurrency: { type: "string" },
+  clock: { type: "string" },
+  threads: { type: "string" },
+  "no-plans": { type: "boolean", default: false },
+  "no-record": { type: "boolean", default: false },
+  format: { type: "string", default: "text" },
+  "self-test": { type: "boolean", default: false },
+  "tensorrt-lib": { type: "string" },
+  help: { type: "boolean", default: false, short: "h" },
+  cwd: { type: "string" },
+} as const;
+
+/** The exit codes of this command. */
+export const REGRESS_EXIT = { "nothing worse": 0, worse: 1, "could not judge": 2, usage: 3 } as const;
+
+/** Runs the command; resolves to its exit code. */
+export async function regressCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+  const { values, positionals: [name] } = parseOptions(args, {
+    options: OPTIONS,
+    positionals: [0, 1],
+    command: "regress",
+  });
+  if (values.help) {
+    await print(HELP);
+    return 0;
+  }
+  if (values.cwd) Deno.chdir(values.cwd);
+  const format = oneOf("format", values.format, ["text", "json", "junit", "markdown"]);
+  const clock = values.clock === undefined ? undefined : oneOf("clock", values.clock, ["wall", "processor"]);
+  const threshold = parseShare(values.threshold);
+  const maxTimeMs = values["max-time"] === undefined ? undefined : parseDuration(values["max-time"]);
+  const only = values.only === undefined ? undefined : parseMetrics(values.only);
+  if (values["self-test"]) {
+    if (name !== undefined) throw new UsageError(`--self-test has a network of its own: leave out ${name}`);
+    return await runSelfTest({ signal, clock });
+  }
+  if (name === undefined) throw new UsageError("give a baseline's NAME, as in `deno task regress main`");
+  const { DEFAULT_STORE, regress } = await import("../regress/regress.ts");
+  const { BaselineStore } = await import("../regress/store.ts");
+  const store = values.store ?? DEFAULT_STORE;
+  const onWaiting = () => note("another process is using the store; waiting for it");
+  const baseline = await new BaselineStore(store, { signal, onWaiting }).load(name);
+  using progress = new Progress();
+  const report = await regress({
+    store,
+    name,
+    subjects: await subjectsOf(baseline.models),
+    threshold,
+    ...(maxTimeMs !== undefined && { maxTimeMs }),
+    rebuilds: wholeNumber("rebuilds", values.rebuilds),
+    concurrency: wholeNumber("concurrency", values.concurrency),
+    threads: wholeNumber("threads", values.threads),
+    ...(only && { only }),
+    clock,
+    ...(values["no-plans"] && { plans: false }),
+    tensorrtLib: values["tensorrt-lib"],
+    record: !values["no-record"],
+    onEvent: (event) => progress.event(event),
+    signal,
+    onWaiting,
+  });
+  progress.clear();
+  const { runJUnit, runMarkdown, runText } = await import("../report/run_formats.ts");
+  await print(
+    format === "json"
+      ? JSON.stringify(report, null, 2)
+      : format === "junit"
+      ? runJUnit(report)
+      : format === "markdown"
+      ? runMarkdown(report)
+      : runText(report, styled),
+  );
+  await summarizeJob(report, runMarkdown);
+  return REGRESS_EXIT[report.verdict];
+}
+
+/** GitHub shows what is appended to this file beside the job. */
+async function summarizeJob(report: RunReport, markdown: (report: RunReport) => string): Promise<void> {
+  const { state } = await Deno.permissions.query({ name: "env", variable: "GITHUB_STEP_SUMMARY" });
+  const path = state === "granted" ? Deno.env.get("GITHUB_STEP_SUMMARY") : undefined;
+  if (path) await Deno.writeTextFile(path, `${markdown(report)}\n`, { append: true });
+}
+
+/** "3%", "3 %" or "0.03". */
+export function parseShare(text: string): number {
+  const [, number, percent] = /^(\d+(?:\.\d+)?)\s*(%?)$/.exec(text.trim()) ?? [];
+  const share = Number(number) / (percent ? 100 : 1);
+  if (!(share > 0 && share < 1)) throw new UsageError(`--threshold ${text}: give a share such as 3%`);
+  return share;
+}
+
+/** "5m", "90s", "500ms", in milliseconds. */
+export function parseDuration(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text.trim()) ?? [];
+  const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  const duration = Number(number) * (units[unit ?? ""] ?? NaN);
+  if (!(duration > 0)) throw new UsageError(`--max-time ${text}: give a time such as 5m or 90s`);
+  return duration;
+}
+
+const GROUPS: Readonly<Record<string, readonly Metric[]>> = {
+  latency: ["latency p50", "latency p95", "latency p99"],
+  structure: ["plan bytes", "peak memory", "nodes", "kernels", "normalization kernels"],
+};
+
+/** Metrics by name, hyphens for blanks, or groups of them. */
+export function parseMetrics(text: string): Metric[] {
+  const chosen = text.split(",").flatMap((part): readonly Metric[] => {
+    const word = part.trim().replaceAll(/[-\s]+/g, " ");
+    if (Object.hasOwn(GROUPS, word)) return GROUPS[word]!;
+    const found = METRICS.find((metric) => metric === word);
+    if (found === undefined) {
+      const names = [...Object.keys(GROUPS), ...METRICS].map((name) => name.replaceAll(" ", "-"));
+      throw new UsageError(
+        `--only ${text}: there is no metric ${part.trim()}; there are ${names.join(", ")}`,
+      );
+    }
+    return [found];
+  });
+  return METRICS.filter((metric) => chosen.includes(metric));
+}
+
+async function runSelfTest(
+  { signal, clock }: { signal: AbortSignal; clock: "wall" | "processor" | undefined },
+): Promise<number> {
+  const { selfTest } = await import("../regress/self_test.ts");
+  using progress = new Progress();
+  let done = 0;
+  const total = 22;
+  const onRun = (run: SelfTestRun) => progress.show(`planted: ${run.planted}`, ++done / total);
+  const { runs, falseAlarms, foundSlowdown, foundNode, passed } = await selfTest({ signal, clock, onRun });
+  progress.clear();
+  const percent = (ratio: number | undefined) =>
+    ratio === undefined ? "" : `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
+  const rows = runs.map(({ planted, latency: { ratio, noise, rounds, verdict }, nodes }, i) => [
+    String(i + 1),
+    planted,
+    percent(ratio?.median),
+    percent(ratio?.low),
+    percent(ratio?.high),
+    noise === null ? "" : percent(noise.high).slice(1),
+    String(rounds ?? ""),
+    verdict,
+    nodes.verdict,
+    nodes.reason?.split(",")[0] ?? "",
+  ]);
+  const against = runs.filter(({ planted }) => planted === "nothing").length;
+  await print([
+    table([["", "planted", "time", "from", "to", "noise", "rounds", "latency", "nodes", ""], ...rows], {
+      align: ["right", "left", "right", "right", "right", "right", "right", "left"],
+    }),
+    "",
+    `False alarms: ${falseAlarms} of ${against}. 10 % more work: ${
+      foundSlowdown ? "found" : "not found in its time"
+    }. One more node: ${foundNode ? "found, by structure alone" : "not found"}.`,
+    styled(
+      passed ? "Verdicts can be trusted here." : "Verdicts cannot be trusted here.",
+      passed ? "green" : "red",
+    ),
+  ].join("\n"));
+  return passed ? 0 : REGRESS_EXIT["could not judge"];
+}
+
+if (import.meta.main) {
+  await runCommand(regressCommand, { failed: REGRESS_EXIT["could not judge"], usage: REGRESS_EXIT.usage });
+}

@@ -1,0 +1,122 @@
+/**
+ * One build of a model for a baseline or a run: the network that CPUs time, the plan, what they consist of, and how far
+ * outputs are from what they should be. The reference normalization is left out: what is compared is two builds of one
+ * network.
+ */
+import { join } from "node:path";
+import type { Batch } from "../compile/batch.ts";
+import { checkOutputs } from "../compile/check.ts";
+import { type Examples, loadExamples, openSizes } from "../compile/evaluate.ts";
+import { type BuildOptions, contendersOf, emitEngine, findLibrary, type Stage } from "../compile/mod.ts";
+import type { WeightOptions } from "../compile/networks.ts";
+import { Workshop } from "../compile/workshop.ts";
+import type { Model } from "../dsl/model.ts";
+import type { Precision } from "../ir/dtype.ts";
+import { bindShape, showShape } from "../ir/shape.ts";
+import type { Norm } from "../norms/mod.ts";
+import { inspectPlanFile } from "../report/plan.ts";
+import type { LayerNormForm } from "../rewrite/recentre.ts";
+import type { Agreement, Structure } from "./manifest.ts";
+import { structureOf } from "./structure.ts";
+
+/** A model and how to compile it. */
+export interface Subject {
+  readonly model: Model;
+  readonly norm: Norm;
+  readonly precision: Precision;
+  readonly layerNorm: LayerNormForm;
+  readonly batch: Batch;
+  readonly weights: WeightOptions;
+}
+
+export interface Building {
+  /** Where the files go. */
+  readonly folder: string;
+  /** Whether to build the TensorRT plan. */
+  readonly plans: boolean;
+  readonly tensorrtLib?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: BuildOptions["onEvent"];
+}
+
+/** A TensorRT library, and what it calls itself. */
+export interface Library {
+  readonly path: string;
+  readonly cudartPath?: string | undefined;
+  /** "rtx 1.7.1". */
+  readonly version: string;
+}
+
+export interface Build {
+  /** In fp32, for CPUs. */
+  readonly onnxPath: string;
+  readonly planPath: string | null;
+  readonly library: Library | null;
+  readonly structure: Structure;
+  readonly buildMs: number | null;
+  readonly inputs: readonly string[];
+  readonly examples: Examples;
+}
+
+export interface Checked {
+  readonly accuracy: number | null;
+  readonly agreement: Agreement;
+}
+
+/** Compiles and builds; `check` runs the outputs, each network once. */
+export async function build(
+  { model, norm, precision, layerNorm, batch, weights }: Subject,
+  { folder, plans, tensorrtLib, signal, onEvent }: Building,
+): Promise<Build & { check(): Promise<Checked> }> {
+  const options: BuildOptions = {
+    ...weights,
+    norm,
+    precision,
+    layerNorm,
+    batch,
+    out: folder,
+    time: false,
+    tensorrtLib,
+    ...(onEvent && { onEvent }),
+    ...(signal && { signal }),
+  };
+  // With itself as reference a model has one contender.
+  const alone: Model = { ...model, reference: norm };
+  const contenders = contendersOf(alone, options);
+  const [primary] = contenders;
+  const examples = loadExamples(alone, { count: batch.timed, dims: openSizes(alone) });
+  const dims = { ...openSizes(alone), B: batch.timed };
+  await using work = await Workshop.open(folder);
+  const stage: Stage = { model: alone, contenders, examples, options, work };
+  const onnx = `${model.name}.onnx`;
+  await work.publish(primary.wide.graph, onnx);
+  const library = plans ? await findLibrary(options) : null;
+  const built = library === null ? null : await emitEngine(primary, stage, library.path);
+  const plan = built === null ? null : await inspectPlanFile(built.path);
+  await work.deliver();
+  const planPath = built === null ? null : join(folder, `${norm.family}.plan`);
+  return {
+    onnxPath: join(folder, onnx),
+    planPath,
+    library: built === null ? null : {
+      path: library!.path,
+      cudartPath: library!.cudartPath,
+      version: `${built.library.flavour} ${built.library.version}`,
+    },
+    structure: structureOf(primary.network.graph, { dims, plan }),
+    buildMs: built?.phases.buildMs ?? null,
+    inputs: primary.wide.graph.inputs.map(({ name, type }) =>
+      `${name} ${type.dtype}${showShape(bindShape(type.shape, dims))}`
+    ),
+    examples,
+    check: async () => {
+      await using work = await Workshop.open(`${folder}.check`);
+      const { parity, accuracy } = await checkOutputs({ ...stage, work });
+      const { maxRelError, against, agrees } = parity;
+      return {
+        accuracy: accuracy?.[`${norm.family}Folded`] ?? null,
+        agreement: { maxRelError, against, agrees },
+      };
+    },
+  };
+}

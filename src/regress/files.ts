@@ -1,0 +1,71 @@
+/** Files that are either as they should be or not there: written beside and renamed, and known by their SHA-256. */
+import { createHash } from "node:crypto";
+import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
+
+/** What an unfinished file or folder ends in; under the store's lock such a thing is a dead process's. */
+export const PARTIAL = ".part";
+
+/** SHA-256 of a file, in lower-case hexadecimal, and its length. */
+export async function hashFile(path: string): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  try {
+    using file = await Deno.open(path, { read: true });
+    const buffer = new Uint8Array(1 << 20);
+    for (let read; (read = await file.read(buffer)) !== null; bytes += read) {
+      hash.update(buffer.subarray(0, read));
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw new UnfoldError(`${path} is missing`);
+    throw new UnfoldError(`${path} cannot be read: ${systemReason(error) ?? error}`);
+  }
+  return { sha256: hash.digest("hex"), bytes };
+}
+
+/** Writes a text so that a reader, or whoever comes after a crash, sees the old file or the new one. */
+export async function writeAtomically(path: string, text: string): Promise<void> {
+  const partial = `${path}.${crypto.randomUUID()}${PARTIAL}`;
+  try {
+    await Deno.writeTextFile(partial, text);
+    await flush(partial);
+    await Deno.rename(partial, path);
+  } catch (error) {
+    throw writeFailure(path, error);
+  } finally {
+    await Deno.remove(partial).catch(() => {});
+  }
+}
+
+/** Has the disk hold a file's bytes before something is said of them. */
+export async function flush(path: string): Promise<void> {
+  using file = await Deno.open(path, { read: true, write: true });
+  await file.sync();
+}
+
+const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
+
+/** A JSON document with its own hash in front. */
+export function sealed(content: unknown): string {
+  return JSON.stringify({ sha256: hashOf(JSON.stringify(content)), content }, null, 1) + "\n";
+}
+
+/**
+ * The content of a sealed document.
+ *
+ * @throws {UnfoldError} it is damaged; says which file
+ */
+export function unsealed(text: string, path: string): unknown {
+  const damaged = (what: string) =>
+    new UnfoldError(`${path} is damaged: ${what}; save the baseline again, or take the file from a copy`);
+  let document: { sha256?: unknown; content?: unknown } | null;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw damaged("it is no JSON");
+  }
+  if (typeof document !== "object" || document?.content === undefined) throw damaged("it has no content");
+  if (hashOf(JSON.stringify(document.content)) !== document.sha256) {
+    throw damaged("its SHA-256 is not the one it says");
+  }
+  return document.content;
+}

@@ -1,0 +1,68 @@
+/** Where figures come from: the machine, the software, the commit. What may not be asked is left open. */
+import config from "../../deno.json" with { type: "json" };
+import os from "node:os";
+import type { Fingerprint } from "../report/run_report.ts";
+import { THIS_MACHINE } from "../run/machine.ts";
+
+/** What of a fingerprint the timing knows. */
+export interface Backend {
+  readonly backend: string | null;
+  readonly threads: number | null;
+  readonly onGpu: boolean;
+}
+
+export const NOTHING_TIMED: Backend = { backend: null, threads: null, onGpu: false };
+
+export function fingerprint({ backend, threads, onGpu }: Backend, tensorrt: string | null): Fingerprint {
+  return {
+    os: `${Deno.build.os} ${Deno.build.arch}`,
+    cpu: os.cpus()[0]?.model ?? "unknown",
+    cores: navigator.hardwareConcurrency,
+    clockMHz: THIS_MACHINE.state().clockMHz ?? null,
+    backend,
+    threads,
+    onGpu,
+    tensorrt,
+    unfold: config.version,
+    deno: Deno.version.deno,
+  };
+}
+
+/** How two machines differ, as phrases: "the processor (A, not B)"; empty where times may be set beside each other. */
+export function machineDifferences(current: Fingerprint, stored: Fingerprint): string[] {
+  const differences: string[] = [];
+  const compare = (what: string, key: "os" | "cpu" | "cores" | "backend" | "threads") => {
+    if (current[key] !== stored[key]) {
+      differences.push(`${what} (here ${current[key]}, there ${stored[key]})`);
+    }
+  };
+  compare("the system", "os");
+  compare("the processor", "cpu");
+  compare("the number of cores", "cores");
+  compare("what runs the network", "backend");
+  compare("the number of threads", "threads");
+  return differences;
+}
+
+export interface Commit {
+  readonly commit: string | null;
+  readonly dirty: boolean;
+}
+
+/** The commit of the working folder; none where there is no Git, no repository or no permission to run it. */
+export async function commitHere(): Promise<Commit> {
+  const none = { commit: null, dirty: false };
+  const { state } = await Deno.permissions.query({ name: "run", command: "git" });
+  if (state !== "granted") return none;
+  const git = async (...args: string[]): Promise<string | null> => {
+    try {
+      const { success, stdout } = await new Deno.Command("git", { args, stderr: "null" }).output();
+      return success ? new TextDecoder().decode(stdout).trim() : null;
+    } catch {
+      return null;
+    }
+  };
+  const commit = await git("rev-parse", "HEAD");
+  if (commit === null) return none;
+  return { commit, dirty: await git("status", "--porcelain", "--untracked-files=no") !== "" };
+}

@@ -1,0 +1,151 @@
+/**
+ * Verdicts on times. Loading one engine twice gives two times that differ by some per cent for as long as both are loaded
+ * (where their memory lies), so that more rounds of the same loadings say nothing more. Therefore a comparison consists of
+ * many loadings: each gives one ratio of the new engine to the stored one, and one of the stored engine to itself, from
+ * rounds in turns. The interval is that of the median over loadings, from order statistics: exact whatever the
+ * distribution, and small samples are what it is for. Pure and deterministic; nothing is dropped.
+ */
+import type { Load } from "../report/run_report.ts";
+import { type Interval, mannWhitney, median, pairedRatios, percentile } from "../run/statistics.ts";
+
+export interface TimeJudgement {
+  readonly verdict: "faster" | "same" | "slower" | "cannot tell";
+  readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
+  /** The stored engine against itself. */
+  readonly noise: Interval;
+  readonly rounds: number;
+  /** About how many rounds a judgement takes, by the intervals' width; null where it was made, or none would do. */
+  readonly roundsNeeded: number | null;
+  readonly reason: string | null;
+}
+
+export interface JudgeOptions {
+  /** 0.03: 3 %. */
+  readonly threshold: number;
+  /** Null: the median of the ratios of paired rounds; else a percentile of each loading, and their ratio. */
+  readonly percent?: 95 | 99 | null;
+}
+
+/** Judges the new engine's times against the stored one's. */
+export function judgeTimes(
+  loads: readonly Load[],
+  { threshold, percent = null }: JudgeOptions,
+): TimeJudgement {
+  const ratioOf = (a: readonly number[], b: readonly number[]) =>
+    percent === null ? median(pairedRatios(a, b)) : percentile(a, percent) / percentile(b, percent);
+  const differences = loads.map(({ storedMs, againMs, buildMs }) =>
+    Math.sqrt(ratioOf(buildMs, storedMs) * ratioOf(buildMs, againMs))
+  );
+  const itself = medianInterval(loads.map(({ storedMs, againMs }) => ratioOf(againMs, storedMs)));
+  // Which of the two was called the first means nothing.
+  const factor = Math.max(itself.high, 1 / itself.low);
+  const noise = { low: 1 / factor, high: factor };
+  const interval = medianInterval(differences);
+  const limit = 1 + threshold;
+  const { low, high } = interval;
+  const verdict = low > Math.max(limit, noise.high)
+    ? "slower"
+    : high < Math.min(1 / limit, noise.low)
+    ? "faster"
+    : low >= 1 / limit && high <= limit
+    ? "same"
+    : "cannot tell";
+  const rounds = loads.reduce((sum, { storedMs }) => sum + storedMs.length, 0);
+  const ratio = { median: median(differences), low, high };
+  const judged = { verdict, ratio, noise, rounds } as const;
+  if (verdict !== "cannot tell") return { ...judged, roundsNeeded: null, reason: null };
+  const needed = roundsNeeded({ ratio, noise, rounds, loads: loads.length, threshold });
+  return { ...judged, roundsNeeded: needed, reason: whyNot({ noise, threshold, rounds, needed }) };
+}
+
+/** Loadings from which on their extremes enclose the median with 95 %: 2 / 2^6 = 3 %. */
+export const FEWEST_LOADS = 6;
+
+/**
+ * The interval that holds the median with at least 95 %: between two order statistics, the number of values below the
+ * median being binomial. Its ends are 0 and infinity for fewer than 6 values.
+ */
+export function medianInterval(values: readonly number[]): Interval {
+  const sorted = Float64Array.from(values).sort();
+  const n = sorted.length;
+  let probability = 2 ** -n;
+  let tail = 0;
+  let rank = -1; // the largest k with P(fewer than k + 1 below) <= 2.5 %
+  for (let k = 0; k < n; k++) {
+    tail += probability;
+    if (tail > 0.025) break;
+    rank = k;
+    probability *= (n - k) / (k + 1);
+  }
+  return rank < 0 ? { low: 0, high: Infinity } : { low: sorted[rank]!, high: sorted[n - 1 - rank]! };
+}
+
+/** More than anybody would wait for. */
+const MOST_ROUNDS = 1_000_000;
+
+/** Intervals shrink with the root of what is behind them; the ratio's must come off the threshold and the noise band. */
+function roundsNeeded(
+  { ratio, noise, rounds, loads, threshold }: {
+    ratio: TimeJudgement["ratio"];
+    noise: Interval;
+    rounds: number;
+    loads: number;
+    threshold: number;
+  },
+): number | null {
+  if (loads < FEWEST_LOADS) return Math.ceil(rounds / loads * FEWEST_LOADS);
+  const limit = Math.log(1 + threshold);
+  const center = Math.abs(Math.log(ratio.median));
+  const width = Math.log(ratio.high / ratio.low) / 2;
+  const factor = center > limit
+    ? Math.max(width / (center - limit), (width + Math.log(noise.high)) / center)
+    : width / (limit - center);
+  const needed = Math.ceil(rounds * Math.max(1.1, factor) ** 2);
+  return needed <= MOST_ROUNDS ? needed : null;
+}
+
+function whyNot(
+  { noise, threshold, rounds, needed }: {
+    noise: Interval;
+    threshold: number;
+    rounds: number;
+    needed: number | null;
+  },
+): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const loud = noise.high < Infinity && noise.high - 1 > threshold
+    ? `the stored engine differs from itself by up to ${percent(noise.high - 1)} here; `
+    : "";
+  return needed === null
+    ? `${loud}more rounds would not settle it: the difference is too near to the threshold, or the machine too busy`
+    : `${loud}it takes about ${needed} rounds, ${rounds} were timed: give more --max-time`;
+}
+
+/** The level below which a difference of unpaired samples is one. */
+export const UNPAIRED_P = 0.002;
+
+/** Judges samples that were not taken in turns, of one machine: Mann-Whitney, beyond the threshold as well. */
+export function judgeUnpaired(
+  currentMs: readonly number[],
+  storedMs: readonly number[],
+  { threshold }: { threshold: number },
+): Pick<TimeJudgement, "verdict" | "reason" | "roundsNeeded"> {
+  const ratio = median(currentMs) / median(storedMs);
+  const { pValue } = mannWhitney(currentMs, storedMs);
+  const limit = 1 + threshold;
+  if (pValue < UNPAIRED_P) {
+    if (ratio > limit) return { verdict: "slower", reason: null, roundsNeeded: null };
+    if (ratio < 1 / limit) return { verdict: "faster", reason: null, roundsNeeded: null };
+    return { verdict: "same", reason: null, roundsNeeded: null };
+  }
+  // The smallest number on each side whose most extreme order is rare enough: 2 / C(2n, n) < 0.002 from n = 7 on.
+  const fewest = 7;
+  const short = Math.min(currentMs.length, storedMs.length) < fewest;
+  return {
+    verdict: "cannot tell",
+    reason: short
+      ? `${storedMs.length} and ${currentMs.length} samples, not taken in turns; it takes ${fewest} on each side`
+      : "the samples were not taken in turns, and no difference shows among them",
+    roundsNeeded: short ? fewest : null,
+  };
+}

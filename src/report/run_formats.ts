@@ -1,0 +1,192 @@
+/**
+ * A run against a baseline for people and for machines that read test results: text, Markdown, JUnit. Pure; colour is the
+ * caller's. JSON is the report itself.
+ */
+import { isWorse, type MetricReport, type ModelRun, type RunReport } from "./run_report.ts";
+import { bytes } from "./summary.ts";
+import { table } from "./table.ts";
+
+type Style = (text: string, style: "bold" | "dim" | "green" | "yellow" | "red") => string;
+
+/** The report as a terminal shows it. */
+export function runText(report: RunReport, style: Style): string {
+  return [
+    `${style(report.baseline.name, "bold")}  saved ${day(report.baseline.savedAt)}${
+      commitOf(report.baseline)
+    }; now${commitOf(report) || " without a commit"}`,
+    ...report.models.flatMap((model) => ["", ...modelText(model, style)]),
+    ...report.notes.length > 0 ? ["", ...report.notes.map((note) => style(`note: ${note}`, "dim"))] : [],
+    "",
+    style(
+      sentence(report),
+      report.verdict === "nothing worse" ? "green" : report.verdict === "worse" ? "red" : "yellow",
+    ),
+  ].join("\n");
+}
+
+function modelText(model: ModelRun, style: Style): string[] {
+  const rows = model.metrics.map((metric) => [
+    metric.metric,
+    figure(metric, metric.stored),
+    figure(metric, metric.current),
+    change(metric),
+    style(metric.verdict, colourOf(metric)),
+    metric.reason ?? "",
+  ]);
+  const warnings = new Set([model.latency, model.throughput].flatMap((timed) => timed?.warnings ?? []));
+  return [
+    `${style(model.model, "bold")}  ${model.family}, ${model.precision}, batch ${model.batch}${
+      timedBy(model)
+    }`,
+    table([["", "stored", "now", "change", "verdict", ""], ...rows], {
+      align: ["left", "right", "right", "left", "left", "left"],
+      indent: 2,
+    }),
+    ...[...warnings].map((warning) => style(`  warning: ${warning}`, "yellow")),
+  ];
+}
+
+/** The report as GitHub's job summary and comments show it. */
+export function runMarkdown(report: RunReport): string {
+  const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
+  return [
+    `### UNfold: ${sentence(report)}`,
+    "",
+    `Baseline \`${report.baseline.name}\`, saved ${day(report.baseline.savedAt)}${
+      commitOf(report.baseline)
+    }; now${commitOf(report) || " without a commit"}.`,
+    ...report.models.flatMap((model) => [
+      "",
+      `**${model.model}** ${model.family}, ${model.precision}, batch ${model.batch}${timedBy(model)}`,
+      "",
+      "| metric | stored | now | change | verdict | |",
+      "| --- | ---: | ---: | --- | --- | --- |",
+      ...model.metrics.map((metric) =>
+        `| ${
+          [
+            metric.metric,
+            figure(metric, metric.stored),
+            figure(metric, metric.current),
+            change(metric),
+            isWorse(metric) ? `**${metric.verdict}**` : metric.verdict,
+            metric.reason ?? "",
+          ].map(cell).join(" | ")
+        } |`
+      ),
+    ]),
+    ...report.notes.length > 0 ? ["", ...report.notes.map((note) => `- ${note}`)] : [],
+    "",
+  ].join("\n");
+}
+
+/** The report as JUnit's XML: a suite for each model, a case for each metric; what could not be judged is skipped. */
+export function runJUnit(report: RunReport): string {
+  const metrics = report.models.flatMap(({ metrics }) => metrics);
+  const isSkipped = ({ verdict }: MetricReport) => verdict === "cannot tell" || verdict === "refused";
+  const counts = (list: readonly MetricReport[]) =>
+    `tests="${list.length}" failures="${list.filter(isWorse).length}" skipped="${
+      list.filter(isSkipped).length
+    }"`;
+  return [
+    '<?xml version="1.0" encoding="UTF-8"?>',
+    `<testsuites name="unfold regress ${xml(report.baseline.name)}" ${counts(metrics)} time="${
+      (report.durationMs / 1000).toFixed(3)
+    }">`,
+    ...report.models.flatMap((model) => [
+      `  <testsuite name="${xml(model.model)}" ${counts(model.metrics)} timestamp="${
+        report.startedAt.slice(0, 19)
+      }">`,
+      ...model.metrics.flatMap((metric) => {
+        const head = `    <testcase classname="${xml(`${report.baseline.name}.${model.model}`)}" name="${
+          xml(metric.metric)
+        }"`;
+        const said = [
+          `${metric.verdict}: stored ${figure(metric, metric.stored)}, now ${figure(metric, metric.current)}`,
+          change(metric),
+          metric.reason ?? "",
+        ].filter((part) => part !== "").join("; ");
+        const inside = isWorse(metric)
+          ? `<failure message="${xml(said)}"/>`
+          : isSkipped(metric)
+          ? `<skipped message="${xml(said)}"/>`
+          : `<system-out>${xml(said)}</system-out>`;
+        return [`${head}>`, `      ${inside}`, "    </testcase>"];
+      }),
+      "  </testsuite>",
+    ]),
+    "</testsuites>",
+  ].join("\n");
+}
+
+function xml(text: string): string {
+  const entities: Readonly<Record<string, string>> = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+  };
+  // deno-lint-ignore no-control-regex
+  return text.replaceAll(/[\x00-\x08\x0b\x0c\x0e-\x1f]/g, " ").replaceAll(
+    /[&<>"]/g,
+    (sign) => entities[sign]!,
+  );
+}
+
+/** The whole run in one line. */
+export function sentence({ verdict, models }: RunReport): string {
+  const metrics = models.flatMap(({ model, metrics }) =>
+    metrics.map((metric) => ({
+      ...metric,
+      name: models.length > 1 ? `${model}: ${metric.metric}` : metric.metric,
+    }))
+  );
+  const named = (list: typeof metrics) => list.map(({ name, verdict }) => `${name} ${verdict}`).join(", ");
+  if (verdict === "worse") return `worse: ${named(metrics.filter(isWorse))}`;
+  if (verdict === "nothing worse") return "nothing is worse";
+  const open = metrics.filter((one) =>
+    one.decides && (one.verdict === "cannot tell" || one.verdict === "refused")
+  );
+  return `could not judge: ${named(open)}`;
+}
+
+function colourOf(metric: MetricReport): "red" | "green" | "yellow" | "dim" {
+  if (isWorse(metric)) return "red";
+  if (metric.verdict === "faster" || metric.verdict === "better") return "green";
+  return metric.verdict === "same" ? "dim" : "yellow";
+}
+
+const day = (time: string) => time.slice(0, 16).replace("T", " ");
+const commitOf = ({ commit, dirty = false }: { commit: string | null; dirty?: boolean }) =>
+  commit === null ? "" : ` at ${commit.slice(0, 10)}${dirty ? " with changes" : ""}`;
+
+function timedBy({ latency, throughput }: ModelRun): string {
+  const timed = latency ?? throughput;
+  if (timed === null) return "";
+  return `; ${timed.backend}, ${timed.clock === "wall" ? "in turns" : `in turns, ${timed.clock} time`}, ` +
+    `${timed.loads.length} loadings`;
+}
+
+function figure({ unit }: MetricReport, value: number | null): string {
+  if (value === null) return "-";
+  if (unit === "bytes") return bytes(value);
+  if (unit === "ms") return `${value.toPrecision(4)} ms`;
+  if (unit === "calls/s") return `${value.toPrecision(4)} calls/s`;
+  if (unit === "%") return `${value.toFixed(2)} %`;
+  if (unit === "relative") return value.toExponential(1);
+  return String(value);
+}
+
+const percent = (ratio: number) => `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
+
+/** "+12.3 % (+9.3 % to +14.7 %; noise 7.4 %)" of times, "+1" of counts. */
+function change({ ratio, noise, stored, current, unit, metric }: MetricReport): string {
+  if (ratio !== null) {
+    const of = metric === "throughput" ? "time " : "";
+    const band = noise === null ? "" : `; noise ${(100 * (noise.high - 1)).toFixed(1)} %`;
+    return `${of}${percent(ratio.median)} (${percent(ratio.low)} to ${percent(ratio.high)}${band})`;
+  }
+  if (stored === null || current === null || stored === current) return "";
+  if (unit === "") return `${current > stored ? "+" : ""}${current - stored}`;
+  if (unit === "%") return `${current > stored ? "+" : ""}${(current - stored).toFixed(2)} points`;
+  return stored > 0 && unit !== "relative" ? percent(current / stored) : "";
+}
