@@ -70,7 +70,9 @@ function partsOf({ report, plans }: Build, prefix: string): Section[] {
 
 function leadOf({ precision, batch, engines, environment: { tensorrt } }: Report): string {
   const families = Object.keys(engines).map((family) => family.toUpperCase()).join(" and ");
-  return `${families}, ${precision}, batch ${batch}; engines by TensorRT ${tensorrt.version}`;
+  return `${families}, ${precision}, batch ${batch}${
+    tensorrt === null ? "" : `; engines by TensorRT ${tensorrt.version}`
+  }`;
 }
 
 function tilesOf(report: Report): Tile[] {
@@ -91,8 +93,10 @@ function tilesOf(report: Report): Tile[] {
     });
     items.push({
       label: "Plan",
-      figure: bytes(own.bytes),
-      detail: reference === undefined ? undefined : `${other}: ${bytes(reference.bytes)}`,
+      figure: own.bytes === null ? "not built" : bytes(own.bytes),
+      detail: reference === undefined || reference.bytes === null
+        ? undefined
+        : `${other}: ${bytes(reference.bytes)}`,
     });
   }
   if (latency !== null) {

@@ -102,11 +102,14 @@ function countsTable(built: readonly (readonly [NormFamily, EngineReport])[]): C
     rows: [
       row("kernels", ({ kernels }) => count(kernels)),
       row("normalization kernels", ({ normalizationKernels }) => count(normalizationKernels)),
-      row("plan", (engine) => bytes(engine.bytes)),
-      row("layers described to TensorRT", ({ layers }) => layers),
+      row("plan", (engine) => engine.bytes === null ? "not built" : bytes(engine.bytes)),
+      row("layers described to TensorRT", ({ layers }) => layers ?? ""),
       row("ONNX nodes", ({ onnx }) => onnx.nodes),
       row("ONNX file", ({ onnx }) => bytes(onnx.bytes)),
-      row("built in", ({ buildMs }) => `${(buildMs / 1000).toFixed(buildMs < 10_000 ? 2 : 1)} s`),
+      row(
+        "built in",
+        ({ buildMs }) => buildMs === null ? "" : `${(buildMs / 1000).toFixed(buildMs < 10_000 ? 2 : 1)} s`,
+      ),
     ],
   });
 }

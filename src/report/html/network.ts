@@ -43,15 +43,16 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
     maxRelError.toExponential(1),
     agrees === null ? "" : agrees ? badge("agrees", "good") : badge("differs", "bad"),
   ];
-  const rows = [row(`folded, ${parity.precision}`, parity)];
-  if (parity.emitted) rows.push(row(`as emitted, ${parity.emitted.precision}`, parity.emitted));
-  if (parity.reference) rows.push(row("reference, fp32", parity.reference));
+  const rows = parity === null ? [] : [row(`folded, ${parity.precision}`, parity)];
+  if (parity?.emitted) rows.push(row(`as emitted, ${parity.emitted.precision}`, parity.emitted));
+  if (parity?.reference) rows.push(row("reference, fp32", parity.reference));
   return {
     id,
     title: "Agreement and accuracy",
     body: [
-      parity.problem === null ? null : note(html`<p>${parity.problem}</p>`, { warn: true }),
-      !parity.emitted && !parity.problem && precision !== "fp32"
+      parity === null ? note(html`<p>The outputs were not compared.</p>`, { warn: true }) : null,
+      parity?.problem ? note(html`<p>${parity.problem}</p>`, { warn: true }) : null,
+      parity !== null && !parity.emitted && !parity.problem && precision !== "fp32"
         ? note(
           html`<p>The network as emitted in ${precision} was not run: this machine's backend has no ${precision}.</p>`,
         )
@@ -94,7 +95,10 @@ export function environmentSection(report: Report, id: string): Section {
         rows: [
           ["UNfold", unfold],
           ["Deno", deno],
-          ["TensorRT", `${tensorrt.version} (${tensorrt.flavour}), ${tensorrt.source}`],
+          [
+            "TensorRT",
+            tensorrt === null ? "not used" : `${tensorrt.version} (${tensorrt.flavour}), ${tensorrt.source}`,
+          ],
           ["processor", `${cpu}, ${cores} ${cores === 1 ? "core" : "cores"}`],
           ["system", os],
           ...(latency === null ? [] : [["timed with", latency.backend]]),

@@ -68,7 +68,6 @@ export function sampleBuild(
     unknown: null,
     normalizationKernels: plans[family].normalizationKernels,
     buildMs: 345.2,
-    phases: { describeMs: 1, buildMs: 345.2, writeMs: 1 },
     onnx: { path: `build/${name}/${family}.onnx`, bytes: 1000, nodes: 60 },
     weights: `${name}.safetensors`,
     trained: true,
@@ -77,6 +76,7 @@ export function sampleBuild(
     schema: 1,
     model: name,
     checkpoint: null,
+    phases: [],
     precision: "fp16",
     batch: "8",
     norms: {
