@@ -3,6 +3,7 @@
  * makes it. A planner changes nothing; it collects the constants that have to change, or says where the affine can go no
  * further. What an operator does with an affine is the operator's own matter (`carry`, `absorb`, `give` in `src/ops`).
  */
+import type { Precision } from "../ir/dtype.ts";
 import type { Node, Use } from "../ir/graph.ts";
 import { affineData, dataOf } from "../ops/constant.ts";
 import { type Absorbed, type Affines, type ChannelAffine, inverse } from "../ops/define.ts";
@@ -36,13 +37,21 @@ export interface Surroundings {
 }
 
 /**
- * fp16 ends at 65504. A normalized channel may reach this many times its deviation, and the stream that is divided by
- * the scale that much more.
+ * A normalized channel may reach this many times its deviation, and the stream that is divided by the scale that much
+ * more.
  */
 const LARGEST_NORMALIZED = 16;
-const LARGEST_FP16 = 65504;
-/** fp16's steps are 2^-24 at the smallest and 2^-11 of a value otherwise: divided by more, a deviation of 1 loses digits. */
-const LARGEST_DIVISOR_FP16 = 2 ** 13;
+
+/**
+ * Where each type ends, and the divisor beyond which a deviation of 1 has fewer digits than the type keeps. fp16's steps
+ * are 2^-24 at the smallest and 2^-11 of a value otherwise; the others' smallest numbers, below 2^-126, many processors
+ * take for zero, which costs a deviation no more than its last digit (2^-24 of it in fp32, 2^-9 in bf16) up to here.
+ */
+const RANGES = {
+  fp16: { largest: 65504, divisor: 2 ** 13 },
+  fp32: { largest: 2 ** 127, divisor: 2 ** 102 },
+  bf16: { largest: 2 ** 127, divisor: 2 ** 117 },
+} as const satisfies Readonly<Record<Precision, unknown>>;
 
 /** Follows one affine through the graph and collects what has to change. */
 export class Planner {
@@ -140,23 +149,26 @@ export class Planner {
     return carried.affine;
   }
 
-  /** Notes the scales on the residual stream; refuses those by which fp16 would overflow or lose digits. */
+  /** Notes the scales on the residual stream; refuses those by which its type would overflow or lose digits. */
   #carry(node: Node, { scale }: ChannelAffine): Refused | null {
     const sizes = scale.map(Math.abs);
     const min = sizes.reduce((a, b) => Math.min(a, b), this.#carried?.min ?? Infinity);
     const max = sizes.reduce((a, b) => Math.max(a, b), this.#carried?.max ?? 0);
     this.#carried = { min, max };
-    if (node.type.dtype !== "fp16") return null;
+    const dtype = node.type.dtype as Precision;
+    const range = RANGES[dtype];
     const refuse = (divisor: number, consequence: string): Refused => ({
       consumer: node.name,
-      reason: `the residual stream would be divided by ${
-        divisor.toExponential(1)
-      }, and ${consequence}; use bf16 or fp32`,
+      reason: `the residual stream would be divided by ${divisor.toExponential(1)}, and ${consequence}${
+        dtype === "fp16" ? "; use bf16 or fp32" : ""
+      }`,
       isRange: true,
     });
     const largest = LARGEST_NORMALIZED / min;
-    if (largest > LARGEST_FP16) return refuse(min, `values of ${largest.toExponential(1)} overflow fp16`);
-    return max > LARGEST_DIVISOR_FP16 ? refuse(max, "what is left has fewer digits than fp16 keeps") : null;
+    if (largest > range.largest) {
+      return refuse(min, `values of ${largest.toExponential(1)} overflow ${dtype}`);
+    }
+    return max > range.divisor ? refuse(max, `what is left has fewer digits than ${dtype} keeps`) : null;
   }
 
   /** Has input `index` of a node give `affine` of itself. */

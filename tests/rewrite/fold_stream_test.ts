@@ -146,13 +146,16 @@ Deno.test("foldNorm() does not touch what others read", () => {
   assert.match(norms[0]!.refused!.reason, /others read/);
 });
 
-Deno.test("foldNorm() refuses to divide the residual stream beyond fp16, and names the scale", () => {
+Deno.test("foldNorm() refuses to divide the residual stream beyond what its type holds, and names the scale", () => {
   for (
     const [dtype, scale, reason] of [
       ["fp16", 1e-4, /divided by 1\.0e-4.* overflow fp16; use bf16 or fp32/],
       ["fp16", 2e4, /divided by 2\.0e\+4.* fewer digits than fp16 keeps; use bf16 or fp32/],
       ["bf16", 1e-4, null],
+      ["bf16", 2e35, /divided by 2\.0e\+35.* fewer digits than bf16 keeps$/],
       ["fp32", 2e4, null],
+      ["fp32", 2e35, /divided by 2\.0e\+35.* fewer digits than fp32 keeps$/],
+      ["fp32", 1e-38, /divided by 1\.0e-38.* overflow fp32$/],
     ] as const
   ) {
     const random = new Random(7);
