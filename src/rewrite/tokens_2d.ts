@@ -4,7 +4,7 @@
  * windows are. TensorRT then sees one matrix all along the residual stream and moves nothing between two products.
  */
 import type { Node } from "../ir/graph.ts";
-import { type Shape, sameShape, sizeOf } from "../ir/shape.ts";
+import { sameShape, type Shape, sizeOf } from "../ir/shape.ts";
 import { apply, type AttrsOf, isOp, type OpName } from "../ops/mod.ts";
 import type { Rule } from "./driver.ts";
 
