@@ -12,7 +12,7 @@ import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
 import type { TensorRtEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
-import { lowerForTensorRt } from "../rewrite/pipeline.ts";
+import { lowerForTensorRt } from "../rewrite/lower_tensorrt.ts";
 import { readKeptFile, replaceFile } from "./kept_file.ts";
 import { NetworkEmitter, type WeightsListener } from "./tensorrt_network.ts";
 

@@ -124,7 +124,7 @@ function periodOf(mask: Shape, [batch]: Shape): number | null {
 }
 
 /** The logits' shape, and that in which a mask that repeats along the batch broadcasts to them; null where none does. */
-function repetitionOf(node: Node): { readonly whole: Shape; readonly parts: Shape } | null {
+export function repetitionOf(node: Node): { readonly whole: Shape; readonly parts: Shape } | null {
   const mask = node.inputs[3]?.type.shape;
   const [batch, heads, queries] = node.type.shape as [Dim, Dim, Dim];
   const whole = [batch, heads, queries, node.inputs[1]!.type.shape[2]!];
@@ -149,7 +149,7 @@ function tokensOf(node: Node): readonly [Dim, Dim] {
 }
 
 /** -infinity above the diagonal that ends in the lower right corner of `[T, S]`, to be added to the logits or a mask. */
-function causalMask(node: Node): [TensorData, TensorType] {
+export function causalMask(node: Node): [TensorData, TensorType] {
   const [queries, keys] = tokensOf(node);
   if (typeof queries !== "number" || typeof keys !== "number") {
     throw new UnfoldError(

@@ -110,7 +110,7 @@ const isZero = (vector: TensorData) => float64Of(vector).every((value) => value 
  * The product behind input `index` of an attention where its bias is nobody else's: `[.., H D]`, possibly a slice of a
  * packed product, split into heads `[B, T, H, D]` and transposed to `[B, H, T, D]`.
  */
-function sourceOf(attention: Node, index: number, uses: Uses): Source | null {
+export function sourceOf(attention: Node, index: number, uses: Uses): Source | null {
   const transposed = attention.inputs[index]!;
   if (!isHeadSwap(transposed)) return null;
   const split = transposed.inputs[0]!;

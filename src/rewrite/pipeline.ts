@@ -8,7 +8,6 @@ import { LINEAR_OF_MATMUL } from "./linear_of_matmul.ts";
 import { mergeQkv } from "./merge_qkv.ts";
 import { narrow } from "./narrow.ts";
 import { isNorm } from "./norm_nodes.ts";
-import { packHeads } from "./pack_heads.ts";
 import { centreStream, compressStream, type LayerNormForm } from "./recentre.ts";
 import { REJOIN_NORM } from "./rejoin_norm.ts";
 import { shiftStream } from "./shift_stream.ts";
@@ -126,16 +125,6 @@ export function optimize(graph: Graph, options: OptimizeOptions = {}): Optimized
   line.constants();
   line.rules("simplify", SIMPLIFY);
   return { graph: line.graph, folded, norms, trace: line.trace };
-}
-
-/**
- * The form of an optimized graph that TensorRT compiles best; its meaning is the same. Applied when an engine is built, so
- * the ONNX file keeps the plainer form.
- */
-export function lowerForTensorRt(graph: Graph): Graph {
-  const lowered = packHeads(graph);
-  verifyGraph(lowered, "packHeads");
-  return lowered;
 }
 
 /** Normalizations still in a graph. */

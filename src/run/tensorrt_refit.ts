@@ -7,7 +7,7 @@ import { describeNetwork } from "../emit/tensorrt.ts";
 import type { LayerWeights } from "../emit/tensorrt_network.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
-import { lowerForTensorRt } from "../rewrite/pipeline.ts";
+import { lowerForTensorRt } from "../rewrite/lower_tensorrt.ts";
 import { type GpuOptions, loadPlan } from "./tensorrt.ts";
 
 /**

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { add, relu } from "../../src/dsl/tensor.ts";
+import { add, gather, relu, reshape, slice, transpose } from "../../src/dsl/tensor.ts";
 import { heldData } from "../../src/ir/data.ts";
 import type { Node } from "../../src/ir/graph.ts";
 import { apply, constantNode } from "../../src/ops/mod.ts";
@@ -48,6 +48,8 @@ const streams: Readonly<Record<string, (stream: Node, random: Random) => Node | 
   "is read by a relu": (stream) => relu(stream),
   "is added to itself": (stream) => add(stream, stream),
   "is added to an input": (stream) => add(stream, input("z", [2, 3, 4])),
+  "is moved and put out": (stream) => transpose(stream, [0, 2, 1]),
+  "loses some of its channels": (stream) => relu(slice(stream, { axis: -1, start: 1 })),
   "is normalized over another axis": (stream, random) =>
     linear(affine(stream, { random, axis: 1, name: "other" }), 4, { random, name: "fc2" }),
 };
@@ -134,3 +136,70 @@ Deno.test("shiftStream() leaves a normalization with gains of zero", () => {
     assert.ok(meaningDifference(foldNorm(after).graph, graph, 1) <= EXACT);
   }
 });
+
+Deno.test("shiftStream() follows a stream through moved tokens, to every kind of writer", () => {
+  const writers: Readonly<Record<string, (random: Random) => Node>> = {
+    linear: (random) => linear(input("x", [2, 6, 5]), 4, { random, name: "writer" }),
+    "linear-and-table": (random) =>
+      add(
+        gather(param("table", [9, 4], { random }), constantNode(ints([6], [3, 1, 4, 1, 5, 8]), asInt)),
+        linear(input("x", [2, 6, 5]), 4, { random, name: "writer" }),
+      ),
+    table: (random) =>
+      gather(
+        param("table", [9, 4], { random }),
+        constantNode(ints([2, 6], [3, 1, 4, 1, 5, 8, 2, 6, 5, 3, 5, 8]), asInt),
+      ),
+    conv: (random) => {
+      const weight = param("kernel", [4, 3, 2, 2], { random });
+      const attrs = { stride: [2, 2], padding: [0, 0] } as const;
+      const maps = apply("conv", [input("image", [2, 3, 4, 6]), weight], { attrs, name: "patches" });
+      return transpose(reshape(maps, [2, 4, 6]), [0, 2, 1]);
+    },
+    channel_affine: (random) => affine(relu(input("x", [2, 6, 4])), { random, name: "first", shift: false }),
+  };
+  Object.entries(writers).forEach(([name, writer], seed) => {
+    const random = new Random(seed);
+    const written = writer(random);
+    const order = constantNode(ints([6], [5, 3, 0, 1, 2, 4]), asInt);
+    const stream = gather(written, order, { axis: 1 });
+    const branch = linear(relu(affine(stream, { random, name: "other" })), 4, { random, name: "branch" });
+    const back = gather(branch, order, { axis: 1 });
+    const bare = linear(affine(stream, { random }), 4, { random, name: "product", bias: false });
+    const graph = graphOf({ y: relu(add(gather(stream, order, { axis: 1 }), back)), bare });
+    const { graph: after, shifted } = shiftStream(graph);
+    verifyGraph(after, "shiftStream");
+    assert.equal(shifted, 1, name);
+    assert.ok(meaningDifference(after, graph, seed) <= EXACT, name);
+    const product = nodesOf(foldNorm(after).graph, "linear").find(({ name }) => name === "product")!;
+    assert.equal(product.inputs.length, 2, name);
+  });
+});
+
+Deno.test("shiftStream() adds the constant in the open where queries read what nobody writes", () => {
+  const random = new Random(40);
+  const x = input("x", [2, 3, 4]);
+  const normalized = affine(x, { random, rounds: true });
+  const heads = (name: string) => {
+    const product = linear(normalized, 4, { random, name, bias: false });
+    return transpose(reshape(product, [2, 3, 2, 2]), [0, 2, 1, 3]);
+  };
+  const mixed = apply("attention", [heads("q"), heads("k"), heads("v")], {
+    attrs: { scale: 0.5, causal: false },
+    name: "mixed",
+  });
+  const out = linear(reshape(transpose(mixed, [0, 2, 1, 3]), [2, 3, 4]), 4, { random, name: "out" });
+  const graph = graphOf(add(x, out));
+  const { graph: after, shifted } = shiftStream(graph);
+  verifyGraph(after, "shiftStream");
+  assert.equal(shifted, 1);
+  assert.deepEqual(after.inputs, graph.inputs);
+  assert.equal(nodesOf(after, "add").filter(({ name }) => name === "x.shift").length, 1);
+  assert.ok(meaningDifference(after, graph, 1) <= EXACT);
+  // For a product that is not an attention's, an addition would be no gain.
+  assert.equal(shiftStream(graphOf(linear(normalized, 4, { random, bias: false }))).shifted, 0);
+});
+
+const asInt = { dtype: "int32", name: "order" } as const;
+const ints = (shape: readonly number[], values: readonly number[]) =>
+  heldData(shape, Int32Array.from(values), "order");
