@@ -190,6 +190,7 @@ const PHASE_TEXT: Readonly<Record<PhaseName, string>> = {
   emit: "read weights",
   build: "build",
   write: "write plan",
+  quantize: "quantize",
   onnx: "write ONNX",
   compare: "compare outputs",
   time: "time",
