@@ -102,7 +102,10 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
   await using work = await Workshop.open(out);
   const stage = { model, contenders, examples, options, work };
-  if (options.int8 !== undefined) step("quantizing");
+  if (options.int8 !== undefined) {
+    step("quantizing");
+    meter.begin("quantize");
+  }
   const int8 = options.int8 === undefined ? null : await buildInt8(stage, options.int8);
   let library: Awaited<ReturnType<typeof findLibrary>> | null = null;
   if (!skip.includes("engine")) {

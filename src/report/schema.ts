@@ -30,9 +30,19 @@ export interface EngineReport {
 /**
  * What a build does one after the other: `describe`: networks are traced and optimized, no matrix is read; `locate`: the
  * library is found; then for each network `emit`: weights are read, folded and given to TensorRT; `build`; `write`: the
- * plan goes to disk; `onnx`: weights are read, folded and written; then `compare` and `time`.
+ * plan goes to disk; `onnx`: weights are read, folded and written; then `compare` and `time`. `quantize` is for int8.
  */
-export const PHASES = ["describe", "locate", "emit", "build", "write", "onnx", "compare", "time"] as const;
+export const PHASES = [
+  "describe",
+  "quantize",
+  "locate",
+  "emit",
+  "build",
+  "write",
+  "onnx",
+  "compare",
+  "time",
+] as const;
 export type PhaseName = (typeof PHASES)[number];
 
 export interface PhaseReport {
@@ -240,7 +250,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
   engines: z.partialRecord(family, Engine),
   phases: z.array(
     z.object({ phase: z.enum(PHASES), network: family.nullable(), ms, peakBytes: count }),
-  ).readonly(),
+  ).readonly().default([]),
   parity: Difference.extend({
     precision: z.literal("fp32"),
     emitted: Difference.extend({ precision: z.string() }).nullable(),

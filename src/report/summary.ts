@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import type { NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
-import type { PhaseName, PhaseReport, Report } from "./schema.ts";
+import type { PhaseName, Report } from "./schema.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -159,29 +159,20 @@ function int8({ int8 }: Report): string[] {
   return lines;
 }
 
-/** Time and the most memory of each phase: those of all networks in a line, those of one in its column. */
+/** Time and the most memory of each phase, in their order: one figure for all networks, or one in the column of each. */
 function phases({ phases, engines }: Report): string[] {
   const families = Object.keys(engines) as NormFamily[];
-  const cost = ({ ms, peakBytes }: PhaseReport) => `${seconds(ms)}, ${bytes(peakBytes)}`;
-  const own = (phase: PhaseName, family: NormFamily) =>
-    phases.find((one) => one.phase === phase && one.network === family);
-  const shared = phases.filter(({ network }) => network === null);
-  const names = [...new Set(phases.filter(({ network }) => network !== null).map(({ phase }) => phase))];
   const row = (name: string, cells: readonly string[]) =>
     name.padEnd(19) + cells.map((cell) => cell.padStart(20)).join("");
-  return [
-    row("Time, peak memory", families.map((family) => family.toUpperCase())),
-    ...names.map((name) =>
-      row(
-        `  ${PHASE_TEXT[name]}`,
-        families.map((family) => {
-          const phase = own(name, family);
-          return phase === undefined ? "" : cost(phase);
-        }),
-      )
-    ),
-    ...shared.map((phase) => row(`  ${PHASE_TEXT[phase.phase]}`, [cost(phase)])),
-  ];
+  const rows = [...Map.groupBy(phases, ({ phase }) => phase)].map(([name, costs]) => {
+    const columns = costs.some(({ network }) => network === null) ? [null] : families;
+    const cells = columns.map((column) => {
+      const cost = costs.find(({ network }) => network === column);
+      return cost === undefined ? "" : `${seconds(cost.ms)}, ${bytes(cost.peakBytes)}`;
+    });
+    return row(`  ${PHASE_TEXT[name]}`, cells);
+  });
+  return [row("Time, peak memory", families.map((family) => family.toUpperCase())), ...rows];
 }
 
 const PHASE_TEXT: Readonly<Record<PhaseName, string>> = {
@@ -190,6 +181,7 @@ const PHASE_TEXT: Readonly<Record<PhaseName, string>> = {
   emit: "read weights",
   build: "build",
   write: "write plan",
+  quantize: "quantize",
   onnx: "write ONNX",
   compare: "compare outputs",
   time: "time",

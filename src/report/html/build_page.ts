@@ -80,7 +80,7 @@ function tilesOf(report: Report): Tile[] {
   const [own, reference] = Object.values(engines);
   const other = Object.keys(engines)[1]?.toUpperCase();
   const items: Tile[] = [{ label: "Normalizations", figure: `${folded} of ${found}`, detail: "folded" }];
-  if (own !== undefined) {
+  if (own !== undefined && own.bytes !== null) {
     const against = reference?.kernels;
     items.push({
       label: "Kernels",

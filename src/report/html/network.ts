@@ -36,7 +36,9 @@ function resultOf({ folded, into }: Fold): Content {
   return folded ? badge("folded", "good") : into.length > 0 ? badge("in part", "even") : badge("kept", "bad");
 }
 
-export function agreementSection({ parity, accuracy, precision }: Report, id: string): Section {
+/** Null where nothing was compared. */
+export function agreementSection({ parity, accuracy, precision }: Report, id: string): Section | null {
+  if (parity === null) return null;
   const row = (title: string, { maxAbsError, maxRelError, against, agrees }: DifferenceReport) => [
     html`${title}<br><span class="muted small">with ${against}</span>`,
     maxAbsError.toExponential(1),
