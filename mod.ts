@@ -38,7 +38,8 @@ export { bert, BERT_BASE, type BertConfig, type BertOptions, MINILM_L6 } from ".
 export * from "./src/norms/mod.ts";
 export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
 export { type Report, ReportSchema } from "./src/report/schema.ts";
-export { regress, type RegressOptions, saveBaseline, type SaveOptions } from "./src/regress/regress.ts";
+export { regress, type RegressOptions } from "./src/regress/regress.ts";
+export { saveBaseline, type SaveOptions } from "./src/regress/save.ts";
 export { type RunReport, RunReportSchema } from "./src/report/run_report.ts";
 export type { NormFold } from "./src/rewrite/fold_norm.ts";
 export { compareLatency } from "./src/run/timing.ts";
