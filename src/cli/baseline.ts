@@ -92,7 +92,7 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
   if (rest.length < fewest || rest.length > most) {
     throw new UsageError(`give it as \`deno task baseline ${usage}\``);
   }
-  const { DEFAULT_STORE, saveBaseline } = await import("../regress/regress.ts");
+  const { DEFAULT_STORE } = await import("../regress/builds.ts");
   const { BaselineStore } = await import("../regress/store.ts");
   const onWaiting = () => note("another process is using the store; waiting for it");
   const folder = values.store ?? DEFAULT_STORE;
@@ -111,6 +111,7 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
         const recipe = recipeOf(argument, values);
         subjects.push({ ...await subjectFrom(recipe), recipe });
       }
+      const { saveBaseline } = await import("../regress/save.ts");
       using progress = new Progress();
       const baseline = await saveBaseline({
         store: folder,

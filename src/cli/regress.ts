@@ -97,7 +97,8 @@ export async function regressCommand(args: readonly string[], signal: AbortSigna
     return await runSelfTest({ signal, clock });
   }
   if (name === undefined) throw new UsageError("give a baseline's NAME, as in `deno task regress main`");
-  const { DEFAULT_STORE, regress } = await import("../regress/regress.ts");
+  const { DEFAULT_STORE } = await import("../regress/builds.ts");
+  const { regress } = await import("../regress/regress.ts");
   const { BaselineStore } = await import("../regress/store.ts");
   const store = values.store ?? DEFAULT_STORE;
   const onWaiting = () => note("another process is using the store; waiting for it");

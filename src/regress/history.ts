@@ -89,60 +89,110 @@ export function historyOf(runs: readonly RunReport[]): HistorySeries[] {
   );
 }
 
-/** Runs on either side of a change. */
+/** Runs between changes, and on either side of one. */
 const FEWEST_RUNS = 3;
 /** So many orders give p-values down to 0.0005. */
 const ORDERS = 1999;
+/** What a history's page can show, and what a search over pairs of places takes a second for. */
+const MOST_RUNS = 300;
 
 /**
- * Where a series of noisy values changes: binary segmentation by the largest standardized Mann-Whitney statistic, each cut
- * tested against random orders of the same values.
+ * Where a series of noisy values changes: binary segmentation by the largest standardized rank sum, each cut tested against
+ * random orders of the same values. Where no single cut is one, a stretch that differs from what lies before and after is
+ * looked for in the same way, since a level that comes back hides from single cuts.
  *
- * @returns positions of first values after a change, ascending
+ * @returns positions of first values after a change, ascending; of more than 300 values only the last are searched
  */
 export function changePoints(
   values: readonly number[],
   { seed = 0 }: { seed?: number } = {},
 ): { index: number; pValue: number }[] {
-  if (values.length < 2 * FEWEST_RUNS) return [];
-  const { index, statistic } = bestCut(values);
-  const random = seededRandom(seed);
-  let asExtreme = 1;
-  for (let i = 0; i < ORDERS; i++) {
-    // Equal statistics are summed in another order.
-    if (bestCut(shuffled(values, random)).statistic >= statistic - 1e-9) asExtreme++;
-  }
-  const pValue = asExtreme / (ORDERS + 1);
-  if (pValue >= UNPAIRED_P) return [];
-  return [
-    ...changePoints(values.slice(0, index), { seed }),
-    { index, pValue },
-    ...changePoints(values.slice(index), { seed }).map((cut) => ({ ...cut, index: cut.index + index })),
-  ];
+  const skipped = Math.max(0, values.length - MOST_RUNS);
+  return segment(values.slice(skipped), seed).map(({ index, pValue }) => ({
+    index: index + skipped,
+    pValue,
+  }));
 }
 
-/** The cut whose rank sums differ most, in standard deviations. */
-function bestCut(values: readonly number[]): { index: number; statistic: number } {
-  const n = values.length;
+function segment(values: readonly number[], seed: number): { index: number; pValue: number }[] {
   const ranks = ranksOf(values);
-  let best = { index: FEWEST_RUNS, statistic: -1 };
-  let sum = 0;
-  for (let i = 0; i < n - FEWEST_RUNS; i++) {
-    sum += ranks[i]!;
-    const before = i + 1;
-    if (before < FEWEST_RUNS) continue;
-    const expected = before * (n + 1) / 2;
-    const deviation = Math.sqrt(before * (n - before) * (n + 1) / 12);
-    const statistic = Math.abs(sum - expected) / deviation;
-    if (statistic > best.statistic) best = { index: before, statistic };
+  for (const best of [bestCut, bestStretch]) {
+    const { cuts, statistic } = best(ranks);
+    if (cuts.length === 0) continue;
+    const pValue = chance(ranks, { best, statistic, seed });
+    if (pValue >= UNPAIRED_P) continue;
+    const ends = [0, ...cuts, values.length];
+    return ends.slice(1).flatMap((end, i) => {
+      const start = ends[i]!;
+      const inside = segment(values.slice(start, end), seed).map((cut) => ({
+        ...cut,
+        index: cut.index + start,
+      }));
+      return i === 0 ? inside : [{ index: start, pValue }, ...inside];
+    });
+  }
+  return [];
+}
+
+interface Best {
+  readonly cuts: readonly number[];
+  readonly statistic: number;
+}
+
+/** The share of orders in which some place is as extreme, this one included. */
+function chance(
+  ranks: readonly number[],
+  { best, statistic, seed }: { best: (ranks: readonly number[]) => Best; statistic: number; seed: number },
+): number {
+  const random = seededRandom(seed);
+  const limit = Math.ceil(UNPAIRED_P * (ORDERS + 1));
+  let asExtreme = 1;
+  for (let i = 0; i < ORDERS; i++) {
+    // Equal statistics are summed in another order. Once there are too many, how many does not matter.
+    if (best(shuffled(ranks, random)).statistic >= statistic - 1e-9 && ++asExtreme > limit) break;
+  }
+  return asExtreme / (ORDERS + 1);
+}
+
+/** The cut whose sides' rank sums differ most. */
+function bestCut(ranks: readonly number[]): Best {
+  const sums = cumulative(ranks);
+  let best: Best = { cuts: [], statistic: -1 };
+  for (let cut = FEWEST_RUNS; cut <= ranks.length - FEWEST_RUNS; cut++) {
+    const statistic = standardized(sums[cut]!, cut, ranks.length);
+    if (statistic > best.statistic) best = { cuts: [cut], statistic };
   }
   return best;
 }
 
+/** The stretch within whose rank sum differs most from that of the rest. */
+function bestStretch(ranks: readonly number[]): Best {
+  const sums = cumulative(ranks);
+  let best: Best = { cuts: [], statistic: -1 };
+  for (let start = FEWEST_RUNS; start <= ranks.length - 2 * FEWEST_RUNS; start++) {
+    for (let end = start + FEWEST_RUNS; end <= ranks.length - FEWEST_RUNS; end++) {
+      const statistic = standardized(sums[end]! - sums[start]!, end - start, ranks.length);
+      if (statistic > best.statistic) best = { cuts: [start, end], statistic };
+    }
+  }
+  return best;
+}
+
+/** A rank sum of `count` of `total` values, in standard deviations from what it is expected to be. */
+function standardized(sum: number, count: number, total: number): number {
+  return Math.abs(sum - count * (total + 1) / 2) / Math.sqrt(count * (total - count) * (total + 1) / 12);
+}
+
+function cumulative(ranks: readonly number[]): Float64Array {
+  const sums = new Float64Array(ranks.length + 1);
+  ranks.forEach((rank, i) => sums[i + 1] = sums[i]! + rank);
+  return sums;
+}
+
 /** From 1; equal values share the mean of theirs. */
-function ranksOf(values: readonly number[]): Float64Array {
+function ranksOf(values: readonly number[]): number[] {
   const order = values.map((_, i) => i).sort((a, b) => values[a]! - values[b]!);
-  const ranks = new Float64Array(values.length);
+  const ranks: number[] = Array(values.length).fill(0);
   for (let start = 0, end = 0; start < order.length; start = end) {
     while (end < order.length && values[order[end]!] === values[order[start]!]) end++;
     for (let i = start; i < end; i++) ranks[order[i]!] = (start + 1 + end) / 2;

@@ -9,7 +9,8 @@ import type { Model } from "../dsl/model.ts";
 import { unifiedNorm } from "../norms/mod.ts";
 import { isWorse, type Metric, type MetricReport } from "../report/run_report.ts";
 import type { Subject } from "./build.ts";
-import { regress, saveBaseline } from "./regress.ts";
+import { regress } from "./regress.ts";
+import { saveBaseline } from "./save.ts";
 
 /** One run of the self-test. */
 export interface SelfTestRun {

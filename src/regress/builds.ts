@@ -1,0 +1,88 @@
+/** What saving a baseline and running against one share: building a model several times, and what runs it here. */
+import { join } from "node:path";
+import type { BuildEvent } from "../compile/mod.ts";
+import { UnfoldError } from "../errors.ts";
+import { type Build, build, type Checked, type Subject } from "./build.ts";
+import type { Backend } from "./fingerprint.ts";
+import type { StoreOptions } from "./store.ts";
+import { type Engine, type Loader, loaderFor } from "./time.ts";
+
+/** Where baselines are kept unless said. */
+export const DEFAULT_STORE = ".unfold/baselines";
+
+export interface Common extends StoreOptions {
+  /** A folder that can be committed or cached; `.unfold/baselines` unless given. */
+  readonly store?: string | undefined;
+  readonly name: string;
+  /** How often each model is built; default 3. */
+  readonly rebuilds?: number | undefined;
+  /** CPU threads of ONNX Runtime; default: all cores. */
+  readonly threads?: number | undefined;
+  /** Whether TensorRT plans are built; without, there are no kernels to count. Default true. */
+  readonly plans?: boolean | undefined;
+  readonly tensorrtLib?: string | undefined;
+  readonly onEvent?: (event: BuildEvent) => void;
+}
+
+export interface Built {
+  readonly builds: readonly [Build, ...Build[]];
+  readonly buildsMs: readonly number[];
+  readonly checked: Checked;
+}
+
+/** Builds a model several times, and checks the first's outputs. */
+export async function buildTimes(
+  subject: Subject,
+  { folder, rebuilds, plans = true, tensorrtLib, signal, onEvent }:
+    & Pick<Common, "plans" | "tensorrtLib" | "signal" | "onEvent">
+    & { folder: string; rebuilds: number },
+): Promise<Built> {
+  if (!Number.isInteger(rebuilds) || rebuilds < 1) {
+    throw new UnfoldError(`the number of builds is a whole number from 1, not ${rebuilds}`);
+  }
+  const builds: Build[] = [];
+  let checked: Checked | undefined;
+  for (let i = 0; i < rebuilds; i++) {
+    signal?.throwIfAborted();
+    onEvent?.({ kind: "step", text: `building ${subject.model.name}, ${i + 1} of ${rebuilds}` });
+    const { check, ...one } = await build(subject, {
+      folder: join(folder, `${i + 1}`),
+      plans,
+      tensorrtLib,
+      signal,
+      ...(onEvent && { onEvent }),
+    });
+    builds.push(one);
+    checked ??= await check();
+  }
+  return {
+    builds: builds as [Build, ...Build[]],
+    buildsMs: builds.flatMap(({ buildMs }) => buildMs ?? []),
+    checked: checked!,
+  };
+}
+
+export async function loaderOf(
+  builds: readonly Build[],
+  { threads = navigator.hardwareConcurrency, alsoLoads }: {
+    threads?: number | undefined;
+    alsoLoads?: string | null;
+  },
+): Promise<Loader> {
+  const { library, planPath } = builds[0]!;
+  return await loaderFor({ library, probe: alsoLoads ?? planPath, threads });
+}
+
+/** What runs an engine here. */
+export async function backendOf(loader: Loader, engine: Engine): Promise<Backend> {
+  await using session = await loader.load(engine);
+  return { backend: session.backend, threads: session.threads ?? null, onGpu: loader.onGpu };
+}
+
+/** Refuses an empty list, and two models of one name. */
+export function distinct(subjects: readonly Subject[]): void {
+  const names = subjects.map(({ model }) => model.name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new UnfoldError(`two of the models are called ${twice}; rename one`);
+  if (names.length === 0) throw new UnfoldError("a baseline has at least one model");
+}

@@ -1,0 +1,93 @@
+/** Saves a baseline: builds its models, takes raw samples, and keeps engines, structure and where all of it came from. */
+import { join } from "node:path";
+import { firstBatch } from "../compile/evaluate.ts";
+import { compareLatency } from "../run/timing.ts";
+import type { Subject } from "./build.ts";
+import { buildTimes, type Common, DEFAULT_STORE, distinct, loaderOf } from "./builds.ts";
+import { type Backend, commitHere, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
+import type { Baseline, Recipe, StoredModel } from "./manifest.ts";
+import { BaselineStore, checkName } from "./store.ts";
+
+export interface SaveOptions extends Common {
+  readonly subjects: readonly (Subject & { readonly recipe?: Recipe })[];
+  /** Whether engines and ONNX files are kept, which timing beside a later build takes; default true. */
+  readonly engines?: boolean | undefined;
+  /** How long the raw samples are taken; default 1000. */
+  readonly sampleMs?: number | undefined;
+}
+
+/**
+ * Builds models and keeps engines, structure, raw samples and where they come from, under a name.
+ *
+ * @throws {UnfoldError} two models of one name, a folder that cannot be written
+ *
+ * @example
+ * ```ts ignore
+ * const subject = { model: encoder, norm: encoder.norm, precision: "fp16", layerNorm: "layer", batch: parseBatch("8"), weights: {} };
+ * await saveBaseline({ name: "main", subjects: [subject] });
+ * const { verdict } = await regress({ name: "main", subjects: [subject] });
+ * ```
+ */
+export async function saveBaseline(options: SaveOptions): Promise<Baseline> {
+  const { name, subjects, engines = true, rebuilds = 3, sampleMs = 1000, onEvent, signal } = options;
+  checkName(name);
+  distinct(subjects);
+  const store = new BaselineStore(options.store ?? DEFAULT_STORE, options);
+  await using work = await store.workFolder();
+  const files = new Map<string, string>();
+  const models: StoredModel[] = [];
+  let backend: Backend = NOTHING_TIMED;
+  let tensorrt: string | null = null;
+  for (const subject of subjects) {
+    const { model, norm, precision, batch, recipe = null } = subject;
+    const built = await buildTimes(subject, { ...options, folder: join(work.path, model.name), rebuilds });
+    const [first] = built.builds;
+    tensorrt = first.library?.version ?? null;
+    const loader = await loaderOf(built.builds, options);
+    onEvent?.({ kind: "step", text: `timing ${model.name}` });
+    await using session = await loader.load(first);
+    const { contenders } = await compareLatency({
+      contenders: { stored: await session.prepare(firstBatch(session, first.examples, batch.timed)) },
+      baseline: "stored",
+      minMs: sampleMs,
+      noiseMs: 0,
+      ...(signal && { signal }),
+    });
+    backend = { backend: session.backend, threads: session.threads ?? null, onGpu: loader.onGpu };
+    models.push({
+      model: model.name,
+      family: norm.family,
+      precision,
+      batch: batch.text,
+      recipe,
+      inputs: first.inputs,
+      structure: first.structure,
+      buildsMs: built.buildsMs,
+      accuracy: built.checked.accuracy,
+      examples: first.examples.count,
+      agreement: built.checked.agreement,
+      latency: { concurrency: 1, samplesMs: contenders.stored!.samplesMs },
+      onnx: engines ? `${model.name}.onnx` : null,
+      plan: engines && first.planPath !== null ? `${model.name}.plan` : null,
+    });
+    if (!engines) continue;
+    files.set(`${model.name}.onnx`, first.onnxPath);
+    const data = `${first.onnxPath}.data`;
+    if (await isFile(data)) files.set(`${model.name}.onnx.data`, data);
+    if (first.planPath !== null) files.set(`${model.name}.plan`, first.planPath);
+  }
+  signal?.throwIfAborted();
+  return await store.save({
+    schema: 1,
+    name,
+    id: crypto.randomUUID().slice(0, 8),
+    savedAt: new Date().toISOString(),
+    ...await commitHere(),
+    fingerprint: fingerprint(backend, tensorrt),
+    models,
+  }, files);
+}
+
+function isFile(path: string): Promise<boolean> {
+  return Deno.stat(path).then(({ isFile }) => isFile, () => false);
+}

@@ -1,0 +1,115 @@
+/** The commands as a user meets them: what is read from the command line, and exit codes. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseDuration, parseMetrics, parseShare } from "../../src/cli/regress.ts";
+import { describeHistory } from "../../src/cli/history.ts";
+import { historyOf } from "../../src/regress/history.ts";
+import { BaselineStore } from "../../src/regress/store.ts";
+import { refuses, withFolder } from "../support.ts";
+import { runOf, saveSample } from "../regress/support.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Runs a task's own command, with the task's permissions. */
+async function task(name: string, args: readonly string[], env: Record<string, string> = {}) {
+  const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
+  const [flags, script] = (tasks[name].command as string).split(" --cwd ")[0]!.split(" src/cli/") as [
+    string,
+    string,
+  ];
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--config",
+      `${ROOT}deno.json`,
+      ...flags.split(" ").slice(2),
+      `${ROOT}src/cli/${script}`,
+      ...args,
+    ],
+    env: { NO_COLOR: "1", ...env },
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+Deno.test("parseShare(), parseDuration() and parseMetrics() read what --help shows", () => {
+  assert.deepEqual(["3%", "0.03", "2.5 %"].map(parseShare), [0.03, 0.03, 0.025]);
+  assert.deepEqual(["5m", "90s", "500ms"].map(parseDuration), [300_000, 90_000, 500]);
+  assert.deepEqual(parseMetrics("kernels,latency-p50"), ["latency p50", "kernels"]);
+  assert.deepEqual(parseMetrics("structure, nodes").length, 5);
+  refuses(() => parseShare("300%"), "--threshold 300%: give a share such as 3%");
+  refuses(() => parseDuration("5"), "--max-time 5: give a time such as 5m");
+  refuses(() => parseMetrics("speed"), "there is no metric speed; there are latency, structure");
+});
+
+Deno.test("regress exits with 3 for a mistake, 2 where it cannot judge, and writes one line", async () => {
+  await withFolder(async (folder) => {
+    const [usage, missing] = await Promise.all([
+      task("regress", ["main", "--format", "xml"]),
+      task("regress", ["main", "--store", folder]),
+    ]);
+    assert.equal(usage.code, 3);
+    assert.match(usage.stderr, /^error: --format xml: give one of text, json, junit, markdown\n$/);
+    assert.equal(missing.code, 2);
+    assert.match(missing.stderr, /^error: there is no baseline called main in .*\n$/);
+  });
+});
+
+Deno.test("regress saves, judges by structure and writes the job's summary", async () => {
+  await withFolder(async (folder) => {
+    const script = join(folder, "tiny.ts");
+    const summary = join(folder, "summary.md");
+    const write = (extra: string) =>
+      Deno.writeTextFile(
+        script,
+        `import { float, linear, model, norm, relu, unifiedNorm } from ${
+          JSON.stringify(`file://${ROOT}mod.ts`)
+        };
+export default model({ name: "tiny", inputs: { x: float(["B", 4]) }, norm: unifiedNorm(),
+  forward({ x }, p) { const y = linear(norm(x, p.at("norm")), p.at("fc"), { outputs: 4 }); return ${extra}; } });`,
+      );
+    await write("y");
+    const store = ["--store", join(folder, "store")];
+    const saved = await task("baseline", ["save", "main", script, "--no-plans", "--rebuilds", "1", ...store]);
+    assert.equal(saved.stderr, "");
+    assert.match(saved.stdout, /tiny +un +fp32 +8 +1 /);
+    await write("relu(y)");
+    const args = ["main", "--only", "nodes", "--rebuilds", "1", "--format", "junit", ...store];
+    const run = await task("regress", args, { GITHUB_STEP_SUMMARY: summary });
+    assert.equal(run.code, 1, run.stderr);
+    assert.match(run.stdout, /<failure message="worse: stored 1, now 2; \+1; new: relu fc\/relu/);
+    assert.match(await Deno.readTextFile(summary), /^### UNfold: worse: nodes worse\n/);
+  });
+});
+
+Deno.test("baseline show names a damaged file and fails; list and remove work on what is there", async () => {
+  await withFolder(async (folder) => {
+    const store = new BaselineStore(folder);
+    const { id } = await saveSample(store, "main");
+    const path = join(folder, "main", id, "tiny.plan");
+    await Deno.writeFile(path, new Uint8Array(1000));
+    const shown = await task("baseline", ["show", "main", "--store", folder]);
+    assert.equal(shown.code, 1);
+    assert.ok(shown.stderr.startsWith(`error: ${path} is damaged`), shown.stderr);
+    const listed = await task("baseline", ["list", "--json", "--store", folder]);
+    assert.deepEqual(JSON.parse(listed.stdout).map(({ name }: { name: string }) => name), ["main"]);
+    assert.equal((await task("baseline", ["remove", "main", "--store", folder])).code, 0);
+    assert.deepEqual(await store.names(), []);
+  });
+});
+
+Deno.test("describeHistory() says since which commit a figure is another", () => {
+  const runs = Array.from(
+    { length: 4 },
+    (_, i) =>
+      runOf({
+        time: `2026-02-0${i + 1}T00:00:00.000Z`,
+        commit: `${i}`.repeat(12),
+        ratio: 1,
+        nodes: i < 2 ? 2 : 3,
+      }),
+  );
+  const text = describeHistory(runs, historyOf(runs));
+  assert.match(text, /2026-02-03 00:00 +2222222222 +tiny +nodes +2 to 3 +exact +worse/);
+});
