@@ -58,7 +58,7 @@ export function historySection(history: History, id: string): Section {
           drawn.map((one, j) => seriesFigure(one, `${id}-${i + 1}-${j + 1}`)),
           changesTable(series),
           still.length === 0 ? null : details({
-            summary: `${still.length} figures that did not change`,
+            summary: `${still.length} ${still.length === 1 ? "figure" : "figures"} that did not change`,
             body: table({
               caption: `Unchanged figures of ${model}`,
               columns: [{ title: "figure" }, { title: "value", align: "right" }, {
