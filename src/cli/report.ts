@@ -9,36 +9,45 @@ import { parseOptions } from "./options.ts";
 import { EXIT, print, runCommand, UsageError } from "./terminal.ts";
 
 const HELP =
-  `Makes one HTML page of builds: latency, kernels, folds, agreement. It needs no network and no server.
+  `Makes one HTML page of builds, a benchmark or a history, for people. It needs no network and no server.
 
-  deno task report [REPORT.json ...] [options]
+  deno task report [FILE ...] [options]
 
-REPORT.json is what deno task build-engine writes, or the folder it is in; the plans beside it give the kernels. Without
-one, every build/*/report.json is taken.
+FILE is what deno task build-engine wrote (report.json), or deno task bench --out (bench.json), or the folder it is in;
+the plans beside a report give the kernels. Without one, every build/*/report.json is taken.
 
 Examples
   deno task report                                 all builds in build/, into build/report.html
   deno task report build/digits                    one build
   deno task report old/report.json new/report.json --out compare.html
                                                    several: a comparison first, then each of them
+  deno task report build/bench --out bench.html    a benchmark
+  deno task history main --json > history.json
+  deno task report build/digits --history history.json
+                                                   and how figures changed over runs
 
 Options
   --out FILE            where the page goes; build/report.html unless given
+  --history FILE        series as deno task history NAME --json prints them
   --help                this text
 
 Exits with 0, or 1 where a file cannot be read or written, 2 for a mistake in the command.`;
 
 const OPTIONS = {
   out: { type: "string", default: "build/report.html" },
+  history: { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
   cwd: { type: "string" },
 } as const;
 
+/** What a file may be, by its name in a folder. */
+const NAMES = ["report.json", "bench.json"] as const;
+
 /**
  * Runs the command; resolves to its exit code.
  *
- * @throws {UsageError} unknown flags
- * @throws {UnfoldError} a report that cannot be read or is none, a page that cannot be written
+ * @throws {UsageError} unknown flags, files of two kinds
+ * @throws {UnfoldError} a file that cannot be read or is none of these, a page that cannot be written
  */
 export async function reportCommand(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseOptions(args, {
@@ -52,19 +61,59 @@ export async function reportCommand(args: readonly string[]): Promise<number> {
   }
   if (values.cwd) Deno.chdir(values.cwd);
   if (values.out === "") throw new UsageError("--out: give a file");
-  const paths = positionals.length > 0 ? positionals : await builtReports();
+  const paths = positionals.length === 0 && values.history === undefined
+    ? await builtReports()
+    : await Promise.all(positionals.map(inFolder));
+  const files = [];
+  for (const path of paths) files.push({ path, content: await readJson(path) });
+  const benchmark = files.find(({ content }) => isBenchmark(content));
+  if (benchmark !== undefined && (files.length > 1 || values.history !== undefined)) {
+    throw new UsageError(`${benchmark.path} is a benchmark, which has a page of its own; give it alone`);
+  }
+  const text = benchmark === undefined
+    ? await pageOfBuilds(files, values.history)
+    : await pageOfBenchmark(benchmark);
+  await print(`${values.out}  ${bytes(await writeWhole(values.out, text))}`);
+  return EXIT.ok;
+}
+
+interface JsonFile {
+  readonly path: string;
+  readonly content: unknown;
+}
+
+const isBenchmark = (content: unknown) =>
+  typeof content === "object" && content !== null && "cases" in content;
+
+async function pageOfBuilds(files: readonly JsonFile[], historyPath: string | undefined): Promise<string> {
+  const { buildPage, HistorySchema } = await import("../report/html/mod.ts");
   const builds = [];
-  for (const given of paths) {
-    const path = await reportPath(given);
-    const report = await readReport(path);
+  for (const { path, content } of files) {
+    const report = checked(
+      path,
+      ReportSchema.safeParse(content),
+      "a build's report.json; build again with this UNfold",
+    );
     builds.push({ path, report, plans: await plansBeside(path, report) });
   }
-  const { buildPage } = await import("../report/html/mod.ts");
-  const written = await writeWhole(values.out, buildPage(builds));
-  await print(
-    `${values.out}  ${bytes(written)}, ${builds.length === 1 ? "1 build" : `${builds.length} builds`}`,
+  const history = historyPath === undefined ? undefined : checked(
+    historyPath,
+    HistorySchema.safeParse(await readJson(historyPath)),
+    "what `deno task history NAME --json` prints",
   );
-  return EXIT.ok;
+  return buildPage(builds, { history });
+}
+
+async function pageOfBenchmark({ path, content }: JsonFile): Promise<string> {
+  const { BenchReportSchema } = await import("../bench/schema.ts");
+  const { benchPage } = await import("../bench/page.ts");
+  return benchPage(
+    checked(
+      path,
+      BenchReportSchema.safeParse(content),
+      "a benchmark's bench.json; run it again with this UNfold",
+    ),
+  );
 }
 
 /** Every build in `build/`, by name. */
@@ -94,28 +143,45 @@ async function isFile(path: string): Promise<boolean> {
   }
 }
 
-async function reportPath(given: string): Promise<string> {
-  const inside = join(given, "report.json");
-  return await isFile(inside) ? inside : given;
+/** A folder stands for the file in it. */
+async function inFolder(given: string): Promise<string> {
+  for (const name of NAMES) {
+    const path = join(given, name);
+    if (await isFile(path)) return path;
+  }
+  return given;
 }
 
-async function readReport(path: string): Promise<Report> {
-  let content: unknown;
+async function readJson(path: string): Promise<unknown> {
   try {
-    content = JSON.parse(await Deno.readTextFile(path));
+    return JSON.parse(await Deno.readTextFile(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) throw new UnfoldError(`${path}: there is no such file`);
     if (error instanceof SyntaxError) throw new UnfoldError(`${path} is not JSON: ${error.message}`);
     const reason = systemReason(error);
-    throw reason === null ? error : new UnfoldError(`${path} cannot be read: ${reason}`, { cause: error });
+    if (reason === null) throw error;
+    const hint = (await Deno.stat(path).catch(() => null))?.isDirectory
+      ? `; it holds no ${NAMES.join(" or ")}`
+      : "";
+    throw new UnfoldError(`${path} cannot be read: ${reason}${hint}`, { cause: error });
   }
-  const parsed = ReportSchema.safeParse(content);
+}
+
+type Parsed<Value> =
+  | { readonly success: true; readonly data: Value }
+  | {
+    readonly success: false;
+    readonly error: {
+      readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
+    };
+  };
+
+/** What a schema accepts; else an error with the place. */
+function checked<Value>(path: string, parsed: Parsed<Value>, what: string): Value {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  const where = issue!.path.length === 0 ? "" : ` at ${issue!.path.join(".")}`;
-  throw new UnfoldError(
-    `${path} is not a build's report.json${where}: ${issue!.message}; build again with this UNfold`,
-  );
+  const where = issue!.path.length === 0 ? "" : ` (${issue!.path.join(".")})`;
+  throw new UnfoldError(`${path}: ${issue!.message}${where}; it is not ${what}`);
 }
 
 /** The plans of a report: a folder may have been moved, so they are looked for beside it. */

@@ -1,13 +1,14 @@
-/** The page of one build, or of several with a comparison of them in front. */
+/** The page of one build, or of several with a comparison of them in front, or of a baseline's history. */
 import { type Content, html } from "./markup.ts";
 import type { Report } from "../schema.ts";
 import { bytes } from "../summary.ts";
+import { type History, historySection } from "./history.ts";
 import { kernelsSection, type Plans } from "./kernels.ts";
 import { contendersOf, latencySection, verdictBadge } from "./latency.ts";
-import { agreementSection, environmentSection, foldSection } from "./network.ts";
+import { agreementSection, environmentSection, foldSection, int8Section } from "./network.ts";
 import { page, type Section } from "./page.ts";
 import { figure, name, percentOf, table, type Tile, tiles } from "./parts.ts";
-import { type IntervalRow, intervals } from "./plots.ts";
+import { type IntervalRow, intervals } from "./intervals.ts";
 import { type Word, words } from "./words.ts";
 
 /** A build, as it lies in its folder. */
@@ -18,15 +19,16 @@ export interface Build {
   readonly path: string;
 }
 
+/** @param history of a baseline, behind the builds; a page may be of it alone */
 export function buildPage(
   builds: readonly Build[],
-  { history = [] }: { history?: readonly Section[] } = {},
+  { history }: { history?: History | undefined } = {},
 ): string {
+  const historySections = history === undefined ? [] : [historySection(history, "history")];
   const [only] = builds;
-  const footer = html`Made by UNfold from ${
-    builds.map(({ path }, i) => [i === 0 ? "" : ", ", name(path)])
-  }. This file is complete in itself and loads nothing.`;
-  const words = wordsSection(builds, history.length > 0);
+  const sources = builds.map(({ path }, i) => [i === 0 ? " from " : ", ", name(path)]);
+  const footer = html`Made by UNfold${sources}. This file is complete in itself and loads nothing.`;
+  const words = wordsSection(builds, history !== undefined);
   if (builds.length === 1 && only !== undefined) {
     return page({
       title: only.report.model,
@@ -34,7 +36,7 @@ export function buildPage(
       sections: [
         { id: "result", title: "Result", body: tiles(tilesOf(only.report)) },
         ...partsOf(only, ""),
-        ...history,
+        ...historySections,
         words,
       ],
       footer,
@@ -53,7 +55,12 @@ export function buildPage(
   return page({
     title: builds.length === 0 ? "History" : `${builds.length} builds`,
     lead: builds.map(({ report }) => report.model).join(", "),
-    sections: [...(builds.length === 0 ? [] : [overview(builds, titles)]), ...sections, ...history, words],
+    sections: [
+      ...(builds.length === 0 ? [] : [overview(builds, titles)]),
+      ...sections,
+      ...historySections,
+      words,
+    ],
     footer,
   });
 }
@@ -64,6 +71,7 @@ function partsOf({ report, plans }: Build, prefix: string): Section[] {
     kernelsSection(report, plans, `${prefix}kernels`),
     foldSection(report, `${prefix}normalizations`),
     agreementSection(report, `${prefix}agreement`),
+    int8Section(report, `${prefix}int8`),
     environmentSection(report, `${prefix}environment`),
   ].filter((section) => section !== null);
 }

@@ -1,5 +1,6 @@
 /** Pages for people: one HTML file each, complete in itself. Import it lazily; it brings the plotting libraries along. */
 export { type Build, buildPage } from "./build_page.ts";
+export { type History, HistorySchema, historySection } from "./history.ts";
 export { type Content, Html, html } from "./markup.ts";
 export { type Page, page, type Section } from "./page.ts";
 export {
@@ -18,16 +19,8 @@ export {
   type Tile,
   tiles,
 } from "./parts.ts";
-export {
-  distributions,
-  type HistoryChange,
-  type HistoryPoint,
-  type IntervalRow,
-  intervals,
-  type Ratios,
-  roundRatios,
-  type Samples,
-  timeline,
-} from "./plots.ts";
+export { type IntervalRow, intervals } from "./intervals.ts";
+export { distributions, type Ratios, roundRatios, type Samples } from "./plots.ts";
+export { type HistoryChange, type HistoryPoint, timeline } from "./timeline.ts";
 export { type ScheduleColumn, type ScheduleRow, scheduleRows, schedules } from "./schedule.ts";
 export { type Word, words } from "./words.ts";

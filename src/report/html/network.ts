@@ -1,9 +1,9 @@
 /** What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy, machine. */
 import type { DifferenceReport, Report } from "../schema.ts";
-import { fate, label } from "../summary.ts";
+import { bytes, fate, label } from "../summary.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
-import { badge, details, note, table } from "./parts.ts";
+import { badge, details, note, percentOf, table } from "./parts.ts";
 
 type Fold = Report["norms"]["where"][number];
 
@@ -73,6 +73,47 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
         caption: "Top-1 accuracy on the model's labelled examples",
         columns: [{ title: "network" }, { title: "accuracy", align: "right" }],
         rows: Object.entries(accuracy).map(([key, value]) => [label(key), `${(100 * value).toFixed(2)} %`]),
+      }),
+    ],
+  };
+}
+
+/** The network in 8-bit whole numbers, for CPUs; null where that was not asked for. */
+export function int8Section({ int8 }: Report, id: string): Section | null {
+  if (!int8) return null;
+  const { gate, latency, onnx, inFloat } = int8;
+  const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
+  const rows: Content[][] = [
+    ["products in int8", `${int8.quantized} of ${int8.products}`],
+    ["ranges from", `${int8.samples} sample inputs`],
+    ["ONNX file", bytes(onnx.bytes)],
+    ["outputs move by", percent(gate.outputError)],
+    gate.accuracy === null ? ["allowed", percent(gate.limit)] : [
+      "accuracy, fp32 to int8",
+      `${percent(gate.accuracy.fp32)} to ${percent(gate.accuracy.int8)}, ${gate.limit} points allowed`,
+    ],
+  ];
+  if (latency !== null) {
+    rows.push([
+      "time against fp32",
+      `${percentOf(latency.ratio)}, 95 % interval ${percentOf(latency.ratioLow)} to ${
+        percentOf(latency.ratioHigh)
+      }`,
+    ]);
+  }
+  if (inFloat.length > 0) rows.push(["stayed in float", inFloat.map(({ name }) => name).join(", ")]);
+  return {
+    id,
+    title: "Int8 on CPUs",
+    body: [
+      html`<p>${
+        badge(gate.passed ? "within its limit" : "beyond its limit", gate.passed ? "good" : "bad")
+      } The TensorRT
+      engines are not quantized.</p>`,
+      table({
+        caption: "The folded network in int8",
+        columns: [{ title: "what" }, { title: "value", breaks: true }],
+        rows,
       }),
     ],
   };

@@ -34,3 +34,8 @@ export function drawn(options: Plot.PlotOptions): string {
 export function seriesColour(index: number): string {
   return `var(--series-${index % 6})`;
 }
+
+/** What stands behind data: labels, grids, and the baseline, no change. */
+export const MUTED = "var(--muted)";
+export const GRID = { stroke: "var(--grid)", strokeOpacity: 1 } as const;
+export const ONE = { stroke: MUTED, strokeWidth: 1 } as const;
