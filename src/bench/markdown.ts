@@ -19,7 +19,7 @@ export function markdownOf(report: BenchReport): string {
   ];
   if (cases.length > 0) {
     sections.push(
-      "Contenders took turns, in an order shuffled per round. A ratio is the median of paired rounds with its 95 % bootstrap " +
+      "Contenders took turns, in an order shuffled per round; a turn is one call that is not counted and one that is. A ratio is the median of paired rounds with its 95 % bootstrap " +
         "interval; below 1 the first is faster. Milliseconds are this machine's at that hour: compare ratios.",
       "## Ratios",
       ratioTable(cases),

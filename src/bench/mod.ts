@@ -138,14 +138,14 @@ async function runCase(
   const product = await peakProduct(options.threads);
   await using _product = product.session;
   const calls = Object.fromEntries([
-    ...contenders.map(({ id, call }) => [id, timed(call)] as const),
-    [PEAK, timed(product.call)] as const,
+    ...contenders.map(({ id, call }) => [id, turnOf(call)] as const),
+    [PEAK, turnOf(product.call)] as const,
   ]);
   let roundMs = 0;
   for (const [id, call] of Object.entries(calls)) {
     options.signal?.throwIfAborted();
     options.onProgress?.(`${title}: warming up ${id}`, null);
-    roundMs += (await call())!;
+    roundMs += 2 * (await call())!;
   }
   const rounds = Math.max(
     FEWEST_ROUNDS,
@@ -201,9 +201,13 @@ async function runCase(
 const rank = ({ variant, precision, engine }: Contender): number =>
   (variant === "lnBest" ? 0 : 4) + (engine === "onnxruntime" ? 0 : 2) + (precision === "fp32" ? 0 : 1);
 
-/** Every call times itself, so that what another process measures can be set beside it. */
-function timed(call: Contender["call"]): () => Promise<number> {
+/**
+ * A turn: one call that is not counted, after which caches and threads are the contender's own and no longer those of the
+ * one before, then the one that is. It times itself, so that what another process measures can be set beside it.
+ */
+function turnOf(call: Contender["call"]): () => Promise<number> {
   return async () => {
+    await call();
     const start = performance.now();
     const ownMs = await call();
     return ownMs ?? performance.now() - start;

@@ -14,7 +14,7 @@ Examples
   deno task bench --models vit --batch 1,8 --rounds 30   one network, two batches
   deno task bench --python .venv/bin/python              PyTorch and its exported networks beside UNfold's
   deno task bench --plans --engines none                 kernels of TensorRT's plans only; needs no GPU
-  deno task bench --out build/bench                      bench.md and bench.json, with every sample
+  deno task bench --out build/bench                      tables, a page with plots, and every sample
 
 Options
   --models LIST         of encoder, vit, swin, gpt2 (all of these by default) or any network of deno task models
@@ -29,7 +29,7 @@ Options
   --rounds N            rounds of each network and batch; default 20
   --max-time SECONDS    fewer rounds where they would take longer; default 60 for each network and batch
   --plans               build TensorRT's plans and count their kernels
-  --out DIR             write bench.md and bench.json there
+  --out DIR             write bench.md, bench.json and bench.html there
   --json                the report as JSON on stdout, in place of Markdown
   --openvino-lib PATH   OpenVINO's library or its folder (also UNFOLD_OPENVINO_LIB)
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
@@ -82,6 +82,8 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   if (values.out !== undefined) {
     await Deno.mkdir(values.out, { recursive: true });
     await Deno.writeTextFile(`${values.out}/bench.md`, markdown);
+    const { benchPage } = await import("../bench/page.ts");
+    await Deno.writeTextFile(`${values.out}/bench.html`, benchPage(report));
     await Deno.writeTextFile(`${values.out}/bench.json`, JSON.stringify(report, null, 2) + "\n");
   }
   await print(values.json ? JSON.stringify(report, null, 2) : markdown.trimEnd());

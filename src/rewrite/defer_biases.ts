@@ -4,12 +4,13 @@
  *
  *     x + (W h + b) = (x + W h) + b        V (y + b) + c = V y + (c + V b)
  *
- * The stream then runs on without the sum of the biases so far, and each product that reads it has that in its own bias.
+ * The stream then runs on without the sum of the biases so far, and each product that reads it has that in its own bias;
+ * one that has none, and is very wide, has it added to what it reads.
  * A product may then start from the stream (`linear_add`), which saves a pass over it. A Layer Normalization that reads
  * the stream would notice, so beside one nothing is deferred: the second of the two gains of a static normalization on a
  * CPU. It looks at all readers, hence a pass.
  */
-import { float64Of, type TensorData } from "../ir/data.ts";
+import { float64Of, heldData, type TensorData } from "../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import type { ChannelAffine } from "../ops/define.ts";
@@ -32,6 +33,9 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
     const lacks = node.inputs.flatMap((input) => missing.get(input) ?? []);
     const last = node.type.shape.length - 1;
     if (isConstantLinear(node)) {
+      if (lacks[0] !== undefined && isBareAndWide(node)) {
+        return rebuild(node, [completed(inputs[0]!, lacks[0]), ...inputs.slice(1)]);
+      }
       const { weight, bias } = made(node, lacks[0]);
       const defers = bias !== null && readers.areAdditions(node) && readers.makeUpFor(node, last);
       if (defers) {
@@ -58,6 +62,26 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
     return rebuild(node, inputs);
   });
   return { graph: result, deferred };
+}
+
+/** From here on a bias of the outputs, which is written before the product, costs more than adding to the inputs. */
+const MOST_OUTPUTS = 8;
+
+/** A product without a bias and with many more outputs than inputs: a language model's head. */
+function isBareAndWide({ inputs: [, weight, bias] }: Node): boolean {
+  const [outputs, channels] = weight!.type.shape as [number, number];
+  return bias === undefined && outputs > MOST_OUTPUTS * channels;
+}
+
+/** What a product without a bias reads, with what it lacks. */
+function completed(x: Node, { vector }: Missing): Node {
+  const { dtype, shape } = x.type;
+  const channels = shape.at(-1) as number;
+  const data = heldData([channels], vector(), `${x.name}, deferred biases`);
+  return apply("add", [x, constantNode(data, { dtype, name: `${x.name}.bias` })], {
+    attrs: {},
+    name: `${x.name}/bias`,
+  });
 }
 
 interface Constants {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { benchPage } from "../../src/bench/page.ts";
 import { markdownOf } from "../../src/bench/markdown.ts";
 import { ratiosOf, utilizationOf } from "../../src/bench/ratios.ts";
 import { type BenchReport, BenchReportSchema } from "../../src/bench/schema.ts";
@@ -128,4 +129,14 @@ Deno.test("markdownOf() leaves out the sections that nothing was measured for", 
   assert.doesNotMatch(text, /Ratios|Parity|Left out/);
   assert.match(text, /## Structure on a GPU/);
   assert.doesNotMatch(markdownOf({ ...REPORT, structure: null }), /Structure/);
+});
+
+Deno.test("benchPage() has a section for every case, each ratio, and loads nothing", () => {
+  const text = benchPage(REPORT);
+  assert.match(text, /<section id="case-vit-8"/);
+  assert.match(text, /<svg[^>]*class="wide"/);
+  for (const { name } of REPORT.cases[0]!.ratios) assert.ok(text.includes(name.replace("'", "&#39;")), name);
+  assert.match(text, /no library/);
+  assert.doesNotMatch(text, /<script|src=|https?:(?!\/\/www\.w3\.org)/);
+  assert.doesNotMatch(benchPage({ ...REPORT, cases: [] }), /id="ratios"/);
 });

@@ -75,3 +75,18 @@ Deno.test("deferBiases() passes a mean over tokens", () => {
   assert.equal(deferred, 1);
   assert.ok(meaningDifference(after, graph, 3) <= ROUNDED_ONCE);
 });
+
+Deno.test("deferBiases() spares a very wide product without a bias one: what it reads is completed instead", () => {
+  const random = new Random(4);
+  const x = input("x", [2, 3]);
+  const stream = add(x, product(x, 3, { random, name: "a" }));
+  for (const [outputs, inputs] of [[24, 3], [25, 2]] as const) {
+    const graph = graphOf(product(stream, outputs, { random, name: "head", bias: false }));
+    const { graph: after, deferred } = deferBiases(graph);
+    verifyGraph(after, "deferBiases");
+    assert.equal(deferred, 1);
+    assert.equal(nodesOf(after, "linear").find(({ name }) => name === "head")!.inputs.length, inputs);
+    assert.equal(nodesOf(after, "add").length, inputs === 2 ? 2 : 1);
+    assert.ok(meaningDifference(after, graph, 1) <= EXACT);
+  }
+});
