@@ -1,6 +1,10 @@
-/** `deno task audit`: where each normalization of a network goes, or why it stays. Options and printing. */
+/**
+ * `deno task audit`: where each normalization of a network goes, or why it stays; and whether its values fit fp16. Options
+ * and printing.
+ */
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { Audit } from "../compile/audit.ts";
+import type { RangeAudit } from "../compile/ranges.ts";
 import { fate } from "../report/summary.ts";
 import { table } from "../report/table.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -23,11 +27,15 @@ Examples
                                                    post-norm: the scales that the residual stream is divided by
   deno task audit --checkpoint un.pth --strict     in CI: fails where anything remains
   deno task audit my_model.ts --json               for scripts
+  deno task audit vit-b16 --ranges                 does it fit fp16? every tensor of a run in fp32, and what helps
 
 Options
 ${SUBJECT_HELP}
   --precision TYPE      fp32 (default), fp16 or bf16: what folded weights are rounded to
-  --strict              exit with 1 where a normalization remains
+  --ranges              run the network on the CPU and report the range of every tensor instead: what would overflow
+                        fp16, and whether bf16 or a rescaled residual stream helps
+  --samples FILE        inputs for that, under the model's names; else the model's own examples, else random ones
+  --strict              exit with 1 where a normalization remains, or, with --ranges, where something overflows
   --json                the audit as JSON on stdout, nothing else
   --help                this text
 
@@ -37,6 +45,8 @@ their weights are rounded once. Exact folds have no other error.`;
 const OPTIONS = {
   ...SUBJECT_OPTIONS,
   precision: { type: "string", default: "fp32" },
+  ranges: { type: "boolean", default: false },
+  samples: { type: "string" },
   strict: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   help: { type: "boolean", default: false, short: "h" },
@@ -59,7 +69,14 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
   if (positionals.length === 0 && values.checkpoint === undefined) {
     throw new UsageError("give a MODEL or --checkpoint FILE, as in `deno task audit swin-t`");
   }
+  if (values.samples !== undefined && !values.ranges) throw new UsageError("--samples: this is for --ranges");
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
+  if (values.ranges) {
+    const { measureRanges } = await import("../compile/ranges.ts");
+    const ranges = await measureRanges(model, { norm, layerNorm, samples: values.samples, ...weights });
+    await print(values.json ? JSON.stringify(ranges, null, 2) : describeRanges(ranges));
+    return values.strict && ranges.overflows > 0 ? EXIT.failed : EXIT.ok;
+  }
   const { auditModel } = await import("../compile/audit.ts");
   using progress = new Progress();
   const audit = auditModel(model, {
@@ -72,6 +89,49 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
   progress.clear();
   await print(values.json ? JSON.stringify(audit, null, 2) : describeAudit(audit));
   return values.strict && audit.remaining > 0 ? EXIT.failed : EXIT.ok;
+}
+
+/** Tensors that are listed where nothing is wrong with them. */
+const LARGEST_LISTED = 8;
+
+/** The ranges for people: whatever needs a word, and the largest of the others. */
+export function describeRanges(audit: RangeAudit): string {
+  const { model, family, weights, trained, samples, largest, overflows, near, advice, tensors } = audit;
+  const isWorst = new Set(
+    tensors.toSorted((a, b) => b.largest - a.largest).slice(0, LARGEST_LISTED).map(({ tensor }) => tensor),
+  );
+  const listed = tensors.filter(({ helps, tensor }) => helps !== null || isWorst.has(tensor));
+  const rows = listed.map(({ tensor, largest, usual, subnormal, verdict, helps, factor }) => [
+    tensor,
+    largest.toPrecision(3),
+    usual.toPrecision(2),
+    `${(100 * subnormal).toFixed(1)} %`,
+    verdict === "fits" ? styled("fits", "dim") : styled(
+      `${verdict}: ${helps === "rescale" ? `divide the residual stream by ${factor}, or bf16` : "bf16"}`,
+      "yellow",
+    ),
+  ]);
+  const verdict = overflows > 0
+    ? `${overflows} of ${tensors.length} tensors overflow fp16; ${
+      advice === "rescale" ? "a rescaled residual stream or bf16 helps" : "use bf16"
+    }`
+    : near > 0
+    ? `fits fp16, ${near} of ${tensors.length} tensors within a factor of 8 of its end`
+    : `fits fp16, the largest value is ${largest.toPrecision(3)}`;
+  return [
+    `${styled(model, "bold")}  ${family}, ${weights}`,
+    `${samples.count} examples: ${samples.origin}`,
+    ...(trained
+      ? []
+      : ["These weights were not trained with this normalization: the ranges say little about it."]),
+    "",
+    `fp16   ${styled(verdict, overflows > 0 ? "yellow" : "green")}`,
+    table([["", "largest", "usual", "below 2^-14", ""], ...rows], {
+      align: ["left", "right", "right", "right", "left"],
+      indent: 2,
+    }),
+    styled(`  ${tensors.length - listed.length} more tensors fit; --json lists all`, "dim"),
+  ].join("\n");
 }
 
 /** The audit for people. */

@@ -149,6 +149,8 @@ export function scaledDotProductAttention(
   }
   return apply("attention", mask ? [q, k, v, mask] : [q, k, v], {
     attrs: { scale: scale ?? 1 / Math.sqrt(headSize as number), causal },
+    // Named after what it mixes, as where there is no mask.
+    name: `${v.name.split("/")[0]}/attention`,
   });
 }
 

@@ -6,7 +6,8 @@
  * Products without a bias are what TensorRT merges and lets its fused attention read in place; one small kernel for `b k^T`
  * takes the place of one that splits, scales and transposes q, k and v and one that transposes the result. Measured on RTX
  * 1.7.1, fp16, six blocks: 39 kernels against 44 with `packHeads`, and 93 against 109 for Swin-T, with a fixed and with an
- * open batch. Left as they are: a causal mask over an open number of tokens, which only TensorRT's own operator has.
+ * open batch. Left as they are: a causal mask over an open number of tokens, which only TensorRT's own operator has; and a
+ * single query, whose bias is a few numbers, while reading all keys twice would cost more.
  */
 import { float64Of, heldData } from "../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../ir/graph.ts";
@@ -22,7 +23,7 @@ export function moveQueryBiases(graph: Graph): { graph: Graph; moved: number } {
   const biases = new Map<Node, Float64Array>();
   const taken = new Map<Node, Float64Array>();
   for (const node of uses.keys()) {
-    if (!isOp(node, "attention") || !canBeWrittenOut(node)) continue;
+    if (!isOp(node, "attention") || node.type.shape[2] === 1 || !canBeWrittenOut(node)) continue;
     const source = sourceOf(node, 0, uses);
     const bias = source === null ? null : biases.get(source.linear) ?? biasOf(source.linear)?.slice() ?? null;
     if (source === null || bias === null) continue;
@@ -41,17 +42,22 @@ export function moveQueryBiases(graph: Graph): { graph: Graph; moved: number } {
   return { graph: result, moved: taken.size };
 }
 
-/** A single query has no use for it: its bias is a few numbers, and reading all keys twice would cost more. */
-function canBeWrittenOut(attention: Node): boolean {
+/** Whether an attention's mask, if it has one, can be added: a causal one needs to know how many tokens there are. */
+export function canBeWrittenOut(attention: Node): boolean {
   const [queries, keys] = [attention.type.shape[2]!, attention.inputs[1]!.type.shape[2]!];
   const isOpen = typeof queries === "string" || typeof keys === "string";
-  return queries !== 1 && !(isOpen && (attention.attrs as AttentionAttrs).causal);
+  return !(isOpen && queries !== 1 && (attention.attrs as AttentionAttrs).causal);
 }
 
-function writtenOut(
+/**
+ * An attention as products and a softmax, on rebuilt inputs.
+ *
+ * @param bias of the queries, `[H D]`, which the queries themselves no longer have; null for none
+ */
+export function writtenOut(
   attention: Node & { readonly attrs: AttentionAttrs },
   [q, k, v, mask]: readonly Node[],
-  bias: Float64Array,
+  bias: Float64Array | null,
 ): Node {
   const { scale, causal } = attention.attrs;
   const { dtype } = attention.type;
@@ -61,19 +67,21 @@ function writtenOut(
     constantNode(heldData(shape, values, name), { dtype, name: `${name}/constant` });
   const sum = (a: Node, b: Node) => apply("add", [a, b], { attrs: {}, name });
 
-  const rows = constant(bias.map((b) => scale * b), [1, heads, 1, size]);
-  const weighted = apply("mul", [k!, rows], { attrs: {}, name: `${name}/query_bias` });
-  const scores = apply("reduce_sum", [weighted], {
-    attrs: { axes: [3], keepDims: false },
-    name: `${name}/query_bias`,
-  });
-  const row = apply("reshape", [scores], { attrs: { shape: [batch, heads, 1, keys] }, name });
-
   const scaled = scale === 1
     ? q!
     : apply("mul", [q!, constant(Float64Array.of(scale), [1, 1, 1, 1])], { attrs: {}, name });
-  let logits = sum(apply("matmul", [scaled, k!], { attrs: { transposeB: true }, name }), row);
-  if (causal) {
+  let logits = apply("matmul", [scaled, k!], { attrs: { transposeB: true }, name });
+  if (bias !== null) {
+    const rows = constant(bias.map((b) => scale * b), [1, heads, 1, size]);
+    const weighted = apply("mul", [k!, rows], { attrs: {}, name: `${name}/query_bias` });
+    const scores = apply("reduce_sum", [weighted], {
+      attrs: { axes: [3], keepDims: false },
+      name: `${name}/query_bias`,
+    });
+    const row = apply("reshape", [scores], { attrs: { shape: [batch, heads, 1, keys] }, name });
+    logits = sum(logits, row);
+  }
+  if (causal && q!.type.shape[2] !== 1) {
     const [above] = causalMask(attention);
     logits = sum(logits, constant(float64Of(above), above.shape));
   }
