@@ -5,11 +5,13 @@ import { applyRules, type Rule } from "./driver.ts";
 import { foldConstants } from "./fold_constants.ts";
 import { foldNorm, type NormFold } from "./fold_norm.ts";
 import { LINEAR_OF_MATMUL } from "./linear_of_matmul.ts";
+import { mergeLinears } from "./merge_linears.ts";
 import { mergeQkv } from "./merge_qkv.ts";
 import { narrow } from "./narrow.ts";
 import { isNorm } from "./norm_nodes.ts";
 import { centreStream, compressStream, type LayerNormForm } from "./recentre.ts";
 import { REJOIN_NORM } from "./rejoin_norm.ts";
+import { shareConstants } from "./share_constants.ts";
 import { shiftStream } from "./shift_stream.ts";
 import { SIMPLIFY } from "./simplify.ts";
 import { verifyGraph } from "./verify.ts";
@@ -121,9 +123,11 @@ export function optimize(graph: Graph, options: OptimizeOptions = {}): Optimized
   line.rules("rejoinNorm", REJOIN_NORM);
   line.step("moveAttentionBiases", moveAttentionBiases, ({ moved }) => `${moved} biases of k and v gone`);
   line.step("narrow", narrow, ({ narrowed }) => `${narrowed} nodes compute less`);
+  line.step("mergeLinears", mergeLinears, ({ merged }) => `${merged} products merged away`);
   line.step("mergeQkv", mergeQkv, ({ merged }) => `${merged} products merged away`);
   line.constants();
   line.rules("simplify", SIMPLIFY);
+  line.step("shareConstants", shareConstants, ({ shared }) => `${shared} constants shared`);
   return { graph: line.graph, folded, norms, trace: line.trace };
 }
 

@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { gather } from "../../src/dsl/tensor.ts";
+import { heldData } from "../../src/ir/data.ts";
+import { apply, constantNode } from "../../src/ops/mod.ts";
+import { shareConstants } from "../../src/rewrite/share_constants.ts";
+import { verifyGraph } from "../../src/rewrite/verify.ts";
+import { graphOf, input, meaningDifference, nodesOf } from "../support.ts";
+
+const order = (...places: number[]) =>
+  constantNode(heldData([places.length], Int32Array.from(places), "order"), {
+    dtype: "int32",
+    name: "order",
+  });
+
+Deno.test("shareConstants() makes equal whole numbers one constant, and keeps the others apart", () => {
+  const x = input("x", [2, 3]);
+  const moved = gather(gather(x, order(2, 0, 1), { axis: 1 }), order(2, 0, 1), { axis: 1 });
+  const graph = graphOf(gather(moved, order(0, 2, 1), { axis: 1 }));
+  const { graph: after, shared } = shareConstants(graph);
+  verifyGraph(after, "shareConstants");
+  assert.equal(shared, 1);
+  assert.equal(nodesOf(after, "constant").length, 2);
+  assert.equal(meaningDifference(after, graph, 1), 0);
+});
+
+Deno.test("shareConstants() shares numbers over the same data and type, and does not read them", () => {
+  const data = { ...heldData([2, 3], new Float32Array(6), "w"), bytes: () => assert.fail("read") };
+  const constant = (name: string, dtype: "fp32" | "fp16") => constantNode(data, { dtype, name });
+  const sum = (dtype: "fp32" | "fp16") =>
+    apply("add", [constant("a", dtype), constant("b", dtype)], { attrs: {}, name: dtype });
+  const { graph: after, shared } = shareConstants(graphOf({ wide: sum("fp32"), narrow: sum("fp16") }));
+  assert.equal(shared, 2);
+  assert.equal(nodesOf(after, "constant").length, 2);
+});
