@@ -11,6 +11,8 @@ import {
   elementCount,
   float64FromBytes,
   float64Of,
+  float64Reader,
+  float64Writer,
   heldData,
   typedView,
 } from "../../src/ir/data.ts";
@@ -137,6 +139,32 @@ Deno.test("bytesAs() goes between every two types that hold the values", () => {
       const data = { dtype: from, shape: [5], origin: "x", bytes: () => bytes };
       assert.deepEqual([...float64FromBytes(bytesAs(data, to), to)], values, `${from} to ${to}`);
     }
+  }
+});
+
+Deno.test("bytesAs() converts a tensor of many pieces as it does all at once", () => {
+  const values = Float32Array.from({ length: 40_001 }, (_, i) => Math.sin(i) * 2 ** (i % 30 - 25));
+  for (const from of ["fp64", "fp32", "fp16", "bf16"] as const) {
+    const bytes = bytesFromNumbers(values, from);
+    const data = { dtype: from, shape: [values.length], origin: "x", bytes: () => bytes };
+    for (const to of ["fp64", "fp32", "fp16", "bf16"] as const) {
+      assert.deepEqual(
+        bytesAs(data, to),
+        bytesFromNumbers(float64FromBytes(bytes, from), to),
+        `${from} to ${to}`,
+      );
+    }
+  }
+});
+
+Deno.test("float64Reader() and float64Writer() move parts of a tensor, from any element on", () => {
+  for (const dtype of ["fp64", "fp32", "fp16", "bf16"] as const) {
+    const bytes = bytesFromNumbers(Float64Array.of(1, 2, 3, 4, 5), dtype);
+    const part = new Float64Array(2);
+    float64Reader(bytes, dtype)(part, 1);
+    assert.deepEqual([...part], [2, 3], dtype);
+    float64Writer(bytes, dtype)(part.map((value) => -value), 3);
+    assert.deepEqual([...float64FromBytes(bytes, dtype)], [1, 2, 3, -2, -3], dtype);
   }
 });
 

@@ -11,6 +11,9 @@ Deno.test("bytesAs() refuses a finite value that is too large for the type", () 
   refuses(() => bytesAs(mask(65520), "fp16"), "too large");
   refuses(() => bytesAs(mask(1e39), "fp32"), "too large");
   refuses(() => bytesAs(mask(3.4e38), "bf16"), "too large");
+  // Wherever it stands: in a later piece, in the odd one at the end.
+  const long = (at: number) => mask(...Array.from({ length: 20_001 }, (_, i) => i === at ? 7e4 : 1));
+  for (const at of [17_000, 20_000]) refuses(() => bytesAs(long(at), "fp16"), `mask: element ${at}, 70000`);
 });
 
 Deno.test("bytesAs() keeps infinities and the largest values of each type", () => {
