@@ -17,6 +17,8 @@ const DATA_TYPE: Readonly<Record<DType, string>> = {
   bf16: "TYPE_BF16",
   int32: "TYPE_INT32",
   int64: "TYPE_INT64",
+  int8: "TYPE_INT8",
+  uint8: "TYPE_UINT8",
   bool: "TYPE_BOOL",
 };
 

@@ -68,7 +68,7 @@ Deno.test("tritonConfig() has a word of Triton's for every element type and esca
   const graph = graphOf({ 'y "1"\n': relu('x\\"', ["B", 2]) });
   const config = read(tritonConfig(graph, { name: "net", profiles: profiles("1:2:4") }));
   assert.deepEqual([config.input[0].name, config.output[0].name], ['x\\"', 'y "1"\n']);
-  for (const dtype of ["fp32", "fp16", "bf16", "int32", "int64", "bool"] as const) {
+  for (const dtype of ["fp32", "fp16", "bf16", "int32", "int64", "int8", "uint8", "bool"] as const) {
     const graph = graphOf({ y: input("x", ["B", 2], dtype) });
     const { input: [port] } = read(tritonConfig(graph, { name: "net", profiles: profiles("1:2:4") }));
     assert.equal(port.data_type, `TYPE_${dtype.toUpperCase()}`);
