@@ -40,6 +40,8 @@ export * from "./src/models/mod.ts";
 export * from "./src/norms/mod.ts";
 export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
 export { type Report, ReportSchema } from "./src/report/schema.ts";
+export type { Subject } from "./src/regress/build.ts";
+export type { Baseline } from "./src/regress/manifest.ts";
 export { regress, type RegressOptions } from "./src/regress/regress.ts";
 export { saveBaseline, type SaveOptions } from "./src/regress/save.ts";
 export { type RunReport, RunReportSchema } from "./src/report/run_report.ts";

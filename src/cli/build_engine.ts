@@ -4,7 +4,7 @@ import type { Report } from "../report/schema.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
 import { PRECISION_HELP, PRECISION_OPTIONS, precisionOf } from "./precision.ts";
-import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
+import { EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP = `Fold a model's normalization into its linear layers and build TensorRT engines.
 
@@ -20,6 +20,8 @@ Examples
   deno task build-engine swin-t --precision fp16          a network at its paper's size, for its engine and latency
   deno task build-engine my_model.ts --batch 1:8:64       one engine for batches of 1 to 64, tuned for 8
   deno task build-engine my_model.ts --batch 1,8,64       one engine with a profile for each size
+  deno task build-engine my_model.ts --batch 1:8:64 --triton models
+                                                          a model repository for NVIDIA Triton, beside the usual files
   deno task build-engine --no-time --json > report.json   for scripts
   deno task build-engine gpt2-xl --precision fp16 --no-engine --no-check --no-time   a large network, as ONNX alone
 
@@ -31,6 +33,8 @@ ${PRECISION_HELP}
   --refit               allow weights to be replaced later (deno task refit); for RTX this needs a GPU
   --weight-streaming    allow weights to stay off the GPU (deno task profile --weight-streaming-budget)
   --timing-cache-file FILE   measurements kept for later builds with Enterprise TensorRT
+  --triton DIR          also write DIR/NAME/config.pbtxt and DIR/NAME/1/model.plan for Triton Inference Server, whose
+                        TensorRT must be the one that built the plan: see --tensorrt-lib
   --no-time             do not measure latency
   --no-check            do not compare outputs
   --no-engine           ONNX files alone, without TensorRT
@@ -55,6 +59,7 @@ const OPTIONS = {
   ...PRECISION_OPTIONS,
   batch: { type: "string" },
   out: { type: "string" },
+  triton: { type: "string" },
   refit: { type: "boolean", default: false },
   "weight-streaming": { type: "boolean", default: false },
   "timing-cache-file": { type: "string" },
@@ -82,6 +87,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   const { parseBatch } = await import("../compile/batch.ts");
   // A task runs in its deno.json's folder; paths are meant from where the user stands.
   if (values.cwd) Deno.chdir(values.cwd);
+  if (values.triton === "") throw new UsageError("--triton: give a folder");
   if (values.out === "") throw new UsageError("--out: give a folder");
   const { precision, onnx, int8 } = precisionOf(values);
   const asked = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!));
@@ -106,6 +112,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     skip: (["engine", "check", "reference"] as const).filter((part) => values[`no-${part}`]),
     ...weights,
     tensorrtLib: values["tensorrt-lib"],
+    triton: values.triton,
     engine: {
       refit: values.refit,
       weightStreaming: values["weight-streaming"],
@@ -120,6 +127,12 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   } else {
     const { summarize } = await import("../report/summary.ts");
     await print(summarize(report, { out, style: styled }));
+  }
+  if (values.triton !== undefined && report.environment.tensorrt?.flavour === "rtx") {
+    note(
+      "Triton's own images have Enterprise TensorRT, which does not read plans of TensorRT for RTX: for them, build with " +
+        "--tensorrt-lib and the library of the image",
+    );
   }
   if (!disagrees(report)) return EXIT.ok;
   console.error(

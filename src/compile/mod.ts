@@ -9,6 +9,7 @@ import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
 import type { LayerNormForm } from "../rewrite/recentre.ts";
 import { buildEngine, type BuiltEngine, type EngineOptions, locateLibrary } from "../emit/tensorrt.ts";
+import { writeTritonModel } from "../emit/triton.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
@@ -48,6 +49,8 @@ export interface BuildOptions extends WeightOptions {
   /** What is not wanted besides: engines, so that ONNX files are all there is, the comparison, the reference network. */
   readonly skip?: readonly BuildPart[] | undefined;
   readonly tensorrtLib?: string | undefined;
+  /** A folder for a model repository of Triton Inference Server with the folded network's engine. */
+  readonly triton?: string | undefined;
   /** What else the engines are built for. */
   readonly engine?: Pick<EngineOptions, "refit" | "weightStreaming" | "timingCacheFile">;
   readonly onEvent?: (event: BuildEvent) => void;
@@ -195,6 +198,13 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   await Deno.writeTextFile(work.path("report.json"), JSON.stringify(report, null, 2) + "\n");
   signal?.throwIfAborted();
   await work.deliver();
+  if (options.triton !== undefined && built !== null) {
+    await writeTritonModel(network.graph, options.triton, {
+      name: model.name,
+      profiles: profilesOf(options.batch, model.dims ?? {}),
+      plan: join(out, `${options.norm.family}.plan`),
+    });
+  }
   return report;
 }
 

@@ -48,7 +48,7 @@ export interface Library {
 }
 
 export interface Build {
-  /** In fp32, for CPUs. */
+  /** In fp32, as CPUs run it fastest. */
   readonly onnxPath: string;
   readonly planPath: string | null;
   readonly library: Library | null;
@@ -89,7 +89,7 @@ export async function build(
   await using work = await Workshop.open(folder);
   const stage: Stage = { model: alone, contenders, examples, options, work };
   const onnx = `${model.name}.onnx`;
-  await work.publish(primary.wide.graph, onnx);
+  await work.publish(primary.cpu, onnx);
   const library = plans ? await findLibrary(options) : null;
   const built = library === null ? null : await emitEngine(primary, stage, { library: library.path });
   const plan = built === null ? null : await inspectPlanFile(built.path);

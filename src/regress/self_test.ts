@@ -34,7 +34,7 @@ export interface SelfTestOptions {
   readonly runs?: number;
   /** Time of each of them, at most; default 6000. */
   readonly runMs?: number;
-  /** Time that finding the slowdown may take; default 60 000. */
+  /** Time that finding the slowdown may take; default 120 000. */
   readonly slowdownMs?: number;
   /** Default `processor`: it is verdicts that are tested, and a busy machine's wall time takes minutes to judge. */
   readonly clock?: "wall" | "processor" | undefined;
@@ -47,7 +47,7 @@ const DEPTH = 10;
 
 /** Saves a small network in a store of its own and runs against it. */
 export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTest> {
-  const { runs = 20, runMs = 6000, slowdownMs = 60_000, clock = "processor", signal, onRun } = options;
+  const { runs = 20, runMs = 6000, slowdownMs = 120_000, clock = "processor", signal, onRun } = options;
   const folder = await Deno.makeTempDir({ prefix: "unfold-self-test-" });
   try {
     // One thread: two would wait for each other wherever another program takes a core.

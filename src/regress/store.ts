@@ -1,6 +1,7 @@
 /**
  * A folder of baselines that several processes may use at once and that a killed one leaves whole.
  *
+ *     STORE/.gitignore                lock and work are not to be committed
  *     STORE/.lock                     held while something is changed
  *     STORE/.work/ID/                 where a process builds; swept once its own lock is free
  *     STORE/NAME/baseline.json        says which files there are, and their hashes; replacing it is the commit
@@ -19,6 +20,8 @@ import { type OnWaiting, takeLock, tryToLock } from "./lock.ts";
 import { type Baseline, BaselineSchema, NAME } from "./manifest.ts";
 
 const LOCK = ".lock";
+/** A store may be committed; what processes keep in it while they run is no part of that. */
+const GITIGNORE = ".gitignore";
 const WORK = ".work";
 const MANIFEST = "baseline.json";
 const HISTORY = "history";
@@ -218,6 +221,10 @@ export class BaselineStore {
       throw writeFailure(this.folder, error);
     }
     const lock = await takeLock(join(this.folder, LOCK), this.#options);
+    const ignored = join(this.folder, GITIGNORE);
+    if (!await exists(ignored)) {
+      await Deno.writeTextFile(ignored, `${GITIGNORE}\n${LOCK}\n${WORK}/\n`).catch(() => {});
+    }
     await this.#sweepWork().catch(() => {});
     return lock;
   }

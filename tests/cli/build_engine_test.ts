@@ -271,3 +271,17 @@ function* walkNames(folder: string): Generator<string> {
     if (isDirectory) yield* walkNames(join(folder, name));
   }
 }
+
+testWithLibrary(
+  "build-engine writes a model repository for Triton, and says whose TensorRT reads it",
+  async () => {
+    await using work = await workplace();
+    const { code, stderr } = await run([...BUILD, "--batch", "1:2:4", "--triton", "models"], work.path);
+    assert.equal(code, 0, stderr);
+    const plan = await Deno.readFile(join(work.path, "build", "tiny", "un.plan"));
+    assert.deepEqual(await Deno.readFile(join(work.path, "models", "tiny", "1", "model.plan")), plan);
+    const config = await Deno.readTextFile(join(work.path, "models", "tiny", "config.pbtxt"));
+    assert.match(config, /^max_batch_size: 4$/m);
+    assert.match(stderr, /^note: Triton's own images have Enterprise TensorRT/m);
+  },
+);

@@ -126,7 +126,13 @@ while (true) await saveSample(store, "main", 200_000);`,
     const left = await filesIn(join(folder, "store"));
     assert.deepEqual(
       left,
-      [".lock", join("main", id, "tiny.onnx"), join("main", id, "tiny.plan"), join("main", "baseline.json")]
+      [
+        ".gitignore",
+        ".lock",
+        join("main", id, "tiny.onnx"),
+        join("main", id, "tiny.plan"),
+        join("main", "baseline.json"),
+      ]
         .sort(),
     );
   });

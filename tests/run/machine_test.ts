@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { machineWarnings, THIS_MACHINE } from "../../src/run/machine.ts";
+import { machineWarnings, PROCESSOR_TIME, THIS_MACHINE } from "../../src/run/machine.ts";
 
 const quiet = { cores: 2, loadAverage: 0.2, clockMHz: 3000 };
 
@@ -29,4 +29,13 @@ Deno.test("THIS_MACHINE has a clock that does not go back, and cores", () => {
   const before = THIS_MACHINE.now();
   assert.ok(THIS_MACHINE.state().cores >= 1);
   assert.ok(THIS_MACHINE.now() >= before);
+});
+
+Deno.test("PROCESSOR_TIME counts what is computed, by a clock of its own beside the wall's", () => {
+  const before = PROCESSOR_TIME.now();
+  let after = before;
+  // Until the clock has moved, however coarse it is.
+  while (after === before) after = PROCESSOR_TIME.now();
+  assert.ok(after > before);
+  assert.ok(PROCESSOR_TIME.elapsed!() <= THIS_MACHINE.now());
 });

@@ -226,3 +226,19 @@ Deno.test("compareLatency() uses this machine's clock by default", async () => {
   assert.ok(result.contenders.idle!.minMs > 0);
   assert.equal(result.rounds, 3);
 });
+
+Deno.test("compareLatency() lasts by the wall where a machine measures by another clock", async () => {
+  const machine = new FakeMachine();
+  // Of ten milliseconds that pass, the processor is ours for one.
+  const shared = { now: () => machine.timeMs / 10, elapsed: () => machine.timeMs, state: machine.state };
+  const result = await compareLatency({
+    contenders: { a: machine.contender("a", () => 20) },
+    baseline: "a",
+    warmupMs: 0,
+    minMs: 200,
+    noiseMs: 0,
+    minRounds: 1,
+    machine: shared,
+  });
+  assert.deepEqual(result.contenders.a!.samplesMs, Array(10).fill(2));
+});
