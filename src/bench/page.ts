@@ -68,6 +68,10 @@ export function benchPage(report: BenchReport): string {
 
 const inPrecision = ({ precision }: BenchContender) => precision === "fp32" ? "" : `, ${precision}`;
 
+/** Two lines of a cell: what it is, and what to know of it. */
+const withSmall = (text: Content, small: Content) =>
+  html`${text}<br><span class="muted small">${small}</span>`;
+
 /** The engines of a ratio, which may be two, and its precision. */
 function engineOf({ numerator, denominator }: BenchRatio, contenders: readonly BenchContender[]): string {
   const [top, bottom] = [numerator, denominator].map((id) => contenders.find((one) => one.id === id));
@@ -84,8 +88,8 @@ function ratiosSection(cases: readonly BenchCase[]): Section {
   const names = [...new Set(cases.flatMap(({ ratios }) => ratios.map((ratio) => ratio.name)))];
   const rows = cases.flatMap(({ model, batch, ratios, noise, contenders }) =>
     ratios.map((ratio): IntervalRow => ({
-      label: `${ratio.name}, ${engineOf(ratio, contenders)}`,
-      group: `${model}, batch ${batch}`,
+      label: ratio.name,
+      group: `${model}, batch ${batch}, ${engineOf(ratio, contenders)}`,
       ratio: ratio.median,
       low: ratio.low,
       high: ratio.high,
@@ -117,18 +121,14 @@ function ratiosSection(cases: readonly BenchCase[]): Section {
       table({
         caption: "Ratios of paired rounds",
         columns: [
-          { title: "network", breaks: true },
           { title: "ratio", breaks: true },
-          { title: "median", align: "right" },
-          { title: "95 % interval", align: "right" },
+          { title: "median, 95 % interval", align: "right" },
           { title: "verdict" },
         ],
         rows: cases.flatMap(({ model, batch, ratios, contenders }) =>
           ratios.map((ratio) => [
-            `${model}, batch ${batch}`,
-            html`${ratio.name}<br><span class="muted small">${engineOf(ratio, contenders)}</span>`,
-            ratio.median.toFixed(3),
-            `${ratio.low.toFixed(3)} to ${ratio.high.toFixed(3)}`,
+            withSmall(ratio.name, `${model}, batch ${batch}, ${engineOf(ratio, contenders)}`),
+            withSmall(ratio.median.toFixed(3), `${ratio.low.toFixed(3)} to ${ratio.high.toFixed(3)}`),
             verdict(ratio.verdict),
           ])
         ),
@@ -165,18 +165,16 @@ function caseSection(
         ? null
         : note(html`<ul>${remarks.map((one) => html`<li>${one}</li>`)}</ul>`, { warn: true }),
       table({
-        caption: `Time per call, ${model}, batch ${batch}`,
+        caption: `Time per call, ${model}, batch ${batch}; the peak is the rate of that matrix product`,
         columns: [
           { title: "contender", breaks: true },
-          { title: "median", align: "right" },
-          { title: "fastest", align: "right" },
+          { title: "median, fastest", align: "right" },
           { title: "varies", align: "right" },
-          { title: "of the product's rate", align: "right" },
+          { title: "of peak", align: "right" },
         ],
         rows: sorted.map((one) => [
-          label(one),
-          milliseconds(one.medianMs),
-          milliseconds(one.minMs),
+          withSmall(VARIANT_LABELS[one.variant], `${one.engine}, ${one.precision}`),
+          withSmall(milliseconds(one.medianMs), milliseconds(one.minMs)),
           `${(100 * one.coefficientOfVariation).toFixed(1)} %`,
           `${(100 * one.utilization).toFixed(0)} %`,
         ]),
@@ -253,16 +251,12 @@ function structureSection(rows: readonly BenchStructure[]): Section {
           { title: "network", breaks: true },
           { title: "kernels", align: "right" },
           { title: "of normalizations", align: "right" },
-          { title: "their bytes", align: "right" },
           { title: "plan", align: "right" },
         ],
         rows: rows.map((one) => [
-          html`${one.model}, batch ${one.batch}, ${one.precision}<br><span class="muted small">${
-            VARIANT_LABELS[one.variant]
-          }</span>`,
+          withSmall(VARIANT_LABELS[one.variant], `${one.model}, batch ${one.batch}, ${one.precision}`),
           one.kernels ?? "unknown",
-          one.normalizationKernels ?? "unknown",
-          bytes(one.normalizationBytes),
+          withSmall(one.normalizationKernels ?? "unknown", bytes(one.normalizationBytes)),
           bytes(one.planBytes),
         ]),
       }),

@@ -104,6 +104,7 @@ function seriesFigure({ metric, unit, points, changes }: Series, id: string): Co
         points: points.map((point) => ({ label: labelOf(point), value: point.value })),
         changes: changes.map(({ index, isWorse }) => ({
           index,
+          isWorse,
           label: `${labelOf(points[index]!)}: ${isWorse ? "worse" : "better"}`,
         })),
         unit: "",

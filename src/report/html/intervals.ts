@@ -145,7 +145,7 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
       ),
       Plot.axisX(ticks, {
         text: ratioLabel,
-        label: "time against the reference",
+        label: "less time, more time",
         labelAnchor: "center",
         labelArrow: "none",
         color: MUTED,

@@ -53,6 +53,7 @@ nav li { min-width: 0; overflow-wrap: anywhere; }
 nav a { display: inline-block; padding: 0.15rem 0; }
 code, .name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: 0.875em; }
 .name, .breaks { overflow-wrap: anywhere; }
+th.breaks, td.breaks { min-width: 7.5rem; }
 .small { font-size: 0.875rem; }
 .muted, figcaption, caption, .note { color: var(--muted); }
 
@@ -81,7 +82,8 @@ th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--muted); font-weight: 600; font-size: 0.875rem; border-bottom-color: var(--muted);
   vertical-align: bottom; }
 tbody th { font-weight: 500; }
-.right { text-align: right; white-space: nowrap; }
+.right { text-align: right; }
+td.right { white-space: nowrap; }
 
 figure { margin: 1.5rem 0; }
 figcaption { font-size: 0.875rem; margin-top: 0.35rem; max-width: 44rem; }
@@ -113,6 +115,7 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   .tiles > :nth-child(odd):last-child { grid-column: 1 / -1; }
   .tiles .figure { font-size: 1.3rem; }
   table { font-size: 0.875rem; }
+  details { padding: 0 0.6rem; }
   th, td { padding-right: 0.6rem; }
   td .badge { white-space: normal; border-radius: 0.7em; }
 }

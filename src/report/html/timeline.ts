@@ -18,6 +18,7 @@ export interface HistoryChange {
   /** The first point of the new level. */
   readonly index: number;
   readonly label: string;
+  readonly isWorse: boolean;
 }
 
 /** A history of runs with its change points. */
@@ -45,6 +46,7 @@ export function timeline(
       level: percentile(points.slice(start, end).map(({ value }) => value), 50),
     };
   });
+  const colourOf = ({ isWorse }: HistoryChange) => isWorse ? "var(--bad)" : "var(--good)";
   const count = isNarrow ? 5 : 6;
   const ticks = isLog ? logTicks(range, count) : linearTicks(range, count);
   return drawn({
@@ -52,7 +54,7 @@ export function timeline(
     height: isNarrow ? 230 : 270,
     marginLeft: 52,
     marginRight: 16,
-    marginTop: 30,
+    marginTop: changes.length > 1 ? 40 : 24,
     marginBottom: 44,
     x: { domain: [-0.6, points.length - 0.4] },
     y: { domain: [...range], type: isLog ? "log" : "linear" },
@@ -60,18 +62,25 @@ export function timeline(
       Plot.gridY({ ticks, ...GRID }),
       Plot.ruleX(changes, {
         x: ({ index }) => index - 0.5,
-        stroke: "var(--bad)",
+        stroke: colourOf,
         strokeDasharray: "4 3",
         strokeWidth: 1.5,
       }),
-      Plot.text(changes, {
-        x: ({ index }) => index - 0.5,
-        text: ({ label }: HistoryChange) => shortened(label, isNarrow ? 36 : 60),
-        frameAnchor: "top",
-        dy: -14,
-        fill: "var(--bad)",
-        textAnchor: (({ index }: HistoryChange) => index > points.length / 2 ? "end" : "start") as never,
-      }),
+      // Neighbours' labels stand at two heights, and none leaves the picture.
+      ...changes.map((change, i) =>
+        Plot.text([change], {
+          x: ({ index }) => index - 0.5,
+          text: ({ label }: HistoryChange) => shortened(label, isNarrow ? 36 : 60),
+          frameAnchor: "top",
+          dy: i % 2 === 0 ? -14 : -30,
+          fill: colourOf,
+          textAnchor: change.index < points.length / 5
+            ? "start"
+            : change.index > 0.8 * points.length
+            ? "end"
+            : "middle",
+        })
+      ),
       Plot.link(levels, {
         x1: "start",
         x2: "end",

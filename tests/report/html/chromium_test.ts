@@ -4,7 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { buildPage } from "../../../src/report/html/mod.ts";
+import { benchPage } from "../../../src/bench/page.ts";
+import { buildPage, type History } from "../../../src/report/html/mod.ts";
+import { sampleBench } from "../../bench/sample_bench.ts";
 import { withFolder } from "../../support.ts";
 import type { Sightings } from "./in_chromium.ts";
 import { sampleBuild } from "./sample_build.ts";
@@ -16,6 +18,19 @@ if (ignore) {
   console.error(`pages are not seen in a browser: there is no ${CHROMIUM} (apt-get install chromium)`);
 }
 
+const HISTORY: History = [{
+  model: "tiny",
+  metric: "kernels",
+  unit: "",
+  points: Array.from({ length: 20 }, (_, i) => ({
+    time: "2026-01-02T03:04:05Z",
+    commit: `${i}`.padStart(40, "0"),
+    dirty: false,
+    value: i < 12 ? 28 : 32,
+  })),
+  changes: [{ index: 12, commit: null, from: 28, to: 32, isWorse: true, pValue: null }],
+}];
+
 async function see(files: readonly string[]): Promise<Sightings> {
   const script = fileURLToPath(new URL("in_chromium.ts", import.meta.url));
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -26,25 +41,24 @@ async function see(files: readonly string[]): Promise<Sightings> {
 }
 
 Deno.test({
-  name: "buildPage() is quiet, accessible and fits in Chromium, light and dark, on a phone, a desk and paper",
+  name: "pages are quiet, accessible and fit in Chromium, light and dark, on a phone, a desk and paper",
   ignore,
   fn: () =>
     withFolder(async (folder) => {
       const name = "a_long_name.without_any_place_to_break.".repeat(4);
+      const several = [
+        sampleBuild({ blocks: 2, rounds: 20 }),
+        sampleBuild({ name, blocks: 2, rounds: 20, seed: 2 }),
+      ];
       const pages = {
-        "one.html": [sampleBuild()],
-        "several.html": [
-          sampleBuild({ blocks: 30 }),
-          sampleBuild({ name, seed: 2 }),
-          sampleBuild({ seed: 3 }),
-        ],
+        "one.html": buildPage([sampleBuild({ blocks: 6, rounds: 50 })], { history: HISTORY }),
+        "several.html": buildPage(several),
+        "bench.html": benchPage(sampleBench(name)),
       };
       const files = Object.keys(pages).map((file) => `${folder}/${file}`);
-      for (const [file, builds] of Object.entries(pages)) {
-        await Deno.writeTextFile(`${folder}/${file}`, buildPage(builds));
-      }
+      for (const [file, text] of Object.entries(pages)) await Deno.writeTextFile(`${folder}/${file}`, text);
       const { visits, keyboard, paper } = await see(files);
-      assert.equal(visits.length, 8);
+      assert.equal(visits.length, 12);
       for (const { file, scheme, width, scrollWidth, requests, complaints, violations, drawings } of visits) {
         const where = `${file.slice(folder.length + 1)}, ${scheme}, ${width} px`;
         assert.deepEqual({ where, scrollWidth, requests, complaints, violations }, {
@@ -54,7 +68,7 @@ Deno.test({
           complaints: [],
           violations: [],
         });
-        assert.ok(drawings.length >= 3, where);
+        assert.ok(drawings.length >= 2, where);
         assert.ok(
           drawings.every((own) => own > 300 && own <= width),
           `${where}: drawings ${drawings.join()} px wide`,

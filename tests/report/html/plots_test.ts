@@ -107,7 +107,10 @@ Deno.test("timeline() marks where the level changes", () => {
     { length: 20 },
     (_, i) => ({ label: `c${i}`, value: i < 12 ? 1 : 1.2, low: 0.9, high: 1.3 }),
   );
-  const svg = timeline({ points, changes: [{ index: 12, label: "c12: slower" }], unit: "ms" }, NARROW);
+  const svg = timeline(
+    { points, changes: [{ index: 12, label: "c12: slower", isWorse: true }], unit: "ms" },
+    NARROW,
+  );
   assert.equal(count(svg, "circle"), 20);
   assert.match(svg, />c12: slower</);
 });
