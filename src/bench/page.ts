@@ -171,7 +171,7 @@ function caseSection(
           { title: "median", align: "right" },
           { title: "fastest", align: "right" },
           { title: "varies", align: "right" },
-          { title: "of the product's rate", align: "right" },
+          { title: "of the product's rate, at best", align: "right" },
         ],
         rows: sorted.map((one) => [
           label(one),

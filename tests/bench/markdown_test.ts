@@ -43,8 +43,8 @@ Deno.test("ratiosOf() divides UN by the others of its engine and precision, by i
   assert.equal(best!.verdict, "faster");
 });
 
-Deno.test("utilizationOf() compares rates of the same round", () => {
-  const [network, peak] = [samples(10, 1), samples(5, 1)];
+Deno.test("utilizationOf() compares rates of the fastest rounds", () => {
+  const [network, peak] = [[20, 10, 30], [5, 50, 6]];
   assert.equal(utilizationOf({ samplesMs: network, gflop: 1 }, { samplesMs: peak, gflop: 1 }), 0.5);
   assert.equal(utilizationOf({ samplesMs: network, gflop: 3 }, { samplesMs: peak, gflop: 2 }), 0.75);
 });
