@@ -51,7 +51,15 @@ function caseSection({ model, title, batch, rounds, contenders, noise, peak, ski
       peak.best.toFixed(0)
     } at best.`,
     markdownTable(
-      ["contender", "engine", "median ms", "least ms", "varies by", "GFLOP", "of the product's rate"],
+      [
+        "contender",
+        "engine",
+        "median ms",
+        "least ms",
+        "varies by",
+        "GFLOP",
+        "of the product's rate, at best",
+      ],
       sorted.map((contender) => [
         VARIANT_LABELS[contender.variant] + inPrecision(contender),
         contender.engine,

@@ -65,7 +65,11 @@ interface Rate {
   readonly gflop: number;
 }
 
-/** The median over rounds of one's arithmetic per second over the other's in the same round. */
+/**
+ * One's arithmetic per second over the other's, each in its fastest round: what a neighbour on the machine takes from a long
+ * call and from a short one is not the same, so the fastest say most of what the processor can do.
+ */
 export function utilizationOf(network: Rate, peak: Rate): number {
-  return median(pairedRatios(peak.samplesMs, network.samplesMs)) * network.gflop / peak.gflop;
+  const best = ({ samplesMs, gflop }: Rate) => gflop / percentile(samplesMs, 0);
+  return best(network) / best(peak);
 }

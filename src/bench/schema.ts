@@ -58,7 +58,7 @@ const contender = z.object({
   minMs: z.number(),
   p90Ms: z.number(),
   coefficientOfVariation: z.number(),
-  /** The share of the machine's matrix product, timed in the same rounds, that the network's arithmetic reaches. */
+  /** The share of the machine's matrix product, timed in the same rounds, that the network reaches; of the fastest rounds. */
   utilization: z.number(),
   parity,
   samplesMs: numbers,
