@@ -35,7 +35,7 @@ export function benchPage(report: BenchReport): string {
       id: "networks",
       title: "Times",
       body: html`<p>Milliseconds are this machine's at that hour: compare ratios, not times.</p>`,
-      parts: cases.map((one, i) => caseSection(one, `case-${i + 1}`)),
+      parts: cases.map((one) => caseSection(one, `case-${one.model}-${one.batch}`)),
     }, paritySection(cases));
   }
   if (structure !== null) sections.push(structureSection(structure));
