@@ -35,7 +35,9 @@ export function benchPage(report: BenchReport): string {
       id: "networks",
       title: "Times",
       body: html`<p>Milliseconds are this machine's at that hour: compare ratios, not times.</p>`,
-      parts: cases.map((one) => caseSection(one, `case-${one.model}-${one.batch}`)),
+      parts: cases.map((one) =>
+        caseSection(one, `case-${one.model.replace(/[^A-Za-z0-9-]/g, "-")}-${one.batch}`)
+      ),
     }, paritySection(cases));
   }
   if (structure !== null) sections.push(structureSection(structure));
