@@ -150,12 +150,12 @@ interface ScaleOptions extends Omit<SwinConfig, "name" | "classes"> {
 
 /** Every scale as its last block leaves it (figure 3). */
 function scales(images: Tensor, p: Scope, options: ScaleOptions): Scale[] {
-  const { image, patch, channels, depths, heads, pads } = options;
+  const { image, patch, channels, depths, heads, merging, pads } = options;
   const grid = gridOf(image, patch);
   const patches = patchEmbedding(images, p.at("patch_embed.proj"), { patch, channels });
   let scale: Scale = { x: norm(patches, p.at("patch_embed.norm")), order: rowMajor(grid), grid };
   return depths.map((depth, i) => {
-    if (i > 0) scale = patchMerging(scale, p.at("layers", i - 1, "downsample"), options);
+    if (i > 0) scale = patchMerging(scale, p.at("layers", i - 1, "downsample"), merging);
     for (let j = 0; j < depth; j++) {
       const windows = windowsOf(scale.grid, { window: options.window, isShifted: j % 2 === 1, pads });
       scale = swinBlock(scale, p.at("layers", i, "blocks", j), { ...options, ...windows, heads: heads[i]! });
@@ -223,19 +223,11 @@ function positionBias(
   return add(bias, constant(apart, { shape, dtype: p.precision, name: "shift_mask" }));
 }
 
-/**
- * Patches two by two side by side, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`, already in the order of the
- * windows that are next.
- */
-function patchMerging(
-  { x, order, grid }: Scale,
-  p: Scope,
-  { merging: within, window, pads }: Pick<ScaleOptions, "merging" | "window" | "pads">,
-): Scale {
+/** Patches two by two side by side, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`. */
+function patchMerging({ x, order, grid }: Scale, p: Scope, within: SwinConfig["merging"]): Scale {
   const [batch, tokens, channels] = x.type.shape as [string, number, number];
   const half = gridOf([grid.height, grid.width], 2);
-  const windows = windowOrder(half, windowsOf(half, { window, isShifted: false, pads }));
-  const merged = windows.includes(PADDING) ? rowMajor(half) : windows;
+  const merged = rowMajor(half);
   let four = reorder(x, { from: order, to: mergingOrder(half, { merged, within }) });
   if (within === "columns") {
     four = reshape(four, [batch, tokens / 4, 4 * channels]);

@@ -1,6 +1,7 @@
 /** `deno task audit` as a process: what it prints for people and for scripts, its exit codes, its words for mistakes. */
 import assert from "node:assert/strict";
 import type { Audit } from "../../src/compile/audit.ts";
+import type { RangeAudit } from "../../src/compile/ranges.ts";
 import { withFolder } from "../support.ts";
 import { processOf } from "./process.ts";
 
@@ -35,6 +36,18 @@ Deno.test("audit --json prints JSON and nothing else; --strict fails where somet
   }
 });
 
+Deno.test("audit --ranges says what fits fp16, for people and for scripts", async () => {
+  const digits = "examples/digits/digits.ts";
+  const { code, stdout, stderr } = await run([digits, "--ranges", "--strict"], Deno.cwd());
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /^32 examples: the model's own examples$/m);
+  assert.match(stdout, /^fp16 {3}fits fp16, the largest value is \d+\.\d$/m);
+  assert.match(stdout, /^ {2}blocks\.3\.mlp\.fc2\/add +\d+\.\d +\d\.\d +\d\.\d % {2}fits$/m);
+  const audit: RangeAudit = JSON.parse((await run([digits, "--ranges", "--json"], Deno.cwd())).stdout);
+  assert.deepEqual([audit.advice, audit.overflows, audit.near, audit.trained], ["fp16", 0, 0, true]);
+  assert.equal(audit.largest, Math.max(...audit.tensors.map(({ largest }) => largest)));
+});
+
 Deno.test("audit tells mistakes in the command in one line, and exits with 2", async () => {
   await withFolder(async (folder) => {
     const cases = [
@@ -43,6 +56,7 @@ Deno.test("audit tells mistakes in the command in one line, and exits with 2", a
       [["deit-ti", "--norm", "LN"], /^error: --norm LN: give one of un, bn, .*, ln, .*, none$/],
       [["deit-ti", "--checkpoint", "a.pth"], /^error: --checkpoint .*leave out deit-ti/],
       [["deit-ti", "--heads", "3"], /^error: --heads: this is for --checkpoint/],
+      [["deit-ti", "--samples", "a.safetensors"], /^error: --samples: this is for --ranges$/],
       [["--checkpoint", "a.pth", "--heads", "three"], /^error: --heads three: give a whole number from 1$/],
     ] as const;
     for (const [args, message] of cases) await refuses(folder, args, { code: 2, message });
