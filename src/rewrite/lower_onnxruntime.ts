@@ -47,8 +47,23 @@ export function lowerForOnnxRuntime(
   if (add) {
     step("linearAdd", (graph) => applyRules(graph, [LINEAR_ADD, ...(rows ? [...ROWS, ...SIMPLIFY] : [])]));
   }
+  if (rows) step("outputRows", (graph) => ({ graph: productsAsOutputs(graph) }));
   step("foldConstants", foldConstants);
   return graph;
+}
+
+/** A product that is an output is made in its own shape: there a reshape would be a copy, of all logits for instance. */
+function productsAsOutputs(graph: Graph): Graph {
+  const outputs = graph.outputs.map(({ name, node }) => {
+    const product = node.inputs[0];
+    if (!isOp(node, "reshape") || product === undefined || !isOp(product, "linear")) return { name, node };
+    const [rows, ...constants] = product.inputs;
+    const shape = [...node.type.shape.slice(0, -1), rows!.type.shape.at(-1)!];
+    if (product.type.shape.at(-1) !== node.type.shape.at(-1)) return { name, node };
+    const x = apply("reshape", [rows!], { attrs: { shape }, name: rows!.name });
+    return { name, node: apply("linear", [x, ...constants], { attrs: {}, name: product.name }) };
+  });
+  return applyRules({ ...graph, outputs }, SIMPLIFY).graph;
 }
 
 const POINTWISE = new Set(["gelu", "relu", "silu", "tanh"]);
