@@ -3,7 +3,7 @@
  * that costs each product by itself. Per input: one step size and the step that is zero, for all its channels.
  */
 import { UnfoldError } from "../errors.ts";
-import { float64Of } from "../ir/data.ts";
+import { float64Of, numbersFromBytes } from "../ir/data.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { quantized, type QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
@@ -124,7 +124,9 @@ function commonFactor(a: number, b: number): number {
 function ownError(node: Node, attrs: QuantizedLinearAttrs, rows: readonly Float64Array[]): number {
   const weight = dataOf(node.inputs[1]!);
   const { whole, scale } = quantizedWeight(weight);
-  const [exact, rounded, scales] = [float64Of(weight), float64Of(whole), float64Of(scale)];
+  const exact = numbersFromBytes(weight.bytes(), weight.dtype);
+  const rounded = numbersFromBytes(whole.bytes(), whole.dtype);
+  const scales = float64Of(scale);
   const [outputs, channels] = weight.shape as [number, number];
   let [wrong, right] = [0, 0];
   for (const row of rows) {

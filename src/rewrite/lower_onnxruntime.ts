@@ -14,41 +14,64 @@ import { padHidden } from "./pad_hidden.ts";
 import { SIMPLIFY } from "./simplify.ts";
 import { verifyGraph } from "./verify.ts";
 
-export interface OnnxRuntimeForm {
-  readonly defer?: boolean;
-  readonly pad?: boolean;
-  readonly attention?: "self" | "token" | "none";
-  readonly add?: boolean;
-  readonly rows?: boolean;
+/**
+ * The fastest form in fp32. Measured one by one on the encoder of six layers, one thread, as the time without each: the
+ * product of q, k and v made by the attention's own operator 1.04, sums made by the products 1.02, hidden tensors beside
+ * multiples of 1024 channels 1.015.
+ *
+ * @returns the same graph where it is not in fp32, which is what the provider's own operators take
+ */
+export function lowerForOnnxRuntime(graph: Graph): Graph {
+  if (!isFp32(graph)) return graph;
+  return lower(graph, [
+    ["deferBiases", (graph) => deferBiases(graph).graph],
+    ["padHidden", (graph) => padHidden(graph).graph],
+    ["fuseAttention", (graph) => fuseAttention(graph, { products: true }).graph],
+    ["rows", (graph) => applyRules(graph, [...ROWS, ...SIMPLIFY]).graph],
+    ["linearAdd", (graph) => applyRules(graph, [LINEAR_ADD, ...ROWS, ...SIMPLIFY]).graph],
+    ["outputs", productsAsOutputs],
+    ["foldConstants", (graph) => foldConstants(graph).graph],
+  ]);
 }
 
-/** The form in which products are quantized: nothing is part of a product that the integer operator has no place for. */
+/** The form in which products are quantized: the integer operator has no place for an attention or a sum. */
 export function lowerForInt8(graph: Graph): Graph {
-  return lowerForOnnxRuntime(graph, { attention: "token", add: false, defer: false, pad: false });
+  if (!isFp32(graph)) return graph;
+  return lower(graph, [
+    ["fuseAttention", (graph) => fuseAttention(graph, { products: false }).graph],
+    ["rows", (graph) => applyRules(graph, [...ROWS, ...SIMPLIFY]).graph],
+    ["outputs", productsAsOutputs],
+    ["foldConstants", (graph) => foldConstants(graph).graph],
+  ]);
 }
 
-/** @returns the lowered graph; the same one where it is not in fp32, which is what the provider's own operators take */
-export function lowerForOnnxRuntime(
+function lower(
   graph: Graph,
-  { defer = true, pad = true, attention = "self", add = true, rows = true }: OnnxRuntimeForm = {},
+  passes: readonly (readonly [name: string, run: (graph: Graph) => Graph])[],
 ): Graph {
-  if (topological(graph).some(({ type }) => type.dtype === "fp16" || type.dtype === "bf16")) return graph;
-  const step = (name: string, run: (graph: Graph) => { graph: Graph }) => {
-    graph = run(graph).graph;
+  for (const [name, run] of passes) {
+    graph = run(graph);
     verifyGraph(graph, name);
-  };
-  if (defer) step("deferBiases", deferBiases);
-  if (pad) step("padHidden", padHidden);
-  if (attention !== "none") {
-    step("fuseAttention", (graph) => fuseAttention(graph, { products: attention === "self" }));
   }
-  step("simplify", (graph) => applyRules(graph, SIMPLIFY));
-  if (rows) step("rows", (graph) => applyRules(graph, [...ROWS, ...SIMPLIFY]));
-  if (add) {
-    step("linearAdd", (graph) => applyRules(graph, [LINEAR_ADD, ...(rows ? [...ROWS, ...SIMPLIFY] : [])]));
-  }
-  step("foldConstants", foldConstants);
   return graph;
+}
+
+function isFp32(graph: Graph): boolean {
+  return topological(graph).every(({ type }) => type.dtype !== "fp16" && type.dtype !== "bf16");
+}
+
+/** A product that is an output is made in its own shape: there a reshape would be a copy, of all logits for instance. */
+function productsAsOutputs(graph: Graph): Graph {
+  const outputs = graph.outputs.map(({ name, node }) => {
+    const product = node.inputs[0];
+    if (!isOp(node, "reshape") || product === undefined || !isOp(product, "linear")) return { name, node };
+    const [rows, ...constants] = product.inputs;
+    const shape = [...node.type.shape.slice(0, -1), rows!.type.shape.at(-1)!];
+    if (product.type.shape.at(-1) !== node.type.shape.at(-1)) return { name, node };
+    const x = apply("reshape", [rows!], { attrs: { shape }, name: rows!.name });
+    return { name, node: apply("linear", [x, ...constants], { attrs: {}, name: product.name }) };
+  });
+  return applyRules({ ...graph, outputs }, SIMPLIFY).graph;
 }
 
 const POINTWISE = new Set(["gelu", "relu", "silu", "tanh"]);

@@ -86,6 +86,16 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
     const [args, message] of [
       [["--precison", "fp16"], /^error: unknown flag --precison; did you mean --precision\?/],
       [["--precision", "fp8"], /^error: --precision fp8: give one of fp32, fp16, bf16, int8$/],
+      [["--precision", "int8"], /^error: --precision int8: give sample inputs with --calibrate FILE/],
+      [["--calibrate", "a.safetensors"], /^error: --calibrate: this is for --precision int8$/],
+      [
+        ["--precision", "int8", "--calibrate", "a", "--max-accuracy-drop", "101"],
+        /^error: --max-accuracy-drop 101: give a number from 0 to 100$/,
+      ],
+      [
+        ["--onnx", "onnxruntime", "--precision", "fp16"],
+        /^error: --onnx onnxruntime: .* compute in fp32 on a CPU/,
+      ],
       [["--norm", "xn"], /^error: --norm xn: give one of un, bn, .*, ln, .*, none$/],
       [["--batch", "8:1:64"], /^error: --batch 8:1:64: min, opt and max must not fall$/],
       [["--batch", "0"], /^error: --batch 0: 0 is no batch size/],
@@ -285,3 +295,43 @@ testWithLibrary(
     assert.match(stderr, /^note: Triton's own images have Enterprise TensorRT/m);
   },
 );
+
+Deno.test("build-engine --precision int8 writes one more file, or refuses what loses too much", async () => {
+  await using work = await workplace();
+  const samples = Float32Array.from({ length: 6 * 4 * 8 }, (_, i) => Math.sin(i));
+  writeSafetensors(join(work.path, "samples.safetensors"), [[
+    "tokens",
+    heldData([6, 4, 8], samples, "tokens"),
+  ]]);
+  const args = [...BUILD, "--no-engine", "--precision", "int8", "--calibrate"];
+  const { code, stdout, stderr } = await run(
+    [...args, "samples.safetensors", "--json", "--out", "out"],
+    work.path,
+  );
+  assert.equal(code, 0, stderr);
+  const { int8, engines } = ReportSchema.parse(JSON.parse(stdout));
+  assert.ok(int8!.gate.passed && int8!.gate.accuracy === null && int8!.samples === 6);
+  assert.equal(int8!.quantized + int8!.inFloat.length, int8!.products);
+  const bytes = Deno.statSync(join(work.path, "out", "un.int8.onnx")).size;
+  assert.equal(int8!.onnx.bytes, bytes);
+  assert.ok(engines.un!.onnx.path.endsWith("un.onnx"));
+  await refuses(work.path, [...args, "samples.safetensors", "--max-output-error", "1e-9"], {
+    code: 1,
+    message: /^error: tiny in int8: the outputs are off by .* --max-output-error allows/,
+  });
+  await refuses(work.path, [...args, "un.safetensors"], { code: 1, message: /^error: .*tokens/ });
+});
+
+Deno.test("build-engine --onnx onnxruntime writes the CPU's own form, whose outputs are compared", async () => {
+  await using work = await workplace();
+  const args = [...BUILD, "--no-engine", "--json", "--out", "out"];
+  const built = async (...more: string[]) => {
+    const { code, stdout, stderr } = await run([...args, ...more], work.path);
+    assert.equal(code, 0, stderr);
+    const file = await Deno.readFile(join(work.path, "out", "un.onnx"));
+    return { report: ReportSchema.parse(JSON.parse(stdout)), text: new TextDecoder("latin1").decode(file) };
+  };
+  const own = await built("--onnx", "onnxruntime");
+  assert.ok(own.text.includes("com.microsoft") && !(await built()).text.includes("com.microsoft"));
+  assert.ok(own.report.parity!.maxRelError < 1e-5);
+});

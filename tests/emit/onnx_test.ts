@@ -5,6 +5,7 @@ import { onnxBytes, writeOnnx } from "../../src/emit/onnx.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { fixedShape } from "../../src/ir/shape.ts";
 import { layerNorm } from "../../src/norms/mod.ts";
+import { lowerForOnnxRuntime } from "../../src/rewrite/lower_onnxruntime.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { compareTensors } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
@@ -95,6 +96,18 @@ Deno.test("onnxBytes() keeps names apart where a parameter is called like an out
   const numbers = (name: string) => [...new Float32Array(outputs[name]!.bytes.slice().buffer)];
   assert.deepEqual(numbers("y"), numbers("y/Gemm").map((value) => Math.max(value, 0)));
   assert.deepEqual(numbers("y.weight"), numbers("y/Gemm").map((value) => 2 * value));
+});
+
+Deno.test("onnxBytes() computes an open size once for all who need it", () => {
+  const text = new TextDecoder("latin1").decode(onnxBytes(traced(encoder({ depth: 3 }), { dims: {} })));
+  assert.equal(new Set(text.match(/[\w.]+\/Shape(#\d+)?/g)).size, 1);
+});
+
+Deno.test("onnxBytes() names another domain than the standard's only where a node is of it", () => {
+  const { graph } = optimize(traced(encoder()));
+  const text = (graph: Graph) => new TextDecoder("latin1").decode(onnxBytes(graph));
+  assert.ok(!text(graph).includes("com.microsoft"));
+  assert.ok(text(lowerForOnnxRuntime(graph)).includes("com.microsoft"));
 });
 
 Deno.test("onnxBytes() refuses a size that no input has as an axis of its own", () => {

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { heldData } from "../../src/ir/data.ts";
+import { float64Of } from "../../src/ir/data.ts";
+import { quantized } from "../../src/ops/quantized_linear.ts";
+import { quantizable, quantizedWeight, quantizeLinears } from "../../src/rewrite/quantize.ts";
+import { verifyGraph } from "../../src/rewrite/verify.ts";
+import { evaluateGraph } from "../../src/run/reference.ts";
+import { graphOf, input, linear, nodesOf, Random, randomFeeds } from "../support.ts";
+
+Deno.test("quantizedWeight() rounds each row by its own scale, to at most half a step", () => {
+  const values = Float32Array.of(1, -2, 0.5, 0, 0, 0, 100, 50, -127);
+  const { whole, scale } = quantizedWeight(heldData([3, 3], values, "w"));
+  assert.deepEqual([...float64Of(whole)], [64, -127, 32, 0, 0, 0, 100, 50, -127]);
+  const scales = float64Of(scale);
+  assert.deepEqual([...scales], [Math.fround(2 / 127), 1, 1]);
+  float64Of(whole).forEach((q, i) => {
+    const row = Math.floor(i / 3);
+    assert.ok(Math.abs(q * scales[row]! - values[i]!) <= scales[row]! / 2 * (1 + 1e-6));
+  });
+});
+
+Deno.test("quantized() rounds ties to the even step and stays within a byte", () => {
+  const attrs = { step: 0.5, zero: 10 };
+  assert.deepEqual([0, 0.25, 0.75, -0.25, 1e9, -1e9].map((x) => quantized(x, attrs)), [
+    10,
+    10,
+    12,
+    10,
+    255,
+    0,
+  ]);
+});
+
+Deno.test("quantizeLinears() moves results by no more than the rounding of inputs and weights", () => {
+  const random = new Random(1);
+  const graph = graphOf(linear(input("x", [6, 32]), 8, { random }));
+  const [product] = quantizable(graph);
+  const attrs = { step: 8 / 255, zero: 128 };
+  const after = quantizeLinears(graph, new Map([[product!, attrs]]));
+  verifyGraph(after, "quantizeLinears");
+  assert.deepEqual([nodesOf(after, "linear").length, nodesOf(after, "quantized_linear").length], [0, 1]);
+  const feeds = randomFeeds(graph, random);
+  const [exact, rounded] = [graph, after].map((g) => evaluateGraph(g, feeds).y!.data) as [
+    Float64Array,
+    Float64Array,
+  ];
+  const weight = float64Of(product!.inputs[1]!.attrs.data as Parameters<typeof float64Of>[0]);
+  const x = feeds.x!.data;
+  exact.forEach((y, i) => {
+    const [row, o] = [Math.floor(i / 8), i % 8];
+    const [xs, ws] = [x.subarray(row * 32, row * 32 + 32), weight.subarray(o * 32, o * 32 + 32)];
+    const scale = Math.max(...ws.map(Math.abs)) / 127;
+    // |x w - x' w'| <= |w| step/2 + |x'| scale/2, added up; inputs are within the range.
+    const bound = ws.reduce(
+      (sum, w, c) => sum + Math.abs(w) * attrs.step / 2 + (Math.abs(xs[c]!) + attrs.step / 2) * scale / 2,
+      0,
+    );
+    assert.ok(Math.abs(rounded[i]! - y) <= bound, `${rounded[i]} is not ${y}`);
+  });
+});
+
+Deno.test("quantizeLinears() leaves products that it is not told about", () => {
+  const random = new Random(2);
+  const graph = graphOf(
+    linear(linear(input("x", [2, 4]), 4, { random, name: "a" }), 4, { random, name: "b" }),
+  );
+  const second = quantizable(graph).find(({ name }) => name === "b")!;
+  const after = quantizeLinears(graph, new Map([[second, { step: 0.1, zero: 0 }]]));
+  assert.deepEqual(nodesOf(after, "linear").map(({ name }) => name), ["a"]);
+});
