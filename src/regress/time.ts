@@ -97,7 +97,7 @@ const WARMUP_MS = 40;
  */
 export async function timeInTurns(options: TimeOptions): Promise<Timed> {
   const { builds, minMs, deadlineMs, concurrency, isEnough, onProgress, seed = 0 } = options;
-  let loadMs = Math.max(MIN_LOAD_MS, minMs / FIRST_LOADS);
+  let loadMs = Math.max(Math.min(MIN_LOAD_MS, minMs), minMs / FIRST_LOADS);
   const started = performance.now();
   const loads: Load[] = [];
   // The last of each kind: the figures in them change from loading to loading.
@@ -157,7 +157,7 @@ async function timeLoading(
   const { contenders: times, warnings } = await compareLatency({
     contenders,
     baseline: "stored",
-    warmupMs: WARMUP_MS,
+    warmupMs: Math.min(WARMUP_MS, loadMs),
     // At least as long as opening took, or most of the time would go into that.
     minMs: Math.max(loadMs, performance.now() - begun),
     noiseMs: 0,
