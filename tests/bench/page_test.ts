@@ -6,7 +6,7 @@ import { sampleBench } from "./sample_bench.ts";
 
 Deno.test("benchPage() shows ratios with intervals, times, parity, structure, and what was left out", () => {
   const text = benchPage(BenchReportSchema.parse(sampleBench()));
-  assert.match(text, />\u22129\.0 % {2}\[\u221210\.0, \u22128\.0 %\]</);
+  assert.match(text, />\u22129\.0\s% {2}\[\u221210\.0, \u22128\.0\s%\]</);
   assert.match(text, /0\.910<br><span class="muted small">0\.900 to 0\.920<\/span>/);
   assert.match(text, /They do not predict\s+a GPU's times/);
   assert.match(text, /1 of 1 agree|2 of 2 agree/);

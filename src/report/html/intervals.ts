@@ -54,7 +54,7 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
   const marginRight = isNarrow ? 22 : 190;
   const ticks = ratioTicks(range, isNarrow ? 5 : 7);
   const value = ({ ratio, low, high }: IntervalRow) =>
-    `${percentOf(ratio)}  [${percentOf(low).replace(" %", "")}, ${percentOf(high)}]`;
+    `${percentOf(ratio)}  [${percentOf(low).replace("\u00a0%", "")}, ${percentOf(high)}]`;
   const text = (options: Plot.TextOptions) => ({ fill: "currentColor", ...options });
   const arrow = (sign: string, x: number) => ({
     x,

@@ -147,9 +147,9 @@ export function name(text: string): Html {
   return html`<span class="name">${text}</span>`;
 }
 
-/** 0.913 as "-8.7 %", with a true minus sign. */
+/** 0.913 as "-8.7 %", with a true minus sign and a space that no line breaks at. */
 export function percentOf(ratio: number, digits = 1): string {
-  return signed(100 * (ratio - 1), digits) + " %";
+  return signed(100 * (ratio - 1), digits) + "\u00a0%";
 }
 
 /** A number with its sign, a true minus; nothing is minus zero. */
@@ -162,7 +162,7 @@ export function signed(value: number, digits: number): string {
 /** Milliseconds with three digits that mean something. */
 export function milliseconds(ms: number): string {
   const digits = ms >= 100 ? 0 : ms >= 10 ? 1 : ms >= 1 ? 2 : 3;
-  return `${ms.toFixed(digits)} ms`;
+  return `${ms.toFixed(digits)}\u00a0ms`;
 }
 
 /** The end of a name tells most: what is too long loses its first parts, or its first letters. */

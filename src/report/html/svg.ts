@@ -23,6 +23,8 @@ export function drawn(options: Plot.PlotOptions): string {
     .replace(/<style>[\s\S]*?<\/style>/g, "")
     // The figure has a title and a description; labels inside an image are not read.
     .replace(/ (?:aria-\w+|class|font-family)="[^"]*"/g, "")
+    // As the rest of the page has it: a space that no line breaks at.
+    .replaceAll("&#160;", "\u00a0")
     // Places need two digits; texts keep theirs.
     .replace(
       /<[^>]+>/g,

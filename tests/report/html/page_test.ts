@@ -55,7 +55,7 @@ Deno.test("buildPage() shows the verdict, the kernels, each fold and the words f
   const text = buildPage([sampleBuild()]);
   assert.match(
     text,
-    /<span class="badge good">faster<\/span> \u2212\d\.\d % time against the reference, 95 % interval/,
+    /<span class="badge good">faster<\/span> \u2212\d\.\d\s% time against the reference, 95 % interval/,
   );
   assert.match(text, /UN: 13 kernels, 0 of them normalizations/);
   assert.match(text, /LN: 17 kernels, 4 of them normalizations/);

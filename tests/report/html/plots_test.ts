@@ -66,7 +66,7 @@ Deno.test("distributions() draws each contender with its percentiles, in a bound
     for (const text of ["UN", "LN", "50", "99"]) {
       assert.ok(svg.includes(`>${text}<`), text);
     }
-    assert.ok(/>median (1\.0|0\.9)\d+ ms, 20000 samples</.test(svg), "no median");
+    assert.ok(/>median (1\.0|0\.9)\d+\sms, 20000 samples</.test(svg), "no median");
     assert.ok(count(svg, "line") < 2.5 * canvas.width, `${count(svg, "line")} lines`);
   }
 });
@@ -97,7 +97,7 @@ Deno.test("intervals() gives rows their numbers, groups their names, and cut lin
   ];
   const svg = intervals(rows, WIDE);
   assert.match(svg, />first</);
-  assert.match(svg, />\u221210\.0 % {2}\[\u221212\.0, \u22128\.0 %\]</);
+  assert.match(svg, />\u221210\.0\s% {2}\[\u221212\.0, \u22128\.0\s%\]</);
   assert.equal(svg.split("\u25b6").length - 1, 1);
   assert.equal(intervals(rows.slice(0, 1), WIDE).split("\u25b6").length - 1, 0);
 });
