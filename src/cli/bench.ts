@@ -35,6 +35,8 @@ Options
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                this text
 
+Every contender of a network is held in memory at once, its weights about twice: gpt2 on all engines takes 12 GB.
+
 Exits with 0, or 1 where something failed or an output does not agree with its network's meaning, 2 for a mistake in the
 command. What a CPU shows of a fold is little, and says little of a GPU: docs/where_the_gain_is.md.`;
 
