@@ -81,7 +81,7 @@ export function describeHistory(runs: readonly RunReport[], series: readonly His
     }).join(", "),
   ]);
   return [
-    `${runs.length} runs`,
+    runs.length === 1 ? "1 run" : `${runs.length} runs`,
     "",
     changes.length === 0
       ? "No change points."
