@@ -1,7 +1,7 @@
 /**
- * Whether a network's values fit fp16: it is run in fp32 on sample inputs, in the form in which its engine computes and with
- * attention written out, and every tensor that is computed is looked at. What would overflow is said, and what helps. It
- * speaks of the samples it saw, not of all inputs; sums inside of operators, which backends keep in fp32, it does not see.
+ * Whether a network's values fit fp16: it is run in fp32 on sample inputs, with attention written out as in an fp16 engine,
+ * and every tensor that is computed is looked at. What would overflow is said, and what helps. It speaks of the samples it
+ * saw, not of all inputs; sums inside of operators, which backends keep in fp32, it does not see.
  */
 import type { Model } from "../dsl/model.ts";
 import { onnxBytes } from "../emit/onnx.ts";
@@ -9,9 +9,8 @@ import { isFloat } from "../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological, uniqueNames, type Use, usesOf } from "../ir/graph.ts";
 import type { Norm } from "../norms/mod.ts";
 import { isOp, rebuild } from "../ops/mod.ts";
-import { lowerForTensorRt } from "../rewrite/lower_tensorrt.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
-import { canBeWrittenOut, writtenOut } from "../rewrite/query_bias.ts";
+import { canBeWrittenOut, moveQueryBiases, writtenOut } from "../rewrite/query_bias.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf } from "../run/session.ts";
 import { feeder, loadExamples, openSizes, sampleInputs } from "./evaluate.ts";
@@ -84,7 +83,7 @@ export async function measureRanges(
   const inputs = samples === undefined
     ? loadExamples(model, { count: RANDOM_EXAMPLES, dims: openSizes(model) })
     : sampleInputs(model, samples);
-  const written = writeAttentionOut(lowerForTensorRt(graph));
+  const written = writeAttentionOut(moveQueryBiases(graph).graph);
   const uses = usesOf(written);
   const names = uniqueNames(written);
   const computed = topological(written).filter((node) => isComputed(node) && !isMasked(node, uses));

@@ -44,3 +44,33 @@ testWithLibrary(
       }
     }),
 );
+
+testWithLibrary(
+  "a Swin block is six kernels, seven with a bias on queries: the windows' moves are the only ones beside five",
+  (library) =>
+    withFolder(async (folder) => {
+      const path = join(folder, "swin.plan");
+      const kernelsOf = async (depth: number, qkvBias: boolean) => {
+        const network = swin({
+          ...SWIN_T,
+          channels: 96,
+          classes: 10,
+          depths: [depth],
+          heads: [3],
+          qkvBias,
+          image: [224, 224],
+        });
+        const { graph } = compile(network, {
+          weights: randomWeights({ seed: 1 }),
+          precision: "fp16",
+          norm: unifiedNorm(),
+          dims: { B: 8 },
+        });
+        await buildEngine(graph, { path, library });
+        return (await inspectPlanFile(path)).kernels!;
+      };
+      for (const [qkvBias, ofBlock] of [[false, 6], [true, 7]] as const) {
+        assert.equal(await kernelsOf(4, qkvBias) - await kernelsOf(2, qkvBias), 2 * ofBlock);
+      }
+    }),
+);

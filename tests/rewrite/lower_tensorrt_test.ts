@@ -32,17 +32,27 @@ Deno.test("lowerForTensorRt() keeps the meaning of every kind of network", () =>
       for (
         const model of [encoder({ qkvBias }), encoder({ qkvBias, causal: true, packed: false }), decoder()]
       ) {
-        const { graph } = optimize(traced(model, { norm, seed: 4 }));
-        assert.ok(meaningDifference(lowerForTensorRt(graph), graph, 5) <= EXACT);
+        for (const precision of ["fp32", "fp16"] as const) {
+          const { graph } = optimize(traced(model, { norm, precision, seed: 4 }));
+          assert.ok(meaningDifference(lowerForTensorRt(graph), graph, 5) <= EXACT);
+        }
       }
     }
   }
 });
 
 Deno.test("lowerForTensorRt() takes open sizes", () => {
-  const { graph } = optimize(traced(encoder(), { dims: {} }));
+  const { graph } = optimize(traced(encoder(), { dims: {}, precision: "fp16" }));
   const after = lowerForTensorRt(graph);
   assert.ok(meaningDifference(bindDims(after, { B: 3 }), bindDims(graph, { B: 3 }), 6) <= EXACT);
+});
+
+Deno.test("lowerForTensorRt() moves queries' biases where there is a fused attention: not in fp32", () => {
+  // The last block's single query keeps its bias.
+  for (const [precision, attentions] of [["fp32", 2], ["fp16", 1], ["bf16", 1]] as const) {
+    const { graph } = optimize(traced(encoder(), { precision }));
+    assert.equal(nodesOf(lowerForTensorRt(graph), "attention").length, attentions, precision);
+  }
 });
 
 Deno.test("TOKENS_2D makes every product one of matrices, and keeps what is between two of them flat", () => {
