@@ -22,10 +22,11 @@ export interface CalibratedLinear {
 
 /** Examples that are looked at: a range settles after few. */
 const MOST_EXAMPLES = 128;
-/** Values of an input that are kept of each batch, for weighing its range against its step. */
-const VALUES_KEPT = 4096;
-/** Rows of an input that are kept in all, for the product's own error. */
-const ROWS_KEPT = 16;
+/** Rows of an input that are kept of each batch, besides those with its extremes. */
+const ROWS_KEPT = 8;
+/** Rows that a product's own error is taken over. */
+const ROWS_MULTIPLIED = 16;
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
 /** Parts of the range that are tried: what lies outside is cut off, so that the rest has finer steps. */
 const RANGES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
 
@@ -78,27 +79,27 @@ class Range {
   low = 0;
   high = 0;
   readonly rows: Float64Array[] = [];
-  readonly #sample: number[] = [];
   #attrs: QuantizedLinearAttrs | undefined;
 
   see(values: Float64Array, channels: number): void {
-    for (const value of values) {
-      if (value < this.low) this.low = value;
-      if (value > this.high) this.high = value;
-    }
-    if (values.some(Number.isNaN)) this.high = NaN;
-    // A stride without a common factor with the channels meets all of them.
-    let stride = Math.max(1, Math.floor(values.length / VALUES_KEPT));
-    while (stride > 1 && commonFactor(stride, channels) > 1) stride++;
-    for (let i = 0; i < values.length; i += stride) this.#sample.push(values[i]!);
-    const rows = values.length / channels;
-    const step = Math.max(1, Math.floor(rows / 4));
-    for (let row = 0; row < rows && this.rows.length < ROWS_KEPT; row += step) {
-      this.rows.push(values.slice(row * channels, (row + 1) * channels));
-    }
+    let [least, most] = [0, 0];
+    values.forEach((value, i) => {
+      if (!(value >= values[least]!)) least = i;
+      if (!(value <= values[most]!)) most = i;
+    });
+    this.low = Math.min(this.low, values[least]!);
+    this.high = Math.max(this.high, values[most]!);
+    const count = values.length / channels;
+    const kept = new Set([least, most].map((i) => Math.floor(i / channels)));
+    // Steps of the golden ratio never keep time with the tokens, of which the first are often special.
+    for (let i = 0; i < ROWS_KEPT; i++) kept.add(Math.floor((i * GOLDEN % 1) * count));
+    for (const row of kept) this.rows.push(values.slice(row * channels, (row + 1) * channels));
   }
 
-  /** The range whose rounding and cutting off cost least, in squares, over the values kept. */
+  /**
+   * The range whose rounding and cutting off cost least, in squares, relative to each row: the large values of a few
+   * rows, a class token's for instance, are not given up for finer steps elsewhere.
+   */
   get attrs(): QuantizedLinearAttrs {
     if (this.#attrs !== undefined) return this.#attrs;
     let best = { error: Infinity, attrs: { step: 1, zero: 0 } };
@@ -107,19 +108,25 @@ class Range {
       // The step is rounded as the file has it.
       const step = Math.fround((high - low) / 255) || 1;
       const attrs = { step, zero: Math.max(0, Math.min(255, Math.round(-low / step))) };
-      const error = this.#sample.reduce((sum, x) => sum + (dequantized(x, attrs) - x) ** 2, 0);
+      const error = this.rows.reduce((sum, row) => sum + rowError(row, attrs), 0);
       if (error < best.error) best = { error, attrs };
     }
     return this.#attrs = best.attrs;
   }
 }
 
+/** The squared error of a row's rounding over its square. */
+function rowError(row: Float64Array, attrs: QuantizedLinearAttrs): number {
+  let [wrong, right] = [0, 0];
+  for (const x of row) {
+    wrong += (dequantized(x, attrs) - x) ** 2;
+    right += x * x;
+  }
+  return right === 0 ? 0 : wrong / right;
+}
+
 const dequantized = (x: number, attrs: QuantizedLinearAttrs) =>
   (quantized(x, attrs) - attrs.zero) * attrs.step;
-
-function commonFactor(a: number, b: number): number {
-  return b === 0 ? a : commonFactor(b, a % b);
-}
 
 function ownError(node: Node, attrs: QuantizedLinearAttrs, rows: readonly Float64Array[]): number {
   const weight = dataOf(node.inputs[1]!);
@@ -129,7 +136,8 @@ function ownError(node: Node, attrs: QuantizedLinearAttrs, rows: readonly Float6
   const scales = float64Of(scale);
   const [outputs, channels] = weight.shape as [number, number];
   let [wrong, right] = [0, 0];
-  for (const row of rows) {
+  const every = Math.ceil(rows.length / ROWS_MULTIPLIED);
+  for (const row of rows.filter((_, i) => i % every === 0)) {
     const steps = row.map((x) => dequantized(x, attrs));
     for (let o = 0, i = 0; o < outputs; o++) {
       let [y, q] = [0, 0];
