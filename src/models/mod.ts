@@ -109,6 +109,11 @@ export const MODELS: Readonly<Record<string, NamedModel>> = {
     paper: "Liu et al. 2021, ICCV, as in Yang et al. 2022 (UN), ACM MM",
     build: () => swin(SWIN_T, { norm: unifiedNorm() }),
   },
+  "swin-t-bias-free": {
+    title: "Swin Transformer, tiny, without biases on q, k and v, 224 x 224",
+    paper: "Liu et al. 2021, ICCV, with UN's products as in its vision networks (Yang et al. 2022, ACM MM)",
+    build: () => swin({ ...SWIN_T, name: "swin-t-bias-free", qkvBias: false }, { norm: unifiedNorm() }),
+  },
   "swin-t-backbone": {
     title:
       "Swin Transformer, tiny, four scales and the pyramid's lateral convolutions for a detector, 800 x 1344",
