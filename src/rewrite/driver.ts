@@ -5,6 +5,7 @@
  */
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
 import { rebuild } from "../ops/mod.ts";
+import { verifyGraph } from "./verify.ts";
 
 export interface Rule {
   readonly name: string;
@@ -45,4 +46,19 @@ export function applyRules(graph: Graph, rules: readonly Rule[]): { graph: Graph
   throw new Error(
     `${graph.name}: the rules did not come to rest after ${limit} sweeps: ${JSON.stringify(firings)}`,
   );
+}
+
+/** A step from graph to graph. */
+export interface Pass {
+  readonly name: string;
+  readonly run: (graph: Graph) => Graph;
+}
+
+/** Runs passes one after the other, and verifies the graph after each. */
+export function runPasses(graph: Graph, passes: readonly Pass[]): Graph {
+  for (const { name, run } of passes) {
+    graph = run(graph);
+    verifyGraph(graph, name);
+  }
+  return graph;
 }

@@ -9,30 +9,8 @@ import type { Rule } from "./driver.ts";
 import { statisticsOf } from "./norm_nodes.ts";
 
 export const REJOIN_NORM: readonly Rule[] = [
-  {
-    name: "layer-norm-with-gain",
-    law: "g layer_norm(x) + b = layer_norm(x; g, b)",
-    rewrite: (node) => {
-      const bare = bareNorm(node);
-      if (bare === null || !isOp(bare, "layer_norm")) return null;
-      return apply("layer_norm", [bare.inputs[0]!, ...node.inputs.slice(1)], {
-        attrs: bare.attrs,
-        name: node.name,
-      });
-    },
-  },
-  {
-    name: "group-norm-with-gain",
-    law: "g group_norm(x) + b = group_norm(x; g, b)",
-    rewrite: (node) => {
-      const bare = bareNorm(node);
-      if (bare === null || !isOp(bare, "group_norm")) return null;
-      return apply("group_norm", [bare.inputs[0]!, ...node.inputs.slice(1)], {
-        attrs: bare.attrs,
-        name: node.name,
-      });
-    },
-  },
+  withGainAndBias("layer_norm", "layer-norm-with-gain"),
+  withGainAndBias("group_norm", "group-norm-with-gain"),
   {
     name: "rms-norm-with-gain",
     law: "g rms_norm(x) = rms_norm(x; g)",
@@ -43,6 +21,19 @@ export const REJOIN_NORM: readonly Rule[] = [
     },
   },
 ];
+
+/** Of an operator that applies a gain and a bias of its own. */
+function withGainAndBias(op: "layer_norm" | "group_norm", name: string): Rule {
+  return {
+    name,
+    law: `g ${op}(x) + b = ${op}(x; g, b)`,
+    rewrite: (node) => {
+      const bare = bareNorm(node);
+      if (bare === null || !isOp(bare, op)) return null;
+      return apply(op, [bare.inputs[0]!, ...node.inputs.slice(1)], { attrs: bare.attrs, name: node.name });
+    },
+  };
+}
 
 /** The statistics, without a gain of their own, that a constant gain and shift over the channels stands behind. */
 function bareNorm(node: Node): Node | null {

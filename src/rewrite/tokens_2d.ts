@@ -13,17 +13,19 @@ const TOKENWISE: readonly OpName[] = ["gelu", "relu", "silu", "tanh", "dynamic_t
 const CHANNELWISE: readonly OpName[] = ["channel_affine", "layer_norm", "rms_norm"];
 const ELEMENTWISE: readonly OpName[] = ["add", "mul", "sub"];
 
-export const TOKENS_2D: readonly Rule[] = [
-  {
-    name: "matrix-product",
-    law: "linear(x) = reshape(linear(reshape(x; [B T, C])); [B, T, O])",
-    rewrite: (node) => {
-      if (!isOp(node, "linear") || node.type.shape.length < 3) return null;
-      const [x, ...constants] = node.inputs;
-      const product = apply("linear", [asMatrix(x!), ...constants], { attrs: {}, name: node.name });
-      return reshaped(product, node.type.shape);
-    },
+export const MATRIX_PRODUCT: Rule = {
+  name: "matrix-product",
+  law: "linear(x) = reshape(linear(reshape(x; [B T, C])); [B, T, O])",
+  rewrite: (node) => {
+    if (!isOp(node, "linear") || node.type.shape.length < 3) return null;
+    const [x, ...constants] = node.inputs;
+    const product = apply("linear", [asMatrix(x!), ...constants], { attrs: {}, name: node.name });
+    return reshaped(product, node.type.shape);
   },
+};
+
+export const TOKENS_2D: readonly Rule[] = [
+  MATRIX_PRODUCT,
   {
     name: "matrix-function",
     law: "f(reshape(x)) = reshape(f(x)), f of each token",
