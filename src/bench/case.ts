@@ -10,7 +10,7 @@ import { UnfoldError } from "../errors.ts";
 import { bytesAs, type TensorData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
-import { lowerForOnnxRuntime } from "../rewrite/lower_onnxruntime.ts";
+import { asOnnx } from "../rewrite/onnx_forms.ts";
 import { compareOutputs } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { sessionFromOnnxByOpenVino } from "../run/openvino.ts";
@@ -79,8 +79,7 @@ export class Case {
   async file(variant: Variant, precision: BenchPrecision, engine: Engine): Promise<string> {
     const graph = this.graph(variant, precision);
     if (precision === "int8") return await this.#inInt8(graph, { variant, engine });
-    const isOwn = engine === "onnxruntime" && variant !== "lnExported";
-    return await this.#written(isOwn ? lowerForOnnxRuntime(graph) : graph);
+    return await this.#written(asOnnx(graph, variant === "lnExported" ? "standard" : engine));
   }
 
   async #inInt8(graph: Graph, { variant, engine }: { variant: Variant; engine: Engine }): Promise<string> {

@@ -3,8 +3,8 @@
  * int8 needs besides, and `--onnx`.
  */
 import type { Int8Options } from "../compile/int8.ts";
-import type { OnnxForm } from "../compile/mod.ts";
 import { type Precision, PRECISIONS } from "../ir/dtype.ts";
+import { ONNX_FORMS, type OnnxForm } from "../rewrite/onnx_forms.ts";
 import { oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
 
@@ -22,7 +22,8 @@ export const PRECISION_HELP =
   --calibrate FILE      for int8: sample inputs, a safetensors file whose tensors are called as the model's inputs
   --max-accuracy-drop N for int8: points of accuracy on the model's labelled data it may cost; 0.5 unless given
   --max-output-error N  for int8 without labelled data: how far outputs may move, of 1; 0.1 unless given
-  --onnx FORM           of the ONNX files: standard (default), for any tool, or onnxruntime, the CPU's fastest`;
+  --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as
+                        these run it fastest on a CPU`;
 
 const INT8_FLAGS = ["calibrate", "max-accuracy-drop", "max-output-error"] as const;
 
@@ -37,7 +38,7 @@ export function precisionOf(values: Values): {
   readonly int8: Int8Options | undefined;
 } {
   const asked = oneOf("precision", values.precision, [...PRECISIONS, "int8"]);
-  const onnx = oneOf("onnx", values.onnx, ["standard", "onnxruntime"]);
+  const onnx = oneOf("onnx", values.onnx, ONNX_FORMS);
   const precision = asked === "int8" ? "fp32" : asked;
   if (onnx === "onnxruntime" && precision !== "fp32") {
     throw new UsageError(

@@ -5,6 +5,7 @@
 import { UnfoldError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { ParityReport, Report } from "../report/schema.ts";
+import { asOnnx } from "../rewrite/onnx_forms.ts";
 import { accuracy } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import {
@@ -43,7 +44,7 @@ export async function checkOutputs(
   };
   const wide = { network: "folded network", precision: "fp32" } as const;
   // Judged as the file has it.
-  const folded = ({ wide, cpu }: Contender) => onnx === "onnxruntime" ? cpu : wide.graph;
+  const folded = ({ wide }: Contender) => asOnnx(wide.graph, onnx);
   const parity = discrepancy(await outputsOf(folded(primary)), expected, wide);
   // Accuracy is that of the networks as emitted, where this machine can run them.
   const emitted = ({ network, wide }: Contender) => runsOnCpu(precision) ? network : wide;

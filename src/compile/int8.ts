@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import type { Graph } from "../ir/graph.ts";
 import type { Int8Report } from "../report/schema.ts";
+import { asOnnx } from "../rewrite/onnx_forms.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall } from "../run/session.ts";
 import { compareLatency } from "../run/timing.ts";
@@ -48,14 +49,14 @@ const COMPARISON_MS = 2000;
 /** Int8 against fp32, the same network on the same examples, in turns. */
 export async function timeInt8(
   { graph }: Int8,
-  { contenders: [{ cpu }], examples, work, options: { batch, signal } }: Stage,
+  { contenders: [{ wide }], examples, work, options: { batch, signal } }: Stage,
 ): Promise<NonNullable<Int8Report["latency"]>> {
   await using opened = new AsyncDisposableStack();
   const prepared = async (graph: Graph) => {
     const session = opened.use(await sessionFromOnnx(await work.onnx(graph)));
     return { session, call: await session.prepare(firstBatch(session, examples, batch.timed)) };
   };
-  const [fp32, int8] = [await prepared(cpu), await prepared(graph)];
+  const [fp32, int8] = [await prepared(asOnnx(wide.graph, "onnxruntime")), await prepared(graph)];
   const contenders: Record<string, PreparedCall> = { fp32: fp32.call, int8: int8.call };
   const comparison = await compareLatency({
     contenders,

@@ -4,6 +4,7 @@
  */
 import { isRefusal } from "../errors.ts";
 import type { LatencyReport } from "../report/schema.ts";
+import { asOnnx } from "../rewrite/onnx_forms.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
 import { judge } from "../run/statistics.ts";
@@ -47,7 +48,9 @@ export async function timeNetworks(
   signal?.throwIfAborted();
   const whyCpu = "unavailable" in onGpu ? onGpu.unavailable : null;
   await using prepared = "unavailable" in onGpu
-    ? await prepare(async ({ cpu }) => await sessionFromOnnx(await work.onnx(cpu)))
+    ? await prepare(async ({ wide }) =>
+      await sessionFromOnnx(await work.onnx(asOnnx(wide.graph, "onnxruntime")))
+    )
     : onGpu;
   const { backend, threads } = prepared.sessions[reference.norm.family]!;
   const comparison = await compareLatency({

@@ -11,11 +11,10 @@ import type { LayerNormForm } from "../rewrite/recentre.ts";
 import { buildEngine, type BuiltEngine, type EngineOptions, locateLibrary } from "../emit/tensorrt.ts";
 import { writeTritonModel } from "../emit/triton.ts";
 import type { Precision } from "../ir/dtype.ts";
-import type { Graph } from "../ir/graph.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
 import { inspectPlanFile } from "../report/plan.ts";
 import { type EngineReport, type LatencyReport, type Report, ReportSchema } from "../report/schema.ts";
-import { lowerForOnnxRuntime } from "../rewrite/lower_onnxruntime.ts";
+import { asOnnx, type OnnxForm } from "../rewrite/onnx_forms.ts";
 import { remainingNorms } from "../rewrite/pipeline.ts";
 import { type Batch, profilesOf } from "./batch.ts";
 import { checkOutputs } from "./check.ts";
@@ -65,15 +64,9 @@ export interface Contender {
   readonly weights: WeightChoice;
   /** In the precision of the engine. */
   readonly network: Network;
-  /** In fp32, for the algebra and for CPUs; the same network where that is the precision. */
+  /** In fp32, for the algebra and for CPUs, made when it is asked for; the same network where that is the precision. */
   readonly wide: Network;
-  /** `wide` as ONNX Runtime runs it fastest. */
-  readonly cpu: Graph;
 }
-
-/** `onnxruntime` has operators that only ONNX Runtime knows; both mean the same. */
-export type OnnxForm = (typeof ONNX_FORMS)[number];
-export const ONNX_FORMS = ["standard", "onnxruntime"] as const;
 
 /** The folded network and, unless it is the same one, the reference. */
 export type Contenders = readonly [primary: Contender, reference?: Contender];
@@ -130,8 +123,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     }
     step(`writing ${family}.onnx (${label})`);
     meter.begin("onnx", family);
-    const file = options.onnx === "onnxruntime" ? contender.cpu : contender.network.graph;
-    const onnx = await work.publish(file, `${family}.onnx`);
+    const onnx = await work.publish(asOnnx(contender.network.graph, options.onnx), `${family}.onnx`);
     const plan = built === null ? null : await inspectPlanFile(built.path);
     engines[family] = {
       path: built && join(out, `${family}.plan`),
@@ -221,8 +213,15 @@ export function contendersOf(
     const at = (precision: Precision) =>
       compile(model, { weights: weights.open(), precision, norm, dims, layerNorm });
     const network = at(precision);
-    const wide = precision === "fp32" ? network : at("fp32");
-    return { norm, weights, network, wide, cpu: lowerForOnnxRuntime(wide.graph) };
+    let wide = precision === "fp32" ? network : null;
+    return {
+      norm,
+      weights,
+      network,
+      get wide() {
+        return wide ??= at("fp32");
+      },
+    };
   };
   const primary = contender(norm, false);
   const isAlone = norm.family === model.reference.family || skip.includes("reference");

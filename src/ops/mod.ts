@@ -7,6 +7,7 @@ import type { DType } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { add } from "./add.ts";
 import { attention } from "./attention.ts";
+import { biasGelu } from "./bias_gelu.ts";
 import { cast } from "./cast.ts";
 import { channelAffine } from "./channel_affine.ts";
 import { concat } from "./concat.ts";
@@ -23,7 +24,6 @@ import { groupNorm } from "./group_norm.ts";
 import { input } from "./input.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { linear } from "./linear.ts";
-import { linearAdd } from "./linear_add.ts";
 import { matmul } from "./matmul.ts";
 import { max } from "./max.ts";
 import { mul } from "./mul.ts";
@@ -46,6 +46,7 @@ import { transpose } from "./transpose.ts";
 export const OPS = {
   add,
   attention,
+  bias_gelu: biasGelu,
   cast,
   channel_affine: channelAffine,
   concat,
@@ -61,7 +62,6 @@ export const OPS = {
   input,
   layer_norm: layerNorm,
   linear,
-  linear_add: linearAdd,
   matmul,
   max,
   mul,

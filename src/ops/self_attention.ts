@@ -3,7 +3,9 @@
  * products write each head where the attention reads it, so that nothing is split, transposed or copied.
  */
 import { heldData } from "../ir/data.ts";
-import { defineOp, onlyForOnnxRuntime, shapeError } from "./define.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Dim } from "../ir/shape.ts";
+import { defineOp, onlyForOnnxRuntime, type OnnxEmitter, shapeError } from "./define.ts";
 import { linear } from "./linear.ts";
 import { slice } from "./slice.ts";
 import { tokenAttention, type TokenAttentionAttrs } from "./token_attention.ts";
@@ -36,6 +38,9 @@ export const selfAttention = defineOp({
   tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
   onnx: (g, [x, weight, ...rest], { heads, scale, causal, bias }, node) => {
     const [vector, mask] = bias ? rest : [undefined, rest[0]];
+    if (causal && mask === undefined && hasWholeLines(node, heads)) {
+      return causalAttention(g, [x!, weight!, vector], { heads, scale, node });
+    }
     // The operator wants W as [C, 3 H D]; the runtime transposes the constant once, when it loads.
     const transposed = g.node("Transpose", [weight!], { perm: [1, 0] });
     // Optional by its schema, but ONNX Runtime 1.30 reads an absent bias and crashes.
@@ -54,3 +59,32 @@ export const selfAttention = defineOp({
     });
   },
 });
+
+/** The grouped operator takes heads of whole cache lines' parts: a multiple of 8 channels. */
+const hasWholeLines = ({ type }: Node, heads: number) => (type.shape.at(-1) as number) / heads % 8 === 0;
+
+/**
+ * A causal mask as ONNX Runtime's operator for groups of queries has it built in, here of as many keys as queries and
+ * nothing from before: the product and it take 0.86 of the time of `Attention`, which adds a mask of all tokens.
+ */
+function causalAttention(
+  g: OnnxEmitter,
+  [x, weight, bias]: readonly [string, string, string | undefined],
+  { heads, scale, node }: { heads: number; scale: number; node: Node },
+): string {
+  const [batch, tokens] = node.type.shape as [Dim, Dim];
+  const product = g.node("MatMul", [x, g.node("Transpose", [weight], { perm: [1, 0] })]);
+  // As [1, 1, 3 H D] it stays an addition of all threads. A plain vector becomes the product's C, written by one of them.
+  const packed = bias === undefined
+    ? product
+    : g.node("Add", [product, g.node("Unsqueeze", [bias, g.int64([0, 1])])]);
+  // How many tokens each sequence has, less one; and the most of them.
+  const last = g.node("Sub", [g.shape([tokens]), g.int64([1])]);
+  const lasts = g.cast(g.node("Expand", [last, g.shape([batch])]), "int32");
+  const total = g.cast(g.node("Squeeze", [g.shape([tokens]), g.int64([0])]), "int32");
+  return g.node("com.microsoft.GroupQueryAttention", [packed, "", "", "", "", lasts, total], {
+    num_heads: heads,
+    kv_num_heads: heads,
+    scale: { float: scale },
+  });
+}

@@ -15,6 +15,7 @@ import type { Precision } from "../ir/dtype.ts";
 import { bindShape, showShape } from "../ir/shape.ts";
 import type { Norm } from "../norms/mod.ts";
 import { inspectPlanFile } from "../report/plan.ts";
+import { asOnnx } from "../rewrite/onnx_forms.ts";
 import type { LayerNormForm } from "../rewrite/recentre.ts";
 import type { Agreement, Structure } from "./manifest.ts";
 import { structureOf } from "./structure.ts";
@@ -89,7 +90,7 @@ export async function build(
   await using work = await Workshop.open(folder);
   const stage: Stage = { model: alone, contenders, examples, options, work };
   const onnx = `${model.name}.onnx`;
-  await work.publish(primary.cpu, onnx);
+  await work.publish(asOnnx(primary.wide.graph, "onnxruntime"), onnx);
   const library = plans ? await findLibrary(options) : null;
   const built = library === null ? null : await emitEngine(primary, stage, { library: library.path });
   const plan = built === null ? null : await inspectPlanFile(built.path);

@@ -6,9 +6,8 @@
  *
  * The stream then runs on without the sum of the biases so far, and each product that reads it has that in its own bias;
  * one that has none, and is very wide, has it added to what it reads.
- * A product may then start from the stream (`linear_add`), which saves a pass over it. A Layer Normalization that reads
- * the stream would notice, so beside one nothing is deferred: the second of the two gains of a static normalization on a
- * CPU. It looks at all readers, hence a pass.
+ * A product without a bias writes its outputs once. A Layer Normalization that reads the stream would notice, so beside one
+ * nothing is deferred: the second of the two gains of a static normalization on a CPU. It looks at all readers, hence a pass.
  */
 import { float64Of, heldData, type TensorData } from "../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";

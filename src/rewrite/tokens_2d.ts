@@ -13,7 +13,7 @@ const TOKENWISE: readonly OpName[] = ["gelu", "relu", "silu", "tanh", "dynamic_t
 const CHANNELWISE: readonly OpName[] = ["channel_affine", "layer_norm", "rms_norm"];
 const ELEMENTWISE: readonly OpName[] = ["add", "mul", "sub"];
 
-export const MATRIX_PRODUCT: Rule = {
+const MATRIX_PRODUCT: Rule = {
   name: "matrix-product",
   law: "linear(x) = reshape(linear(reshape(x; [B T, C])); [B, T, O])",
   rewrite: (node) => {

@@ -8,7 +8,7 @@ const only = { notOnTensorRt: "is a form for ONNX Runtime", onlyIn: "fp32" } as 
 const tokens = { x: { shape: ["B", "T", 8] } } as const;
 const plain = { heads: 2, scale: 0.5, causal: false } as const;
 
-type OnnxRuntimeOp = "linear_add" | "quantized_linear" | "self_attention" | "token_attention";
+type OnnxRuntimeOp = "bias_gelu" | "quantized_linear" | "self_attention" | "token_attention";
 
 /** Whole numbers from -127 to 127. */
 function whole(p: Parameter, shape: readonly number[]) {
@@ -24,15 +24,13 @@ function whole(p: Parameter, shape: readonly number[]) {
 }
 
 export const ONNXRUNTIME_SAMPLES: Readonly<Record<OnnxRuntimeOp, readonly Sample[]>> = {
-  linear_add: [
-    {
-      ...only,
-      name: "rows",
-      inputs: { x: { shape: ["B", 8] }, r: { shape: ["B", 6] } },
-      dims,
-      build: ({ x, r }, p) => apply("linear_add", [x!, p([6, 8]), r!], { attrs: {} }),
-    },
-  ],
+  bias_gelu: (["none", "tanh"] as const).map((approximate) => ({
+    ...only,
+    name: approximate,
+    inputs: tokens,
+    dims,
+    build: ({ x }, p) => apply("bias_gelu", [x!, p([8])], { attrs: { approximate } }),
+  })),
   quantized_linear: [
     {
       ...only,
@@ -69,6 +67,16 @@ export const ONNXRUNTIME_SAMPLES: Readonly<Record<OnnxRuntimeOp, readonly Sample
       build: ({ x }, p) =>
         apply("self_attention", [x!, p([24, 8])], { attrs: { ...plain, causal: true, bias: false } }),
     },
+    ...[["B", "T"], [2, "T"], [2, 5]].map((shape) => ({
+      ...only,
+      name: `causal, of heads of 8 channels, ${shape}`,
+      inputs: { x: { shape: [...shape, 16] } },
+      dims,
+      build: ({ x }, p) =>
+        apply("self_attention", [x!, p([48, 16]), p([48])], {
+          attrs: { ...plain, causal: true, bias: true },
+        }),
+    } satisfies Sample)),
     {
       ...only,
       name: "with a position bias",

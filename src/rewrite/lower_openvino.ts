@@ -1,0 +1,20 @@
+/**
+ * The form of an optimized graph that OpenVINO's CPU plugin runs fastest, in the standard's operators, so that the file is
+ * for any tool; its meaning is the same. The plugin finds fused attention and activations by itself; what it does not do is
+ * here, and done to the reference network as well, where it is valid there.
+ */
+import type { Graph } from "../ir/graph.ts";
+import { averageEarly } from "./average_early.ts";
+import { deferBiases } from "./defer_biases.ts";
+import { runPasses } from "./driver.ts";
+import { foldConstants } from "./fold_constants.ts";
+import { padHidden } from "./pad_hidden.ts";
+
+export function lowerForOpenVino(graph: Graph): Graph {
+  return runPasses(graph, [
+    { name: "averageEarly", run: (graph) => averageEarly(graph).graph },
+    { name: "deferBiases", run: (graph) => deferBiases(graph).graph },
+    { name: "padHidden", run: (graph) => padHidden(graph).graph },
+    { name: "foldConstants", run: (graph) => foldConstants(graph).graph },
+  ]);
+}
