@@ -47,9 +47,9 @@ function caseSection({ model, title, batch, rounds, contenders, noise, peak, ski
   const shown = [
     `## ${model}, batch ${batch}`,
     `${title}; ${rounds} rounds; ${nameOf(baseline)} against itself is within ${range(noise)}. ` +
-    `One large matrix product ran at ${peak.gflopPerS.toFixed(0)} GFLOP/s in these rounds, ${
-      peak.best.toFixed(0)
-    } at best.`,
+    `The fastest matrix product, of ${peak.product}, ran at ${
+      peak.gflopPerS.toFixed(0)
+    } GFLOP/s in these rounds, ${peak.best.toFixed(0)} at best.`,
     markdownTable(
       [
         "contender",
@@ -58,7 +58,7 @@ function caseSection({ model, title, batch, rounds, contenders, noise, peak, ski
         "least ms",
         "varies by",
         "GFLOP",
-        "of the product's rate, at best",
+        "of that, at best",
       ],
       sorted.map((contender) => [
         VARIANT_LABELS[contender.variant] + inPrecision(contender),

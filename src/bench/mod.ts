@@ -10,9 +10,9 @@ import { THIS_MACHINE } from "../run/machine.ts";
 import { compareLatency } from "../run/timing.ts";
 import { type Contender, openContenders } from "./contenders.ts";
 import type { BenchNetwork } from "./networks.ts";
-import { PEAK_GFLOP, peakProduct } from "./peak.ts";
+import { peakProducts } from "./peak.ts";
 import { Peers, sitePackagesOf } from "./peers.ts";
-import { ratiosOf, utilizationOf } from "./ratios.ts";
+import { fastestRate, ratiosOf } from "./ratios.ts";
 import {
   type BenchCase,
   type BenchPrecision,
@@ -119,7 +119,6 @@ async function openVinoOf(
 /** Warm-up of each contender, beside the run that prepared it. */
 const WARMUP_MS = 200;
 const FEWEST_ROUNDS = 3;
-const PEAK = "peak";
 
 async function runCase(
   name: string,
@@ -135,11 +134,12 @@ async function runCase(
     const why = skipped.map(({ id, why }) => `${id}: ${why}`).join("; ");
     throw new UnfoldError(`${title}: nothing can be timed${why === "" ? "" : ` (${why})`}`);
   }
-  const product = await peakProduct(options.threads);
-  await using _product = product.session;
+  const products = await peakProducts(options.threads);
+  await using sessions = new AsyncDisposableStack();
+  for (const { session } of products) sessions.use(session);
   const calls = Object.fromEntries([
     ...contenders.map(({ id, call }) => [id, turnOf(call)] as const),
-    [PEAK, turnOf(product.call)] as const,
+    ...products.map(({ name, call }) => [name, turnOf(call)] as const),
   ]);
   let roundMs = 0;
   for (const [id, call] of Object.entries(calls)) {
@@ -167,7 +167,9 @@ async function runCase(
       ),
   });
   const samplesOf = (id: string) => comparison.contenders[id]!.samplesMs;
-  const peakMs = samplesOf(PEAK);
+  const [peak] = products
+    .map(({ name, gflop }) => ({ product: name, gflop, samplesMs: samplesOf(name) }))
+    .sort((a, b) => fastestRate(b) - fastestRate(a));
   const { band } = comparison.noise;
   return {
     model: name,
@@ -177,10 +179,7 @@ async function runCase(
     contenders: contenders.map(({ call: _, ...contender }) => {
       const { medianMs, minMs, p90Ms, coefficientOfVariation, samplesMs } = comparison
         .contenders[contender.id]!;
-      const utilization = utilizationOf({ samplesMs, gflop: contender.gflop }, {
-        samplesMs: peakMs,
-        gflop: PEAK_GFLOP,
-      });
+      const utilization = fastestRate({ samplesMs, gflop: contender.gflop }) / fastestRate(peak!);
       return { ...contender, medianMs, minMs, p90Ms, coefficientOfVariation, utilization, samplesMs };
     }),
     ratios: ratiosOf(contenders.map((contender) => ({ ...contender, samplesMs: samplesOf(contender.id) })), {
@@ -188,9 +187,10 @@ async function runCase(
     }),
     noise: { ...band, contender: baseline.id },
     peak: {
-      gflopPerS: PEAK_GFLOP / comparison.contenders[PEAK]!.medianMs * 1e3,
-      best: PEAK_GFLOP / comparison.contenders[PEAK]!.minMs * 1e3,
-      samplesMs: peakMs,
+      product: peak!.product,
+      gflopPerS: peak!.gflop / comparison.contenders[peak!.product]!.medianMs * 1e3,
+      best: fastestRate(peak!),
+      samplesMs: peak!.samplesMs,
     },
     skipped,
     warnings: comparison.warnings,

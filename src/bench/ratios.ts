@@ -66,10 +66,9 @@ interface Rate {
 }
 
 /**
- * One's arithmetic per second over the other's, each in its fastest round: what a neighbour on the machine takes from a long
- * call and from a short one is not the same, so the fastest say most of what the processor can do.
+ * Arithmetic in GFLOP per second, in the fastest round: what a neighbour on the machine takes from a long call and from a
+ * short one is not the same, so the fastest say most of what the processor can do. Utilization is a network's over a peak's.
  */
-export function utilizationOf(network: Rate, peak: Rate): number {
-  const best = ({ samplesMs, gflop }: Rate) => gflop / percentile(samplesMs, 0);
-  return best(network) / best(peak);
+export function fastestRate({ samplesMs, gflop }: Rate): number {
+  return gflop / percentile(samplesMs, 0) * 1e3;
 }

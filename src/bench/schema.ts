@@ -87,8 +87,9 @@ const benchCase = z.object({
   ratios: z.array(ratio).readonly(),
   /** The baseline timed against itself: ratios within are no difference. */
   noise: z.object({ low: z.number(), high: z.number(), contender: z.string() }).readonly(),
-  /** The matrix product that stands for the machine's peak, in these rounds. */
-  peak: z.object({ gflopPerS: z.number(), best: z.number(), samplesMs: numbers }).readonly(),
+  /** The fastest of the matrix products that stand for the machine's peak, in these rounds. */
+  peak: z.object({ product: z.string(), gflopPerS: z.number(), best: z.number(), samplesMs: numbers })
+    .readonly(),
   skipped: z.array(z.object({ id: z.string(), why: z.string() }).readonly()).readonly(),
   warnings: z.array(z.string()).readonly(),
 }).readonly();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { benchPage } from "../../src/bench/page.ts";
 import { markdownOf } from "../../src/bench/markdown.ts";
-import { ratiosOf, utilizationOf } from "../../src/bench/ratios.ts";
+import { fastestRate, ratiosOf } from "../../src/bench/ratios.ts";
 import { type BenchReport, BenchReportSchema } from "../../src/bench/schema.ts";
 import { median, seededRandom } from "../../src/run/statistics.ts";
 
@@ -43,10 +43,9 @@ Deno.test("ratiosOf() divides UN by the others of its engine and precision, by i
   assert.equal(best!.verdict, "faster");
 });
 
-Deno.test("utilizationOf() compares rates of the fastest rounds", () => {
-  const [network, peak] = [[20, 10, 30], [5, 50, 6]];
-  assert.equal(utilizationOf({ samplesMs: network, gflop: 1 }, { samplesMs: peak, gflop: 1 }), 0.5);
-  assert.equal(utilizationOf({ samplesMs: network, gflop: 4 }, { samplesMs: peak, gflop: 2 }), 1);
+Deno.test("fastestRate() is the rate of the fastest round, in GFLOP per second", () => {
+  assert.equal(fastestRate({ samplesMs: [20, 10, 30], gflop: 1 }), 100);
+  assert.equal(fastestRate({ samplesMs: [5, 50, 6], gflop: 2 }), 400);
 });
 
 const parity = { maxRelError: 3.21e-7, against: "UN as described, fp32", agrees: true, bound: 1e-3 };
@@ -76,7 +75,7 @@ const REPORT: BenchReport = {
     })),
     ratios: ratiosOf(SAMPLED, { band: NOISE }),
     noise: { ...NOISE, contender: "lnBest/onnxruntime/fp32" },
-    peak: { gflopPerS: 250.4, best: 267.2, samplesMs: samples(5, 9) },
+    peak: { product: "1536 x 1552 x 1536", gflopPerS: 250.4, best: 267.2, samplesMs: samples(5, 9) },
     skipped: [{ id: "un/onnxruntime/bf16", why: "no\n  bfloat16" }],
     warnings: ["a load of 3.0 on 2 cores"],
   }],

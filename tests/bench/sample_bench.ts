@@ -43,7 +43,7 @@ export function sampleBench(name = "tiny"): BenchReport {
         verdict: "faster",
       }],
       noise: { low: 0.99, high: 1.01, contender: "lnBest/onnxruntime/fp32" },
-      peak: { gflopPerS: 100, best: 110, samplesMs: [1] },
+      peak: { product: "2 x 3 x 4", gflopPerS: 100, best: 110, samplesMs: [1] },
       skipped: [{ id: "un/onnxruntime/fp16", why: name }],
       warnings: [name],
     }],
