@@ -14,6 +14,8 @@ import { swin, SWIN_T } from "../models/swin.ts";
 import { DEIT_S, vit } from "../models/vit.ts";
 import { GPT2, gpt2 } from "../models/gpt2.ts";
 import { type Norm, NORMS } from "../norms/mod.ts";
+import { applyRules } from "../rewrite/driver.ts";
+import { REJOIN_NORM } from "../rewrite/rejoin_norm.ts";
 import { nearestNames } from "../weights/names.ts";
 import { randomWeights, type WeightSource } from "../weights/mod.ts";
 import { ENCODER, encoder } from "./encoder.ts";
@@ -131,8 +133,9 @@ export function benchGraph(
   };
   if (variant === "lnExported") {
     const meaning = model.trace({ ...options, weights });
-    const exported = network.exported?.(norm).trace({ ...options, weights });
-    return { graph: exported ?? meaning, meaning };
+    const exported = network.exported?.(norm).trace({ ...options, weights }) ?? meaning;
+    // PyTorch writes a Layer Normalization with its gain and bias as one operator.
+    return { graph: applyRules(exported, REJOIN_NORM).graph, meaning };
   }
   const { graph, traced } = compile(model, { ...options, weights });
   return { graph, meaning: traced };
