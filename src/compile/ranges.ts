@@ -10,6 +10,7 @@ import { type Graph, mapGraph, type Node, topological, uniqueNames, type Use, us
 import type { Norm } from "../norms/mod.ts";
 import { isOp, rebuild } from "../ops/mod.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
+import { carryOne } from "../rewrite/carry_one.ts";
 import { canBeWrittenOut, moveQueryBiases, writtenOut } from "../rewrite/query_bias.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf } from "../run/session.ts";
@@ -83,7 +84,7 @@ export async function measureRanges(
   const inputs = samples === undefined
     ? loadExamples(model, { count: RANDOM_EXAMPLES, dims: openSizes(model) })
     : sampleInputs(model, samples);
-  const written = writeAttentionOut(moveQueryBiases(graph).graph);
+  const written = writeAttentionOut(moveQueryBiases(carryOne(graph).graph).graph);
   const uses = usesOf(written);
   const names = uniqueNames(written);
   const computed = topological(written).filter((node) => isComputed(node) && !isMasked(node, uses));

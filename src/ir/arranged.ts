@@ -1,8 +1,8 @@
 /**
- * Constants made of other constants by moving bytes: matrices transposed, tensors one below the other. Read when asked
- * for, in the element type they are held in or, stacked, in another one; nothing is computed.
+ * Constants made of other constants by moving bytes: matrices transposed, tensors one below the other or with more beside
+ * them. Read when asked for, in the element type they are held in or, stacked, in another one; nothing is computed.
  */
-import { bytesAs, elementCount, type TensorData, typedView } from "./data.ts";
+import { bytesAs, bytesFromNumbers, elementCount, float64Of, type TensorData, typedView } from "./data.ts";
 import { ITEM_BYTES, type StorageType } from "./dtype.ts";
 
 /** Rows and columns that are transposed together, so that both sides stay in a core's cache. */
@@ -74,30 +74,43 @@ export function rowsOfData(data: TensorData, { start, size }: { start: number; s
   };
 }
 
-/** Zeros, held as float32. */
-export function zeroData(shape: readonly number[]): TensorData {
-  return {
-    dtype: "fp32",
-    shape,
-    origin: "zeros",
-    bytes: () => new Uint8Array(elementCount(shape) * ITEM_BYTES.fp32),
-  };
-}
-
-/** A matrix with `extra` columns of zeros behind its own. */
-export function paddedColumns(data: TensorData, extra: number): TensorData {
-  const [rows, columns] = data.shape as [number, number];
+/** A tensor with `extra` entries behind its own along an axis: the first of them all `first`, the others zeros. */
+export function paddedData(
+  data: TensorData,
+  { axis, extra, first = 0 }: { axis: number; extra: number; first?: number },
+): TensorData {
+  const [rows, own, inner] = [data.shape.slice(0, axis), data.shape[axis]!, data.shape.slice(axis + 1)];
   return {
     dtype: data.dtype,
-    shape: [rows, columns + extra],
+    shape: [...rows, own + extra, ...inner],
     origin: data.origin,
     bytes: () => {
       const source = data.bytes();
-      const from = columns * ITEM_BYTES[data.dtype];
-      const to = (columns + extra) * ITEM_BYTES[data.dtype];
-      const bytes = new Uint8Array(rows * to);
-      for (let row = 0; row < rows; row++) bytes.set(source.subarray(row * from, (row + 1) * from), row * to);
+      const entry = elementCount(inner) * ITEM_BYTES[data.dtype];
+      const [from, to] = [own * entry, (own + extra) * entry];
+      const behind = new Uint8Array(extra * entry);
+      behind.set(bytesFromNumbers(new Float64Array(elementCount(inner)).fill(first), data.dtype));
+      const bytes = new Uint8Array(elementCount(rows) * to);
+      for (let row = 0; row < elementCount(rows); row++) {
+        bytes.set(source.subarray(row * from, (row + 1) * from), row * to);
+        bytes.set(behind, row * to + from);
+      }
       return bytes;
+    },
+  };
+}
+
+/** A matrix with other values in one column, held in float64. */
+export function withColumn(data: TensorData, column: number, values: () => Float64Array): TensorData {
+  const [rows, columns] = data.shape as [number, number];
+  return {
+    dtype: "fp64",
+    shape: [rows, columns],
+    origin: data.origin,
+    bytes: () => {
+      const result = float64Of(data).slice();
+      values().forEach((value, row) => result[row * columns + column] = value);
+      return new Uint8Array(result.buffer);
     },
   };
 }

@@ -6,7 +6,7 @@
  * Rows of the hidden tensor that lie a multiple of 4096 bytes apart meet in the same sets of a processor's caches, so the
  * second product is some percent slower at such widths than beside them.
  */
-import { paddedColumns, stackedData, zeroData } from "../ir/arranged.ts";
+import { paddedData } from "../ir/arranged.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { apply, constantNode, isOp, rebuild } from "../ops/mod.ts";
@@ -38,16 +38,9 @@ export function padHidden(graph: Graph): { graph: Graph; padded: number } {
     const wider = constants.map((constant, i) => {
       const data = dataOf(constant);
       const { dtype } = constant.type;
-      if (isSecond) {
-        return i === 0
-          ? constantNode(paddedColumns(data, PADDING), { dtype, name: constant.name })
-          : constant;
-      }
-      const zeros = zeroData([PADDING, ...data.shape.slice(1)]);
-      return constantNode(stackedData([data, zeros], i === 0 ? dtype : "fp64"), {
-        dtype,
-        name: constant.name,
-      });
+      if (isSecond && i > 0) return constant;
+      const padded = paddedData(data, { axis: isSecond ? 1 : 0, extra: PADDING });
+      return constantNode(padded, { dtype, name: constant.name });
     });
     return apply("linear", [x!, ...wider], { attrs: {}, name: node.name });
   });
