@@ -16,7 +16,7 @@ export interface EncoderConfig {
   readonly depth: number;
   readonly heads: number;
   readonly hidden: number;
-  /** With a bias on queries a block is six kernels instead of five. */
+  /** With a bias on queries a block of a folded network is five kernels too, one with Layer Normalization one more. */
   readonly qkvBias: boolean;
 }
 
