@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { block, float, linear as linearLayer, mean, model, norm } from "../../src/dsl/mod.ts";
 import { add, gelu, scaledDotProductAttention } from "../../src/dsl/tensor.ts";
-import { swin, type SwinConfig } from "../../src/models/swin.ts";
+import { swin } from "../../src/models/swin.ts";
 import { NORMS } from "../../src/norms/mod.ts";
 import { apply } from "../../src/ops/mod.ts";
 import { carryOne } from "../../src/rewrite/carry_one.ts";
@@ -20,7 +20,7 @@ import {
   param,
   Random,
 } from "../support.ts";
-import { decoder, encoder, traced } from "./networks.ts";
+import { decoder, encoder, SWIN_TINY, traced } from "./networks.ts";
 
 type Graph = ReturnType<typeof graphOf>;
 
@@ -83,22 +83,9 @@ Deno.test("carryOne() sets a one beside a network's input, of a fixed and an ope
 });
 
 Deno.test("carryOne() follows Swin's windows and merged patches, each stage a stream of its own", () => {
-  const config: SwinConfig = {
-    name: "swin-tiny",
-    image: [16, 16],
-    patch: 2,
-    channels: 8,
-    depths: [2, 2],
-    heads: [2, 4],
-    window: 4,
-    mlpRatio: 2,
-    qkvBias: true,
-    merging: "columns",
-    classes: 5,
-  };
   for (const merging of ["columns", "rows"] as const) {
     const { graph } = optimize(
-      traced(swin({ ...config, merging }, { norm: NORMS.un() }), { dims: { B: 2 } }),
+      traced(swin({ ...SWIN_TINY, merging }, { norm: NORMS.un() }), { dims: { B: 2 } }),
     );
     const { graph: after, carried } = carries(graph);
     assert.equal(carried, 4);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { reshape, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
-import { swin, type SwinConfig } from "../../src/models/swin.ts";
+import { swin } from "../../src/models/swin.ts";
 import { layerNorm, unifiedNorm } from "../../src/norms/mod.ts";
 import { lowerForInt8, lowerForOnnxRuntime } from "../../src/rewrite/lower_onnxruntime.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
@@ -9,7 +9,7 @@ import { compareTensors } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { tensorValue } from "../../src/run/session.ts";
 import { graphOf, input, linear, meaningDifference, nodesOf, param, Random } from "../support.ts";
-import { decoder, encoder, traced } from "./networks.ts";
+import { decoder, encoder, SWIN_TINY, traced } from "./networks.ts";
 
 /** Weights that took in a bias are folded from the unrounded original; all else is the same arithmetic in another order. */
 const ROUNDED_ONCE = 1e-6;
@@ -64,24 +64,11 @@ Deno.test("lowerForOnnxRuntime() leaves attention whose keys are kept as heads, 
 });
 
 Deno.test("lowerForOnnxRuntime() means the same on ONNX Runtime: windows with a mask, open and fixed batch", async () => {
-  const config: SwinConfig = {
-    name: "swin-tiny",
-    image: [16, 16],
-    patch: 2,
-    channels: 8,
-    depths: [2, 2],
-    heads: [2, 4],
-    window: 4,
-    mlpRatio: 2,
-    qkvBias: true,
-    merging: "columns",
-    classes: 5,
-  };
   const random = new Random(5);
   const images = tensorValue("fp32", [2, 3, 16, 16], random.normals([2, 3, 16, 16]));
   for (const norm of [unifiedNorm(), layerNorm()]) {
     for (const dims of [{}, { B: 2 }]) {
-      const { graph } = optimize(traced(swin(config, { norm }), { dims }));
+      const { graph } = optimize(traced(swin(SWIN_TINY, { norm }), { dims }));
       const lowered = lowerForOnnxRuntime(graph);
       assert.equal(nodesOf(lowered, "self_attention").length, 4);
       await using plain = await sessionFromOnnx(onnxBytes(graph), { threads: 1 });

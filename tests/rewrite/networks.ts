@@ -15,6 +15,7 @@ import {
   prependToken,
 } from "../../src/dsl/mod.ts";
 import type { Graph } from "../../src/ir/graph.ts";
+import type { SwinConfig } from "../../src/models/swin.ts";
 import { type Norm, unifiedNorm } from "../../src/norms/mod.ts";
 import type { Precision } from "../../src/ir/dtype.ts";
 import type { DimValues } from "../../src/ir/shape.ts";
@@ -83,3 +84,18 @@ export function traced(
 ): Graph {
   return model.trace({ weights: randomWeights({ seed }), dims, ...options });
 }
+
+/** Two scales of shifted windows over images of 16x16. */
+export const SWIN_TINY: SwinConfig = {
+  name: "swin-tiny",
+  image: [16, 16],
+  patch: 2,
+  channels: 8,
+  depths: [2, 2],
+  heads: [2, 4],
+  window: 4,
+  mlpRatio: 2,
+  qkvBias: true,
+  merging: "columns",
+  classes: 5,
+};
