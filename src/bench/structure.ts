@@ -31,6 +31,7 @@ export async function structureOf(
     const built = await buildEngine(graph, {
       path,
       library,
+      lower: variant !== "lnExported",
       ...(options.signal && { signal: options.signal }),
     });
     const plan = await inspectPlanFile(path);

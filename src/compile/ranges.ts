@@ -11,7 +11,7 @@ import type { Norm } from "../norms/mod.ts";
 import { isOp, rebuild } from "../ops/mod.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
 import { carryOne } from "../rewrite/carry_one.ts";
-import { canBeWrittenOut, moveQueryBiases, writtenOut } from "../rewrite/query_bias.ts";
+import { canBeWrittenOut, writtenOut } from "../rewrite/write_attention.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf } from "../run/session.ts";
 import { feeder, loadExamples, openSizes, sampleInputs } from "./evaluate.ts";
@@ -84,7 +84,7 @@ export async function measureRanges(
   const inputs = samples === undefined
     ? loadExamples(model, { count: RANDOM_EXAMPLES, dims: openSizes(model) })
     : sampleInputs(model, samples);
-  const written = writeAttentionOut(moveQueryBiases(carryOne(graph).graph).graph);
+  const written = writeAttentionOut(carryOne(graph).graph);
   const uses = usesOf(written);
   const names = uniqueNames(written);
   const computed = topological(written).filter((node) => isComputed(node) && !isMasked(node, uses));
@@ -120,9 +120,7 @@ function writeAttentionOut(graph: Graph): Graph {
   return mapGraph(
     graph,
     (node, inputs) =>
-      isOp(node, "attention") && canBeWrittenOut(node)
-        ? writtenOut(node, inputs, null)
-        : rebuild(node, inputs),
+      isOp(node, "attention") && canBeWrittenOut(node) ? writtenOut(node, inputs) : rebuild(node, inputs),
   );
 }
 

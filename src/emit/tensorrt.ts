@@ -37,6 +37,8 @@ export interface EngineOptions {
    * and alike; made if it is not there.
    */
   readonly timingCacheFile?: string;
+  /** Whether the graph takes the form that TensorRT compiles best; true unless given. */
+  readonly lower?: boolean;
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Told what begins: weights go to the library (`emit`), it builds, the plan is written. */
   readonly onPhase?: (phase: "emit" | "build" | "write") => void;
@@ -73,7 +75,7 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
 
   const started = performance.now();
   onPhase?.("emit");
-  describeNetwork(network, lowerForTensorRt(graph));
+  describeNetwork(network, options.lower === false ? graph : lowerForTensorRt(graph));
   for (const profile of profilesOf(graph, profiles)) config.addProfile(profile);
   if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
   if (options.refit) config.setFlag("refit");

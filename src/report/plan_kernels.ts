@@ -57,7 +57,7 @@ export function normalizationKernels(
     }
     for (const root of operations.flatMap((operation, at) => isRoot(operation) ? [at] : [])) {
       let before = root - 1;
-      while (before >= 0 && /^(Add|Cast|Move|Resh)$/.test(operations[before]!)) before--;
+      while (before >= 0 && /^(Add|Cast|Move|Resh|Repl)$/.test(operations[before]!)) before--;
       if (operations[before] === "Mean") {
         flags[i] = true;
       } else if (isLength(operations, root)) {

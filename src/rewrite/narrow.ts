@@ -8,6 +8,7 @@
  * packed product of q, k and v is taken apart where q is narrowed, and the merge of siblings joins k and v again.
  */
 import { rowsOfData } from "../ir/arranged.ts";
+import { float64Of } from "../ir/data.ts";
 import { type Graph, mapGraph, type Node, topological, usesOf } from "../ir/graph.ts";
 import { axisIn } from "../ir/shape.ts";
 import { dataOf } from "../ops/constant.ts";
@@ -117,12 +118,12 @@ function takeApart(graph: Graph, needed: ReadonlyMap<Node, Need>): Graph {
     if (!isRows(node) || product === undefined || !packed.has(product)) return rebuild(node, inputs);
     const { start, size } = node.attrs as { start: number; size: number };
     const [x, ...constants] = inputs[0]!.inputs;
-    const own = constants.map((constant) =>
-      constantNode(rowsOfData(dataOf(constant), { start, size }), {
-        dtype: constant.type.dtype,
-        name: constant.name,
-      })
-    );
+    const own = constants.flatMap((constant, i) => {
+      const rows = rowsOfData(dataOf(constant), { start, size });
+      // Of a packed bias that q alone still has, k and v have zeros, which a product of their own does without.
+      if (i === 1 && float64Of(rows).every((value) => value === 0)) return [];
+      return [constantNode(rows, { dtype: constant.type.dtype, name: constant.name })];
+    });
     return apply("linear", [x!, ...own], { attrs: {}, name: product.name });
   });
 }

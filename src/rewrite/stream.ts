@@ -21,10 +21,6 @@ export interface Stream {
   readonly channels: number;
   /** Every tensor of it but constants, with the axis of its channels. */
   readonly axes: ReadonlyMap<Node, number>;
-  /** Tensors of it that are made by something else than products, convolutions and its own tensors. */
-  readonly entries: ReadonlySet<Node>;
-  /** Tensors of it that something else than products reads. */
-  readonly exits: ReadonlySet<Node>;
   /** Reshapes that join several rows of channels into one, for products only. */
   readonly joined: ReadonlyMap<Node, Layout>;
   /** Products that read channels of it. */
@@ -39,7 +35,6 @@ export function streamOf(start: Node, uses: Uses): Stream | null {
   const channels = start.type.shape[last];
   if (typeof channels !== "number") return null;
   const axes = new Map<Node, number>();
-  const [entries, exits] = [new Set<Node>(), new Set<Node>()];
   const [joined, readers] = [new Map<Node, Layout>(), new Map<Node, Layout>()];
   const queue: Node[] = [];
   const visit = (node: Node, axis: number): boolean => {
@@ -55,7 +50,6 @@ export function streamOf(start: Node, uses: Uses): Stream | null {
   for (const node of queue) {
     const axis = axes.get(node)!;
     const sources = channelsBehind(node, { axis, channels });
-    if (sources === null && !isWriter(node, axis)) entries.add(node);
     if (!(sources ?? []).every((at, i) => at === null || visit(node.inputs[i]!, at))) return null;
     for (const use of uses.get(node)!) {
       const user = "user" in use ? use.user : null;
@@ -71,10 +65,10 @@ export function streamOf(start: Node, uses: Uses): Stream | null {
       ) {
         joined.set(user, layout);
         for (const use of uses.get(user)!) if ("user" in use) readers.set(use.user, layout);
-      } else exits.add(node);
+      }
     }
   }
-  return { channels, axes, entries, exits, joined, readers };
+  return { channels, axes, joined, readers };
 }
 
 interface Channels {

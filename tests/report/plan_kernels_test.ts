@@ -36,6 +36,19 @@ Deno.test("normalizationKernels() tells a normalization from the length of a vec
     "__myl_MaxReshDivMulSumCastSqrtMaxDiv",
   );
   assert.deepEqual([flags, doubt], [[true, false, false], null]);
+  // Repeated to a larger shape first, the root is still that of the mean before it.
+  const split = [["CastMeanSubMulMean", [], ["mean"]], ["ReplAddSqrtDivMulCastMulAddConc", ["mean"], [
+    "y",
+  ]]] as const;
+  const kernels = split.map(([name, inputs, outputs]): Kernel => ({
+    kind: "function",
+    name: `__myl_${name}`,
+    inputs,
+    outputs,
+    outputNames: [],
+    innerNames: [],
+  }));
+  assert.deepEqual(normalizationKernels(kernels), { flags: [true, false], doubt: null });
   // With an epsilon it may be a mean whose division went elsewhere.
   assert.match(flagsOf("__myl_MulSumAddSqrtDiv").doubt!, /takes a root of something that is not a mean/);
 });

@@ -47,14 +47,6 @@ Deno.test("lowerForTensorRt() takes open sizes", () => {
   assert.ok(meaningDifference(bindDims(after, { B: 3 }), bindDims(graph, { B: 3 }), 6) <= EXACT);
 });
 
-Deno.test("lowerForTensorRt() moves queries' biases where there is a fused attention: not in fp32", () => {
-  // The last block's single query keeps its bias. A folded stream carries a one instead.
-  for (const [precision, attentions] of [["fp32", 2], ["fp16", 1], ["bf16", 1]] as const) {
-    const { graph } = optimize(traced(encoder(), { precision, norm: layerNorm() }));
-    assert.equal(nodesOf(lowerForTensorRt(graph), "attention").length, attentions, precision);
-  }
-});
-
 Deno.test("TOKENS_2D makes every product one of matrices, and keeps what is between two of them flat", () => {
   const random = new Random(7);
   const x = input("x", [2, "T", 4]);

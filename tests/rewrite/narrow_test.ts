@@ -41,6 +41,8 @@ Deno.test("narrow() leaves the keys and values of all tokens, and one of everyth
       // k and v read all tokens and stay one product.
       const packed = nodesOf(graph, "linear").filter(({ name }) => /^blocks\.1\.attn/.test(name));
       assert.deepEqual(packed.map(({ type }) => type.shape.at(-1)).sort(), [16, 8, 8]);
+      // Of k and v no bias is left, and none of zeros either.
+      assert.equal(packed.find(({ type }) => type.shape.at(-1) === 16)!.inputs.length, 2);
       assert.ok(meaningDifference(graph, before, 2) <= 1e-5);
     }
   }
