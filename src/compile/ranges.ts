@@ -6,7 +6,7 @@
 import type { Model } from "../dsl/model.ts";
 import { onnxBytes } from "../emit/onnx.ts";
 import { isFloat } from "../ir/dtype.ts";
-import { type Graph, mapGraph, type Node, topological, uniqueNames, type Use, usesOf } from "../ir/graph.ts";
+import { type Graph, mapGraph, type Node, topological, uniqueNames, type Uses, usesOf } from "../ir/graph.ts";
 import type { Norm } from "../norms/mod.ts";
 import { isOp, rebuild } from "../ops/mod.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
@@ -140,7 +140,7 @@ const MOVES = new Set([
 const isComputed = (node: Node) => isFloat(node.type.dtype) && !MOVES.has(node.op);
 
 /** Logits with a mask added, which is large on purpose; the logits themselves are looked at. */
-function isMasked(node: Node, uses: ReadonlyMap<Node, readonly Use[]>): boolean {
+function isMasked(node: Node, uses: Uses): boolean {
   return isOp(node, "add") && node.inputs.some(({ op }) => op === "constant") &&
     readersOf(node, uses).every((reader) => isOp(reader, "softmax") || isMasked(reader, uses));
 }
@@ -188,7 +188,7 @@ class Magnitudes {
 function rangeOf(
   node: Node,
   tensor: string,
-  { values, uses }: { values: Magnitudes; uses: ReadonlyMap<Node, readonly Use[]> },
+  { values, uses }: { values: Magnitudes; uses: Uses },
 ): TensorRange {
   const { largest, smallest, usual, subnormal, lost } = values;
   const verdict: Verdict = !(largest <= FP16.largest)
@@ -218,7 +218,7 @@ function rangeOf(
 }
 
 /** Whether a tensor is a residual sum, one that another sum reads, or a branch that goes into one and nowhere else. */
-function isStream(node: Node, uses: ReadonlyMap<Node, readonly Use[]>): boolean {
+function isStream(node: Node, uses: Uses): boolean {
   const readers = readersOf(node, uses);
   if (isOp(node, "add")) return readers.length > 1 && readers.some((reader) => isOp(reader, "add"));
   const [sum] = readers;
@@ -226,14 +226,14 @@ function isStream(node: Node, uses: ReadonlyMap<Node, readonly Use[]>): boolean 
 }
 
 /** Whether a tensor only ever becomes part of a sum, beside which what is too small to keep its digits is too small to matter. */
-function isSummed(node: Node, uses: ReadonlyMap<Node, readonly Use[]>): boolean {
+function isSummed(node: Node, uses: Uses): boolean {
   const readers = readersOf(node, uses);
   return readers.length > 0 &&
     readers.every(({ op }) => op === "add" || op === "reduce_sum" || op === "softmax");
 }
 
 /** Who computes with a tensor, over what only moves it. */
-function readersOf(node: Node, uses: ReadonlyMap<Node, readonly Use[]>): readonly Node[] {
+function readersOf(node: Node, uses: Uses): readonly Node[] {
   return uses.get(node)!.flatMap((use) => {
     if (!("user" in use)) return [];
     return MOVES.has(use.user.op) ? readersOf(use.user, uses) : [use.user];

@@ -71,7 +71,9 @@ export function topological(graph: Graph): readonly Node[] {
 /** Who reads a node, and as which input; `output` where the network's output is read from it. */
 export type Use = { readonly user: Node; readonly index: number } | { readonly output: string };
 
-export function usesOf(graph: Graph): ReadonlyMap<Node, readonly Use[]> {
+export type Uses = ReadonlyMap<Node, readonly Use[]>;
+
+export function usesOf(graph: Graph): Uses {
   const uses = new Map<Node, Use[]>();
   for (const node of topological(graph)) {
     uses.set(node, []);

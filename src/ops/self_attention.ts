@@ -38,7 +38,8 @@ export const selfAttention = defineOp({
   tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
   onnx: (g, [x, weight, ...rest], { heads, scale, causal, bias }, node) => {
     const [vector, mask] = bias ? rest : [undefined, rest[0]];
-    if (causal && mask === undefined && hasWholeLines(node, heads)) {
+    const size = (node.type.shape.at(-1) as number) / heads;
+    if (causal && mask === undefined && size % GROUPED_MULTIPLE === 0) {
       return causalAttention(g, [x!, weight!, vector], { heads, scale, node });
     }
     // The operator wants W as [C, 3 H D]; the runtime transposes the constant once, when it loads.
@@ -60,8 +61,8 @@ export const selfAttention = defineOp({
   },
 });
 
-/** The grouped operator takes heads of whole cache lines' parts: a multiple of 8 channels. */
-const hasWholeLines = ({ type }: Node, heads: number) => (type.shape.at(-1) as number) / heads % 8 === 0;
+/** The operator for groups of queries refuses heads of other sizes than multiples of this. */
+const GROUPED_MULTIPLE = 8;
 
 /**
  * A causal mask as ONNX Runtime's operator for groups of queries has it built in, here of as many keys as queries and
@@ -73,7 +74,7 @@ function causalAttention(
   { heads, scale, node }: { heads: number; scale: number; node: Node },
 ): string {
   const [batch, tokens] = node.type.shape as [Dim, Dim];
-  const product = g.node("MatMul", [x, g.node("Transpose", [weight], { perm: [1, 0] })]);
+  const product = linear.onnx(g, [x, weight], {}, node);
   // As [1, 1, 3 H D] it stays an addition of all threads. A plain vector becomes the product's C, written by one of them.
   const packed = bias === undefined
     ? product

@@ -9,13 +9,11 @@
  */
 import { rowsOfData } from "../ir/arranged.ts";
 import { float64Of, type TensorData } from "../ir/data.ts";
-import { type Graph, mapGraph, type Node, topological, type Use, usesOf } from "../ir/graph.ts";
+import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { foldIntoWeight, isFolded } from "../ops/fold.ts";
 import { apply, constantNode, isOp, rebuild } from "../ops/mod.ts";
 import { isConstantLinear } from "./constants.ts";
-
-type Uses = ReadonlyMap<Node, readonly Use[]>;
 
 /** The rows of a product that one attention input is made of. */
 interface Source {

@@ -28,13 +28,10 @@ export function averageEarly(graph: Graph): { graph: Graph; moved: number } {
   /** The mean of a tensor as it stands in the new graph, from the old one's node. */
   const mean = (node: Node, rebuilt: Node, attrs: MeanAttrs): Node => {
     if (!pays(node, attrs.axes)) return apply("reduce_mean", [rebuilt], { attrs, name: attrs.name });
-    const means = node.inputs.map((input, i) =>
-      i > 0 && isConstantLinear(node) ? rebuilt.inputs[i]! : mean(input, rebuilt.inputs[i]!, attrs)
-    );
-    if (isConstantLinear(node)) moved++;
-    return isConstantLinear(node)
-      ? apply("linear", means, { attrs: {}, name: node.name })
-      : apply("add", means, { attrs: {}, name: node.name });
+    const meanOf = (input: Node, i: number) => mean(input, rebuilt.inputs[i]!, attrs);
+    if (isSum(node)) return rebuild(node, node.inputs.map(meanOf));
+    moved++;
+    return rebuild(node, [meanOf(node.inputs[0]!, 0), ...rebuilt.inputs.slice(1)]);
   };
 
   const result = mapGraph(graph, (node, inputs) => {

@@ -10,7 +10,7 @@
  * nothing is deferred: the second of the two gains of a static normalization on a CPU. It looks at all readers, hence a pass.
  */
 import { float64Of, heldData, type TensorData } from "../ir/data.ts";
-import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";
+import { type Graph, mapGraph, type Node, type Use, type Uses, usesOf } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import type { ChannelAffine } from "../ops/define.ts";
 import { foldIntoWeight } from "../ops/fold.ts";
@@ -115,10 +115,10 @@ function once<Value>(compute: () => Value): () => Value {
 }
 
 class Readers {
-  readonly #uses: ReadonlyMap<Node, readonly Use[]>;
+  readonly #uses: Uses;
   readonly #known = new Map<Node, Map<number, boolean>>();
 
-  constructor(uses: ReadonlyMap<Node, readonly Use[]>) {
+  constructor(uses: Uses) {
     this.#uses = uses;
   }
 

@@ -54,6 +54,11 @@ export interface Pass {
   readonly run: (graph: Graph) => Graph;
 }
 
+/** A function from graph to graph that says more than the graph, as a pass under its own name. */
+export function passOf(run: (graph: Graph) => { readonly graph: Graph }): Pass {
+  return { name: run.name, run: (graph) => run(graph).graph };
+}
+
 /** Runs passes one after the other, and verifies the graph after each. */
 export function runPasses(graph: Graph, passes: readonly Pass[]): Graph {
   for (const { name, run } of passes) {

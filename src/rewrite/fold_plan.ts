@@ -4,7 +4,7 @@
  * further. What an operator does with an affine is the operator's own matter (`carry`, `absorb`, `give` in `src/ops`).
  */
 import type { Precision } from "../ir/dtype.ts";
-import type { Node, Use } from "../ir/graph.ts";
+import type { Node, Use, Uses } from "../ir/graph.ts";
 import { affineData, dataOf } from "../ops/constant.ts";
 import { type Absorbed, type Affines, type ChannelAffine, inverse } from "../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf } from "../ops/mod.ts";
@@ -31,7 +31,7 @@ export interface Refused {
 
 /** What a planner knows of the graph. */
 export interface Surroundings {
-  readonly uses: ReadonlyMap<Node, readonly Use[]>;
+  readonly uses: Uses;
   /** Places in topological order. */
   readonly places: ReadonlyMap<Node, number>;
 }

@@ -8,7 +8,7 @@
  * The transpose that joins the heads behind it then cancels (`SIMPLIFY`). Left as it is: attention over keys and values
  * that come as heads, from earlier tokens for instance, and masks that do not have every query and key.
  */
-import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";
+import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../ir/graph.ts";
 import { type Dim, divideDims, type Shape } from "../ir/shape.ts";
 import { apply, isOp, rebuild } from "../ops/mod.ts";
 import { fitsFused } from "../ops/token_attention.ts";
@@ -63,7 +63,7 @@ function fuse(node: Node, inputs: readonly Node[]): Node | null {
 function fuseProduct(
   node: Node,
   { uses, rebuilt, inputs }: {
-    uses: ReadonlyMap<Node, readonly Use[]>;
+    uses: Uses;
     rebuilt: ReadonlyMap<Node, Node>;
     inputs: readonly Node[];
   },

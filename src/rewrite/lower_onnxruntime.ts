@@ -7,7 +7,7 @@ import { type Graph, topological } from "../ir/graph.ts";
 import { averageEarly } from "./average_early.ts";
 import { biasGelu } from "./bias_gelu.ts";
 import { deferBiases } from "./defer_biases.ts";
-import { applyRules, type Pass, runPasses } from "./driver.ts";
+import { applyRules, type Pass, passOf, runPasses } from "./driver.ts";
 import { foldConstants } from "./fold_constants.ts";
 import { fuseAttention } from "./fuse_attention.ts";
 import { padHidden } from "./pad_hidden.ts";
@@ -22,19 +22,19 @@ import { SIMPLIFY } from "./simplify.ts";
  */
 export function lowerForOnnxRuntime(graph: Graph): Graph {
   return lowered(graph, [
-    { name: "averageEarly", run: (graph) => averageEarly(graph).graph },
-    { name: "deferBiases", run: (graph) => deferBiases(graph).graph },
-    { name: "padHidden", run: (graph) => padHidden(graph).graph },
+    passOf(averageEarly),
+    passOf(deferBiases),
+    passOf(padHidden),
     { name: "fuseAttention", run: (graph) => fuseAttention(graph, { products: true }).graph },
     { name: "simplify", run: (graph) => applyRules(graph, SIMPLIFY).graph },
-    { name: "biasGelu", run: (graph) => biasGelu(graph).graph },
+    passOf(biasGelu),
   ]);
 }
 
 /** The form in which products are quantized: the integer operator has no place for an attention, and one for a bias. */
 export function lowerForInt8(graph: Graph): Graph {
   return lowered(graph, [
-    { name: "averageEarly", run: (graph) => averageEarly(graph).graph },
+    passOf(averageEarly),
     { name: "fuseAttention", run: (graph) => fuseAttention(graph, { products: false }).graph },
     { name: "simplify", run: (graph) => applyRules(graph, SIMPLIFY).graph },
   ]);
@@ -45,6 +45,6 @@ function lowered(graph: Graph, passes: readonly Pass[]): Graph {
   if (!isFp32) return graph;
   return runPasses(graph, [
     ...passes,
-    { name: "foldConstants", run: (graph) => foldConstants(graph).graph },
+    passOf(foldConstants),
   ]);
 }

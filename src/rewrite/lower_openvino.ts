@@ -6,7 +6,7 @@
 import type { Graph } from "../ir/graph.ts";
 import { averageEarly } from "./average_early.ts";
 import { deferBiases } from "./defer_biases.ts";
-import { runPasses } from "./driver.ts";
+import { passOf, runPasses } from "./driver.ts";
 import { foldConstants } from "./fold_constants.ts";
 import { padHidden } from "./pad_hidden.ts";
 import { scaleQueries } from "./scale_queries.ts";
@@ -14,10 +14,10 @@ import { scaleQueries } from "./scale_queries.ts";
 export function lowerForOpenVino(graph: Graph): Graph {
   return runPasses(graph, [
     // An exporter's separate q takes the factor in by itself; a packed product leaves a pass over q: 0.995 of the time.
-    { name: "scaleQueries", run: (graph) => scaleQueries(graph).graph },
-    { name: "averageEarly", run: (graph) => averageEarly(graph).graph },
-    { name: "deferBiases", run: (graph) => deferBiases(graph).graph },
-    { name: "padHidden", run: (graph) => padHidden(graph).graph },
-    { name: "foldConstants", run: (graph) => foldConstants(graph).graph },
+    passOf(scaleQueries),
+    passOf(averageEarly),
+    passOf(deferBiases),
+    passOf(padHidden),
+    passOf(foldConstants),
   ]);
 }

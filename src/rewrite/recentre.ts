@@ -11,7 +11,7 @@
  *     W n = (W_1..C-1 - W_C 1^T) n_1..C-1
  */
 import { elementCount, float64Of, type TensorData } from "../ir/data.ts";
-import { type Graph, mapGraph, type Node, topological, type Use, usesOf } from "../ir/graph.ts";
+import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../ir/graph.ts";
 import type { Shape } from "../ir/shape.ts";
 import { affineData, dataOf } from "../ops/constant.ts";
 import type { ChannelAffine, Constant } from "../ops/define.ts";
@@ -189,7 +189,7 @@ function centring(axis: number, shape: Shape): ChannelAffine {
 /** The nodes that hold the normalized rows, with their channel axes, up to products; null where another operator reads. */
 function normalizedUntilProducts(
   reader: Node,
-  uses: ReadonlyMap<Node, readonly Use[]>,
+  uses: Uses,
 ): ReadonlyMap<Node, number> | null {
   const axes = new Map([[reader, reader.type.shape.length - 1]]);
   const open = [reader];

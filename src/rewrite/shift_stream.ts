@@ -11,7 +11,7 @@
  * runs before the fold.
  */
 import { float64Of, heldData } from "../ir/data.ts";
-import { type Graph, mapGraph, type Node, type Use, usesOf } from "../ir/graph.ts";
+import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../ir/graph.ts";
 import { affineOf } from "../ops/channel_affine.ts";
 import { affineData, dataOf } from "../ops/constant.ts";
 import type { ChannelAffine } from "../ops/define.ts";
@@ -28,7 +28,6 @@ import { isNorm } from "./norm_nodes.ts";
  */
 const LARGEST_SHIFT = 4;
 
-type Uses = ReadonlyMap<Node, readonly Use[]>;
 type Change = (node: Node, inputs: readonly Node[]) => Node;
 
 /** A tensor and the axis of its channels. */

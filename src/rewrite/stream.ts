@@ -4,12 +4,10 @@
  * Who writes into it and who reads from it is told apart by what that takes: a product or convolution with constant
  * weights has its weights padded; what else goes in is set beside constants, what else goes out is cut.
  */
-import type { Node, Use } from "../ir/graph.ts";
+import type { Node, Use, Uses } from "../ir/graph.ts";
 import { axisIn } from "../ir/shape.ts";
 import { isOp, opOf } from "../ops/mod.ts";
 import { isConstantLinear } from "./constants.ts";
-
-export type Uses = ReadonlyMap<Node, readonly Use[]>;
 
 /** How a row of `outer * channels * inner` numbers is made of channels that were joined: Swin's patches as they merge. */
 export interface Layout {
