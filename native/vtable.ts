@@ -1,13 +1,12 @@
 /**
  * Calls to C++ virtual methods by slot, and objects of ours whose methods C++ calls. Slots and signatures are data of
- * the caller's; this promises one function pointer per address and signature, and callbacks that never throw into
- * C++ and stay where they are until closed. Itanium C++ ABI, 64-bit (Linux): the Windows ABI has other slots.
+ * the caller's, what differs between C++ compilers is a `CppAbi`; this promises one function pointer per address and
+ * signature, and callbacks that never throw into C++ and stay where they are until closed.
  */
+import { type CppAbi, structBehindThis, structBytes, THIS_ABI } from "./cpp_abi.ts";
 import { NativeError } from "./error.ts";
 
 export const POINTER_BYTES = 8;
-/** The complete and the deleting destructor come where the class declares its destructor, here first. */
-const DELETING_DESTRUCTOR_SLOT = 1;
 
 /** Signatures by "Interface.method"; the first parameter is the receiver. */
 export type MethodTable = Readonly<Record<string, Deno.ForeignFunction>>;
@@ -36,11 +35,18 @@ export class VirtualCalls<T extends MethodTable> {
   readonly #place: (method: string) => Place | undefined;
   readonly #methods = new Map<string, Method>();
   readonly #functions = new Map<bigint, { signature: Deno.ForeignFunction; call: AnyCall }[]>();
+  readonly #abi: CppAbi;
+  readonly #destructor: Deno.ForeignFunction;
+  readonly #destructorNonblocking: Deno.ForeignFunction;
 
   /** `place` answers `undefined` for a method whose slot is not known. */
-  constructor(signatures: T, place: (method: string) => Place | undefined) {
+  constructor(signatures: T, place: (method: string) => Place | undefined, abi = THIS_ABI) {
     this.#signatures = signatures;
     this.#place = place;
+    this.#abi = abi;
+    const flags = abi.deleting.flags.map(() => "u32" as const);
+    this.#destructor = { parameters: ["pointer", ...flags], result: "void" };
+    this.#destructorNonblocking = { ...this.#destructor, nonblocking: true };
   }
 
   /** Whether the slot of `method` is known. */
@@ -86,19 +92,20 @@ export class VirtualCalls<T extends MethodTable> {
 
   /** Deletes an object through the deleting destructor of its own vtable (at offset 0). */
   delete(object: Deno.PointerObject): void {
-    this.#destructor(object, DESTRUCTOR)(object);
+    this.#delete(object, this.#destructor);
   }
 
   /** The same on a thread of its own, for objects whose threads may call back before they end. */
   async deleteAsync(object: Deno.PointerObject): Promise<void> {
-    await this.#destructor(object, DESTRUCTOR_NONBLOCKING)(object);
+    await this.#delete(object, this.#destructorNonblocking);
   }
 
-  #destructor(object: Deno.PointerObject, signature: Deno.ForeignFunction): AnyCall {
+  #delete(object: Deno.PointerObject, signature: Deno.ForeignFunction): unknown {
     const vtable = new Deno.UnsafePointerView(object).getPointer();
     if (vtable === null) throw new NativeError("an object to delete has no virtual methods");
-    const slot = new Deno.UnsafePointerView(vtable).getPointer(DELETING_DESTRUCTOR_SLOT * POINTER_BYTES);
-    return this.#function(slot, signature);
+    const { slot, flags } = this.#abi.deleting;
+    const address = new Deno.UnsafePointerView(vtable).getPointer(slot * POINTER_BYTES);
+    return this.#function(address, signature)(object, ...flags);
   }
 
   #find(method: string): Method {
@@ -129,15 +136,36 @@ export class VirtualCalls<T extends MethodTable> {
     if (known === undefined) this.#functions.set(key, known = []);
     const same = known.find((entry) => entry.signature === signature);
     if (same !== undefined) return same.call;
-    const pointer = new Deno.UnsafeFnPointer(address as Deno.PointerObject<Deno.ForeignFunction>, signature);
-    const call = pointer.call.bind(pointer) as unknown as AnyCall;
+    const call = methodAt(address, signature, this.#abi);
     known.push({ signature, call });
     return call;
   }
 }
 
-const DESTRUCTOR = { parameters: ["pointer"], result: "void" } as const;
-const DESTRUCTOR_NONBLOCKING = { ...DESTRUCTOR, nonblocking: true } as const;
+/** The method at `address` as a function of its receiver and arguments. */
+function methodAt(address: Deno.PointerObject, signature: Deno.ForeignFunction, abi: CppAbi): AnyCall {
+  const callAs = (declared: Deno.ForeignFunction): AnyCall => {
+    const pointer = new Deno.UnsafeFnPointer(address as Deno.PointerObject<Deno.ForeignFunction>, declared);
+    return pointer.call.bind(pointer) as unknown as AnyCall;
+  };
+  const struct = structBehindThis(signature.result, abi);
+  if (struct === undefined) return callAs(signature);
+  const byteLength = structBytes(struct);
+  const call = callAs({ ...signature, ...withStructBehind(signature.parameters, "buffer") });
+  return (receiver, ...args) => {
+    const bytes = new Uint8Array(new ArrayBuffer(byteLength));
+    const returned = call(receiver, bytes, ...args);
+    return returned instanceof Promise ? returned.then(() => bytes) : bytes;
+  };
+}
+
+/** What C has of a method that is told where to put a struct, and returns that. */
+function withStructBehind(
+  [receiver = "pointer", ...rest]: readonly Deno.NativeType[],
+  place: "buffer" | "pointer",
+): Deno.UnsafeCallbackDefinition {
+  return { parameters: [receiver, place, ...rest], result: "pointer" };
+}
 
 /** One method of an object of ours: `onThrow` is what C++ is told when `run` throws. */
 export interface CallbackMethod {
@@ -157,18 +185,8 @@ export class CallbackObject<Kind extends string> implements Disposable {
   readonly #table: BigUint64Array<ArrayBuffer>;
   readonly #object: BigUint64Array<ArrayBuffer>;
 
-  constructor(methods: readonly CallbackMethod[]) {
-    this.#callbacks = methods.map((method) => {
-      const run = (...args: unknown[]): unknown => {
-        try {
-          return (method.run as AnyCall)(...args);
-        } catch {
-          return method.onThrow;
-        }
-      };
-      const { parameters, result } = method;
-      return new Deno.UnsafeCallback<Deno.UnsafeCallbackDefinition>({ parameters, result }, run as never);
-    });
+  constructor(methods: readonly CallbackMethod[], abi = THIS_ABI) {
+    this.#callbacks = methods.map((method) => callbackOf(method, abi));
     this.#table = words(this.#callbacks.map((callback) => Deno.UnsafePointer.value(callback.pointer)));
     this.#object = words([Deno.UnsafePointer.value(Deno.UnsafePointer.of(this.#table))]);
     this.pointer = Deno.UnsafePointer.of<Kind>(this.#object) as Deno.PointerObject<Kind>;
@@ -180,6 +198,26 @@ export class CallbackObject<Kind extends string> implements Disposable {
     this.#object[0] = 0n;
     this.#table.fill(0n);
   }
+}
+
+function callbackOf(method: CallbackMethod, abi: CppAbi): Deno.UnsafeCallback {
+  const run = (...args: unknown[]): unknown => {
+    try {
+      return (method.run as AnyCall)(...args);
+    } catch {
+      return method.onThrow;
+    }
+  };
+  const { parameters, result } = method;
+  const struct = structBehindThis(result, abi);
+  if (struct === undefined) return new Deno.UnsafeCallback({ parameters, result }, run as never);
+  const byteLength = structBytes(struct);
+  const runInPlace = (receiver: unknown, place: Deno.PointerObject, ...args: unknown[]) => {
+    const bytes = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(place, byteLength));
+    bytes.set(run(receiver, ...args) as Uint8Array);
+    return place;
+  };
+  return new Deno.UnsafeCallback(withStructBehind(parameters, "pointer"), runInPlace as never);
 }
 
 /** Values in an `ArrayBuffer` made first, so that V8 never holds them inside its moving heap. */

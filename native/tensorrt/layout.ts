@@ -1,8 +1,9 @@
 /**
  * What UNfold knows of the binary layout of one TensorRT library: the virtual methods of each interface in slot
  * order. A layout belongs to a flavour *and* a version, since every minor version may move slots; a library that no
- * layout names is refused (see `layouts/`).
+ * layout names is refused (see `layouts/`). Slots of another ABI follow from these (`cpp_abi.ts`).
  */
+import { ITANIUM } from "../cpp_abi.ts";
 
 export type Flavour = "rtx" | "enterprise";
 
@@ -28,5 +29,8 @@ export interface Layout {
   readonly interfaces: Readonly<Record<string, readonly (string | null)[]>>;
 }
 
-/** Slots 0 and 1 are the two destructor entries of the Itanium C++ ABI. */
-export const FIRST_SLOT = 2;
+/** Slots are counted as the Itanium C++ ABI does, whose tables of these interfaces begin with a destructor. */
+export const FIRST_SLOT = ITANIUM.destructorSlots;
+
+/** Slot of the first method of an interface's own where IVersionedInterface is its base (NvInferRuntimeBase.h 11.1). */
+export const VERSIONED_SLOT = 2 + ITANIUM.destructorSlots;

@@ -1,12 +1,12 @@
 /**
  * Opens NVIDIA's TensorRT library and decides which binary layout it has. Promises that a library of unknown flavour
- * or version is refused before any method is called. Where libraries are looked for is `locate.ts`'s matter; Linux
- * only, since layouts are those of the Itanium C++ ABI.
+ * or version is refused before any method is called. Where libraries are looked for is `locate.ts`'s matter.
  */
+import { dirname, isAbsolute } from "node:path";
 import { NativeError } from "../error.ts";
 import { Owner } from "../handle.ts";
 import { openLibrary } from "../library.ts";
-import type { Pointer } from "../memory.ts";
+import { cString, type Pointer } from "../memory.ts";
 import { VirtualCalls } from "../vtable.ts";
 import { Builder } from "./builder.ts";
 import type { Flavour, Layout } from "./layout.ts";
@@ -130,7 +130,8 @@ export class TensorRt extends Owner {
 }
 
 /**
- * Opens the TensorRT library at `path` (`libtensorrt_rtx.so.*` or `libnvinfer.so.*`).
+ * Opens the TensorRT library at `path` (`libtensorrt_rtx.so.*` or `libnvinfer.so.*`; on Windows
+ * `tensorrt_rtx_*.dll` or `nvinfer_*.dll`).
  *
  * Throws NativeError when the file is no such library, or one whose version UNfold has no layout for.
  *
@@ -144,9 +145,9 @@ export class TensorRt extends Owner {
 export function loadTensorRt(path: string): TensorRt {
   const advice =
     `UNfold works with ${knownVersions()}; choose a library with --tensorrt-lib or UNFOLD_TENSORRT_LIB`;
-  if (Deno.build.os !== "linux") {
+  if (Deno.build.os !== "linux" && Deno.build.os !== "windows") {
     throw new NativeError(
-      `cannot load TensorRT from ${path}: only Linux is supported, this is ${Deno.build.os}`,
+      `cannot load TensorRT from ${path}: NVIDIA makes it for Linux and Windows, this is ${Deno.build.os}`,
     );
   }
   const key = realPath(path);
@@ -163,9 +164,8 @@ export function loadTensorRt(path: string): TensorRt {
         `cannot use ${path}: it is ${describe(libVersion)}, whose binary layout is not known. ${advice}`,
       );
     }
-    if (layout.flavour === "enterprise" && key.includes("/")) {
-      const directory = new TextEncoder().encode(key.slice(0, key.lastIndexOf("/")) + "\0");
-      library.symbols.setInternalLibraryPath?.(directory);
+    if (layout.flavour === "enterprise" && isAbsolute(key)) {
+      library.symbols.setInternalLibraryPath?.(cString(dirname(key)));
     }
     const logger = new Logger(layout.loggerSlot);
     const context: Context = {

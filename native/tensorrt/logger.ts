@@ -3,10 +3,12 @@
  * second of the errors, so that verbose lines do not push out the reason of a failure. One logger lives as long as
  * the library does, since the library keeps the first logger it was given (`getLogger()`, NvInferRuntime.h).
  */
+import { type CppAbi, THIS_ABI } from "../cpp_abi.ts";
 import { NativeError } from "../error.ts";
 import { type Pointer, stringAt } from "../memory.ts";
 import { type CallbackMethod, CallbackObject } from "../vtable.ts";
 import { SEVERITIES, type Severity } from "./enums.ts";
+import { VERSIONED_SLOT } from "./layout.ts";
 
 export interface LogLine {
   readonly severity: Severity;
@@ -126,25 +128,27 @@ const KINDS = new Map<string, BigUint64Array<ArrayBuffer>>();
 const KIND_BYTES: Uint8Array[] = [];
 
 /**
- * The slots of an interface UNfold implements, its own `methods` starting at `slot`. A versioned interface has
- * IVersionedInterface's two methods and the destructors first (NvInferRuntimeBase.h 11.1: getAPILanguage 0 = C++;
+ * The slots of an interface UNfold implements; where `slot` is that of the first of its own `methods` in a layout. A
+ * versioned interface has IVersionedInterface's two methods and the destructor first (NvInferRuntimeBase.h 11.1: getAPILanguage 0 = C++;
  * getInterfaceInfo returns {char const* kind; int32 major; int32 minor} by value); an older one has only its own
- * methods first and the destructors last.
+ * methods first and the destructor last.
  */
 export function interfaceMethods(
   kind: string,
   slot: number,
   methods: readonly CallbackMethod[],
+  abi: CppAbi = THIS_ABI,
 ): readonly CallbackMethod[] {
   // The library never deletes an object it was lent; a call must still find a function.
   const destructor: CallbackMethod = { parameters: ["pointer"], result: "void", run: () => {} };
+  const destructors = new Array(abi.destructorSlots).fill(destructor);
   const own = methods.map((method) => ({
     ...method,
     parameters: ["pointer", ...method.parameters] as const,
     run: (_self: unknown, ...args: never[]) => method.run(...args),
   }));
-  if (slot === 0) return [...own, destructor, destructor];
-  if (slot !== 4) {
+  if (slot === 0) return [...own, ...destructors];
+  if (slot !== VERSIONED_SLOT) {
     throw new NativeError(`${kind}: no known form of the interface has its methods at slot ${slot}`);
   }
   const info = interfaceInfo(kind);
@@ -156,8 +160,7 @@ export function interfaceMethods(
       onThrow: info,
       run: () => info,
     },
-    destructor,
-    destructor,
+    ...destructors,
     ...own,
   ];
 }

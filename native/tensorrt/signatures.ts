@@ -3,9 +3,10 @@
  * has a method declares it alike. Slots are not here: they belong to a layout. A reference is a pointer, `Dims const&`
  * a buffer, an enumeration an int32, bool a byte; the first parameter is the receiver.
  */
+import { type CppAbi, slotOf, THIS_ABI } from "../cpp_abi.ts";
 import type { Pointer } from "../memory.ts";
 import type { MethodTable, Place } from "../vtable.ts";
-import { FIRST_SLOT, type Layout } from "./layout.ts";
+import type { Layout } from "./layout.ts";
 import { DIMS, WEIGHTS } from "./values.ts";
 
 const object = <Kind extends string>(_kind: Kind) => "pointer" as Deno.NativeTypedPointer<Pointer<Kind>>;
@@ -240,12 +241,12 @@ export type Method = keyof typeof SIGNATURES;
  * Where `layout` has a method. A public object is [vtable, mImpl]; a layer is [vtable, mLayer, mImpl], mLayer having
  * what all layers share (`ILayer` and its subclasses, NvInfer.h). IAttention is not a layer.
  */
-export function placeIn(layout: Layout): (method: string) => Place | undefined {
+export function placeIn(layout: Layout, abi: CppAbi = THIS_ABI): (method: string) => Place | undefined {
   return (method) => {
     const [owner = "", name = ""] = method.split(".");
-    const index = layout.interfaces[owner]?.indexOf(name) ?? -1;
-    if (index < 0) return undefined;
+    const slot = slotOf(name, layout.interfaces[owner] ?? [], abi);
+    if (slot === undefined) return undefined;
     const isOwnPartOfLayer = owner.endsWith("Layer") && owner !== "ILayer";
-    return { offset: isOwnPartOfLayer ? 16 : 8, slot: FIRST_SLOT + index };
+    return { offset: isOwnPartOfLayer ? 16 : 8, slot };
   };
 }
