@@ -27,13 +27,15 @@ Examples
                                                    post-norm: the scales that the residual stream is divided by
   deno task audit --checkpoint un.pth --strict     in CI: fails where anything remains
   deno task audit my_model.ts --json               for scripts
-  deno task audit vit-b16 --ranges                 does it fit fp16? every tensor of a run in fp32, and what helps
+  deno task audit vit-b16 --ranges                 does it fit fp16? every tensor of a run, and what helps
 
 Options
 ${SUBJECT_HELP}
-  --precision TYPE      fp32 (default), fp16 or bf16: what folded weights are rounded to
-  --ranges              run the network on the CPU and report the range of every tensor instead: what would overflow
-                        fp16, and whether bf16 or a rescaled residual stream helps
+  --precision TYPE      fp32 (default), fp16 or bf16: what folded weights are rounded to, and with --ranges everything
+                        (fp16 unless bf16 is given)
+  --ranges              run the network that TensorRT would be given on the CPU, every result rounded, and report the
+                        range of every tensor instead: what overflows, and whether bf16 or a rescaled residual
+                        stream helps
   --samples FILE        inputs for that, under the model's names; else the model's own examples, else random ones
   --strict              exit with 1 where a normalization remains, or, with --ranges, where something overflows
   --json                the audit as JSON on stdout, nothing else
@@ -73,7 +75,13 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   if (values.ranges) {
     const { measureRanges } = await import("../compile/ranges.ts");
-    const ranges = await measureRanges(model, { norm, layerNorm, samples: values.samples, ...weights });
+    const ranges = await measureRanges(model, {
+      norm,
+      precision,
+      layerNorm,
+      samples: values.samples,
+      ...weights,
+    });
     await print(values.json ? JSON.stringify(ranges, null, 2) : describeRanges(ranges));
     return values.strict && ranges.overflows > 0 ? EXIT.failed : EXIT.ok;
   }
@@ -96,28 +104,24 @@ const LARGEST_LISTED = 8;
 
 /** The ranges for people: whatever needs a word, and the largest of the others. */
 export function describeRanges(audit: RangeAudit): string {
-  const { model, family, weights, trained, samples, largest, overflows, near, advice, tensors } = audit;
+  const { model, family, precision, weights, trained, samples, assumed, tensors } = audit;
   const isWorst = new Set(
-    tensors.toSorted((a, b) => b.largest - a.largest).slice(0, LARGEST_LISTED).map(({ tensor }) => tensor),
+    tensors.toSorted((a, b) => (b.largest ?? Infinity) - (a.largest ?? Infinity))
+      .slice(0, LARGEST_LISTED).map(({ tensor }) => tensor),
   );
   const listed = tensors.filter(({ helps, tensor }) => helps !== null || isWorst.has(tensor));
-  const rows = listed.map(({ tensor, largest, usual, subnormal, verdict, helps, factor }) => [
+  const rows = listed.map(({ tensor, largest, usual, error, verdict, helps, factor }) => [
     tensor,
-    largest.toPrecision(3),
-    usual.toPrecision(2),
-    `${(100 * subnormal).toFixed(1)} %`,
+    largest?.toPrecision(3) ?? "not finite",
+    usual?.toPrecision(2) ?? "",
+    error === null ? "" : `${(100 * error).toFixed(2)} %`,
     verdict === "fits" ? styled("fits", "dim") : styled(
-      `${verdict}: ${helps === "rescale" ? `divide the residual stream by ${factor}, or bf16` : "bf16"}`,
+      `${verdict}: ${
+        helps === "rescale" ? `divide the residual stream by ${factor}, or use a wider type` : helps
+      }`,
       "yellow",
     ),
   ]);
-  const verdict = overflows > 0
-    ? `${overflows} of ${tensors.length} tensors overflow fp16; ${
-      advice === "rescale" ? "a rescaled residual stream or bf16 helps" : "use bf16"
-    }`
-    : near > 0
-    ? `fits fp16, ${near} of ${tensors.length} tensors within a factor of 8 of its end`
-    : `fits fp16, the largest value is ${largest.toPrecision(3)}`;
   return [
     `${styled(model, "bold")}  ${family}, ${weights}`,
     `${samples.count} examples: ${samples.origin}`,
@@ -125,13 +129,25 @@ export function describeRanges(audit: RangeAudit): string {
       ? []
       : ["These weights were not trained with this normalization: the ranges say little about it."]),
     "",
-    `fp16   ${styled(verdict, overflows > 0 ? "yellow" : "green")}`,
-    table([["", "largest", "usual", "below 2^-14", ""], ...rows], {
+    `${precision}   ${styled(verdictOf(audit), audit.overflows > 0 ? "yellow" : "green")}`,
+    table([["", "largest", "usual", "rounding", ""], ...rows], {
       align: ["left", "right", "right", "right", "left"],
       indent: 2,
     }),
     styled(`  ${tensors.length - listed.length} more tensors fit; --json lists all`, "dim"),
+    styled(`  On the CPU: ${assumed}.`, "dim"),
   ].join("\n");
+}
+
+function verdictOf({ precision, overflows, near, advice, largest, tensors }: RangeAudit): string {
+  if (overflows > 0) {
+    return `${overflows} of ${tensors.length} tensors overflow ${precision}; ${
+      advice === "rescale" ? "a rescaled residual stream or a wider type helps" : `use ${advice}`
+    }`;
+  }
+  return near > 0
+    ? `fits ${precision}, ${near} of ${tensors.length} tensors within a factor of 8 of its end`
+    : `fits ${precision}, the largest value is ${largest?.toPrecision(3)}`;
 }
 
 /** The audit for people. */

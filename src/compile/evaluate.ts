@@ -139,7 +139,7 @@ function randomExamples(
  * @returns each output of the network, batches joined along the first axis
  */
 export async function runExamples(
-  session: Session,
+  session: Pick<Session, "inputs" | "run">,
   examples: Examples,
   batch: number,
 ): Promise<ExampleOutputs> {
@@ -173,7 +173,7 @@ export function firstBatch(session: Session, examples: Examples, batch: number):
 
 /** The feeds of the batch that begins at an example. */
 export function feeder(
-  session: Session,
+  session: Pick<Session, "inputs">,
   { inputs, batched, count }: Examples,
   batch: number,
 ): (start: number) => Feeds {
@@ -230,9 +230,6 @@ export function frameworkOutputs(
     isTruth: true,
   };
 }
-
-/** Whether ONNX Runtime's CPU provider computes in a precision. */
-export const runsOnCpu = (precision: Precision): boolean => precision !== "bf16";
 
 /** The usual sizes of a model's open dimensions other than the batch. */
 export function openSizes(model: Model): Record<string, number> {

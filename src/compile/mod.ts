@@ -12,12 +12,13 @@ import { buildEngine, type BuiltEngine, type EngineOptions, locateLibrary } from
 import { writeTritonModel } from "../emit/triton.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
+import { notExecuted } from "../report/not_executed.ts";
 import { inspectPlanFile } from "../report/plan.ts";
 import { type EngineReport, type LatencyReport, type Report, ReportSchema } from "../report/schema.ts";
 import { asOnnx, type OnnxForm } from "../rewrite/onnx_forms.ts";
 import { remainingNorms } from "../rewrite/pipeline.ts";
 import { type Batch, profilesOf } from "./batch.ts";
-import { checkOutputs } from "./check.ts";
+import { checkOutputs, roundNetworks } from "./check.ts";
 import { type Examples, loadExamples, openSizes } from "./evaluate.ts";
 import { buildInt8, type Int8Options, timeInt8 } from "./int8.ts";
 import { timeNetworks } from "./latency.ts";
@@ -41,6 +42,8 @@ export interface BuildOptions extends WeightOptions {
   readonly onnx?: OnnxForm;
   /** The folded network in int8 as well, as one more ONNX file. */
   readonly int8?: Int8Options | undefined;
+  /** Whether to build what overflows fp16 or bf16 on the samples there are, too. */
+  readonly allowOverflow?: boolean;
   /** Output folder; made if it is not there. */
   readonly out: string;
   /** Whether to measure latency. */
@@ -98,6 +101,12 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
   await using work = await Workshop.open(out);
   const stage = { model, contenders, examples, options, work };
+  const isChecked = !skip.includes("check");
+  if (isChecked && options.precision !== "fp32") {
+    step(`looking for overflows in ${options.precision}`);
+    meter.begin("round");
+  }
+  const rounded = isChecked ? await roundNetworks(stage) : null;
   if (options.int8 !== undefined) {
     step("quantizing");
     meter.begin("quantize");
@@ -139,10 +148,10 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     };
   }
   let checked: Pick<Report, "parity" | "accuracy"> = { parity: null, accuracy: null };
-  if (!skip.includes("check")) {
+  if (rounded !== null) {
     step("comparing outputs");
     meter.begin("compare");
-    checked = await checkOutputs(stage);
+    checked = await checkOutputs(stage, rounded);
   }
   let latency: LatencyReport | null = null;
   if (time) {
@@ -156,7 +165,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   if (time && int8 !== null) step("timing int8");
   const int8Latency = time && int8 !== null ? await timeInt8(int8, stage) : null;
   const { network } = contenders[0];
-  const report = ReportSchema.parse({
+  const figures: Report = {
     schema: 1,
     model: model.name,
     checkpoint: options.recognised === undefined ? null : describeCheckpoint(options.recognised),
@@ -171,6 +180,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     passes: network.trace,
     engines,
     phases: meter.phases(),
+    ranges: rounded?.ranges ?? null,
     ...checked,
     latency,
     int8: int8 === null ? null : { ...int8.report, latency: int8Latency },
@@ -186,7 +196,8 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
         source: library.source,
       },
     },
-  });
+  };
+  const report = ReportSchema.parse({ ...figures, notExecuted: notExecuted(figures) });
   await Deno.writeTextFile(work.path("report.json"), JSON.stringify(report, null, 2) + "\n");
   signal?.throwIfAborted();
   await work.deliver();

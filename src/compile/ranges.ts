@@ -1,121 +1,71 @@
 /**
- * Whether a network's values fit fp16: it is run in fp32 on sample inputs, with attention written out as in an fp16 engine,
- * and every tensor that is computed is looked at. What would overflow is said, and what helps. It speaks of the samples it
- * saw, not of all inputs; sums inside of operators, which backends keep in fp32, it does not see.
+ * Whether a network's values fit fp16 or bf16: what a run of the network that TensorRT is given, rounded as an engine
+ * rounds it, says of each tensor that is computed, and what helps where one overflows. It speaks of the samples it saw,
+ * not of all inputs.
  */
 import type { Model } from "../dsl/model.ts";
 import { onnxBytes } from "../emit/onnx.ts";
-import { isFloat } from "../ir/dtype.ts";
-import { type Graph, mapGraph, type Node, topological, uniqueNames, type Uses, usesOf } from "../ir/graph.ts";
-import type { Norm } from "../norms/mod.ts";
+import { UnfoldError } from "../errors.ts";
+import { isNarrow, type Narrow, type Precision } from "../ir/dtype.ts";
+import { type Graph, mapGraph, type Node, uniqueNames, type Uses, usesOf } from "../ir/graph.ts";
+import type { Norm, NormFamily } from "../norms/mod.ts";
 import { isOp, rebuild } from "../ops/mod.ts";
+import type { NetworkRanges, RangesReport, TensorRange } from "../report/schema.ts";
+import { lowerForTensorRt } from "../rewrite/lower_tensorrt.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
-import { carryOne } from "../rewrite/carry_one.ts";
 import { canBeWrittenOut, writtenOut } from "../rewrite/write_attention.ts";
-import { sessionFromOnnx } from "../run/onnxruntime.ts";
-import { numbersOf } from "../run/session.ts";
-import { feeder, loadExamples, openSizes, sampleInputs } from "./evaluate.ts";
+import { type ExampleOutputs, loadExamples, openSizes, sampleInputs } from "./evaluate.ts";
 import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
+import { observe, type ObserveOptions, readersOf, type Seen } from "./rounded.ts";
 
-/** The largest number of fp16, and the smallest that has all of its eleven bits. */
-export const FP16 = { largest: 65504, smallestNormal: 2 ** -14 } as const;
+/** The largest number of a type, and from where on a value rounds to infinity. */
+const LIMITS = {
+  fp16: { largest: 65504, overflow: 65520 },
+  bf16: { largest: 2 ** 128 - 2 ** 120, overflow: 2 ** 128 - 2 ** 119 },
+} as const satisfies Record<Narrow, unknown>;
 /** A tensor this close to the largest number is reported: other inputs may well reach it. */
 const HEADROOM = 8;
-/** Up to this share of squares below the smallest normal number is no loss worth a word. */
-const LOST_SHARE = 1e-4;
-/** Examples looked at, at most: ranges settle after few. */
+/** Rounding to fp16 that costs more than rounding to bf16 ever does, half a unit of its last place: digits are lost. */
+const MOST_ERROR = 2 ** -9;
+/** Examples looked at in an audit, at most: ranges settle after few. */
 const MOST_EXAMPLES = 32;
 const RANDOM_EXAMPLES = 4;
 
-/**
- * `overflows`: beyond fp16's largest number. `near`: within a factor of 8 of it. `small`: part of its size is in values below
- * the smallest normal number, which lose digits, and it is multiplied rather than added.
- */
-export type Verdict = "fits" | "near" | "overflows" | "small";
+/** What figures of rounded runs assume of engines. */
+export const ASSUMED =
+  "each operator's result rounded, as TensorRT is given the network; sums inside of operators and an attention's scores " +
+  "in fp32, as fused kernels keep them";
 
-export interface TensorRange {
-  readonly tensor: string;
-  readonly op: string;
-  /** Largest magnitude; infinities that a mask puts there aside. */
-  readonly largest: number;
-  /** Smallest magnitude other than zero; null where all are zero. */
-  readonly smallest: number | null;
-  /** The root of the mean square. */
-  readonly usual: number;
-  /** The share of values other than zero below 2^-14, where fp16's numbers lose digits. */
-  readonly subnormal: number;
-  readonly verdict: Verdict;
-  /** `rescale`: a residual stream, or what writes it, which can be divided by `factor`; else bf16. Null where it fits. */
-  readonly helps: "bf16" | "rescale" | null;
-  readonly factor: number | null;
-}
-
-export interface RangeAudit {
-  readonly model: string;
-  readonly family: string;
-  readonly weights: string;
-  readonly trained: boolean;
-  /** Where the inputs came from, and how many examples were looked at. */
-  readonly samples: { readonly origin: string; readonly count: number };
-  readonly largest: number;
-  readonly overflows: number;
-  readonly near: number;
-  /** What to build it in. */
-  readonly advice: "fp16" | "bf16" | "rescale";
+export interface RoundedRun {
+  readonly outputs: ExampleOutputs;
   /** In the order in which they are computed. */
   readonly tensors: readonly TensorRange[];
 }
 
 /**
- * Runs a model with normalization `norm` and measures every tensor.
+ * Runs a network on samples, rounded as an engine rounds it.
  *
- * @param options.samples a file with inputs under the model's names; the model's own examples or random ones unless given
- * @throws {UnfoldError} weights or samples that do not fit
+ * @param optimized in fp16 or bf16, not yet lowered
  */
-export async function measureRanges(
-  model: Model,
-  { norm, layerNorm = "layer", samples, ...weightOptions }: WeightOptions & OptimizeOptions & {
-    readonly norm: Norm;
-    readonly samples?: string | undefined;
-  },
-): Promise<RangeAudit> {
-  const weights = chooseWeights(model, norm, weightOptions);
-  const { graph } = compile(model, { weights: weights.open(), norm, layerNorm });
-  const inputs = samples === undefined
-    ? loadExamples(model, { count: RANDOM_EXAMPLES, dims: openSizes(model) })
-    : sampleInputs(model, samples);
-  const written = writeAttentionOut(carryOne(graph).graph);
-  const uses = usesOf(written);
-  const names = uniqueNames(written);
-  const computed = topological(written).filter((node) => isComputed(node) && !isMasked(node, uses));
-  const seen = computed.map((node, i) => ({ node, output: `tensor.${i}`, values: new Magnitudes() }));
-  const observed: Graph = { ...written, outputs: seen.map(({ node, output }) => ({ name: output, node })) };
-  await using session = await sessionFromOnnx(onnxBytes(observed));
-  const feeds = feeder(session, inputs, 1);
-  const count = Math.min(inputs.count, MOST_EXAMPLES);
-  for (let i = 0; i < count; i++) {
-    const outputs = await session.run(feeds(i));
-    for (const { output, values } of seen) values.see(numbersOf(outputs[output]!));
-  }
-  const tensors = seen.map(({ node, values }) => rangeOf(node, names.get(node)!, { values, uses }));
-  const troubled = tensors.filter(({ helps }) => helps !== null);
-  const over = tensors.filter(({ verdict }) => verdict === "overflows");
-  const rescales = over.length > 0 && over.every(({ helps }) => helps === "rescale");
-  return {
-    model: model.name,
-    family: norm.family,
-    weights: weights.origin,
-    trained: weights.trained,
-    samples: { origin: samples ?? (model.evaluation ? "the model's own examples" : "random inputs"), count },
-    largest: tensors.reduce((most, { largest }) => Math.max(most, largest), 0),
-    overflows: over.length,
-    near: troubled.filter(({ verdict }) => verdict === "near").length,
-    advice: over.length === 0 ? "fp16" : rescales ? "rescale" : "bf16",
-    tensors,
-  };
+export async function runRounded(
+  optimized: Graph,
+  options: Omit<ObserveOptions, "rounds">,
+): Promise<RoundedRun> {
+  const { precision } = options;
+  const lowered = writeAttentionOut(lowerForTensorRt(optimized));
+  const uses = usesOf(lowered);
+  const names = uniqueNames(lowered);
+  const { outputs, seen } = await observe(lowered, { ...options, rounds: true });
+  const rangesOf = (seen: readonly Seen[]) =>
+    seen.map((tensor) => rangeOf(tensor, { name: names.get(tensor.node)!, uses, precision }));
+  const tensors = rangesOf(seen);
+  if (!tensors.some(isOver)) return { outputs, tensors };
+  // Behind a value that overflowed all is infinite or NaN; what each tensor reaches by itself says what would help.
+  const exact = rangesOf((await observe(lowered, { ...options, rounds: false })).seen);
+  return { outputs, tensors: exact.some(isOver) ? exact : tensors };
 }
 
-/** Attention as its products, so that its logits are seen. */
+/** Attention as the products that it is emitted as, so that its scores are seen. */
 function writeAttentionOut(graph: Graph): Graph {
   return mapGraph(
     graph,
@@ -124,118 +74,195 @@ function writeAttentionOut(graph: Graph): Graph {
   );
 }
 
-const MOVES = new Set([
-  "input",
-  "constant",
-  "reshape",
-  "transpose",
-  "slice",
-  "gather",
-  "expand",
-  "concat",
-  "cast",
-]);
+const isOver = ({ verdict }: TensorRange) => verdict === "overflows";
 
-/** Not what only moves values that were seen before. */
-const isComputed = (node: Node) => isFloat(node.type.dtype) && !MOVES.has(node.op);
-
-/** Logits with a mask added, which is large on purpose; the logits themselves are looked at. */
-function isMasked(node: Node, uses: Uses): boolean {
-  return isOp(node, "add") && node.inputs.some(({ op }) => op === "constant") &&
-    readersOf(node, uses).every((reader) => isOp(reader, "softmax") || isMasked(reader, uses));
-}
-
-class Magnitudes {
-  largest = 0;
-  smallest = Infinity;
-  #squares = 0;
-  #lost = 0;
-  #subnormal = 0;
-  #nonZero = 0;
-  #count = 0;
-
-  see(values: Float64Array): void {
-    for (const value of values) {
-      const size = Math.abs(value);
-      // A mask's own infinity; NaN and other infinities are what the network made.
-      if (value === -Infinity) continue;
-      this.#count++;
-      if (size === 0) continue;
-      this.#nonZero++;
-      this.#squares += size * size;
-      if (!(size <= this.largest)) this.largest = size;
-      if (size < this.smallest) this.smallest = size;
-      if (size < FP16.smallestNormal) {
-        this.#subnormal++;
-        this.#lost += size * size;
-      }
-    }
-  }
-
-  get usual(): number {
-    return this.#count === 0 ? 0 : Math.sqrt(this.#squares / this.#count);
-  }
-
-  get subnormal(): number {
-    return this.#nonZero === 0 ? 0 : this.#subnormal / this.#nonZero;
-  }
-
-  get lost(): number {
-    return this.#squares === 0 ? 0 : this.#lost / this.#squares;
-  }
+interface RangeContext {
+  readonly name: string;
+  readonly uses: Uses;
+  readonly precision: Narrow;
 }
 
 function rangeOf(
-  node: Node,
-  tensor: string,
-  { values, uses }: { values: Magnitudes; uses: Uses },
+  { node, isScore, largest, usual, error }: Seen,
+  { name, uses, precision }: RangeContext,
 ): TensorRange {
-  const { largest, smallest, usual, subnormal, lost } = values;
-  const verdict: Verdict = !(largest <= FP16.largest)
+  const limit = LIMITS[precision];
+  const finite = (value: number) => Number.isFinite(value) ? value : null;
+  // Scores of NaN come from elsewhere; large ones are kept in fp32 where attention is fused.
+  const verdict = !(largest < limit.overflow) && !isScore
     ? "overflows"
-    : largest > FP16.largest / HEADROOM
+    : largest > limit.largest / HEADROOM
     ? "near"
-    : lost > LOST_SHARE && !isSummed(node, uses)
+    : precision === "fp16" && error > MOST_ERROR && !isSummed(node, uses)
     ? "small"
     : "fits";
   const helps = verdict === "fits"
     ? null
     : isStream(node, uses) && Number.isFinite(largest)
     ? "rescale"
-    : "bf16";
+    : precision === "fp16"
+    ? "bf16"
+    : "fp32";
   return {
-    tensor,
+    tensor: name,
     op: node.op,
-    largest,
-    smallest: Number.isFinite(smallest) ? smallest : null,
-    usual,
-    subnormal,
+    largest: finite(largest),
+    usual: finite(usual),
+    error: finite(error),
     verdict,
     helps,
     // The next power of two that leaves the headroom: exact in every float type.
-    factor: helps === "rescale" ? 2 ** Math.ceil(Math.log2(largest * HEADROOM / FP16.largest)) : null,
+    factor: helps === "rescale" ? 2 ** Math.ceil(Math.log2(largest * HEADROOM / limit.largest)) : null,
   };
 }
 
 /** Whether a tensor is a residual sum, one that another sum reads, or a branch that goes into one and nowhere else. */
 function isStream(node: Node, uses: Uses): boolean {
   const readers = readersOf(node, uses);
-  if (isOp(node, "add")) return readers.length > 1 && readers.some((reader) => isOp(reader, "add"));
+  if (isOp(node, "add")) return readers.length > 1 && readers.some(isSum);
   const [sum] = readers;
-  return isOp(node, "linear") && readers.length === 1 && isOp(sum!, "add") && isStream(sum, uses);
+  return isOp(node, "linear") && readers.length === 1 && isSum(sum!) && isStream(sum, uses);
 }
+
+const isSum = (node: Node | null): node is Node => node !== null && isOp(node, "add");
 
 /** Whether a tensor only ever becomes part of a sum, beside which what is too small to keep its digits is too small to matter. */
 function isSummed(node: Node, uses: Uses): boolean {
-  const readers = readersOf(node, uses);
-  return readers.length > 0 &&
-    readers.every(({ op }) => op === "add" || op === "reduce_sum" || op === "softmax");
+  return readersOf(node, uses).every((reader) =>
+    reader !== null && (isSum(reader) || isOp(reader, "reduce_sum") || isOp(reader, "softmax"))
+  );
 }
 
-/** Who computes with a tensor, over what only moves it. */
-function readersOf(node: Node, uses: Uses): readonly Node[] {
-  return uses.get(node)!.flatMap((use) => {
-    if (!("user" in use)) return [];
-    return MOVES.has(use.user.op) ? readersOf(use.user, uses) : [use.user];
+/** The ranges of one network, for a report: of its tensors only those that need a word. */
+export function summaryOf(tensors: readonly TensorRange[]): NetworkRanges {
+  return {
+    tensors: tensors.length,
+    largest: largestOf(tensors),
+    overflows: tensors.filter(isOver).length,
+    near: tensors.filter(({ verdict }) => verdict === "near").length,
+    troubled: tensors.filter(({ verdict }) => verdict !== "fits"),
+  };
+}
+
+/** Null where a value was infinite or NaN. */
+function largestOf(tensors: readonly TensorRange[]): number | null {
+  return tensors.some(({ largest }) => largest === null)
+    ? null
+    : tensors.reduce((most, { largest }) => Math.max(most, largest!), 0);
+}
+
+/** Tensors that an error names. */
+const MOST_NAMED = 4;
+
+/** The refusal of a build in which tensors overflow; null where none does. */
+export function overflowOf(
+  { precision, networks, samples }: RangesReport,
+  { family, trained }: { family: NormFamily; trained: boolean },
+): UnfoldError | null {
+  const ranges = networks[family];
+  if (ranges === undefined || ranges.overflows === 0) return null;
+  const over = ranges.troubled.filter(isOver);
+  const named = over.slice(0, MOST_NAMED).map(({ tensor, largest }) =>
+    `${tensor} ${largest === null ? "is not finite even in fp32" : `reaches ${largest.toPrecision(3)}`}`
+  );
+  const more = over.length > MOST_NAMED ? ` and ${over.length - MOST_NAMED} more` : "";
+  const factor = rescaleOf(over);
+  const other = precision === "fp16" ? "--precision bf16 or fp32" : "--precision fp32";
+  const help = [
+    `build with ${other}`,
+    ...(factor === null ? [] : [`or train with the residual stream divided by ${factor}`]),
+    `or, to have the engine all the same${trained ? "" : ", for its time"}, with --allow-overflow`,
+  ];
+  return new UnfoldError(
+    `${over.length} of ${ranges.tensors} tensors of the ${family.toUpperCase()} network overflow ${precision}, whose largest ` +
+      `number is ${LIMITS[precision].largest.toPrecision(5)}: ${named.join(", ")}${more} ` +
+      `(${samples.count} examples: ${samples.origin}). What helps: ${help.join(", ")}`,
+  );
+}
+
+/** By what the residual stream would have to be divided; null where that would not help every tensor. */
+function rescaleOf(over: readonly TensorRange[]): number | null {
+  return over.every(({ helps }) => helps === "rescale")
+    ? Math.max(...over.map(({ factor }) => factor!))
+    : null;
+}
+
+/** The ranges of a model, whichever way it is built. */
+export interface RangeAudit {
+  readonly model: string;
+  readonly family: string;
+  readonly precision: Narrow;
+  readonly weights: string;
+  readonly trained: boolean;
+  readonly assumed: string;
+  /** Where the inputs came from, and how many examples were looked at. */
+  readonly samples: { readonly origin: string; readonly count: number };
+  /** Null where a value was infinite or NaN. */
+  readonly largest: number | null;
+  readonly overflows: number;
+  readonly near: number;
+  /** What to build it in. */
+  readonly advice: Precision | "rescale";
+  /** In the order in which they are computed. */
+  readonly tensors: readonly TensorRange[];
+}
+
+/** In words: where a model's examples come from. */
+export const originOf = (model: Model): string =>
+  model.evaluation ? "the model's own examples" : "random inputs of the declared kinds";
+
+/**
+ * Runs a model with normalization `norm`, as it would be built, and measures every tensor.
+ *
+ * @param options.precision that of the engine; of fp32 its fp16 is looked at
+ * @param options.samples a file with inputs under the model's names; the model's own examples or random ones unless given
+ * @throws {UnfoldError} weights or samples that do not fit
+ */
+export async function measureRanges(
+  model: Model,
+  { norm, precision: asked = "fp16", layerNorm = "layer", samples, signal, ...weightOptions }:
+    & WeightOptions
+    & OptimizeOptions
+    & {
+      readonly norm: Norm;
+      readonly precision?: Precision;
+      readonly samples?: string | undefined;
+      readonly signal?: AbortSignal | undefined;
+    },
+): Promise<RangeAudit> {
+  const precision = isNarrow(asked) ? asked : "fp16";
+  const weights = chooseWeights(model, norm, weightOptions);
+  const { graph } = compile(model, { weights: weights.open(), norm, precision, layerNorm });
+  const found = samples === undefined
+    ? loadExamples(model, { count: RANDOM_EXAMPLES, dims: openSizes(model) })
+    : sampleInputs(model, samples);
+  const examples = { ...found, count: Math.min(found.count, MOST_EXAMPLES) };
+  const { tensors } = await runRounded(graph, {
+    precision,
+    examples,
+    batch: 1,
+    signal,
+    write: (graph, probe) => Promise.resolve(onnxBytes(graph, probe)),
   });
+  const over = tensors.filter(isOver);
+  return {
+    model: model.name,
+    family: norm.family,
+    precision,
+    weights: weights.origin,
+    trained: weights.trained,
+    assumed: ASSUMED,
+    samples: { origin: samples ?? originOf(model), count: examples.count },
+    largest: largestOf(tensors),
+    overflows: over.length,
+    near: tensors.filter(({ verdict }) => verdict === "near").length,
+    advice: over.length === 0
+      ? precision
+      : rescaleOf(over) !== null
+      ? "rescale"
+      : precision === "fp16"
+      ? "bf16"
+      : "fp32",
+    tensors,
+  };
 }

@@ -3,7 +3,7 @@
  * place at the end. Networks are written as ONNX once, whoever asks; what is only for checking never reaches the user.
  */
 import { dirname, join, resolve } from "node:path";
-import { writeOnnx } from "../emit/onnx.ts";
+import { type Probe, writeOnnx } from "../emit/onnx.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 
@@ -60,16 +60,17 @@ export class Workshop implements AsyncDisposable {
   }
 
   /** The path of a network's ONNX file: the published one, else one for this build only. */
-  async onnx(graph: Graph): Promise<string> {
-    const { path, file } = this.#write(graph, join(this.#folder, SCRATCH, `${this.#written.size}.onnx`));
+  async onnx(graph: Graph, probe?: Probe): Promise<string> {
+    const own = join(this.#folder, SCRATCH, `${this.#written.size}.onnx`);
+    const { path, file } = this.#write(graph, own, probe);
     await file;
     return path;
   }
 
-  #write(graph: Graph, path: string) {
+  #write(graph: Graph, path: string, probe?: Probe) {
     const known = this.#written.get(graph);
     if (known !== undefined) return known;
-    const written = { path, file: writeOnnx(graph, path) };
+    const written = { path, file: writeOnnx(graph, path, { ...(probe && { probe }) }) };
     this.#written.set(graph, written);
     return written;
   }

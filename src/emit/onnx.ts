@@ -38,6 +38,13 @@ const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;
 /** The alignment memory-mapping readers ask of external data. */
 const EXTERNAL_ALIGNMENT = 4096;
 
+/** What is put into a file that only measures: what others read in place of a node's value, and one output more. */
+export interface Probe {
+  value(g: OnnxEmitter, node: Node, value: string): string;
+  /** Its name, and its value of fp32 and one axis; called once, at the end. */
+  output(g: OnnxEmitter): { readonly name: string; readonly value: string; readonly length: number };
+}
+
 /**
  * Writes `graph` to `path`, beside it first and then renamed. The caller sees to it that the folder exists.
  *
@@ -47,9 +54,9 @@ const EXTERNAL_ALIGNMENT = 4096;
 export async function writeOnnx(
   graph: Graph,
   path: string,
-  { embeddedLimitBytes = EMBEDDED_LIMIT_BYTES }: { embeddedLimitBytes?: number } = {},
+  { embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, probe }: { embeddedLimitBytes?: number; probe?: Probe } = {},
 ): Promise<{ paths: readonly string[]; byteLength: number; nodes: number }> {
-  const emitter = emit(graph);
+  const emitter = emit(graph, probe);
   const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
   const partial = {
     model: `${path}.${crypto.randomUUID()}.part`,
@@ -79,24 +86,21 @@ export async function writeOnnx(
 }
 
 /** The file's bytes, weights embedded; for networks that stay in memory. */
-export function onnxBytes(graph: Graph): Uint8Array {
-  return joined(emit(graph).pieces());
+export function onnxBytes(graph: Graph, probe?: Probe): Uint8Array {
+  return joined(emit(graph, probe).pieces());
 }
 
-function emit(graph: Graph): Emitter {
+function emit(graph: Graph, probe?: Probe): Emitter {
   const emitter = new Emitter(graph);
   const values = new Map<Node, string>();
   for (const node of topological(graph)) {
-    if (node.op === "input") {
-      values.set(node, node.name);
-      continue;
-    }
     emitter.begin(node);
-    values.set(
-      node,
-      opOf(node).onnx(emitter, node.inputs.map((input) => values.get(input)!), node.attrs, node),
-    );
+    const value = node.op === "input"
+      ? node.name
+      : opOf(node).onnx(emitter, node.inputs.map((input) => values.get(input)!), node.attrs, node);
+    values.set(node, probe === undefined ? value : probe.value(emitter, node, value));
   }
+  if (probe !== undefined) emitter.measured(probe.output(emitter));
   emitter.finish(values);
   return emitter;
 }
@@ -112,6 +116,8 @@ class Emitter implements OnnxEmitter {
   readonly #small = new Map<string, string>();
   /** Open sizes and shapes computed so far, by what they are of. */
   readonly #sizes = new Map<string, string>();
+  /** Types of outputs that only a file for measuring has. */
+  readonly #measured: Record<string, unknown>[] = [];
   #scope = "";
 
   constructor(graph: Graph) {
@@ -232,6 +238,12 @@ class Emitter implements OnnxEmitter {
     return value;
   }
 
+  /** One output more, of one axis. */
+  measured({ name, value, length }: ReturnType<Probe["output"]>): void {
+    this.nodes.push({ name, opType: "Identity", attribute: [], input: [value], output: [name] });
+    this.#measured.push(valueInfo(name, { dtype: "fp32", shape: [length] }));
+  }
+
   /** Gives each output's value its public name. */
   finish(values: ReadonlyMap<Node, string>): void {
     const renamed = new Map<string, string>();
@@ -287,7 +299,10 @@ class Emitter implements OnnxEmitter {
         node: this.nodes,
         initializer: this.#initializers,
         input: this.#graph.inputs.map((node) => valueInfo(node.name, node.type)),
-        output: this.#graph.outputs.map(({ name, node }) => valueInfo(name, node.type)),
+        output: [
+          ...this.#graph.outputs.map(({ name, node }) => valueInfo(name, node.type)),
+          ...this.#measured,
+        ],
       },
     }, this.weights);
   }

@@ -9,6 +9,9 @@ export type DType = "fp32" | "fp16" | "bf16" | "int8" | "uint8" | "int32" | "int
 /** Floating-point types a network can be compiled in. */
 export type Precision = "fp32" | "fp16" | "bf16";
 
+/** The types of two bytes, in which values overflow or lose digits. */
+export type Narrow = Exclude<Precision, "fp32">;
+
 /** Element type of bytes at rest; `fp64` never appears in a graph's types. */
 export type StorageType = DType | "fp64";
 
@@ -29,4 +32,8 @@ export const ITEM_BYTES: Readonly<Record<StorageType, number>> = {
 
 export function isFloat(dtype: StorageType): dtype is Precision | "fp64" {
   return dtype === "fp32" || dtype === "fp16" || dtype === "bf16" || dtype === "fp64";
+}
+
+export function isNarrow(dtype: StorageType): dtype is Narrow {
+  return dtype === "fp16" || dtype === "bf16";
 }

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import type { Batch } from "../compile/batch.ts";
-import { checkOutputs } from "../compile/check.ts";
+import { checkOutputs, roundNetworks } from "../compile/check.ts";
 import { type Examples, loadExamples, openSizes } from "../compile/evaluate.ts";
 import { type BuildOptions, contendersOf, emitEngine, findLibrary, type Stage } from "../compile/mod.ts";
 import type { WeightOptions } from "../compile/networks.ts";
@@ -112,7 +112,10 @@ export async function build(
     examples,
     check: async () => {
       await using work = await Workshop.open(`${folder}.check`);
-      const { parity, accuracy } = await checkOutputs({ ...stage, work });
+      const { parity, accuracy } = await checkOutputs(
+        { ...stage, work },
+        await roundNetworks({ ...stage, work }),
+      );
       // Only a build that was told to compare nothing has no parity, and this one was not.
       const { maxRelError, against, agrees } = parity!;
       return {

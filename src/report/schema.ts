@@ -4,7 +4,7 @@
  */
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
-import type { Precision } from "../ir/dtype.ts";
+import type { Narrow, Precision } from "../ir/dtype.ts";
 import { NORM_FAMILIES, type NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
 import type { PassTrace } from "../rewrite/pipeline.ts";
@@ -30,10 +30,12 @@ export interface EngineReport {
 /**
  * What a build does one after the other: `describe`: networks are traced and optimized, no matrix is read; `locate`: the
  * library is found; then for each network `emit`: weights are read, folded and given to TensorRT; `build`; `write`: the
- * plan goes to disk; `onnx`: weights are read, folded and written; then `compare` and `time`. `quantize` is for int8.
+ * plan goes to disk; `onnx`: weights are read, folded and written; then `compare` and `time`. `quantize` is for int8, `round`
+ * for fp16 and bf16: networks are run with each result rounded, before anything is built.
  */
 export const PHASES = [
   "describe",
+  "round",
   "quantize",
   "locate",
   "emit",
@@ -65,7 +67,10 @@ export interface DifferenceReport {
   readonly agrees: boolean | null;
 }
 
-/** The fold, judged in fp32, without the rounding of narrower types; `emitted` is the network as emitted. */
+/**
+ * The fold, judged in fp32 by ONNX Runtime on the CPU, without the rounding of narrower types; `emitted` is the network as
+ * TensorRT is given it, in fp32 with each result rounded. No engine is run for either.
+ */
 export interface ParityReport extends DifferenceReport {
   readonly precision: "fp32";
   readonly emitted: (DifferenceReport & { readonly precision: string }) | null;
@@ -73,6 +78,48 @@ export interface ParityReport extends DifferenceReport {
   readonly problem: string | null;
   /** The reference network against the framework's outputs for it, in fp32; null where there are none. */
   readonly reference: DifferenceReport | null;
+}
+
+/**
+ * `overflows`: beyond the type's largest number. `near`: within a factor of 8 of it, or an attention's scores beyond it, which
+ * fused kernels keep in fp32. `small`: rounding costs more digits than bf16's would, and it is multiplied rather than added.
+ */
+export type RangeVerdict = "fits" | "near" | "overflows" | "small";
+
+/** What a run says of one tensor, before it is rounded; a number is null where it was infinite or NaN. */
+export interface TensorRange {
+  /** Its name in the network that TensorRT is given: the scope of the layer that computes it. */
+  readonly tensor: string;
+  readonly op: string;
+  /** Largest magnitude. */
+  readonly largest: number | null;
+  /** The root of the mean square. */
+  readonly usual: number | null;
+  /** The root of the mean square of what rounding does to it, over `usual`. */
+  readonly error: number | null;
+  readonly verdict: RangeVerdict;
+  /** `rescale`: a residual stream, or what writes it, which can be divided by `factor`. Null where it fits. */
+  readonly helps: "bf16" | "fp32" | "rescale" | null;
+  readonly factor: number | null;
+}
+
+/** Whether the values of the networks that TensorRT is given fit fp16 or bf16, on the samples there are. */
+export interface RangesReport {
+  readonly precision: Narrow;
+  readonly samples: { readonly origin: string; readonly count: number };
+  /** What of an engine's arithmetic was assumed. */
+  readonly assumed: string;
+  readonly networks: Readonly<Partial<Record<NormFamily, NetworkRanges | undefined>>>;
+}
+
+export interface NetworkRanges {
+  /** How many were looked at. */
+  readonly tensors: number;
+  readonly largest: number | null;
+  readonly overflows: number;
+  readonly near: number;
+  /** Those that do not simply fit, in the order in which they are computed. */
+  readonly troubled: readonly TensorRange[];
 }
 
 export interface TimingReport {
@@ -165,6 +212,10 @@ export interface Report {
   readonly engines: Readonly<Partial<Record<NormFamily, EngineReport>>>;
   /** In their order. */
   readonly phases: readonly PhaseReport[];
+  /** Null of fp32, and where nothing was run (`--no-check`); absent in reports of before there was any. */
+  readonly ranges?: RangesReport | null | undefined;
+  /** What the figures are not of: each arithmetic for which a CPU, or another type, stood in. */
+  readonly notExecuted?: readonly string[] | undefined;
   /** Null where nothing was compared (`--no-check`). */
   readonly parity: ParityReport | null;
   /** Top-1 on the model's labelled data: unFolded, unUnfolded, ln; null without labels. */
@@ -211,6 +262,33 @@ const Difference = z.object({
   agrees: z.boolean().nullable(),
 });
 
+const nullableNumber = z.number().nullable();
+
+const Ranges = z.object({
+  precision: z.enum(["fp16", "bf16"]),
+  samples: z.object({ origin: z.string(), count }),
+  assumed: z.string(),
+  networks: z.partialRecord(
+    family,
+    z.object({
+      tensors: count,
+      largest: nullableNumber,
+      overflows: count,
+      near: count,
+      troubled: z.array(z.object({
+        tensor: z.string(),
+        op: z.string(),
+        largest: nullableNumber,
+        usual: nullableNumber,
+        error: nullableNumber,
+        verdict: z.enum(["fits", "near", "overflows", "small"]),
+        helps: z.enum(["bf16", "fp32", "rescale"]).nullable(),
+        factor: nullableNumber,
+      })).readonly(),
+    }),
+  ),
+});
+
 const Timing = z.object({
   medianMs: ms,
   p95Ms: ms,
@@ -251,6 +329,8 @@ export const ReportSchema: z.ZodType<Report> = z.object({
   phases: z.array(
     z.object({ phase: z.enum(PHASES), network: family.nullable(), ms, peakBytes: count }),
   ).readonly().default([]),
+  ranges: Ranges.nullable().optional(),
+  notExecuted: z.array(z.string()).readonly().optional(),
   parity: Difference.extend({
     precision: z.literal("fp32"),
     emitted: Difference.extend({ precision: z.string() }).nullable(),

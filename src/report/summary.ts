@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import type { NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
-import type { PhaseName, Report } from "./schema.ts";
+import type { NetworkRanges, PhaseName, RangesReport, Report, TensorRange } from "./schema.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -17,12 +17,14 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
     ...norms(report, style),
     "",
     ...agreement(report),
+    ...ranges(report, style),
     "",
     ...engines(report, style),
     ...int8(report),
     "",
     ...phases(report),
     "",
+    ...untested(report, style),
     `Files in ${out}/: ${files(report)}`,
     ...notes(report).map((note) => style(`note: ${note}`, "yellow")),
   ].join("\n");
@@ -85,7 +87,7 @@ function agreement({ parity, accuracy, precision }: Report): string[] {
   if (parity.reference) lines.push(`                 reference: ${line(parity.reference)}`);
   if (!parity.emitted && !parity.problem && precision !== "fp32") {
     lines.push(
-      `                 as emitted in ${precision}: not run, this machine's backend has no ${precision}`,
+      `                 as emitted in ${precision}: not run`,
     );
   }
   if (accuracy) {
@@ -95,6 +97,66 @@ function agreement({ parity, accuracy, precision }: Report): string[] {
     lines.push(`Accuracy         ${scores.join(", ")}`);
   }
   return lines;
+}
+
+/** Tensors of a network that the summary names; the report has all. */
+const MOST_TENSORS = 4;
+
+/** What comes near the end of fp16 or bf16, by name, for each network. */
+function ranges({ ranges }: Report, style: Style): string[] {
+  if (!ranges) return [];
+  return Object.entries(ranges.networks).flatMap(([family, network], i) => {
+    if (network === undefined) return [];
+    const { troubled } = network;
+    const head = i === 0 ? `Range in ${ranges.precision}`.padEnd(17) : " ".repeat(17);
+    const worst = troubled.toSorted((a, b) => (b.largest ?? Infinity) - (a.largest ?? Infinity));
+    const listed = worst.slice(0, MOST_TENSORS).map((range) =>
+      style(`                   ${rangeText(range)}`, range.verdict === "overflows" ? "yellow" : "dim")
+    );
+    const left = worst.length - listed.length;
+    return [
+      `${head}${family.toUpperCase()} ${rangesText(network, ranges)}`,
+      ...listed,
+      ...left > 0 ? [style(`                   and ${left} more in report.json`, "dim")] : [],
+    ];
+  });
+}
+
+/** A network's ranges in a few words. */
+export function rangesText(
+  { tensors, largest, overflows, near }: NetworkRanges,
+  { samples }: RangesReport,
+): string {
+  const where = `${samples.count} examples: ${samples.origin}`;
+  if (overflows > 0) return `${overflows} of ${tensors} tensors overflow (${where})`;
+  const edge = near === 0 ? "" : `, ${near} of ${tensors} tensors near its end`;
+  return `fits, at most ${largest?.toPrecision(3) ?? "NaN"}${edge} (${where})`;
+}
+
+/** What a tensor reaches, and what that means. */
+export function rangeText({ tensor, largest, verdict, error }: TensorRange): string {
+  const reached = largest === null ? "is not finite even in fp32" : `reaches ${largest.toPrecision(3)}`;
+  return verdict === "small"
+    ? `${tensor} ${reached} and loses ${(100 * error!).toPrecision(2)} % to rounding`
+    : `${tensor} ${reached}${verdict === "overflows" ? ", which overflows" : ""}`;
+}
+
+/** What stood in for what. */
+function untested({ notExecuted = [] }: Report, style: Style): string[] {
+  return notExecuted.flatMap((text, i) =>
+    lines(text, 80 - 17).map((line, at) =>
+      style(`${(i + at === 0 ? "Not executed" : "").padEnd(17)}${line}`, "dim")
+    )
+  );
+}
+
+/** A text in lines of at most so many characters, broken between words. */
+function lines(text: string, width: number): string[] {
+  return text.split(" ").reduce<string[]>((lines, word) => {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > width) return [...lines, word];
+    return [...lines.slice(0, -1), `${last} ${word}`];
+  }, []);
 }
 
 function engines({ engines, latency }: Report, style: Style): string[] {
@@ -177,6 +239,7 @@ function phases({ phases, engines }: Report): string[] {
 
 const PHASE_TEXT: Readonly<Record<PhaseName, string>> = {
   describe: "describe, fold",
+  round: "look for overflows",
   locate: "find TensorRT",
   emit: "read weights",
   build: "build",
@@ -192,7 +255,7 @@ function seconds(ms: number): string {
 }
 
 /** What a reader must know to take the figures for what they are. */
-function notes({ engines, parity, int8, environment: { tensorrt } }: Report): string[] {
+function notes({ engines, parity, environment: { tensorrt } }: Report): string[] {
   const untrained = Object.entries(engines).filter(([, { trained }]) => !trained).map((
     [family, { weights }],
   ) =>
@@ -204,13 +267,9 @@ function notes({ engines, parity, int8, environment: { tensorrt } }: Report): st
   const untested = tensorrt === null || tensorrt.flavour === "rtx"
     ? []
     : [`UNfold's tests have not run Enterprise TensorRT (${tensorrt.version}): check the engine's outputs`];
-  const notQuantized = int8 && Object.values(engines).some(({ path }) => path !== null)
-    ? ["int8 is for CPUs, in the .int8.onnx file; the TensorRT engines are in fp32, not quantized"]
-    : [];
   return [
     ...parity?.problem ? [parity.problem] : [],
     ...untrained,
-    ...notQuantized,
     ...unread,
     ...untested,
   ];

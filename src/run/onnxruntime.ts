@@ -29,6 +29,8 @@ export interface OnnxRuntimeOptions {
    * arithmetic flushes denormals as well. A later session that asks for the other mode is therefore refused.
    */
   readonly denormalsAsZero?: boolean;
+  /** Whether the graph may be changed for speed, as it may unless said; not where each of its roundings is to happen. */
+  readonly optimized?: boolean;
 }
 
 /**
@@ -47,7 +49,7 @@ export async function sessionFromOnnx(
   model: Uint8Array | string | URL,
   options: OnnxRuntimeOptions = {},
 ): Promise<Session> {
-  const { threads = navigator.hardwareConcurrency, denormalsAsZero = false } = options;
+  const { threads = navigator.hardwareConcurrency, denormalsAsZero = false, optimized = true } = options;
   if (!Number.isInteger(threads) || threads < 1) {
     throw new UnfoldError(`the number of threads is a whole number from 1 on, not ${threads}`);
   }
@@ -58,7 +60,7 @@ export async function sessionFromOnnx(
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: "sequential",
-    graphOptimizationLevel: "all",
+    graphOptimizationLevel: optimized ? "all" : "disabled",
     logSeverityLevel: 3,
     extra: {
       session: {

@@ -199,7 +199,7 @@ testWithLibrary("build-engine leaves the files it promises and a report that fit
   assert.ok(report.parity!.maxRelError < 1e-5, `${report.parity!.maxRelError}`);
   const phases = report.phases.map(({ phase, network }) => network === null ? phase : `${network} ${phase}`);
   const own = (family: string) => ["emit", "build", "write", "onnx"].map((phase) => `${family} ${phase}`);
-  assert.deepEqual(phases, ["describe", "locate", ...own("un"), ...own("ln"), "compare"]);
+  assert.deepEqual(phases, ["describe", "round", "locate", ...own("un"), ...own("ln"), "compare"]);
   assert.ok(
     report.phases.every(({ peakBytes }) => peakBytes > 2 ** 24),
     "each phase knows the process's memory",
@@ -334,4 +334,58 @@ Deno.test("build-engine --onnx onnxruntime writes the CPU's own form, whose outp
   const own = await built("--onnx", "onnxruntime");
   assert.ok(own.text.includes("com.microsoft") && !(await built()).text.includes("com.microsoft"));
   assert.ok(own.report.parity!.maxRelError < 1e-5);
+});
+
+/** An MLP whose hidden values pass 65504 by far. */
+const LARGE = MODEL.replace("block, float", "add, constant, float, mlp, mul, relu").replace(
+  /const x = .*/,
+  `const times = (y, k) => mul(y, constant([k], { shape: [1], dtype: p.precision }));
+    const hidden = { hidden: 16, activation: (y) => times(times(relu(y), 3e4), 40) };
+    const x = add(tokens, mlp(norm(tokens, p.at("block.norm2")), p.at("block.mlp"), hidden));`,
+);
+
+Deno.test("build-engine fails where a value overflows fp16, and names the tensors; --allow-overflow and bf16 build", async () => {
+  await using work = await workplace();
+  await Deno.writeTextFile(join(work.path, "large.ts"), LARGE.replace('"tiny"', '"large"'));
+  const args = ["large.ts", "--no-time", "--no-engine", "--out", "out"];
+  await refuses(work.path, [...args, "--precision", "fp16"], {
+    code: 1,
+    message:
+      /^error: 5 of 9 tensors of the UN network overflow fp16, .* 65504: block\.mlp\.fc1\/mul#2 reaches \d\.\d+e\+[56], .*8 examples: random inputs.*--precision bf16 or fp32.*--allow-overflow$/,
+  });
+  const built = async (...more: string[]) => {
+    const { code, stdout, stderr } = await run([...args, "--json", ...more], work.path);
+    assert.equal(code, 0, stderr);
+    return ReportSchema.parse(JSON.parse(stdout));
+  };
+  const allowed = await built("--precision", "fp16", "--allow-overflow");
+  const { overflows, troubled } = allowed.ranges!.networks.un!;
+  assert.equal(overflows, 5);
+  assert.ok(troubled.some(({ tensor, largest }) => tensor === "block.mlp.fc2" && largest! > 65520));
+  assert.equal(allowed.parity!.emitted, null);
+  assert.match(allowed.parity!.problem!, /not finite|overflow/);
+  const { ranges, parity, notExecuted } = await built("--precision", "bf16");
+  assert.deepEqual(ranges!.networks.un!.troubled, []);
+  assert.ok(parity!.emitted!.maxRelError < 2e-1 && parity!.emitted!.maxRelError > 1e-4);
+  assert.match(notExecuted!.join("\n"), /bf16 is rounded on the CPU: .* attention's scores in fp32/);
+  await refuses(work.path, [...args, "--allow-overflow"], {
+    code: 2,
+    message: /^error: --allow-overflow: this is for --precision fp16 and bf16$/,
+  });
+});
+
+Deno.test("build-engine says what was not executed, and that nothing was where nothing is run", async () => {
+  await using work = await workplace();
+  const args = [...BUILD, "--no-time", "--no-engine", "--json", "--out", "out"];
+  const said = async (...more: string[]) => {
+    const { code, stdout, stderr } = await run([...args, ...more], work.path);
+    assert.equal(code, 0, stderr);
+    return ReportSchema.parse(JSON.parse(stdout)).notExecuted!;
+  };
+  const [agreement, ...others] = await said();
+  assert.match(agreement!, /ONNX Runtime on the CPU/);
+  assert.deepEqual(others, []);
+  assert.deepEqual(await said("--precision", "fp16", "--no-check"), [
+    "whether fp16 overflows is not known: nothing was run in it",
+  ]);
 });

@@ -24,12 +24,16 @@ const stream: Model = model({
 });
 
 /** Ranges on one example of the given values. */
-async function rangesOn(network: Model, values: readonly number[]): Promise<RangeAudit> {
+async function rangesOn(
+  network: Model,
+  values: readonly number[],
+  precision: "fp16" | "bf16" = "fp16",
+): Promise<RangeAudit> {
   let result: RangeAudit | undefined;
   await withFolder(async (folder) => {
     const samples = join(folder, "samples.safetensors");
     writeSafetensors(samples, [["x", heldData([1, values.length], Float32Array.from(values), "x")]]);
-    result = await measureRanges(network, { norm: unifiedNorm(), samples });
+    result = await measureRanges(network, { norm: unifiedNorm(), samples, precision });
   });
   return result!;
 }
@@ -37,18 +41,19 @@ async function rangesOn(network: Model, values: readonly number[]): Promise<Rang
 Deno.test("measureRanges() finds nothing wrong with values of order 1, logits included", async () => {
   const audit = await measureRanges(encoder(), { norm: unifiedNorm() });
   assert.equal(audit.advice, "fp16");
-  assert.ok(audit.tensors.every(({ verdict, largest }) => verdict === "fits" && largest > 0));
+  assert.ok(audit.tensors.every(({ verdict, largest }) => verdict === "fits" && largest! > 0));
   assert.equal(audit.tensors.filter(({ op }) => op === "softmax").length, 2);
 });
 
 Deno.test("measureRanges() sees a residual stream that overflows, and by what it would have to be divided", async () => {
-  const audit = await rangesOn(stream, [1e5, -1, 0, 2]);
-  const { "first/add": first, head } = byName(audit);
+  const audit = await rangesOn(stream, [6.5e4, 6.5e4, 6.5e4, 6.5e4]);
+  const { "first/add": first, head, x } = byName(audit);
+  assert.equal(x!.verdict, "near");
   assert.equal(first!.verdict, "overflows");
   assert.equal(first!.helps, "rescale");
-  // 1e5 over the factor is at most an eighth of 65504.
-  assert.equal(first!.factor, 16);
-  assert.ok(head!.largest > 0);
+  assert.ok(first!.largest! / first!.factor! <= 65504 / 8 && first!.largest! / first!.factor! > 65504 / 16);
+  // Behind the overflow values are those of the algebra, or all that follows would be infinite.
+  assert.ok(Number.isFinite(head!.largest));
 });
 
 Deno.test("measureRanges() advises bf16 where a product overflows, and warns within a factor of 8", async () => {
@@ -62,7 +67,10 @@ Deno.test("measureRanges() advises bf16 where a product overflows, and warns wit
     const { advice, overflows, near } = await rangesOn(squares, [x, 1]);
     return { advice, overflows, near };
   };
+  // From 65520 on a number rounds to infinity; below, to 65504.
+  assert.deepEqual(await advice(256), { advice: "bf16", overflows: 1, near: 0 });
   assert.deepEqual(await advice(300), { advice: "bf16", overflows: 1, near: 0 });
+  assert.deepEqual(await advice(255.9), { advice: "fp16", overflows: 0, near: 1 });
   assert.deepEqual(await advice(200), { advice: "fp16", overflows: 0, near: 1 });
   assert.deepEqual(await advice(10), { advice: "fp16", overflows: 0, near: 0 });
 });
@@ -74,10 +82,35 @@ Deno.test("measureRanges() reports products of numbers that fp16 has few digits 
     norm: unifiedNorm(),
     forward: ({ x }) => ({ y: mul(mul(x, x), x) }),
   });
-  const [square] = (await rangesOn(tiny, [1e-3, 2e-3])).tensors;
+  const [, square] = (await rangesOn(tiny, [1e-4, 2e-4])).tensors;
   assert.equal(square!.verdict, "small");
-  assert.equal(square!.subnormal, 1);
+  // 1e-8 is a sixth of the smallest number, 6e-8, and 4e-8 two thirds.
+  assert.ok(square!.error! > 0.3);
   assert.equal(square!.helps, "bf16");
+  const [, wide] = (await rangesOn(tiny, [1e-4, 2e-4], "bf16")).tensors;
+  assert.equal(wide!.verdict, "fits");
+  assert.ok(wide!.error! < 2 ** -9);
+});
+
+Deno.test("measureRanges() of bf16 fits what overflows fp16, and sees what overflows bf16 too", async () => {
+  const cubes = model({
+    name: "cubes",
+    inputs: { x: float(["B", 2]) },
+    norm: unifiedNorm(),
+    forward: ({ x }) => ({ y: mul(mul(x, x), x) }),
+  });
+  const overflows = async (x: number, precision: "fp16" | "bf16") => {
+    const { overflows, advice } = await rangesOn(cubes, [x, 1], precision);
+    return [overflows, advice];
+  };
+  assert.deepEqual(await overflows(300, "fp16"), [2, "bf16"]);
+  assert.deepEqual(await overflows(300, "bf16"), [0, "bf16"]);
+  assert.deepEqual(await overflows(1e13, "bf16"), [1, "fp32"]);
+});
+
+Deno.test("measureRanges() knows that inputs overflow too", async () => {
+  const { x } = byName(await rangesOn(stream, [1e5, 0, 0, 0]));
+  assert.deepEqual([x!.verdict, x!.helps], ["overflows", "bf16"]);
 });
 
 Deno.test("measureRanges() refuses samples of another shape", async () => {

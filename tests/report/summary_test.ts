@@ -121,6 +121,41 @@ Deno.test("summarize() says so where the emitted precision was not run, of weigh
   assert.ok(!text.includes("Latency"));
 });
 
+Deno.test("summarize() names tensors near the end of fp16, the largest first, and what was not executed", () => {
+  const range = { op: "linear", usual: 1, error: 2e-4, helps: "bf16", factor: null } as const;
+  const text = page({
+    ...report,
+    ranges: {
+      precision: "fp16",
+      samples: { origin: "the model's own examples", count: 360 },
+      assumed: "scores in fp32",
+      networks: {
+        un: {
+          tensors: 30,
+          largest: 2e5,
+          overflows: 1,
+          near: 1,
+          troubled: [
+            { ...range, tensor: "fc1", largest: 9000, verdict: "near" },
+            { ...range, tensor: "fc2", largest: 2e5, verdict: "overflows" },
+            { ...range, tensor: "fc3", largest: 1e-6, error: 0.1, verdict: "small" },
+          ],
+        },
+        ln: { tensors: 33, largest: 12, overflows: 0, near: 0, troubled: [] },
+      },
+    },
+    notExecuted: ["a ".repeat(60).trim(), "b"],
+  });
+  assert.match(
+    text,
+    /\nRange in fp16 {4}UN 1 of 30 tensors overflow \(360 examples: the model's own examples\)\n/,
+  );
+  assert.match(text, /\n {19}fc2 reaches 2\.00e\+5, which overflows\n {19}fc1 reaches 9\.00e\+3\n/);
+  assert.match(text, /\n {19}fc3 reaches 0\.00000100 and loses 10 % to rounding\n/);
+  assert.match(text, /\n {17}LN fits, at most 12\.0 \(360 examples/);
+  assert.match(text, /\nNot executed {5}(a )+a\n {17}(a )+a\n {17}b\n/);
+});
+
 Deno.test("summarize() gives time and peak memory of each phase", () => {
   const text = page(report);
   assert.match(text, /\n {2}build +345 ms, 1\.50 GB +12\.3 s, 1\.60 GB\n/);

@@ -5,7 +5,14 @@ import { bytes } from "../summary.ts";
 import { type History, historySection } from "./history.ts";
 import { kernelsSection, type Plans } from "./kernels.ts";
 import { contendersOf, latencySection, verdictBadge } from "./latency.ts";
-import { agreementSection, environmentSection, foldSection, int8Section } from "./network.ts";
+import {
+  agreementSection,
+  environmentSection,
+  foldSection,
+  int8Section,
+  notExecutedSection,
+  rangesSection,
+} from "./network.ts";
 import { page, type Section } from "./page.ts";
 import { figure, name, percentOf, table, type Tile, tiles } from "./parts.ts";
 import { type IntervalRow, intervals } from "./intervals.ts";
@@ -71,7 +78,9 @@ function partsOf({ report, plans }: Build, prefix: string): Section[] {
     kernelsSection(report, plans, `${prefix}kernels`),
     foldSection(report, `${prefix}normalizations`),
     agreementSection(report, `${prefix}agreement`),
+    rangesSection(report, `${prefix}ranges`),
     int8Section(report, `${prefix}int8`),
+    notExecutedSection(report, `${prefix}not-executed`),
     environmentSection(report, `${prefix}environment`),
   ].filter((section) => section !== null);
 }

@@ -1,6 +1,6 @@
 /** What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy, machine. */
 import type { DifferenceReport, Report } from "../schema.ts";
-import { bytes, fate, label } from "../summary.ts";
+import { bytes, fate, label, rangesText } from "../summary.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, details, note, percentOf, table } from "./parts.ts";
@@ -56,7 +56,7 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
       parity?.problem ? note(html`<p>${parity.problem}</p>`, { warn: true }) : null,
       parity !== null && !parity.emitted && !parity.problem && precision !== "fp32"
         ? note(
-          html`<p>The network as emitted in ${precision} was not run: this machine's backend has no ${precision}.</p>`,
+          html`<p>The network as emitted in ${precision} was not run.</p>`,
         )
         : null,
       table({
@@ -75,6 +75,53 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
         rows: Object.entries(accuracy).map(([key, value]) => [label(key), `${(100 * value).toFixed(2)} %`]),
       }),
     ],
+  };
+}
+
+/** What comes near the end of fp16 or bf16; null where that was not looked at. */
+export function rangesSection({ ranges }: Report, id: string): Section | null {
+  if (!ranges) return null;
+  const networks = Object.entries(ranges.networks).flatMap(([family, network]) =>
+    network === undefined ? [] : [{ family: family.toUpperCase(), network }]
+  );
+  return {
+    id,
+    title: `Range in ${ranges.precision}`,
+    body: networks.map(({ family, network }) => [
+      html`
+        <p>${badge(
+          network.overflows > 0 ? "overflows" : "fits",
+          network.overflows > 0 ? "bad" : "good",
+        )} ${family} ${rangesText(network, ranges)}</p>
+      `,
+      network.troubled.length === 0 ? null : table({
+        caption: `${family}: tensors near the end of ${ranges.precision}`,
+        columns: [
+          { title: "tensor", isName: true },
+          { title: "largest", align: "right" },
+          { title: "usual", align: "right" },
+          { title: "verdict" },
+          { title: "what helps", breaks: true },
+        ],
+        rows: network.troubled.map(({ tensor, largest, usual, verdict, helps, factor }) => [
+          tensor,
+          largest?.toPrecision(3) ?? "not finite",
+          usual?.toPrecision(2) ?? "",
+          badge(verdict, verdict === "overflows" ? "bad" : "even"),
+          helps === "rescale" ? `the residual stream divided by ${factor}` : helps ?? "",
+        ]),
+      }),
+    ]),
+  };
+}
+
+/** What stood in for what; null where all was run, and of reports of before that was said. */
+export function notExecutedSection({ notExecuted = [] }: Report, id: string): Section | null {
+  if (notExecuted.length === 0) return null;
+  return {
+    id,
+    title: "Not executed",
+    body: html`<ul>${notExecuted.map((text) => html`<li>${text}</li>`)}</ul>`,
   };
 }
 

@@ -69,6 +69,20 @@ Deno.test("buildPage() shows the verdict, the kernels, each fold and the words f
   assert.match(text, /rounds favour UN/);
 });
 
+Deno.test("buildPage() names what overflows and what comes near, and what was not executed", () => {
+  const text = buildPage([sampleBuild({ name: "stand-in" })]);
+  for (
+    const said of [
+      "Range in fp16",
+      "UN 1 of 20 tensors overflow (8 examples: stand-in)",
+      "LN fits, at most 9.50 (8 examples: stand-in)",
+      "the residual stream divided by 2",
+      "2.00e+5",
+      "Not executed",
+    ]
+  ) assert.ok(text.includes(said), said);
+});
+
 Deno.test("buildPage() of several builds compares them first and tells alike ones apart", () => {
   const text = buildPage([sampleBuild(), sampleBuild({ name: "small", seed: 2 }), sampleBuild({ seed: 3 })]);
   assert.match(text, /<a href="#build-3">tiny, fp16, batch 8 \(2\)<\/a>/);

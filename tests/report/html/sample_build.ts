@@ -103,6 +103,43 @@ export function sampleBuild(
     },
     passes: [{ pass: "fold normalizations", nodesBefore: 120, nodesAfter: 111, detail: name }],
     engines: { un: engine("un")!, ln: engine("ln")! },
+    ranges: {
+      precision: "fp16",
+      samples: { origin: name, count: 8 },
+      assumed: name,
+      networks: {
+        un: {
+          tensors: 20,
+          largest: 2e5,
+          overflows: 1,
+          near: 1,
+          troubled: [
+            {
+              tensor: name,
+              op: "linear",
+              largest: 2e5,
+              usual: 300,
+              error: 2e-4,
+              verdict: "overflows",
+              helps: "bf16",
+              factor: null,
+            },
+            {
+              tensor: "blocks.0.mlp.fc2/add",
+              op: "add",
+              largest: 1e4,
+              usual: 30,
+              error: 2e-4,
+              verdict: "near",
+              helps: "rescale",
+              factor: 2,
+            },
+          ],
+        },
+        ln: { tensors: 24, largest: 9.5, overflows: 0, near: 0, troubled: [] },
+      },
+    },
+    notExecuted: [name],
     parity: {
       maxAbsError: 1.1e-5,
       maxRelError: 4e-7,

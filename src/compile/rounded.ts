@@ -1,0 +1,188 @@
+/**
+ * A network of fp16 or bf16 run as an engine rounds it, on a CPU that has neither: ONNX Runtime computes each operator in
+ * fp32, after which the result is cast to the narrow type and back, so that it really loses digits and really overflows;
+ * what it was before is measured. Sums inside of an operator stay in fp32, as tensor cores have them. So do the scores of
+ * an attention, as in fused kernels, of which it is assumed. What is not executed is the engine itself.
+ */
+import type { Probe } from "../emit/onnx.ts";
+import { isFloat, type Narrow } from "../ir/dtype.ts";
+import { type Graph, type Node, type Uses, usesOf } from "../ir/graph.ts";
+import type { OnnxEmitter } from "../ops/define.ts";
+import { isOp } from "../ops/mod.ts";
+import { widen } from "../rewrite/widen.ts";
+import { sessionFromOnnx } from "../run/onnxruntime.ts";
+import { numbersOf } from "../run/session.ts";
+import { type ExampleOutputs, type Examples, runExamples } from "./evaluate.ts";
+
+/** What a run says of one tensor, before it was rounded. */
+export interface Seen {
+  readonly node: Node;
+  /** Whether it is an attention's scores, which are not rounded. */
+  readonly isScore: boolean;
+  /** Largest magnitude; NaN where there were such values. */
+  readonly largest: number;
+  /** The root of the mean square. */
+  readonly usual: number;
+  /** The root of the mean square of what rounding did, over `usual`; 0 where nothing was rounded. */
+  readonly error: number;
+}
+
+export interface Observed {
+  readonly outputs: ExampleOutputs;
+  /** In the order in which they are computed. */
+  readonly seen: readonly Seen[];
+}
+
+export interface ObserveOptions {
+  readonly precision: Narrow;
+  readonly examples: Examples;
+  readonly batch: number;
+  /** Whether results are rounded; without it, values are those of the algebra, also behind what would overflow. */
+  readonly rounds: boolean;
+  /** Writes an ONNX file; resolves to its path, or its bytes. */
+  readonly write: (graph: Graph, probe: Probe) => Promise<string | Uint8Array>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Runs a network of `precision`, as TensorRT is given it, on all examples. */
+export async function observe(narrow: Graph, options: ObserveOptions): Promise<Observed> {
+  const { precision, examples, batch, rounds, write, signal } = options;
+  const { graph, origins } = widen(narrow);
+  const probe = new RangeProbe(narrow, { origins, precision, rounds });
+  // Unoptimized, so that no rounding is merged into another.
+  await using session = await sessionFromOnnx(await write(graph, probe), { optimized: false });
+  const outputs = await runExamples(
+    {
+      inputs: session.inputs,
+      run: async (feeds) => {
+        signal?.throwIfAborted();
+        const { [probe.name]: ranges, ...outputs } = await session.run(feeds);
+        probe.see(numbersOf(ranges!));
+        return outputs;
+      },
+    },
+    examples,
+    batch,
+  );
+  return { outputs, seen: probe.seen() };
+}
+
+/** Operators that only move values which were rounded and measured before. */
+const MOVES: ReadonlySet<string> = new Set([
+  "constant",
+  "reshape",
+  "transpose",
+  "slice",
+  "gather",
+  "expand",
+  "concat",
+]);
+
+/** Figures per tensor: the largest magnitude, the sum of squares, that of rounding errors, and how many elements. */
+const FIGURES = 4;
+
+/** Rounds every result of a widened network and measures it, in the network itself: of each tensor four numbers come out. */
+class RangeProbe implements Probe {
+  readonly name: string;
+  readonly #origins: ReadonlyMap<Node, Node>;
+  readonly #uses: Uses;
+  readonly #precision: Narrow;
+  readonly #rounds: boolean;
+  readonly #nodes: Node[] = [];
+  readonly #figures: string[] = [];
+  #totals = new Float64Array(0);
+
+  constructor(
+    narrow: Graph,
+    { origins, precision, rounds }: {
+      origins: ReadonlyMap<Node, Node>;
+      precision: Narrow;
+      rounds: boolean;
+    },
+  ) {
+    this.#uses = usesOf(narrow);
+    this.#origins = origins;
+    this.#precision = precision;
+    this.#rounds = rounds;
+    let name = "ranges";
+    while (narrow.outputs.some((output) => output.name === name)) name += "_";
+    this.name = name;
+  }
+
+  value(g: OnnxEmitter, node: Node, value: string): string {
+    const origin = this.#origins.get(node);
+    // A constant has its cast for an origin; what is wide in the narrow network too is not rounded.
+    if (origin === undefined || MOVES.has(origin.op) || origin.type.dtype !== this.#precision) return value;
+    if (isMasked(origin, this.#uses)) return value;
+    const isRounded = this.#rounds && !isScore(origin, this.#uses);
+    const rounded = isRounded ? g.cast(g.cast(value, this.#precision), "fp32") : value;
+    const one = g.int64([1]);
+    const figures = [
+      g.node("ReduceMax", [g.node("Abs", [value])], { keepdims: 0 }),
+      g.node("ReduceSumSquare", [value], { keepdims: 0 }),
+      isRounded
+        ? g.node("ReduceSumSquare", [g.node("Sub", [value, rounded])], { keepdims: 0 })
+        : g.scalar(0, "fp32"),
+      g.cast(g.node("Size", [value]), "fp32"),
+    ];
+    this.#nodes.push(origin);
+    this.#figures.push(...figures.map((figure) => g.node("Reshape", [figure, one])));
+    return rounded;
+  }
+
+  output(g: OnnxEmitter) {
+    this.#totals = new Float64Array(this.#figures.length);
+    return {
+      name: this.name,
+      value: g.node("Concat", this.#figures, { axis: 0 }),
+      length: this.#figures.length,
+    };
+  }
+
+  /** Takes in what one run measured. */
+  see(figures: Float64Array): void {
+    const totals = this.#totals;
+    figures.forEach((figure, i) => {
+      if (i % FIGURES === 0) totals[i] = Math.max(totals[i]!, figure);
+      else totals[i]! += figure;
+    });
+  }
+
+  seen(): readonly Seen[] {
+    return this.#nodes.map((node, i) => {
+      const [largest, squares, errors, count] = this.#totals.subarray(i * FIGURES, (i + 1) * FIGURES);
+      return {
+        node,
+        isScore: isScore(node, this.#uses),
+        // The maximum of an array with NaN in it may be anything, its sum is NaN.
+        largest: Number.isNaN(squares) ? NaN : largest!,
+        usual: Math.sqrt(squares! / count!),
+        error: errors === 0 ? 0 : Math.sqrt(errors! / squares!),
+      };
+    });
+  }
+}
+
+/** The scores of an attention that is written out: a product of queries and keys that only a softmax reads. */
+function isScore(node: Node, uses: Uses): boolean {
+  return (isOp(node, "matmul") || isOp(node, "add")) && isReadBySoftmax(node, uses);
+}
+
+/** Scores with a mask added, which is large, or infinite, on purpose. */
+function isMasked(node: Node, uses: Uses): boolean {
+  return isOp(node, "add") && isReadBySoftmax(node, uses);
+}
+
+const isReadBySoftmax = (node: Node, uses: Uses): boolean =>
+  readersOf(node, uses).every((reader) =>
+    reader !== null && (isOp(reader, "softmax") || isMasked(reader, uses))
+  );
+
+/** Who computes with a tensor, over what only moves it; null where that is the network's output. */
+export function readersOf(node: Node, uses: Uses): readonly (Node | null)[] {
+  return uses.get(node)!.flatMap((use) => {
+    if (!("user" in use)) return [null];
+    const isMove = MOVES.has(use.user.op) || (isOp(use.user, "cast") && isFloat(use.user.type.dtype));
+    return isMove ? readersOf(use.user, uses) : [use.user];
+  });
+}

@@ -1,0 +1,40 @@
+/** What a report's figures are not of: every arithmetic for which a CPU, or another type, stood in, in words. */
+import type { Report } from "./schema.ts";
+
+/** One sentence each, without a full stop; empty where everything was run as it will be. */
+export function notExecuted(
+  { precision, engines, parity, accuracy, ranges, latency, int8 }: Pick<
+    Report,
+    "precision" | "engines" | "parity" | "accuracy" | "ranges" | "latency" | "int8"
+  >,
+): string[] {
+  const isBuilt = Object.values(engines).some(({ path }) => path !== null);
+  const compared = accuracy === null ? "agreement is" : "agreement and accuracy are";
+  const lines: string[] = [];
+  if (parity !== null) {
+    lines.push(
+      `${compared} of ONNX Runtime on the CPU${
+        isBuilt ? "; the engines themselves were not run for it" : ""
+      }`,
+    );
+  }
+  if (ranges) {
+    lines.push(
+      `${precision} is rounded on the CPU: ${ranges.assumed}; a GPU's kernels may round elsewhere, and other inputs may ` +
+        "reach further",
+    );
+  } else if (precision !== "fp32") {
+    lines.push(`whether ${precision} overflows is not known: nothing was run in it`);
+  }
+  if (latency !== null && latency.whyCpu !== null) {
+    lines.push(
+      `time is of ${latency.precision} on the CPU: ${
+        precision === "fp32" ? "" : `neither ${precision} nor `
+      }the engines' kernels ${precision === "fp32" ? "were not" : "were"} timed`,
+    );
+  }
+  if (int8 && isBuilt) {
+    lines.push("int8 is of the CPU, in the .int8.onnx file; the TensorRT engines are in fp32, not quantized");
+  }
+  return lines;
+}

@@ -1,0 +1,104 @@
+/** Rounded runs against their own meaning: ONNX Runtime rounds where it is told to, overflows, and keeps scores in fp32. */
+import assert from "node:assert/strict";
+import type { Examples } from "../../src/compile/evaluate.ts";
+import { observe } from "../../src/compile/rounded.ts";
+import { constant, float, matmul, model, mul, scaledDotProductAttention, sub } from "../../src/dsl/mod.ts";
+import { onnxBytes } from "../../src/emit/onnx.ts";
+import { bytesFromNumbers, float64FromBytes, heldData } from "../../src/ir/data.ts";
+import type { Narrow } from "../../src/ir/dtype.ts";
+import { unifiedNorm } from "../../src/norms/mod.ts";
+import { writtenOut } from "../../src/rewrite/write_attention.ts";
+import { isOp } from "../../src/ops/mod.ts";
+import { mapGraph } from "../../src/ir/graph.ts";
+import { rebuild } from "../../src/ops/mod.ts";
+import { randomWeights } from "../../src/weights/mod.ts";
+
+const weights = randomWeights({ seed: 1 });
+
+const examplesOf = (shape: readonly number[], values: readonly number[]): Examples => ({
+  count: 1,
+  inputs: { x: heldData(shape, Float64Array.from(values), "x") },
+  batched: new Set(),
+  labels: null,
+  logits: {},
+});
+
+const run = (precision: Narrow, rounds: boolean) =>
+(
+  graph: Parameters<typeof observe>[0],
+  examples: Examples,
+) =>
+  observe(graph, {
+    precision,
+    rounds,
+    examples,
+    batch: 1,
+    write: (graph, probe) => Promise.resolve(onnxBytes(graph, probe)),
+  });
+
+/** `(k x) - x` with k = 1 + 2^-9, which is 1 in bf16 and not in fp16; the constant is rounded with everything else. */
+const difference = (precision: Narrow) =>
+  model({
+    name: "difference",
+    inputs: { x: float([4]) },
+    norm: unifiedNorm(),
+    forward: ({ x }) => sub(mul(x, constant([1 + 2 ** -9], { shape: [1], dtype: precision })), x),
+  }).trace({ weights, precision });
+
+Deno.test("observe() rounds each result to fp16 or bf16, ties to even, and not with rounds: false", async () => {
+  const values = [1, 3, 1000.3, -7.77];
+  for (const precision of ["fp16", "bf16"] as const) {
+    const round = (values: readonly number[]) => [
+      ...float64FromBytes(bytesFromNumbers(Float64Array.from(values), precision), precision),
+    ];
+    const k = round([1 + 2 ** -9])[0]!;
+    const x = round(values);
+    const product = round(x.map((value) => k * value));
+    const expected = round(product.map((value, i) => value - x[i]!));
+    const { outputs } = await run(precision, true)(difference(precision), examplesOf([4], values));
+    assert.deepEqual([...outputs.output!.data], expected);
+    const { outputs: exact } = await run(precision, false)(difference(precision), examplesOf([4], values));
+    if (precision === "fp16") assert.notDeepEqual([...exact.output!.data], expected);
+  }
+});
+
+Deno.test("observe() overflows to infinity where fp16 does, and says what was reached", async () => {
+  const squares = model({
+    name: "squares",
+    inputs: { x: float([3]) },
+    norm: unifiedNorm(),
+    forward: ({ x }) => mul(x, x),
+  }).trace({ weights, precision: "fp16" });
+  const { outputs, seen } = await run("fp16", true)(squares, examplesOf([3], [300, 255, -255.75]));
+  assert.deepEqual([...outputs.output!.data], [Infinity, 65024, 65408]);
+  assert.deepEqual(seen.map(({ largest }) => largest), [300, 90000]);
+});
+
+Deno.test("observe() keeps the scores of an attention in fp32, masked or not, and rounds its other products", async () => {
+  const graph = model({
+    name: "scores",
+    inputs: { x: float([1, 1, 3, 2]) },
+    norm: unifiedNorm(),
+    forward: ({ x }) => ({
+      y: scaledDotProductAttention({ q: x, k: x, v: x }, { scale: 1, causal: true }),
+      z: matmul(x, x, { transposeB: true }),
+    }),
+  }).trace({ weights, precision: "fp16" });
+  const written = mapGraph(
+    graph,
+    (node, inputs) => isOp(node, "attention") ? writtenOut(node, inputs) : rebuild(node, inputs),
+  );
+  const { outputs, seen } = await run("fp16", true)(
+    written,
+    examplesOf([1, 1, 3, 2], [300, 0, 0, 300, 1, 1]),
+  );
+  assert.ok(outputs.y!.data.every(Number.isFinite));
+  assert.deepEqual([outputs.z!.data[0], outputs.z!.data[1]], [Infinity, 0]);
+  const products = seen.filter(({ node }) => node.op === "matmul");
+  assert.deepEqual(products.map(({ isScore, largest }) => [isScore, largest]), [
+    [true, 90000],
+    [false, 300],
+    [false, 90000],
+  ]);
+  assert.ok(seen.every(({ node }) => node.op !== "add"), "scores with a mask of -infinity are not measured");
+});
