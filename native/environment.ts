@@ -1,6 +1,7 @@
 /**
- * The environment variables that finding TensorRT or OpenVINO and downloading wheels read, as one closed list: a task can grant
- * exactly these with `--allow-env`. A variable that is not permitted counts as not set.
+ * The environment variables that finding TensorRT or OpenVINO and downloading wheels read, as one closed list: a program
+ * can grant exactly these with `--allow-env`, and the tasks do, in deno.json's permission sets (beside UNFOLD_DEBUG,
+ * ORT_DISABLE_TELEMETRY and GITHUB_STEP_SUMMARY). A variable that is not permitted counts as not set.
  */
 
 export const ENVIRONMENT_NAMES = [

@@ -21,7 +21,8 @@ export function systemReason(error: unknown): string | null {
   const words = /^(.*?)\s*\(os error \d+\)/s.exec(error.message)?.[1];
   if (words !== undefined) return words;
   // Some errno codes have no class of their own.
-  return error.constructor.name in Deno.errors || "code" in error ? error.message : null;
+  const isErrno = "code" in error && /^E[A-Z0-9]+$/.test(String(error.code));
+  return error.constructor.name in Deno.errors || isErrno ? error.message : null;
 }
 
 /** What a failed write of `path` is told as: the system's refusal as an `UnfoldError`, any other error as it is. */

@@ -237,4 +237,9 @@ function asText(headers: TensorRtHeaders, { layout, exact, comparison }: Found):
   return [...lines, NOT_RUN].join("\n");
 }
 
-if (import.meta.main) Deno.exit(await checkAbi(Deno.args));
+if (import.meta.main) {
+  // The task runs in its deno.json's folder and says first where the user stands.
+  const [flag, folder, ...rest] = Deno.args;
+  if (flag === "--cwd" && folder) Deno.chdir(folder);
+  Deno.exit(await checkAbi(flag === "--cwd" ? rest : Deno.args));
+}

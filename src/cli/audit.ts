@@ -52,7 +52,6 @@ const OPTIONS = {
   strict: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
@@ -66,7 +65,6 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
     await print(HELP);
     return EXIT.ok;
   }
-  if (values.cwd) Deno.chdir(values.cwd);
   const precision = oneOf("precision", values.precision, PRECISIONS);
   if (positionals.length === 0 && values.checkpoint === undefined) {
     throw new UsageError("give a MODEL or --checkpoint FILE, as in `deno task audit swin-t`");
@@ -174,4 +172,4 @@ export function describeAudit(audit: Audit): string {
   ].join("\n");
 }
 
-if (import.meta.main) await runCommand(auditCommand);
+if (import.meta.main) await runCommand(auditCommand, { cleansUp: false });

@@ -51,7 +51,6 @@ const OPTIONS = {
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 const ACTIONS = ["save", "list", "show", "remove", "export", "import"] as const;
@@ -77,7 +76,6 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
     await print(HELP);
     return EXIT.ok;
   }
-  if (values.cwd) Deno.chdir(values.cwd);
   const [word, ...rest] = positionals;
   const action = ACTIONS.find((one) => one === word);
   if (action === undefined) {

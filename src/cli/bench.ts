@@ -57,7 +57,6 @@ const OPTIONS = {
   "openvino-lib": { type: "string" },
   "tensorrt-lib": { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
@@ -67,7 +66,6 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
     await print(HELP);
     return EXIT.ok;
   }
-  if (values.cwd) Deno.chdir(values.cwd);
   if (values.out === "") throw new UsageError("--out: give a folder");
   const options = await optionsOf(values);
   const { runBench } = await import("../bench/mod.ts");
@@ -75,7 +73,7 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   using progress = new Progress();
   const report = await runBench({
     ...options,
-    command: ["deno task bench", ...withoutFolder(args)].join(" "),
+    command: ["deno task bench", ...args].join(" "),
     onProgress: (text, fraction) => progress.show(text, fraction),
     signal,
   });
@@ -147,12 +145,6 @@ function asUsage<Value>(read: () => Value): Value {
   } catch (error) {
     throw error instanceof Error && error.name === "UnfoldError" ? new UsageError(error.message) : error;
   }
-}
-
-/** What the task adds by itself is not what was typed. */
-function withoutFolder(args: readonly string[]): readonly string[] {
-  const at = args.indexOf("--cwd");
-  return at < 0 ? args : args.filter((_, i) => i !== at && i !== at + 1);
 }
 
 const disagreements = ({ cases }: BenchReport): string[] =>

@@ -72,7 +72,6 @@ const OPTIONS = {
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
@@ -87,8 +86,6 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     return EXIT.ok;
   }
   const { parseBatch } = await import("../compile/batch.ts");
-  // A task runs in its deno.json's folder; paths are meant from where the user stands.
-  if (values.cwd) Deno.chdir(values.cwd);
   if (values.triton === "") throw new UsageError("--triton: give a folder");
   if (values.out === "") throw new UsageError("--out: give a folder");
   const { precision, onnx, int8 } = precisionOf(values);

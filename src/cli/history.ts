@@ -27,7 +27,6 @@ const OPTIONS = {
   store: { type: "string", default: ".unfold/baselines" },
   json: { type: "boolean", default: false },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
@@ -41,7 +40,6 @@ export async function historyCommand(args: readonly string[], signal: AbortSigna
     await print(HELP);
     return values.help ? EXIT.ok : EXIT.usage;
   }
-  if (values.cwd) Deno.chdir(values.cwd);
   const store = new BaselineStore(values.store, { signal });
   await store.load(positionals[0]!);
   const runs = await store.runs(positionals[0]!);
@@ -91,4 +89,4 @@ export function describeHistory(runs: readonly RunReport[], series: readonly His
   ].join("\n");
 }
 
-if (import.meta.main) await runCommand(historyCommand);
+if (import.meta.main) await runCommand(historyCommand, { cleansUp: false });

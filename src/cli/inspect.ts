@@ -161,4 +161,4 @@ function kernelTable({ kernelList }: Omit<PlanSchedule, "profile">): string {
   );
 }
 
-if (import.meta.main) await runCommand(inspect);
+if (import.meta.main) await runCommand(inspect, { cleansUp: false });

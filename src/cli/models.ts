@@ -107,4 +107,4 @@ function millions(count: number): string {
   return count < 1e9 ? `${(count / 1e6).toFixed(1)} M` : `${(count / 1e9).toFixed(2)} G`;
 }
 
-if (import.meta.main) await runCommand(modelsCommand);
+if (import.meta.main) await runCommand(modelsCommand, { cleansUp: false });

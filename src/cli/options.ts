@@ -1,4 +1,5 @@
 /** Reading a command line: `node:util`'s parser, with errors that name the flag and what it takes. */
+import { resolve } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { nearestNames } from "../weights/names.ts";
 import { UsageError } from "./terminal.ts";
@@ -46,4 +47,24 @@ export function oneOf<const Value extends string>(
   const found = allowed.find((candidate) => candidate === value);
   if (found === undefined) throw new UsageError(`--${flag} ${value}: give one of ${allowed.join(", ")}`);
   return found;
+}
+
+/**
+ * Refuses an output that is one of the command's own inputs, also by another name of the same file.
+ *
+ * @throws {UsageError} which file it is
+ */
+export async function refuseOverwriting(
+  flag: string,
+  output: string | undefined,
+  inputs: readonly (string | undefined)[],
+): Promise<void> {
+  if (output === undefined) return;
+  const real = (path: string) => Deno.realPath(path).catch(() => resolve(path));
+  const target = await real(output);
+  for (const input of inputs) {
+    if (input !== undefined && await real(input) === target) {
+      throw new UsageError(`--${flag} ${output}: this would overwrite the file that is read; give another`);
+    }
+  }
 }

@@ -1,7 +1,7 @@
 /** `deno task profile`: options and printing; the measuring is `src/run/tensorrt_profile.ts`. */
 import type { ProfileOptions } from "../run/tensorrt_profile.ts";
 import { libraryOfDevice } from "./device_library.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, refuseOverwriting } from "./options.ts";
 import { EXIT, note, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP = `Run a TensorRT engine on this machine's GPU and time it, as trtexec does.
@@ -56,7 +56,6 @@ const OPTIONS = {
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 /** trtexec's names of the same options. */
@@ -86,11 +85,11 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
     await print(HELP);
     return EXIT.ok;
   }
-  // A task runs in its deno.json's folder; paths are meant from where the user stands.
-  if (values.cwd) Deno.chdir(values.cwd);
   const [plan] = positionals;
   if (plan === undefined) throw new UsageError("give an engine, as in `deno task profile un.plan`");
   const options = optionsOf(values);
+  await refuseOverwriting("samples", values.samples, [plan]);
+  await refuseOverwriting("runtime-cache-file", values["runtime-cache-file"], [plan, values.samples]);
   const [{ profilePlan }, { describeProfile, profileJson, samplesJson }] = await Promise.all([
     import("../run/tensorrt_profile.ts"),
     import("../report/profile.ts"),

@@ -31,7 +31,6 @@ const OPTIONS = {
   out: { type: "string" },
   "tensorrt-lib": { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
@@ -45,8 +44,6 @@ export async function refitCommand(args: readonly string[]): Promise<number> {
     await print(HELP);
     return EXIT.ok;
   }
-  // A task runs in its deno.json's folder; paths are meant from where the user stands.
-  if (values.cwd) Deno.chdir(values.cwd);
   const [plan, argument] = positionals;
   if (plan === undefined) throw new UsageError("give an engine, as in `deno task refit un.plan my_model.ts`");
   if (!values.out) throw new UsageError("--out: give a file for the new engine");

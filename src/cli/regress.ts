@@ -69,7 +69,6 @@ const OPTIONS = {
   "self-test": { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 /** The exit codes of this command. */
@@ -86,7 +85,6 @@ export async function regressCommand(args: readonly string[], signal: AbortSigna
     await print(HELP);
     return 0;
   }
-  if (values.cwd) Deno.chdir(values.cwd);
   const format = oneOf("format", values.format, ["text", "json", "junit", "markdown"]);
   const clock = values.clock === undefined ? undefined : oneOf("clock", values.clock, ["wall", "processor"]);
   const threshold = parseShare(values.threshold);
@@ -225,5 +223,7 @@ async function runSelfTest(
 }
 
 if (import.meta.main) {
-  await runCommand(regressCommand, { failed: REGRESS_EXIT["could not judge"], usage: REGRESS_EXIT.usage });
+  await runCommand(regressCommand, {
+    codes: { failed: REGRESS_EXIT["could not judge"], usage: REGRESS_EXIT.usage },
+  });
 }

@@ -1,11 +1,11 @@
 /** `deno task report`: builds as one HTML page for people. Options, reading and writing; the page is `report/html`. */
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import type { NormFamily } from "../norms/mod.ts";
 import { inspectPlanFile, type PlanReport } from "../report/plan.ts";
-import { type Report, ReportSchema } from "../report/schema.ts";
+import { type EngineReport, type Report, ReportSchema } from "../report/schema.ts";
 import { bytes } from "../report/summary.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, refuseOverwriting } from "./options.ts";
 import { EXIT, print, runCommand, UsageError } from "./terminal.ts";
 
 const HELP =
@@ -37,7 +37,6 @@ const OPTIONS = {
   out: { type: "string", default: "build/report.html" },
   history: { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
-  cwd: { type: "string" },
 } as const;
 
 /** What a file may be, by its name in a folder. */
@@ -59,11 +58,11 @@ export async function reportCommand(args: readonly string[]): Promise<number> {
     await print(HELP);
     return EXIT.ok;
   }
-  if (values.cwd) Deno.chdir(values.cwd);
   if (values.out === "") throw new UsageError("--out: give a file");
   const paths = positionals.length === 0 && values.history === undefined
     ? await builtReports()
     : await Promise.all(positionals.map(inFolder));
+  await refuseOverwriting("out", values.out, [...paths, values.history]);
   const files = [];
   for (const path of paths) files.push({ path, content: await readJson(path) });
   const benchmark = files.find(({ content }) => isBenchmark(content));
@@ -187,8 +186,13 @@ function checked<Value>(path: string, parsed: Parsed<Value>, what: string): Valu
 /** The plans of a report: a folder may have been moved, so they are looked for beside it. */
 async function plansBeside(path: string, { engines }: Report) {
   const plans: Partial<Record<NormFamily, PlanReport | { readonly missing: string }>> = {};
-  for (const [family, engine] of Object.entries(engines) as [NormFamily, { path: string; bytes: number }][]) {
-    const beside = join(dirname(path), basename(engine.path));
+  for (const [family, engine] of Object.entries(engines) as [NormFamily, EngineReport][]) {
+    if (engine.path === null || engine.bytes === null) {
+      plans[family] = { missing: "no engine was built (--no-engine)" };
+      continue;
+    }
+    // Windows' separator too: a folder may have been moved between systems.
+    const beside = join(dirname(path), engine.path.split(/[\\/]/).at(-1)!);
     plans[family] = await isFile(beside)
       ? await planOf(beside, engine.bytes)
       : { missing: `${beside} is not there` };

@@ -92,14 +92,19 @@ function consoleColumns(): number {
 }
 
 /**
- * Runs a command to its exit code. Mistakes of the user are one line; a defect of UNfold is printed whole. Ctrl-C aborts
- * the signal the command is given, so that it can clean up; a second one ends the process.
+ * Runs a command to its exit code, from the folder where the user stands. Mistakes of the user are one line; a defect of
+ * UNfold is printed whole. Ctrl-C aborts the signal the command is given, so that it can clean up; a second one ends the
+ * process. A command that leaves nothing behind is ended by the system at once, also in the middle of long synchronous work.
  *
  * @param codes of commands whose own results have codes
+ * @param cleansUp whether the command has something to clean up
  */
 export async function runCommand(
   command: (args: readonly string[], signal: AbortSignal) => Promise<number>,
-  codes: { readonly failed: number; readonly usage: number } = EXIT,
+  { codes = EXIT, cleansUp = true }: {
+    readonly codes?: { readonly failed: number; readonly usage: number };
+    readonly cleansUp?: boolean;
+  } = {},
 ): Promise<never> {
   const controller = new AbortController();
   const interrupt = () => {
@@ -107,15 +112,22 @@ export async function runCommand(
     controller.abort(new DOMException("cancelled", "AbortError"));
   };
   const signals = Deno.build.os === "windows" ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const;
-  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+  if (cleansUp) { for (const signal of signals) Deno.addSignalListener(signal, interrupt); }
   let code: number;
   try {
-    code = await command(Deno.args, controller.signal);
+    code = await command(fromCallersFolder(Deno.args), controller.signal);
   } catch (error) {
     code = report(error, controller.signal, codes);
   }
-  for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
   Deno.exit(code);
+}
+
+/** A task runs in its deno.json's folder and says first where the user stands, from where paths are meant. */
+function fromCallersFolder([flag, folder, ...rest]: readonly string[]): readonly string[] {
+  if (flag !== "--cwd" || folder === undefined) return Deno.args;
+  // Only `deno task` knows the folder.
+  if (folder !== "") Deno.chdir(folder);
+  return rest;
 }
 
 function report(error: unknown, signal: AbortSignal, codes: { failed: number; usage: number }): number {
@@ -127,6 +139,14 @@ function report(error: unknown, signal: AbortSignal, codes: { failed: number; us
   if (error instanceof UsageError) {
     console.error(`${prefix} ${error.message}`);
     return codes.usage;
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    // Deno's own advice, a flag, is of no use to whoever runs a task.
+    const [what] = error.message.split(",");
+    console.error(
+      `${prefix} ${what}, which this command does not have: see "permissions" in UNfold's deno.json`,
+    );
+    return codes.failed;
   }
   if (isRefusal(error) || systemReason(error) !== null) {
     console.error(`${prefix} ${(error as Error).message}`);

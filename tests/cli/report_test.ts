@@ -77,6 +77,40 @@ Deno.test("report does not show another build's plan under this one's name", () 
     assert.ok(!text.includes("kernels-schedule"));
   }));
 
+Deno.test("report shows builds without engines, and says so", () =>
+  withFolder(async (folder) => {
+    const { report } = sampleBuild();
+    const engines = Object.fromEntries(
+      Object.entries(report.engines).map(([family, engine]) => [family, {
+        ...engine,
+        path: null,
+        bytes: null,
+        layers: null,
+        kernels: null,
+        unknown: null,
+        normalizationKernels: null,
+        buildMs: null,
+      }]),
+    );
+    await Deno.writeTextFile(`${folder}/report.json`, JSON.stringify({ ...report, engines }));
+    assert.equal((await run(folder, "--out", `${folder}/page.html`)).code, 0);
+    assert.match(await Deno.readTextFile(`${folder}/page.html`), /UN: no engine was built \(--no-engine\)/);
+  }));
+
+Deno.test("report never overwrites what it reads, by whatever name", () =>
+  withFolder(async (folder) => {
+    await writeBuild(`${folder}/tiny`);
+    const before = await Deno.readTextFile(`${folder}/tiny/report.json`);
+    await Deno.symlink(`${folder}/tiny`, `${folder}/link`);
+    for (const out of ["tiny/report.json", "tiny/../tiny/report.json", "link/report.json"]) {
+      await assert.rejects(
+        run(`${folder}/tiny`, "--out", `${folder}/${out}`),
+        refusal(/--out \S+: this would overwrite the file that is read; give another/, UsageError),
+      );
+    }
+    assert.equal(await Deno.readTextFile(`${folder}/tiny/report.json`), before);
+  }));
+
 Deno.test("report adds a history, or makes a page of it alone", () =>
   withFolder(async (folder) => {
     const points = Array.from({ length: 16 }, (_, i) => ({

@@ -1,0 +1,123 @@
+/**
+ * The tasks of `deno.json`: what `deno task` prints above an answer, which permissions each has, and, under a
+ * pseudo-terminal, that Deno never asks for one. A pipe would hide that: there Deno refuses instead of asking.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import config from "../../deno.json" with { type: "json" };
+import { ENVIRONMENT_NAMES } from "../../native/environment.ts";
+import { withFolder } from "../support.ts";
+import { testWithLibrary } from "../tensorrt_library.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const TERMINAL = fileURLToPath(new URL("terminal.py", import.meta.url));
+const tasks = Object.entries(config.tasks).filter(([name]) => name !== "test" && name !== "ok");
+
+/** Everything that the sources read or set. */
+const NAMES = [...ENVIRONMENT_NAMES, "UNFOLD_DEBUG", "ORT_DISABLE_TELEMETRY", "GITHUB_STEP_SUMMARY"].sort();
+
+Deno.test("tasks are one short line that names a permission set and the caller's folder", () => {
+  for (const [name, { command, description }] of tasks) {
+    assert.match(command, /^deno run -q --no-prompt -P=[a-z]+ \S+\.ts --cwd "\$INIT_CWD"$/, name);
+    assert.ok(`Task ${name} ${command}`.length <= 100 && description !== "", name);
+    const [, set] = /-P=([a-z]+)/.exec(command)!;
+    assert.ok(Object.hasOwn(config.permissions, set!), `${name}: there is no permission set ${set}`);
+  }
+});
+
+Deno.test("permission sets: one list of environment names for all that build, and what is not in it counts as not set", () => {
+  for (const [name, { env }] of Object.entries(config.permissions)) {
+    assert.equal(env.ignore, true, name);
+    if (name === "build" || name === "bench") {
+      assert.deepEqual((env as { allow: string[] }).allow.toSorted(), NAMES);
+    }
+  }
+});
+
+Deno.test("the sources read no other environment variable", async () => {
+  const read = new Set<string>();
+  const look = async (folder: string): Promise<void> => {
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (isDirectory) await look(join(folder, name));
+      else if (name.endsWith(".ts")) {
+        const text = await Deno.readTextFile(join(folder, name));
+        for (const [, variable] of text.matchAll(/\benv\.(?:get|set|has)\(\s*"(\w+)"/g)) read.add(variable!);
+      }
+    }
+  };
+  await Promise.all(["src", "native"].map((folder) => look(join(ROOT, folder))));
+  assert.deepEqual([...read].filter((name) => !NAMES.includes(name)), []);
+  assert.ok(read.has("ORT_DISABLE_TELEMETRY"));
+});
+
+/** A task in `cwd`, at a terminal, as the README has it for folders other than UNfold's. */
+async function atTerminal(cwd: string, args: readonly string[]): Promise<{ code: number; text: string }> {
+  const { code, stdout, stderr } = await new Deno.Command("python3", {
+    args: [TERMINAL, "120", Deno.execPath(), "task", "--config", join(ROOT, "deno.json"), ...args],
+    cwd,
+    stdin: "null",
+  }).output();
+  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, text: decode(stdout) + decode(stderr) };
+}
+
+const MODEL = `
+import { float, linear, model, norm, unifiedNorm } from ${
+  JSON.stringify(import.meta.resolve("../../mod.ts"))
+};
+export default model({
+  name: "tiny",
+  inputs: { x: float(["B", 8]) },
+  norm: unifiedNorm(),
+  forward: ({ x }, p) => linear(norm(x, p.at("norm")), p.at("head"), { outputs: 3 }),
+});
+`;
+
+/** Each in turn, with its exit code; later ones use what earlier ones made. */
+const SESSION: readonly (readonly [code: number, ...args: string[]])[] = [
+  [0, "build-engine", "tiny.ts", "--no-time"],
+  [0, "build-engine", "tiny.ts", "--no-engine", "--no-check"],
+  [0, "audit", "tiny.ts"],
+  [0, "audit", "tiny.ts", "--ranges"],
+  [0, "models", "deit-s"],
+  [0, "inspect", "un.plan"],
+  [0, "baseline", "save", "main", "tiny.ts", "--rebuilds", "1"],
+  [0, "regress", "main", "--only", "structure", "--rebuilds", "1"],
+  [0, "history", "main"],
+  [0, "report", "build/tiny"],
+  [1, "profile", "un.plan"],
+  [1, "refit", "un.plan", "tiny.ts", "--out", "new.plan"],
+  [0, "bench", "--models", "encoder", "--variants", "un,none", "--engines", "onnxruntime", "--rounds", "1"],
+  [2, "check-abi", "--headers", "."],
+];
+
+testWithLibrary(
+  "no task asks for a permission, at a terminal, and each works in the caller's folder",
+  async () => {
+    assert.deepEqual(new Set(SESSION.map(([, task]) => task)), new Set(tasks.map(([name]) => name)));
+    await withFolder(async (folder) => {
+      await Deno.writeTextFile(join(folder, "tiny.ts"), MODEL);
+      for (const [expected, ...args] of SESSION) {
+        const { code, text } = await atTerminal(folder, args);
+        assert.doesNotMatch(
+          text,
+          /Deno requests|Allow\?|Requires \w+ access|^Warning/m,
+          args.join(" "),
+        );
+        assert.equal(code, expected, `${args.join(" ")}: ${text}`);
+        const plan = join(folder, "build/tiny/un.plan");
+        if (args.length === 3) await Deno.copyFile(plan, join(folder, "un.plan"));
+      }
+    });
+  },
+);
+
+Deno.test("a permission that a task does not have is one line, not a question", () =>
+  withFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "writes.ts"), `Deno.writeTextFileSync("x", "y");\n`);
+    const { code, text } = await atTerminal(folder, ["audit", "writes.ts"]);
+    assert.equal(code, 1);
+    assert.match(text, /writes\.ts cannot be loaded: NotCapable: Requires write access to "x"/);
+    assert.doesNotMatch(text, /Deno requests|Allow\?|\n\s+at /);
+  }));
