@@ -1,3 +1,5 @@
+import { visible } from "./text.ts";
+
 /**
  * The one error a user of UNfold is meant to read: what is wrong, where, and what to do about it. The command line
  * prints its message without a stack trace; anything else that reaches it is a defect of UNfold and is printed whole.
@@ -5,6 +7,11 @@
  */
 export class UnfoldError extends Error {
   override readonly name: string = "UnfoldError";
+
+  /** Whatever of the message comes from outside does nothing to a terminal; names are to be `quoted()` besides. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(visible(message), options);
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import { table } from "../report/table.ts";
 import { SUBJECT_HELP } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
 import { RECIPE_OPTIONS, recipeOf, subjectFrom } from "./recipe.ts";
-import { EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
+import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP =
   `Keeps engines, structure and raw samples, for \`deno task regress\` to compare later builds with.
@@ -140,7 +140,7 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
       const baseline = await store.load(first);
       const problems = await store.problems(first);
       await print(values.json ? JSON.stringify(baseline, null, 2) : describe(baseline));
-      for (const problem of problems) console.error(`${styled("error:", "red", Deno.stderr)} ${problem}`);
+      for (const problem of problems) complain(problem);
       return problems.length > 0 ? EXIT.failed : EXIT.ok;
     }
     case "remove":

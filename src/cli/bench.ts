@@ -2,7 +2,7 @@
 import type { BenchOptions } from "../bench/mod.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { oneOf, parseOptions } from "./options.ts";
-import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
+import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP =
   `Time networks on this machine's CPU: the folded one, Layer Normalization, no normalization, and their peers.
@@ -89,10 +89,8 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   await print(values.json ? JSON.stringify(report, null, 2) : markdown.trimEnd());
   const wrong = disagreements(report);
   if (wrong.length === 0) return EXIT.ok;
-  console.error(
-    `${styled("error:", "red", Deno.stderr)} the outputs of ${
-      wrong.join(", ")
-    } do not agree with the network's meaning`,
+  complain(
+    `the outputs of ${wrong.join(", ")} do not agree with the network's meaning`,
   );
   return EXIT.failed;
 }

@@ -4,7 +4,7 @@ import type { Report } from "../report/schema.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
 import { PRECISION_HELP, PRECISION_OPTIONS, precisionOf } from "./precision.ts";
-import { EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
+import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP = `Fold a model's normalization into its linear layers and build TensorRT engines.
 
@@ -138,8 +138,8 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     );
   }
   if (!disagrees(report)) return EXIT.ok;
-  console.error(
-    `${styled("error:", "red", Deno.stderr)} the outputs do not agree with PyTorch's: check that the ` +
+  complain(
+    `the outputs do not agree with PyTorch's: check that the ` +
       "description, the epsilon of the normalization and the weights are the trained model's",
   );
   return EXIT.failed;

@@ -4,6 +4,7 @@
  */
 import type { BuildEvent } from "../compile/mod.ts";
 import { isRefusal, systemReason, UnfoldError } from "../errors.ts";
+import { visible } from "../text.ts";
 
 /** A mistake in the command line itself; exit code 2. */
 export class UsageError extends UnfoldError {
@@ -15,6 +16,9 @@ export const EXIT = { ok: 0, failed: 1, usage: 2, cancelled: 130 } as const;
 type Style = "bold" | "dim" | "red" | "green" | "yellow";
 const CODES: Readonly<Record<Style, number>> = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 };
 
+// deno-lint-ignore no-control-regex
+const OWN_STYLE = /(\x1b\[(?:[0-2]|3[1-3])m)/;
+
 /** Whether text on a stream may carry colour. */
 function isColourful(stream: { isTerminal(): boolean }): boolean {
   return !Deno.noColor && stream.isTerminal();
@@ -25,15 +29,25 @@ export function styled(text: string, style: Style, stream: { isTerminal(): boole
   return isColourful(stream) ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text;
 }
 
-/** Prints to stdout, all of it, also into a pipe. */
+/**
+ * Prints to stdout, all of it, also into a pipe. Of escape sequences only `styled`'s own reach a terminal, and JSON means
+ * what it meant.
+ */
 export async function print(text: string): Promise<void> {
-  let bytes = new TextEncoder().encode(text + "\n");
+  const parts = isColourful(Deno.stdout) ? text.split(OWN_STYLE) : [text];
+  const shown = parts.map((part, i) => i % 2 === 0 ? visible(part, { cuts: false }) : part).join("");
+  let bytes = new TextEncoder().encode(shown + "\n");
   while (bytes.length > 0) bytes = bytes.subarray(await Deno.stdout.write(bytes));
 }
 
 /** Something to know that is no failure, on stderr. */
 export function note(text: string): void {
-  console.error(`${styled("note:", "yellow", Deno.stderr)} ${text}`);
+  console.error(`${styled("note:", "yellow", Deno.stderr)} ${visible(text)}`);
+}
+
+/** What is wrong, on stderr. */
+export function complain(text: string): void {
+  console.error(`${styled("error:", "red", Deno.stderr)} ${visible(text)}`);
 }
 
 /** A line on stderr that is rewritten in place; silent where stderr is no terminal. */
@@ -51,7 +65,7 @@ export class Progress implements Disposable {
       ? ""
       : ` ${progressBar(fraction)} ${String(Math.floor(fraction * 100)).padStart(3)} %`;
     const columns = consoleColumns();
-    const line = `${text}${bar}${detail && ` ${detail}`}`.slice(0, columns - 1);
+    const line = `${visible(text).replace(/\s+/g, " ")}${bar}${detail && ` ${detail}`}`.slice(0, columns - 1);
     this.#write(`\r${line}${" ".repeat(Math.max(0, this.#width - line.length))}`);
     this.#width = line.length;
   }
@@ -135,24 +149,21 @@ function report(error: unknown, signal: AbortSignal, codes: { failed: number; us
     console.error("cancelled; nothing was written");
     return EXIT.cancelled;
   }
-  const prefix = styled("error:", "red", Deno.stderr);
   if (error instanceof UsageError) {
-    console.error(`${prefix} ${error.message}`);
+    complain(error.message);
     return codes.usage;
   }
   if (error instanceof Deno.errors.NotCapable) {
     // Deno's own advice, a flag, is of no use to whoever runs a task.
     const [what] = error.message.split(",");
-    console.error(
-      `${prefix} ${what}, which this command does not have: see "permissions" in UNfold's deno.json`,
-    );
+    complain(`${what}, which this command does not have: see "permissions" in UNfold's deno.json`);
     return codes.failed;
   }
   if (isRefusal(error) || systemReason(error) !== null) {
-    console.error(`${prefix} ${(error as Error).message}`);
+    complain((error as Error).message);
     return codes.failed;
   }
-  console.error(`${prefix} a defect of UNfold; please report it with the lines below`);
+  complain("a defect of UNfold; please report it with the lines below");
   console.error(error);
   return codes.failed;
 }
