@@ -87,14 +87,16 @@ export class Case {
       throw new UnfoldError("UNfold's int8 is for ONNX Runtime, from the best form of a network");
     }
     const model = this.#network.model();
+    const { int8For, signal } = this.#bench.options;
     const { graph: quantized } = await quantize(graph, {
+      target: int8For,
       samples: loadExamples(model, { count: this.#batch, dims: openSizes(model) }),
       labelled: null,
       maxAccuracyDrop: 0,
       maxOutputError: INT8_OUTPUT_ERROR,
       batch: this.#batch,
       onnx: (graph) => this.#written(graph),
-      signal: this.#bench.options.signal,
+      signal,
     });
     return await this.#written(quantized);
   }

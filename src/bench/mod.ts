@@ -5,6 +5,7 @@
 import config from "../../deno.json" with { type: "json" };
 import os from "node:os";
 import { UnfoldError } from "../errors.ts";
+import type { Int8Target } from "../ir/dtype.ts";
 import { findOpenVino } from "../run/openvino.ts";
 import { THIS_MACHINE } from "../run/machine.ts";
 import { compareLatency } from "../run/timing.ts";
@@ -28,6 +29,8 @@ export interface BenchOptions {
   readonly networks: Readonly<Record<string, BenchNetwork>>;
   readonly batches: readonly number[];
   readonly precisions: readonly BenchPrecision[];
+  /** The processors that int8 is for. */
+  readonly int8For: Int8Target;
   readonly engines: readonly Engine[];
   readonly variants: readonly Variant[];
   readonly threads: number;

@@ -1,6 +1,7 @@
 /** `deno task bench`: every network, with and without its normalization, on every engine there is, timed in turns. */
 import type { BenchOptions } from "../bench/mod.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
+import { INT8_TARGETS } from "../ir/dtype.ts";
 import { oneOf, parseOptions } from "./options.ts";
 import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
@@ -21,6 +22,7 @@ Options
   --batch LIST          1 (default), or 1,8
   --variants LIST       of un, lnBest, lnExported, none; all by default
   --precision LIST      fp32 (default), fp16, bf16, int8; what an engine cannot run is left out, with its reason
+  --int8-for WHAT       any (default) or vnni, as build-engine's
   --engines LIST        onnxruntime and, where its library is found, openvino; none times nothing
   --python PATH         a Python with PyTorch: its networks take turns too (safetensors; timm for vit and swin,
                         transformers for gpt2, onnxscript for its export)
@@ -45,6 +47,7 @@ const OPTIONS = {
   batch: { type: "string", default: "1" },
   variants: { type: "string", default: VARIANTS.join(",") },
   precision: { type: "string", default: "fp32" },
+  "int8-for": { type: "string", default: "any" },
   engines: { type: "string", default: ENGINES.join(",") },
   python: { type: "string" },
   "no-compile": { type: "boolean", default: false },
@@ -109,6 +112,7 @@ async function optionsOf(values: Values): Promise<Omit<BenchOptions, "command">>
     batches: listOf("batch", values.batch).map((text) => whole("batch", text)),
     variants: each("variants", values.variants, VARIANTS),
     precisions: each("precision", values.precision, BENCH_PRECISIONS),
+    int8For: oneOf("int8-for", values["int8-for"], INT8_TARGETS),
     engines,
     python: values.python,
     torchCompile: !values["no-compile"],

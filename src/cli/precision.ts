@@ -3,7 +3,7 @@
  * int8 needs besides, and `--onnx`.
  */
 import type { Int8Options } from "../compile/int8.ts";
-import { type Precision, PRECISIONS } from "../ir/dtype.ts";
+import { INT8_TARGETS, type Precision, PRECISIONS } from "../ir/dtype.ts";
 import { ONNX_FORMS, type OnnxForm } from "../rewrite/onnx_forms.ts";
 import { oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
@@ -11,6 +11,7 @@ import { UsageError } from "./terminal.ts";
 export const PRECISION_OPTIONS = {
   precision: { type: "string", default: "fp32" },
   calibrate: { type: "string" },
+  "int8-for": { type: "string" },
   "max-accuracy-drop": { type: "string" },
   "max-output-error": { type: "string" },
   onnx: { type: "string", default: "standard" },
@@ -20,12 +21,14 @@ export const PRECISION_OPTIONS = {
 export const PRECISION_HELP =
   `  --precision TYPE      fp32 (default), fp16 or bf16; int8 for CPUs, as one more ONNX file beside those of fp32
   --calibrate FILE      for int8: sample inputs, a safetensors file whose tensors are called as the model's inputs
+  --int8-for WHAT       any (default): the same whole numbers on every processor; vnni: weights in finer steps, wrong
+                        on x86-64 without VNNI or AMX; the build fails on such a one
   --max-accuracy-drop N for int8: points of accuracy on the model's labelled data it may cost; 0.5 unless given
   --max-output-error N  for int8 without labelled data: how far outputs may move, of 1; 0.1 unless given
   --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as
                         these run it fastest on a CPU`;
 
-const INT8_FLAGS = ["calibrate", "max-accuracy-drop", "max-output-error"] as const;
+const INT8_FLAGS = ["calibrate", "int8-for", "max-accuracy-drop", "max-output-error"] as const;
 
 type Values =
   & { readonly precision: string; readonly onnx: string }
@@ -70,6 +73,7 @@ function int8Of(precision: string, values: Values): Int8Options | undefined {
     return value;
   };
   return {
+    target: oneOf("int8-for", values["int8-for"] ?? "any", INT8_TARGETS),
     calibrate,
     maxAccuracyDrop: number("max-accuracy-drop", 0.5, 100),
     maxOutputError: number("max-output-error", 0.1, 1),

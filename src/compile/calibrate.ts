@@ -4,6 +4,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { float64Of, numbersFromBytes } from "../ir/data.ts";
+import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { quantized, type QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
@@ -37,7 +38,8 @@ const RANGES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
  */
 export async function calibrate(
   graph: Graph,
-  { examples, batch, onnx, signal }: {
+  { target, examples, batch, onnx, signal }: {
+    target: Int8Target;
     examples: Examples;
     batch: number;
     onnx: (graph: Graph) => Promise<string>;
@@ -70,7 +72,7 @@ export async function calibrate(
       );
     }
     const attrs = range.attrs;
-    return { node, attrs, error: ownError(node, attrs, range.rows) };
+    return { node, attrs, error: ownError(node, attrs, { rows: range.rows, target }) };
   });
 }
 
@@ -128,9 +130,13 @@ function rowError(row: Float64Array, attrs: QuantizedLinearAttrs): number {
 const dequantized = (x: number, attrs: QuantizedLinearAttrs) =>
   (quantized(x, attrs) - attrs.zero) * attrs.step;
 
-function ownError(node: Node, attrs: QuantizedLinearAttrs, rows: readonly Float64Array[]): number {
+function ownError(
+  node: Node,
+  attrs: QuantizedLinearAttrs,
+  { rows, target }: { rows: readonly Float64Array[]; target: Int8Target },
+): number {
   const weight = dataOf(node.inputs[1]!);
-  const { whole, scale } = quantizedWeight(weight);
+  const { whole, scale } = quantizedWeight(weight, target);
   const exact = numbersFromBytes(weight.bytes(), weight.dtype);
   const rounded = numbersFromBytes(whole.bytes(), whole.dtype);
   const scales = float64Of(scale);

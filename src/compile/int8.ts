@@ -3,6 +3,7 @@
  * one more of the build's, and its time is compared with that of the same network in fp32.
  */
 import { join } from "node:path";
+import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Int8Report } from "../report/schema.ts";
 import { asOnnx } from "../rewrite/onnx_forms.ts";
@@ -14,6 +15,8 @@ import type { Stage } from "./mod.ts";
 import { quantize } from "./quantize.ts";
 
 export interface Int8Options {
+  /** The processors it is for; default: `any`. */
+  readonly target?: Int8Target;
   /** The file with sample inputs. */
   readonly calibrate: string | URL;
   /** In points of accuracy. */
@@ -27,11 +30,18 @@ interface Int8 {
   readonly report: Omit<Int8Report, "latency">;
 }
 
+/** The file's own word, in its `metadata_props`, on the processors that it is for. */
+const TARGET_KEY = "unfold.int8_for";
+
 /** @throws {UnfoldError} sample inputs that do not fit, or a network that loses too much */
-export async function buildInt8(stage: Stage, { calibrate, ...limits }: Int8Options): Promise<Int8> {
+export async function buildInt8(
+  stage: Stage,
+  { target = "any", calibrate, ...limits }: Int8Options,
+): Promise<Int8> {
   const { model, contenders: [{ norm, weights, wide }], examples, work, options: { batch, out, signal } } =
     stage;
   const { graph, ...report } = await quantize(wide.graph, {
+    target,
     samples: sampleInputs(model, calibrate),
     labelled: examples.labels !== null && weights.trained ? examples : null,
     ...limits,
@@ -40,8 +50,8 @@ export async function buildInt8(stage: Stage, { calibrate, ...limits }: Int8Opti
     signal,
   });
   const name = `${norm.family}.int8.onnx`;
-  const { byteLength, nodes } = await work.copy(graph, name);
-  return { graph, report: { ...report, onnx: { path: join(out, name), bytes: byteLength, nodes } } };
+  const { byteLength, nodes } = await work.copy(graph, name, { [TARGET_KEY]: target });
+  return { graph, report: { target, ...report, onnx: { path: join(out, name), bytes: byteLength, nodes } } };
 }
 
 const COMPARISON_MS = 2000;

@@ -4,16 +4,20 @@
  * the model's labelled data where there is some, else how far outputs move on the sample inputs.
  */
 import { UnfoldError } from "../errors.ts";
+import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Int8Report } from "../report/schema.ts";
 import { lowerForInt8 } from "../rewrite/lower_onnxruntime.ts";
 import { quantizeLinears } from "../rewrite/quantize.ts";
 import { accuracy } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
-import { calibrate } from "./calibrate.ts";
+import { calibrate, type CalibratedLinear } from "./calibrate.ts";
 import { type ExampleOutputs, type Examples, runExamples } from "./evaluate.ts";
+import { checkWholeNumbers } from "./whole_numbers.ts";
 
 export interface QuantizeOptions {
+  /** The processors it is for. */
+  readonly target: Int8Target;
   /** What ranges are taken from. */
   readonly samples: Examples;
   /** What accuracy is measured on; null: outputs are compared on the samples. */
@@ -28,21 +32,24 @@ export interface QuantizeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export type Quantized = Pick<Int8Report, "quantized" | "products" | "inFloat" | "samples" | "gate"> & {
-  readonly graph: Graph;
-};
+export type Quantized =
+  & Pick<Int8Report, "quantized" | "products" | "inFloat" | "samples" | "sums" | "gate">
+  & {
+    readonly graph: Graph;
+  };
 
 /** The part of the products that may stay in float: beyond it int8 is no longer worth its risk. */
 const MOST_IN_FLOAT = 0.5;
 
 /**
  * @param graph optimized, in fp32
- * @throws {UnfoldError} the result loses too much, with half of the products in float still
+ * @throws {UnfoldError} the result loses too much, with half of the products in float still, or this processor adds
+ * whole numbers up wrongly
  */
 export async function quantize(graph: Graph, options: QuantizeOptions): Promise<Quantized> {
-  const { samples, labelled, batch, onnx, signal } = options;
+  const { target, samples, labelled, batch, onnx, signal } = options;
   const float = lowerForInt8(graph);
-  const products = await calibrate(float, { examples: samples, batch, onnx, signal });
+  const products = await calibrate(float, { target, examples: samples, batch, onnx, signal });
   const worstFirst = products.toSorted((a, b) => b.error - a.error);
   const examples = labelled ?? samples;
   const run = async (graph: Graph) => {
@@ -51,9 +58,13 @@ export async function quantize(graph: Graph, options: QuantizeOptions): Promise<
     return await runExamples(session, examples, batch);
   };
   const expected = await run(float);
+  const quantized = (chosen: readonly CalibratedLinear[]) =>
+    quantizeLinears(float, new Map(chosen.map(({ node, attrs }) => [node, attrs])), target);
+  // Before the limits are looked at: wrong sums are no loss of accuracy that other samples or limits could mend.
+  const sums = await checkWholeNumbers(quantized(products), { target, onnx, signal });
   for (let kept = 0;; kept = Math.max(1, 2 * kept)) {
     const chosen = worstFirst.slice(kept);
-    const graph = quantizeLinears(float, new Map(chosen.map(({ node, attrs }) => [node, attrs])));
+    const graph = quantized(chosen);
     const gate = judge(await run(graph), { ...options, expected, labels: labelled?.labels ?? null });
     if (gate.passed) {
       return {
@@ -62,6 +73,7 @@ export async function quantize(graph: Graph, options: QuantizeOptions): Promise<
         products: products.length,
         inFloat: worstFirst.slice(0, kept).map(({ node, error }) => ({ name: node.name, error })),
         samples: samples.count,
+        sums,
         gate,
       };
     }

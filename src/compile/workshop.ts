@@ -10,6 +10,7 @@ import type { Graph } from "../ir/graph.ts";
 const SCRATCH = "scratch";
 
 type Written = Awaited<ReturnType<typeof writeOnnx>>;
+type Metadata = Readonly<Record<string, string>>;
 
 /**
  * A working folder for the output folder `out`. Disposal removes it, and the folders above it that were made for it and
@@ -47,30 +48,34 @@ export class Workshop implements AsyncDisposable {
   }
 
   /** Writes a network as `name`, for the user. */
-  async publish(graph: Graph, name: string): Promise<Written> {
-    const { path, file } = this.#write(graph, this.path(name));
+  async publish(graph: Graph, name: string, metadata?: Metadata): Promise<Written> {
+    const { path, file } = this.#write(graph, this.path(name), { metadata });
     if (path !== this.path(name)) throw new Error(`${name} was asked for as scratch before it was published`);
     return await file;
   }
 
   /** Writes a network as `name`, for the user, that was written for this build before. */
-  async copy(graph: Graph, name: string): Promise<Written> {
+  async copy(graph: Graph, name: string, metadata?: Metadata): Promise<Written> {
     this.#written.delete(graph);
-    return await this.publish(graph, name);
+    return await this.publish(graph, name, metadata);
   }
 
   /** The path of a network's ONNX file: the published one, else one for this build only. */
   async onnx(graph: Graph, probe?: Probe): Promise<string> {
     const own = join(this.#folder, SCRATCH, `${this.#written.size}.onnx`);
-    const { path, file } = this.#write(graph, own, probe);
+    const { path, file } = this.#write(graph, own, { probe });
     await file;
     return path;
   }
 
-  #write(graph: Graph, path: string, probe?: Probe) {
+  #write(
+    graph: Graph,
+    path: string,
+    options: { metadata?: Metadata | undefined; probe?: Probe | undefined },
+  ) {
     const known = this.#written.get(graph);
     if (known !== undefined) return known;
-    const written = { path, file: writeOnnx(graph, path, { ...(probe && { probe }) }) };
+    const written = { path, file: writeOnnx(graph, path, options) };
     this.#written.set(graph, written);
     return written;
   }

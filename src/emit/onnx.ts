@@ -48,13 +48,18 @@ export interface Probe {
 /**
  * Writes `graph` to `path`, beside it first and then renamed. The caller sees to it that the folder exists.
  *
+ * @param options.metadata what the file says of itself, in `metadata_props`
  * @param options.embeddedLimitBytes weights of more bytes than this go into `<path>.data`
  * @throws {UnfoldError} the file cannot be written; nothing of it is left then
  */
 export async function writeOnnx(
   graph: Graph,
   path: string,
-  { embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, probe }: { embeddedLimitBytes?: number; probe?: Probe } = {},
+  { metadata = {}, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, probe }: {
+    metadata?: Readonly<Record<string, string>> | undefined;
+    embeddedLimitBytes?: number;
+    probe?: Probe | undefined;
+  } = {},
 ): Promise<{ paths: readonly string[]; byteLength: number; nodes: number }> {
   const emitter = emit(graph, probe);
   const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
@@ -64,7 +69,7 @@ export async function writeOnnx(
   };
   try {
     const data = external === null ? [] : emitter.moveWeights(basename(external));
-    const model = emitter.pieces();
+    const model = emitter.pieces(metadata);
     if (external !== null) await writePieces(partial.data, data);
     await writePieces(partial.model, model);
     if (external !== null) await Deno.rename(partial.data, external);
@@ -273,8 +278,7 @@ class Emitter implements OnnxEmitter {
       const gap = -offset & (EXTERNAL_ALIGNMENT - 1);
       offset += gap;
       tensor.dataLocation = EXTERNAL;
-      tensor.externalData = Object.entries({ location, offset, length: weight.byteLength })
-        .map(([key, value]) => ({ key, value: String(value) }));
+      tensor.externalData = keyValues({ location, offset, length: weight.byteLength });
       offset += weight.byteLength;
       pieces.push(new Uint8Array(gap), weight);
     }
@@ -283,7 +287,7 @@ class Emitter implements OnnxEmitter {
   }
 
   /** The model's file. */
-  pieces(): Piece[] {
+  pieces(metadata: Readonly<Record<string, string>> = {}): Piece[] {
     return modelPieces({
       irVersion: IR_VERSION,
       producerName: "UNfold",
@@ -294,6 +298,7 @@ class Emitter implements OnnxEmitter {
           version: CONTRIB_VERSION,
         })),
       ],
+      metadataProps: keyValues(metadata),
       graph: {
         name: this.#graph.name,
         node: this.nodes,
@@ -320,6 +325,10 @@ function attributeValue(value: OnnxAttribute): Record<string, unknown> {
   if (typeof value === "string") return { s: new TextEncoder().encode(value), type: ATTRIBUTE.string };
   if ("float" in value) return { f: value.float, type: ATTRIBUTE.float };
   return { ints: value, type: ATTRIBUTE.ints };
+}
+
+function keyValues(record: Readonly<Record<string, string | number>>): { key: string; value: string }[] {
+  return Object.entries(record).map(([key, value]) => ({ key, value: String(value) }));
 }
 
 function valueInfo(name: string, { dtype, shape }: TensorType): Record<string, unknown> {

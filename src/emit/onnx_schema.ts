@@ -20,6 +20,7 @@ const root = protobuf.Root.fromJSON({
             docString: field(6, "string"),
             graph: field(7, "GraphProto"),
             opsetImport: repeated(8, "OperatorSetIdProto"),
+            metadataProps: repeated(14, "StringStringEntryProto"),
           },
         },
         OperatorSetIdProto: { fields: { domain: field(1, "string"), version: field(2, "int64") } },

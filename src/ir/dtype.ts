@@ -17,6 +17,14 @@ export type StorageType = DType | "fp64";
 
 export const PRECISIONS: readonly Precision[] = ["fp32", "fp16", "bf16"];
 
+/**
+ * The processors that a network in int8 is for, which its weights are rounded for: those of `any` have exact products on
+ * all of them, those of `vnni`, with somewhat finer steps, only where a processor has instructions that add products of
+ * bytes up in 32 bits (VNNI or AMX on x86-64; arm64).
+ */
+export const INT8_TARGETS = ["any", "vnni"] as const;
+export type Int8Target = (typeof INT8_TARGETS)[number];
+
 /** Bytes per element. */
 export const ITEM_BYTES: Readonly<Record<StorageType, number>> = {
   fp64: 8,

@@ -4,7 +4,7 @@
  */
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
-import type { Narrow, Precision } from "../ir/dtype.ts";
+import { INT8_TARGETS, type Int8Target, type Narrow, type Precision } from "../ir/dtype.ts";
 import { NORM_FAMILIES, type NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
 import type { PassTrace } from "../rewrite/pipeline.ts";
@@ -154,6 +154,8 @@ export interface LatencyReport extends Readonly<Partial<Record<NormFamily, Timin
 
 /** The folded network in 8-bit whole numbers, for CPUs. */
 export interface Int8Report {
+  /** The processors it is for; absent in reports of before there was a choice, like `sums`. */
+  readonly target?: Int8Target | undefined;
   readonly onnx: { readonly path: string; readonly bytes: number; readonly nodes: number };
   /** Products with constant weights, and how many of them were quantized. */
   readonly products: number;
@@ -162,6 +164,13 @@ export interface Int8Report {
   readonly inFloat: readonly { readonly name: string; readonly error: number }[];
   /** Sample inputs that ranges were taken from. */
   readonly samples: number;
+  /**
+   * Products whose sums ONNX Runtime computed on this machine as they are in whole numbers, on how many rows each, and the
+   * largest difference.
+   */
+  readonly sums?:
+    | { readonly products: number; readonly rows: number; readonly largestDifference: number }
+    | undefined;
   readonly gate: {
     readonly passed: boolean;
     /** Root mean square of the difference to fp32 over that of the outputs. */
@@ -358,11 +367,13 @@ export const ReportSchema: z.ZodType<Report> = z.object({
     warnings: z.array(z.string()),
   }).nullable(),
   int8: z.object({
+    target: z.enum(INT8_TARGETS).optional(),
     onnx: z.object({ path: z.string(), bytes: count, nodes: count }),
     products: count,
     quantized: count,
     inFloat: z.array(z.object({ name: z.string(), error: z.number() })).readonly(),
     samples: count,
+    sums: z.object({ products: count, rows: count, largestDifference: z.number() }).optional(),
     gate: z.object({
       passed: z.boolean(),
       outputError: z.number(),

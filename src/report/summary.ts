@@ -1,10 +1,16 @@
 /** The report for people: what a terminal shows after a build. Pure text; colour is the caller's. */
 import { basename } from "node:path";
+import type { Int8Target } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
 import type { NetworkRanges, PhaseName, RangesReport, Report, TensorRange } from "./schema.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
+
+export const INT8_TARGET_LABEL = {
+  any: "any processor",
+  vnni: "processors with VNNI or AMX, and arm64",
+} as const satisfies Record<Int8Target, string>;
 
 const VERDICT_STYLE = { faster: "green", slower: "yellow", "no difference shown": "bold" } as const;
 
@@ -199,12 +205,15 @@ function engines({ engines, latency }: Report, style: Style): string[] {
 
 function int8({ int8 }: Report): string[] {
   if (!int8) return [];
-  const { gate, latency, onnx, inFloat } = int8;
+  const { gate, latency, onnx, inFloat, target, sums } = int8;
   const kept = inFloat.length === 0 ? "" : `; in float: ${inFloat.map(({ name }) => name).join(", ")}`;
   const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
   const lines = [
     "",
     `Int8             ${int8.quantized} of ${int8.products} products, ranges of ${int8.samples} sample inputs${kept}`,
+    ...target && sums
+      ? [`                 for ${INT8_TARGET_LABEL[target]}; its whole numbers are exact on this one`]
+      : [],
     `                 ${bytes(onnx.bytes)}, outputs move by ${percent(gate.outputError)}` +
     (gate.accuracy === null
       ? `, ${percent(gate.limit)} allowed`

@@ -17,6 +17,7 @@ Deno.test("runBench() checks every contender against its meaning and times all i
     },
     batches: [1],
     precisions: ["fp32", "bf16"],
+    int8For: "any",
     engines: ["onnxruntime"],
     variants: ["un", "lnBest"],
     threads: 1,

@@ -88,6 +88,11 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
       [["--precision", "fp8"], /^error: --precision fp8: give one of fp32, fp16, bf16, int8$/],
       [["--precision", "int8"], /^error: --precision int8: give sample inputs with --calibrate FILE/],
       [["--calibrate", "a.safetensors"], /^error: --calibrate: this is for --precision int8$/],
+      [["--int8-for", "vnni"], /^error: --int8-for: this is for --precision int8$/],
+      [
+        ["--precision", "int8", "--calibrate", "a", "--int8-for", "amx"],
+        /^error: --int8-for amx: give one of any, vnni$/,
+      ],
       [
         ["--precision", "int8", "--calibrate", "a", "--max-accuracy-drop", "101"],
         /^error: --max-accuracy-drop 101: give a number from 0 to 100$/,
@@ -312,8 +317,13 @@ Deno.test("build-engine --precision int8 writes one more file, or refuses what l
   const { int8, engines } = ReportSchema.parse(JSON.parse(stdout));
   assert.ok(int8!.gate.passed && int8!.gate.accuracy === null && int8!.samples === 6);
   assert.equal(int8!.quantized + int8!.inFloat.length, int8!.products);
-  const bytes = Deno.statSync(join(work.path, "out", "un.int8.onnx")).size;
-  assert.equal(int8!.onnx.bytes, bytes);
+  assert.deepEqual(int8!.sums, { products: int8!.products, rows: 8, largestDifference: 0 });
+  const bytes = Deno.readFileSync(join(work.path, "out", "un.int8.onnx"));
+  assert.equal(int8!.onnx.bytes, bytes.length);
+  assert.equal(int8!.target, "any");
+  // `metadata_props` is field 14 of a model, a message of key (1) and value (2).
+  const entry = ["\x72\x16\x0a\x0f", "unfold.int8_for", "\x12\x03any"];
+  assert.ok(new TextDecoder("latin1").decode(bytes).includes(entry.join("")));
   assert.ok(engines.un!.onnx.path.endsWith("un.onnx"));
   await refuses(work.path, [...args, "samples.safetensors", "--max-output-error", "1e-9"], {
     code: 1,

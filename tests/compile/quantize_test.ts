@@ -22,6 +22,7 @@ function folded(): Graph {
 function options(folder: string): QuantizeOptions {
   let files = 0;
   return {
+    target: "any",
     samples: sampleInputs(digits, HELD_OUT),
     labelled: loadExamples(digits, { count: 1, dims: {} }),
     maxAccuracyDrop: 0.5,
@@ -86,7 +87,9 @@ Deno.test("calibrate() finds a step for each product's input that holds its rang
     const found = await calibrate(graph, { ...given, examples: given.samples });
     assert.equal(found.length, nodesOf(graph, "linear").length);
     for (const { attrs, error } of found) {
-      assert.ok(attrs.step > 0 && Number.isInteger(attrs.zero) && attrs.zero >= 0 && attrs.zero <= 255);
+      assert.ok(
+        attrs.step > 0 && Number.isInteger(attrs.zero) && attrs.zero >= 0 && attrs.zero <= 255,
+      );
       assert.ok(error > 0 && error < 0.05, `${error}`);
     }
   }));

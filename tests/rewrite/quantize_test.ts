@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { heldData } from "../../src/ir/data.ts";
-import { float64Of } from "../../src/ir/data.ts";
+import { float64Of, heldData } from "../../src/ir/data.ts";
+import { INT8_TARGETS } from "../../src/ir/dtype.ts";
+import { dataOf } from "../../src/ops/constant.ts";
 import { quantized } from "../../src/ops/quantized_linear.ts";
 import { quantizable, quantizedWeight, quantizeLinears } from "../../src/rewrite/quantize.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
@@ -9,7 +10,7 @@ import { graphOf, input, linear, nodesOf, Random, randomFeeds } from "../support
 
 Deno.test("quantizedWeight() rounds each row by its own scale, to at most half a step", () => {
   const values = Float32Array.of(1, -2, 0.5, 0, 0, 0, 100, 50, -127);
-  const { whole, scale } = quantizedWeight(heldData([3, 3], values, "w"));
+  const { whole, scale } = quantizedWeight(heldData([3, 3], values, "w"), "vnni");
   assert.deepEqual([...float64Of(whole)], [64, -127, 32, 0, 0, 0, 100, 50, -127]);
   const scales = float64Of(scale);
   assert.deepEqual([...scales], [Math.fround(2 / 127), 1, 1]);
@@ -17,6 +18,29 @@ Deno.test("quantizedWeight() rounds each row by its own scale, to at most half a
     const row = Math.floor(i / 3);
     assert.ok(Math.abs(q * scales[row]! - values[i]!) <= scales[row]! / 2 * (1 + 1e-6));
   });
+});
+
+Deno.test("quantizedWeight() for any processor keeps two products of bytes within 16 bits, to at most half a step", () => {
+  const random = new Random(4);
+  const [rows, columns] = [200, 33];
+  const values = random.normals([rows, columns]);
+  // Two halves of a step that both round up: 129 together, were that left.
+  values.set([64.5, 63.5, 0, -127, ...values.subarray(4, columns).fill(0)]);
+  const { whole, scale } = quantizedWeight(heldData([rows, columns], values, "w"), "any");
+  const [steps, scales] = [float64Of(whole), float64Of(scale)];
+  let largest = 0;
+  for (let i = 0; i < steps.length; i++) {
+    const row = Math.floor(i / columns);
+    assert.ok(Math.abs(steps[i]! * scales[row]! - values[i]!) <= scales[row]! / 2 * (1 + 1e-6));
+    if (i % columns % 2 === 1) {
+      // What `vpmaddubsw` adds up, at most: the larger of both signs, each product with 255 or 0.
+      const pair = [steps[i - 1]!, steps[i]!];
+      const most = [1, -1].map((sign) => pair.reduce((sum, q) => sum + Math.max(0, sign * q), 0));
+      largest = Math.max(largest, 255 * Math.max(...most));
+    }
+  }
+  assert.equal(largest, 255 * 128);
+  assert.deepEqual([...steps.subarray(0, 4)], [65, 63, 0, -127]);
 });
 
 Deno.test("quantized() rounds ties to the even step and stays within a byte", () => {
@@ -31,33 +55,37 @@ Deno.test("quantized() rounds ties to the even step and stays within a byte", ()
   ]);
 });
 
-Deno.test("quantizeLinears() moves results by no more than the rounding of inputs and weights", () => {
-  const random = new Random(1);
-  const graph = graphOf(linear(input("x", [6, 32]), 8, { random }));
-  const [product] = quantizable(graph);
-  const attrs = { step: 8 / 255, zero: 128 };
-  const after = quantizeLinears(graph, new Map([[product!, attrs]]));
-  verifyGraph(after, "quantizeLinears");
-  assert.deepEqual([nodesOf(after, "linear").length, nodesOf(after, "quantized_linear").length], [0, 1]);
-  const feeds = randomFeeds(graph, random);
-  const [exact, rounded] = [graph, after].map((g) => evaluateGraph(g, feeds).y!.data) as [
-    Float64Array,
-    Float64Array,
-  ];
-  const weight = float64Of(product!.inputs[1]!.attrs.data as Parameters<typeof float64Of>[0]);
-  const x = feeds.x!.data;
-  exact.forEach((y, i) => {
-    const [row, o] = [Math.floor(i / 8), i % 8];
-    const [xs, ws] = [x.subarray(row * 32, row * 32 + 32), weight.subarray(o * 32, o * 32 + 32)];
-    const scale = Math.max(...ws.map(Math.abs)) / 127;
-    // |x w - x' w'| <= |w| step/2 + |x'| scale/2, added up; inputs are within the range.
-    const bound = ws.reduce(
-      (sum, w, c) => sum + Math.abs(w) * attrs.step / 2 + (Math.abs(xs[c]!) + attrs.step / 2) * scale / 2,
-      0,
-    );
-    assert.ok(Math.abs(rounded[i]! - y) <= bound, `${rounded[i]} is not ${y}`);
+for (const target of INT8_TARGETS) {
+  Deno.test(`quantizeLinears() for ${target} moves results by no more than the rounding of inputs and weights`, () => {
+    const random = new Random(1);
+    const graph = graphOf(linear(input("x", [6, 32]), 8, { random }));
+    const [product] = quantizable(graph);
+    const attrs = { step: 8 / 255, zero: 128 };
+    const after = quantizeLinears(graph, new Map([[product!, attrs]]), target);
+    verifyGraph(after, "quantizeLinears");
+    assert.deepEqual([nodesOf(after, "linear").length, nodesOf(after, "quantized_linear").length], [0, 1]);
+    const feeds = randomFeeds(graph, random);
+    const [exact, rounded] = [graph, after].map((g) => evaluateGraph(g, feeds).y!.data) as [
+      Float64Array,
+      Float64Array,
+    ];
+    const weight = float64Of(product!.inputs[1]!.attrs.data as Parameters<typeof float64Of>[0]);
+    const { inputs: [, , scale] } = nodesOf(after, "quantized_linear")[0]!;
+    const scales = float64Of(dataOf(scale!));
+    const x = feeds.x!.data;
+    exact.forEach((y, i) => {
+      const [row, o] = [Math.floor(i / 8), i % 8];
+      const [xs, ws] = [x.subarray(row * 32, row * 32 + 32), weight.subarray(o * 32, o * 32 + 32)];
+      const scale = scales[o]!;
+      // |x w - x' w'| <= |w| step/2 + |x'| scale/2, added up; inputs are within the range.
+      const bound = ws.reduce(
+        (sum, w, c) => sum + Math.abs(w) * attrs.step / 2 + (Math.abs(xs[c]!) + attrs.step / 2) * scale / 2,
+        0,
+      );
+      assert.ok(Math.abs(rounded[i]! - y) <= bound, `${rounded[i]} is not ${y}`);
+    });
   });
-});
+}
 
 Deno.test("quantizeLinears() leaves products that it is not told about", () => {
   const random = new Random(2);
@@ -65,6 +93,6 @@ Deno.test("quantizeLinears() leaves products that it is not told about", () => {
     linear(linear(input("x", [2, 4]), 4, { random, name: "a" }), 4, { random, name: "b" }),
   );
   const second = quantizable(graph).find(({ name }) => name === "b")!;
-  const after = quantizeLinears(graph, new Map([[second, { step: 0.1, zero: 0 }]]));
+  const after = quantizeLinears(graph, new Map([[second, { step: 0.1, zero: 0 }]]), "any");
   assert.deepEqual(nodesOf(after, "linear").map(({ name }) => name), ["a"]);
 });

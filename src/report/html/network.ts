@@ -1,6 +1,6 @@
 /** What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy, machine. */
 import type { DifferenceReport, Report } from "../schema.ts";
-import { bytes, fate, label, rangesText } from "../summary.ts";
+import { bytes, fate, INT8_TARGET_LABEL, label, rangesText } from "../summary.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, details, note, percentOf, table } from "./parts.ts";
@@ -128,7 +128,7 @@ export function notExecutedSection({ notExecuted = [] }: Report, id: string): Se
 /** The network in 8-bit whole numbers, for CPUs; null where that was not asked for. */
 export function int8Section({ int8 }: Report, id: string): Section | null {
   if (!int8) return null;
-  const { gate, latency, onnx, inFloat } = int8;
+  const { gate, latency, onnx, inFloat, target, sums } = int8;
   const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
   const rows: Content[][] = [
     ["products in int8", `${int8.quantized} of ${int8.products}`],
@@ -140,6 +140,10 @@ export function int8Section({ int8 }: Report, id: string): Section | null {
       `${percent(gate.accuracy.fp32)} to ${percent(gate.accuracy.int8)}, ${gate.limit} points allowed`,
     ],
   ];
+  if (target !== undefined) rows.unshift(["for", INT8_TARGET_LABEL[target]]);
+  if (sums !== undefined) {
+    rows.push(["whole numbers", `exact in ${sums.products} products, ${sums.rows} rows each`]);
+  }
   if (latency !== null) {
     rows.push([
       "time against fp32",
