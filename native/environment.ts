@@ -63,6 +63,8 @@ export interface Platform {
 export const THIS_PLATFORM: Platform = { os: Deno.build.os, arch: Deno.build.arch };
 
 /** The user's own folder, where the environment names one. */
-export function homeFolder(environment: Environment): string | undefined {
-  return environment.HOME || environment.USERPROFILE || undefined;
+export function homeFolder(environment: Environment, { os }: Platform = THIS_PLATFORM): string | undefined {
+  const { HOME, USERPROFILE } = environment;
+  // Shells ported to Windows set HOME, too, not always to a path of Windows.
+  return (os === "windows" ? USERPROFILE || HOME : HOME || USERPROFILE) || undefined;
 }

@@ -2,6 +2,9 @@
  * Opens a shared library, or says in one sentence why it cannot be one: missing, not a library, built for another
  * processor, without the expected symbols. Leaves it to the caller what the library is and where it was looked for.
  */
+import { isAbsolute } from "node:path";
+import { binaryProblem, HEAD_BYTES } from "./binary_file.ts";
+import { THIS_PLATFORM } from "./environment.ts";
 import { NativeError } from "./error.ts";
 
 export interface LibraryOptions<S extends Deno.ForeignLibraryInterface> {
@@ -11,8 +14,6 @@ export interface LibraryOptions<S extends Deno.ForeignLibraryInterface> {
   /** What the user can do about a failure, as one or more sentences. */
   readonly advice: string;
 }
-
-const ELF_MACHINES: Readonly<Record<number, string>> = { 3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64" };
 
 /** Opens the shared library at `path`. Throws NativeError: path, reason, advice. */
 export function openLibrary<const S extends Deno.ForeignLibraryInterface>(
@@ -37,34 +38,26 @@ function reasonOf(message: string): string {
   if (symbol !== null) return `the library has no symbol ${symbol[3] ?? symbol[1] ?? symbol[2]}`;
   const missing = /: (\S+): cannot open shared object file/.exec(message);
   if (missing !== null) return `it needs ${missing[1]}, which the system's loader does not find`;
-  return message.replace(/^Could not open library: /, "").replace(/\.$/, "");
+  // Windows does not say which.
+  if (/module (could not be |not )found/i.test(message)) {
+    return "the system's loader does not find it, or a library that it needs";
+  }
+  return message.replace(/^Could not open library: /, "").trim().replace(/\.$/, "");
 }
 
 /** Looks at the file itself, whose error from the loader would be less clear; `undefined` when nothing is wrong. */
 function problemOfFile(path: string): string | undefined {
-  const header = new Uint8Array(20);
+  const head = new Uint8Array(HEAD_BYTES);
   try {
     if (Deno.statSync(path).isDirectory) return "it is a directory";
     using file = Deno.openSync(path);
-    const count = file.readSync(header) ?? 0;
-    if (Deno.build.os !== "linux") return undefined;
-    if (count < header.length || String.fromCharCode(...header.subarray(0, 4)) !== "\x7fELF") {
-      return "it is not a shared library (no ELF header)";
-    }
+    const problem = binaryProblem(head.subarray(0, file.readSync(head) ?? 0), THIS_PLATFORM);
+    return problem && `it is ${problem}`;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      // A bare name is looked up by the system's loader, on its own path.
-      return path.includes("/") ? "there is no such file" : undefined;
-    }
+    // A bare name is looked up by the system's loader, on its own path.
+    if (error instanceof Deno.errors.NotFound) return isAbsolute(path) ? "there is no such file" : undefined;
     if (error instanceof Deno.errors.PermissionDenied) return "the file may not be read by this user";
     if (error instanceof Deno.errors.NotCapable) return undefined;
     return error instanceof Error ? error.message : String(error);
   }
-  // ELF header: byte 4 is the class (2: 64-bit), bytes 18-19 e_machine, little-endian on both supported machines.
-  const machine = header[18]! | header[19]! << 8;
-  const name = ELF_MACHINES[machine] ?? `machine ${machine}`;
-  if (header[4] !== 2 || name !== Deno.build.arch) {
-    return `it was built for ${name} (${header[4] === 2 ? 64 : 32}-bit), this process is ${Deno.build.arch}`;
-  }
-  return undefined;
 }

@@ -8,6 +8,11 @@
 import { delimiter, isAbsolute, join } from "node:path";
 import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "./environment.ts";
 
+/** Windows has no variable for it that a 32-bit shell would not change. */
+const PROGRAMS = "C:\\Program Files";
+/** "Python313", pyenv's "3.13.1" and the install manager's "pythoncore-3.14-64". */
+const PYTHON = /^(Python|pythoncore-)?3[.\d]/i;
+
 export interface Places {
   /** Folders of shared libraries, in the order to search. */
   readonly system: readonly string[];
@@ -29,10 +34,16 @@ export async function usualPlaces(
 
 async function systemFolders(environment: Environment, platform: Platform): Promise<readonly string[]> {
   if (platform.os === "windows") {
-    const programs = "C:\\Program Files\\NVIDIA GPU Computing Toolkit";
+    const toolkits = await children(join(PROGRAMS, "NVIDIA GPU Computing Toolkit", "CUDA"), /^v\d/);
+    const unpacked = await Promise.all(
+      [join(PROGRAMS, "NVIDIA"), "C:\\"].map((parent) => children(parent, /^tensorrt/i)),
+    );
     return [
       ...pathEntries(environment.PATH),
-      ...(await children(join(programs, "CUDA"), /^v\d/)).map((folder) => join(folder, "bin")),
+      ...(environment.CONDA_PREFIX ? [join(environment.CONDA_PREFIX, "Library", "bin")] : []),
+      ...unpacked.flat().flatMap((folder) => [join(folder, "bin"), join(folder, "lib")]),
+      // CUDA 13 has a folder for each processor.
+      ...toolkits.flatMap((folder) => [join(folder, "bin", "x64"), join(folder, "bin")]),
     ];
   }
   const triplet = `${platform.arch}-linux-gnu`;
@@ -51,21 +62,36 @@ async function systemFolders(environment: Environment, platform: Platform): Prom
 }
 
 async function pythonFolders(environment: Environment, platform: Platform): Promise<readonly string[]> {
-  const home = homeFolder(environment);
+  const home = homeFolder(environment, platform);
   const ofPrefix = (prefix: string) => sitePackages(prefix, platform);
   const prefixes = [environment.VIRTUAL_ENV, environment.CONDA_PREFIX, workingFolder(".venv")];
   const active = await Promise.all(prefixes.map((prefix) => prefix ? ofPrefix(prefix) : []));
   const named = pathEntries(environment.PYTHONPATH);
   if (platform.os === "windows") {
-    const local = environment.LOCALAPPDATA && join(environment.LOCALAPPDATA, "Programs", "Python");
-    const roaming = environment.APPDATA && join(environment.APPDATA, "Python");
-    const own = roaming ? await children(roaming, /^Python3/) : [];
-    const installed = local ? await children(local, /^Python3/) : [];
+    const { APPDATA: roaming, LOCALAPPDATA: local } = environment;
+    const pyenv = environment.PYENV_ROOT || (home && join(home, ".pyenv", "pyenv-win"));
+    const store = local
+      ? await children(join(local, "Packages"), /^PythonSoftwareFoundation\.Python\.3/)
+      : [];
+    // What `pip install --user` fills has no "Lib"; installations do.
+    const users = [
+      roaming && join(roaming, "Python"),
+      ...store.map((folder) => join(folder, "LocalCache", "local-packages")),
+    ];
+    const installations = [
+      pyenv && join(pyenv, "versions"),
+      local && join(local, "Programs", "Python"),
+      local && join(local, "Python"),
+      PROGRAMS,
+      "C:\\",
+    ];
+    const below = async (parents: readonly (string | undefined)[]) =>
+      (await Promise.all(parents.map((parent) => parent ? children(parent, PYTHON) : []))).flat();
     return [
       ...active.flat(),
       ...named,
-      ...own.map((folder) => join(folder, "site-packages")),
-      ...installed.map((folder) => join(folder, "Lib", "site-packages")),
+      ...(await below(users)).map((folder) => join(folder, "site-packages")),
+      ...(await Promise.all((await below(installations)).map(ofPrefix))).flat(),
     ];
   }
   const pyenv = environment.PYENV_ROOT || (home && join(home, ".pyenv"));

@@ -3,15 +3,28 @@
  * never download; where there is none they are ignored, with this reason in their names.
  */
 import { locateTensorRt } from "../native/tensorrt/locate.ts";
+import { endsWithErrors } from "../native/tensorrt/silence.ts";
 
 export const TENSORRT_LIBRARY: string | undefined = await locateTensorRt({ offline: true })
   .then(({ path }) => path, () => undefined);
 
 export const NO_LIBRARY = "skipped: no TensorRT library; one `deno task build-engine` downloads it";
 
-/** Registers a test that needs the library's path. */
-export function testWithLibrary(name: string, run: (library: string) => void | Promise<void>): void {
+const ENDS_WITH_ERRORS =
+  "skipped: without a driver NVIDIA's DLL ends the process that it should report an error to";
+
+/** Registers a test that needs the library's path, and, where it `reports`, an error out of the library. */
+export function testWithLibrary(
+  name: string,
+  run: (library: string) => void | Promise<void>,
+  { reports = false } = {},
+): void {
   const library = TENSORRT_LIBRARY;
-  if (library === undefined) Deno.test({ name: `${name} (${NO_LIBRARY})`, ignore: true, fn: () => {} });
-  else Deno.test(name, () => run(library));
+  const reason = library === undefined
+    ? NO_LIBRARY
+    : reports && endsWithErrors()
+    ? ENDS_WITH_ERRORS
+    : undefined;
+  if (reason !== undefined) Deno.test({ name: `${name} (${reason})`, ignore: true, fn: () => {} });
+  else Deno.test(name, () => run(library!));
 }

@@ -9,12 +9,10 @@ import { openLibrary } from "../library.ts";
 import { stringAt } from "../memory.ts";
 import { DeviceBuffer } from "./buffer.ts";
 import { Event } from "./event.ts";
+import { nvidiaNames } from "./names.ts";
 import { PinnedBuffer } from "./pinned.ts";
 import { Stream } from "./stream.ts";
 import { ATTRIBUTE, CudaCalls, SYMBOLS } from "./symbols.ts";
-
-/** The library's names on the system's own path, newest first. */
-const SYSTEM_NAMES = ["libcudart.so.13", "libcudart.so.12", "libcudart.so"];
 
 export interface CudaOptions {
   /** The library itself; nothing else is tried. */
@@ -138,7 +136,7 @@ const RESIDENTS = new Map<string, CudaCalls>();
 export function loadCuda({ path, beside }: CudaOptions = {}): Cuda {
   const paths = path !== undefined
     ? [path]
-    : [...(beside === undefined ? [] : besides(beside)), ...SYSTEM_NAMES];
+    : [...(beside === undefined ? [] : besides(beside)), ...nvidiaNames().cudart];
   const reasons: string[] = [];
   for (const candidate of paths) {
     let calls = RESIDENTS.get(candidate);
@@ -158,7 +156,9 @@ export function loadCuda({ path, beside }: CudaOptions = {}): Cuda {
     `no CUDA runtime library (libcudart 12 or 13) was found:\n${
       reasons.map((reason) => `  ${reason}`).join("\n")
     }\n` +
-      "Install the CUDA runtime, or put its folder on LD_LIBRARY_PATH",
+      `Install the CUDA runtime, or put its folder on ${
+        Deno.build.os === "windows" ? "PATH" : "LD_LIBRARY_PATH"
+      }`,
   );
 }
 
@@ -166,9 +166,8 @@ export function loadCuda({ path, beside }: CudaOptions = {}): Cuda {
 function besides(file: string): string[] {
   const folder = dirname(file);
   try {
-    return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
-      /^libcudart\.so\.1[23]\b/.test(name)
-    )
+    const { cudartFile } = nvidiaNames();
+    return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => cudartFile.test(name))
       .sort().reverse().map((name) => join(folder, name));
   } catch {
     return [];

@@ -2,6 +2,7 @@
  * What NVIDIA's management library tells of a GPU while it works: clocks, temperature, power, and what holds the clocks
  * down. Reads only; it sets nothing. A reading the GPU does not give is absent.
  */
+import { nvidiaNames } from "../cuda/names.ts";
 import { NativeError } from "../error.ts";
 import { Owner } from "../handle.ts";
 import { openLibrary } from "../library.ts";
@@ -104,7 +105,7 @@ export class Nvml extends Owner {
 }
 
 /** Opens NVIDIA's management library, which comes with the driver. Throws NativeError where there is none. */
-export function loadNvml(path = "libnvidia-ml.so.1"): Nvml {
+export function loadNvml(path = nvidiaNames().nvml): Nvml {
   const advice = "It comes with NVIDIA's driver";
   const { symbols } = openLibrary(path, { symbols: SYMBOLS, what: "NVML", advice });
   const status = symbols.nvmlInit_v2();

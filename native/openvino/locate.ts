@@ -76,7 +76,7 @@ async function namedLibrary(
   if (text.trim() === "") {
     throw new NativeError(`${by} is empty: give ${exampleName(platform)} or its folder`);
   }
-  const home = homeFolder(environment);
+  const home = homeFolder(environment, platform);
   const path = resolve(home !== undefined && /^~[/\\]/.test(text) ? join(home, text.slice(2)) : text);
   const info = await Deno.stat(path).catch(() => null);
   if (info === null) throw new NativeError(`${by}: ${path} does not exist or may not be read`);

@@ -5,6 +5,8 @@
  */
 
 import { basename, join } from "node:path";
+import { binaryProblem as headProblem, HEAD_BYTES } from "../binary_file.ts";
+import { nvidiaNames } from "../cuda/names.ts";
 import { type Platform, THIS_PLATFORM } from "../environment.ts";
 import type { Flavour } from "./layout.ts";
 import { LAYOUTS } from "./layouts/mod.ts";
@@ -32,15 +34,6 @@ const NAMES = {
   linux: /^lib(tensorrt_rtx|nvinfer)\.so((?:\.\d+)*)$/,
   windows: /^(tensorrt_rtx|nvinfer)((?:_\d+)+)\.dll$/i,
 };
-
-/** The functions UNfold calls are the same in CUDA 12 and 13. */
-const CUDART_NAMES = {
-  linux: /^libcudart\.so\.(1[23](?:\.\d+)*)$/,
-  windows: /^cudart64_(1[23]\d*)\.dll$/i,
-};
-
-/** ELF's e_machine (elf.h: EM_X86_64, EM_AARCH64). */
-const ELF_MACHINES: Readonly<Record<string, number>> = { x86_64: 62, aarch64: 183 };
 
 /** The name of the library UNfold runs best with, for messages. */
 export function exampleName(platform: Platform = THIS_PLATFORM): string {
@@ -71,11 +64,11 @@ export async function readLibraryFolder(
   }
   for (const name of names) {
     const path = join(folder, name);
-    const cudart = matched(name, CUDART_NAMES, platform);
-    if (cudart !== undefined && (await binaryProblem(path, platform)) === undefined) {
+    const cudart = nvidiaNames(platform).cudartFile.exec(name);
+    if (cudart !== null && (await binaryProblem(path, platform)) === undefined) {
       cudarts.push({ path, version: numbers(cudart[1]) });
     }
-    const library = matched(name, NAMES, platform);
+    const library = libraryName(name, platform);
     if (library === undefined) continue;
     const flavour: Flavour = library[1]?.toLowerCase() === "nvinfer" ? "enterprise" : "rtx";
     const version = await fullVersion(path, { version: numbers(library[2]), platform });
@@ -96,26 +89,15 @@ export async function binaryProblem(
   path: string,
   platform: Platform = THIS_PLATFORM,
 ): Promise<string | undefined> {
-  const head = new Uint8Array(20);
+  const head = new Uint8Array(HEAD_BYTES);
   try {
     using file = await Deno.open(path);
-    const read = await file.read(head);
-    if (read === null || read < head.byteLength) return "not a shared library (it is nearly empty)";
+    return headProblem(head.subarray(0, await file.read(head) ?? 0), platform);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) return "may not be read (--allow-read)";
     if (error instanceof Deno.errors.NotFound) return "does not exist";
     return error instanceof Error ? error.message : String(error);
   }
-  const view = new DataView(head.buffer);
-  if (platform.os === "windows") {
-    return view.getUint16(0, true) === 0x5a4d ? undefined : "not a DLL (no MZ header)";
-  }
-  if (platform.os !== "linux") return undefined;
-  if (view.getUint32(0) !== 0x7f454c46) return "not a shared library (no ELF header)";
-  // e_ident[EI_CLASS] 2 is 64-bit; e_machine is at byte 18 in both classes (elf.h).
-  const machine = ELF_MACHINES[platform.arch];
-  const isOurs = view.getUint8(4) === 2 && (machine === undefined || view.getUint16(18, true) === machine);
-  return isOurs ? undefined : `for another processor than this ${platform.arch}`;
 }
 
 interface LibraryName {
@@ -123,12 +105,8 @@ interface LibraryName {
   readonly version: readonly number[];
 }
 
-function matched(
-  name: string,
-  patterns: { readonly linux: RegExp; readonly windows: RegExp },
-  platform: Platform,
-): RegExpExecArray | undefined {
-  return (platform.os === "windows" ? patterns.windows : patterns.linux).exec(name) ?? undefined;
+function libraryName(name: string, { os }: Platform): RegExpExecArray | undefined {
+  return (os === "windows" ? NAMES.windows : NAMES.linux).exec(name) ?? undefined;
 }
 
 function numbers(text: string | undefined): readonly number[] {
@@ -142,7 +120,7 @@ async function fullVersion(
 ): Promise<readonly number[]> {
   if (version.length > 1) return version;
   const target = await Deno.realPath(path).catch(() => path);
-  const resolved = numbers(matched(basename(target), NAMES, platform)?.[2]);
+  const resolved = numbers(libraryName(basename(target), platform)?.[2]);
   return resolved.length > version.length ? resolved : version;
 }
 

@@ -147,7 +147,7 @@ async function named(
   const { by, source, platform, environment, tried } = search;
   const advice = `give the library (${exampleName(platform)}) or the folder that holds it`;
   if (text.trim() === "") throw new NativeError(`${by} is empty: ${advice}`);
-  const home = homeFolder(environment);
+  const home = homeFolder(environment, platform);
   // Shells leave "~" alone in --tensorrt-lib=~/lib.
   const path = resolve(home !== undefined && /^~[/\\]/.test(text) ? join(home, text.slice(2)) : text);
   const info = await Deno.stat(path).catch((error: unknown) => error);

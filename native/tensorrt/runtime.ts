@@ -8,6 +8,7 @@ import { pin, type Pointer } from "../memory.ts";
 import { Engine } from "./engine.ts";
 import { ENGINE_VALIDITY, type EngineValidity, INVALIDITY_BITS } from "./enums.ts";
 import type { Context } from "./load.ts";
+import { endsWithErrors, NO_DRIVER, refuseWithoutDriver } from "./silence.ts";
 
 /** "suboptimal": it runs, but one built anew would be faster. */
 export interface ValidityAnswer {
@@ -33,6 +34,9 @@ export class Runtime extends Handle<"IRuntime"> {
   async deserialize(plan: Uint8Array): Promise<Engine> {
     const { calls, logger } = this.#context;
     if (plan.byteLength === 0) throw new NativeError("an empty plan is no engine");
+    const failed = (bytes: Uint8Array) =>
+      `the engine was not loaded from its plan (${bytes.byteLength} bytes)`;
+    refuseWithoutDriver(failed(plan));
     using _held = this.hold();
     const mark = logger.errorCount;
     const { alive } = pin(plan);
@@ -43,7 +47,7 @@ export class Runtime extends Handle<"IRuntime"> {
       BigInt(alive.byteLength),
     );
     // `alive` is used here so that it is not collected while the other thread reads it.
-    const what = `the engine was not loaded from its plan (${alive.byteLength} bytes)`;
+    const what = failed(alive);
     if (pointer === null) throw logger.failure(what, mark);
     return new Engine(this, this.#context, pointer);
   }
@@ -57,6 +61,7 @@ export class Runtime extends Handle<"IRuntime"> {
     if (!calls.has("IRuntime.getEngineValidity")) {
       throw new NativeError("only TensorRT for RTX tells whether an engine is valid without loading it");
     }
+    if (endsWithErrors()) return { validity: "invalid", reasons: [NO_DRIVER] };
     const mark = logger.errorCount;
     const headerBytes = Number(calls.call("IRuntime.getEngineHeaderSize", this.pointer));
     const { alive } = pin(plan);

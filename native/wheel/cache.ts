@@ -39,7 +39,7 @@ export function cacheFolder(
   const xdg = environment.XDG_CACHE_HOME;
   // The XDG Base Directory Specification has relative paths ignored.
   if (xdg && isAbsolute(xdg)) return join(xdg, "unfold");
-  const home = homeFolder(environment);
+  const home = homeFolder(environment, platform);
   if (platform.os === "windows") {
     const local = environment.LOCALAPPDATA || (home && join(home, "AppData", "Local"));
     return local ? join(local, "unfold", "cache") : undefined;
@@ -188,8 +188,20 @@ async function moveIntoPlace(
       await Deno.remove(folder).catch(() => {});
     }
   }
-  // A process that has loaded an old file keeps what it has mapped.
-  for (const { fileName } of pin.members) await Deno.rename(join(beside, fileName), join(folder, fileName));
+  for (let attempt = 1;; attempt++) {
+    try {
+      // A process that has loaded an old file keeps what it has mapped.
+      for await (const { name } of Deno.readDir(beside)) {
+        await Deno.rename(join(beside, name), join(folder, name));
+      }
+      return;
+    } catch (error) {
+      // Windows replaces no file that another process has loaded, or is replacing at this moment.
+      if (!("missing" in await findCached(pin, cache))) return;
+      if (attempt === MOVE_ATTEMPTS) throw error;
+      await new Promise((done) => setTimeout(done, 10 * attempt));
+    }
+  }
 }
 
 async function removeIfThere(path: string): Promise<void> {

@@ -92,7 +92,7 @@ async function readPipConfiguration(
   const options = new Map<string, string>();
   // pip's own rule: the null device turns configuration files off altogether.
   if (environment.PIP_CONFIG_FILE === "/dev/null" || environment.PIP_CONFIG_FILE === "nul") return options;
-  const home = homeFolder(environment);
+  const home = homeFolder(environment, platform);
   const name = platform.os === "windows" ? "pip.ini" : "pip.conf";
   const configFolder = environment.XDG_CONFIG_HOME ?? (home && join(home, ".config"));
   const files = [

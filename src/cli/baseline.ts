@@ -2,6 +2,7 @@
 import type { Baseline } from "../regress/manifest.ts";
 import { bytes } from "../report/summary.ts";
 import { table } from "../report/table.ts";
+import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
 import { RECIPE_OPTIONS, recipeOf, subjectFrom } from "./recipe.ts";
@@ -109,6 +110,7 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
         const recipe = recipeOf(argument, values);
         subjects.push({ ...await subjectFrom(recipe), recipe });
       }
+      if (!values["no-plans"]) await noteSilentRefusals();
       const { saveBaseline } = await import("../regress/save.ts");
       using progress = new Progress();
       const baseline = await saveBaseline({

@@ -1,6 +1,7 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
 import { UnfoldError } from "../errors.ts";
 import type { Report } from "../report/schema.ts";
+import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
 import { PRECISION_HELP, PRECISION_OPTIONS, precisionOf } from "./precision.ts";
@@ -99,6 +100,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
       `--batch: ${model.name} has no open batch size; name it "B" in the shapes of its inputs`,
     );
   }
+  if (!values["no-engine"]) await noteSilentRefusals();
   const { buildModel } = await import("../compile/mod.ts");
   const out = values.out ?? `build/${model.name}`;
   using progress = new Progress();

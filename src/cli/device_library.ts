@@ -1,5 +1,9 @@
-/** The TensorRT library for commands that need a GPU: one that is there, since whoever has an engine has what built it. */
+/**
+ * TensorRT's library and NVIDIA's driver, for commands that need a GPU and for those that would like one: the library is
+ * one that is there, since whoever has an engine has what built it.
+ */
 import { isRefusal, UnfoldError } from "../errors.ts";
+import { note } from "./terminal.ts";
 
 /**
  * Finds the library without downloading it.
@@ -12,21 +16,20 @@ export async function libraryOfDevice(flag: string | undefined) {
     return await locateLibrary({ flag, offline: true });
   } catch (error) {
     if (!isRefusal(error) || flag !== undefined) throw error;
-    if (!await hasDriver()) {
+    const { hasDriver } = await import("../../native/cuda/names.ts");
+    if (!hasDriver()) {
       throw new UnfoldError("the engine cannot run here: there is no NVIDIA driver", { cause: error });
     }
     throw new UnfoldError(`${error.message}\n  - deno task build-engine downloads it`, { cause: error });
   }
 }
 
-/** The driver's own library comes with every driver. */
-async function hasDriver(): Promise<boolean> {
-  const { openLibrary } = await import("../../native/library.ts");
-  try {
-    openLibrary("libcuda.so.1", { symbols: {}, what: "the NVIDIA driver", advice: "" }).close();
-    return true;
-  } catch (error) {
-    if (isRefusal(error)) return false;
-    throw error;
-  }
+/** Says, before networks are given to TensorRT, that on this machine it could not tell what it refuses. */
+export async function noteSilentRefusals(): Promise<void> {
+  const { endsWithErrors } = await import("../../native/tensorrt/silence.ts");
+  if (!endsWithErrors()) return;
+  note(
+    "without an NVIDIA driver NVIDIA's DLL cannot report an error: should this command end without a word, TensorRT " +
+      "refused the network; build it where there is a driver, or on Linux, to read why",
+  );
 }

@@ -3,6 +3,7 @@ import { type Metric, METRICS, type RunReport } from "../report/run_report.ts";
 import type { SelfTestRun } from "../regress/self_test.ts";
 import { table } from "../report/table.ts";
 import { wholeNumber } from "./baseline.ts";
+import { noteSilentRefusals } from "./device_library.ts";
 import { oneOf, parseOptions } from "./options.ts";
 import { subjectsOf } from "./recipe.ts";
 import { note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
@@ -101,6 +102,7 @@ export async function regressCommand(args: readonly string[], signal: AbortSigna
   const store = values.store ?? DEFAULT_STORE;
   const onWaiting = () => note("another process is using the store; waiting for it");
   const baseline = await new BaselineStore(store, { signal, onWaiting }).load(name);
+  if (!values["no-plans"]) await noteSilentRefusals();
   using progress = new Progress();
   const report = await regress({
     store,

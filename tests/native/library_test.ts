@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { NativeError } from "../../native/error.ts";
 import { openLibrary } from "../../native/library.ts";
-import { elf } from "./support.ts";
+import { elf, pe } from "./support.ts";
 
 const OPTIONS = {
   symbols: { noSuchFunction: { parameters: [], result: "void" } },
@@ -33,6 +33,7 @@ function refusalAt(path: string): string {
 }
 
 const ignore = Deno.build.os !== "linux";
+const isWindows = Deno.build.os === "windows";
 
 Deno.test({ name: "openLibrary() says that a file is no library", ignore }, () => {
   assert.equal(
@@ -46,9 +47,9 @@ Deno.test({ name: "openLibrary() names the processor a library was built for", i
   const foreign = Deno.build.arch === "x86_64" ? 183 : 62;
   assert.match(
     refusalOf(elf({ machine: foreign })),
-    /it was built for (aarch64|x86_64) \(64-bit\), this process is /,
+    /it is built for (aarch64|x86_64) \(64-bit\), this process is /,
   );
-  assert.match(refusalOf(elf({ machine: 3, bits: 32 })), /it was built for x86 \(32-bit\)/);
+  assert.match(refusalOf(elf({ machine: 3, bits: 32 })), /it is built for x86 \(32-bit\)/);
 });
 
 Deno.test({ name: "openLibrary() passes on the loader's reason for a damaged library", ignore }, () => {
@@ -63,4 +64,21 @@ Deno.test("openLibrary() says that a file is missing or a folder", () => {
 
 Deno.test({ name: "openLibrary() names a missing symbol", ignore }, () => {
   assert.match(refusalAt("libc.so.6"), /the library has no symbol noSuchFunction/);
+});
+
+Deno.test({ name: "openLibrary() says what is wrong with a DLL", ignore: !isWindows }, () => {
+  assert.equal(
+    refusalOf(new TextEncoder().encode("#!/bin/sh\necho this is a script\n")),
+    "cannot load the library from PATH: it is not a DLL (no PE header). Choose another",
+  );
+  assert.match(
+    refusalOf(pe({ machine: 0xaa64 })),
+    /it is built for aarch64 \(64-bit\), this process is x86_64/,
+  );
+  assert.match(refusalOf(pe()), /^cannot load the library from PATH: .+\. Choose another$/);
+  assert.match(refusalAt("kernel32.dll"), /the library has no symbol noSuchFunction/);
+  assert.match(
+    refusalAt("no_such_library.dll"),
+    /the system's loader does not find it, or a library that it needs/,
+  );
 });

@@ -4,15 +4,19 @@ import { NativeError } from "../../native/error.ts";
 import { loadTensorRt, type TensorRt } from "../../native/tensorrt/mod.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 
-/** Registers a test that has a TensorRT library; ignored, with the reason in its name, where there is none. */
+/**
+ * Registers a test that has a TensorRT library; ignored, with the reason in its name, where there is none, or where the
+ * library should report an error (`reports`) and would end the process.
+ */
 export function testWithTensorRt(
   name: string,
   run: (trt: TensorRt, path: string) => void | Promise<void>,
+  { reports = false } = {},
 ): void {
   testWithLibrary(name, async (library) => {
     using trt = loadTensorRt(library);
     await run(trt, library);
-  });
+  }, { reports });
 }
 
 /** For `assert.throws` and `assert.rejects`: a NativeError whose message matches each pattern. */
@@ -49,6 +53,17 @@ export function elf({ machine = 62, bits = 64 } = {}): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(64);
   bytes.set([0x7f, 0x45, 0x4c, 0x46, bits === 64 ? 2 : 1, 1, 1]);
   new DataView(bytes.buffer).setUint16(18, machine, true);
+  return bytes;
+}
+
+/** The head of a 64-bit DLL, for x86_64 unless told otherwise, and nothing behind it. */
+export function pe({ machine = 0x8664 } = {}): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(0x100);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, 0x4d5a);
+  view.setUint32(0x3c, 0x80, true);
+  view.setUint32(0x80, 0x50450000);
+  view.setUint16(0x84, machine, true);
   return bytes;
 }
 

@@ -1,17 +1,18 @@
 /** Tests of finding TensorRT, in folders made here; the libraries are ELF headers that nobody loads. */
 
 import assert from "node:assert/strict";
-import { dirname, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
 import { NativeError } from "../../../native/error.ts";
 import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/environment.ts";
 import { binaryProblem, readLibraryFolder } from "../../../native/tensorrt/library_files.ts";
 import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/locate.ts";
 import { usualPlaces } from "../../../native/places.ts";
-import { elf, failure, TemporaryFolder } from "../support.ts";
+import { elf, failure, pe, TemporaryFolder } from "../support.ts";
 import { FakeIndex } from "../wheel/fake_wheel.ts";
 import { fakeLibrary } from "./fake_library.ts";
 
 const LINUX = { os: "linux", arch: "x86_64" } as const;
+const WINDOWS = { os: "windows", arch: "x86_64" } as const;
 const RTX = "libtensorrt_rtx.so.1.7.1";
 const WHEEL = fakeLibrary();
 
@@ -107,28 +108,32 @@ Deno.test("locateTensorRt() searches the system, then Python packages, then the 
   assert.deepEqual([onSystem.source, onSystem.path, onSystem.cudartPath], ["system", installed, cudart]);
 });
 
-Deno.test("locateTensorRt() skips what cannot be used, and says so", async () => {
-  await using root = await TemporaryFolder.make();
-  const system = join(root.path, "system");
-  await write(join(system, "libtensorrt_rtx.so.1.5.0"));
-  await Deno.symlink("libtensorrt_rtx.so.1.5.0", join(system, "libtensorrt_rtx.so.1"));
-  await write(join(system, "libtensorrt_rtx.so.1.7.0"), elf({ machine: 183 }));
-  await write(join(system, "libtensorrt_rtx.so.1.7.2"), elf({ bits: 32 }));
-  await write(join(system, "libtensorrt_rtx.so"), new TextEncoder().encode("libtensorrt_rtx.so.1"));
-  await write(join(system, "libnvinfer.so.8"));
-  await write(join(system, "libnvinfer_plugin.so.10"));
-  const message = await failure(locateTensorRt(options(root.path)));
-  for (
-    const words of [
-      "libtensorrt_rtx.so.1: version 1.5.0; supported: TensorRT for RTX 1.7\n",
-      "libtensorrt_rtx.so.1.5.0: version 1.5.0; supported:",
-      "libtensorrt_rtx.so.1.7.0: for another processor than this x86_64\n",
-      "libtensorrt_rtx.so.1.7.2: for another processor than this x86_64\n",
-      "libtensorrt_rtx.so: not a shared library (no ELF header)\n",
-      "libnvinfer.so.8: version 8; supported:",
-    ]
-  ) assert(message.includes(words), words);
-  assert(!message.includes("plugin"));
+Deno.test({
+  name: "locateTensorRt() skips what cannot be used, and says so",
+  ignore: Deno.build.os === "windows", // It links files as Linux does.
+  fn: async () => {
+    await using root = await TemporaryFolder.make();
+    const system = join(root.path, "system");
+    await write(join(system, "libtensorrt_rtx.so.1.5.0"));
+    await Deno.symlink("libtensorrt_rtx.so.1.5.0", join(system, "libtensorrt_rtx.so.1"), { type: "file" });
+    await write(join(system, "libtensorrt_rtx.so.1.7.0"), elf({ machine: 183 }));
+    await write(join(system, "libtensorrt_rtx.so.1.7.2"), elf({ machine: 3, bits: 32 }));
+    await write(join(system, "libtensorrt_rtx.so"), new TextEncoder().encode("libtensorrt_rtx.so.1"));
+    await write(join(system, "libnvinfer.so.8"));
+    await write(join(system, "libnvinfer_plugin.so.10"));
+    const message = await failure(locateTensorRt(options(root.path)));
+    for (
+      const words of [
+        "libtensorrt_rtx.so.1: version 1.5.0; supported: TensorRT for RTX 1.7\n",
+        "libtensorrt_rtx.so.1.5.0: version 1.5.0; supported:",
+        "libtensorrt_rtx.so.1.7.0: built for aarch64 (64-bit), this process is x86_64\n",
+        "libtensorrt_rtx.so.1.7.2: built for x86 (32-bit), this process is x86_64\n",
+        "libtensorrt_rtx.so: not a shared library (no ELF header)\n",
+        "libnvinfer.so.8: version 8; supported:",
+      ]
+    ) assert(message.includes(words), words);
+    assert(!message.includes("plugin"));
+  },
 });
 
 Deno.test("locateTensorRt() prefers TensorRT for RTX, then takes an installed Enterprise TensorRT", async () => {
@@ -200,18 +205,23 @@ Deno.test("readLibraryFolder() orders libraries by how exactly they are named, a
   for (const name of ["libcudart.so.12.9.79", "libcudart.so.13.0.1", "libcudart.so.11.0"]) {
     await write(join(root.path, name));
   }
-  const dll = await write(
-    join(root.path, "tensorrt_rtx_1_7.dll"),
-    new TextEncoder().encode("MZ".padEnd(64)),
-  );
+  const dll = await write(join(root.path, "tensorrt_rtx_1_7.dll"), pe());
+  await write(join(root.path, "tensorrt_rtx_1_6.dll"), pe());
+  await write(join(root.path, "nvinfer_10.dll"), pe({ machine: 0xaa64 }));
+  const cudart = await write(join(root.path, "cudart64_13.dll"), pe());
   const linux = await readLibraryFolder(root.path, LINUX);
   assert.deepEqual(linux.libraries.map(({ version }) => version.join(".")), ["1.7.1", "1", ""]);
   assert.deepEqual(linux.cudarts, [
     join(root.path, "libcudart.so.13.0.1"),
     join(root.path, "libcudart.so.12.9.79"),
   ]);
-  const windows = await readLibraryFolder(root.path, { os: "windows", arch: "x86_64" });
+  const windows = await readLibraryFolder(root.path, WINDOWS);
   assert.deepEqual(windows.libraries, [{ path: dll, flavour: "rtx", version: [1, 7] }]);
+  assert.deepEqual(windows.unusable.map(({ path, reason }) => [basename(path), reason]).sort(), [
+    ["nvinfer_10.dll", "built for aarch64 (64-bit), this process is x86_64"],
+    ["tensorrt_rtx_1_6.dll", "version 1.6; supported: TensorRT for RTX 1.7"],
+  ]);
+  assert.deepEqual(windows.cudarts, [cudart]);
   assert.equal((await readLibraryFolder(join(root.path, "absent"), LINUX)).exists, false);
   assert.equal(await binaryProblem(join(root.path, "absent"), LINUX), "does not exist");
 });
@@ -224,7 +234,7 @@ Deno.test("usualPlaces() finds the loader's path and the Pythons a user may have
   }
   const { system, python } = await usualPlaces({
     HOME: join(root.path, "home"),
-    LD_LIBRARY_PATH: `/first::relative:${join(root.path, "second")}`,
+    LD_LIBRARY_PATH: ["/first", "", "relative", join(root.path, "second")].join(delimiter),
     VIRTUAL_ENV: join(root.path, "venv"),
     CONDA_PREFIX: join(root.path, "conda"),
     PYTHONPATH: join(root.path, "path"),
@@ -242,6 +252,53 @@ Deno.test("usualPlaces() finds the loader's path and the Pythons a user may have
     site("home/.local"),
     site("home/.pyenv/versions/3.12.1"),
   ]);
+});
+
+Deno.test({
+  name: "usualPlaces() finds PATH and the Pythons a user may have meant on Windows",
+  ignore: Deno.build.os !== "windows",
+  fn: async () => {
+    await using root = await TemporaryFolder.make();
+    const made = async (...names: string[]) => {
+      const folder = join(root.path, ...names);
+      await Deno.mkdir(folder, { recursive: true });
+      return folder;
+    };
+    const local = await made("Local");
+    const own = await made("Local", "Programs", "Python", "Python313");
+    const store = await made(
+      "Local",
+      "Packages",
+      "PythonSoftwareFoundation.Python.3.12_qbz5n2kfra8p0",
+      "LocalCache",
+      "local-packages",
+      "Python312",
+    );
+    const pyenv = await made("home", ".pyenv", "pyenv-win", "versions", "3.12.1");
+    const user = await made("Roaming", "Python", "Python313");
+    const { system, python } = await usualPlaces({
+      HOME: "C:\\no such folder",
+      USERPROFILE: join(root.path, "home"),
+      LOCALAPPDATA: local,
+      APPDATA: join(root.path, "Roaming"),
+      PATH: `C:\\first;;relative;${join(root.path, "second")}`,
+      VIRTUAL_ENV: join(root.path, "venv"),
+      CONDA_PREFIX: join(root.path, "conda"),
+    }, WINDOWS);
+    assert.deepEqual(system.slice(0, 3), [
+      "C:\\first",
+      join(root.path, "second"),
+      join(root.path, "conda", "Library", "bin"),
+    ]);
+    assert.deepEqual(python.filter((folder) => folder.startsWith(root.path)), [
+      join(root.path, "venv", "Lib", "site-packages"),
+      join(root.path, "conda", "Lib", "site-packages"),
+      join(user, "site-packages"),
+      join(store, "site-packages"),
+      join(pyenv, "Lib", "site-packages"),
+      join(own, "Lib", "site-packages"),
+    ]);
+  },
 });
 
 Deno.test({

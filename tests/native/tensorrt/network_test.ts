@@ -126,7 +126,7 @@ testWithTensorRt("Network refuses a layer with its name, its operands and the li
       ),
     );
   });
-});
+}, { reports: true });
 
 testWithTensorRt("Network refuses operands of different types, as strong typing does", (trt) => {
   withNetwork(trt, (network) => {
@@ -134,7 +134,7 @@ testWithTensorRt("Network refuses operands of different types, as strong typing 
     const half = network.constant([1, 4], "fp16", wave(4, "fp16"), "half");
     assert.throws(() => network.elementwise("sum", x, half, "add"), /layer add .*same input types/s);
   });
-});
+}, { reports: true });
 
 testWithTensorRt("Network.constant() refuses bytes that are not the shape's", (trt) => {
   withNetwork(trt, (network) => {

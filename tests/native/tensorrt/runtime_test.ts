@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { loadCuda } from "../../../native/cuda/mod.ts";
 import { NativeError } from "../../../native/error.ts";
 import type { TensorRt } from "../../../native/tensorrt/mod.ts";
+import { endsWithErrors, NO_DRIVER } from "../../../native/tensorrt/silence.ts";
 import { refusal, testWithTensorRt, wave } from "../support.ts";
 
 /** y = x w for x [-1, 8]. */
@@ -24,7 +25,7 @@ testWithTensorRt("Runtime.deserialize() refuses what is no plan", async (trt) =>
     runtime.deserialize(wave(64, "fp32")),
     refusal(/^the engine was not loaded from its plan \(256 bytes\); TensorRT says:\n {2}\S/),
   );
-});
+}, { reports: true });
 
 testWithTensorRt(
   "Runtime.engineValidity() tells a plan from other bytes, with or without a GPU",
@@ -45,6 +46,21 @@ testWithTensorRt(
     if (cuda.deviceProblem() === undefined) return;
     assert.equal(validity, "invalid");
     assert.match(reasons.join(), /cudaError/);
+  },
+  { reports: true },
+);
+
+testWithTensorRt(
+  "Runtime asks nothing that an absent driver would make NVIDIA's DLL end with",
+  async (trt) => {
+    if (!endsWithErrors()) return;
+    using runtime = trt.createRuntime();
+    const plan = await planOf(trt);
+    assert.deepEqual(runtime.engineValidity(plan), { validity: "invalid", reasons: [NO_DRIVER] });
+    await assert.rejects(
+      runtime.deserialize(plan),
+      refusal(/^the engine was not loaded from its plan \(\d+ bytes\); there is no NVIDIA driver$/),
+    );
   },
 );
 
@@ -85,4 +101,4 @@ testWithTensorRt("Engine runs a plan, or without a GPU its refusal quotes the li
     for (let k = 0; k < 8; k++) sum += input[(i >> 2) * 8 + k]! * weights[k * 4 + (i & 3)]!;
     assert.ok(Math.abs(output[i]! - sum) <= 1e-2 * Math.max(1, Math.abs(sum)));
   }
-});
+}, { reports: true });

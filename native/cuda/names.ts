@@ -1,0 +1,42 @@
+/** What NVIDIA calls the libraries of its driver and of CUDA on each system. */
+import { THIS_PLATFORM } from "../environment.ts";
+import { openLibrary } from "../library.ts";
+
+interface Names {
+  /** The driver's own library, which comes with every driver. */
+  readonly driver: string;
+  readonly nvml: string;
+  /** The CUDA runtime as the system's loader knows it, newest first. */
+  readonly cudart: readonly string[];
+  /** A file of the CUDA runtime, its version captured; the functions UNfold calls are the same in 12 and 13. */
+  readonly cudartFile: RegExp;
+}
+
+const LINUX: Names = {
+  driver: "libcuda.so.1",
+  nvml: "libnvidia-ml.so.1",
+  cudart: ["libcudart.so.13", "libcudart.so.12", "libcudart.so"],
+  cudartFile: /^libcudart\.so\.(1[23](?:\.\d+)*)\b/,
+};
+
+const WINDOWS: Names = {
+  driver: "nvcuda.dll",
+  nvml: "nvml.dll",
+  cudart: ["cudart64_13.dll", "cudart64_12.dll"],
+  cudartFile: /^cudart64_(1[23]\d*)\.dll$/i,
+};
+
+/** The names on a system, this one's unless told otherwise. */
+export function nvidiaNames({ os }: { readonly os: string } = THIS_PLATFORM): Names {
+  return os === "windows" ? WINDOWS : LINUX;
+}
+
+/** Whether NVIDIA's driver is installed. Needs --allow-ffi, without which the answer is no. */
+export function hasDriver(): boolean {
+  try {
+    openLibrary(nvidiaNames().driver, { symbols: {}, what: "the NVIDIA driver", advice: "" }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
