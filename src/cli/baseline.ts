@@ -35,7 +35,7 @@ ${SUBJECT_HELP}
   --no-plans            do not build TensorRT engines: no kernels are counted
   --rebuilds N          how often each is built, for the time that takes (default 3)
   --threads N           CPU threads of ONNX Runtime; all cores unless given
-  --json                \`show\` and \`list\` as JSON
+  --json                JSON in place of tables: \`show\` in full, \`save\`, \`import\` and \`list\` in short
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                this text
 
@@ -127,7 +127,7 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
         onWaiting,
       });
       progress.clear();
-      await print(describe(baseline));
+      await print(values.json ? JSON.stringify(summary(baseline), null, 2) : describe(baseline));
       return EXIT.ok;
     }
     case "list": {
@@ -155,9 +155,8 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
     }
     case "import": {
       const { importBaseline } = await import("../regress/archive.ts");
-      await print(
-        describe(await importBaseline(store, first, { ...(second !== undefined && { name: second }) })),
-      );
+      const baseline = await importBaseline(store, first, { ...(second !== undefined && { name: second }) });
+      await print(values.json ? JSON.stringify(summary(baseline), null, 2) : describe(baseline));
       return EXIT.ok;
     }
   }

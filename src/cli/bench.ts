@@ -69,7 +69,6 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
     await print(HELP);
     return EXIT.ok;
   }
-  if (values.out === "") throw new UsageError("--out: give a folder");
   const options = await optionsOf(values);
   const { runBench } = await import("../bench/mod.ts");
   const { markdownOf } = await import("../bench/markdown.ts");

@@ -87,8 +87,6 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     return EXIT.ok;
   }
   const { parseBatch } = await import("../compile/batch.ts");
-  if (values.triton === "") throw new UsageError("--triton: give a folder");
-  if (values.out === "") throw new UsageError("--out: give a folder");
   const { precision, onnx, int8 } = precisionOf(values);
   if (values["allow-overflow"] && precision === "fp32") {
     throw new UsageError("--allow-overflow: this is for --precision fp16 and bf16");

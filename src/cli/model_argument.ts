@@ -130,6 +130,33 @@ async function modelOf(argument: string | undefined): Promise<Model> {
   return await importModel(argument);
 }
 
+/** Only these are programs to whoever gives them; nothing else is run, whatever is in it. */
+const SCRIPT = /\.(?:[mc]?[jt]s|[jt]sx)$/i;
+
+/** How a file is given that is no script, by its ending. */
+const OTHER_FILES: readonly (readonly [RegExp, (path: string) => string])[] = [
+  [
+    /\.(?:safetensors|pth?|bin|ckpt|tar|npz|index\.json|wheel)$/i,
+    (path) =>
+      `a checkpoint of a known layout is given as --checkpoint ${path}, one of your own network as my_model.ts ` +
+      `--weights ${path}`,
+  ],
+  [/\.(?:plan|engine|trt)$/i, (path) => `an engine is looked at with \`deno task inspect ${path}\``],
+  [
+    /\.onnx$/i,
+    () => "UNfold writes ONNX and does not read it; describe the network in a script, my_model.ts",
+  ],
+  [/\.json$/i, (path) => `a build's report is shown with \`deno task report ${path}\``],
+];
+
+/** @throws {UsageError} a file that is no script: it is not run, and the error says what to do with it */
+function refuseOtherThanScript(path: string): void {
+  if (SCRIPT.test(path)) return;
+  const how = OTHER_FILES.find(([ending]) => ending.test(path))?.[1](path) ??
+    "give a script (.ts, .js, .mts, .mjs, .tsx) whose default export is a model";
+  throw new UsageError(`${path} is no script: ${how}`);
+}
+
 /** The model that a script exports; whatever goes wrong in it is told as the script's own words. */
 async function importModel(path: string | undefined): Promise<Model> {
   const url = path === undefined ? EXAMPLE : pathToFileURL(resolve(path));
@@ -137,8 +164,11 @@ async function importModel(path: string | undefined): Promise<Model> {
   try {
     const info = await Deno.stat(url);
     if (!info.isFile) {
-      throw new UnfoldError(`${shown} is no file; give a script whose default export is a model`);
+      throw new UnfoldError(
+        `${shown} is no file; give a script whose default export is a model, or a checkpoint's folder as --checkpoint ${shown}`,
+      );
     }
+    if (path !== undefined) refuseOtherThanScript(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new UnfoldError(`there is no file ${shown}; give a script whose default export is a model`);

@@ -7,7 +7,8 @@ import { UsageError } from "./terminal.ts";
 /**
  * Parses arguments strictly.
  *
- * @throws {UsageError} an unknown flag (the nearest one is named), a flag without its value, too many arguments
+ * @throws {UsageError} an unknown flag (the nearest one is named), a flag without its value or with two, an empty text,
+ *   too many arguments
  */
 export function parseOptions<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],
@@ -20,7 +21,7 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
   const help = `see \`deno task ${command} --help\``;
   const parsed = (() => {
     try {
-      return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+      return parseArgs({ args: [...args], options, allowPositionals: true, strict: true, tokens: true });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       const unknown = /Unknown option '(-[^']*)'/.exec(message)?.[1];
@@ -31,6 +32,14 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
       );
     }
   })();
+  const given = new Set<string>();
+  for (const token of parsed.tokens) {
+    if (token.kind !== "option" || token.value === undefined) continue;
+    if (token.value.trim() === "") throw new UsageError(`${token.rawName}: the value is empty; ${help}`);
+    if (given.has(token.name)) throw new UsageError(`${token.rawName} is given twice; ${help}`);
+    given.add(token.name);
+  }
+  if (parsed.positionals.includes("")) throw new UsageError(`an argument is empty; ${help}`);
   if (parsed.positionals.length > most) {
     throw new UsageError(`unexpected argument ${parsed.positionals[most]}; ${help}`);
   }

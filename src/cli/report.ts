@@ -58,7 +58,6 @@ export async function reportCommand(args: readonly string[]): Promise<number> {
     await print(HELP);
     return EXIT.ok;
   }
-  if (values.out === "") throw new UsageError("--out: give a file");
   const paths = positionals.length === 0 && values.history === undefined
     ? await builtReports()
     : await Promise.all(positionals.map(inFolder));

@@ -1,13 +1,21 @@
 /**
- * Where a build works: a folder beside the output folder, on the same file system so that its files can be renamed into
- * place at the end. Networks are written as ONNX once, whoever asks; what is only for checking never reaches the user.
+ * Where a build works: a folder in the output folder, which alone has to be writable and may be a mount point, so that its
+ * files can be renamed into place at the end. A build that was killed leaves its folder to the next, which sweeps it. Networks are written as ONNX once, whoever asks; what is only for checking never reaches the user.
  */
 import { dirname, join, resolve } from "node:path";
+import { takeLock, tryToLock } from "../emit/lock.ts";
 import { type Probe, writeOnnx } from "../emit/onnx.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
+import { formerFiles } from "./former_files.ts";
 
 const SCRATCH = "scratch";
+/** Held by the build that works in the folder; the system lets go of it when the build ends, however it does. */
+const LOCK = "lock";
+const MAX_ATTEMPTS = 5;
+const FOLDER = /^\.unfold-[0-9a-f-]{36}\.part$/;
+/** The report describes what lies beside it. */
+const REPORT = "report.json";
 
 type Written = Awaited<ReturnType<typeof writeOnnx>>;
 type Metadata = Readonly<Record<string, string>>;
@@ -20,30 +28,49 @@ export class Workshop implements AsyncDisposable {
   readonly #out: string;
   readonly #folder: string;
   readonly #made: readonly string[];
+  #lock: Disposable | undefined;
   readonly #written = new Map<Graph, { path: string; file: Promise<Written> }>();
 
-  private constructor(out: string, folder: string, made: readonly string[]) {
+  private constructor(out: string, made: readonly string[]) {
     this.#out = out;
-    this.#folder = folder;
+    this.#folder = join(resolve(out), `.unfold-${crypto.randomUUID()}.part`);
     this.#made = made;
   }
 
+  /** @throws {UnfoldError} the output folder cannot be written, or a folder lies where the report goes */
   static async open(out: string): Promise<Workshop> {
-    const folder = resolve(`${out.replace(/[/\\]+$/, "")}.${crypto.randomUUID()}.part`);
     const made: string[] = [];
-    for (let above = dirname(folder); !await exists(above); above = dirname(above)) made.push(above);
-    const workshop = new Workshop(out, folder, made);
-    try {
-      await Deno.mkdir(join(folder, SCRATCH), { recursive: true });
-    } catch (error) {
-      await workshop[Symbol.asyncDispose]();
-      throw unwritable(out, error);
+    for (let above = resolve(out); !await exists(above); above = dirname(above)) made.push(above);
+    for (let attempt = 1;; attempt++) {
+      const workshop = new Workshop(out, made);
+      try {
+        await Deno.mkdir(join(workshop.#folder, SCRATCH), { recursive: true });
+        // A file system without locks has no sweeping either.
+        workshop.#lock = await takeLock(join(workshop.#folder, LOCK)).catch(() => undefined);
+        // Another build may have taken the folder for a dead one's, before there was a lock.
+        if (attempt < MAX_ATTEMPTS && !await exists(workshop.#folder)) continue;
+        await sweep(resolve(out), workshop.#folder);
+        workshop.path(REPORT);
+        return workshop;
+      } catch (error) {
+        await workshop[Symbol.asyncDispose]();
+        throw unwritable(out, error);
+      }
     }
-    return workshop;
   }
 
-  /** A file that will be the user's. */
+  /**
+   * A file that will be the user's.
+   *
+   * @throws {UnfoldError} a folder has its name, which is not this build's to remove
+   */
   path(name: string): string {
+    const target = join(this.#out, name);
+    if (isFolder(target)) {
+      throw new UnfoldError(
+        `${target} is a folder, and a file of the build has this name; move it, or give another --out`,
+      );
+    }
     return join(this.#folder, name);
   }
 
@@ -80,30 +107,37 @@ export class Workshop implements AsyncDisposable {
     return written;
   }
 
-  /** Moves what was published, and everything else outside the scratch folder, to the output folder. */
+  /**
+   * Moves what was published, and everything else outside the scratch folder, to the output folder. With a report among
+   * it, what the report of a former build lists and this build has not made goes: nothing lies beside a report that it does
+   * not describe.
+   */
   async deliver(): Promise<void> {
     try {
       await Deno.remove(join(this.#folder, SCRATCH), { recursive: true });
-      const names = (await Array.fromAsync(Deno.readDir(this.#folder))).map(({ name }) => name);
-      await Deno.mkdir(this.#out, { recursive: true });
-      await this.#replace(names);
+      const names = (await Array.fromAsync(Deno.readDir(this.#folder))).map(({ name }) => name)
+        .filter((name) => name !== LOCK);
+      const former = names.includes(REPORT) ? await formerFiles(this.#out, REPORT) : [];
+      await this.#replace(names, former.filter((name) => !names.includes(name)));
     } catch (error) {
       throw unwritable(this.#out, error);
     }
   }
 
-  /** Puts all files into the output folder, or, where one of them fails, puts the old ones back. */
-  async #replace(names: readonly string[]): Promise<void> {
+  /** Puts all files into the output folder and takes stale ones out, or, where one fails, puts the old ones back. */
+  async #replace(names: readonly string[], stale: readonly string[]): Promise<void> {
     const old = join(this.#folder, "old");
     await Deno.mkdir(old);
     const undo: (() => Promise<void>)[] = [];
+    const setAside = async (name: string, target: string) => {
+      await Deno.rename(target, join(old, name));
+      undo.push(() => Deno.rename(join(old, name), target));
+    };
     try {
+      for (const name of stale) await setAside(name, join(this.#out, name));
       for (const name of names) {
         const target = join(this.#out, name);
-        if (await exists(target)) {
-          await Deno.rename(target, join(old, name));
-          undo.push(() => Deno.rename(join(old, name), target));
-        }
+        if (await exists(target)) await setAside(name, target);
         await Deno.rename(join(this.#folder, name), target);
         undo.push(() => Deno.remove(target));
       }
@@ -114,6 +148,9 @@ export class Workshop implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Windows removes no file that is open.
+    this.#lock?.[Symbol.dispose]();
+    this.#lock = undefined;
     await Deno.remove(this.#folder, { recursive: true }).catch(() => {});
     for (const folder of this.#made) await Deno.remove(folder).catch(() => {});
   }
@@ -121,6 +158,25 @@ export class Workshop implements AsyncDisposable {
 
 function exists(path: string): Promise<boolean> {
   return Deno.lstat(path).then(() => true, () => false);
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
+/** Removes the working folders of builds that were killed; those of living ones are locked. */
+async function sweep(out: string, own: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(out)) {
+    const folder = join(out, name);
+    if (!isDirectory || !FOLDER.test(name) || folder === own) continue;
+    using lock = await tryToLock(join(folder, LOCK)).catch(() => null);
+    // What cannot be removed is no reason not to build.
+    if (lock !== null) await Deno.remove(folder, { recursive: true }).catch(() => {});
+  }
 }
 
 function unwritable(out: string, error: unknown): unknown {

@@ -16,7 +16,7 @@ import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import { type RunReport, RunReportSchema } from "../report/run_report.ts";
 import { nearestNames } from "../weights/names.ts";
 import { flush, hashFile, PARTIAL, sealed, unsealed, writeAtomically } from "./files.ts";
-import { type OnWaiting, takeLock, tryToLock } from "./lock.ts";
+import { type OnWaiting, takeLock, tryToLock } from "../emit/lock.ts";
 import { type Baseline, BaselineSchema, NAME } from "./manifest.ts";
 
 const LOCK = ".lock";

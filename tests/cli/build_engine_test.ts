@@ -105,10 +105,55 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
       [["--batch", "8:1:64"], /^error: --batch 8:1:64: min, opt and max must not fall$/],
       [["--batch", "0"], /^error: --batch 0: 0 is no batch size/],
       [["a.ts", "b.ts"], /^error: unexpected argument b\.ts/],
+      [["--out", ""], /^error: --out: the value is empty/],
+      [["--weights= "], /^error: --weights: the value is empty/],
+      [[""], /^error: an argument is empty/],
+      [["--precision", "fp16", "--precision=fp32"], /^error: --precision is given twice/],
+      [
+        ["tiny.ts", "--checkpoint", "a.pth"],
+        /^error: --checkpoint says which network it is: leave out tiny\.ts/,
+      ],
+      [["--no-timing"], /^error: unknown flag --no-timing; did you mean --no-time\?/],
     ] as const
   ) {
     await refuses(work.path, args, { code: 2, message });
   }
+});
+
+Deno.test("build-engine runs scripts alone, and says how any other file is given", async () => {
+  await using work = await workplace();
+  const program = `Deno.writeTextFileSync("ran", "ran");\n${MODEL}`;
+  for (
+    const [name, message] of [
+      [
+        "model.pth",
+        /model\.pth is no script: a checkpoint .* --checkpoint model\.pth.* --weights model\.pth$/,
+      ],
+      ["model.safetensors", /--checkpoint model\.safetensors/],
+      ["un.plan", /un\.plan is no script: .*`deno task inspect un\.plan`$/],
+      ["un.onnx", /un\.onnx is no script: UNfold writes ONNX/],
+      ["report.json", /`deno task report report\.json`$/],
+      ["model.py", /model\.py is no script: give a script \(\.ts, /],
+      ["./model", /model is no script: give a script/],
+    ] as const
+  ) {
+    await Deno.writeTextFile(join(work.path, name), program);
+    await refuses(work.path, [name], { code: 2, message });
+  }
+});
+
+testWithLibrary("build-engine leaves nothing beside a report that it does not describe", async () => {
+  await using work = await workplace();
+  const names = () => [...Deno.readDirSync(join(work.path, "out"))].map(({ name }) => name).sort();
+  const build = async (...args: string[]) => {
+    const { code, stderr } = await run([...BUILD, "--out", "out", ...args], work.path);
+    assert.equal(code, 0, stderr);
+  };
+  await build();
+  assert.deepEqual(names(), ["ln.onnx", "ln.plan", "report.json", "un.onnx", "un.plan"]);
+  await Deno.writeTextFile(join(work.path, "out", "mine.plan"), "mine");
+  await build("--no-engine", "--precision", "fp16", "--no-reference");
+  assert.deepEqual(names(), ["mine.plan", "report.json", "un.onnx"]);
 });
 
 Deno.test("build-engine refuses scripts that are no model", async () => {

@@ -43,7 +43,7 @@ Deno.test("profileCommand() refuses what it cannot read, before it looks for a G
       [["a.plan", "b.plan"], /unexpected argument b\.plan/],
       [["a.plan", "--warm-up", "-1"], /argument is ambiguous|--warm-up/],
       [["a.plan", "--warmUp=soon"], /^--warm-up soon: give a number from 0 on/],
-      [["a.plan", "--duration", ""], /^--duration : give a number/],
+      [["a.plan", "--duration", ""], /^--duration: the value is empty/],
       [["a.plan", "--inf-streams", "0"], /^--inf-streams 0: give a whole number from 1 on/],
       [["a.plan", "--iterations", "2.5"], /^--iterations 2\.5: give a whole number/],
       [["a.plan", "--percentile", "90,101"], /^--percentile 90,101: give numbers from 0 to 100/],
