@@ -61,7 +61,7 @@ Deno.test("benchCommand() refuses what it cannot do before it starts", async () 
   await refuse("--precision int4", /--precision int4: give one of fp32/);
   await refuse("--model vit", /unknown flag --model; did you mean --models\?/);
   await refuse("vit", /unexpected argument vit/);
-  await refuse("--out=", /--out: give a folder/);
+  await refuse("--out=", /--out: the value is empty/);
 });
 
 Deno.test("Peers.start() says which Python cannot be used, and quotes the last words of one that ends", async () => {

@@ -74,6 +74,17 @@ export default model({ name: "tiny", inputs: { x: float(["B", 4]) }, norm: unifi
     const saved = await task("baseline", ["save", "main", script, "--no-plans", "--rebuilds", "1", ...store]);
     assert.equal(saved.stderr, "");
     assert.match(saved.stdout, /tiny +un +fp32 +8 +1 /);
+    const again = await task("baseline", [
+      "save",
+      "main",
+      script,
+      "--no-plans",
+      "--rebuilds",
+      "1",
+      "--json",
+      ...store,
+    ]);
+    assert.deepEqual(JSON.parse(again.stdout).models, ["tiny"]);
     await write("relu(y)");
     const args = ["main", "--only", "nodes", "--rebuilds", "1", "--format", "junit", ...store];
     const run = await task("regress", args, { GITHUB_STEP_SUMMARY: summary });
