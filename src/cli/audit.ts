@@ -5,6 +5,7 @@
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { Audit } from "../compile/audit.ts";
 import type { RangeAudit } from "../compile/ranges.ts";
+import { withoutHome } from "../report/home.ts";
 import { fate } from "../report/summary.ts";
 import { table } from "../report/table.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -80,7 +81,7 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
       samples: values.samples,
       ...weights,
     });
-    await print(values.json ? JSON.stringify(ranges, null, 2) : describeRanges(ranges));
+    await print(values.json ? JSON.stringify(withoutHome(ranges), null, 2) : describeRanges(ranges));
     return values.strict && ranges.overflows > 0 ? EXIT.failed : EXIT.ok;
   }
   const { auditModel } = await import("../compile/audit.ts");
@@ -93,7 +94,7 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
     onProgress: (fraction) => progress.show(`auditing ${model.name}`, fraction),
   });
   progress.clear();
-  await print(values.json ? JSON.stringify(audit, null, 2) : describeAudit(audit));
+  await print(values.json ? JSON.stringify(withoutHome(audit), null, 2) : describeAudit(audit));
   return values.strict && audit.remaining > 0 ? EXIT.failed : EXIT.ok;
 }
 

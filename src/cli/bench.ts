@@ -3,6 +3,7 @@ import type { BenchOptions } from "../bench/mod.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { INT8_TARGETS } from "../ir/dtype.ts";
 import { oneOf, parseOptions } from "./options.ts";
+import { withoutHome } from "../report/home.ts";
 import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP =
@@ -70,23 +71,30 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
     return EXIT.ok;
   }
   const options = await optionsOf(values);
+  const info = values.out === undefined ? null : await Deno.stat(values.out).catch(() => null);
+  if (info?.isDirectory === false) throw new UsageError(`--out ${values.out}: this is a file; give a folder`);
   const { runBench } = await import("../bench/mod.ts");
   const { markdownOf } = await import("../bench/markdown.ts");
   using progress = new Progress();
-  const report = await runBench({
-    ...options,
-    command: ["deno task bench", ...args].join(" "),
-    onProgress: (text, fraction) => progress.show(text, fraction),
-    signal,
-  });
+  const report = withoutHome(
+    await runBench({
+      ...options,
+      command: ["deno task bench", ...args].join(" "),
+      onProgress: (text, fraction) => progress.show(text, fraction),
+      signal,
+    }),
+  );
   progress.clear();
   const markdown = markdownOf(report);
   if (values.out !== undefined) {
     await Deno.mkdir(values.out, { recursive: true });
-    await Deno.writeTextFile(`${values.out}/bench.md`, markdown);
+    const { replaceFile } = await import("../emit/kept_file.ts");
+    const writeText = (path: string, text: string) =>
+      replaceFile(path, new TextEncoder().encode(text), { signal });
     const { benchPage } = await import("../bench/page.ts");
-    await Deno.writeTextFile(`${values.out}/bench.html`, benchPage(report));
-    await Deno.writeTextFile(`${values.out}/bench.json`, JSON.stringify(report, null, 2) + "\n");
+    await writeText(`${values.out}/bench.md`, markdown);
+    await writeText(`${values.out}/bench.html`, benchPage(report));
+    await writeText(`${values.out}/bench.json`, JSON.stringify(report, null, 2) + "\n");
   }
   await print(values.json ? JSON.stringify(report, null, 2) : markdown.trimEnd());
   const wrong = disagreements(report);

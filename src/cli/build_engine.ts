@@ -1,5 +1,6 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
 import { UnfoldError } from "../errors.ts";
+import { withoutHome } from "../report/home.ts";
 import type { Report } from "../report/schema.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -126,7 +127,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   });
   progress.clear();
   if (values.json) {
-    await print(JSON.stringify(report, null, 2));
+    await print(JSON.stringify(withoutHome(report), null, 2));
   } else {
     const { summarize } = await import("../report/summary.ts");
     await print(summarize(report, { out, style: styled }));

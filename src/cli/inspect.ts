@@ -3,6 +3,7 @@
  * only reads. Options and printing; the reading is `report/plan.ts`.
  */
 import { inspectPlanFile, type PlanBlock, type PlanReport, type PlanSchedule } from "../report/plan.ts";
+import { withoutHome } from "../report/home.ts";
 import { table } from "../report/table.ts";
 import { parseOptions } from "./options.ts";
 import { EXIT, print, runCommand, UsageError } from "./terminal.ts";
@@ -62,7 +63,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
   for (const file of positionals) plans.push({ file, report: await inspectPlanFile(file) });
   await print(
     values.json
-      ? JSON.stringify(plans.map(({ file, report }) => ({ file, ...report })), null, 2)
+      ? JSON.stringify(withoutHome(plans.map(({ file, report }) => ({ file, ...report }))), null, 2)
       : describePlans(plans, { kernels: values.kernels }),
   );
   return EXIT.ok;

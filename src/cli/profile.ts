@@ -1,5 +1,6 @@
 /** `deno task profile`: options and printing; the measuring is `src/run/tensorrt_profile.ts`. */
 import type { ProfileOptions } from "../run/tensorrt_profile.ts";
+import { withoutHome } from "../report/home.ts";
 import { libraryOfDevice } from "./device_library.ts";
 import { parseOptions, refuseOverwriting } from "./options.ts";
 import { EXIT, note, print, Progress, runCommand, UsageError } from "./terminal.ts";
@@ -112,7 +113,7 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
     await replaceFile(values.samples, new TextEncoder().encode(samplesJson(profile.traces)));
   }
   if (values.json) {
-    await print(JSON.stringify(profileJson(profile, plan), null, 2));
+    await print(JSON.stringify(withoutHome(profileJson(profile, plan)), null, 2));
     return EXIT.ok;
   }
   await print(describeProfile(profile, plan));

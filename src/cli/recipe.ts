@@ -4,6 +4,7 @@ import { UnfoldError } from "../errors.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { Subject } from "../regress/build.ts";
 import type { Recipe } from "../regress/manifest.ts";
+import { fromHome } from "../report/home.ts";
 import { SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
@@ -31,17 +32,20 @@ export function recipeOf(argument: string | undefined, values: Values): Recipe {
 export async function subjectFrom({ argument, options }: Recipe): Promise<Subject> {
   const text = (key: keyof typeof RECIPE_OPTIONS) => {
     const value = options[key];
-    return typeof value === "string" ? value : undefined;
+    return typeof value === "string" ? fromHome(value) : undefined;
   };
-  const { model, norm, layerNorm, weights } = await subjectOf(argument ?? undefined, {
-    weights: text("weights"),
-    checkpoint: text("checkpoint"),
-    heads: text("heads"),
-    mode: text("mode"),
-    norm: text("norm"),
-    "layer-norm": text("layer-norm") ?? "layer",
-    "allow-nonfinite": options["allow-nonfinite"] === true,
-  });
+  const { model, norm, layerNorm, weights } = await subjectOf(
+    argument === null ? undefined : fromHome(argument),
+    {
+      weights: text("weights"),
+      checkpoint: text("checkpoint"),
+      heads: text("heads"),
+      mode: text("mode"),
+      norm: text("norm"),
+      "layer-norm": text("layer-norm") ?? "layer",
+      "allow-nonfinite": options["allow-nonfinite"] === true,
+    },
+  );
   let batch;
   try {
     batch = parseBatch(text("batch") ?? "8");

@@ -1,6 +1,7 @@
 /** `deno task regress`: builds a baseline's models again and judges. Options and printing. */
 import { type Metric, METRICS, type RunReport } from "../report/run_report.ts";
 import type { SelfTestRun } from "../regress/self_test.ts";
+import { withoutHome } from "../report/home.ts";
 import { table } from "../report/table.ts";
 import { wholeNumber } from "./baseline.ts";
 import { noteSilentRefusals } from "./device_library.ts";
@@ -104,24 +105,26 @@ export async function regressCommand(args: readonly string[], signal: AbortSigna
   const baseline = await new BaselineStore(store, { signal, onWaiting }).load(name);
   if (!values["no-plans"]) await noteSilentRefusals();
   using progress = new Progress();
-  const report = await regress({
-    store,
-    name,
-    subjects: await subjectsOf(baseline.models),
-    threshold,
-    ...(maxTimeMs !== undefined && { maxTimeMs }),
-    rebuilds: wholeNumber("rebuilds", values.rebuilds),
-    concurrency: wholeNumber("concurrency", values.concurrency),
-    threads: wholeNumber("threads", values.threads),
-    ...(only && { only }),
-    clock,
-    ...(values["no-plans"] && { plans: false }),
-    tensorrtLib: values["tensorrt-lib"],
-    record: !values["no-record"],
-    onEvent: (event) => progress.event(event),
-    signal,
-    onWaiting,
-  });
+  const report = withoutHome(
+    await regress({
+      store,
+      name,
+      subjects: await subjectsOf(baseline.models),
+      threshold,
+      ...(maxTimeMs !== undefined && { maxTimeMs }),
+      rebuilds: wholeNumber("rebuilds", values.rebuilds),
+      concurrency: wholeNumber("concurrency", values.concurrency),
+      threads: wholeNumber("threads", values.threads),
+      ...(only && { only }),
+      clock,
+      ...(values["no-plans"] && { plans: false }),
+      tensorrtLib: values["tensorrt-lib"],
+      record: !values["no-record"],
+      onEvent: (event) => progress.event(event),
+      signal,
+      onWaiting,
+    }),
+  );
   progress.clear();
   const { runJUnit, runMarkdown, runText } = await import("../report/run_formats.ts");
   await print(

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import type { NormFamily } from "../norms/mod.ts";
 import { inspectPlanFile, type PlanReport } from "../report/plan.ts";
+import { withoutHome } from "../report/home.ts";
 import { type EngineReport, type Report, ReportSchema } from "../report/schema.ts";
 import { bytes } from "../report/summary.ts";
 import { parseOptions, refuseOverwriting } from "./options.ts";
@@ -92,7 +93,7 @@ async function pageOfBuilds(files: readonly JsonFile[], historyPath: string | un
       ReportSchema.safeParse(content),
       "a build's report.json; build again with this UNfold",
     );
-    builds.push({ path, report, plans: await plansBeside(path, report) });
+    builds.push(withoutHome({ path, report, plans: await plansBeside(path, report) }));
   }
   const history = historyPath === undefined ? undefined : checked(
     historyPath,
@@ -106,11 +107,11 @@ async function pageOfBenchmark({ path, content }: JsonFile): Promise<string> {
   const { BenchReportSchema } = await import("../bench/schema.ts");
   const { benchPage } = await import("../bench/page.ts");
   return benchPage(
-    checked(
+    withoutHome(checked(
       path,
       BenchReportSchema.safeParse(content),
       "a benchmark's bench.json; run it again with this UNfold",
-    ),
+    )),
   );
 }
 

@@ -13,6 +13,7 @@ import { writeTritonModel } from "../emit/triton.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
 import { notExecuted } from "../report/not_executed.ts";
+import { withoutHome } from "../report/home.ts";
 import { inspectPlanFile } from "../report/plan.ts";
 import { type EngineReport, type LatencyReport, type Report, ReportSchema } from "../report/schema.ts";
 import { asOnnx, type OnnxForm } from "../rewrite/onnx_forms.ts";
@@ -198,7 +199,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     },
   };
   const report = ReportSchema.parse({ ...figures, notExecuted: notExecuted(figures) });
-  await Deno.writeTextFile(work.path("report.json"), JSON.stringify(report, null, 2) + "\n");
+  await Deno.writeTextFile(work.path("report.json"), JSON.stringify(withoutHome(report), null, 2) + "\n");
   signal?.throwIfAborted();
   await work.deliver();
   if (options.triton !== undefined && built !== null) {

@@ -1,4 +1,5 @@
 /** Files that are either as they should be or not there: written beside and renamed, and known by their SHA-256. */
+import { withoutHome } from "../report/home.ts";
 import { createHash } from "node:crypto";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 
@@ -46,7 +47,8 @@ const hashOf = (text: string) => createHash("sha256").update(text).digest("hex")
 
 /** A JSON document with its own hash in front. */
 export function sealed(content: unknown): string {
-  return JSON.stringify({ sha256: hashOf(JSON.stringify(content)), content }, null, 1) + "\n";
+  const shown = withoutHome(content);
+  return JSON.stringify({ sha256: hashOf(JSON.stringify(shown)), content: shown }, null, 1) + "\n";
 }
 
 /**

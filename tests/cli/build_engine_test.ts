@@ -444,3 +444,70 @@ Deno.test("build-engine says what was not executed, and that nothing was where n
     "whether fp16 overflows is not known: nothing was run in it",
   ]);
 });
+
+Deno.test("build-engine, baseline and report do not publish the user's home", async () => {
+  await using work = await workplace();
+  const home = await Deno.realPath(work.path);
+  const env = {
+    HOME: home,
+    USERPROFILE: home,
+    DENO_DIR: Deno.env.get("DENO_DIR") ?? join(Deno.env.get("HOME") ?? home, ".cache", "deno"),
+  };
+  const weights = ["--weights", join(home, "un.safetensors")];
+  const steps = [
+    [command, [
+      join(home, "tiny.ts"),
+      ...weights,
+      "--no-time",
+      "--no-engine",
+      "--json",
+      "--out",
+      join(home, "out"),
+    ]],
+    [processOf("report").command, [join(home, "out"), "--out", join(home, "page.html")]],
+    [
+      processOf("baseline").command,
+      [
+        "save",
+        "main",
+        join(home, "tiny.ts"),
+        ...weights,
+        "--no-plans",
+        "--rebuilds",
+        "1",
+        "--store",
+        join(home, "kept"),
+      ],
+    ],
+    // What is kept can be built again.
+    [
+      processOf("regress").command,
+      [
+        "main",
+        "--only",
+        "structure",
+        "--no-plans",
+        "--rebuilds",
+        "1",
+        "--format",
+        "json",
+        "--store",
+        join(home, "kept"),
+      ],
+    ],
+  ] as const;
+  for (const [command, args] of steps) {
+    const { code, stdout, stderr } = await command(args, { cwd: home, env }).output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    // What a person sees may say where it went.
+    if (args.includes("--json") || args.includes("json")) {
+      assert.ok(!new TextDecoder().decode(stdout).includes(home), args.join(" "));
+    }
+  }
+  const published = ["out/report.json", "page.html", "kept/main/baseline.json"];
+  for (const name of published) {
+    const text = await Deno.readTextFile(join(home, name));
+    assert.ok(!text.includes(home), name);
+    assert.ok(name === "page.html" || text.includes("~/un.safetensors"), name);
+  }
+});
