@@ -3,6 +3,8 @@
  * than the screen, in light and dark, on a phone and on a desk. Ignored where there is no Chromium.
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { benchPage } from "../../../src/bench/page.ts";
 import { buildPage, type History } from "../../../src/report/html/mod.ts";
@@ -11,11 +13,16 @@ import { withFolder } from "../../support.ts";
 import type { Sightings } from "./in_chromium.ts";
 import { sampleBuild } from "./sample_build.ts";
 
-/** Debian's. */
-const CHROMIUM = "/usr/bin/chromium";
-const ignore = await Deno.stat(CHROMIUM).then(() => false, () => true);
+/** What it is called by Debian, by Fedora and Alpine, and by Google. */
+const NAMES = ["chromium", "chromium-browser", "google-chrome"];
+const CHROMIUM = NAMES.flatMap((name) =>
+  (Deno.env.get("PATH") ?? "").split(delimiter).map((folder) => join(folder, name))
+).find((path) => existsSync(path));
+const ignore = CHROMIUM === undefined;
 if (ignore) {
-  console.error(`pages are not seen in a browser: there is no ${CHROMIUM} (apt-get install chromium)`);
+  console.error(
+    `pages are not seen in a browser: there is no ${NAMES.join(", ")} on the PATH (apt-get install chromium)`,
+  );
 }
 
 const HISTORY: History = [{
@@ -34,7 +41,7 @@ const HISTORY: History = [{
 async function see(files: readonly string[]): Promise<Sightings> {
   const script = fileURLToPath(new URL("in_chromium.ts", import.meta.url));
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", "--no-check", script, CHROMIUM, ...files],
+    args: ["run", "--allow-all", "--no-check", script, CHROMIUM!, ...files],
   }).output();
   assert.equal(code, 0, new TextDecoder().decode(stderr));
   return JSON.parse(new TextDecoder().decode(stdout));
