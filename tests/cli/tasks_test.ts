@@ -53,9 +53,13 @@ Deno.test("the sources read no other environment variable", async () => {
 
 /** A task in `cwd`, at a terminal, as the README has it for folders other than UNfold's. */
 async function atTerminal(cwd: string, args: readonly string[]): Promise<{ code: number; text: string }> {
+  // Of `deno task test`, which a task within a task would keep.
+  const { INIT_CWD: _, ...env } = Deno.env.toObject();
   const { code, stdout, stderr } = await new Deno.Command("python3", {
     args: [TERMINAL, "120", Deno.execPath(), "task", "--config", join(ROOT, "deno.json"), ...args],
     cwd,
+    env,
+    clearEnv: true,
     stdin: "null",
   }).output();
   const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

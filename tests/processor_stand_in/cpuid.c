@@ -88,6 +88,12 @@ int sigaction(int number, const struct sigaction* action, struct sigaction* old)
   return 0;
 }
 
+/* In C's own library it does not come by `sigaction`. GCC uses it. */
+sighandler_t signal(int number, sighandler_t handler) {
+  struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
+  return sigaction(number, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
 __attribute__((constructor)) static void begin(void) {
   const char* wanted = getenv("UNFOLD_STAND_IN_PROCESSOR");
   if (wanted == NULL) return;
