@@ -2,7 +2,7 @@
  * The cache of what was kept from downloaded wheels: where it is, what counts as a cached copy, and how one comes into
  * being. It promises that a folder appears there whole or not at all, however many processes unpack at once and with
  * or without locks, since files are written and checked beside it and renamed into place. A copy is trusted by its
- * files' sizes; hashes are checked when it is unpacked. It leaves out eviction: a new pinned version is a new folder.
+ * files' hashes, which are checked when it is unpacked and whenever a file looks different from then (`stamp.ts`). It leaves out eviction: a new pinned version is a new folder.
  */
 
 import { createHash } from "node:crypto";
@@ -11,6 +11,7 @@ import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "../e
 import { NativeError } from "../error.ts";
 import { readZipEntries, zipEntryChunks } from "../zip.ts";
 import type { PinnedMember, WheelPin } from "./pin.ts";
+import { firstChanged } from "./stamp.ts";
 
 /** How far a download or an unpacking is; bytes count from the whole file's start, resumed ones included. */
 export interface DownloadProgress {
@@ -71,7 +72,14 @@ export async function findCached(
       return { missing: `${member.fileName} has ${size} bytes instead of ${member.byteLength}: not trusted` };
     }
   }
-  return { folder };
+  try {
+    const changed = await firstChanged(folder, pin.members);
+    return changed === null
+      ? { folder }
+      : { missing: `${changed.fileName} has not the SHA-256 ${changed.sha256}: not trusted` };
+  } catch (error) {
+    return { missing: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 /**
@@ -112,7 +120,7 @@ export async function unpackIntoCache(
         report(doneBytes += chunk.byteLength);
       }
       if (hash.digest("hex") !== member.sha256) throw notThePinned(pin, member);
-      // Sizes are all a later run checks, so they must not outlive their bytes in a power cut.
+      // A stamp must not outlive the bytes it is of in a power cut.
       await file.syncData();
     }
     await moveIntoPlace(beside, { pin, cache });

@@ -77,6 +77,13 @@ export async function findWheel(
   if (chosen === undefined) {
     throw new NativeError(`${shown} does not offer ${pin.fileName} (it lists ${links.length} files)`);
   }
+  // A link to a file of this machine is not a download, and no index's business.
+  if (!/^https?:$/.test(chosen.url.protocol)) {
+    throw new NativeError(
+      `${shown} says that ${pin.fileName} is at an address with ${chosen.url.protocol}; UNfold fetches over https and ` +
+        "http only",
+    );
+  }
   const { bare, authorization } = splitCredentials(chosen.url);
   const inherited = bare.origin === settings.indexUrl.origin ? settings.authorization : undefined;
   const header = authorization ?? inherited;

@@ -8,6 +8,7 @@ import { binaryProblem, readLibraryFolder } from "../../../native/tensorrt/libra
 import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/locate.ts";
 import { usualPlaces } from "../../../native/places.ts";
 import { elf, failure, pe, TemporaryFolder } from "../support.ts";
+import { unpackIntoCache } from "../../../native/wheel/cache.ts";
 import { FakeIndex } from "../wheel/fake_wheel.ts";
 import { fakeLibrary } from "./fake_library.ts";
 
@@ -89,8 +90,10 @@ Deno.test("locateTensorRt() searches the system, then Python packages, then the 
   await using root = await TemporaryFolder.make();
   const { pin } = WHEEL;
   const cached = join(root.path, "cache", "unfold", `tensorrt_rtx-${pin.version}-${pin.platform}`);
-  for (const { fileName, byteLength } of pin.members) {
-    await write(join(cached, fileName), new Uint8Array(byteLength));
+  {
+    using wheel = await Deno.open(await write(join(root.path, pin.fileName), WHEEL.bytes), { read: true });
+    await Deno.mkdir(dirname(cached), { recursive: true });
+    await unpackIntoCache(pin, wheel, { cache: dirname(cached) });
   }
   const inCache = await locateTensorRt(options(root.path));
   assert.equal(inCache.source, "cache");

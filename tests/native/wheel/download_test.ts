@@ -34,6 +34,7 @@ async function setUp(indexOptions: FakeIndexOptions = {}) {
 async function assertUnpacked(cache: string): Promise<void> {
   assert.deepEqual(await names(cache), [FOLDER]);
   assert.deepEqual(await names(join(cache, FOLDER)), [
+    ".checked.json",
     "README.txt",
     "libcudart.so.13.0.1",
     "libtensorrt_rtx.so.1.7.1",
@@ -84,6 +85,17 @@ Deno.test("downloadWheel() replaces a cached file of the wrong size", async () =
   await Deno.mkdir(join(cache, `${FOLDER}.unpacking-left-by-a-killed-process`));
   await downloadWheel(PIN, options(index, cache));
   await assertUnpacked(cache);
+});
+
+Deno.test("downloadWheel() replaces a cached file that was exchanged for one of its size", async () => {
+  await using place = await setUp();
+  const { cache, index } = place;
+  const { folder } = await downloadWheel(PIN, options(index, cache));
+  const path = join(folder, "libtensorrt_rtx.so.1.7.1");
+  const bytes = await Deno.readFile(path);
+  await Deno.writeFile(path, bytes.map((byte) => byte ^ 1));
+  await downloadWheel(PIN, options(index, cache));
+  assert.deepEqual(await Deno.readFile(path), bytes);
 });
 
 Deno.test("downloadWheel() leaves only a part file when aborted, and resumes it", async () => {
@@ -220,6 +232,8 @@ Deno.test("downloadWheel() says why an index does not help", async () => {
       { listedFileName: "fake-9.whl" },
       /does not offer fake_tensorrt-1\.0-py3-none-any\.whl \(it lists 2 files\)$/,
     ],
+    [{ fileOrigin: "file:///etc" }, /is at an address with file:; UNfold fetches over https and http only$/],
+    [{ fileOrigin: "data:" }, /is at an address with data:; UNfold fetches over https and http only$/],
     [{ listedSha256: "a".repeat(64) }, /with SHA-256 a{64}, but UNfold trusts [0-9a-f]{64} only$/],
   ];
   for (const [indexOptions, words] of cases) {
