@@ -7,6 +7,19 @@ import { NativeError } from "./error.ts";
 /** An address of a C++ object of one kind; kinds do not mix at compile time. */
 export type Pointer<Kind extends string> = Deno.PointerObject<Kind>;
 
+/** Where systems map nothing: Linux's `vm.mmap_min_addr` by default, and Windows's null partition. */
+const FIRST_MAPPED = 0x10000n;
+
+/**
+ * Whether a function that makes objects made one. Null is not all that it may answer instead: a library that finds no
+ * driver gave the offset of a member, 0x228, for a null object's part. An object begins with a pointer, so it is aligned.
+ */
+export function isObject<Object extends Deno.PointerObject>(pointer: Object | null): pointer is Object {
+  if (pointer === null) return false;
+  const address = Deno.UnsafePointer.value(pointer);
+  return address >= FIRST_MAPPED && address % 8n === 0n;
+}
+
 const ENCODER = new TextEncoder();
 
 /** A zero-terminated copy of `text` in its own buffer. `what` names the text in the error for an embedded zero. */

@@ -4,7 +4,7 @@
  */
 import { NativeError } from "../error.ts";
 import { Handle, type Owner } from "../handle.ts";
-import { cString, pin, type Pinned, type Pointer } from "../memory.ts";
+import { cString, isObject, pin, type Pinned, type Pointer } from "../memory.ts";
 import {
   BUILDER_FLAG,
   type BuilderFlag,
@@ -49,7 +49,7 @@ export class Builder extends Handle<"IBuilder"> {
     const flags = layout.flavour === "enterprise" && layout.version.startsWith("10.") ? 1 << 1 : 0;
     const mark = logger.errorCount;
     const pointer = calls.call("IBuilder.createNetworkV2", this.pointer, flags);
-    if (pointer === null) throw logger.failure("the builder did not create a network", mark);
+    if (!isObject(pointer)) throw logger.failure("the builder did not create a network", mark);
     return new Network(this, this.#context, pointer);
   }
 
@@ -58,7 +58,7 @@ export class Builder extends Handle<"IBuilder"> {
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;
     const pointer = calls.call("IBuilder.createBuilderConfig", this.pointer);
-    if (pointer === null) throw logger.failure("the builder did not create a configuration", mark);
+    if (!isObject(pointer)) throw logger.failure("the builder did not create a configuration", mark);
     return new BuilderConfig(this, this.#context, pointer);
   }
 
@@ -90,7 +90,7 @@ export class Builder extends Handle<"IBuilder"> {
       network.pointer,
       config.pointer,
     );
-    const plan = memory === null ? undefined : new Plan(this.#context, memory);
+    const plan = isObject(memory) ? new Plan(this.#context, memory) : undefined;
     try {
       config.throwIfCancelled();
     } catch (reason) {
@@ -106,7 +106,7 @@ export class Builder extends Handle<"IBuilder"> {
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;
     const pointer = calls.call("IBuilder.createOptimizationProfile", this.pointer);
-    if (pointer === null) throw logger.failure("the builder did not create an optimization profile", mark);
+    if (!isObject(pointer)) throw logger.failure("the builder did not create an optimization profile", mark);
     return pointer;
   }
 
@@ -270,7 +270,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
       pinned.alive,
       BigInt(pinned.byteLength),
     );
-    if (cache === null) {
+    if (!isObject(cache)) {
       throw logger.failure("the timing cache was not read; delete it to start a new one", mark);
     }
     if (!calls.call("IBuilderConfig.setTimingCache", this.pointerForChange, cache, false)) {
@@ -289,7 +289,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;
     const memory = calls.call("ITimingCache.serialize", this.#timingCache.pointer);
-    if (memory === null) throw logger.failure("the timing cache was not written", mark);
+    if (!isObject(memory)) throw logger.failure("the timing cache was not written", mark);
     using plan = new Plan(this.#context, memory);
     return plan.bytes.slice();
   }

@@ -4,7 +4,7 @@
  */
 import { NativeError } from "../error.ts";
 import { Handle, type Owner } from "../handle.ts";
-import { cString, type Pointer, stringAt } from "../memory.ts";
+import { cString, isObject, type Pointer, stringAt } from "../memory.ts";
 import type { ShapeRange } from "./builder.ts";
 import {
   ALLOCATION_STRATEGY,
@@ -115,7 +115,7 @@ export class Engine extends Handle<"ICudaEngine"> {
     const { logger, createRefitter } = this.#context;
     const mark = logger.errorCount;
     const pointer = createRefitter(this.pointer);
-    if (pointer === null) {
+    if (!isObject(pointer) || logger.errorCount > mark) {
       throw logger.failure(
         `the weights of the engine cannot be replaced${
           this.isRefittable ? "" : ": it was not built for that"
@@ -131,7 +131,7 @@ export class Engine extends Handle<"ICudaEngine"> {
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;
     const memory = calls.call("ICudaEngine.serialize", this.pointer);
-    if (memory === null) throw logger.failure("the engine was not serialized", mark);
+    if (!isObject(memory)) throw logger.failure("the engine was not serialized", mark);
     return new Plan(this.#context, memory);
   }
 
@@ -164,7 +164,7 @@ export class Engine extends Handle<"ICudaEngine"> {
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;
     const inspector = calls.call("ICudaEngine.createEngineInspector", this.pointer);
-    if (inspector === null) throw logger.failure("the engine cannot be inspected", mark);
+    if (!isObject(inspector)) throw logger.failure("the engine cannot be inspected", mark);
     try {
       if (
         of !== undefined && !calls.call("IEngineInspector.setExecutionContext", inspector, of.pointer)
@@ -186,7 +186,7 @@ export class Engine extends Handle<"ICudaEngine"> {
     const mark = logger.errorCount;
     const strategy = ALLOCATION_STRATEGY.static;
     const pointer = await calls.callAsync("ICudaEngine.createExecutionContext", this.pointer, strategy);
-    if (pointer === null) throw logger.failure("the engine did not create an execution context", mark);
+    if (!isObject(pointer)) throw logger.failure("the engine did not create an execution context", mark);
     return new ExecutionContext(this, this.#context, pointer);
   }
 

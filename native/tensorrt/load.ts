@@ -6,7 +6,7 @@ import { dirname, isAbsolute } from "node:path";
 import { NativeError } from "../error.ts";
 import { Owner } from "../handle.ts";
 import { openLibrary } from "../library.ts";
-import { cString, type Pointer } from "../memory.ts";
+import { cString, isObject, type Pointer } from "../memory.ts";
 import { VirtualCalls } from "../vtable.ts";
 import { Builder } from "./builder.ts";
 import type { Flavour, Layout } from "./layout.ts";
@@ -17,7 +17,8 @@ import { placeIn, SIGNATURES } from "./signatures.ts";
 
 const SYMBOLS = {
   getInferLibVersion: { parameters: [], result: "i32" },
-  createInferBuilder_INTERNAL: { parameters: ["pointer", "i32"], result: "pointer" },
+  /** The lean and dispatch runtimes have none. */
+  createInferBuilder_INTERNAL: { parameters: ["pointer", "i32"], result: "pointer", optional: true },
   createInferRuntime_INTERNAL: { parameters: ["pointer", "i32"], result: "pointer" },
   /** Takes the engine first. */
   createInferRefitter_INTERNAL: {
@@ -101,7 +102,20 @@ export class TensorRt extends Owner {
   createBuilder(): Builder {
     this.assertAlive();
     const { library, context } = this.#resident;
-    return new Builder(this, context, this.#create("builder", library.symbols.createInferBuilder_INTERNAL));
+    const create = library.symbols.createInferBuilder_INTERNAL;
+    if (create === null) {
+      throw new NativeError(
+        `${this.path} is a runtime of TensorRT ${this.version} without a builder: it runs engines; build with another ` +
+          "library, --tensorrt-lib or UNFOLD_TENSORRT_LIB names it",
+      );
+    }
+    if (!context.calls.has("IBuilder.createNetworkV2")) {
+      throw new NativeError(
+        `TensorRT ${this.version} runs engines only: the binary layout of its builder is not known; build with one of ` +
+          buildingVersions(),
+      );
+    }
+    return new Builder(this, context, this.#create("builder", create));
   }
 
   /** A runtime, which loads engines. Needs no GPU by itself; loading an engine does. */
@@ -117,9 +131,12 @@ export class TensorRt extends Owner {
   ): Pointer<Kind> {
     const { logger } = this.#resident.context;
     const mark = logger.errorCount;
-    const pointer = create(logger.pointer, this.libVersion);
-    if (pointer === null) throw logger.failure(`TensorRT ${this.version} did not create a ${what}`, mark);
-    return pointer as Pointer<Kind>;
+    const pointer = create(logger.pointer, this.libVersion) as Pointer<Kind> | null;
+    // An error is of this call: lines of other threads are heard when the event loop turns.
+    if (!isObject(pointer) || logger.errorCount > mark) {
+      throw logger.failure(`TensorRT ${this.version} did not create a ${what}`, mark);
+    }
+    return pointer;
   }
 
   /** Builds that outlive the disposal are heard to their end. */
@@ -204,9 +221,21 @@ function describe(libVersion: number): string {
   return `${name} ${versionText(libVersion)} (getInferLibVersion ${libVersion})`;
 }
 
-/** "TensorRT for RTX 1.7, TensorRT 10.0 to 10.16, TensorRT 11.0 to 11.1". */
+/** "TensorRT for RTX 1.7, TensorRT 10.0 to 10.16, TensorRT 11.0 to 11.1, TensorRT 11.4 (to run engines)". */
 function knownVersions(): string {
-  const majors = Map.groupBy(LAYOUTS, ({ flavour, version }) => `${flavour} ${version.split(".")[0]}`);
+  const running = LAYOUTS.filter((layout) => !builds(layout)).map(({ version }) =>
+    `TensorRT ${version} (to run engines)`
+  );
+  return [buildingVersions(), ...running].join(", ");
+}
+
+const builds = ({ interfaces }: Layout) => interfaces.IBuilder !== undefined;
+
+function buildingVersions(): string {
+  const majors = Map.groupBy(
+    LAYOUTS.filter(builds),
+    ({ flavour, version }) => `${flavour} ${version.split(".")[0]}`,
+  );
   return [...majors.values()].map((layouts) => {
     const [first, last] = [layouts[0]!, layouts.at(-1)!];
     const name = first.flavour === "rtx" ? "TensorRT for RTX" : "TensorRT";

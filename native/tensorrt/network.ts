@@ -5,7 +5,7 @@
  * is `layer_options.ts`.
  */
 import { NativeError } from "../error.ts";
-import { cString } from "../memory.ts";
+import { cString, isObject } from "../memory.ts";
 import {
   ACTIVATION,
   type ActivationKind,
@@ -206,7 +206,7 @@ export class Network extends NetworkCore {
       ATTENTION_NORMALIZATION.softmax,
       causal,
     );
-    if (attention === null) throw refusal();
+    if (!isObject(attention)) throw refusal();
     const isSet = calls.call("IAttention.setName", attention, cString(name, "a layer's name")) &&
       (mask === undefined || calls.call("IAttention.setMask", attention, this.pointerOf(mask, name))) &&
       (decomposable === undefined || calls.call("IAttention.setDecomposable", attention, decomposable));

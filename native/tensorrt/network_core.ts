@@ -5,7 +5,7 @@
  */
 import { NativeError } from "../error.ts";
 import { Handle } from "../handle.ts";
-import { cString, pin, type Pointer, stringAt } from "../memory.ts";
+import { cString, isObject, pin, type Pointer, stringAt } from "../memory.ts";
 import type { Builder } from "./builder.ts";
 import { DATA_TYPE, type DType, ITEM_BYTES, LAYER_TYPE, type LayerKind, wordOf } from "./enums.ts";
 import type { Context } from "./load.ts";
@@ -110,7 +110,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
       this.dims[0](dims),
     );
     const what = `input ${name} (${dtype} [${dims.join(", ")}])`;
-    if (pointer === null) throw logger.failure(`${what} was refused by INetworkDefinition::addInput`, mark);
+    if (!isObject(pointer)) throw logger.failure(`${what} was refused by INetworkDefinition::addInput`, mark);
     dimNames?.forEach((dimName, axis) => {
       if (dimName === undefined) return;
       calls.call("ITensor.setDimensionName", pointer, axis, cString(dimName, "a dimension's name"));
@@ -149,14 +149,14 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
     const add = calls.call.bind(calls) as (method: string, ...args: unknown[]) => unknown;
     const layer = add(`INetworkDefinition.${method}`, this.pointerForChange, ...args) as Added<M> | null;
     const refusal = () => this.refusal(name, { method, mark, operands });
-    if (layer === null) throw refusal();
-    const any = layer as Pointer<`I${string}Layer`>;
+    const any = layer as Pointer<`I${string}Layer`> | null;
+    if (!isObject(any)) throw refusal();
     const type = calls.call("ILayer.getType", any);
     if (type !== LAYER_TYPE[LAYER_OF[method]]) {
       const found = wordOf(LAYER_TYPE, type) ?? `type ${type}`;
       throw this.#wrongLayout(`INetworkDefinition::${method} made a layer that calls itself ${found}`);
     }
-    configure?.(layer);
+    configure?.(layer!);
     calls.call("ILayer.setName", any, cString(name, "a layer's name"));
     return this.named(calls.call("ILayer.getOutput", any, 0), name, refusal);
   }
@@ -164,7 +164,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
   /** The Tensor of a new layer's output, named and known to have a shape; otherwise throws `refusal`'s error. */
   protected named(output: Pointer<"ITensor"> | null, name: string, refusal: () => NativeError): Tensor {
     const { calls, logger } = this.context;
-    if (output === null) throw refusal();
+    if (!isObject(output)) throw refusal();
     const mark = logger.errorCount;
     calls.call("ITensor.setName", output, cString(name, "a tensor's name"));
     const dims = dimsFrom(calls.call("ITensor.getDimensions", output));

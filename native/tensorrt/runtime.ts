@@ -4,7 +4,7 @@
  */
 import { NativeError } from "../error.ts";
 import { Handle, type Owner } from "../handle.ts";
-import { pin, type Pointer } from "../memory.ts";
+import { isObject, pin, type Pointer } from "../memory.ts";
 import { Engine } from "./engine.ts";
 import { ENGINE_VALIDITY, type EngineValidity, INVALIDITY_BITS } from "./enums.ts";
 import type { Context } from "./load.ts";
@@ -48,7 +48,7 @@ export class Runtime extends Handle<"IRuntime"> {
     );
     // `alive` is used here so that it is not collected while the other thread reads it.
     const what = failed(alive);
-    if (pointer === null) throw logger.failure(what, mark);
+    if (!isObject(pointer)) throw logger.failure(what, mark);
     return new Engine(this, this.#context, pointer);
   }
 

@@ -4,7 +4,7 @@
  */
 import { NativeError } from "../error.ts";
 import { Handle, type Owner } from "../handle.ts";
-import { pin, type Pointer } from "../memory.ts";
+import { isObject, pin, type Pointer } from "../memory.ts";
 import type { Engine } from "./engine.ts";
 import { ExecutionContext } from "./execution_context.ts";
 import type { Context } from "./load.ts";
@@ -26,9 +26,9 @@ export class RuntimeCache extends Handle<"IRuntimeCache"> {
     }
     const mark = logger.errorCount;
     const config = calls.call("ICudaEngine.createRuntimeConfig", engine.pointer);
-    if (config === null) throw logger.failure("the engine did not create a runtime configuration", mark);
+    if (!isObject(config)) throw logger.failure("the engine did not create a runtime configuration", mark);
     const cache = calls.call("IRuntimeConfig.createRuntimeCache", config);
-    if (cache === null) {
+    if (!isObject(cache)) {
       calls.delete(config);
       throw logger.failure("no runtime cache was created", mark);
     }
@@ -70,7 +70,7 @@ export class RuntimeCache extends Handle<"IRuntimeCache"> {
       this.#engine.pointer,
       this.#config,
     );
-    if (pointer === null) throw logger.failure("the engine did not create an execution context", mark);
+    if (!isObject(pointer)) throw logger.failure("the engine did not create an execution context", mark);
     return new ExecutionContext(this as Owner, this.#context, pointer);
   }
 
@@ -79,7 +79,7 @@ export class RuntimeCache extends Handle<"IRuntimeCache"> {
     const { calls, logger } = this.#context;
     const mark = logger.errorCount;
     const memory = calls.call("IRuntimeCache.serialize", this.pointer);
-    if (memory === null) throw logger.failure("the runtime cache was not written", mark);
+    if (!isObject(memory)) throw logger.failure("the runtime cache was not written", mark);
     using plan = new Plan(this.#context, memory);
     return plan.bytes.slice();
   }

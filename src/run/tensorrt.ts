@@ -158,10 +158,14 @@ export async function openGpu({ library, cudartPath }: GpuOptions): Promise<Open
   }
 }
 
-/** CUDA's sentence for a missing driver speaks of versions only. */
-function problemText(problem: string, runtimeVersion: string): string {
+/** The first driver of each major version of CUDA, which serves all of its minor versions. */
+const FIRST_DRIVERS: Readonly<Record<string, number>> = { "12": 525, "13": 580 };
+
+/** @ignore CUDA's sentence for a missing driver speaks of versions only. */
+export function problemText(problem: string, runtimeVersion: string): string {
   if (/cudaErrorInsufficientDriver/.test(problem)) {
-    return `there is no NVIDIA driver, or one older than CUDA ${runtimeVersion}`;
+    const [major] = runtimeVersion.split(".") as [string];
+    return `there is no NVIDIA driver, or one older than ${FIRST_DRIVERS[major] ?? `CUDA ${major}`}`;
   }
   return /cudaErrorNoDevice/.test(problem) ? "CUDA finds no device" : problem;
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cString, foreignBytes, pin, stringAt } from "../../native/memory.ts";
+import { cString, foreignBytes, isObject, pin, stringAt } from "../../native/memory.ts";
 import { refusal } from "./support.ts";
 
 Deno.test("cString() and stringAt() keep text, and refuse an embedded zero", () => {
@@ -10,6 +10,15 @@ Deno.test("cString() and stringAt() keep text, and refuse an embedded zero", () 
     () => cString("a\0b", "a layer's name"),
     refusal(/a layer's name contains a zero byte: "a\\u0000b"/),
   );
+});
+
+Deno.test("isObject() tells an object's address from null, the first pages' and a misaligned one", () => {
+  const at = (address: bigint) => Deno.UnsafePointer.create(address);
+  const object = Deno.UnsafePointer.of(new BigUint64Array(new ArrayBuffer(8)));
+  assert.equal(isObject(object), true);
+  for (const pointer of [null, at(0x228n), at(0xfff8n), at(Deno.UnsafePointer.value(object) + 4n)]) {
+    assert.equal(isObject(pointer), false);
+  }
 });
 
 Deno.test("stringAt() replaces bytes that are not UTF-8", () => {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { UnfoldError } from "../../src/errors.ts";
 import { type Feeds, numbersOf, tensorValue } from "../../src/run/session.ts";
-import { findGpu, sessionFromPlan, unsupported } from "../../src/run/tensorrt.ts";
+import { findGpu, problemText, sessionFromPlan, unsupported } from "../../src/run/tensorrt.ts";
 import { NO_LIBRARY, TENSORRT_LIBRARY } from "../tensorrt_library.ts";
 import { FakeMachine } from "./gpu_stand_in.ts";
 
@@ -275,4 +275,11 @@ Deno.test({
   const deviceMs = await call();
   assert.ok(deviceMs !== undefined && deviceMs > 0 && deviceMs < 1000);
   await assert.rejects(session.run(rows(4)), refused(/not built for x\[4, 2\]/));
+});
+
+Deno.test("problemText() asks for the first driver of CUDA's major version, not for the runtime's minor one", () => {
+  const problem = "counting devices: cudaErrorInsufficientDriver (35)";
+  assert.equal(problemText(problem, "13.4"), "there is no NVIDIA driver, or one older than 580");
+  assert.equal(problemText(problem, "12.8"), "there is no NVIDIA driver, or one older than 525");
+  assert.equal(problemText("cudaErrorNoDevice", "13.4"), "CUDA finds no device");
 });
