@@ -60,7 +60,7 @@ const RUNNING = [
 ] as const;
 
 /** 11.0 and 11.1. ILogger is versioned: two methods and the destructor's two slots come before `log`. */
-const FROM_HEADERS: readonly Layout[] = layoutsFromReleases(RELEASES, {
+export const ENTERPRISE_11: readonly Layout[] = layoutsFromReleases(RELEASES, {
   major: 11,
   loggerSlot: 4,
   progressSlot: 4,
@@ -87,4 +87,4 @@ function runningOnly({ interfaces, ...common }: Layout): Layout {
   };
 }
 
-export const ENTERPRISE_11: readonly Layout[] = [...FROM_HEADERS, runningOnly(FROM_HEADERS.at(-1)!)];
+export const ENTERPRISE_11_4: Layout = runningOnly(ENTERPRISE_11.at(-1)!);
