@@ -1,6 +1,8 @@
 /** Multi-head attention as a layer: projections, heads apart and together again. The operator itself is in `src/ops`. */
 import { UnfoldError } from "../errors.ts";
-import type { Dim, Shape } from "../ir/shape.ts";
+import { argument, COUNT, either, FLAG, given, listOf, optional, TEXT } from "../ir/given.ts";
+import { type Dim, type Shape, showShape } from "../ir/shape.ts";
+import { layer, TENSOR } from "./given.ts";
 import { fixedChannels, linear } from "./layers.ts";
 import type { Scope } from "./scope.ts";
 import { expand, reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "./tensor.ts";
@@ -22,6 +24,21 @@ export interface AttentionOptions {
   readonly window?: number;
 }
 
+const THREE_NAMES = listOf(TEXT, 3);
+
+/** Their kinds, for whoever takes them too. */
+export const ATTENTION = {
+  heads: COUNT,
+  qkv: optional(either(TEXT, THREE_NAMES)),
+  out: optional(TEXT),
+  qkvBias: optional(FLAG),
+  outBias: optional(FLAG),
+  outCentred: optional(FLAG),
+  causal: optional(FLAG),
+  mask: optional(TENSOR),
+  window: optional(COUNT),
+};
+
 /**
  * Multi-head self-attention: `[B, T, C]` to `[B, T, C]`. The defaults are timm's names, `qkv` and `proj`.
  *
@@ -31,7 +48,8 @@ export interface AttentionOptions {
  * ```
  */
 export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tensor {
-  const { heads, qkv = "qkv", out = "proj", qkvBias = true, causal = false, mask, window } = options;
+  const known = given(layer("attention", x, p), options, ATTENTION);
+  const { heads, qkv = "qkv", out = "proj", qkvBias = true, causal = false, mask, window } = known;
   const channels = fixedChannels(x, p);
   const third = (packed: Tensor, i: number) =>
     slice(packed, { axis: -1, start: i * channels, end: (i + 1) * channels });
@@ -44,22 +62,27 @@ export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tenso
   }
   const [q, k, v] = parts.map((part) => splitHeads(part, heads, p, window)) as [Tensor, Tensor, Tensor];
   const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) }, { causal });
-  return projected(joinHeads(mixed, x.type.shape), p.at(out), options);
+  return projected(joinHeads(mixed, x.type.shape), p.at(out), known);
 }
 
 /** Multi-head attention over another sequence: queries from `x [B, T, C]`, keys and values from `memory [B, S, C]`. */
 export function crossAttention(
-  { x, memory }: { x: Tensor; memory: Tensor },
+  inputs: { x: Tensor; memory: Tensor },
   p: Scope,
-  options: Omit<AttentionOptions, "qkv" | "causal"> & { qkv: readonly [q: string, k: string, v: string] },
+  options: Omit<AttentionOptions, "qkv" | "causal" | "window"> & {
+    qkv: readonly [q: string, k: string, v: string];
+  },
 ): Tensor {
-  const { heads, qkv, out = "out_proj", qkvBias = true, mask } = options;
+  const { x, memory } = given("crossAttention", inputs, { x: TENSOR, memory: TENSOR });
+  const { causal: _causal, window: _window, ...kinds } = ATTENTION;
+  const known = given(layer("crossAttention", x, p), options, { ...kinds, qkv: THREE_NAMES });
+  const { heads, qkv, out = "out_proj", qkvBias = true, mask } = known;
   const channels = fixedChannels(x, p);
   const [q, k, v] = qkv.map((name, i) =>
     splitHeads(linear(i === 0 ? x : memory, p.at(name), { outputs: channels, bias: qkvBias }), heads, p)
   ) as [Tensor, Tensor, Tensor];
   const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) });
-  return projected(joinHeads(mixed), p.at(out), options);
+  return projected(joinHeads(mixed), p.at(out), known);
 }
 
 function projected(
@@ -72,9 +95,12 @@ function projected(
 
 /** `[B, T, C]` to `[B, H, T, C/H]`; within windows of W tokens to `[B T/W, H, W, C/H]`. */
 export function splitHeads(x: Tensor, heads: number, p: Scope, window?: number): Tensor {
+  const what = layer("splitHeads", x, p);
+  if (window !== undefined) argument(`${what}: the window`, window, COUNT);
   const [batch, tokens, channels] = x.type.shape as [Dim, Dim, number];
   if (x.type.shape.length !== 3) throw new UnfoldError(`${p.path}: attention needs [B, T, C]`);
-  if (!Number.isInteger(heads) || heads < 1 || channels % heads !== 0) {
+  argument(`${what}: heads`, heads, COUNT);
+  if (typeof channels !== "number" || channels % heads !== 0) {
     throw new UnfoldError(`${p.path}: ${channels} channels do not divide among ${heads} heads`);
   }
   const lead = window === undefined ? [batch, tokens] : [-1, window];
@@ -83,6 +109,7 @@ export function splitHeads(x: Tensor, heads: number, p: Scope, window?: number):
 
 /** `[B, H, T, D]` to `[B, T, H D]`; of windows to the tokens' `shape`. */
 export function joinHeads(x: Tensor, shape?: Shape): Tensor {
+  requireHeads("joinHeads", x);
   const [batch, heads, tokens, size] = x.type.shape as [Dim, number, Dim, number];
   return reshape(transpose(x, [0, 2, 1, 3]), shape ?? [batch, tokens, heads * size]);
 }
@@ -92,11 +119,24 @@ export function joinHeads(x: Tensor, shape?: Shape): Tensor {
  * beside each other, so it is repeated that often: `[B, heads, T, D]`.
  */
 export function repeatHeads(x: Tensor, heads: number): Tensor {
+  requireHeads("repeatHeads", x);
+  argument("repeatHeads: heads", heads, COUNT);
   const [batch, groups, tokens, size] = x.type.shape as [Dim, number, Dim, number];
   if (groups === heads) return x;
-  if (!Number.isInteger(heads) || heads % groups !== 0) {
+  if (heads % groups !== 0) {
     throw new UnfoldError(`${x.name}: ${heads} query heads do not divide among ${groups} key heads`);
   }
   const apart = reshape(x, [batch, groups, 1, tokens, size]);
   return reshape(expand(apart, [batch, groups, heads / groups, tokens, size]), [batch, heads, tokens, size]);
+}
+
+function requireHeads(what: string, x: Tensor): void {
+  argument(`${what}: x`, x, TENSOR);
+  const { shape } = x.type;
+  if (shape.length === 4 && typeof shape[1] === "number" && typeof shape[3] === "number") return;
+  throw new UnfoldError(
+    `${x.name}: ${what} needs [B, H, T, D] with a fixed number of heads and a fixed size, not ${
+      showShape(shape)
+    }`,
+  );
 }

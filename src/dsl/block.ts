@@ -3,7 +3,9 @@
  * an offline normalization, folds completely.
  */
 import { UnfoldError } from "../errors.ts";
-import { attention, type AttentionOptions } from "./attention.ts";
+import { argument, FLAG, FUNCTION, given, NUMBER, OBJECT, oneOf, optional } from "../ir/given.ts";
+import { ATTENTION, attention, type AttentionOptions } from "./attention.ts";
+import { layer, SCOPE, TENSOR } from "./given.ts";
 import { layerScale, mlp, type MlpOptions, norm } from "./layers.ts";
 import type { Scope } from "./scope.ts";
 import { add, type Tensor } from "./tensor.ts";
@@ -27,6 +29,8 @@ export interface ResidualOptions {
   readonly layerScale?: Scope;
 }
 
+const PLACEMENT = optional(oneOf("pre", "post", "peri"));
+
 /**
  * A residual sublayer.
  *
@@ -36,12 +40,26 @@ export interface ResidualOptions {
  * ```
  */
 export function residual(x: Tensor, sublayer: (x: Tensor) => Tensor, options: ResidualOptions): Tensor {
-  const { placement = "pre", normScale: scale = 1 } = options;
-  const scaled = (y: Tensor) => options.layerScale === undefined ? y : layerScale(y, options.layerScale);
-  if (placement === "post") return norm(add(x, scaled(sublayer(x))), options.norm, { scale });
-  const branch = sublayer(norm(x, options.norm, { scale }));
+  argument("residual: x", x, TENSOR);
+  argument("residual: the sublayer", sublayer, FUNCTION);
+  const known = given("residual", options, {
+    placement: PLACEMENT,
+    norm: SCOPE,
+    outNorm: optional(SCOPE),
+    normScale: optional(NUMBER),
+    layerScale: optional(SCOPE),
+  });
+  const { placement = "pre", normScale: scale = 1 } = known;
+  const branchOf = (y: Tensor) => {
+    const branch = sublayer(y);
+    argument(`${known.norm.path}: what the sublayer returns`, branch, TENSOR);
+    return branch;
+  };
+  const scaled = (y: Tensor) => known.layerScale === undefined ? y : layerScale(y, known.layerScale);
+  if (placement === "post") return norm(add(x, scaled(branchOf(x))), known.norm, { scale });
+  const branch = branchOf(norm(x, known.norm, { scale }));
   if (placement === "pre") return add(x, scaled(branch));
-  return add(x, scaled(norm(branch, outNormOf(options))));
+  return add(x, scaled(norm(branch, outNormOf(known))));
 }
 
 function outNormOf({ outNorm, norm }: ResidualOptions): Scope {
@@ -67,13 +85,24 @@ export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "p
  * ```
  */
 export function block(x: Tensor, p: Scope, options: BlockOptions): Tensor {
+  const { mlp: inner, placement = "pre", normScale = 1, layerScale, ...outer } = given(
+    layer("block", x, p),
+    options,
+    {
+      ...ATTENTION,
+      mlp: OBJECT,
+      placement: PLACEMENT,
+      normScale: optional(NUMBER),
+      layerScale: optional(FLAG),
+    },
+  );
   const around = (i: 1 | 2): ResidualOptions => ({
-    placement: options.placement ?? "pre",
-    normScale: options.normScale ?? 1,
+    placement,
+    normScale,
     norm: p.at(`norm${i}`),
     outNorm: p.at(`norm${i}_out`),
-    ...(options.layerScale && { layerScale: p.at(`ls${i}`) }),
+    ...(layerScale && { layerScale: p.at(`ls${i}`) }),
   });
-  x = residual(x, (y) => attention(y, p.at("attn"), options), around(1));
-  return residual(x, (y) => mlp(y, p.at("mlp"), options.mlp), around(2));
+  x = residual(x, (y) => attention(y, p.at("attn"), outer), around(1));
+  return residual(x, (y) => mlp(y, p.at("mlp"), inner), around(2));
 }

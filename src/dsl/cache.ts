@@ -3,6 +3,8 @@
  * to the keys and values of those before it, which are inputs and outputs of the network.
  */
 import { UnfoldError } from "../errors.ts";
+import { COUNT, given, OBJECT, optional, partsOf, TEXT } from "../ir/given.ts";
+import { layer, TENSOR } from "./given.ts";
 import { joinHeads, splitHeads } from "./attention.ts";
 import { fixedChannels, linear } from "./layers.ts";
 import type { Scope } from "./scope.ts";
@@ -30,8 +32,12 @@ export interface CachedAttentionOptions {
 export function cachedAttention(
   x: Tensor,
   p: Scope,
-  { heads, qkv, out, past }: CachedAttentionOptions,
+  options: CachedAttentionOptions,
 ): KeyValues & { readonly output: Tensor } {
+  const what = layer("cachedAttention", x, p);
+  const known = given(what, options, { heads: COUNT, qkv: TEXT, out: TEXT, past: optional(OBJECT) });
+  const { heads, qkv, out } = known;
+  const past = known.past && partsOf(`${what}: past`, known.past, { key: TENSOR, value: TENSOR });
   const channels = fixedChannels(x, p);
   const packed = linear(x, p.at(qkv), { outputs: 3 * channels });
   const [q, ownKey, ownValue] = [0, 1, 2].map((i) =>

@@ -1,6 +1,7 @@
 /** Two-dimensional convolution as a layer, beside the patch embedding of `layers.ts`. */
 import { UnfoldError } from "../errors.ts";
-import { apply } from "../ops/mod.ts";
+import { COUNT, FLAG, given, optional, whole } from "../ir/given.ts";
+import { layer, op } from "./given.ts";
 import type { Scope } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -20,8 +21,20 @@ export interface ConvolutionOptions {
 export function convolution(
   x: Tensor,
   p: Scope,
-  { outputs, kernel, stride = 1, padding = 0, groups = 1, bias = true }: ConvolutionOptions,
+  options: ConvolutionOptions,
 ): Tensor {
+  const { outputs, kernel, stride = 1, padding = 0, groups = 1, bias = true } = given(
+    layer("convolution", x, p),
+    options,
+    {
+      outputs: COUNT,
+      kernel: COUNT,
+      stride: optional(COUNT),
+      padding: optional(whole(0)),
+      groups: optional(COUNT),
+      bias: optional(FLAG),
+    },
+  );
   const channels = x.type.shape[1];
   if (typeof channels !== "number" || channels % groups !== 0) {
     throw new UnfoldError(`${p.path}: ${channels} channels do not divide into ${groups} groups`);
@@ -29,5 +42,5 @@ export function convolution(
   const weight = p.param("weight", [outputs, channels / groups, kernel, kernel], { init: "linear" });
   const inputs = bias ? [x, weight, p.param("bias", [outputs], { init: "bias" })] : [x, weight];
   const attrs = { stride: [stride, stride], padding: [padding, padding], groups } as const;
-  return apply("conv", inputs, { attrs, name: p.path });
+  return op("conv", inputs, { attrs, name: p.path });
 }

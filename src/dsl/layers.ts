@@ -5,7 +5,9 @@
 import { UnfoldError } from "../errors.ts";
 import type { Dim } from "../ir/shape.ts";
 import { affineData, dataOf } from "../ops/constant.ts";
-import { apply, constantNode } from "../ops/mod.ts";
+import { argument, COUNT, FLAG, FUNCTION, given, listOf, NUMBER, optional, TEXT } from "../ir/given.ts";
+import { constantNode } from "../ops/mod.ts";
+import { layer, op, TENSOR } from "./given.ts";
 import type { Scope } from "./scope.ts";
 import { concat, expand, gather, gelu, reshape, type Tensor, transpose } from "./tensor.ts";
 
@@ -14,11 +16,14 @@ import { concat, expand, gather, gelu, reshape, type Tensor, transpose } from ".
  *
  * @param options.scale a factor on the result: `1 / sqrt(depth)` is LayerNorm Scaling (Sun et al. 2025)
  */
-export const norm = (x: Tensor, p: Scope, options: { scale?: number } = {}): Tensor =>
-  p.normalize(x, options);
+export function norm(x: Tensor, p: Scope, options: { scale?: number } = {}): Tensor {
+  const what = layer("norm", x, p);
+  return p.normalize(x, given(what, options, { scale: optional(NUMBER) }));
+}
 
 /** `gamma x` per channel, `gamma [C]` (CaiT, Touvron et al. 2021): folds into the product that makes `x`. */
-export function layerScale(x: Tensor, p: Scope, { name = "gamma" } = {}): Tensor {
+export function layerScale(x: Tensor, p: Scope, options: { name?: string } = {}): Tensor {
+  const { name = "gamma" } = given(layer("layerScale", x, p), options, { name: optional(TEXT) });
   const channels = fixedChannels(x, p);
   const scale = p.vector(name, channels, { init: "gain" });
   return p.affine(x, { scale, shift: new Float64Array(channels), family: "layerscale" });
@@ -44,20 +49,30 @@ export interface LinearOptions {
 export function linear(
   x: Tensor,
   p: Scope,
-  { outputs, bias = true, centred = false, tied }: LinearOptions,
+  options: LinearOptions,
 ): Tensor {
+  const { outputs, bias = true, centred = false, tied } = given(layer("linear", x, p), options, {
+    outputs: COUNT,
+    bias: optional(FLAG),
+    centred: optional(FLAG),
+    tied: optional(TENSOR),
+  });
   const stored = tied ?? p.param("weight", [outputs, fixedChannels(x, p)], { init: "linear" });
   const weight = centred ? centredRows(stored) : stored;
   const inputs = bias ? [x, weight, p.param("bias", [outputs], { init: "bias" })] : [x, weight];
-  return apply("linear", inputs, { attrs: {}, name: p.path });
+  return op("linear", inputs, { attrs: {}, name: p.path });
 }
 
 /** Non-overlapping patches: `[B, c, H, W]` to `[B, H/patch * W/patch, channels]`, a convolution with stride `patch`. */
 export function patchEmbedding(
   image: Tensor,
   p: Scope,
-  { patch, channels }: { patch: number; channels: number },
+  options: { patch: number; channels: number },
 ): Tensor {
+  const { patch, channels } = given(layer("patchEmbedding", image, p), options, {
+    patch: COUNT,
+    channels: COUNT,
+  });
   const colours = image.type.shape[1];
   if (typeof colours !== "number") {
     throw new UnfoldError(`${p.path}: the image's channel axis must have a fixed size`);
@@ -65,13 +80,18 @@ export function patchEmbedding(
   const weight = p.param("weight", [channels, colours, patch, patch], { init: "linear" });
   const bias = p.param("bias", [channels], { init: "bias" });
   const attrs = { stride: [patch, patch], padding: [0, 0] } as const;
-  const patches = apply("conv", [image, weight, bias], { attrs, name: p.path });
+  const patches = op("conv", [image, weight, bias], { attrs, name: p.path });
   const batch = patches.type.shape[0]!;
   return transpose(reshape(patches, [batch, channels, -1]), [0, 2, 1]);
 }
 
 /** A learned token `[1, 1, C]` in front of every sequence: `[B, T, C]` to `[B, T + 1, C]`. */
 export function prependToken(x: Tensor, token: Tensor): Tensor {
+  argument("prependToken: x", x, TENSOR);
+  argument("prependToken: the token", token, TENSOR);
+  if (x.type.shape.length !== 3) {
+    throw new UnfoldError(`${x.name}: prependToken needs [B, T, C], not [${x.type.shape.join(", ")}]`);
+  }
   const [batch, , channels] = x.type.shape as [Dim, Dim, Dim];
   return concat([expand(token, [batch, 1, channels]), x], { axis: 1 });
 }
@@ -80,8 +100,12 @@ export function prependToken(x: Tensor, token: Tensor): Tensor {
 export function embedding(
   ids: Tensor,
   p: Scope,
-  { entries, channels }: { entries: number; channels: number },
+  options: { entries: number; channels: number },
 ): Tensor {
+  const { entries, channels } = given(layer("embedding", ids, p), options, {
+    entries: COUNT,
+    channels: COUNT,
+  });
   return gather(p.param("weight", [entries, channels], { init: "embedding" }), ids);
 }
 
@@ -99,14 +123,28 @@ export interface MlpOptions {
 export function mlp(
   x: Tensor,
   p: Scope,
-  { hidden, activation = gelu, names = ["fc1", "fc2"], bias = true, outCentred = false }: MlpOptions,
+  options: MlpOptions,
 ): Tensor {
+  const what = layer("mlp", x, p);
+  const { hidden, activation = gelu, names = ["fc1", "fc2"], bias = true, outCentred = false } = given(
+    what,
+    options,
+    {
+      hidden: COUNT,
+      activation: optional(FUNCTION),
+      names: optional(listOf(TEXT, 2)),
+      bias: optional(FLAG),
+      outCentred: optional(FLAG),
+    },
+  );
   const inner = activation(linear(x, p.at(names[0]), { outputs: hidden, bias }));
+  argument(`${what}: what the activation returns`, inner, TENSOR);
   return linear(inner, p.at(names[1]), { outputs: fixedChannels(x, p), bias, centred: outCentred });
 }
 
 /** The channel count, which a weight needs to know. */
 export function fixedChannels(x: Tensor, p: Scope): number {
+  layer("fixedChannels", x, p);
   const channels = x.type.shape.at(-1);
   if (typeof channels !== "number") {
     throw new UnfoldError(`${p.path}: the channel axis must have a fixed size`);
@@ -116,6 +154,9 @@ export function fixedChannels(x: Tensor, p: Scope): number {
 
 /** A weight less the mean of each row, `W (I - 11^T / C)`: a constant too, so that normalizations fold into it. */
 function centredRows(weight: Tensor): Tensor {
+  if (weight.op !== "constant") {
+    throw new UnfoldError(`${weight.name}: rows are centred of a parameter; this weight is computed`);
+  }
   const { dtype, shape } = weight.type;
   const channels = shape[1] as number;
   const ones = new Float64Array(channels).fill(1);

@@ -1,5 +1,8 @@
 /** Masks: what attention adds to its logits so that a query does not see a key. */
-import type { Precision } from "../ir/dtype.ts";
+import { UnfoldError } from "../errors.ts";
+import { type Precision, PRECISIONS } from "../ir/dtype.ts";
+import { argument, oneOf } from "../ir/given.ts";
+import { TENSOR } from "./given.ts";
 import { cast, constant, mul, reshape, sub, type Tensor } from "./tensor.ts";
 
 /**
@@ -13,6 +16,13 @@ const HIDDEN = -10000;
  * -10000.
  */
 export function paddingMask(present: Tensor, precision: Precision): Tensor {
+  argument("paddingMask: its tokens", present, TENSOR);
+  argument("paddingMask: the precision", precision, oneOf(...PRECISIONS));
+  if (present.type.shape.length !== 2) {
+    throw new UnfoldError(
+      `${present.name}: paddingMask needs [B, S], not [${present.type.shape.join(", ")}]`,
+    );
+  }
   const scalar = (value: number, name: string) => constant([value], { shape: [1], dtype: precision, name });
   const [batch, keys] = present.type.shape;
   const missing = sub(scalar(1, "one"), cast(present, precision));

@@ -4,12 +4,14 @@
  */
 import { UnfoldError } from "../errors.ts";
 import type { DType, Precision } from "../ir/dtype.ts";
+import { argument, shown, thrown } from "../ir/given.ts";
 import type { Graph } from "../ir/graph.ts";
 import { bindShape, type DimValues, namesIn, type Shape } from "../ir/shape.ts";
 import { layerNorm, type Norm, type NormFamily } from "../norms/mod.ts";
-import { apply } from "../ops/mod.ts";
+import { apply, isNode } from "../ops/mod.ts";
 import type { WeightSource } from "../weights/source.ts";
 import { Scope } from "./scope.ts";
+import { checkedSpec, INPUT_SHAPE, NORM, PORT } from "./spec.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** An input's type; `"float"` is whatever precision the model is compiled in. */
@@ -20,9 +22,15 @@ export interface InputSpec {
 }
 
 /** A floating-point input of the compiled precision. */
-export const float = (shape: Shape): InputSpec => ({ dtype: "float", shape });
+export function float(shape: Shape): InputSpec {
+  argument("float: the shape", shape, INPUT_SHAPE);
+  return { dtype: "float", shape };
+}
 /** An input of token ids. */
-export const ids = (shape: Shape): InputSpec => ({ dtype: "int64", shape });
+export function ids(shape: Shape): InputSpec {
+  argument("ids: the shape", shape, INPUT_SHAPE);
+  return { dtype: "int64", shape };
+}
 
 /** Labelled data to check a network on: a safetensors file and the names of what it holds. */
 export interface Evaluation {
@@ -106,10 +114,8 @@ export interface Model<Inputs extends string = string> extends ModelSpec<Inputs>
  * });
  * ```
  */
-export function model<const Inputs extends string>(spec: ModelSpec<Inputs>): Model<Inputs> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_-]*$/.test(spec.name)) {
-    throw new UnfoldError(`the model's name ${JSON.stringify(spec.name)} must be letters, digits, - and _`);
-  }
+export function model<const Inputs extends string>(described: ModelSpec<Inputs>): Model<Inputs> {
+  const spec = checkedSpec<Inputs>(described);
   const openDims = [
     ...new Set(Object.values<InputSpec>(spec.inputs).flatMap(({ shape }) => shape.flatMap(namesIn))),
   ];
@@ -125,6 +131,7 @@ function traceModel<Inputs extends string>(
   spec: ModelSpec<Inputs>,
   { weights, precision = "fp32", norm = spec.norm, dims = {} }: TraceOptions,
 ): Graph {
+  argument(`${spec.name}: the normalization`, norm, NORM);
   const inputs = Object.entries<InputSpec>(spec.inputs).map(([name, { dtype, shape }]) => {
     const attrs = { dtype: dtype === "float" ? precision : dtype, shape };
     // Sizes are checked as they were written, then bound.
@@ -133,11 +140,7 @@ function traceModel<Inputs extends string>(
   });
   const byName = Object.fromEntries(inputs.map((node) => [node.name, node])) as Record<Inputs, Tensor>;
   const result = forward(spec, byName, new Scope({ weights, precision, norm, params: new Map() }));
-  const outputs = isTensor(result) ? { output: result } : result;
-  const entries = Object.entries(outputs ?? {});
-  if (entries.length === 0 || !entries.every(([, node]) => isTensor(node))) {
-    throw new UnfoldError(`${spec.name}: forward must return a tensor, or tensors by name`);
-  }
+  const entries = outputsOf(spec, result);
   const unused = weights.unused();
   if (unused.length > 0) {
     const shown = unused.slice(0, 5).join(", ");
@@ -154,6 +157,35 @@ function traceModel<Inputs extends string>(
   return { name: spec.name, inputs, outputs: entries.map(([name, node]) => ({ name, node })) };
 }
 
+/** What `forward` returned, by name. */
+function outputsOf({ name, inputs }: ModelSpec<string>, result: unknown): (readonly [string, Tensor])[] {
+  if (isNode(result)) return [["output", result]];
+  if (result instanceof Promise) {
+    // Whatever it comes to: nobody waits for it.
+    result.catch(() => {});
+    throw new UnfoldError(`${name}: forward is asynchronous; describe the network without async and await`);
+  }
+  const entries = (() => {
+    try {
+      return typeof result === "object" && result !== null ? Object.entries(result) : [];
+    } catch (error) {
+      throw new UnfoldError(`${name}: what forward returned cannot be read: ${thrown(error)}`);
+    }
+  })();
+  const wrong = entries.find(([, node]) => !isNode(node));
+  if (entries.length === 0 || wrong !== undefined) {
+    const what = wrong === undefined ? shown(result) : `${shown(wrong[1])} as ${shown(wrong[0])}`;
+    throw new UnfoldError(`${name}: forward must return a tensor, or tensors by name, not ${what}`);
+  }
+  for (const [output] of entries) {
+    argument(`${name}: the name of an output`, output, PORT);
+    if (Object.hasOwn(inputs, output)) {
+      throw new UnfoldError(`${name}: ${shown(output)} is an input's name; call the output otherwise`);
+    }
+  }
+  return entries as [string, Tensor][];
+}
+
 /** Runs the user's function; what it throws is told as its own words, with the place in it. */
 function forward<Inputs extends string>(
   spec: ModelSpec<Inputs>,
@@ -163,20 +195,14 @@ function forward<Inputs extends string>(
   try {
     return spec.forward(inputs, scope);
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
     const own = new URL("../../", import.meta.url).href;
-    const frames = (error.stack ?? "").split("\n").filter((line) =>
-      /^\s*at /.test(line) && /file:/.test(line)
-    );
+    const stack = error instanceof Error && typeof error.stack === "string" ? error.stack : "";
+    const frames = stack.split("\n").filter((line) => /^\s*at /.test(line) && /file:/.test(line));
     // The innermost line that is not UNfold's own: a line of the model.
     const outside = frames.find((line) => !line.includes(`${own}src/`) && !line.includes(`${own}mod.ts`));
     const place = outside === undefined ? null : /([^/]+:\d+):\d+\)?$/.exec(outside.trim())?.[1];
     const where = place ? ` (${place})` : "";
-    const what = error instanceof UnfoldError ? error.message : `${error.name}: ${error.message}`;
+    const what = error instanceof UnfoldError ? error.message : thrown(error);
     throw new UnfoldError(`${spec.name}: ${what}${where}`, { cause: error });
   }
-}
-
-function isTensor(value: unknown): value is Tensor {
-  return typeof value === "object" && value !== null && "op" in value && "type" in value;
 }

@@ -3,8 +3,28 @@
  * of queries and keys. Both come as tables of a greatest length, of which a network takes as many rows as it has tokens.
  */
 import { UnfoldError } from "../errors.ts";
-import type { Precision } from "../ir/dtype.ts";
+import { type Precision, PRECISIONS } from "../ir/dtype.ts";
+import {
+  argument,
+  COUNT,
+  DIM,
+  EPSILON,
+  given,
+  type Kind,
+  NUMBER,
+  OBJECT,
+  oneOf,
+  optional,
+  partsOf,
+  whole,
+} from "../ir/given.ts";
+import { TENSOR } from "./given.ts";
 import { add, concat, constant, mul, slice, type Tensor } from "./tensor.ts";
+
+const PRECISION = oneOf(...PRECISIONS);
+const POSITIVE: Kind = { words: "a finite number above 0", is: (value) => EPSILON.is(value) && value !== 0 };
+/** Elements of a table that are computed, one by one, when a network is described: 131072 positions of 128 channels. */
+const MOST_COMPUTED = 2 ** 24;
 
 export interface SinusoidOptions {
   readonly length: number;
@@ -19,7 +39,13 @@ export interface SinusoidOptions {
  * cosines; rates fall from 1 to 1/10000. (Vaswani et al. 2017, section 3.5, has them in turn: the same up to an order of
  * channels that the first layer learns, and the last rate is one step short of 1/10000.)
  */
-export function sinusoids({ length, channels, first = 0, precision }: SinusoidOptions): Tensor {
+export function sinusoids(options: SinusoidOptions): Tensor {
+  const { length, channels, first = 0, precision } = given("sinusoids", options, {
+    length: COUNT,
+    channels: COUNT,
+    first: optional(whole(0)),
+    precision: PRECISION,
+  });
   if (channels % 2 !== 0 || channels < 4) {
     throw new UnfoldError(`sinusoids: ${channels} channels are not two halves of two or more`);
   }
@@ -56,8 +82,24 @@ export interface RotaryTable {
   readonly sines: Tensor;
 }
 
+const TABLE = { cosines: TENSOR, sines: TENSOR };
+
 /** Rotations of each position (Su et al. 2021), in the order of Hugging Face: channel i turns with channel i + D/2. */
-export function rotaryTable({ length, size, theta, scaling, precision }: RotaryOptions): RotaryTable {
+export function rotaryTable(options: RotaryOptions): RotaryTable {
+  const known = given("rotary positions", options, {
+    length: COUNT,
+    size: COUNT,
+    theta: POSITIVE,
+    scaling: optional(OBJECT),
+    precision: PRECISION,
+  });
+  const { length, size, theta, precision } = known;
+  const scaling = known.scaling && partsOf("rotary positions: scaling", known.scaling, {
+    factor: POSITIVE,
+    lowFrequencyFactor: NUMBER,
+    highFrequencyFactor: NUMBER,
+    originalContext: COUNT,
+  });
   if (size % 2 !== 0) throw new UnfoldError(`rotary positions: a head of ${size} channels has no two halves`);
   const half = size / 2;
   const rates = Array.from({ length: half }, (_, i) => scaledRate(theta ** -(i / half), scaling));
@@ -74,14 +116,22 @@ export function rotaryTable({ length, size, theta, scaling, precision }: RotaryO
 }
 
 /** The rows of a table for the first `size` positions, which may be open: `"T"`. */
-export function firstRotations({ cosines, sines }: RotaryTable, size: number | string): RotaryTable {
+export function firstRotations(table: RotaryTable, size: number | string): RotaryTable {
+  const { cosines, sines } = partsOf("firstRotations", table, TABLE);
+  argument("firstRotations: the size", size, DIM);
   const rows = (table: Tensor) => slice(table, { axis: 0, size });
   return { cosines: rows(cosines), sines: rows(sines) };
 }
 
 /** Turns queries or keys `[B, H, T, D]` by their positions: a rotation of the pairs (i, i + D/2). */
-export function rotate(x: Tensor, { cosines, sines }: RotaryTable): Tensor {
-  const half = (x.type.shape.at(-1) as number) / 2;
+export function rotate(x: Tensor, table: RotaryTable): Tensor {
+  argument("rotate: x", x, TENSOR);
+  const { cosines, sines } = partsOf("rotate", table, TABLE);
+  const size = x.type.shape.at(-1);
+  if (typeof size !== "number" || size % 2 !== 0) {
+    throw new UnfoldError(`${x.name}: a head of ${size} channels has no two halves to rotate`);
+  }
+  const half = size / 2;
   const lower = slice(x, { axis: -1, end: half });
   const upper = slice(x, { axis: -1, start: half });
   // The sign of the rotation is in the table of sines.
@@ -99,5 +149,10 @@ function scaledRate(rate: number, scaling: RotaryScaling | undefined): number {
 }
 
 function tableOf(rows: number, columns: number, value: (row: number, column: number) => number): number[] {
+  if (rows * columns > MOST_COMPUTED) {
+    throw new UnfoldError(
+      `positions: a table of ${rows} by ${columns} has more than ${MOST_COMPUTED} numbers; describe fewer positions`,
+    );
+  }
   return Array.from({ length: rows * columns }, (_, i) => value(Math.floor(i / columns), i % columns));
 }

@@ -3,6 +3,19 @@
  * together with where weights come from, the precision they are used in and the model's choice of normalization.
  */
 import { UnfoldError } from "../errors.ts";
+import {
+  argument,
+  COUNT,
+  either,
+  FIXED_SHAPE,
+  FLAG,
+  given,
+  type Kind,
+  oneOf,
+  optional,
+  TEXT,
+  whole,
+} from "../ir/given.ts";
 import { float64Of, heldData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
@@ -20,6 +33,18 @@ export interface TraceContext {
   /** Parameters already made, so that tied weights are one constant. */
   readonly params: Map<string, Node>;
 }
+
+const PART: Kind = {
+  ...either(TEXT, whole(0)),
+  words: "a name of 1 to 200 characters or a whole number from 0",
+};
+
+const HINT = {
+  init: oneOf("linear", "embedding", "zeros", "ones", "gain", "bias", "variance"),
+  fanIn: optional(COUNT),
+  nonNegative: optional(FLAG),
+  onesDoNotCount: optional(FLAG),
+};
 
 /**
  * A place in the state dict.
@@ -50,6 +75,7 @@ export class Scope implements NormScope {
 
   /** The scope below this one: `p.at("blocks", i, "attn")`. */
   at(...parts: readonly (string | number)[]): Scope {
+    for (const part of parts) argument(`${this.path || "the root scope"}: a part of its path`, part, PART);
     return new Scope(this.#context, this.#join(parts.join(".")));
   }
 
@@ -60,7 +86,10 @@ export class Scope implements NormScope {
    * @throws {UnfoldError} the weights lack it or hold another shape
    */
   param(name: string, shape: readonly number[], hint: WeightHint = { init: "embedding" }): Node {
+    argument(`${this.path || "the root scope"}: a parameter's name`, name, TEXT);
     const path = this.#join(name);
+    argument(`${path}: its shape`, shape, FIXED_SHAPE);
+    given(`${path}: its hint`, hint, HINT);
     const known = this.#context.params.get(path);
     if (known !== undefined) {
       if (sameShape(known.type.shape, shape)) return known;
@@ -78,6 +107,9 @@ export class Scope implements NormScope {
 
   /** A vector parameter's values, for what is computed from it before the network runs; `[1, C, 1, 1]` is one too. */
   vector(name: string, length: number, hint: WeightHint): Float64Array {
+    argument(`${this.path || "the root scope"}: a parameter's name`, name, TEXT);
+    argument(`${this.#join(name)}: its length`, length, COUNT);
+    given(`${this.#join(name)}: its hint`, hint, HINT);
     return float64Of(
       this.#context.weights.take(this.#join(name), [length], { ...hint, onesDoNotCount: true }),
     );

@@ -3,66 +3,101 @@
  * new tensor; nothing is computed. What needs parameters is in `layers.ts`.
  */
 import { UnfoldError } from "../errors.ts";
-import { bytesFromNumbers, heldData } from "../ir/data.ts";
-import { type DType, isFloat } from "../ir/dtype.ts";
+import { bytesFromNumbers, elementCount, heldData } from "../ir/data.ts";
+import { type DType, isFloat, ITEM_BYTES } from "../ir/dtype.ts";
+import {
+  argument,
+  COUNT,
+  DIM,
+  FIXED_SHAPE,
+  FLAG,
+  given,
+  INDEX,
+  type Kind,
+  listOf,
+  NUMBER,
+  oneOf,
+  optional,
+  SHAPE,
+  TEXT,
+} from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { axisIn, type Dim, divideDims, type Shape, showShape, sizeOf } from "../ir/shape.ts";
-import { apply, constantNode } from "../ops/mod.ts";
+import { constantNode } from "../ops/mod.ts";
+import { op, TENSOR } from "./given.ts";
 
 /** A symbolic tensor: its element type and shape are `type.dtype` and `type.shape`. */
 export type Tensor = Node;
 
 /** `a + b`, broadcast. */
-export const add = (a: Tensor, b: Tensor): Tensor => apply("add", [a, b], { attrs: {} });
+export const add = (a: Tensor, b: Tensor): Tensor => op("add", [a, b], { attrs: {} });
 
 /** `a * b`, broadcast. */
-export const mul = (a: Tensor, b: Tensor): Tensor => apply("mul", [a, b], { attrs: {} });
+export const mul = (a: Tensor, b: Tensor): Tensor => op("mul", [a, b], { attrs: {} });
 
 /** `a - b`, broadcast. */
-export const sub = (a: Tensor, b: Tensor): Tensor => apply("sub", [a, b], { attrs: {} });
+export const sub = (a: Tensor, b: Tensor): Tensor => op("sub", [a, b], { attrs: {} });
 
 /** `a / b`, broadcast; of floating-point numbers. */
-export const div = (a: Tensor, b: Tensor): Tensor => apply("div", [a, b], { attrs: {} });
+export const div = (a: Tensor, b: Tensor): Tensor => op("div", [a, b], { attrs: {} });
 
 /** The larger of `a` and `b`, broadcast. */
-export const maximum = (a: Tensor, b: Tensor): Tensor => apply("max", [a, b], { attrs: {} });
+export const maximum = (a: Tensor, b: Tensor): Tensor => op("max", [a, b], { attrs: {} });
 
 /** `a b` over the last two axes. */
 export const matmul = (
   a: Tensor,
   b: Tensor,
   options: { transposeA?: boolean; transposeB?: boolean } = {},
-): Tensor => apply("matmul", [a, b], { attrs: options });
+): Tensor =>
+  op("matmul", [a, b], {
+    attrs: given("matmul", options, { transposeA: optional(FLAG), transposeB: optional(FLAG) }),
+  });
 
-export const softmax = (x: Tensor, { axis = -1 } = {}): Tensor => apply("softmax", [x], { attrs: { axis } });
-export const relu = (x: Tensor): Tensor => apply("relu", [x], { attrs: {} });
-export const silu = (x: Tensor): Tensor => apply("silu", [x], { attrs: {} });
+export function softmax(x: Tensor, options: { axis?: number } = {}): Tensor {
+  const { axis = -1 } = given("softmax", options, { axis: optional(INDEX) });
+  return op("softmax", [x], { attrs: { axis } });
+}
 
-export const tanh = (x: Tensor): Tensor => apply("tanh", [x], { attrs: {} });
-export const exp = (x: Tensor): Tensor => apply("exp", [x], { attrs: {} });
-export const sqrt = (x: Tensor): Tensor => apply("sqrt", [x], { attrs: {} });
+export const relu = (x: Tensor): Tensor => op("relu", [x], { attrs: {} });
+export const silu = (x: Tensor): Tensor => op("silu", [x], { attrs: {} });
+
+export const tanh = (x: Tensor): Tensor => op("tanh", [x], { attrs: {} });
+export const exp = (x: Tensor): Tensor => op("exp", [x], { attrs: {} });
+export const sqrt = (x: Tensor): Tensor => op("sqrt", [x], { attrs: {} });
 
 /** PyTorch's `GELU(approximate=...)`: exact by default. */
-export const gelu = (x: Tensor, { approximate = "none" }: { approximate?: "none" | "tanh" } = {}): Tensor =>
-  apply("gelu", [x], { attrs: { approximate } });
+export function gelu(x: Tensor, options: { approximate?: "none" | "tanh" } = {}): Tensor {
+  const { approximate = "none" } = given("gelu", options, { approximate: optional(oneOf("none", "tanh")) });
+  return op("gelu", [x], { attrs: { approximate } });
+}
+
+const RESHAPE: Kind = {
+  words: `${SHAPE.words}, or -1`,
+  is: (value) => Array.isArray(value) && SHAPE.is(value.map((dim) => dim === -1 ? 1 : dim)),
+};
 
 /** The same elements under another shape; one size may be -1 and is worked out. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  argument("reshape: x", x, TENSOR);
+  argument("reshape: the shape", shape, RESHAPE);
   const open = shape.filter((dim) => dim === -1).length;
   if (open > 1) {
     throw new UnfoldError(`reshape: ${showShape(shape)} leaves ${open} sizes to be worked out; at most one`);
   }
-  if (open === 0) return apply("reshape", [x], { attrs: { shape } });
+  if (open === 0) return op("reshape", [x], { attrs: { shape } });
   const rest = divideDims(sizeOf(x.type.shape), sizeOf(shape.filter((dim) => dim !== -1)));
   if (rest === null) {
     throw new UnfoldError(`reshape: ${showShape(x.type.shape)} does not divide into ${showShape(shape)}`);
   }
-  return apply("reshape", [x], { attrs: { shape: shape.map((dim) => dim === -1 ? rest : dim) } });
+  return op("reshape", [x], { attrs: { shape: shape.map((dim) => dim === -1 ? rest : dim) } });
 }
 
 /** Axis i of the result is axis `permutation[i]` of `x`. */
-export const transpose = (x: Tensor, permutation: readonly number[]): Tensor =>
-  apply("transpose", [x], { attrs: { permutation } });
+export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
+  argument("transpose: the permutation", permutation, listOf(INDEX));
+  return op("transpose", [x], { attrs: { permutation } });
+}
 
 /**
  * Python's `x[start:end:step]` along one axis; negative ends count from the back. Instead of the end the number of
@@ -71,14 +106,16 @@ export const transpose = (x: Tensor, permutation: readonly number[]): Tensor =>
  */
 export function slice(
   x: Tensor,
-  { axis, start = 0, end, size, step = 1 }: {
-    axis: number;
-    start?: number;
-    end?: number;
-    size?: Dim;
-    step?: number;
-  },
+  options: { axis: number; start?: number; end?: number; size?: Dim; step?: number },
 ): Tensor {
+  argument("slice: x", x, TENSOR);
+  const { axis, start = 0, end, size, step = 1 } = given("slice", options, {
+    axis: INDEX,
+    start: optional(INDEX),
+    end: optional(INDEX),
+    size: optional(DIM),
+    step: optional(COUNT),
+  });
   const whole = x.type.shape[axisIn(axis, x.type.shape.length, "slice")]!;
   const place = (index: number) => {
     if (index >= 0) return index;
@@ -89,17 +126,19 @@ export function slice(
   };
   if (size !== undefined) {
     if (end !== undefined) throw new UnfoldError(`slice: give the end ${end} or the size ${size}, not both`);
-    return apply("slice", [x], { attrs: { axis, start: place(start), size, step } });
+    return op("slice", [x], { attrs: { axis, start: place(start), size, step } });
   }
   if (end === undefined && typeof whole !== "number") {
     throw new UnfoldError(`slice: axis ${axis} has the open size ${whole}: give the end`);
   }
   const [from, to] = [place(start), place(end ?? whole as number)];
-  return apply("slice", [x], { attrs: { axis, start: from, size: Math.ceil((to - from) / step), step } });
+  return op("slice", [x], { attrs: { axis, start: from, size: Math.ceil((to - from) / step), step } });
 }
 
 /** One element along an axis, which goes away: `x[:, 0]` is `pick(x, { axis: 1, index: 0 })`. */
-export function pick(x: Tensor, { axis, index }: { axis: number; index: number }): Tensor {
+export function pick(x: Tensor, options: { axis: number; index: number }): Tensor {
+  argument("pick: x", x, TENSOR);
+  const { axis, index } = given("pick", options, { axis: INDEX, index: INDEX });
   const at = axisIn(axis, x.type.shape.length, "pick");
   const row = slice(
     x,
@@ -109,30 +148,52 @@ export function pick(x: Tensor, { axis, index }: { axis: number; index: number }
 }
 
 /** Tensors side by side along an axis. */
-export const concat = (xs: readonly Tensor[], { axis }: { axis: number }): Tensor =>
-  apply("concat", xs, { attrs: { axis } });
+export function concat(xs: readonly Tensor[], options: { axis: number }): Tensor {
+  argument("concat: its inputs", xs, listOf(TENSOR));
+  return op("concat", xs, { attrs: given("concat", options, { axis: INDEX }) });
+}
 
 /** Rows of `x` along `axis` by index; indices of any shape stand in for the axis. */
-export const gather = (x: Tensor, indices: Tensor, { axis = 0 } = {}): Tensor =>
-  apply("gather", [x, indices], { attrs: { axis } });
+export function gather(x: Tensor, indices: Tensor, options: { axis?: number } = {}): Tensor {
+  const { axis = 0 } = given("gather", options, { axis: optional(INDEX) });
+  return op("gather", [x, indices], { attrs: { axis } });
+}
 
 /** Repeats axes of size 1 until the tensor has `shape`. */
-export const expand = (x: Tensor, shape: Shape): Tensor => apply("expand", [x], { attrs: { shape } });
+export function expand(x: Tensor, shape: Shape): Tensor {
+  argument("expand: the shape", shape, SHAPE);
+  return op("expand", [x], { attrs: { shape } });
+}
+
+export interface ReduceOptions {
+  readonly axes: readonly number[];
+  /** Whether the axes stay, with size 1. */
+  readonly keepDims?: boolean;
+}
+
+function reduced(what: string, options: ReduceOptions) {
+  const { axes, keepDims = false } = given(what, options, {
+    axes: listOf(INDEX),
+    keepDims: optional(FLAG),
+  });
+  return { axes, keepDims };
+}
 
 /** The mean over axes. */
-export const mean = (
-  x: Tensor,
-  { axes, keepDims = false }: { axes: readonly number[]; keepDims?: boolean },
-): Tensor => apply("reduce_mean", [x], { attrs: { axes, keepDims } });
+export const mean = (x: Tensor, options: ReduceOptions): Tensor =>
+  op("reduce_mean", [x], { attrs: reduced("mean", options) });
 
 /** The sum over axes. */
-export const sum = (
-  x: Tensor,
-  { axes, keepDims = false }: { axes: readonly number[]; keepDims?: boolean },
-): Tensor => apply("reduce_sum", [x], { attrs: { axes, keepDims } });
+export const sum = (x: Tensor, options: ReduceOptions): Tensor =>
+  op("reduce_sum", [x], { attrs: reduced("sum", options) });
 
 /** Another element type. */
-export const cast = (x: Tensor, to: DType): Tensor => apply("cast", [x], { attrs: { to } });
+export function cast(x: Tensor, to: DType): Tensor {
+  argument("cast: the element type", to, DTYPE);
+  return op("cast", [x], { attrs: { to } });
+}
+
+const DTYPE = oneOf(...Object.keys(ITEM_BYTES).filter((type) => type !== "fp64"));
 
 /**
  * `softmax(scale q k^T + mask) v`: q is `[B, H, T, D]`, k and v are `[B, H, S, D]`; `scale` is `1 / sqrt(D)` unless given.
@@ -140,25 +201,46 @@ export const cast = (x: Tensor, to: DType): Tensor => apply("cast", [x], { attrs
  * fixed with T < S, or T = 1.
  */
 export function scaledDotProductAttention(
-  { q, k, v, mask }: { q: Tensor; k: Tensor; v: Tensor; mask?: Tensor },
-  { scale, causal = false }: { scale?: number; causal?: boolean } = {},
+  inputs: { q: Tensor; k: Tensor; v: Tensor; mask?: Tensor },
+  options: { scale?: number; causal?: boolean } = {},
 ): Tensor {
+  const { q, k, v, mask } = given("attention", inputs, {
+    q: TENSOR,
+    k: TENSOR,
+    v: TENSOR,
+    mask: optional(TENSOR),
+  });
+  const { scale, causal = false } = given("attention", options, {
+    scale: optional(NUMBER),
+    causal: optional(FLAG),
+  });
   const headSize = q.type.shape.at(-1) as Dim;
   if (scale === undefined && typeof headSize !== "number") {
     throw new UnfoldError(`attention: give the scale where the head size ${headSize} is open`);
   }
-  return apply("attention", mask ? [q, k, v, mask] : [q, k, v], {
+  return op("attention", mask ? [q, k, v, mask] : [q, k, v], {
     attrs: { scale: scale ?? 1 / Math.sqrt(headSize as number), causal },
     // Named after what it mixes, as where there is no mask.
     name: `${v.name.split("/")[0]}/attention`,
   });
 }
 
+const ANY_NUMBER: Kind = { words: "numbers", is: (value) => typeof value === "number" };
+
 /** A value known now: numbers, row-major. */
 export function constant(
   values: readonly number[],
-  { shape, dtype, name = "constant" }: { shape: readonly number[]; dtype: DType; name?: string },
+  options: { shape: readonly number[]; dtype: DType; name?: string },
 ): Tensor {
+  const { shape, dtype, name = "constant" } = given("constant", options, {
+    shape: FIXED_SHAPE,
+    dtype: DTYPE,
+    name: optional(TEXT),
+  });
+  argument(`${name}: its values`, values, listOf(ANY_NUMBER));
+  if (values.length !== elementCount(shape)) {
+    throw new UnfoldError(`${name}: ${values.length} values for the shape ${showShape(shape)}`);
+  }
   const wide = Float64Array.from(values);
   const held = heldData(shape, wide, name);
   const data = isFloat(dtype) ? held : { ...held, dtype, bytes: () => bytesFromNumbers(wide, dtype) };

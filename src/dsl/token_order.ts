@@ -4,7 +4,9 @@
  * many rolls, partitions and reversals a paper writes. All sizes are known when the network is described.
  */
 import { UnfoldError } from "../errors.ts";
+import { argument, COUNT, given, type Kind, listOf, oneOf, partsOf, whole } from "../ir/given.ts";
 import type { Dim } from "../ir/shape.ts";
+import { TENSOR } from "./given.ts";
 import { concat, constant, expand, gather, type Tensor } from "./tensor.ts";
 
 /** Rows and columns of an image's tokens. */
@@ -14,12 +16,33 @@ export interface Grid {
 }
 
 /** The grid of an image's patches, or of a grid's. */
-export function gridOf([height, width]: readonly [height: number, width: number], patch: number): Grid {
+export function gridOf(image: readonly [height: number, width: number], patch: number): Grid {
+  argument("gridOf: the image", image, listOf(COUNT, 2));
+  argument("gridOf: the patch", patch, COUNT);
+  const [height, width] = image;
   if (height % patch !== 0 || width % patch !== 0) {
     throw new UnfoldError(`${height}x${width} does not divide into patches of ${patch}x${patch}`);
   }
   return { height: height / patch, width: width / patch };
 }
+
+/** Tokens of a grid, or entries of a table over them, that are worked out one by one when a network is described. */
+const MOST_TOKENS = 2 ** 22;
+
+/** What an order is made from: a grid of not too many tokens. */
+function checkedGrid(what: string, grid: Grid): Grid {
+  const { height, width } = partsOf(what, grid, { height: COUNT, width: COUNT });
+  requireFew(what, height * width);
+  return { height, width };
+}
+
+function requireFew(what: string, count: number): void {
+  if (count <= MOST_TOKENS) return;
+  throw new UnfoldError(`${what}: ${count} entries are more than the ${MOST_TOKENS} that can be described`);
+}
+
+const WINDOWS = { window: COUNT, shift: whole(0) };
+const ORDER: Kind = { words: "an order of tokens, a list of places", is: listOf(whole(-1)).is };
 
 /** For each token, its place in the grid counted row by row; `PADDING` for a token of zeros. */
 export type TokenOrder = readonly number[];
@@ -28,7 +51,8 @@ export type TokenOrder = readonly number[];
 export const PADDING = -1;
 
 /** Row by row, as a patch embedding leaves them. */
-export function rowMajor({ height, width }: Grid): TokenOrder {
+export function rowMajor(grid: Grid): TokenOrder {
+  const { height, width } = checkedGrid("rowMajor", grid);
   return Array.from({ length: height * width }, (_, place) => place);
 }
 
@@ -40,13 +64,18 @@ export interface Windows {
 }
 
 /** The grid with padding at the right and below, so that whole windows fill it. */
-export function paddedGrid({ height, width }: Grid, window: number): Grid {
-  const whole = (size: number) => Math.ceil(size / window) * window;
-  return { height: whole(height), width: whole(width) };
+export function paddedGrid(grid: Grid, window: number): Grid {
+  const { height, width } = checkedGrid("paddedGrid", grid);
+  argument("paddedGrid: the window", window, COUNT);
+  const wholeWindows = (size: number) => Math.ceil(size / window) * window;
+  const padded = { height: wholeWindows(height), width: wholeWindows(width) };
+  requireFew("paddedGrid", padded.height * padded.width);
+  return padded;
 }
 
 /** Window after window, row by row inside and out: padded, then rolled by `shift`, then cut (Swin, section 3.2). */
-export function windowOrder(grid: Grid, { window, shift }: Windows): TokenOrder {
+export function windowOrder(grid: Grid, windows: Windows): TokenOrder {
+  const { window, shift } = partsOf("windowOrder", windows, WINDOWS);
   const padded = paddedGrid(grid, window);
   return windowPlaces(padded, window).map((place) => {
     const row = (Math.floor(place / padded.width) + shift) % padded.height;
@@ -60,9 +89,14 @@ export function windowOrder(grid: Grid, { window, shift }: Windows): TokenOrder 
  * `merged`. `"columns"` goes down first, (0, 0), (1, 0), (0, 1), (1, 1); `"rows"` is the order of an unfold.
  */
 export function mergingOrder(
-  { width }: Grid,
-  { merged, within }: { merged: TokenOrder; within: "columns" | "rows" },
+  grid: Grid,
+  options: { merged: TokenOrder; within: "columns" | "rows" },
 ): TokenOrder {
+  const { width } = checkedGrid("mergingOrder", grid);
+  const { merged, within } = given("mergingOrder", options, {
+    merged: ORDER,
+    within: oneOf("columns", "rows"),
+  });
   const whole = 2 * width;
   const offsets = within === "columns" ? [0, whole, 1, whole + 1] : [0, 1, whole, whole + 1];
   return merged.flatMap((place) => {
@@ -73,9 +107,22 @@ export function mergingOrder(
 
 /** Every kernel position of every stride, row by row inside and out, zeros outside: PyTorch's `Unfold`. */
 export function unfoldOrder(
-  { height, width }: Grid,
-  { kernel, stride, padding }: { kernel: number; stride: number; padding: number },
+  grid: Grid,
+  options: { kernel: number; stride: number; padding: number },
 ): TokenOrder {
+  const { height, width } = checkedGrid("unfoldOrder", grid);
+  const { kernel, stride, padding } = given("unfoldOrder", options, {
+    kernel: COUNT,
+    stride: COUNT,
+    padding: whole(0),
+  });
+  const room = Math.min(height, width) + 2 * padding - kernel;
+  if (room < 0) throw new UnfoldError(`unfoldOrder: a kernel of ${kernel} does not fit ${height}x${width}`);
+  requireFew(
+    "unfoldOrder",
+    kernel * kernel * ((height + 2 * padding - kernel) / stride + 1) *
+      ((width + 2 * padding - kernel) / stride + 1),
+  );
   const steps = (size: number) =>
     Array.from(
       { length: Math.floor((size + 2 * padding - kernel) / stride) + 1 },
@@ -96,9 +143,11 @@ export function unfoldOrder(
 }
 
 /** Tokens `[B, T, C]` in another order; where `to` has padding, zeros; what `from` has as padding is left behind. */
-export function reorder(x: Tensor, { from, to }: { from: TokenOrder; to: TokenOrder }): Tensor {
+export function reorder(x: Tensor, orders: { from: TokenOrder; to: TokenOrder }): Tensor {
+  argument("reorder: x", x, TENSOR);
+  const { from, to } = given("reorder", orders, { from: ORDER, to: ORDER });
   const [batch, tokens, channels] = x.type.shape as [Dim, Dim, number];
-  if (x.type.shape.length !== 3 || tokens !== from.length) {
+  if (x.type.shape.length !== 3 || tokens !== from.length || typeof channels !== "number") {
     throw new UnfoldError(
       `reorder: the order is of ${from.length} tokens, the tensor [${x.type.shape.join(", ")}]`,
     );
@@ -127,6 +176,8 @@ export function reorder(x: Tensor, { from, to }: { from: TokenOrder; to: TokenOr
 
 /** For each pair of a window's tokens, the row of the table `[(2 window - 1)^2, heads]` that holds their bias. */
 export function relativePositions(window: number): number[] {
+  argument("relativePositions: the window", window, COUNT);
+  requireFew("relativePositions", window ** 4);
   const tokens = Array.from(
     { length: window * window },
     (_, i) => [Math.floor(i / window), i % window] as const,
@@ -138,8 +189,10 @@ export function relativePositions(window: number): number[] {
 }
 
 /** Whether two tokens of a shifted window are of different sides of the image: `[windows, tokens, tokens]`. */
-export function shiftMask(grid: Grid, { window, shift }: Windows): boolean[] {
+export function shiftMask(grid: Grid, windows: Windows): boolean[] {
+  const { window, shift } = partsOf("shiftMask", windows, WINDOWS);
   const { height, width } = paddedGrid(grid, window);
+  requireFew("shiftMask", height * width * window * window);
   const region = (at: number, size: number) => at < size - window ? 0 : at < size - shift ? 1 : 2;
   const regions = windowPlaces({ height, width }, window).map((place) =>
     3 * region(Math.floor(place / width), height) + region(place % width, width)

@@ -1,6 +1,7 @@
 /** Batch Normalization over the channels of tokens, and Batch Renormalization, which differs from it in training only. */
+import { oneOf, optional } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
-import { channelsOf, type Norm, type NormOptions, type NormScope } from "./define.ts";
+import { channelsOf, type Norm, type NormOptions, normOptions, type NormScope } from "./define.ts";
 
 export interface BatchRenormOptions extends NormOptions {
   /** Which statistic the file holds: `running_var`, unless said, or `running_std`, to which no epsilon is added. */
@@ -46,11 +47,15 @@ function byBatchStatistics(family: "bn" | "brn", label: string, options: BatchRe
  * `t = bias - s running_mean` (equation 1 of the Unified Normalization paper).
  */
 export const batchNorm = (options: NormOptions = {}): Norm =>
-  byBatchStatistics("bn", "Batch Normalization", options);
+  byBatchStatistics("bn", "Batch Normalization", normOptions("batchNorm", options, {}));
 
 /**
  * Batch Renormalization (Ioffe 2017) at inference: Batch Normalization. Its Algorithm 1 keeps a deviation with epsilon
  * already in it, `s = weight / running_std`; other implementations keep `running_var` as Batch Normalization does.
  */
 export const batchRenorm = (options: BatchRenormOptions = {}): Norm =>
-  byBatchStatistics("brn", "Batch Renormalization", options);
+  byBatchStatistics(
+    "brn",
+    "Batch Renormalization",
+    normOptions("batchRenorm", options, { running: optional(oneOf("variance", "deviation")) }),
+  );

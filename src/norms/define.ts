@@ -4,6 +4,7 @@
  * that is all; an online one has an operator in front of it, which stays.
  */
 import { UnfoldError } from "../errors.ts";
+import { EPSILON, given, type Kind, optional } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import type { WeightHint } from "../weights/source.ts";
 
@@ -67,6 +68,19 @@ export function haveSameKeys(a: NormFamily, b: NormFamily): boolean {
 export interface NormOptions {
   /** Added under the square root; checkpoints do not carry it. */
   readonly epsilon?: number;
+}
+
+/** The options of every family, each of its kind; `more` are the family's own. */
+export function normOptions<Options extends NormOptions>(
+  norm: string,
+  options: Options,
+  more: { readonly [option in Exclude<keyof Options, "epsilon">]-?: Kind },
+): Options {
+  return given(
+    norm,
+    options,
+    { epsilon: optional(EPSILON), ...more } as { [option in keyof Required<Options>]: Kind },
+  );
 }
 
 /** What the run-time part of the normalization in a scope is called. */

@@ -1,6 +1,7 @@
 /** Group Normalization (Wu and He 2018) over the tokens of an example and groups of channels. */
+import { COUNT, optional } from "../ir/given.ts";
 import { apply } from "../ops/mod.ts";
-import { gainAndShift, type Norm, type NormOptions, statisticsName } from "./define.ts";
+import { gainAndShift, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
 
 export interface GroupNormOptions extends NormOptions {
   /** Groups of channels; 1, as PoolFormer has it, unless given. */
@@ -8,7 +9,8 @@ export interface GroupNormOptions extends NormOptions {
 }
 
 /** Group Normalization of `[B, ..., C]`: statistics of each example, over all its tokens and each group's channels. */
-export function groupNorm({ epsilon = 1e-5, groups = 1 }: GroupNormOptions = {}): Norm {
+export function groupNorm(options: GroupNormOptions = {}): Norm {
+  const { epsilon = 1e-5, groups = 1 } = normOptions("groupNorm", options, { groups: optional(COUNT) });
   return {
     family: "gn",
     label: "Group Normalization",

@@ -3,10 +3,11 @@
  * takes where its deviation has been made a constant.
  */
 import { apply } from "../ops/mod.ts";
-import { gainAndShift, type Norm, type NormOptions, statisticsName } from "./define.ts";
+import { gainAndShift, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
 
 /** Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, statistics of each token at run time. */
-export function layerNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
+export function layerNorm(options: NormOptions = {}): Norm {
+  const { epsilon = 1e-5 } = normOptions("layerNorm", options, {});
   return {
     family: "ln",
     label: "Layer Normalization",
@@ -24,7 +25,8 @@ export function layerNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
  * checkpoints say so by an epsilon beside which no variance counts, `d = sqrt(epsilon)`; 1e12 unless given. Linear, so it
  * folds, and the subtraction of the mean, `I - 11^T / C`, with it.
  */
-export function constantLayerNorm({ epsilon = 1e12 }: NormOptions = {}): Norm {
+export function constantLayerNorm(options: NormOptions = {}): Norm {
+  const { epsilon = 1e12 } = normOptions("constantLayerNorm", options, {});
   return {
     family: "lnfree",
     label: "Layer Normalization with a constant deviation",

@@ -1,5 +1,5 @@
 /** Moving Average Batch Normalization (Yan et al., ICLR 2020): the second moment alone, averaged over steps. */
-import type { Norm, NormOptions } from "./define.ts";
+import { type Norm, type NormOptions, normOptions } from "./define.ts";
 import { bySecondMoment } from "./second_moment.ts";
 
 /**
@@ -9,7 +9,8 @@ import { bySecondMoment } from "./second_moment.ts";
  *
  * Reads `weight`, `bias` and `running_var`, `[C]` or `[1, C, 1, 1]`; the buffers of its repository's two versions are ignored.
  */
-export function movingAverageBatchNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
+export function movingAverageBatchNorm(options: NormOptions = {}): Norm {
+  const { epsilon = 1e-5 } = normOptions("movingAverageBatchNorm", options, {});
   return {
     family: "mabn",
     label: "Moving Average Batch Normalization",

@@ -3,15 +3,17 @@
  * divides by each token's own quadratic mean first (GroupScaling), which the paper does not describe and no fold removes.
  */
 import { UnfoldError } from "../errors.ts";
+import { COUNT, EPSILON, optional } from "../ir/given.ts";
 import { apply } from "../ops/mod.ts";
-import { channelsOf, type Norm, type NormOptions, statisticsName } from "./define.ts";
+import { channelsOf, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
 import { bySecondMoment } from "./second_moment.ts";
 
 const IGNORED = ["ema_gz", "iters"];
 const MOMENT = "running_phi";
 
 /** PN-V (section 4.1, equations 4 and 5): the batch's quadratic mean in training; at inference as `powerNorm`. */
-export function powerNormV({ epsilon = 1e-5 }: NormOptions = {}): Norm {
+export function powerNormV(options: NormOptions = {}): Norm {
+  const { epsilon = 1e-5 } = normOptions("powerNormV", options, {});
   return {
     family: "pnv",
     label: "PowerNorm-V",
@@ -27,7 +29,8 @@ export function powerNormV({ epsilon = 1e-5 }: NormOptions = {}): Norm {
  *
  * Reads `weight`, `bias` and `running_phi` (`[1, C, 1, 1]` in the reference code).
  */
-export function powerNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
+export function powerNorm(options: NormOptions = {}): Norm {
+  const { epsilon = 1e-5 } = normOptions("powerNorm", options, {});
   return {
     family: "pn",
     label: "PowerNorm",
@@ -51,7 +54,10 @@ export interface GroupScalingOptions extends NormOptions {
  * @throws {UnfoldError} the channels do not divide among the groups
  */
 export function powerNormGroupScaling(options: GroupScalingOptions = {}): Norm {
-  const { epsilon = 1e-5, groups = 1, groupEpsilon = 1e-5 } = options;
+  const { epsilon = 1e-5, groups = 1, groupEpsilon = 1e-5 } = normOptions("powerNormGroupScaling", options, {
+    groups: optional(COUNT),
+    groupEpsilon: optional(EPSILON),
+  });
   return {
     family: "pngs",
     label: "PowerNorm with GroupScaling",

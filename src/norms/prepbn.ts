@@ -1,5 +1,5 @@
 /** PRepBN (SLAB, Guo et al., ICML 2024): Batch Normalization beside a scaled identity, reparameterized into one affine. */
-import type { Norm, NormOptions } from "./define.ts";
+import { type Norm, type NormOptions, normOptions } from "./define.ts";
 import { batchNormVectors } from "./batch.ts";
 
 /**
@@ -8,7 +8,8 @@ import { batchNormVectors } from "./batch.ts";
  *
  * Reads `norm2.alpha` (a scalar) and `norm2.bn.*`; `norm1`, the LayerNorm that training begins with, is ignored.
  */
-export function repBatchNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
+export function repBatchNorm(options: NormOptions = {}): Norm {
+  const { epsilon = 1e-5 } = normOptions("repBatchNorm", options, {});
   return {
     family: "prepbn",
     label: "PRepBN",

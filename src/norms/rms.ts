@@ -1,6 +1,7 @@
 /** Root-mean-square normalization (Zhang and Sennrich 2019): online, without mean and shift; and its compressed form. */
+import { FLAG, optional } from "../ir/given.ts";
 import { apply } from "../ops/mod.ts";
-import { channelsOf, filled, type Norm, type NormOptions, statisticsName } from "./define.ts";
+import { channelsOf, filled, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
 
 export interface RmsNormOptions extends NormOptions {
   /** Whether the stored gain is an offset from one, `(1 + weight)`, as in Gemma. */
@@ -8,7 +9,10 @@ export interface RmsNormOptions extends NormOptions {
 }
 
 /** RMSNorm: `weight x / sqrt(mean(x^2) + epsilon)`, statistics of each token at run time. */
-export function rmsNorm({ epsilon = 1e-6, gainFromOne = false }: RmsNormOptions = {}): Norm {
+export function rmsNorm(options: RmsNormOptions = {}): Norm {
+  const { epsilon = 1e-6, gainFromOne = false } = normOptions("rmsNorm", options, {
+    gainFromOne: optional(FLAG),
+  });
   return {
     family: "rms",
     label: "RMSNorm",
@@ -33,7 +37,10 @@ export interface CompressedRmsNormOptions extends NormOptions {
  * CRMSNorm (Jiang et al. 2023): RMSNorm of a zero-mean vector of C channels of which the last, minus the sum of the
  * others, is not stored: `x / sqrt((sum x_i^2 + (sum x_i)^2) / C + epsilon)` for `x` of C - 1 channels.
  */
-export function compressedRmsNorm({ epsilon = 1e-5, gain = false }: CompressedRmsNormOptions = {}): Norm {
+export function compressedRmsNorm(options: CompressedRmsNormOptions = {}): Norm {
+  const { epsilon = 1e-5, gain = false } = normOptions("compressedRmsNorm", options, {
+    gain: optional(FLAG),
+  });
   return {
     family: "crms",
     label: "CRMSNorm",

@@ -1,5 +1,5 @@
 /** Unified Normalization (Yang et al., ACM MM 2022): the quadratic mean, smoothed in training; no mean is subtracted. */
-import type { Norm, NormOptions } from "./define.ts";
+import { type Norm, type NormOptions, normOptions } from "./define.ts";
 import { bySecondMoment } from "./second_moment.ts";
 
 /**
@@ -14,7 +14,8 @@ import { bySecondMoment } from "./second_moment.ts";
  * console.assert(unifiedNorm().offline);
  * ```
  */
-export function unifiedNorm({ epsilon = 1e-5 }: NormOptions = {}): Norm {
+export function unifiedNorm(options: NormOptions = {}): Norm {
+  const { epsilon = 1e-5 } = normOptions("unifiedNorm", options, {});
   return {
     family: "un",
     label: "Unified Normalization",

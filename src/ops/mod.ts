@@ -108,13 +108,23 @@ export function apply<Name extends OpName>(
   const attrs = options.attrs as Node["attrs"];
   const spec = OPS[op] as unknown as OpSpec<OpName, Node["attrs"]>;
   const source = inputs.findLast((input) => input.op !== "constant") ?? inputs.at(-1);
-  return {
+  const node: Node = {
     op,
     inputs,
     attrs,
     name: name ?? `${source?.name.split("/")[0] ?? op}/${op}`,
     type: spec.infer(inputs.map(({ type }) => type), attrs),
   };
+  NODES.add(node);
+  return node;
+}
+
+/** Every node there is, since no other function makes any. */
+const NODES = new WeakSet<object>();
+
+/** Whether a value is a node, whatever else users take for one. */
+export function isNode(value: unknown): value is Node {
+  return typeof value === "object" && value !== null && NODES.has(value);
 }
 
 /** The same operator on other inputs; the node itself where they are the same. */

@@ -29,7 +29,7 @@ const weights = {
 
 Deno.test("model() refuses a name that cannot be a folder", () => {
   for (const name of ["", "a/b", "..", ".hidden", "-x", "my model", "a.b"]) {
-    refuses(() => head(name), `the model's name ${JSON.stringify(name)}`, "letters, digits, - and _");
+    refuses(() => head(name), "model: name must be letters, digits, - and _", `not ${JSON.stringify(name)}`);
   }
   assert.equal(head("ViT-S_16").name, "ViT-S_16");
 });

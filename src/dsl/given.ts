@@ -1,0 +1,31 @@
+/** What the DSL is given besides numbers and names: tensors and scopes. */
+import { UnfoldError } from "../errors.ts";
+import { argument, type Kind } from "../ir/given.ts";
+import type { Node } from "../ir/graph.ts";
+import { apply, type AttrsOf, isNode, type OpName } from "../ops/mod.ts";
+import { Scope } from "./scope.ts";
+
+export const TENSOR: Kind = { words: "a tensor", is: isNode };
+export const SCOPE: Kind = { words: 'a scope, as p.at("name")', is: (value) => value instanceof Scope };
+
+/** What a layer is called in messages, its tensor and scope being what they should be. */
+export function layer(name: string, x: Node, p: Scope): string {
+  argument(`${name}: the scope`, p, SCOPE);
+  const what = p.path === "" ? name : `${p.path}: ${name}`;
+  argument(`${what}: x`, x, TENSOR);
+  return what;
+}
+
+/** One operator on tensors, which are looked at first. */
+export function op<Name extends OpName>(
+  name: Name,
+  inputs: readonly Node[],
+  options: { attrs: AttrsOf<Name>; name?: string },
+): Node {
+  for (const input of inputs) argument(`${name}: its input`, input, TENSOR);
+  const node = apply(name, inputs, options);
+  if (node.type.shape.length > 8) {
+    throw new UnfoldError(`${node.name}: ${node.type.shape.length} axes; TensorRT has at most 8`);
+  }
+  return node;
+}
