@@ -11,7 +11,7 @@ import type { Norm } from "../norms/mod.ts";
 import { LAYER_NORM_FORMS, type LayerNormForm } from "../rewrite/recentre.ts";
 import { nearestNames } from "../weights/names.ts";
 import { oneOf } from "./options.ts";
-import { UsageError } from "./terminal.ts";
+import { endedBySystem, UsageError } from "./terminal.ts";
 
 const EXAMPLE = new URL("../../examples/digits/digits.ts", import.meta.url);
 
@@ -174,20 +174,41 @@ async function importModel(path: string | undefined): Promise<Model> {
     throw new UnfoldError(`there is no file ${shown}; give a script whose default export is a model`);
   }
   const { isModel } = await import("../compile/networks.ts");
-  let module: { default?: unknown };
-  try {
-    module = await import(url.href);
-  } catch (error) {
-    if (isRefusal(error)) throw new UnfoldError(`${shown}: ${error.message}`);
-    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    throw new UnfoldError(`${shown} cannot be loaded: ${text}${placeIn(error, url)}`);
-  }
-  if (!isModel(module.default)) {
-    throw new UnfoldError(
-      `${shown} does not export a model by default: end it with \`export default model({ ... })\``,
+  const { thrown } = await import("../ir/given.ts");
+  const { randomWeights } = await import("../weights/mod.ts");
+  return await endedBySystem(async () => {
+    let module: { default?: unknown };
+    try {
+      module = await withinReason(import(url.href), shown);
+    } catch (error) {
+      if (isRefusal(error)) throw new UnfoldError(`${shown}: ${error.message}`);
+      throw new UnfoldError(`${shown} cannot be loaded: ${thrown(error)}${placeIn(error, url)}`);
+    }
+    if (!isModel(module.default)) {
+      throw new UnfoldError(
+        `${shown} does not export a model by default: end it with \`export default model({ ... })\``,
+      );
+    }
+    // Once for nothing, and quick, since no matrix is made: a forward without end is met here, where Ctrl-C ends it.
+    module.default.trace({ weights: randomWeights({ seed: 0 }) });
+    return module.default;
+  });
+}
+
+/** How long a script may wait for something, in seconds; what it computes is not counted. */
+const PATIENCE_S = 60;
+
+/** The module, or a refusal where it waits for what never comes. */
+async function withinReason<Value>(loading: Promise<Value>, shown: string): Promise<Value> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const never = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new UnfoldError(`it still awaits something after ${PATIENCE_S} seconds`)),
+      1000 * PATIENCE_S,
     );
-  }
-  return module.default;
+  });
+  // The timer also keeps Deno from ending such a script with words about a file of UNfold's.
+  return await Promise.race([loading, never]).finally(() => clearTimeout(timer));
 }
 
 /** " (line 12)" of the script, where the error's trace passes through it. */

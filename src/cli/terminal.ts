@@ -105,6 +105,33 @@ function consoleColumns(): number {
   }
 }
 
+const SIGNALS = Deno.build.os === "windows" ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const;
+
+/** What answers Ctrl-C; null where the system does, which ends the process. */
+let listener: (() => void) | null = null;
+
+function listen(next: (() => void) | null): void {
+  for (const signal of SIGNALS) {
+    if (listener !== null) Deno.removeSignalListener(signal, listener);
+    if (next !== null) Deno.addSignalListener(signal, next);
+  }
+  listener = next;
+}
+
+/**
+ * Runs what may never end, a user's own program, before there is anything to clean up: Ctrl-C ends the process at once,
+ * where a listener would not be called before the program yields.
+ */
+export async function endedBySystem<Value>(run: () => Promise<Value>): Promise<Value> {
+  const before = listener;
+  listen(null);
+  try {
+    return await run();
+  } finally {
+    listen(before);
+  }
+}
+
 /**
  * Runs a command to its exit code, from the folder where the user stands. Mistakes of the user are one line; a defect of
  * UNfold is printed whole. Ctrl-C aborts the signal the command is given, so that it can clean up; a second one ends the
@@ -125,8 +152,7 @@ export async function runCommand(
     if (controller.signal.aborted) Deno.exit(EXIT.cancelled);
     controller.abort(new DOMException("cancelled", "AbortError"));
   };
-  const signals = Deno.build.os === "windows" ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const;
-  if (cleansUp) { for (const signal of signals) Deno.addSignalListener(signal, interrupt); }
+  if (cleansUp) listen(interrupt);
   let code: number;
   try {
     code = await command(fromCallersFolder(Deno.args), controller.signal);

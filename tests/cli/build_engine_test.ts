@@ -177,6 +177,61 @@ Deno.test("build-engine refuses scripts that are no model", async () => {
   assert.match(stderr, /error: syntax\.ts cannot be loaded/);
 });
 
+Deno.test("build-engine tells what a script throws, whatever it is, and what of it no network can be", async () => {
+  await using work = await workplace();
+  const cases: [string, RegExp][] = [
+    ["throw null;", /^error: odd\.ts cannot be loaded: null was thrown$/],
+    ["throw { toString() { throw 1; } };", /^error: odd\.ts cannot be loaded: an object was thrown$/],
+    [MODEL.replace("const x", "throw null; const x"), /^error: tiny: null was thrown$/],
+    [MODEL.replace("forward(", "async forward("), /^error: tiny: forward is asynchronous/],
+    [MODEL.replace("  norm: unifiedNorm(),\n", ""), /^error: odd\.ts: model: norm is missing/],
+    [
+      MODEL.replace("outputs: 3", "outputs: 0"),
+      /^error: tiny: head: linear: outputs must be .*not 0 \(odd\.ts:9\)$/,
+    ],
+    [
+      MODEL.replace("hidden: 16", "hidden: 2 ** 31"),
+      /^error: tiny: block\.mlp: mlp: hidden must be .*not 2147483648/,
+    ],
+    [
+      MODEL.replace("unifiedNorm()", "unifiedNorm({ epsilon: NaN })"),
+      /^error: odd\.ts: unifiedNorm: epsilon must be/,
+    ],
+    [MODEL.replace(/return (.*);/, "return { tokens: $1 };"), /^error: tiny: "tokens" is an input's name/],
+  ];
+  for (const [script, message] of cases) {
+    await Deno.writeTextFile(join(work.path, "odd.ts"), script);
+    await refuses(work.path, ["odd.ts", "--no-engine"], { code: 1, message });
+  }
+});
+
+Deno.test("build-engine is ended by Ctrl-C while a script computes or waits without end, and leaves nothing", async () => {
+  await using work = await workplace();
+  const loop = 'console.error("looping"); while (true);';
+  const scripts = [
+    loop,
+    MODEL.replace("const x", `${loop} const x`),
+    'console.error("looping"); await new Promise(() => {});',
+  ];
+  for (const script of scripts) {
+    await Deno.writeTextFile(join(work.path, "endless.ts"), script);
+    const before = [...Deno.readDirSync(work.path)].map(({ name }) => name).sort();
+    const child = command(["endless.ts", "--no-engine"], {
+      cwd: work.path,
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const reader = child.stderr.getReader();
+    const { value } = await reader.read();
+    assert.match(new TextDecoder().decode(value), /looping/);
+    child.kill("SIGINT");
+    const { signal } = await child.status;
+    assert.equal(signal, "SIGINT");
+    await reader.cancel();
+    assert.deepEqual([...Deno.readDirSync(work.path)].map(({ name }) => name).sort(), before);
+  }
+});
+
 testWithLibrary("build-engine refuses weights that do not fit, and names the parameter", async () => {
   const cases: [Parameters<typeof workplace>[0], RegExp][] = [
     [(t) => t.delete("block.mlp.fc1.bias"), /has no tensor "block\.mlp\.fc1\.bias"/],
