@@ -8,8 +8,10 @@ import type { TensorData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
-import { haveSameKeys, type Norm } from "../norms/mod.ts";
+import { otherNorm } from "../norms/keys.ts";
+import { haveSameKeys, type Norm, NORMS } from "../norms/mod.ts";
 import { optimize, type Optimized, type OptimizeOptions } from "../rewrite/pipeline.ts";
+import { quoted } from "../text.ts";
 import { checkpointWeights, openCheckpoint, randomWeights, type WeightSource } from "../weights/mod.ts";
 
 export interface CompileOptions extends OptimizeOptions {
@@ -122,13 +124,31 @@ function fromCheckpoint(
 ): WeightChoice {
   const checkpoint = openCheckpoint(path);
   const ignore = [...norm.ignoredKeys.map((key) => new RegExp(`(^|\\.)${key}$`)), ...model.unused ?? []];
+  /** That a tensor's scope looks like another normalization, in a sentence; null where it does not. */
+  const otherwise = (tensor: string): string | null => {
+    const shapeOf = (name: string) => checkpoint.has(name) ? checkpoint.shapeOf(name) : undefined;
+    const found = otherNorm(tensor, { wanted: norm.family, shapeOf }) ??
+      otherNorm(`module.${tensor}`, { wanted: norm.family, shapeOf });
+    return found &&
+      `${quoted(found.scope)} in it looks like --norm ${found.family} (${
+          NORMS[found.family]().label
+        }), not ` +
+        `${norm.family}: read the file with that, or give one that was trained with ${norm.label}.`;
+  };
+  const named = (weights: WeightSource): WeightSource => ({
+    ...answering(weights, (error, [name]) => {
+      const other = otherwise(model.rename?.(name) ?? name);
+      throw other === null ? error : new UnfoldError(`${error.message} ${other}`);
+    }),
+    explain: (unused) => unused.map(otherwise).find((other) => other !== null) ?? null,
+  });
   const open = () =>
     checkpointWeights(checkpoint, {
       ignore,
       ...(model.rename && { rename: model.rename }),
       ...(allowNonFinite && { allowNonFinite }),
     });
-  return { origin: checkpoint.path, trained: true, open: () => explained(open(), path) };
+  return { origin: checkpoint.path, trained: true, open: () => named(explained(open(), path)) };
 }
 
 /** The same source, saying of a file that does not fit what it looks like instead. */

@@ -1,8 +1,8 @@
 /** Multi-head attention as a layer: projections, heads apart and together again. The operator itself is in `src/ops`. */
 import { UnfoldError } from "../errors.ts";
-import { argument, COUNT, either, FLAG, given, listOf, optional, TEXT } from "../ir/given.ts";
+import { argument, COUNT, given } from "../ir/given.ts";
 import { type Dim, type Shape, showShape } from "../ir/shape.ts";
-import { layer, TENSOR } from "./given.ts";
+import { ATTENTION, layer, TENSOR, THREE_NAMES } from "./given.ts";
 import { fixedChannels, linear } from "./layers.ts";
 import type { Scope } from "./scope.ts";
 import { expand, reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "./tensor.ts";
@@ -23,21 +23,6 @@ export interface AttentionOptions {
   /** Attends within windows of so many tokens that lie together, rather than over all T. */
   readonly window?: number;
 }
-
-const THREE_NAMES = listOf(TEXT, 3);
-
-/** Their kinds, for whoever takes them too. */
-export const ATTENTION = {
-  heads: COUNT,
-  qkv: optional(either(TEXT, THREE_NAMES)),
-  out: optional(TEXT),
-  qkvBias: optional(FLAG),
-  outBias: optional(FLAG),
-  outCentred: optional(FLAG),
-  causal: optional(FLAG),
-  mask: optional(TENSOR),
-  window: optional(COUNT),
-};
 
 /**
  * Multi-head self-attention: `[B, T, C]` to `[B, T, C]`. The defaults are timm's names, `qkv` and `proj`.

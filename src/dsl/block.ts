@@ -4,8 +4,8 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { argument, FLAG, FUNCTION, given, NUMBER, OBJECT, oneOf, optional } from "../ir/given.ts";
-import { ATTENTION, attention, type AttentionOptions } from "./attention.ts";
-import { layer, SCOPE, TENSOR } from "./given.ts";
+import { attention, type AttentionOptions } from "./attention.ts";
+import { ATTENTION, layer, SCOPE, TENSOR } from "./given.ts";
 import { layerScale, mlp, type MlpOptions, norm } from "./layers.ts";
 import type { Scope } from "./scope.ts";
 import { add, type Tensor } from "./tensor.ts";

@@ -1,12 +1,27 @@
 /** What the DSL is given besides numbers and names: tensors and scopes. */
 import { UnfoldError } from "../errors.ts";
-import { argument, type Kind } from "../ir/given.ts";
+import { argument, COUNT, either, FLAG, type Kind, listOf, optional, TEXT } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { apply, type AttrsOf, isNode, type OpName } from "../ops/mod.ts";
 import { Scope } from "./scope.ts";
 
 export const TENSOR: Kind = { words: "a tensor", is: isNode };
 export const SCOPE: Kind = { words: 'a scope, as p.at("name")', is: (value) => value instanceof Scope };
+
+export const THREE_NAMES = listOf(TEXT, 3);
+
+/** Options of an attention, for whoever takes them too. */
+export const ATTENTION = {
+  heads: COUNT,
+  qkv: optional(either(TEXT, THREE_NAMES)),
+  out: optional(TEXT),
+  qkvBias: optional(FLAG),
+  outBias: optional(FLAG),
+  outCentred: optional(FLAG),
+  causal: optional(FLAG),
+  mask: optional(TENSOR),
+  window: optional(COUNT),
+};
 
 /** What a layer is called in messages, its tensor and scope being what they should be. */
 export function layer(name: string, x: Node, p: Scope): string {

@@ -143,15 +143,13 @@ function traceModel<Inputs extends string>(
   const entries = outputsOf(spec, result);
   const unused = weights.unused();
   if (unused.length > 0) {
-    const shown = unused.slice(0, 5).join(", ");
+    const advice = weights.explain?.(unused) ??
+      "Describe the layers they belong to, or name them in the model's `unused` patterns";
     throw new UnfoldError(
       `${weights.origin}: ${unused.length} tensor${
         unused.length === 1 ? "" : "s"
       } that ${spec.name} does not use: ` +
-        `${shown}${
-          unused.length > 5 ? ", ..." : ""
-        }. Describe the layers they belong to, or name them in the ` +
-        "model's `unused` patterns",
+        `${unused.slice(0, 5).join(", ")}${unused.length > 5 ? ", ..." : ""}. ${advice}`,
     );
   }
   return { name: spec.name, inputs, outputs: entries.map(([name, node]) => ({ name, node })) };

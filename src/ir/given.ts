@@ -22,8 +22,8 @@ export const whole = (least: number, most = MOST_ELEMENTS): Kind => ({
   words: `a whole number from ${least} to ${most}`,
   is: (value) => isWhole(value, least, most),
 });
-export const COUNT = whole(1);
-export const INDEX = whole(-MOST_ELEMENTS);
+export const COUNT: Kind = whole(1);
+export const INDEX: Kind = whole(-MOST_ELEMENTS);
 export const NUMBER: Kind = { words: "a finite number", is: Number.isFinite };
 export const EPSILON: Kind = {
   words: "a finite number from 0",

@@ -36,6 +36,8 @@ export interface WeightSource {
   take(name: string, shape: readonly number[], hint: WeightHint): TensorData;
   /** Names that the source has and nobody took: a sign that the network is not the checkpoint's. */
   unused(): string[];
+  /** What such names say of the network, in a sentence; null where nothing is known. */
+  explain?(unused: readonly string[]): string | null;
 }
 
 export interface CheckpointWeightsOptions {

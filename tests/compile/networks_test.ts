@@ -4,8 +4,15 @@ import { join } from "node:path";
 import { chooseWeights, compile } from "../../src/compile/networks.ts";
 import { float, linear, model, norm } from "../../src/dsl/mod.ts";
 import { heldData } from "../../src/ir/data.ts";
-import { batchNorm, layerNorm, unifiedNorm } from "../../src/norms/mod.ts";
-import { writeSafetensors } from "../../src/weights/mod.ts";
+import {
+  batchNorm,
+  layerNorm,
+  NORM_FAMILIES,
+  type NormFamily,
+  NORMS,
+  unifiedNorm,
+} from "../../src/norms/mod.ts";
+import { randomWeights, writeSafetensors } from "../../src/weights/mod.ts";
 import { refuses, withFolder } from "../support.ts";
 
 const SHAPES: Record<string, number[]> = {
@@ -74,5 +81,113 @@ Deno.test("chooseWeights() gives the reference its own weights, else such as fit
     assert.equal(borrowed.trained, false);
     compile(plain(), { weights: borrowed.open(), norm: layerNorm() });
     assert.equal(chooseWeights(plain(), layerNorm(), { isReference: true }).trained, false);
+    return Promise.resolve();
+  }));
+
+/** What a file of each family looks like: itself, or one that has the same tensors; null where it leaves none. */
+const LOOKS: Readonly<Record<NormFamily, NormFamily | null>> = {
+  un: "un",
+  mabn: "un",
+  bn: "bn",
+  brn: "bn",
+  pnv: "pn",
+  pn: "pn",
+  pngs: "pn",
+  prepbn: "prepbn",
+  lnfree: "ln",
+  ln: "ln",
+  gn: "ln",
+  rms: "rms",
+  crms: null,
+  dyt: "dyt",
+  none: null,
+};
+
+/** A file with every tensor that the model takes with a family; `half` leaves the second normalization to that one. */
+function fileOf(path: string, family: NormFamily, half: NormFamily = family): string {
+  const tensors = new Map<string, readonly number[]>();
+  const described = (norms: readonly NormFamily[]) =>
+    norms.forEach((norm, i) => {
+      const random = randomWeights({ seed: 1 });
+      twoNorms.trace({
+        norm: NORMS[norm](),
+        weights: {
+          ...random,
+          origin: "random",
+          unused: () => [],
+          take: (name, shape, hint) => {
+            const isOther = name.startsWith(i === 0 ? "blocks.1." : "blocks.0.");
+            if (norms.length === 1 || !isOther) tensors.set(name, shape);
+            return random.take(name, shape, hint);
+          },
+        },
+      });
+    });
+  described(family === half ? [family] : [family, half]);
+  writeSafetensors(
+    path,
+    [...tensors].map(([name, shape]) =>
+      [name, randomWeights({ seed: 1 }).take(name, shape, { init: "ones" })] as const
+    ),
+  );
+  return path;
+}
+
+const twoNorms = model({
+  name: "pairs",
+  inputs: { x: float(["B", 4]) },
+  norm: unifiedNorm(),
+  forward: ({ x }, p) => {
+    for (const i of [0, 1]) {
+      x = linear(norm(x, p.at("blocks", i, "norm1")), p.at("blocks", i, "fc"), { outputs: 4 });
+    }
+    return x;
+  },
+});
+
+const compileFrom = (path: string, family: NormFamily) => {
+  const choice = chooseWeights(twoNorms, NORMS[family](), { checkpoint: path });
+  return compile(twoNorms, { weights: choice.open(), norm: NORMS[family]() });
+};
+
+Deno.test("a file of one normalization that is read with another is told what it looks like, for every pair", () =>
+  withFolder((folder) => {
+    let told = 0;
+    for (const stored of NORM_FAMILIES) {
+      const file = fileOf(join(folder, `${stored}.safetensors`), stored);
+      for (const wanted of NORM_FAMILIES) {
+        const looks = LOOKS[stored];
+        if (looks === LOOKS[wanted]) {
+          compileFrom(file, wanted);
+        } else if (looks === null) {
+          refuses(() => compileFrom(file, wanted), "has no tensor");
+        } else {
+          refuses(
+            () => compileFrom(file, wanted),
+            `"blocks.0.norm1" in it looks like --norm ${looks} (`,
+            `not ${wanted}`,
+          );
+          assert.throws(
+            () => compileFrom(file, wanted),
+            (error: Error) => !error.message.includes("`unused`"),
+          );
+          told++;
+        }
+      }
+    }
+    assert.ok(told > 130, `${told} pairs`);
+    return Promise.resolve();
+  }));
+
+Deno.test("a file of two normalizations is told which one does not fit, whichever comes first", () =>
+  withFolder((folder) => {
+    const families = ["un", "bn", "pn", "ln", "rms", "dyt", "prepbn"] as const;
+    for (const wanted of families) {
+      for (const other of families) {
+        if (wanted === other) continue;
+        const file = fileOf(join(folder, `${wanted}.${other}.safetensors`), wanted, other);
+        refuses(() => compileFrom(file, wanted), `"blocks.1.norm1" in it looks like --norm ${other} (`);
+      }
+    }
     return Promise.resolve();
   }));
