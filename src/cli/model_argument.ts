@@ -179,7 +179,7 @@ async function importModel(path: string | undefined): Promise<Model> {
   return await endedBySystem(async () => {
     let module: { default?: unknown };
     try {
-      module = await withinReason(import(url.href), shown);
+      module = await withinReason(import(url.href));
     } catch (error) {
       if (isRefusal(error)) throw new UnfoldError(`${shown}: ${error.message}`);
       throw new UnfoldError(`${shown} cannot be loaded: ${thrown(error)}${placeIn(error, url)}`);
@@ -199,7 +199,7 @@ async function importModel(path: string | undefined): Promise<Model> {
 const PATIENCE_S = 60;
 
 /** The module, or a refusal where it waits for what never comes. */
-async function withinReason<Value>(loading: Promise<Value>, shown: string): Promise<Value> {
+async function withinReason<Value>(loading: Promise<Value>): Promise<Value> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const never = new Promise<never>((_, reject) => {
     timer = setTimeout(
