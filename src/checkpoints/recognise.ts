@@ -8,6 +8,7 @@ import type { Model } from "../dsl/model.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
 import { type Checkpoint, checkpointWeights, openCheckpoint, type WeightSource } from "../weights/mod.ts";
+import { pythonJson } from "../weights/json.ts";
 import {
   type CheckpointFormat,
   type CheckpointView,
@@ -114,8 +115,11 @@ function viewOf(checkpoint: Checkpoint): CheckpointView {
 
 const ConfigSchema = z.record(z.string(), z.unknown());
 
+/** Where trainers keep the arguments of the network. */
+const ARGUMENTS = ["args", "cfg", "config", "hyper_parameters", "model_args"] as const;
+
 /** `config.json` beside the file, else the arguments that the file itself carries. */
-function configOf({ path, metadata }: Checkpoint): Readonly<Record<string, unknown>> | null {
+function configOf({ path, training }: Checkpoint): Readonly<Record<string, unknown>> | null {
   const beside = join(dirname(path), "config.json");
   let text: string | undefined;
   try {
@@ -123,13 +127,15 @@ function configOf({ path, metadata }: Checkpoint): Readonly<Record<string, unkno
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound) && systemReason(error) === null) throw error;
   }
-  if (text === undefined && metadata.config === undefined) return null;
-  const where = text === undefined ? `the arguments in ${path}` : beside;
+  if (text === undefined) {
+    const said = ARGUMENTS.map((key) => ConfigSchema.safeParse(training[key]).data);
+    return said.find((members) => members !== undefined && Object.keys(members).length > 0) ?? null;
+  }
   try {
-    return ConfigSchema.parse(JSON.parse(text ?? metadata.config!));
+    return ConfigSchema.parse(pythonJson(text));
   } catch {
     throw new UnfoldError(
-      `${where}: this is no JSON object; a configuration is one. Download it again or remove it.`,
+      `${beside}: this is no JSON object; a configuration is one. Download it again or remove it.`,
     );
   }
 }

@@ -6,16 +6,36 @@ import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { StorageType } from "../ir/dtype.ts";
 import { nearestNames } from "./names.ts";
+import type { PlainValue } from "./plain.ts";
+
+/** A state dict among those of a file, by the keys that lead to it: "state_dict_ema", "model.state_dict", "" at the top. */
+export interface StateDictChoice {
+  readonly key: string;
+  /** The keys of the others. */
+  readonly others: readonly string[];
+}
 
 /** Named tensors at rest, in one file or in several. */
 export interface Checkpoint {
   /** The file, or the index of a sharded checkpoint. */
   readonly path: string;
-  /**
-   * The file's own words about itself: `__metadata__` of safetensors, the index's `metadata` as text, or what
-   * `findStateDict` says of PyTorch's: `wrapper`, `otherWrappers`, `config`.
-   */
+  /** The file's own words about itself: `__metadata__` of safetensors, the index's `metadata` as text. */
   readonly metadata: Readonly<Record<string, string>>;
+  /**
+   * What a trainer kept beside the weights, by its key at the top of the file: `args`, `cfg`, `config`,
+   * `hyper_parameters`, `model_args`, `epoch`, ... Plain values whatever their classes were: a `Namespace`, a `CfgNode`, an
+   * omegaconf `DictConfig` or a dataclass is an object of its attributes, a tuple or a set a list, an enumeration its
+   * value, a number of NumPy's a number, a path its text, a class or a function its name ("torch.nn.modules.activation.GELU"),
+   * `functools.partial` `{ function, ...keywords }`. Left out: the state dicts, optimizers, tensors, bytes, texts of more
+   * than 1024 characters. Empty for safetensors.
+   *
+   * ```ts ignore
+   * const { args } = openCheckpoint("deit.pth").training; // { model: "deit_small", drop_path: 0.1, ... }
+   * ```
+   */
+  readonly training: Readonly<Record<string, PlainValue>>;
+  /** Which of the file's state dicts this is; null where the format has but one. */
+  readonly stateDict: StateDictChoice | null;
   /** All names, in the order of the file, readable or not. */
   names(): readonly string[];
   has(name: string): boolean;
@@ -32,7 +52,9 @@ export interface Checkpoint {
 /** One file, as its format describes it. */
 export interface CheckpointFile<Stored extends { readonly shape: readonly number[] }> {
   readonly path: string;
-  readonly metadata: Readonly<Record<string, string>>;
+  readonly metadata?: Checkpoint["metadata"];
+  readonly training?: Checkpoint["training"];
+  readonly stateDict?: Checkpoint["stateDict"];
   /** What the format says of each tensor. */
   readonly tensors: ReadonlyMap<string, Stored>;
   /** The element types that are read, by the format's words. */
@@ -45,7 +67,9 @@ export interface CheckpointFile<Stored extends { readonly shape: readonly number
 
 /** The checkpoint in one file. */
 export function checkpointOf<Stored extends { readonly shape: readonly number[] }>(
-  { path, metadata, tensors, types, typeOf, read }: CheckpointFile<Stored>,
+  { path, metadata = {}, training = {}, stateDict = null, tensors, types, typeOf, read }: CheckpointFile<
+    Stored
+  >,
 ): Checkpoint {
   const storedAs = (name: string) => {
     const stored = tensors.get(name);
@@ -55,6 +79,8 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
   const checkpoint: Checkpoint = {
     path,
     metadata,
+    training,
+    stateDict,
     names: () => [...tensors.keys()],
     has: (name) => tensors.has(name),
     shapeOf: (name) => storedAs(name).shape,

@@ -4,6 +4,7 @@
  * about zip archives. Leaves out reading any of these: UNfold executes no code from a checkpoint.
  */
 import { basename } from "node:path";
+import { listed } from "../text.ts";
 
 /** How many bytes of the file's beginning `describeForeign` wants to see. */
 export const SNIFF_BYTES = 512;
@@ -29,12 +30,16 @@ export function describeForeign(head: Uint8Array, path: string): string | null {
     return "is a NumPy file. Save the arrays with safetensors.numpy.save_file().";
   }
   if (text.startsWith("\x1f\x8b")) return "is compressed with gzip: unpack it first.";
-  if (text.startsWith("ustar", 257)) return pickled(path, "a tar archive, as PyTorch wrote at first");
+  if (text.startsWith("ustar", 257)) {
+    return pickled(path, "a tar archive, as PyTorch wrote before 0.1.10 or a program packed");
+  }
   // Opcode PROTO and its argument, from protocol 2 on; before that nothing but the name tells.
   if (text.startsWith("\x80") && head[1]! >= 2 && head[1]! <= 5) {
-    return pickled(path, "a pickle outside a zip archive, as PyTorch wrote before 1.6");
+    return pickled(path, "a pickle that torch.save did not write, or one of another protocol than its own");
   }
-  if (PICKLED.has(extension)) return pickled(path, "a pickle by its name");
+  if (PICKLED.has(extension)) {
+    return pickled(path, "a pickle by its name, but does not begin as torch.save's files do");
+  }
   if (/^\s*\{\s*["}]/.test(text)) {
     return "is JSON text. Give the checkpoint's file, or an index that ends in .safetensors.index.json.";
   }
@@ -77,31 +82,24 @@ export function describeArchive(members: readonly string[], path: string): strin
   if (members.length > 0 && members.every((name) => name.endsWith(".npy"))) {
     return "is a NumPy file. Save the arrays with safetensors.numpy.save_file().";
   }
+  const packed = members.filter((name) => /\.(safetensors|pth|pt|bin|ckpt)$/i.test(name));
+  if (packed.length > 0) {
+    return `is a zip archive that holds ${listed(packed, 3)}: unpack it, and give that file.`;
+  }
   return "is a zip archive that torch.save did not write: it has no data.pkl. " +
     "Give the file of a state dict, or save one with safetensors.torch.save_file().";
 }
 
-/** Why a file of PyTorch's that names that global is refused, and what to do. */
-export function refusedGlobal(global: string, path: string): string {
-  return `names ${global}, which is not among the few that describe tensors. ${NO_CODE}. ` +
-    "Save a state dict alone, where the program that made the file is at hand, or convert it " +
-    `(where PyTorch refuses, too, the file holds more than weights):\n${conversion(path)}`;
-}
-
 const NO_CODE = "UNfold executes no code from a checkpoint";
 
-/** Why a pickled checkpoint is refused, and the Python that converts it. */
+/** Why another pickle is refused, and the Python that saves what it holds. */
 function pickled(path: string, kind: string): string {
-  return `is ${kind}. ${NO_CODE}; convert it once with Python ` +
-    `("state_dict" being the key under which the weights lie, if they lie under one):\n${conversion(path)}`;
-}
-
-function conversion(path: string): string {
   const name = basename(path);
-  return `  import torch, safetensors.torch as st; ` +
-    `d = torch.load(${JSON.stringify(name)}, map_location="cpu", weights_only=True); ` +
-    `st.save_file({k: v.contiguous().clone() for k, v in d.get("state_dict", d).items() if torch.is_tensor(v)}, ` +
-    `${JSON.stringify(safetensorsName(name))})`;
+  return `is ${kind}. ${NO_CODE}; where you trust the file, load it with the program that wrote it, and save its tensors:\n` +
+    `  from safetensors.torch import save_file; ` +
+    `save_file({k: v.contiguous().clone() for k, v in state_dict.items()}, ${
+      JSON.stringify(safetensorsName(name))
+    })`;
 }
 
 function safetensorsName(name: string): string {

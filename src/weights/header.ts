@@ -22,6 +22,8 @@ export const STORAGE_TYPES: ReadonlyMap<string, StorageType> = new Map([
   ["BF16", "bf16"],
   ["I64", "int64"],
   ["I32", "int32"],
+  ["I8", "int8"],
+  ["U8", "uint8"],
   ["BOOL", "bool"],
 ]);
 
@@ -101,6 +103,8 @@ export const METADATA = "__metadata__";
 type Fail = (problem: string) => never;
 
 function readMetadata(value: JsonValue, fail: Fail): Readonly<Record<string, string>> {
+  // The reference implementation's type is optional, and some writers say so.
+  if (value === null) return {};
   if (!isObject(value)) return fail(`is ${describe(value)} and not an object`);
   const pairs: [string, string][] = [];
   for (const [key, { value: text }] of value) {

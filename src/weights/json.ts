@@ -55,6 +55,20 @@ export function parseJsonObject(bytes: Uint8Array, place: JsonPlace): JsonDocume
   return { root, byteOf };
 }
 
+/**
+ * The value of JSON as Python's `json` writes it: with `Infinity`, `-Infinity` and `NaN`, the last of which becomes null.
+ *
+ * @throws {SyntaxError} it is not that either
+ */
+export function pythonJson(text: string): unknown {
+  return JSON.parse(
+    text.replace(
+      /"(?:[^"\\]|\\.)*"|\b(?:Infinity|NaN)\b/g,
+      (part) => part === "Infinity" ? "1e999" : part === "NaN" ? "null" : part,
+    ),
+  );
+}
+
 export function isObject(value: JsonValue | undefined): value is JsonObject {
   return value instanceof Map;
 }

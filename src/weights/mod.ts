@@ -2,7 +2,9 @@
  * Weights: checkpoints on disk, sources that a network draws its parameters from, and the checks between the two.
  * Everything is lazy: opening and tracing read headers, and values are read when they are wanted.
  */
-export type { Checkpoint } from "./checkpoint.ts";
+export type { Checkpoint, StateDictChoice } from "./checkpoint.ts";
+export type { PlainValue } from "./plain.ts";
+export type { OpenOptions } from "./pytorch_tensors.ts";
 export { openCheckpoint } from "./open.ts";
 export { type BadValue, checkFinite, checkNonNegative } from "./finite.ts";
 export {

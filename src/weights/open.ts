@@ -10,6 +10,8 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { openForReading, readRange, unreadable } from "./file.ts";
 import { isZip } from "./foreign.ts";
 import { openPytorch } from "./pytorch.ts";
+import { isLegacy, openLegacy } from "./pytorch_legacy.ts";
+import type { OpenOptions } from "./pytorch_tensors.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { openSharded } from "./sharded.ts";
 
@@ -35,9 +37,9 @@ const FOLDER_NAMES = [
  * @throws UnfoldError if there is no such checkpoint, it is malformed, or it asks for code to be run: the file, the
  * tensor, the byte.
  */
-export function openCheckpoint(path: string | URL): Checkpoint {
+export function openCheckpoint(path: string | URL, options: OpenOptions = {}): Checkpoint {
   const file = pathOf(path);
-  return isDirectory(file) ? openFolder(file) : openPath(file);
+  return isDirectory(file) ? openFolder(file, options) : openPath(file, options);
 }
 
 /** A path as given, or that of a `file:` URL. */
@@ -49,18 +51,24 @@ export function pathOf(path: string | URL): string {
   );
 }
 
-function openPath(path: string): Checkpoint {
-  return path.endsWith(".json") ? openSharded(path, openFile) : openFile(path);
+function openPath(path: string, options: OpenOptions): Checkpoint {
+  return path.endsWith(".json")
+    ? openSharded(path, (shard) => openFile(shard, options))
+    : openFile(path, options);
 }
 
-function openFile(path: string): Checkpoint {
-  return beginsAsZip(path) ? openPytorch(path) : openSafetensors(path);
+function openFile(path: string, options: OpenOptions): Checkpoint {
+  const head = beginning(path);
+  if (isZip(head)) return openPytorch(path, options);
+  if (isLegacy(head)) return openLegacy(path, options);
+  if (options.state === undefined) return openSafetensors(path);
+  throw new UnfoldError(`${path} has but one state dict, as safetensors files do: leave out --state`);
 }
 
-function beginsAsZip(path: string): boolean {
+function beginning(path: string): Uint8Array {
   using file = openForReading(path);
   const byteLength = Math.min(16, file.statSync().size);
-  return isZip(readRange(file, { origin: path, begin: 0, byteLength }));
+  return readRange(file, { origin: path, begin: 0, byteLength });
 }
 
 function isDirectory(path: string): boolean {
@@ -71,7 +79,7 @@ function isDirectory(path: string): boolean {
   }
 }
 
-function openFolder(folder: string): Checkpoint {
+function openFolder(folder: string, options: OpenOptions): Checkpoint {
   let files: string[];
   try {
     files = [...Deno.readDirSync(folder)].filter((entry) => !entry.isDirectory).map(({ name }) => name)
@@ -80,7 +88,7 @@ function openFolder(folder: string): Checkpoint {
     throw unreadable(error, folder);
   }
   const found = FOLDER_NAMES.find((name) => files.includes(name));
-  if (found !== undefined) return openPath(join(folder, found));
+  if (found !== undefined) return openPath(join(folder, found), options);
   const others = files.filter((name) => /\.(safetensors|pt|pth|bin)$/.test(name));
   const advice = others.length === 0
     ? "Check the path."

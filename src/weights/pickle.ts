@@ -1,19 +1,21 @@
 /**
  * A pickle machine that executes nothing: it interprets the opcodes of protocols 2 to 5 into inert data. Python's own
- * machine imports whatever a pickle names and calls it; this one knows a table of globals, each with a meaning written
- * in UNfold, and stops at any other. Work, memory and nesting are bounded, and every malformed stream is one error that
- * has the byte. Leaves out protocols 0 and 1 (text), extension codes and out-of-band buffers. Opcodes: Python's
- * `pickletools`.
+ * machine imports whatever a pickle names and calls it; this one has a table of globals, each with a meaning written in
+ * UNfold, and of any other it keeps the name and what it would have been called with. Work, memory and nesting are
+ * bounded, and every malformed stream is one error that has the byte. Leaves out protocols 0 and 1 (text), extension
+ * codes and out-of-band buffers. Opcodes: Python's `pickletools`.
  */
 import { OP, PickleReader } from "./pickle_reader.ts";
 import {
   describePickled,
+  ObjectRecord,
   type PickleDict,
   type PickleFailure,
   PickleGlobal,
   PickleList,
   PickleRecord,
   PickleSet,
+  type PickleTuple,
   type PickleValue,
 } from "./pickle_values.ts";
 
@@ -24,27 +26,43 @@ import {
 export const MAX_STEPS = 2 ** 21;
 /** Open marks: how deep literals may be nested. PyTorch's files have three or four. */
 export const MAX_DEPTH = 256;
+/** Classes and functions that one pickle names, without those of the table; and how long the two parts of a name are. */
+export const MAX_GLOBALS = 4096;
+const MAX_NAME_LENGTH = 1024;
 
 export interface PickleOptions {
-  /** The globals that are allowed, by "module.name". */
+  /** The globals that mean something, by "module.name". */
   readonly globals: ReadonlyMap<string, PickleValue>;
   /** What a persistent id (in PyTorch's files: a storage) stands for. */
   readonly persistent: (id: PickleValue, fail: PickleFailure) => PickleValue;
   /** Throws about what begins at byte `at`; the problem reads on from "at byte 12 it". */
   readonly fail: (at: number, problem: string) => never;
-  /** Throws about a global that is not allowed. */
-  readonly refuse: (at: number, global: string) => never;
 }
 
-/** The value of the pickle `bytes`. Throws only what `fail` and `refuse` throw. */
+/** The value of the pickle `bytes`. Throws only what `fail` throws. */
 export function readPickle(bytes: Uint8Array, options: PickleOptions): PickleValue {
-  return new Machine(bytes, options).run();
+  const { value, end } = readPickleAt(bytes, { ...options, begin: 0 });
+  if (end < bytes.length) options.fail(end - 1, `stops ${bytes.length - end} bytes before its end`);
+  return value;
+}
+
+/** The value of the pickle that begins at that byte, and where it ends. Throws only what `fail` throws. */
+export function readPickleAt(
+  bytes: Uint8Array,
+  { begin, ...options }: PickleOptions & { readonly begin: number },
+): { readonly value: PickleValue; readonly end: number } {
+  const machine = new Machine(bytes.subarray(begin), {
+    ...options,
+    fail: (at, problem) => options.fail(begin + at, problem),
+  });
+  return { value: machine.run(), end: begin + machine.end };
 }
 
 class Machine {
   readonly #reader: PickleReader;
   readonly #options: PickleOptions;
   readonly #memo = new Map<number, PickleValue>();
+  readonly #strangers = new Map<string, PickleGlobal>();
   /** The stacks below the open marks, and the one on top of the last mark. */
   readonly #below: PickleValue[][] = [];
   #stack: PickleValue[] = [];
@@ -52,6 +70,11 @@ class Machine {
   constructor(bytes: Uint8Array, options: PickleOptions) {
     this.#reader = new PickleReader(bytes, options.fail);
     this.#options = options;
+  }
+
+  /** Where the next byte is. */
+  get end(): number {
+    return this.#reader.next;
   }
 
   run(): PickleValue {
@@ -70,7 +93,6 @@ class Machine {
   #end(): PickleValue {
     const value = this.#pop();
     if (this.#stack.length > 0 || this.#below.length > 0) this.#fail("stops with values left over");
-    if (this.#reader.byteLeft > 0) this.#fail(`stops ${this.#reader.byteLeft} bytes before its end`);
     return value;
   }
 
@@ -100,6 +122,11 @@ class Machine {
         return this.#push(this.#reader.text(this.#reader.uint(4)));
       case OP.BINUNICODE8:
         return this.#push(this.#reader.text(this.#reader.uint(8)));
+      // Strings of Python 2, which are text where they can be.
+      case OP.SHORT_BINSTRING:
+        return this.#push(this.#reader.textOrBlob(this.#reader.uint(1)));
+      case OP.BINSTRING:
+        return this.#push(this.#reader.textOrBlob(this.#reader.uint(4)));
       case OP.SHORT_BINBYTES:
         return this.#push(this.#reader.blob(this.#reader.uint(1)));
       case OP.BINBYTES:
@@ -165,13 +192,13 @@ class Machine {
         return this.#get(this.#reader.uint(4));
 
       case OP.GLOBAL:
-        return this.#pushGlobal(this.#reader.line(), this.#reader.line());
+        return this.#push(this.#global(this.#reader.line(), this.#reader.line()));
       case OP.STACK_GLOBAL: {
         const [module, name] = this.#popMany(2);
         if (typeof module !== "string" || typeof name !== "string") {
           this.#fail(`names a global by ${describePickled(module)} and ${describePickled(name)}`);
         }
-        return this.#pushGlobal(module, name);
+        return this.#push(this.#global(module, name));
       }
       case OP.REDUCE:
       case OP.NEWOBJ: {
@@ -180,8 +207,19 @@ class Machine {
       }
       case OP.NEWOBJ_EX: {
         const [callee, args, keywords] = this.#popMany(3);
-        if (!(keywords instanceof Map) || keywords.size > 0) this.#fail("calls a class with keywords");
-        return this.#call(callee!, args!);
+        if (!(keywords instanceof Map)) this.#fail("calls a class with keywords that are no dict");
+        // What keywords mean is the class's to say.
+        return keywords.size === 0
+          ? this.#call(callee!, args!)
+          : this.#pushObject(callee!, [args!, keywords]);
+      }
+      case OP.OBJ: {
+        const [callee, ...args] = this.#popMark();
+        return this.#call(callee ?? null, args);
+      }
+      case OP.INST: {
+        const callee = this.#global(this.#reader.line(), this.#reader.line());
+        return this.#call(callee, this.#popMark());
       }
       case OP.BUILD:
         return this.#build(this.#pop());
@@ -231,21 +269,26 @@ class Machine {
 
   #append(items: readonly PickleValue[]): void {
     const list = this.#top();
+    if (list instanceof ObjectRecord) return list.add(items);
     if (!(list instanceof PickleList)) return this.#fail(`appends to ${describePickled(list)}`);
     for (const item of items) list.items.push(item);
   }
 
   #addItems(items: readonly PickleValue[]): void {
     const set = this.#top();
+    if (set instanceof ObjectRecord) return set.add(items);
     if (!(set instanceof PickleSet)) return this.#fail(`adds to ${describePickled(set)} as to a set`);
     for (const item of items) set.items.push(item);
   }
 
   #setItems(items: readonly PickleValue[]): void {
     const dict = this.#top();
-    if (!(dict instanceof Map)) return this.#fail(`sets an item of ${describePickled(dict)}`);
+    if (!(dict instanceof Map) && !(dict instanceof ObjectRecord)) {
+      return this.#fail(`sets an item of ${describePickled(dict)}`);
+    }
     if (items.length % 2 !== 0) this.#fail("sets a key without a value");
-    for (let i = 0; i < items.length; i += 2) (dict as PickleDict).set(items[i]!, items[i + 1]!);
+    const target: PickleDict | ObjectRecord = dict;
+    for (let i = 0; i < items.length; i += 2) target.set(items[i]!, items[i + 1]!);
   }
 
   #put(index: number): void {
@@ -257,25 +300,45 @@ class Machine {
     this.#push(value === undefined ? this.#fail(`refers to value ${index}, which it has not kept`) : value);
   }
 
-  #pushGlobal(module: string, name: string): void {
+  #global(module: string, name: string): PickleValue {
+    if (module.length > MAX_NAME_LENGTH || name.length > MAX_NAME_LENGTH) {
+      this.#fail(`names a global of ${module.length + name.length} characters`);
+    }
     const global = `${module}.${name}`;
-    const value = this.#options.globals.get(global);
-    this.#push(value === undefined ? this.#options.refuse(this.#reader.at, global) : value);
+    const known = this.#options.globals.get(global) ?? this.#strangers.get(global);
+    if (known !== undefined) return known;
+    if (this.#strangers.size >= MAX_GLOBALS) {
+      this.#fail(`names more than ${MAX_GLOBALS} classes and functions`);
+    }
+    const stranger = new PickleGlobal(global);
+    this.#strangers.set(global, stranger);
+    return stranger;
   }
 
   #call(callee: PickleValue, args: PickleValue): void {
-    if (!(callee instanceof PickleGlobal)) return this.#fail(`calls ${describePickled(callee)}`);
-    if (!Array.isArray(args)) return this.#fail(`calls ${callee.name} with ${describePickled(args)}`);
+    if (!Array.isArray(args)) {
+      return this.#fail(`calls ${describePickled(callee)} with ${describePickled(args)}`);
+    }
+    if (!(callee instanceof PickleGlobal)) return this.#pushObject(callee, args);
     this.#push(callee.call(args, (problem) => this.#fail(problem)));
+  }
+
+  /** What a class, or an object that would be called, would have become. */
+  #pushObject(callee: PickleValue, args: PickleTuple): void {
+    if (!(callee instanceof PickleGlobal) && !(callee instanceof ObjectRecord)) {
+      return this.#fail(`calls ${describePickled(callee)}`);
+    }
+    this.#push(new ObjectRecord(callee.name, args));
   }
 
   #build(state: PickleValue): void {
     const target = this.#top();
-    // Attributes of a dict: the versions of modules, that `state_dict()` keeps beside the tensors.
-    if (target instanceof Map) return;
-    if (!(target instanceof PickleRecord) || target instanceof PickleGlobal) {
-      return this.#fail(`sets the state of ${describePickled(target)}`);
+    if (target instanceof ObjectRecord) target.state = state;
+    // Attributes of a dict or a tensor: the versions of modules, that `state_dict()` keeps, and labels of trainers'.
+    else if (
+      !(target instanceof Map) && !(target instanceof PickleRecord && !(target instanceof PickleGlobal))
+    ) {
+      this.#fail(`sets the state of ${describePickled(target)}`);
     }
-    target.setState(state, (problem) => this.#fail(problem));
   }
 }

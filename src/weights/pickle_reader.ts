@@ -28,6 +28,10 @@ export class PickleReader {
     return this.#at;
   }
 
+  get next(): number {
+    return this.#next;
+  }
+
   get byteLeft(): number {
     return this.#bytes.length - this.#next;
   }
@@ -96,6 +100,15 @@ export class PickleReader {
     return this.#decode(this.blob(byteLength));
   }
 
+  textOrBlob(byteLength: number): string | Uint8Array {
+    const bytes = this.blob(byteLength);
+    try {
+      return UTF8.decode(bytes);
+    } catch {
+      return bytes;
+    }
+  }
+
   line(): string {
     const end = this.#bytes.indexOf(NEWLINE, this.#next);
     if (end < 0 || end - this.#next > MAX_LINE_BYTES) this.fail("has a global without an end");
@@ -133,6 +146,8 @@ export const OP = {
   NONE: 0x4e,
   BINPERSID: 0x51,
   REDUCE: 0x52,
+  BINSTRING: 0x54,
+  SHORT_BINSTRING: 0x55,
   BINUNICODE: 0x58,
   EMPTY_LIST: 0x5d,
   APPEND: 0x61,
@@ -140,7 +155,9 @@ export const OP = {
   GLOBAL: 0x63,
   APPENDS: 0x65,
   BINGET: 0x68,
+  INST: 0x69,
   LONG_BINGET: 0x6a,
+  OBJ: 0x6f,
   BINPUT: 0x71,
   LONG_BINPUT: 0x72,
   SETITEM: 0x73,

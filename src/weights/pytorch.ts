@@ -2,29 +2,17 @@
  * A file that `torch.save` wrote since PyTorch 1.6 (.pt, .pth, .bin): a zip archive of one pickle, which describes the
  * tensors, and one stored member for each storage, which holds their bytes. Read lazily, as safetensors is: opening
  * reads the zip directory and the pickle, and a tensor's bytes are read, just their range, each time they are asked for.
- * No code is run: the pickle becomes inert data, or is refused. Leaves out TorchScript and what PyTorch wrote before.
+ * No code is run: the pickle becomes inert data. Leaves out TorchScript; `pytorch_legacy.ts` has what was written before.
  */
 import { UnfoldError } from "../errors.ts";
-import type { StorageType } from "../ir/dtype.ts";
 import { AGAIN, type Archive, readArchive, readPart, storedEntry } from "./archive.ts";
-import { type Checkpoint, checkpointOf, originOf } from "./checkpoint.ts";
-import { allocate, identityOf, openForReading, readAgain } from "./file.ts";
-import { describeArchive, refusedGlobal } from "./foreign.ts";
+import { type Checkpoint, originOf } from "./checkpoint.ts";
+import { identityOf, openForReading, readAgain } from "./file.ts";
+import { describeArchive } from "./foreign.ts";
 import { readPickle } from "./pickle.ts";
+import type { PickleValue } from "./pickle_values.ts";
+import { type OpenOptions, pytorchCheckpoint } from "./pytorch_tensors.ts";
 import { PYTORCH_GLOBALS, storageOf, type StorageRecord, type TensorRecord } from "./pytorch_values.ts";
-import { findStateDict, type StateDict } from "./state_dict.ts";
-import { extentOf, gather, isContiguous } from "./strided.ts";
-
-/** PyTorch's element types that UNfold reads, in its own words. */
-const STORAGE_TYPES: ReadonlyMap<string, StorageType> = new Map([
-  ["float64", "fp64"],
-  ["float32", "fp32"],
-  ["float16", "fp16"],
-  ["bfloat16", "bf16"],
-  ["int64", "int64"],
-  ["int32", "int32"],
-  ["bool", "bool"],
-]);
 
 /** Some hundred thousand tensors. */
 const MAX_PICKLE_BYTES = 2 ** 26;
@@ -39,52 +27,31 @@ const MAX_VERSION = 10;
 /**
  * Opens the zip file `path`.
  *
- * @throws UnfoldError if it is not PyTorch's, is damaged, or its pickle names a global that is not allowed.
+ * @throws UnfoldError if it is not PyTorch's, is damaged, or holds no state dict.
  */
-export function openPytorch(path: string): Checkpoint {
+export function openPytorch(path: string, options: OpenOptions): Checkpoint {
   using file = openForReading(path);
   const info = file.statSync();
   const identity = identityOf(info);
   const archive = readArchive(file, { path, byteLength: info.size });
-  const { stateDict: { tensors, metadata }, prefix } = readContents(file, archive);
-  return checkpointOf({
+  const { top, prefix } = readContents(file, archive);
+  return pytorchCheckpoint(top, {
+    ...options,
     path,
-    metadata,
-    tensors,
-    types: STORAGE_TYPES,
-    typeOf: ({ type }) => type.name,
-    read: (record, origin) => readTensor(record, { archive, prefix, identity, origin }),
+    check: (tensor, name) => checkStorage(tensor, { archive, prefix, name }),
+    read: (storage, { origin, begin, byteLength }) => {
+      const entry = storedEntry(archive, storageName(prefix, storage));
+      return readAgain(
+        path,
+        { identity, origin },
+        (file) => readPart(file, entry, { archive, origin, begin, byteLength }),
+      );
+    },
   });
 }
 
-function readTensor(
-  { storage, type: { itemBytes }, offset, shape, strides }: TensorRecord,
-  { archive, prefix, identity, origin }: {
-    readonly archive: Archive;
-    readonly prefix: string;
-    readonly identity: string;
-    readonly origin: string;
-  },
-): Uint8Array {
-  const byteLength = shape.reduce((product, size) => product * size, itemBytes);
-  if (byteLength === 0) return new Uint8Array(0);
-  const contiguous = isContiguous(shape, strides);
-  const entry = storedEntry(archive, storageName(prefix, storage));
-  const part = {
-    archive,
-    origin,
-    begin: offset * itemBytes,
-    byteLength: contiguous ? byteLength : extentOf(shape, strides) * itemBytes,
-  };
-  const bytes = readAgain(archive.path, { identity, origin }, (file) => readPart(file, entry, part));
-  if (contiguous) return bytes;
-  const result = allocate(byteLength, origin);
-  gather(bytes, { shape, strides, itemBytes, result });
-  return result;
-}
-
 interface Contents {
-  readonly stateDict: StateDict;
+  readonly top: PickleValue;
   /** The folder inside the archive that all is in, with a "/": "archive/", or the name that the file once had. */
   readonly prefix: string;
 }
@@ -108,15 +75,8 @@ function readContents(file: Deno.FsFile, archive: Archive): Contents {
     fail: (at, problem) => {
       throw new UnfoldError(`${path}: at byte ${at}, ${pickle} ${problem}. ${AGAIN}`);
     },
-    refuse: (at, global) => {
-      throw new UnfoldError(`${path}: at byte ${at}, ${pickle} ${refusedGlobal(global, path)}`);
-    },
   });
-  const stateDict = findStateDict(top, (problem) => {
-    throw new UnfoldError(`${path} ${problem}`);
-  });
-  for (const [name, tensor] of stateDict.tensors) checkStorage(tensor, { archive, prefix, name });
-  return { stateDict, prefix };
+  return { top, prefix };
 }
 
 /** The two short texts beside the pickle: how numbers are written, and how the archive is laid out. */

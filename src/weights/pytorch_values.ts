@@ -1,10 +1,11 @@
 /**
- * The globals that PyTorch's files may name, each with what it means to UNfold: tensors and storages become
- * descriptions of bytes, what trainers leave beside them (their arguments, counters of NumPy's) becomes records that do
- * nothing. All that is not in this table is refused. Leaves out the file: a storage is a key, a type and a count here.
+ * The globals of PyTorch's files that mean something to UNfold: tensors and storages become descriptions of bytes, a few
+ * values of Python's and NumPy's what they are. All that is not in this table stays a record that does nothing. Leaves
+ * out the file: a storage is a key, a type and a count here.
  */
 import {
   describePickled,
+  ObjectRecord,
   type PickleDict,
   type PickleFailure,
   PickleGlobal,
@@ -27,19 +28,27 @@ export class ElementType extends PickleRecord {
   }
 }
 
-/** A member `data/<key>` of the file: the memory that one or more tensors are views of. */
+/** The memory that one or more tensors are views of: a member `data/<key>` of a zip file, or a part of an older one. */
 export class StorageRecord extends PickleRecord {
   readonly name = "a storage";
   readonly key: string;
   readonly byteLength: number;
   /** Null for bytes whose type each tensor states. */
   readonly type: ElementType | null;
+  /** Where in it the views lie, in bytes: all of it but in files of long ago. */
+  readonly part: { readonly begin: number; readonly byteLength: number };
 
-  constructor(key: string, { type, byteLength }: { type: ElementType | null; byteLength: number }) {
+  constructor(
+    key: string,
+    { type, byteLength, part = { begin: 0, byteLength } }: Pick<StorageRecord, "type" | "byteLength"> & {
+      readonly part?: StorageRecord["part"];
+    },
+  ) {
     super();
     this.key = key;
     this.type = type;
     this.byteLength = byteLength;
+    this.part = part;
   }
 }
 
@@ -59,31 +68,6 @@ export class TensorRecord extends PickleRecord {
     this.offset = view.offset;
     this.shape = view.shape;
     this.strides = view.strides;
-  }
-}
-
-/** `argparse.Namespace`: a trainer's arguments. */
-export class NamespaceRecord extends PickleRecord {
-  readonly name = "argparse.Namespace";
-  #attributes: PickleDict = new Map();
-
-  get attributes(): ReadonlyMap<PickleValue, PickleValue> {
-    return this.#attributes;
-  }
-
-  override setState(state: PickleValue, fail: PickleFailure): void {
-    if (!(state instanceof Map)) return fail(`sets the state of ${this.name} to ${describePickled(state)}`);
-    this.#attributes = state;
-  }
-}
-
-/** An instance of which nothing is wanted but that it is there. */
-class OpaqueRecord extends PickleRecord {
-  readonly name: string;
-
-  constructor(name: string) {
-    super();
-    this.name = name;
   }
 }
 
@@ -112,6 +96,11 @@ const TYPES: ReadonlyMap<string, ElementType> = types({
   uint16: 2,
   uint8: 1,
   bool: 1,
+  qint8: 1,
+  quint8: 1,
+  qint32: 4,
+  quint4x2: 1,
+  quint2x4: 1,
 });
 
 const STORAGES: Readonly<Record<string, string>> = {
@@ -127,6 +116,11 @@ const STORAGES: Readonly<Record<string, string>> = {
   CharStorage: "int8",
   ByteStorage: "uint8",
   BoolStorage: "bool",
+  QInt8Storage: "qint8",
+  QUInt8Storage: "quint8",
+  QInt32Storage: "qint32",
+  QUInt4x2Storage: "quint4x2",
+  QUInt2x4Storage: "quint2x4",
 };
 
 const STORAGE_CLASSES: ReadonlyMap<PickleValue, ElementType | null> = new Map([
@@ -137,16 +131,32 @@ const STORAGE_CLASSES: ReadonlyMap<PickleValue, ElementType | null> = new Map([
   [new PickleGlobal("torch.storage.UntypedStorage"), null],
 ]);
 
-/** What a persistent id of PyTorch's stands for: `("storage", class, key, location, count of elements)`. */
-export function storageOf(id: PickleValue, fail: PickleFailure): StorageRecord {
-  const [word, storageClass, key, , count] = Array.isArray(id) ? id as PickleTuple : [];
+/**
+ * What a persistent id of PyTorch's stands for: `("storage", class, key, location, count of elements)`, in files of before
+ * 1.6 with what it is a part of, and `("module", class, ...)`.
+ */
+export function storageOf(id: PickleValue, fail: PickleFailure): PickleValue {
+  const [word, storageClass, key, , count, part] = Array.isArray(id) ? id as PickleTuple : [];
+  if (word === "module" && storageClass instanceof PickleGlobal) return storageClass;
   const type = STORAGE_CLASSES.get(storageClass ?? null);
-  if (word !== "storage" || type === undefined || typeof key !== "string" || !isSize(count)) {
+  const name = isSize(key) ? String(key) : key;
+  if (word !== "storage" || type === undefined || typeof name !== "string" || !isSize(count)) {
     return fail(`refers to ${describePickled(id)}, which is not a storage of PyTorch's`);
   }
-  const byteLength = count * (type?.itemBytes ?? 1);
+  const itemBytes = type?.itemBytes ?? 1;
+  const byteLength = count * itemBytes;
   if (!Number.isSafeInteger(byteLength)) return fail(`has a storage of ${count} elements`);
-  return new StorageRecord(key, { type, byteLength });
+  const whole = new StorageRecord(name, { type, byteLength });
+  if (part === undefined || part === null) return whole;
+  const [, offset, length] = Array.isArray(part) ? part as PickleTuple : [];
+  if (!isSize(offset) || !isSize(length) || offset + length > count) {
+    return fail(`has a part of a storage, ${describePickled(part)}, that does not lie in it`);
+  }
+  return new StorageRecord(name, {
+    type,
+    byteLength,
+    part: { begin: offset * itemBytes, byteLength: length * itemBytes },
+  });
 }
 
 function rebuildTensor(args: PickleTuple, fail: PickleFailure): TensorRecord {
@@ -181,34 +191,110 @@ function view(storage: StorageRecord, { type, offset, shape, strides, fail }: {
   if (!Number.isSafeInteger(bytes)) return fail(`makes a tensor of the shape [${shape.join(", ")}]`);
   const last = shape.reduce((sum, size, axis) => sum + (size - 1) * strides[axis]!, offset);
   const needed = bytes === 0 ? 0 : (last + 1) * type.itemBytes;
-  if (needed > storage.byteLength) {
+  if (needed > storage.part.byteLength) {
     return fail(
-      `makes a tensor that reaches to byte ${needed} of storage ${storage.key}, ` +
-        `which has ${storage.byteLength} bytes`,
+      `makes a tensor that reaches to byte ${needed} of storage ${storage.key.slice(0, 80)}, ` +
+        `which has ${storage.part.byteLength} bytes`,
     );
   }
-  return new TensorRecord(storage, { type, offset, shape: [...shape], strides: [...strides] });
+  return new TensorRecord(storage, { type, offset, shape, strides });
 }
 
-function rebuildParameter(args: PickleTuple, fail: PickleFailure): TensorRecord {
+function rebuildParameter(args: PickleTuple, fail: PickleFailure): PickleValue {
   const [data] = args;
-  return data instanceof TensorRecord ? data : fail(`makes a parameter of ${describePickled(data)}`);
+  // Of a tensor that is not read, the parameter is not read.
+  return data instanceof TensorRecord || data instanceof ObjectRecord
+    ? data
+    : fail(`makes a parameter of ${describePickled(data)}`);
 }
 
-/** Python 3 makes it empty and sets its items then. */
-function orderedDict(args: PickleTuple, fail: PickleFailure): PickleDict {
-  return args.length === 0 ? new Map() : fail(`makes an OrderedDict of ${describePickled(args[0])}`);
+/** A tensor of a subclass, or one with attributes: `(function, class, arguments, attributes)`. Its data are plain. */
+function rebuildFromType(args: PickleTuple, fail: PickleFailure): PickleValue {
+  const [rebuild, , given] = args;
+  if (!(rebuild instanceof PickleGlobal) || !Array.isArray(given)) {
+    return fail(`makes a tensor by ${describePickled(rebuild)} of ${describePickled(given)}`);
+  }
+  return TENSOR_FUNCTIONS.has(rebuild.name)
+    ? rebuild.call(given, fail)
+    : new ObjectRecord(rebuild.name, given);
 }
 
-function set([items]: PickleTuple, fail: PickleFailure): PickleSet {
-  return items instanceof PickleList
-    ? new PickleSet(items.items)
-    : fail(`makes a set of ${describePickled(items)}`);
+/** Python 3 makes it empty and sets its items then; Python 2 gives a list of pairs. */
+function orderedDict([pairs]: PickleTuple, fail: PickleFailure): PickleDict {
+  if (pairs === undefined) return new Map();
+  if (!(pairs instanceof PickleList)) return fail(`makes an OrderedDict of ${describePickled(pairs)}`);
+  // One dict for one list: a list that is given a million times is not copied as often.
+  const made = DICTS.get(pairs);
+  if (made !== undefined) return made;
+  const dict: PickleDict = new Map();
+  DICTS.set(pairs, dict);
+  for (const pair of pairs.items) {
+    const [key, value] = pair instanceof PickleList
+      ? pair.items
+      : Array.isArray(pair)
+      ? pair as PickleTuple
+      : [];
+    if (key === undefined || value === undefined) {
+      return fail(`makes an OrderedDict with ${describePickled(pair)} as an item`);
+    }
+    dict.set(key, value);
+  }
+  return dict;
 }
+
+const DICTS = new WeakMap<PickleList, PickleDict>();
+
+function set(args: PickleTuple): PickleValue {
+  const [items] = args;
+  return items instanceof PickleList ? new PickleSet(items.items) : new ObjectRecord("builtins.set", args);
+}
+
+/** `copyreg._reconstructor(class, base, state)`: an object as protocols before 2 make it. */
+function reconstructed([made, , state]: PickleTuple, fail: PickleFailure): ObjectRecord {
+  return made instanceof PickleGlobal
+    ? new ObjectRecord(made.name, state === null || state === undefined ? [] : [state])
+    : fail(`makes an object of ${describePickled(made)}`);
+}
+
+/** A number of NumPy's, which is its type and its bytes; a record where it is another. */
+function numpyScalar(args: PickleTuple): PickleValue {
+  const [type, given] = args;
+  const record = new ObjectRecord("numpy.scalar", args);
+  const name = type instanceof ObjectRecord && type.name === "numpy.dtype" ? type.args[0] : undefined;
+  // Protocol 2 has bytes as text: `_codecs.encode(text, "latin1")`.
+  const text = given instanceof ObjectRecord && given.name === "_codecs.encode" ? given.args[0] : undefined;
+  const bytes = typeof text === "string" && text.length <= 8
+    ? Uint8Array.from(text, (character) => character.charCodeAt(0))
+    : given;
+  if (typeof name !== "string" || !(bytes instanceof Uint8Array)) return record;
+  const read = NUMPY_NUMBERS.get(name);
+  return read === undefined || bytes.length !== Number(name.slice(1))
+    ? record
+    : read(new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
+}
+
+const NUMPY_NUMBERS: ReadonlyMap<string, (view: DataView) => number | boolean> = new Map<
+  string,
+  (view: DataView) => number | boolean
+>([
+  ["f8", (view) => view.getFloat64(0, true)],
+  ["f4", (view) => view.getFloat32(0, true)],
+  ["f2", (view) => view.getFloat16(0, true)],
+  ["i8", (view) => Number(view.getBigInt64(0, true))],
+  ["i4", (view) => view.getInt32(0, true)],
+  ["i2", (view) => view.getInt16(0, true)],
+  ["i1", (view) => view.getInt8(0)],
+  ["u8", (view) => Number(view.getBigUint64(0, true))],
+  ["u4", (view) => view.getUint32(0, true)],
+  ["u2", (view) => view.getUint16(0, true)],
+  ["u1", (view) => view.getUint8(0)],
+  ["b1", (view) => view.getUint8(0) !== 0],
+]);
 
 /** `torch.Size` holds one tuple of numbers, and is one. */
-function size([sizes]: PickleTuple, fail: PickleFailure): PickleTuple {
-  return isSizes(sizes) ? sizes : fail(`makes a torch.Size of ${describePickled(sizes)}`);
+function size(args: PickleTuple): PickleValue {
+  const [sizes] = args;
+  return isSizes(sizes) ? sizes : new ObjectRecord("torch.Size", args);
 }
 
 function isSize(value: PickleValue | undefined): value is number {
@@ -220,28 +306,39 @@ function isSizes(value: PickleValue | undefined): value is readonly number[] {
   return Array.isArray(value) && value.length <= 64 && value.every(isSize);
 }
 
-const opaque = (name: string) => new PickleGlobal(name, () => new OpaqueRecord(name));
-
-/** All that a file of PyTorch's may name, by "module.name". */
-export const PYTORCH_GLOBALS: ReadonlyMap<string, PickleValue> = new Map<string, PickleValue>([
-  ...[
-    new PickleGlobal("collections.OrderedDict", orderedDict),
+/** The functions that make a tensor of a storage. */
+const TENSOR_FUNCTIONS: ReadonlyMap<string, PickleGlobal> = new Map(
+  [
+    new PickleGlobal("torch._utils._rebuild_tensor", rebuildTensor),
     new PickleGlobal("torch._utils._rebuild_tensor_v2", rebuildTensor),
     new PickleGlobal("torch._utils._rebuild_tensor_v3", rebuildTensor3),
     new PickleGlobal("torch._utils._rebuild_parameter", rebuildParameter),
     new PickleGlobal("torch._utils._rebuild_parameter_with_state", rebuildParameter),
+  ].map((global) => [global.name, global]),
+);
+
+/** All in a file of PyTorch's that is more than a record, by "module.name". */
+export const PYTORCH_GLOBALS: ReadonlyMap<string, PickleValue> = new Map<string, PickleValue>([
+  ...TENSOR_FUNCTIONS,
+  ...[
+    // Where it has been, from today to PyTorch 1.3.
+    ...["torch._tensor", "torch.tensor"].flatMap((module) =>
+      ["_rebuild_from_type_v2", "_rebuild_from_type"].map((name) =>
+        new PickleGlobal(`${module}.${name}`, rebuildFromType)
+      )
+    ),
+    new PickleGlobal("collections.OrderedDict", orderedDict),
     new PickleGlobal("torch.Size", size),
-    opaque("torch.device"),
-    new PickleGlobal("argparse.Namespace", () => new NamespaceRecord()),
     // Protocol 2 writes the names of Python 2.
     new PickleGlobal("__builtin__.set", set),
     new PickleGlobal("builtins.set", set),
-    // How Python 3 writes bytes in protocol 2; those of numbers of NumPy's, mostly.
-    opaque("_codecs.encode"),
-    opaque("numpy.dtype"),
+    new PickleGlobal("__builtin__.frozenset", set),
+    new PickleGlobal("builtins.frozenset", set),
+    new PickleGlobal("copy_reg._reconstructor", reconstructed),
+    new PickleGlobal("copyreg._reconstructor", reconstructed),
     // Before and since NumPy 2.
-    opaque("numpy.core.multiarray.scalar"),
-    opaque("numpy._core.multiarray.scalar"),
+    new PickleGlobal("numpy.core.multiarray.scalar", numpyScalar),
+    new PickleGlobal("numpy._core.multiarray.scalar", numpyScalar),
     ...[...STORAGE_CLASSES.keys()] as PickleGlobal[],
   ].map((global): [string, PickleValue] => [global.name, global]),
   ...[...TYPES].map(([name, type]): [string, PickleValue] => [`torch.${name}`, type]),

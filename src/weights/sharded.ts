@@ -23,6 +23,8 @@ export function openSharded(path: string, openShard: (path: string) => Checkpoin
 class ShardedCheckpoint implements Checkpoint {
   readonly path: string;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly training = {};
+  readonly stateDict = null;
   /** Tensor name to shard name. */
   readonly #shardOf: ReadonlyMap<string, string>;
   readonly #opened = new Map<string, Checkpoint>();

@@ -1,107 +1,276 @@
 /**
- * Which of a training checkpoint's values are the network: its state dict, at the top or under one of the keys that
- * trainers use. What else of it says something of the network, its arguments, is kept as text. Leaves out which names
- * and arguments a family of models uses.
+ * Which of a training checkpoint's values are the network: its state dict, at the top or under whatever key a trainer
+ * gave it, or the parameters of a module that was saved whole. What else there is, arguments and configurations, is kept
+ * as plain values. Leaves out which names and arguments a family of models uses.
  */
-import { describePickled, type PickleValue } from "./pickle_values.ts";
-import { NamespaceRecord, TensorRecord } from "./pytorch_values.ts";
+import { quoted } from "../text.ts";
+import {
+  describePickled,
+  ObjectRecord,
+  PickleList,
+  PickleSet,
+  type PickleTuple,
+  type PickleValue,
+} from "./pickle_values.ts";
+import { plainOf, type PlainValue } from "./plain.ts";
+import { StorageRecord, TensorRecord } from "./pytorch_values.ts";
 
-/** Averaged weights come before those they are the average of: they are the ones that papers report. */
-const WRAPPERS = ["state_dict_ema", "state_dict", "model_state_dict", "model", "module", "weights"] as const;
+/**
+ * The keys that trainers use, best first. Averaged weights come before those they are the average of: they are the ones
+ * that papers report.
+ */
+const KEYS = [
+  "state_dict_ema",
+  "model_ema",
+  "ema_state_dict",
+  "ema_model",
+  "params_ema",
+  "ema",
+  "state_dict",
+  "model_state_dict",
+  "model",
+  "module",
+  "params",
+  "weights",
+] as const;
 
-/** Where trainers leave the arguments of the network: fairseq's old and new way, and everybody's. */
-const CONFIGS = ["args", "cfg", "config"] as const;
+/** Values under these have names like a network's, and are the optimizer's, its averages and its schedule. */
+const NOT_WEIGHTS = /optim|sched|scaler|^rng|random|^callbacks$|^loops$|^args$|^_metadata$/i;
 
-/** Of a configuration: it is text for a reader, and nested values that share parts would grow without bound. */
-const MAX_CONFIG_VALUES = 4096;
-const MAX_CONFIG_DEPTH = 8;
-const MAX_CONFIG_TEXT = 1024;
+/** How far below the top a state dict may lie: `{"state": {"model": {"module": ...}}}`. */
+const MAX_NESTING = 4;
+const MAX_MODULES = 2 ** 16;
+/** Of a key and of a module's path; longer ones are nobody's. */
+const MAX_KEY = 512;
+
+/** A state dict in a file, and the keys that lead to it: "model.state_dict", "" at the top. */
+interface Candidate {
+  readonly path: string;
+  readonly value: PickleValue;
+  readonly tensors: ReadonlyMap<string, TensorRecord>;
+}
 
 export interface StateDict {
   readonly tensors: ReadonlyMap<string, TensorRecord>;
-  /**
-   * `wrapper`: the key under which the tensors lie; `otherWrappers`: further such keys, comma-separated; `config`: JSON of
-   * the numbers, strings, booleans and nulls under `args`, `cfg` or `config`. Each only where there is one.
-   */
-  readonly metadata: Readonly<Record<string, string>>;
+  /** The keys that lead to it, joined by dots; "" at the top. */
+  readonly key: string;
+  /** Those of the file's other state dicts. */
+  readonly others: readonly string[];
+  /** What else is at the top of the file, as far as it is plain. */
+  readonly training: Readonly<Record<string, PlainValue>>;
 }
 
-/**
- * The state dict in the value of a whole file.
- *
- * @param fail throws; the problem reads on from "it"
- */
-export function findStateDict(top: PickleValue, fail: (problem: string) => never): StateDict {
-  if (!(top instanceof Map)) {
-    return fail(`holds ${describePickled(top)} and not a state dict. Save model.state_dict().`);
-  }
-  const values = [...top.values()];
-  if (values.length > 0 && values.every((value) => value instanceof TensorRecord)) {
-    return { tensors: tensorsOf(top), metadata: {} };
-  }
-  const metadata: Record<string, string> = {};
-  const wrappers = WRAPPERS.filter((key) => tensorsOf(top.get(key)).size > 0);
-  const [wrapper, ...others] = wrappers;
-  if (wrapper !== undefined) metadata["wrapper"] = wrapper;
-  if (others.length > 0) metadata["otherWrappers"] = others.join(", ");
-  const config = configOf(CONFIGS.map((key) => top.get(key)));
-  if (config !== null) metadata["config"] = config;
-  if (wrapper !== undefined) return { tensors: tensorsOf(top.get(wrapper)), metadata };
-  // A state dict may hold other things than tensors (modules may keep "_extra_state"), but no state dicts: beside one
-  // that is under an unknown key, a tensor is a random generator's state or the like.
-  const tensors = tensorsOf(top);
-  const nested = values.some((value) => tensorsOf(value).size > 0);
-  if ((tensors.size > 0 && !nested) || top.size === 0) return { tensors, metadata };
-  const keys = [...top].slice(0, 20).map(([key, value]) =>
-    `${describePickled(key)} (${describePickled(value)})`
-  );
-  return fail(
-    `holds no state dict, neither at its top nor under any of ${WRAPPERS.join(", ")}. ` +
-      `Its keys: ${keys.join(", ")}${
-        top.size > 20 ? ", ..." : ""
-      }. Save the state dict alone, or under "state_dict".`,
-  );
+export interface StateDictOptions {
+  /** Which: its keys, the last of them, or `ema`, `model`, `teacher`. */
+  readonly state?: string | undefined;
+  /** Throws; the problem reads on from the file's name. */
+  readonly fail: (problem: string) => never;
 }
 
-function tensorsOf(value: PickleValue | undefined): Map<string, TensorRecord> {
+/** The state dict in the value of a whole file. */
+export function findStateDict(top: PickleValue, { state, fail }: StateDictOptions): StateDict {
+  const candidates = candidatesIn(top);
+  const chosen = state === undefined ? preferred(candidates, fail) : named(candidates, { state, fail });
+  if (chosen === null) {
+    if (top instanceof Map && top.size === 0) {
+      return { tensors: new Map(), key: "", others: [], training: {} };
+    }
+    return fail(nothingIn(top));
+  }
+  refuseUnread(chosen, fail);
+  return {
+    tensors: chosen.tensors,
+    key: chosen.path,
+    others: candidates.filter((each) => each !== chosen).map(({ path }) => path),
+    training: trainingOf(top, candidates),
+  };
+}
+
+function candidatesIn(top: PickleValue): Candidate[] {
+  const found: Candidate[] = [];
+  const seen = new Set<PickleValue>();
+  const walk = (value: PickleValue, path: readonly string[]): void => {
+    if (seen.has(value) || seen.size > MAX_MODULES) return;
+    seen.add(value);
+    const tensors = tensorsOf(value);
+    if (tensors.size > 0) found.push({ path: path.join("."), value, tensors });
+    // Below a state dict there is none; beside one at the top, a tensor is a random generator's state or the like.
+    if (path.length >= MAX_NESTING || (tensors.size > 0 && path.length > 0)) return;
+    for (const [key, member] of membersOf(value, path.length === 0)) {
+      if (typeof key === "string" && key.length <= MAX_KEY && !NOT_WEIGHTS.test(key)) {
+        walk(member, [...path, key]);
+      }
+    }
+  };
+  walk(top, []);
+  const [first, ...others] = found;
+  const isBeside = first !== undefined && first.path === "" &&
+    others.some(({ tensors }) => tensors.size > first.tensors.size);
+  if (first?.path === "" && others.length > 0) return isBeside ? others : [first];
+  return found;
+}
+
+/** What a value holds by name. A list at the top, `[state dict, optimizer]`, holds by number. */
+function membersOf(value: PickleValue, isTop: boolean): Iterable<readonly [PickleValue, PickleValue]> {
+  if (value instanceof Map) return value;
+  if (value instanceof ObjectRecord && value.entries.size > 0) return value.entries;
+  if (value instanceof ObjectRecord && isTop) return value.attributes;
+  const items = value instanceof PickleList ? value.items : Array.isArray(value) ? value as PickleTuple : [];
+  return isTop ? items.slice(0, 16).map((item, i) => [String(i), item] as const) : [];
+}
+
+function tensorsOf(value: PickleValue): ReadonlyMap<string, TensorRecord> {
   const tensors = new Map<string, TensorRecord>();
-  if (!(value instanceof Map)) return tensors;
-  for (const [name, tensor] of value) {
+  if (isModule(value)) collectModule(value, { tensors, prefix: "", left: { count: MAX_MODULES } });
+  const members = value instanceof Map ? value : value instanceof ObjectRecord ? value.entries : new Map();
+  for (const [name, tensor] of members) {
     if (typeof name === "string" && tensor instanceof TensorRecord) tensors.set(name, tensor);
   }
   return tensors;
 }
 
-/** The first of the candidates that says something, as JSON. */
-function configOf(candidates: readonly (PickleValue | undefined)[]): string | null {
-  for (const candidate of candidates) {
-    const members = candidate === undefined
-      ? undefined
-      : plain(candidate, { depth: 0, left: { count: MAX_CONFIG_VALUES } });
-    if (typeof members === "object" && members !== null && Object.keys(members).length > 0) {
-      return JSON.stringify(members);
-    }
-  }
-  return null;
+/** An `nn.Module` that was pickled whole, whatever its class. */
+function isModule(value: PickleValue | undefined): value is ObjectRecord {
+  return value instanceof ObjectRecord &&
+    ["_parameters", "_modules"].every((key) => value.attributes.has(key));
 }
 
-type Plain = null | boolean | number | string | { readonly [key: string]: Plain };
-
-/** What JSON can say of a value without lists; undefined where that is nothing. */
-function plain(
-  value: PickleValue,
-  { depth, left }: { readonly depth: number; readonly left: { count: number } },
-): Plain | undefined {
-  if (value === null || typeof value === "boolean") return value;
-  if (typeof value === "number") return Number.isFinite(value) ? value : undefined;
-  if (typeof value === "string") return value.length <= MAX_CONFIG_TEXT ? value : undefined;
-  const members = value instanceof NamespaceRecord ? value.attributes : value;
-  if (!(members instanceof Map) || depth >= MAX_CONFIG_DEPTH) return undefined;
-  const result: [string, Plain][] = [];
-  for (const [key, member] of members) {
-    if (typeof key !== "string" || left.count-- <= 0) continue;
-    const said = plain(member, { depth: depth + 1, left });
-    if (said !== undefined) result.push([key, said]);
+/** What the module's `state_dict()` would be, as long as its class has not its own. */
+function collectModule(
+  { attributes }: ObjectRecord,
+  { tensors, prefix, left }: {
+    readonly tensors: Map<string, TensorRecord>;
+    readonly prefix: string;
+    /** Modules still to be looked at: one that contains itself has no end. */
+    readonly left: { count: number };
+  },
+): void {
+  if (left.count-- <= 0 || prefix.length > MAX_KEY) return;
+  const passing = attributes.get("_non_persistent_buffers_set");
+  const transient = new Set(passing instanceof PickleSet ? passing.items : []);
+  for (const kind of ["_parameters", "_buffers"]) {
+    const members = attributes.get(kind);
+    for (const [name, tensor] of members instanceof Map ? members : []) {
+      if (typeof name !== "string" || name.length > MAX_KEY || !(tensor instanceof TensorRecord)) continue;
+      if (!transient.has(name)) tensors.set(prefix + name, tensor);
+    }
   }
-  return Object.fromEntries(result);
+  const children = attributes.get("_modules");
+  for (const [name, child] of children instanceof Map ? children : []) {
+    if (typeof name !== "string" || name.length > MAX_KEY || !isModule(child)) continue;
+    collectModule(child, { tensors, prefix: `${prefix}${name}.`, left });
+  }
+}
+
+const lastOf = (path: string) => path.slice(path.lastIndexOf(".") + 1);
+
+/** The one that a trainer means by its key, else the only one; null where there is none. */
+function preferred(candidates: readonly Candidate[], fail: StateDictOptions["fail"]): Candidate | null {
+  const depths = candidates.map(({ path }) => path.split(".").length);
+  for (const depth of [...new Set(depths)].sort((a, b) => a - b)) {
+    for (const key of KEYS) {
+      const found = candidates.find(({ path }, i) => depths[i] === depth && lastOf(path) === key);
+      if (found !== undefined) return found;
+    }
+  }
+  if (candidates.length < 2) return candidates[0] ?? null;
+  return fail(`holds several state dicts, ${shown(candidates)}: say which with --state`);
+}
+
+/** What people say, and what trainers write. */
+const SAID: Readonly<Record<string, RegExp>> = {
+  ema: /ema|averag|swa/i,
+  model: /^(model|net|network|state_dict|model_state_dict|module|params|weights)$/,
+  teacher: /teacher/i,
+  student: /student/i,
+};
+
+function named(
+  candidates: readonly Candidate[],
+  { state, fail }: { readonly state: string; readonly fail: StateDictOptions["fail"] },
+): Candidate {
+  const said = SAID[state];
+  const ways: ((path: string) => boolean)[] = [
+    (path) => path === state,
+    (path) => path.split(".").includes(state),
+    (path) => said !== undefined && path.split(".").some((key) => said.test(key)),
+  ];
+  for (const way of ways) {
+    const [found, ...others] = candidates.filter(({ path }) => way(path));
+    if (found === undefined) continue;
+    if (others.length === 0) return found;
+    return fail(
+      `has several state dicts for --state ${state}, ${shown([found, ...others])}: give one of these`,
+    );
+  }
+  return fail(
+    candidates.length === 0
+      ? `holds no state dict, and so none for --state ${state}`
+      : `has no state dict for --state ${state}, but ${shown(candidates)}`,
+  );
+}
+
+function shown(candidates: readonly Candidate[]): string {
+  const some = candidates.slice(0, 8).map(({ path, tensors }) =>
+    `${path === "" ? "one at the top" : quoted(path)} (${tensors.size} tensors)`
+  );
+  return some.join(", ") + (candidates.length > 8 ? ", ..." : "");
+}
+
+/** Refuses a state dict of which a tensor is of a kind that is not read: quantized, sparse, without data. */
+function refuseUnread({ value, tensors }: Candidate, fail: StateDictOptions["fail"]): void {
+  const members = value instanceof Map ? value : value instanceof ObjectRecord ? value.entries : new Map();
+  const seen = new Set<PickleValue>();
+  for (const [name, member] of members) {
+    if (typeof name !== "string" || tensors.has(name) || !isTensorLike(member, seen)) continue;
+    fail(
+      `has ${quoted(name)} as ${describePickled(member)}, a kind of tensor that UNfold does not read. ` +
+        "Save it as an ordinary one (.dequantize(), .to_dense(), .full_tensor() in PyTorch).",
+    );
+  }
+}
+
+function isTensorLike(value: PickleValue, seen: Set<PickleValue>, depth = 0): boolean {
+  if (!(value instanceof ObjectRecord) || (seen.has(value) && depth > 0)) return false;
+  seen.add(value);
+  if (/^torch\..*_rebuild/.test(value.name)) return true;
+  return depth < 4 &&
+    [...value.args.slice(0, 16), value.state].some((part) =>
+      part instanceof TensorRecord || part instanceof StorageRecord || isTensorLike(part, seen, depth + 1)
+    );
+}
+
+/** Where trainers keep the arguments of the network; told first, should there be too much to tell. */
+const ARGUMENTS = ["args", "cfg", "config", "hyper_parameters", "model_args"];
+const MAX_PLAIN_VALUES = 2 ** 16;
+
+function trainingOf(
+  top: PickleValue,
+  candidates: readonly Candidate[],
+): Readonly<Record<string, PlainValue>> {
+  if (!(top instanceof Map)) return {};
+  const weights = new Set<PickleValue>(candidates.map(({ value }) => value));
+  const left = { count: MAX_PLAIN_VALUES };
+  const said: [string, PlainValue][] = [];
+  const keys = [...ARGUMENTS, ...[...top.keys()].filter((key) => !ARGUMENTS.includes(key as string))];
+  for (const key of keys) {
+    const member = top.get(key);
+    if (typeof key !== "string" || key.length > MAX_KEY || /optim/i.test(key)) continue;
+    if (member === undefined || weights.has(member)) continue;
+    const plain = plainOf(member, left);
+    if (plain !== undefined) said.push([key, plain]);
+  }
+  return Object.freeze(Object.fromEntries(said));
+}
+
+function nothingIn(top: PickleValue): string {
+  if (!(top instanceof Map)) {
+    return `holds ${describePickled(top)} and not a state dict. Save model.state_dict().`;
+  }
+  const keys = [...top].slice(0, 20).map(([key, value]) =>
+    `${describePickled(key)} (${describePickled(value)})`
+  );
+  return `holds no tensors under names, at its top or below. Its keys: ${keys.join(", ")}${
+    top.size > 20 ? ", ..." : ""
+  }. Save the state dict alone, or under "state_dict".`;
 }

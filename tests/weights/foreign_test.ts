@@ -7,22 +7,12 @@ import { fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
 const PADDING = "\0".repeat(40);
 
 const FOREIGN: readonly (readonly [file: string, content: string, ...says: string[]])[] = [
-  [
-    "legacy.pth",
-    "\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + PADDING,
-    "is a pickle outside a zip archive, as PyTorch wrote before 1.6",
-    "executes no code",
-    'torch.load("legacy.pth"',
-    "weights_only=True",
-    "st.save_file({k: v",
-    '"legacy.safetensors"',
-  ],
-  ["short.pkl", "\x80\x04N.", "is a pickle", "torch.load"],
-  ["first.pt", "a" + "\0".repeat(256) + "ustar  \0" + PADDING, "is a tar archive", "torch.load"],
+  ["short.pkl", "\x80\x04N.", "is a pickle that torch.save did not write", "executes no code", "save_file"],
+  ["first.pt", "a" + "\0".repeat(256) + "ustar  \0" + PADDING, "is a tar archive", "save_file"],
   ["cut.pt", "PK\x03\x04\0\0\x08\x08archive/data.pkl" + PADDING, "is not a whole zip archive", "cut short"],
   ["model.safetensors", "PK\x03\x04" + PADDING, "is not a whole zip archive"],
   ["empty.zip", "PK\x05\x06" + "\0".repeat(18), "a zip archive that torch.save did not write", "no data.pkl"],
-  ["old.bin", "(dp0\n" + PADDING, "a pickle by its name", "torch.load"],
+  ["old.bin", "(dp0\n" + PADDING, "a pickle by its name", "save_file"],
   ["a.gguf", "GGUF\x03\0\0\0" + PADDING, "is a GGUF file", "safetensors.torch.save_file"],
   ["a.h5", "\x89HDF\r\n\x1a\n" + PADDING, "is an HDF5 file", "safetensors.numpy.save_file"],
   ["a.model", "\x08\x07\x12\x07pytorch" + PADDING, "is an ONNX model"],

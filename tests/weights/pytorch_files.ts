@@ -163,9 +163,6 @@ export function unpickle(bytes: Uint8Array): PickleValue {
     fail: (at, problem) => {
       throw new UnfoldError(`at byte ${at} it ${problem}`);
     },
-    refuse: (at, global) => {
-      throw new UnfoldError(`at byte ${at} it names ${global}`);
-    },
   });
 }
 

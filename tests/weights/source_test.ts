@@ -12,6 +12,8 @@ function held(tensors: Record<string, TensorData>): Checkpoint & { reads: number
   return {
     path: "held.safetensors",
     metadata: {},
+    training: {},
+    stateDict: null,
     reads: 0,
     names: () => Object.keys(tensors),
     has: (name) => Object.hasOwn(tensors, name),
