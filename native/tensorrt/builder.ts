@@ -83,12 +83,14 @@ export class Builder extends Handle<"IBuilder"> {
     _held.use(this.hold());
     _held.use(config.hold());
     _held.use(network.hold());
+    // Taken now: while it waits for its turn, all three may be disposed, and are held.
+    const pointers = [this.pointer, network.pointer, config.pointer] as const;
+    using _turn = await this.#context.turns.enter(config.targets);
+    config.throwIfCancelled();
     const mark = logger.errorCount;
     const memory = await calls.callAsync(
       "IBuilder.buildSerializedNetwork",
-      this.pointer,
-      network.pointer,
-      config.pointer,
+      ...pointers,
     );
     const plan = isObject(memory) ? new Plan(this.#context, memory) : undefined;
     try {
@@ -124,6 +126,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
   readonly #builder: Builder;
   readonly #dims = dimsWriter();
   #monitor: ProgressMonitor | undefined;
+  #targets = "";
   #timingCache: { readonly pointer: Pointer<"ITimingCache">; readonly bytes: Pinned } | undefined;
 
   /** @ignore Use Builder.createConfig. */
@@ -234,8 +237,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
    * The GPUs the engine is for, with TensorRT for RTX: by default all from 8.0 on, which makes one portable engine.
    * "current" is the GPU of this machine. Throws NativeError with Enterprise, which builds for that one only.
    *
-   * The library (1.7.1) keeps the list for the whole process while it builds: of two builds at once with different GPUs
-   * one may fail with "Target SM 80 is not found in the accelerator list". Build one after the other, or apart.
+   * Builds for different GPUs take turns (`target_turns.ts`).
    */
   setComputeCapabilities(capabilities: readonly ComputeCapability[]): void {
     const { calls, logger } = this.#context;
@@ -255,6 +257,7 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
           i,
         )
       );
+    this.#targets = capabilities.join();
     if (!isSet) throw logger.failure(`compute capabilities ${capabilities.join(", ")} were refused`, mark);
   }
 
@@ -292,6 +295,11 @@ export class BuilderConfig extends Handle<"IBuilderConfig"> {
     if (!isObject(memory)) throw logger.failure("the timing cache was not written", mark);
     using plan = new Plan(this.#context, memory);
     return plan.bytes.slice();
+  }
+
+  /** @ignore The GPUs that were set, "" by default. */
+  get targets(): string {
+    return this.#targets;
   }
 
   /** @ignore Throws what cancelled the build, if anything did. */

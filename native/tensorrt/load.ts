@@ -14,6 +14,7 @@ import { LAYOUTS } from "./layouts/mod.ts";
 import { Logger, type LogLine, type LogListener } from "./logger.ts";
 import { Runtime } from "./runtime.ts";
 import { placeIn, SIGNATURES } from "./signatures.ts";
+import { TargetTurns } from "./target_turns.ts";
 
 const SYMBOLS = {
   getInferLibVersion: { parameters: [], result: "i32" },
@@ -37,6 +38,7 @@ export interface Context {
   readonly layout: Layout;
   /** A refitter of an engine; null where the library refuses or has none. */
   readonly createRefitter: (engine: Pointer<"ICudaEngine">) => Pointer<"IRefitter"> | null;
+  readonly turns: TargetTurns;
   /** Set when the first network has passed its self-checks. */
   isChecked: boolean;
 }
@@ -193,6 +195,7 @@ export function loadTensorRt(path: string): TensorRt {
         library.symbols.createInferRefitter_INTERNAL?.(engine, logger.pointer, libVersion) as
           | Pointer<"IRefitter">
           | null ?? null,
+      turns: new TargetTurns(),
       isChecked: false,
     };
     RESIDENTS.set(key, resident = { context, library, libVersion });

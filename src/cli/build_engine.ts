@@ -1,11 +1,12 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
 import { UnfoldError } from "../errors.ts";
+import { isNarrow } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
 import type { Report } from "../report/schema.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
-import { PRECISION_HELP, PRECISION_OPTIONS, precisionOf } from "./precision.ts";
+import { PRECISION_HELP, PRECISION_OPTIONS, precisionOf, targetsOf } from "./precision.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP = `Fold a model's normalization into its linear layers and build TensorRT engines.
@@ -31,6 +32,8 @@ Options
 ${SUBJECT_HELP}
 ${PRECISION_HELP}
   --batch SIZES         8 (default; 1 where images or the network are large), a list 1,8,64, or min:opt:max
+  --target LIST         the GPUs the engines are for, by compute capability: 8.0,8.6,8.9,12.0,12.1 unless given. 7.5
+                        (Turing) takes --precision fp16 alone
   --out DIR             where the files go; build/NAME unless given
   --refit               allow weights to be replaced later (deno task refit); for RTX this needs a GPU
   --weight-streaming    allow weights to stay off the GPU (deno task profile --weight-streaming-budget)
@@ -61,6 +64,7 @@ const OPTIONS = {
   ...SUBJECT_OPTIONS,
   ...PRECISION_OPTIONS,
   batch: { type: "string" },
+  target: { type: "string" },
   out: { type: "string" },
   triton: { type: "string" },
   refit: { type: "boolean", default: false },
@@ -89,7 +93,8 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
   }
   const { parseBatch } = await import("../compile/batch.ts");
   const { precision, onnx, int8 } = precisionOf(values);
-  if (values["allow-overflow"] && precision === "fp32") {
+  const targets = targetsOf(values.target, { precision: values.precision, engines: !values["no-engine"] });
+  if (values["allow-overflow"] && !isNarrow(precision)) {
     throw new UsageError("--allow-overflow: this is for --precision fp16 and bf16");
   }
   const asked = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!));
@@ -120,6 +125,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
     engine: {
       refit: values.refit,
       weightStreaming: values["weight-streaming"],
+      targets,
       ...(values["timing-cache-file"] !== undefined && { timingCacheFile: values["timing-cache-file"] }),
     },
     onEvent: (event) => progress.event(event),

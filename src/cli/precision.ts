@@ -3,7 +3,9 @@
  * int8 needs besides, and `--onnx`.
  */
 import type { Int8Options } from "../compile/int8.ts";
-import { INT8_TARGETS, type Precision, PRECISIONS } from "../ir/dtype.ts";
+import { parseTargets, type Target } from "../emit/targets.ts";
+import { UnfoldError } from "../errors.ts";
+import { ENGINE_PRECISIONS, type EnginePrecision, INT8_TARGETS, networkPrecision } from "../ir/dtype.ts";
 import { ONNX_FORMS, type OnnxForm } from "../rewrite/onnx_forms.ts";
 import { oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
@@ -19,7 +21,8 @@ export const PRECISION_OPTIONS = {
 
 /** What they mean, for `--help`. */
 export const PRECISION_HELP =
-  `  --precision TYPE      fp32 (default), fp16 or bf16; int8 for CPUs, as one more ONNX file beside those of fp32
+  `  --precision TYPE      fp32 (default), fp16 or bf16; tf32: fp32 whose products an engine computes in TF32; int8 for
+                        CPUs, as one more ONNX file beside those of fp32
   --calibrate FILE      for int8: sample inputs, a safetensors file whose tensors are called as the model's inputs
   --int8-for WHAT       any (default): the same whole numbers on every processor; vnni: weights in finer steps, wrong
                         on x86-64 without VNNI or AMX; the build fails on such a one
@@ -36,14 +39,14 @@ type Values =
 
 /** @throws {UsageError} values that are none, or do not go together */
 export function precisionOf(values: Values): {
-  readonly precision: Precision;
+  readonly precision: EnginePrecision;
   readonly onnx: OnnxForm;
   readonly int8: Int8Options | undefined;
 } {
-  const asked = oneOf("precision", values.precision, [...PRECISIONS, "int8"]);
+  const asked = oneOf("precision", values.precision, [...ENGINE_PRECISIONS, "int8"]);
   const onnx = oneOf("onnx", values.onnx, ONNX_FORMS);
   const precision = asked === "int8" ? "fp32" : asked;
-  if (onnx === "onnxruntime" && precision !== "fp32") {
+  if (onnx === "onnxruntime" && networkPrecision(precision) !== "fp32") {
     throw new UsageError(
       `--onnx onnxruntime: ONNX Runtime's own operators compute in fp32 on a CPU; leave out --precision ${asked}`,
     );
@@ -78,4 +81,29 @@ function int8Of(precision: string, values: Values): Int8Options | undefined {
     maxAccuracyDrop: number("max-accuracy-drop", 0.5, 100),
     maxOutputError: number("max-output-error", 0.1, 1),
   };
+}
+
+/**
+ * `--target`: the GPUs that engines are for; undefined where it is not given.
+ *
+ * @throws {UsageError} a GPU that TensorRT for RTX does not build for, Turing in another type than fp16, no engine
+ */
+export function targetsOf(
+  text: string | undefined,
+  { precision, engines }: { readonly precision: string; readonly engines: boolean },
+): readonly Target[] | undefined {
+  if (text === undefined) return undefined;
+  if (!engines) throw new UsageError("--target: this is for engines; leave out --no-engine");
+  let targets;
+  try {
+    targets = parseTargets(text);
+  } catch (error) {
+    throw error instanceof UnfoldError ? new UsageError(error.message) : error;
+  }
+  if (targets.includes("7.5") && precision !== "fp16") {
+    throw new UsageError(
+      `--target ${text}: for Turing (7.5) TensorRT for RTX builds products in fp16 alone; add --precision fp16`,
+    );
+  }
+  return targets;
 }

@@ -1,12 +1,13 @@
 /** From a command line to what a baseline builds, and back from what a baseline remembers of that command line. */
 import { parseBatch } from "../compile/batch.ts";
 import { UnfoldError } from "../errors.ts";
-import { PRECISIONS } from "../ir/dtype.ts";
+import { ENGINE_PRECISIONS } from "../ir/dtype.ts";
 import type { Subject } from "../regress/build.ts";
 import type { Recipe } from "../regress/manifest.ts";
 import { fromHome } from "../report/home.ts";
 import { SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf } from "./options.ts";
+import { targetsOf } from "./precision.ts";
 import { UsageError } from "./terminal.ts";
 
 /** The options that say what is built, for `parseOptions`. */
@@ -14,6 +15,7 @@ export const RECIPE_OPTIONS = {
   ...SUBJECT_OPTIONS,
   precision: { type: "string", default: "fp32" },
   batch: { type: "string", default: "8" },
+  target: { type: "string" },
 } as const;
 
 type Values = { readonly [Key in keyof typeof RECIPE_OPTIONS]?: string | boolean | undefined };
@@ -58,7 +60,8 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
     layerNorm,
     weights,
     batch,
-    precision: oneOf("precision", text("precision") ?? "fp32", PRECISIONS),
+    precision: oneOf("precision", text("precision") ?? "fp32", ENGINE_PRECISIONS),
+    targets: targetsOf(text("target"), { precision: text("precision") ?? "fp32", engines: true }),
   };
 }
 

@@ -1,5 +1,5 @@
 /** `deno task refit`: options and printing; the work is in `src/run/tensorrt_refit.ts`. */
-import { PRECISIONS } from "../ir/dtype.ts";
+import { ENGINE_PRECISIONS, networkPrecision } from "../ir/dtype.ts";
 import { libraryOfDevice } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";
@@ -18,7 +18,7 @@ Examples
 
 Options
 ${SUBJECT_HELP}
-  --precision TYPE      fp32 (default), fp16 or bf16
+  --precision TYPE      fp32 (default), tf32, fp16 or bf16
   --batch SIZES         as for build-engine; 8
   --out FILE            the new engine; PLAN itself is replaced only where FILE says so
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
@@ -47,7 +47,7 @@ export async function refitCommand(args: readonly string[]): Promise<number> {
   const [plan, argument] = positionals;
   if (plan === undefined) throw new UsageError("give an engine, as in `deno task refit un.plan my_model.ts`");
   if (!values.out) throw new UsageError("--out: give a file for the new engine");
-  const precision = oneOf("precision", values.precision, PRECISIONS);
+  const precision = networkPrecision(oneOf("precision", values.precision, ENGINE_PRECISIONS));
   const [{ parseBatch }, { chooseWeights, compile }, { layerWeights, refitPlan }] = await Promise.all([
     import("../compile/batch.ts"),
     import("../compile/networks.ts"),

@@ -94,7 +94,7 @@ export async function checkOutputs(
   const parity = discrepancy(await outputsOf(folded(primary)), expected, wide);
   let narrow: ParityReport["emitted"] = null;
   let problem: string | null = null;
-  if (precision !== "fp32") {
+  if (isNarrow(precision)) {
     const network = { network: "folded network", precision };
     try {
       narrow = { ...discrepancy(await outputsOf(primary.network.graph), expected, network), precision };

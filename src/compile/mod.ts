@@ -10,7 +10,7 @@ import type { Model } from "../dsl/model.ts";
 import type { LayerNormForm } from "../rewrite/recentre.ts";
 import { buildEngine, type BuiltEngine, type EngineOptions, locateLibrary } from "../emit/tensorrt.ts";
 import { writeTritonModel } from "../emit/triton.ts";
-import type { Precision } from "../ir/dtype.ts";
+import { type EnginePrecision, isNarrow, networkPrecision, type Precision } from "../ir/dtype.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
 import { notExecuted } from "../report/not_executed.ts";
 import { withoutHome } from "../report/home.ts";
@@ -35,7 +35,7 @@ export type BuildEvent =
 
 export interface BuildOptions extends WeightOptions {
   readonly norm: Norm;
-  readonly precision: Precision;
+  readonly precision: EnginePrecision;
   /** The form Layer Normalization is compiled in, where the network allows it. */
   readonly layerNorm?: LayerNormForm;
   readonly batch: Batch;
@@ -55,7 +55,7 @@ export interface BuildOptions extends WeightOptions {
   /** A folder for a model repository of Triton Inference Server with the folded network's engine. */
   readonly triton?: string | undefined;
   /** What else the engines are built for. */
-  readonly engine?: Pick<EngineOptions, "refit" | "weightStreaming" | "timingCacheFile">;
+  readonly engine?: Pick<EngineOptions, "refit" | "weightStreaming" | "timingCacheFile" | "targets">;
   readonly onEvent?: (event: BuildEvent) => void;
   readonly signal?: AbortSignal;
 }
@@ -103,7 +103,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   await using work = await Workshop.open(out);
   const stage = { model, contenders, examples, options, work };
   const isChecked = !skip.includes("check");
-  if (isChecked && options.precision !== "fp32") {
+  if (isChecked && isNarrow(options.precision)) {
     step(`looking for overflows in ${options.precision}`);
     meter.begin("round");
   }
@@ -121,6 +121,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   }
   const engines: Partial<Record<NormFamily, EngineReport>> = {};
   let built: BuiltEngine | null = null;
+  let targets: Report["targets"] = null;
   for (const contender of contenders) {
     if (contender === undefined) continue;
     const { norm: { family, label }, weights } = contender;
@@ -135,6 +136,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     meter.begin("onnx", family);
     const onnx = await work.publish(asOnnx(contender.network.graph, options.onnx), `${family}.onnx`);
     const plan = built === null ? null : await inspectPlanFile(built.path);
+    targets = plan && plan.targets;
     engines[family] = {
       path: built && join(out, `${family}.plan`),
       bytes: built && built.byteLength,
@@ -171,6 +173,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     model: model.name,
     checkpoint: options.recognised === undefined ? null : describeCheckpoint(options.recognised),
     precision: options.precision,
+    targets,
     batch: options.batch.text,
     norms: {
       found: network.norms.length,
@@ -224,8 +227,8 @@ export function contendersOf(
     const weights = chooseWeights(model, norm, { ...weightOptions, isReference });
     const at = (precision: Precision) =>
       compile(model, { weights: weights.open(), precision, norm, dims, layerNorm });
-    const network = at(precision);
-    let wide = precision === "fp32" ? network : null;
+    const network = at(networkPrecision(precision));
+    let wide = networkPrecision(precision) === "fp32" ? network : null;
     return {
       norm,
       weights,
@@ -260,12 +263,13 @@ export async function findLibrary(
 /** Builds a contender's plan in the working folder. */
 export async function emitEngine(
   { norm, network }: Contender,
-  { model, work, options: { batch, engine, onEvent, signal } }: Stage,
+  { model, work, options: { batch, engine, precision, onEvent, signal } }: Stage,
   { library, onPhase }: Pick<EngineOptions, "onPhase"> & { library: string },
 ): Promise<BuiltEngine> {
   let done = 0;
   return await buildEngine(network.graph, {
     ...engine,
+    tf32: precision === "tf32",
     path: work.path(`${norm.family}.plan`),
     library,
     ...(onPhase && { onPhase }),

@@ -14,6 +14,7 @@ import type { TensorRtEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
 import { lowerForTensorRt } from "../rewrite/lower_tensorrt.ts";
 import { readKeptFile, replaceFile } from "./kept_file.ts";
+import type { Target } from "./targets.ts";
 import { NetworkEmitter, type WeightsListener } from "./tensorrt_network.ts";
 
 /** Ranges of the open sizes; one record per optimization profile. */
@@ -28,6 +29,13 @@ export interface EngineOptions {
   readonly profiles?: readonly Profile[];
   /** 0 (quick to build) to 5 (quick to run); the library's default is 3. */
   readonly optimizationLevel?: number;
+  /** Whether fp32 products may be computed in TF32, ten bits of the mantissa of what they multiply; false unless given. */
+  readonly tf32?: boolean;
+  /**
+   * The GPUs the engine is for, with TensorRT for RTX: all but Turing ("7.5") unless given. Turing takes fp16 alone.
+   * Enterprise TensorRT builds for the GPU of this machine.
+   */
+  readonly targets?: readonly Target[] | undefined;
   /** Whether the engine's weights can be replaced later (`refitPlan`). TensorRT for RTX needs a GPU to build such. */
   readonly refit?: boolean;
   /** Whether part of the weights may stay off the GPU when it runs (`deno task profile --weight-streaming-budget`). */
@@ -80,6 +88,9 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
   if (options.refit) config.setFlag("refit");
   if (options.weightStreaming) config.setWeightStreaming();
+  // The library's own default is to round to TF32.
+  config.setFlag("tf32", options.tf32 === true);
+  if (options.targets !== undefined) config.setComputeCapabilities(options.targets);
   const cached = timingCacheFile === undefined ? undefined : await readKeptFile(timingCacheFile);
   if (cached !== undefined) config.setTimingCache(cached);
   config.setProfilingVerbosity("detailed");

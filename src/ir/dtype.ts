@@ -9,6 +9,12 @@ export type DType = "fp32" | "fp16" | "bf16" | "int8" | "uint8" | "int32" | "int
 /** Floating-point types a network can be compiled in. */
 export type Precision = "fp32" | "fp16" | "bf16";
 
+/**
+ * What an engine's products compute in: a type of the network, or `tf32`, an fp32 network whose products read ten bits
+ * of the mantissa of what they multiply.
+ */
+export type EnginePrecision = Precision | "tf32";
+
 /** The types of two bytes, in which values overflow or lose digits. */
 export type Narrow = Exclude<Precision, "fp32">;
 
@@ -16,6 +22,12 @@ export type Narrow = Exclude<Precision, "fp32">;
 export type StorageType = DType | "fp64";
 
 export const PRECISIONS: readonly Precision[] = ["fp32", "fp16", "bf16"];
+export const ENGINE_PRECISIONS: readonly EnginePrecision[] = ["fp32", "tf32", "fp16", "bf16"];
+
+/** The type of the network that an engine of a precision is built from. */
+export function networkPrecision(precision: EnginePrecision): Precision {
+  return precision === "tf32" ? "fp32" : precision;
+}
 
 /**
  * The processors that a network in int8 is for, which its weights are rounded for: those of `any` have exact products on
@@ -42,6 +54,6 @@ export function isFloat(dtype: StorageType): dtype is Precision | "fp64" {
   return dtype === "fp32" || dtype === "fp16" || dtype === "bf16" || dtype === "fp64";
 }
 
-export function isNarrow(dtype: StorageType): dtype is Narrow {
+export function isNarrow(dtype: StorageType | EnginePrecision): dtype is Narrow {
   return dtype === "fp16" || dtype === "bf16";
 }

@@ -11,9 +11,10 @@ import { type BuildOptions, contendersOf, emitEngine, findLibrary, type Stage } 
 import type { WeightOptions } from "../compile/networks.ts";
 import { Workshop } from "../compile/workshop.ts";
 import type { Model } from "../dsl/model.ts";
-import type { Precision } from "../ir/dtype.ts";
+import type { EnginePrecision } from "../ir/dtype.ts";
 import { bindShape, showShape } from "../ir/shape.ts";
 import type { Norm } from "../norms/mod.ts";
+import type { Target } from "../emit/targets.ts";
 import { inspectPlanFile } from "../report/plan.ts";
 import { asOnnx } from "../rewrite/onnx_forms.ts";
 import type { LayerNormForm } from "../rewrite/recentre.ts";
@@ -24,10 +25,12 @@ import { structureOf } from "./structure.ts";
 export interface Subject {
   readonly model: Model;
   readonly norm: Norm;
-  readonly precision: Precision;
+  readonly precision: EnginePrecision;
   readonly layerNorm: LayerNormForm;
   readonly batch: Batch;
   readonly weights: WeightOptions;
+  /** The GPUs the engine is for; as for `buildEngine`. */
+  readonly targets?: readonly Target[] | undefined;
 }
 
 export interface Building {
@@ -66,7 +69,7 @@ export interface Checked {
 
 /** Compiles and builds; `check` runs the outputs, each network once. */
 export async function build(
-  { model, norm, precision, layerNorm, batch, weights }: Subject,
+  { model, norm, precision, layerNorm, batch, weights, targets }: Subject,
   { folder, plans, tensorrtLib, signal, onEvent }: Building,
 ): Promise<Build & { check(): Promise<Checked> }> {
   const options: BuildOptions = {
@@ -78,6 +81,7 @@ export async function build(
     out: folder,
     time: false,
     tensorrtLib,
+    engine: { targets },
     ...(onEvent && { onEvent }),
     ...(signal && { signal }),
   };

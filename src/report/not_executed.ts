@@ -23,6 +23,10 @@ export function notExecuted(
       `${precision} is rounded on the CPU: ${ranges.assumed}; a GPU's kernels may round elsewhere, and other inputs may ` +
         "reach further",
     );
+  } else if (precision === "tf32") {
+    lines.push(
+      "products in TF32 were run in fp32: an engine reads ten bits of the mantissa of what it multiplies",
+    );
   } else if (precision !== "fp32") {
     lines.push(`whether ${precision} overflows is not known: nothing was run in it`);
   }

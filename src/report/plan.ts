@@ -6,11 +6,12 @@
  * runs outside of schedules (plugins; none were seen) is not counted.
  *
  * Observed with TensorRT for RTX 1.7.1, little-endian: byte 0 `vtrt`; byte 16 u64, the file's length; bytes 24 to 26 the
- * library's version. Anywhere behind, texts: `NLYM`, u32, u64 length, `header {` and so on. A plan has one schedule per
+ * library's version; byte 32 u64, the GPUs it is for (`emit/targets.ts`). Anywhere behind, texts: `NLYM`, u32, u64 length, `header {` and so on. A plan has one schedule per
  * optimization profile, in order, each followed by one more text per `runtime_fusion` statement (its epilogue, as a tiny
  * schedule of its own with a `main {` that must not be counted).
  */
 import { Buffer } from "node:buffer";
+import { targetsOfPlan } from "../emit/targets.ts";
 import { UnfoldError } from "../errors.ts";
 import { blocksOf, layerOf, namesOf, normalizationKernels } from "./plan_kernels.ts";
 import { classifyText, type Kernel, parseSchedule, ScheduleUnknown } from "./plan_schedule.ts";
@@ -57,6 +58,8 @@ export interface PlanReport extends Omit<PlanSchedule, "profile"> {
   readonly byteLength: number;
   /** The TensorRT (for RTX) version that wrote the file, such as `1.7.1`. */
   readonly libraryVersion: string;
+  /** Compute capabilities it has code for; null where it does not say. */
+  readonly targets: readonly string[] | null;
   /** One per optimization profile; empty where none was found. */
   readonly schedules: readonly PlanSchedule[];
 }
@@ -133,9 +136,11 @@ function* readPlan(byteLength: number, name: string): Generator<Range, PlanRepor
   const head = bufferOver(yield { offset: 0, byteLength: 64 });
   checkMagic(head, name);
   const libraryVersion = [...head.subarray(24, 27)].join(".");
+  const targets = targetsOfPlan(head);
   const ends = (unknown: string): PlanReport => ({
     byteLength,
     libraryVersion,
+    targets,
     ...unreadable(unknown),
     schedules: [],
   });
@@ -175,7 +180,7 @@ function* readPlan(byteLength: number, name: string): Generator<Range, PlanRepor
   const schedules = schedulesOf(texts);
   if (typeof schedules === "string") return ends(schedules);
   const { profile: _, ...first } = schedules[0]!;
-  return { byteLength, libraryVersion, ...first, schedules };
+  return { byteLength, libraryVersion, targets, ...first, schedules };
 }
 
 /** A view: `Buffer.from` copies what it is given unless that is an `ArrayBuffer`. */

@@ -4,7 +4,7 @@
  */
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
-import { INT8_TARGETS, type Int8Target, type Narrow, type Precision } from "../ir/dtype.ts";
+import { type EnginePrecision, INT8_TARGETS, type Int8Target, type Narrow } from "../ir/dtype.ts";
 import { NORM_FAMILIES, type NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
 import type { PassTrace } from "../rewrite/pipeline.ts";
@@ -207,7 +207,12 @@ export interface Report {
   readonly model: string;
   /** The known layout that the given checkpoint was read as; null where none was. */
   readonly checkpoint: CheckpointReport | null;
-  readonly precision: Precision;
+  readonly precision: EnginePrecision;
+  /**
+   * Compute capabilities that the engines have code for, as their plans say; null without engines and of Enterprise
+   * TensorRT, which builds for the GPU of its machine; absent in reports of before it was told.
+   */
+  readonly targets?: readonly string[] | null | undefined;
   /** As given: "8", "1,8,64" or "1:8:64". */
   readonly batch: string;
   /** The normalizations of the network that was folded. */
@@ -315,7 +320,8 @@ export const ReportSchema: z.ZodType<Report> = z.object({
     format: z.string(),
     ignored: z.array(z.object({ name: z.string(), why: z.string() })),
   }).nullable(),
-  precision: z.enum(["fp32", "fp16", "bf16"]),
+  precision: z.enum(["fp32", "tf32", "fp16", "bf16"]),
+  targets: z.array(z.string()).readonly().nullable().optional(),
   batch: z.string(),
   norms: z.object({
     found: count,

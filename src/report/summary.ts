@@ -1,6 +1,7 @@
 /** The report for people: what a terminal shows after a build. Pure text; colour is the caller's. */
 import { basename } from "node:path";
 import type { Int8Target } from "../ir/dtype.ts";
+import { isNarrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
 import type { NetworkRanges, PhaseName, RangesReport, Report, TensorRange } from "./schema.ts";
@@ -91,7 +92,7 @@ function agreement({ parity, accuracy, precision }: Report): string[] {
     lines.push(`                 as emitted in ${parity.emitted.precision}: ${line(parity.emitted)}`);
   }
   if (parity.reference) lines.push(`                 reference: ${line(parity.reference)}`);
-  if (!parity.emitted && !parity.problem && precision !== "fp32") {
+  if (!parity.emitted && !parity.problem && isNarrow(precision)) {
     lines.push(
       `                 as emitted in ${precision}: not run`,
     );
@@ -165,7 +166,7 @@ function lines(text: string, width: number): string[] {
   }, []);
 }
 
-function engines({ engines, latency }: Report, style: Style): string[] {
+function engines({ engines, latency, targets }: Report, style: Style): string[] {
   const families = Object.keys(engines) as NormFamily[];
   const row = (name: string, cell: (family: NormFamily) => string) =>
     name.padEnd(25) + families.map((family) => cell(family).padStart(14)).join("");
@@ -174,6 +175,7 @@ function engines({ engines, latency }: Report, style: Style): string[] {
   const lines = isBuilt
     ? [
       row("Engines", (family) => family.toUpperCase()),
+      ...targets?.length ? [`  for compute capability ${targets.join(", ")}`] : [],
       row("  plan", (family) => bytes(engines[family]!.bytes!)),
       row("  kernels", (family) => count(engines[family]!.kernels)),
       row("  normalization kernels", (family) => count(engines[family]!.normalizationKernels)),

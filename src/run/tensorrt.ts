@@ -5,10 +5,14 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Cuda } from "../../native/cuda/mod.ts";
-import type { Engine, Flavour, TensorRt } from "../../native/tensorrt/mod.ts";
+import { targetsOfPlan } from "../emit/targets.ts";
+import type { Engine, Flavour, Runtime, TensorRt } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Session } from "./session.ts";
 import { TensorRtSession } from "./tensorrt_session.ts";
+
+/** As `Runtime.engineValidity` says it. */
+const OTHER_GPU = "it was not built for this GPU's compute capability";
 
 export interface GpuOptions {
   /** Path of the TensorRT library, as `locateLibrary` finds it. */
@@ -102,12 +106,26 @@ export async function loadPlan(plan: Uint8Array | string | URL, options: GpuOpti
   const owned = new AsyncDisposableStack();
   try {
     owned.use(opened.cuda);
-    const engine = await owned.use(opened.trt).createRuntime().deserialize(bytes);
+    const runtime = owned.use(opened.trt).createRuntime();
+    const otherGpu = otherGpuText(runtime, bytes, opened);
+    if (otherGpu !== undefined) throw new UnfoldError(otherGpu);
+    const engine = await runtime.deserialize(bytes);
     return { ...opened, engine, plan: bytes, owned };
   } catch (error) {
     await owned.disposeAsync();
     throw error;
   }
+}
+
+/** Why the plan does not run on the GPU it is to be loaded on, where it was built for others; RTX alone tells. */
+function otherGpuText(runtime: Runtime, plan: Uint8Array, { trt, gpu }: OpenGpu): string | undefined {
+  if (trt.flavour !== "rtx" || !runtime.engineValidity(plan).reasons.includes(OTHER_GPU)) return undefined;
+  const targets = targetsOfPlan(plan);
+  const { name, computeCapability } = gpu;
+  return `the engine was not built for the ${name} (compute capability ${computeCapability})` +
+    `${
+      targets === null ? "" : `, but for ${targets.join(", ")}`
+    }; build it with --target ${computeCapability}`;
 }
 
 /** Why engines of a flavour of TensorRT do not run on a GPU; `undefined` where nothing is known against it. */

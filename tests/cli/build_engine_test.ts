@@ -85,7 +85,10 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
   for (
     const [args, message] of [
       [["--precison", "fp16"], /^error: unknown flag --precison; did you mean --precision\?/],
-      [["--precision", "fp8"], /^error: --precision fp8: give one of fp32, fp16, bf16, int8$/],
+      [["--precision", "fp8"], /^error: --precision fp8: give one of fp32, tf32, fp16, bf16, int8$/],
+      [["--target", "9.0"], /^error: --target 9\.0: "9\.0" is no compute capability/],
+      [["--target", "7.5"], /^error: --target 7\.5: for Turing .*add --precision fp16$/],
+      [["--target", "8.9", "--no-engine"], /^error: --target: this is for engines; leave out --no-engine$/],
       [["--precision", "int8"], /^error: --precision int8: give sample inputs with --calibrate FILE/],
       [["--calibrate", "a.safetensors"], /^error: --calibrate: this is for --precision int8$/],
       [["--int8-for", "vnni"], /^error: --int8-for: this is for --precision int8$/],

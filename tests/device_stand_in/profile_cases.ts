@@ -212,3 +212,16 @@ testWithStandIn("profilePlan() stops when it is told to", async (standIn) => {
   await assert.rejects(attempt, { name: "AbortError" });
   assert.equal(standIn.live(), "");
 });
+
+testWithStandIn(
+  "a plan for other GPUs is refused before it is loaded, in one sentence",
+  async ({ paths }) => {
+    const options = { library: paths.tensorrt["rtx 1.7"], cudartPath: paths.cudart };
+    await assert.rejects(
+      sessionFromPlan(standInPlan({ otherGpu: true }), options),
+      (error: Error) =>
+        /^the engine was not built for the UNfold stand-in GPU \(compute capability 8\.9\); build it with --target 8\.9$/
+          .test(error.message),
+    );
+  },
+);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { buildEngine, type EngineOptions } from "../../src/emit/tensorrt.ts";
 import type { Graph } from "../../src/ir/graph.ts";
+import { inspectPlan } from "../../src/report/plan.ts";
 import { layerNorm } from "../../src/norms/mod.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { layerWeights } from "../../src/run/tensorrt_refit.ts";
@@ -42,6 +43,27 @@ testBuild("buildEngine() builds folded and reference networks, in every precisio
     }
   }
 });
+
+testBuild(
+  "buildEngine() computes fp32 in fp32 unless tf32 is asked for; the kernels are the same",
+  async (build) => {
+    const { graph } = optimize(traced(encoder({ packed: false })));
+    const plans = [];
+    for (const tf32 of [undefined, false, true]) {
+      const { path } = await build(graph, tf32 === undefined ? {} : { tf32 });
+      plans.push(await Deno.readFile(path));
+    }
+    const [plain, off, on] = plans.map((plan) => new TextDecoder("latin1").decode(plan)) as [
+      string,
+      string,
+      string,
+    ];
+    assert.equal(plain, off);
+    assert.notEqual(on, off);
+    const kernels = plans.map((plan) => inspectPlan(plan).kernelList.map(({ kind }) => kind));
+    assert.deepEqual(kernels[2], kernels[1]);
+  },
+);
 
 testBuild(
   "buildEngine() needs a range for every open size, and none where all are fixed",

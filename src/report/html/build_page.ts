@@ -85,11 +85,11 @@ function partsOf({ report, plans }: Build, prefix: string): Section[] {
   ].filter((section) => section !== null);
 }
 
-function leadOf({ precision, batch, engines, environment: { tensorrt } }: Report): string {
+function leadOf({ precision, batch, engines, targets, environment: { tensorrt } }: Report): string {
   const families = Object.keys(engines).map((family) => family.toUpperCase()).join(" and ");
   return `${families}, ${precision}, batch ${batch}${
     tensorrt === null ? "" : `; engines by TensorRT ${tensorrt.version}`
-  }`;
+  }${targets?.length ? ` for compute capability ${targets.join(", ")}` : ""}`;
 }
 
 function tilesOf(report: Report): Tile[] {

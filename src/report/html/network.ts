@@ -1,4 +1,5 @@
 /** What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy, machine. */
+import { isNarrow } from "../../ir/dtype.ts";
 import type { DifferenceReport, Report } from "../schema.ts";
 import { bytes, fate, INT8_TARGET_LABEL, label, rangesText } from "../summary.ts";
 import { type Content, html } from "./markup.ts";
@@ -54,7 +55,7 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
     body: [
       parity === null ? note(html`<p>The outputs were not compared.</p>`, { warn: true }) : null,
       parity?.problem ? note(html`<p>${parity.problem}</p>`, { warn: true }) : null,
-      parity !== null && !parity.emitted && !parity.problem && precision !== "fp32"
+      parity !== null && !parity.emitted && !parity.problem && isNarrow(precision)
         ? note(
           html`<p>The network as emitted in ${precision} was not run.</p>`,
         )

@@ -1,0 +1,48 @@
+/**
+ * The GPUs that engines of TensorRT for RTX are built for, by compute capability: the list that may be asked for, and
+ * what a plan says of itself. Enterprise TensorRT builds for the GPU of its machine alone, and its plans say nothing here.
+ */
+import { UnfoldError } from "../errors.ts";
+
+/** In the order of their bits in a plan. */
+export const TARGETS = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"] as const;
+export type Target = (typeof TARGETS)[number];
+
+/** What a plan has code for that was built for no GPUs by name (read off plans of 1.7.1): not for Turing, 7.5. */
+export const DEFAULT_TARGETS: readonly Target[] = TARGETS.filter((target) => target !== "7.5");
+
+/** Of a plan's file: its magic, and where the bits of `TARGETS` are. */
+const MAGIC = "vtrt";
+const MAGIC_AT = 28;
+const BITS_AT = 32;
+
+/**
+ * Reads "8.6,12.0".
+ *
+ * @throws {UnfoldError} a GPU that is not on TensorRT for RTX's list, or one twice
+ */
+export function parseTargets(text: string): readonly Target[] {
+  const asked = text.split(",").map((part) => part.trim());
+  const unknown = asked.find((part) => !(TARGETS as readonly string[]).includes(part));
+  if (unknown !== undefined) {
+    throw new UnfoldError(
+      `--target ${text}: "${unknown}" is no compute capability that TensorRT for RTX builds for; give some of ` +
+        TARGETS.join(","),
+    );
+  }
+  const found = TARGETS.filter((target) => asked.includes(target));
+  if (found.length < asked.length) {
+    throw new UnfoldError(`--target ${text}: give each compute capability once`);
+  }
+  return found;
+}
+
+/** What the plan that begins with `head` (40 bytes) has code for; null where it does not say so as 1.7.1's plans do. */
+export function targetsOfPlan(head: Uint8Array): readonly Target[] | null {
+  if (head.byteLength < BITS_AT + 8) return null;
+  const start = String.fromCharCode(...head.subarray(0, 4));
+  if (start !== MAGIC || String.fromCharCode(...head.subarray(MAGIC_AT, MAGIC_AT + 4)) !== MAGIC) return null;
+  const bits = new DataView(head.buffer, head.byteOffset).getBigUint64(BITS_AT, true);
+  // Higher bits stand for GPUs that NVIDIA does not name: a default plan has one.
+  return TARGETS.filter((_, bit) => (bits >> BigInt(bit) & 1n) === 1n);
+}
