@@ -33,7 +33,8 @@ ${SUBJECT_HELP}
 ${PRECISION_HELP}
   --batch SIZES         8 (default; 1 where images or the network are large), a list 1,8,64, or min:opt:max
   --target LIST         the GPUs the engines are for, by compute capability: 8.0,8.6,8.9,12.0,12.1 unless given. 7.5
-                        (Turing) takes --precision fp16 alone
+                        (Turing) takes --precision fp16 alone and costs the engine kernels: the example encoder has
+                        44 with it, 32 without
   --out DIR             where the files go; build/NAME unless given
   --refit               allow weights to be replaced later (deno task refit); for RTX this needs a GPU
   --weight-streaming    allow weights to stay off the GPU (deno task profile --weight-streaming-budget)
