@@ -83,7 +83,7 @@ Deno.test("profile says in one line that there is no driver, where there is no T
       env: {
         HOME: folder,
         NO_COLOR: "1",
-        DENO_DIR: Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`,
+        DENO_DIR: await denoFolder(),
       },
     }).output();
     const text = new TextDecoder().decode(stderr);
@@ -98,3 +98,9 @@ Deno.test("profile says in one line that there is no driver, where there is no T
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+/** Where Deno keeps what it has downloaded, which depends on the system and on several variables. */
+async function denoFolder(): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
+}
