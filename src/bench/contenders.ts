@@ -1,22 +1,23 @@
 /**
- * The contenders of a case, opened: each network in each precision on each engine, and what PyTorch makes of it. Each runs
- * once and is compared with the meaning of its network before it may be timed; one that cannot run here is left out with
- * the reason, and one that runs and is wrong is kept, and said to be.
+ * The contenders of a case: each network in each precision on each engine, and what PyTorch makes of it. Each runs once and
+ * is compared with the meaning of its network before it may be timed, for which it is then opened again and again; one that
+ * cannot run here is left out with the reason, and one that runs and is wrong is kept, and said to be.
  */
 import { isRefusal } from "../errors.ts";
 import { bytesAs } from "../ir/data.ts";
 import { averageEarly } from "../rewrite/average_early.ts";
-import type { PreparedCall, Session } from "../run/session.ts";
+import type { Open } from "../run/loadings.ts";
 import { openCheckpoint } from "../weights/mod.ts";
 import { Case, type CaseOptions } from "./case.ts";
 import type { BenchNetwork } from "./networks.ts";
-import type { BenchContender } from "./schema.ts";
+import type { BenchContender, Engine } from "./schema.ts";
 import { workOf } from "./work.ts";
 
-/** One contender, ready to be timed. */
+/** One contender that works here. */
 export interface Contender
   extends Pick<BenchContender, "id" | "variant" | "engine" | "precision" | "backend" | "gflop" | "parity"> {
-  readonly call: PreparedCall;
+  /** Loads it anew; PyTorch's networks are loaded once, and stay. */
+  readonly open: Open;
 }
 
 export interface Opened extends AsyncDisposable {
@@ -37,19 +38,22 @@ export async function openContenders(
   opened.defer(() => Deno.remove(folder, { recursive: true }));
   const work = new Case(name, network, { batch, bench, folder });
   const add = async (
-    about: Pick<Contender, "variant" | "engine" | "precision" | "gflop">,
-    open: () => Promise<Session>,
+    { variant, engine, precision, gflop }: Pick<Contender, "variant" | "precision" | "gflop"> & {
+      engine: Engine;
+    },
+    file: () => Promise<string>,
   ) => {
-    const id = `${about.variant}/${about.engine}/${about.precision}`;
+    const id = `${variant}/${engine}/${precision}`;
     bench.options.signal?.throwIfAborted();
     bench.options.onProgress?.(`${name}, batch ${batch}: opening ${id}`, null);
     try {
-      const session = opened.use(await open());
+      const path = await file();
+      await using session = await work.open(path, engine);
       const feeds = work.feeds(session);
-      const parity = await work.parity(about.variant, await session.run(feeds), about.precision);
-      const call = await session.prepare(feeds);
-      bench.versions[about.engine] = session.backend.split(/[ ,]/)[1]!;
-      contenders.push({ id, ...about, backend: session.backend, parity, call });
+      const parity = await work.parity(variant, await session.run(feeds), precision);
+      bench.versions[engine] = session.backend.split(/[ ,]/)[1]!;
+      const open: Open = async (opened) => await opened.use(await work.open(path, engine)).prepare(feeds);
+      contenders.push({ id, variant, engine, precision, gflop, backend: session.backend, parity, open });
     } catch (error) {
       if (!isRefusal(error)) throw error;
       skipped.push({ id, why: error.message });
@@ -62,10 +66,7 @@ export async function openContenders(
         const graph = work.graph(variant, precision);
         // What a lowering saves is not counted; channels that it adds for the caches' sake are not, either.
         const { gflop } = workOf(variant === "lnExported" ? graph : averageEarly(graph).graph);
-        await add(
-          { variant, engine, precision, gflop },
-          async () => work.open(await work.file(variant, precision, engine), engine),
-        );
+        await add({ variant, engine, precision, gflop }, () => work.file(variant, precision, engine));
       }
     }
   }
@@ -90,7 +91,7 @@ export async function openContenders(
         backend: `pytorch ${version}, CPU, ${bench.options.threads} threads`,
         gflop,
         parity: await work.parity(variant, { [output!]: value }, precision),
-        call: peers.call(variant),
+        open: () => Promise.resolve(peers.call(variant)),
       });
     }
     for (const [variant, why] of Object.entries(peer.skipped)) {
@@ -101,7 +102,7 @@ export async function openContenders(
       for (const engine of bench.options.engines) {
         if (engine === "openvino" && bench.openvino === null) continue;
         const about = { variant: "lnTorchExport", engine, precision: "fp32", gflop } as const;
-        await add(about, () => work.open(path, engine));
+        await add(about, () => Promise.resolve(path));
       }
     }
   }

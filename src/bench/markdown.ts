@@ -19,7 +19,7 @@ export function markdownOf(report: BenchReport): string {
   ];
   if (cases.length > 0) {
     sections.push(
-      "Contenders took turns, in an order shuffled per round; a turn is one call that is not counted and one that is. A ratio is the median of paired rounds with its 95 % bootstrap " +
+      "Contenders took turns, in an order shuffled per round; a turn is one call that is not counted and one that is. All are loaded again and again; a ratio is the median over loadings, each the median of its paired rounds, with its 95 % " +
         "interval; below 1 the first is faster. Milliseconds are this machine's at that hour: compare ratios.",
       "## Ratios",
       ratioTable(cases),

@@ -8,12 +8,15 @@ import { UnfoldError } from "../errors.ts";
 import type { Int8Target } from "../ir/dtype.ts";
 import { findOpenVino } from "../run/openvino.ts";
 import { THIS_MACHINE } from "../run/machine.ts";
-import { compareLatency } from "../run/timing.ts";
+import { loadingNoise, type Open, timeLoadings, timesOf } from "../run/loadings.ts";
+import type { PreparedCall } from "../run/session.ts";
+import { median } from "../run/statistics.ts";
+import { noiseWarning } from "../run/timing.ts";
 import { type Contender, openContenders } from "./contenders.ts";
 import type { BenchNetwork } from "./networks.ts";
 import { peakProducts } from "./peak.ts";
 import { Peers, sitePackagesOf } from "./peers.ts";
-import { fastestRate, ratiosOf } from "./ratios.ts";
+import { fastestRate, ratiosOf, samplesOf } from "./ratios.ts";
 import {
   type BenchCase,
   type BenchPrecision,
@@ -34,7 +37,7 @@ export interface BenchOptions {
   readonly engines: readonly Engine[];
   readonly variants: readonly Variant[];
   readonly threads: number;
-  /** Rounds of a case, fewer (but at least 3) where they would take longer than `maxTimeMs`. */
+  /** Rounds of a case, over 10 loadings; over fewer (but at least 6) where they would take longer than `maxTimeMs`. */
   readonly rounds: number;
   readonly maxTimeMs: number;
   /** The Python that has PyTorch. */
@@ -119,9 +122,8 @@ async function openVinoOf(
   return null;
 }
 
-/** Warm-up of each contender, beside the run that prepared it. */
-const WARMUP_MS = 200;
-const FEWEST_ROUNDS = 3;
+const LOADINGS = 10;
+const FEWEST_ROUNDS = 2;
 
 async function runCase(
   name: string,
@@ -140,63 +142,53 @@ async function runCase(
   const products = await peakProducts(options.threads);
   await using sessions = new AsyncDisposableStack();
   for (const { session } of products) sessions.use(session);
-  const calls = Object.fromEntries([
-    ...contenders.map(({ id, call }) => [id, turnOf(call)] as const),
-    ...products.map(({ name, call }) => [name, turnOf(call)] as const),
-  ]);
-  let roundMs = 0;
-  for (const [id, call] of Object.entries(calls)) {
-    options.signal?.throwIfAborted();
-    options.onProgress?.(`${title}: warming up ${id}`, null);
-    roundMs += 2 * (await call())!;
-  }
-  const rounds = Math.max(
-    FEWEST_ROUNDS,
-    Math.min(options.rounds, Math.floor(options.maxTimeMs / Math.max(roundMs, 1e-3))),
-  );
-  const comparison = await compareLatency({
-    contenders: calls,
+  const inTurns = (open: Open): Open => async (opened, index) => turnOf(await open(opened, index));
+  const entrants = [
+    ...contenders.map(({ id, open }) => [id, inTurns(open)] as const),
+    ...products.map(({ name, call }) => [name, inTurns(() => Promise.resolve(call))] as const),
+  ];
+  const timed = await timeLoadings({
+    contenders: Object.fromEntries(entrants),
     baseline: baseline.id,
-    warmupMs: WARMUP_MS,
-    minRounds: rounds,
-    maxRounds: rounds,
+    rounds: Math.max(FEWEST_ROUNDS, Math.ceil(options.rounds / LOADINGS)),
+    firstLook: LOADINGS,
     minMs: 0,
-    threads: options.threads,
-    ...(options.signal && { signal: options.signal }),
-    onRound: ({ phase, round }) =>
-      options.onProgress?.(
-        `${title}: ${phase === "noise" ? "timing one against itself" : "taking turns"}`,
-        round / rounds,
-      ),
+    deadlineMs: performance.now() + options.maxTimeMs,
+    threads: () => options.threads,
+    signal: options.signal,
+    // Time of PyTorch's process is not another program's.
+    ...(bench.peers !== null &&
+      { machine: { ...THIS_MACHINE, state: () => ({ cores: THIS_MACHINE.state().cores }) } }),
+    onProgress: (fraction) => options.onProgress?.(`${title}: taking turns`, fraction),
   });
-  const samplesOf = (id: string) => comparison.contenders[id]!.samplesMs;
+  const { loadings } = timed;
+  const band = loadingNoise(
+    loadings.map(({ samplesMs, againMs }) => ({ firstMs: samplesMs[baseline.id]!, againMs })),
+  );
+  const turns = { loadings, baseline: baseline.id, band };
   const [peak] = products
-    .map(({ name, gflop }) => ({ product: name, gflop, samplesMs: samplesOf(name) }))
+    .map(({ name, gflop }) => ({ product: name, gflop, samplesMs: samplesOf(turns, name) }))
     .sort((a, b) => fastestRate(b) - fastestRate(a));
-  const { band } = comparison.noise;
   return {
     model: name,
     title: network.title,
     batch,
-    rounds: comparison.rounds,
-    contenders: contenders.map(({ call: _, ...contender }) => {
-      const { medianMs, minMs, p90Ms, coefficientOfVariation, samplesMs } = comparison
-        .contenders[contender.id]!;
-      const utilization = fastestRate({ samplesMs, gflop: contender.gflop }) / fastestRate(peak!);
-      return { ...contender, medianMs, minMs, p90Ms, coefficientOfVariation, utilization, samplesMs };
+    rounds: samplesOf(turns, baseline.id).length,
+    contenders: contenders.map(({ open: _, ...contender }) => {
+      const { p95Ms: __, ...times } = timesOf(samplesOf(turns, contender.id));
+      const utilization = fastestRate({ ...times, gflop: contender.gflop }) / fastestRate(peak!);
+      return { ...contender, ...times, utilization };
     }),
-    ratios: ratiosOf(contenders.map((contender) => ({ ...contender, samplesMs: samplesOf(contender.id) })), {
-      band,
-    }),
+    ratios: ratiosOf(contenders, turns),
     noise: { ...band, contender: baseline.id },
     peak: {
       product: peak!.product,
-      gflopPerS: peak!.gflop / comparison.contenders[peak!.product]!.medianMs * 1e3,
+      gflopPerS: peak!.gflop / median(peak!.samplesMs) * 1e3,
       best: fastestRate(peak!),
       samplesMs: peak!.samplesMs,
     },
     skipped,
-    warnings: comparison.warnings,
+    warnings: [...timed.warnings, ...noiseWarning(baseline.id, band)],
   };
 }
 
@@ -208,7 +200,7 @@ const rank = ({ variant, precision, engine }: Contender): number =>
  * A turn: one call that is not counted, after which caches and threads are the contender's own and no longer those of the
  * one before, then the one that is. It times itself, so that what another process measures can be set beside it.
  */
-function turnOf(call: Contender["call"]): () => Promise<number> {
+function turnOf(call: PreparedCall): () => Promise<number> {
   return async () => {
     await call();
     const start = performance.now();

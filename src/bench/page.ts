@@ -116,12 +116,12 @@ function ratiosSection(cases: readonly BenchCase[]): Section {
           `${group}, ${label}: ${percentOf(ratio)}, 95 % interval ${percentOf(low)} to ${percentOf(high)}.`
         ).join(" "),
         caption:
-          "Dots are medians of paired rounds, lines their 95 % intervals, grey bands one contender against itself. " +
+          "Dots are medians over loadings, lines their 95 % intervals, grey bands one contender against itself. " +
           "Left of 0 % the first takes less time.",
         draw: (canvas) => intervals(rows, canvas),
       }),
       table({
-        caption: "Ratios of paired rounds",
+        caption: "Ratios of paired rounds, median over loadings",
         columns: [
           { title: "ratio", breaks: true },
           { title: "median, 95 % interval", align: "right" },

@@ -1,21 +1,27 @@
 /** Which contenders are divided by which, and utilization: pure functions of samples that were taken in turns. */
-import {
-  bootstrapMedian,
-  type Interval,
-  judge,
-  median,
-  pairedRatios,
-  percentile,
-} from "../run/statistics.ts";
+import { type LoadedPair, type Loading, loadingRatio } from "../run/loadings.ts";
+import { type Interval, judge, median, percentile } from "../run/statistics.ts";
 import { type BenchRatio, type PeerVariant, type Variant, VARIANT_LABELS } from "./schema.ts";
 
-export interface Sampled {
+export interface Compared {
   readonly id: string;
   readonly variant: Variant | PeerVariant;
   readonly engine: string;
   readonly precision: string;
-  /** One per round, in the order of the rounds. */
-  readonly samplesMs: readonly number[];
+}
+
+export interface Turns {
+  /** Samples by contender. */
+  readonly loadings: readonly Loading[];
+  /** The contender that was loaded twice each time. */
+  readonly baseline: string;
+  /** What that differs from itself by. */
+  readonly band: Interval;
+}
+
+/** All samples of a contender, in the order of the rounds. */
+export function samplesOf({ loadings }: Pick<Turns, "loadings">, id: string): number[] {
+  return loadings.flatMap(({ samplesMs }) => samplesMs[id]!);
 }
 
 const PEERS: ReadonlySet<string> = new Set(["lnTorch", "lnTorchCompiled", "lnTorchExport"]);
@@ -24,19 +30,26 @@ const PEERS: ReadonlySet<string> = new Set(["lnTorch", "lnTorchCompiled", "lnTor
  * The folded network over every other one on the same engine in the same precision, over itself in fp32, and, where PyTorch
  * took part, the best of UN over the best that a peer makes of LN.
  */
-export function ratiosOf(sampled: readonly Sampled[], { band }: { band: Interval }): BenchRatio[] {
+export function ratiosOf(sampled: readonly Compared[], turns: Turns): BenchRatio[] {
   const ratios: BenchRatio[] = [];
-  const divide = (top: Sampled, bottom: Sampled, name: string) => {
-    const paired = pairedRatios(top.samplesMs, bottom.samplesMs);
-    const interval = bootstrapMedian(paired);
+  const times = (id: string) => samplesOf(turns, id);
+  const divide = (top: Compared, bottom: Compared, name: string) => {
+    const pairs = turns.loadings.map(({ samplesMs, againMs }): LoadedPair => ({
+      topMs: samplesMs[top.id]!,
+      bottomMs: samplesMs[bottom.id]!,
+      ...(bottom.id === turns.baseline && { againMs }),
+    }));
+    const { median, low, high, ratios: loadings } = loadingRatio(pairs);
     ratios.push({
       name,
       numerator: top.id,
       denominator: bottom.id,
-      median: median(paired),
-      ...interval,
-      ofMinima: percentile(top.samplesMs, 0) / percentile(bottom.samplesMs, 0),
-      verdict: judge(interval, { band }),
+      loadings,
+      median,
+      low,
+      high,
+      ofMinima: percentile(times(top.id), 0) / percentile(times(bottom.id), 0),
+      verdict: judge({ low, high }, turns),
     });
   };
   const un = sampled.filter(({ variant }) => variant === "un");
@@ -52,8 +65,8 @@ export function ratiosOf(sampled: readonly Sampled[], { band }: { band: Interval
       divide(top, wide, `${VARIANT_LABELS.un}, ${top.precision} / fp32`);
     }
   }
-  const best = (those: readonly Sampled[]) =>
-    [...those].sort((a, b) => median(a.samplesMs) - median(b.samplesMs))[0];
+  const best = (those: readonly Compared[]) =>
+    [...those].sort((a, b) => median(times(a.id)) - median(times(b.id)))[0];
   const own = best(un.filter(({ precision }) => precision === "fp32"));
   const peer = best(sampled.filter(({ variant }) => PEERS.has(variant)));
   if (own !== undefined && peer !== undefined) divide(own, peer, "best UN / best peer's LN");

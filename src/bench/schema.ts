@@ -69,8 +69,11 @@ const ratio = z.object({
   name: z.string(),
   numerator: z.string(),
   denominator: z.string(),
+  /** One of each loading of both; absent in files of before networks were loaded again. */
+  loadings: numbers.optional(),
+  /** The median over loadings. */
   median: z.number(),
-  /** The 95 % bootstrap interval of the median. */
+  /** Its 95 % interval. */
   low: z.number(),
   high: z.number(),
   ofMinima: z.number(),

@@ -7,9 +7,8 @@ import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Int8Report } from "../report/schema.ts";
 import { asOnnx } from "../rewrite/onnx_forms.ts";
+import { compareLoadings, type Open, timeLoadings } from "../run/loadings.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
-import type { PreparedCall } from "../run/session.ts";
-import { compareLatency } from "../run/timing.ts";
 import { firstBatch, sampleInputs } from "./evaluate.ts";
 import type { Stage } from "./mod.ts";
 import { quantize } from "./quantize.ts";
@@ -55,34 +54,36 @@ export async function buildInt8(
 }
 
 const COMPARISON_MS = 2000;
+const LOADINGS = 9;
+const MOST_MS = 20_000;
 
 /** Int8 against fp32, the same network on the same examples, in turns. */
 export async function timeInt8(
   { graph }: Int8,
   { contenders: [{ wide }], examples, work, options: { batch, signal } }: Stage,
 ): Promise<NonNullable<Int8Report["latency"]>> {
-  await using opened = new AsyncDisposableStack();
-  const prepared = async (graph: Graph) => {
+  let backend = "";
+  const contender = (graph: Graph): Open => async (opened) => {
     const session = opened.use(await sessionFromOnnx(await work.onnx(graph)));
-    return { session, call: await session.prepare(firstBatch(session, examples, batch.timed)) };
+    backend = session.backend;
+    return await session.prepare(firstBatch(session, examples, batch.timed));
   };
-  const [fp32, int8] = [await prepared(asOnnx(wide.graph, "onnxruntime")), await prepared(graph)];
-  const contenders: Record<string, PreparedCall> = { fp32: fp32.call, int8: int8.call };
-  const comparison = await compareLatency({
-    contenders,
+  const timed = await timeLoadings({
+    contenders: { fp32: contender(asOnnx(wide.graph, "onnxruntime")), int8: contender(graph) },
     baseline: "fp32",
     minMs: COMPARISON_MS,
-    noiseMs: 0,
-    ...(signal && { signal }),
+    firstLook: LOADINGS,
+    deadlineMs: performance.now() + MOST_MS,
+    signal,
   });
-  const ratio = comparison.ratios.int8!;
+  const { ratio, rounds, top } = compareLoadings(timed, { top: "int8", bottom: "fp32" });
   return {
-    backend: int8.session.backend,
+    backend,
     batch: batch.timed,
-    rounds: comparison.rounds,
+    rounds,
     ratio: ratio.median,
     ratioLow: ratio.low,
     ratioHigh: ratio.high,
-    medianMs: comparison.contenders.int8!.medianMs,
+    medianMs: top.medianMs,
   };
 }

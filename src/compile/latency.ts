@@ -5,132 +5,101 @@
 import { isRefusal } from "../errors.ts";
 import type { LatencyReport } from "../report/schema.ts";
 import { asOnnx } from "../rewrite/onnx_forms.ts";
+import { compareLoadings, type Open, timeLoadings } from "../run/loadings.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
-import type { PreparedCall, Session } from "../run/session.ts";
+import type { Session } from "../run/session.ts";
 import { judge } from "../run/statistics.ts";
 import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt.ts";
-import { compareLatency } from "../run/timing.ts";
-import { type Examples, firstBatch } from "./evaluate.ts";
+import { noiseWarning } from "../run/timing.ts";
+import { firstBatch } from "./evaluate.ts";
 import type { Contender, Stage } from "./mod.ts";
 
-/** How long the comparison runs, warm-up and noise band aside. */
-const COMPARISON_MS = 3000;
-/** The same for the reference timed against itself. */
-const NOISE_MS = COMPARISON_MS / 3;
+/** How long the rounds of all loadings take together, at least. */
+const COMPARISON_MS = 4000;
+const LOADINGS = 12;
+/** Networks that take long to load are loaded less often, down to what an interval needs. */
+const MOST_MS = 30_000;
 
-const PHASES = {
-  noise: { text: "timing the reference against itself", total: NOISE_MS },
-  comparison: { text: "timing in turns", total: COMPARISON_MS },
-} as const;
-
-/** Sessions by normalization family, ready to be timed. */
-interface Prepared extends AsyncDisposable {
-  readonly calls: Readonly<Record<string, PreparedCall>>;
-  readonly sessions: Readonly<Record<string, Session>>;
+/** How the networks are opened, and what that told. */
+interface Opening {
+  readonly open: (contender: Contender) => Promise<Session>;
+  /** Why this is a CPU; null where it is a GPU. */
+  readonly whyCpu: string | null;
 }
 
 /**
  * @param gpu the library that built the engines; null where none were built
  * @returns null where there is nothing to compare with
  */
-export async function timeNetworks(
-  { contenders, examples, options: { batch, precision, onEvent, signal }, work }: Stage,
-  gpu: GpuOptions | null,
-): Promise<LatencyReport | null> {
+export async function timeNetworks(stage: Stage, gpu: GpuOptions | null): Promise<LatencyReport | null> {
+  const { contenders, examples, options: { batch, precision, onEvent, signal } } = stage;
   const [primary, reference] = contenders;
   if (reference === undefined) return null;
-  const prepare = (open: (contender: Contender) => Promise<Session>) =>
-    prepareBoth([primary, reference], { open, examples, batch: batch.timed });
-  const onGpu = gpu === null ? { unavailable: "no engine was built" } : await prepareOnGpu(
-    gpu,
-    (options) => prepare(({ norm }) => sessionFromPlan(work.path(`${norm.family}.plan`), options)),
-  );
+  const { open, whyCpu } = await openingOf([primary, reference], { work: stage.work, gpu });
   signal?.throwIfAborted();
-  const whyCpu = "unavailable" in onGpu ? onGpu.unavailable : null;
-  await using prepared = "unavailable" in onGpu
-    ? await prepare(async ({ wide }) =>
-      await sessionFromOnnx(await work.onnx(asOnnx(wide.graph, "onnxruntime")))
-    )
-    : onGpu;
-  const { backend, threads } = prepared.sessions[reference.norm.family]!;
-  const comparison = await compareLatency({
-    contenders: prepared.calls,
-    baseline: reference.norm.family,
+  const sessions: Record<string, Session> = {};
+  const warnings = new Set<string>();
+  const contender = (one: Contender): Open => async (opened) => {
+    const { family } = one.norm;
+    const session = opened.use(await open(one));
+    sessions[family] = session;
+    opened.defer(() => session.warnings?.().forEach((warning) => warnings.add(`"${family}", ${warning}`)));
+    return await session.prepare(firstBatch(session, examples, batch.timed));
+  };
+  const [top, bottom] = [primary.norm.family, reference.norm.family];
+  const timed = await timeLoadings({
+    contenders: { [top]: contender(primary), [bottom]: contender(reference) },
+    baseline: bottom,
     minMs: COMPARISON_MS,
-    ...(threads !== undefined && { threads }),
-    ...(signal && { signal }),
-    noiseMs: NOISE_MS,
-    onRound: ({ phase, elapsedMs }) => {
-      const { text, total } = PHASES[phase];
-      onEvent?.({ kind: "progress", text, done: Math.min(elapsedMs, total), total });
-    },
+    firstLook: LOADINGS,
+    deadlineMs: performance.now() + MOST_MS,
+    threads: () => sessions[bottom]?.threads,
+    signal,
+    onProgress: (done) => onEvent?.({ kind: "progress", text: "timing in turns", done, total: 1 }),
   });
-  const ratio = comparison.ratios[primary.norm.family]!;
+  const { ratio, noise, rounds, ratioOfMinima, ...times } = compareLoadings(timed, { top, bottom });
   return {
-    backend,
+    backend: sessions[bottom]!.backend,
     precision: whyCpu === null ? precision : "fp32",
     whyCpu,
     batch: batch.timed,
-    rounds: comparison.rounds,
-    ...Object.fromEntries(
-      Object.entries(comparison.contenders).map(([family, timing]) => [family, {
-        medianMs: timing.medianMs,
-        p95Ms: timing.p95Ms,
-        minMs: timing.minMs,
-        coefficientOfVariation: timing.coefficientOfVariation,
-        samplesMs: [...timing.samplesMs],
-      }]),
-    ),
+    rounds,
+    [top]: times.top,
+    [bottom]: times.bottom,
+    loadings: ratio.ratios,
     ratio: ratio.median,
     ratioLow: ratio.low,
     ratioHigh: ratio.high,
-    ratioOfMinima: ratio.ofMinima,
-    noiseLow: comparison.noise.band.low,
-    noiseHigh: comparison.noise.band.high,
-    verdict: judge(ratio, { band: comparison.noise.band }),
-    warnings: [
-      ...comparison.warnings,
-      ...Object.entries(prepared.sessions).flatMap(([family, session]) =>
-        (session.warnings?.() ?? []).map((warning) => `"${family}", ${warning}`)
-      ),
-    ],
+    ratioOfMinima,
+    noiseLow: noise.low,
+    noiseHigh: noise.high,
+    verdict: judge(ratio, { band: noise }),
+    warnings: [...timed.warnings, ...noiseWarning(bottom, noise), ...warnings],
   };
 }
 
-async function prepareBoth(
-  contenders: readonly Contender[],
-  { open, examples, batch }: {
-    open: (contender: Contender) => Promise<Session>;
-    examples: Examples;
-    batch: number;
-  },
-): Promise<Prepared> {
-  await using opened = new AsyncDisposableStack();
-  const calls: Record<string, PreparedCall> = {};
-  const sessions: Record<string, Session> = {};
-  for (const contender of contenders) {
-    const session = opened.use(await open(contender));
-    const { family } = contender.norm;
-    sessions[family] = session;
-    calls[family] = await session.prepare(firstBatch(session, examples, batch));
-  }
-  const kept = opened.move();
-  return { calls, sessions, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
 /** A GPU that cannot run these engines after all is a reason to time the CPU, not a failed build. */
-async function prepareOnGpu(
-  gpu: GpuOptions,
-  prepare: (options: GpuOptions) => Promise<Prepared>,
-): Promise<Prepared | { readonly unavailable: string }> {
+async function openingOf(
+  contenders: readonly Contender[],
+  { work, gpu }: { work: Stage["work"]; gpu: GpuOptions | null },
+): Promise<Opening> {
+  const onCpu = (whyCpu: string): Opening => {
+    const forms = new Map(contenders.map((one) => [one, asOnnx(one.wide.graph, "onnxruntime")]));
+    return { open: async (one) => await sessionFromOnnx(await work.onnx(forms.get(one)!)), whyCpu };
+  };
+  if (gpu === null) return onCpu("no engine was built");
   const found = await findGpu(gpu);
-  if ("unavailable" in found) return found;
+  if ("unavailable" in found) return onCpu(found.unavailable);
+  const open = ({ norm }: Contender) => sessionFromPlan(work.path(`${norm.family}.plan`), gpu);
   try {
-    return await prepare(gpu);
+    for (const contender of contenders) {
+      await using _works = await open(contender);
+    }
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    return {
-      unavailable: `${found.backend} cannot run the engines: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`,
-    };
+    return onCpu(
+      `${found.backend} cannot run the engines: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`,
+    );
   }
+  return { open, whyCpu: null };
 }

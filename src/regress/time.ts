@@ -5,15 +5,14 @@
  */
 import { type Examples, firstBatch } from "../compile/evaluate.ts";
 import { isRefusal } from "../errors.ts";
-import type { Load, RunClock, Timed } from "../report/run_report.ts";
+import type { Load, Timed } from "../report/run_report.ts";
+import { type Loading, type Open, timeLoadings } from "../run/loadings.ts";
 import { PROCESSOR_TIME, THIS_MACHINE } from "../run/machine.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
 import { findGpu, sessionFromPlan } from "../run/tensorrt.ts";
-import { compareLatency } from "../run/timing.ts";
 import type { Library } from "./build.ts";
 import type { Backend } from "./fingerprint.ts";
-import { FEWEST_LOADS } from "./verdict.ts";
 
 /** One build's files. */
 export interface Engine {
@@ -86,95 +85,43 @@ export interface TimeOptions {
   readonly onProgress?: ((fraction: number) => void) | undefined;
 }
 
-/** Loadings of the first look: order statistics lie well within the extremes then. */
-const FIRST_LOADS = 9;
-const MIN_LOAD_MS = 150;
-const WARMUP_MS = 40;
+/** Order statistics lie well within the extremes then. */
+const FIRST_LOOK = 9;
 
-/**
- * Loads and times until it is enough: after 9 loadings, and after half as many again each time, or at the deadline. So few
- * looks, each at all samples so far, hardly raise the share of false alarms.
- */
+/** Loads and times until it is enough: after 9 loadings, and after half as many again each time, or at the deadline. */
 export async function timeInTurns(options: TimeOptions): Promise<Timed> {
-  const { builds, minMs, deadlineMs, concurrency, isEnough, onProgress, seed = 0 } = options;
-  let loadMs = Math.max(Math.min(MIN_LOAD_MS, minMs), minMs / FIRST_LOADS);
-  const started = performance.now();
-  const loads: Load[] = [];
-  // The last of each kind: the figures in them change from loading to loading.
-  const warnings = new Map<string, string>();
-  let [backend, clock]: [string, RunClock] = ["", options.clock];
-  let look = FIRST_LOADS;
-  const timed = () => ({ backend, clock, concurrency, loads, warnings: [...warnings.values()] });
-  while (true) {
-    const build = loads.length % builds.length;
-    const { load, backend: by, clock: kind, said } = await timeLoading(options, {
-      index: loads.length,
-      build,
-      loadMs,
-      seed: seed + loads.length,
-    });
-    loads.push({ build, ...load });
-    [backend, clock] = [by, kind];
-    said.forEach((warning) => warnings.set(warning.replaceAll(/[\d.]+/g, ""), warning));
-    const now = performance.now();
-    onProgress?.(Math.min(1, Math.max(loads.length / look, (now - started) / (deadlineMs - started))));
-    const isLate = now + (now - started) / loads.length > deadlineMs;
-    if (loads.length >= FEWEST_LOADS && isLate) return timed();
-    if (loads.length < look) continue;
-    if (isEnough(timed())) return timed();
-    // More loadings and longer ones: either may be what the width comes from.
-    look = Math.ceil(look * 1.5);
-    loadMs *= 1.25;
-  }
-}
-
-/** Orders of opening, each as often: what is opened early is slower. */
-const ORDERS = [
-  ["stored", "build", "again"],
-  ["again", "stored", "build"],
-  ["build", "again", "stored"],
-  ["again", "build", "stored"],
-  ["stored", "again", "build"],
-  ["build", "stored", "again"],
-] as const;
-
-/** One loading: the stored engine twice and one build. */
-async function timeLoading(
-  { loader, stored, builds, examples, batch, concurrency, clock, signal }: TimeOptions,
-  { index, build, loadMs, seed }: { index: number; build: number; loadMs: number; seed: number },
-) {
-  const begun = performance.now();
-  const engines = { stored, again: stored, build: builds[build]! } as const;
-  await using open = new AsyncDisposableStack();
-  const contenders: Record<string, PreparedCall> = {};
-  let session: Session | undefined;
-  for (const name of ORDERS[index % ORDERS.length]!) {
-    signal?.throwIfAborted();
-    session = open.use(await loader.load(engines[name]));
-    contenders[name] = await concurrently(session, { examples, batch, concurrency });
-  }
-  const { backend, threads } = session!;
-  const { contenders: times, warnings } = await compareLatency({
-    contenders,
-    baseline: "stored",
-    warmupMs: Math.min(WARMUP_MS, loadMs),
-    // At least as long as opening took, or most of the time would go into that.
-    minMs: Math.max(loadMs, performance.now() - begun),
-    noiseMs: 0,
-    minRounds: 5,
-    seed,
-    machine: clock === "processor" ? PROCESSOR_TIME : THIS_MACHINE,
-    ...(threads !== undefined && { threads }),
-    ...(signal && { signal }),
-  });
-  const samples = (name: keyof typeof engines) => [...times[name]!.samplesMs];
-  return {
-    backend,
-    clock: times.stored!.clock === "device" ? "device" as const : clock,
-    load: { storedMs: samples("stored"), againMs: samples("again"), buildMs: samples("build") },
-    // That one thing varies says little where many loadings are compared; that the machine is busy says much.
-    said: warnings.filter((warning) => !/ varies by /.test(warning)),
+  const { loader, stored, builds, examples, batch, concurrency, clock, isEnough, ...rest } = options;
+  let backend = "";
+  let threads: number | undefined;
+  const open = (engineOf: (index: number) => Engine): Open => async (opened, index) => {
+    const session = opened.use(await loader.load(engineOf(index)));
+    backend = session.backend;
+    threads = session.threads;
+    return await concurrently(session, { examples, batch, concurrency });
   };
+  const loadsOf = (loadings: readonly Loading[]): Load[] =>
+    loadings.map(({ samplesMs: { stored, build }, againMs }, index) => ({
+      build: index % builds.length,
+      storedMs: stored!,
+      againMs,
+      buildMs: build!,
+    }));
+  const timed = (loadings: readonly Loading[], rest: Pick<Timed, "clock" | "warnings">): Timed => ({
+    backend,
+    concurrency,
+    loads: loadsOf(loadings),
+    ...rest,
+  });
+  const { loadings, warnings, clock: by } = await timeLoadings({
+    contenders: { stored: open(() => stored), build: open((index) => builds[index % builds.length]!) },
+    baseline: "stored",
+    firstLook: FIRST_LOOK,
+    isEnough: (loadings) => isEnough(timed(loadings, { clock, warnings: [] })),
+    threads: () => threads,
+    machine: clock === "processor" ? PROCESSOR_TIME : THIS_MACHINE,
+    ...rest,
+  });
+  return timed(loadings, { clock: by === "device" ? by : clock, warnings });
 }
 
 /** A call that runs `concurrency` calls at once and ends with the last. */

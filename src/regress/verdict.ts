@@ -1,12 +1,10 @@
 /**
- * Verdicts on times. Loading one engine twice gives two times that differ by some per cent for as long as both are loaded
- * (where their memory lies), so that more rounds of the same loadings say nothing more. Therefore a comparison consists of
- * many loadings: each gives one ratio of the new engine to the stored one, and one of the stored engine to itself, from
- * rounds in turns. The interval is that of the median over loadings, from order statistics: exact whatever the
- * distribution, and small samples are what it is for. Pure and deterministic; nothing is dropped.
+ * Verdicts on times that were taken over many loadings (`run/loadings.ts`): each gives one ratio of the new engine to the
+ * stored one, and one of the stored engine to itself. Pure and deterministic; nothing is dropped.
  */
 import type { Load } from "../report/run_report.ts";
-import { type Interval, mannWhitney, median, pairedRatios, percentile } from "../run/statistics.ts";
+import { FEWEST_LOADS, loadingNoise, loadingRatio, type RatioOf } from "../run/loadings.ts";
+import { type Interval, mannWhitney, median, percentile } from "../run/statistics.ts";
 
 export interface TimeJudgement {
   readonly verdict: "faster" | "same" | "slower" | "cannot tell";
@@ -31,16 +29,14 @@ export function judgeTimes(
   loads: readonly Load[],
   { threshold, percent = null }: JudgeOptions,
 ): TimeJudgement {
-  const ratioOf = (a: readonly number[], b: readonly number[]) =>
-    percent === null ? median(pairedRatios(a, b)) : percentile(a, percent) / percentile(b, percent);
-  const differences = loads.map(({ storedMs, againMs, buildMs }) =>
-    Math.sqrt(ratioOf(buildMs, storedMs) * ratioOf(buildMs, againMs))
+  const ratioOf: RatioOf | undefined = percent === null
+    ? undefined
+    : (a, b) => percentile(a, percent) / percentile(b, percent);
+  const noise = loadingNoise(loads.map(({ storedMs, againMs }) => ({ firstMs: storedMs, againMs })), ratioOf);
+  const interval = loadingRatio(
+    loads.map(({ storedMs, againMs, buildMs }) => ({ topMs: buildMs, bottomMs: storedMs, againMs })),
+    ratioOf,
   );
-  const itself = medianInterval(loads.map(({ storedMs, againMs }) => ratioOf(againMs, storedMs)));
-  // Which of the two was called the first means nothing.
-  const factor = Math.max(itself.high, 1 / itself.low);
-  const noise = { low: 1 / factor, high: factor };
-  const interval = medianInterval(differences);
   const limit = 1 + threshold;
   const { low, high } = interval;
   const verdict = low > Math.max(limit, noise.high)
@@ -51,33 +47,11 @@ export function judgeTimes(
     ? "same"
     : "cannot tell";
   const rounds = loads.reduce((sum, { storedMs }) => sum + storedMs.length, 0);
-  const ratio = { median: median(differences), low, high };
+  const ratio = { median: interval.median, low, high };
   const judged = { verdict, ratio, noise, rounds } as const;
   if (verdict !== "cannot tell") return { ...judged, roundsNeeded: null, reason: null };
   const needed = roundsNeeded({ ratio, noise, rounds, loads: loads.length, threshold });
   return { ...judged, roundsNeeded: needed, reason: whyNot({ noise, threshold, rounds, needed }) };
-}
-
-/** Loadings from which on their extremes enclose the median with 95 %: 2 / 2^6 = 3 %. */
-export const FEWEST_LOADS = 6;
-
-/**
- * The interval that holds the median with at least 95 %: between two order statistics, the number of values below the
- * median being binomial. Its ends are 0 and infinity for fewer than 6 values.
- */
-export function medianInterval(values: readonly number[]): Interval {
-  const sorted = Float64Array.from(values).sort();
-  const n = sorted.length;
-  let probability = 2 ** -n;
-  let tail = 0;
-  let rank = -1; // the largest k with P(fewer than k + 1 below) <= 2.5 %
-  for (let k = 0; k < n; k++) {
-    tail += probability;
-    if (tail > 0.025) break;
-    rank = k;
-    probability *= (n - k) / (k + 1);
-  }
-  return rank < 0 ? { low: 0, high: Infinity } : { low: sorted[rank]!, high: sorted[n - 1 - rank]! };
 }
 
 /** More than anybody would wait for. */

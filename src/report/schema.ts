@@ -139,9 +139,11 @@ export interface LatencyReport extends Readonly<Partial<Record<NormFamily, Timin
   readonly whyCpu: string | null;
   readonly batch: number;
   readonly rounds: number;
-  /** Median of the ratios of paired rounds; below 1 the folded network is faster. */
+  /** One ratio of each loading of both networks; absent in reports of before networks were loaded again. */
+  readonly loadings?: readonly number[] | undefined;
+  /** The median over loadings; below 1 the folded network is faster. */
   readonly ratio: number;
-  /** Ends of its 95 % bootstrap interval. */
+  /** Ends of its 95 % interval. */
   readonly ratioLow: number;
   readonly ratioHigh: number;
   readonly ratioOfMinima: number;
@@ -363,6 +365,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
       (typeof NORM_FAMILIES)[number],
       z.ZodOptional<typeof Timing>
     >,
+    loadings: z.array(z.number()).readonly().optional(),
     ratio: z.number(),
     ratioLow: z.number(),
     ratioHigh: z.number(),

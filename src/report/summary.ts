@@ -4,7 +4,7 @@ import type { Int8Target } from "../ir/dtype.ts";
 import { isNarrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/mod.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
-import type { NetworkRanges, PhaseName, RangesReport, Report, TensorRange } from "./schema.ts";
+import type { LatencyReport, NetworkRanges, PhaseName, RangesReport, Report, TensorRange } from "./schema.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -185,7 +185,7 @@ function engines({ engines, latency, targets }: Report, style: Style): string[] 
   if (latency === null) return lines;
   const percent = (ratio: number) => `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
   lines.push(
-    `Latency, ${latency.backend}, ${latency.precision}, batch ${latency.batch}, ${latency.rounds} rounds in turns`,
+    `Latency, ${latency.backend}, ${latency.precision}, batch ${latency.batch}, ${turns(latency)}`,
     row("  median", (family) => `${latency[family]!.medianMs.toFixed(3)} ms`),
     row("  95th percentile", (family) => `${latency[family]!.p95Ms.toFixed(3)} ms`),
     `  time against the reference ${percent(latency.ratio)}, 95 % interval ${percent(latency.ratioLow)} to ` +
@@ -230,6 +230,11 @@ function int8({ int8 }: Report): string[] {
     );
   }
   return lines;
+}
+
+/** How often both networks took turns. */
+export function turns({ rounds, loadings }: Pick<LatencyReport, "rounds" | "loadings">): string {
+  return `${rounds} rounds in turns${loadings === undefined ? "" : `, ${loadings.length} loadings`}`;
 }
 
 /** Time and the most memory of each phase, in their order: one figure for all networks, or one in the column of each. */

@@ -3,6 +3,7 @@
  * answers say against the figures. It asks for no permission: what is not granted is not known. GPUs are left out;
  * their sessions have warnings of their own.
  */
+import os from "node:os";
 import process from "node:process";
 
 /** What a measurement asks of the machine it runs on; a test gives its own. */
@@ -19,6 +20,8 @@ export interface MachineState {
   readonly cores: number;
   /** Of the last minute: the number of threads that ran or wanted to. */
   readonly loadAverage?: number;
+  /** Since some origin: what all processors had, what of it was not idle, and what of that this process took. */
+  readonly processorMs?: { readonly all: number; readonly busy: number; readonly own: number };
   /** Of the fastest core. */
   readonly clockMHz?: number;
 }
@@ -35,20 +38,24 @@ export function machineWarnings(
   const { cores } = before;
   const warnings: string[] = [];
   if (threads !== undefined && threads > cores) warnings.push(`${threads} threads share ${cores} cores`);
-  // The average of a minute holds what this process did before, too; afterwards its own threads are no neighbours.
-  const load = Math.max(before.loadAverage ?? 0, (after.loadAverage ?? 0) - (threads ?? cores));
-  if (load > Math.max(0.5, cores / 10)) {
-    warnings.push(
-      `a load of ${
-        load.toFixed(1)
-      } on ${cores} cores: other work, or this program's own just before, took part`,
-    );
+  const others = othersShare(before.processorMs, after.processorMs);
+  if (others > USUAL_SHARE) {
+    warnings.push(`other programs had ${(100 * others).toFixed(0)} % of the processors' time meanwhile`);
   }
   const [from, to] = [before.clockMHz, after.clockMHz];
   if (from !== undefined && to !== undefined && Math.abs(to / from - 1) > 0.05) {
     warnings.push(`the processor's clock went from ${from.toFixed(0)} to ${to.toFixed(0)} MHz`);
   }
   return warnings;
+}
+
+/** What a quiet machine's own upkeep takes; more is worth a warning. */
+const USUAL_SHARE = 0.05;
+
+/** The share of the processors' time that others had; 0 where it is not known. */
+function othersShare(before: MachineState["processorMs"], after: MachineState["processorMs"]): number {
+  if (before === undefined || after === undefined || !(after.all > before.all)) return 0;
+  return (after.busy - before.busy - (after.own - before.own)) / (after.all - before.all);
 }
 
 /** The machine this program runs on. */
@@ -58,8 +65,10 @@ export const THIS_MACHINE: Machine = {
     const cores = navigator.hardwareConcurrency;
     const loadAverage = granted({ name: "sys", kind: "loadavg" }) ? Deno.loadavg()[0] : undefined;
     const clockMHz = granted({ name: "read", path: CPUS }) ? fastestMHz(cores) : undefined;
+    const processorMs = granted({ name: "sys", kind: "cpus" }) ? processorTimes() : undefined;
     return {
       cores,
+      ...(processorMs !== undefined && { processorMs }),
       ...(loadAverage !== undefined && { loadAverage }),
       ...(clockMHz !== undefined && { clockMHz }),
     };
@@ -78,6 +87,16 @@ export const PROCESSOR_TIME: Machine = {
   elapsed: () => performance.now(),
   state: THIS_MACHINE.state,
 };
+
+function processorTimes(): NonNullable<MachineState["processorMs"]> {
+  let [all, idle] = [0, 0];
+  for (const { times } of os.cpus()) {
+    for (const ms of Object.values(times)) all += ms;
+    idle += times.idle;
+  }
+  const { user, system } = process.cpuUsage();
+  return { all, busy: all - idle, own: (user + system) / 1000 };
+}
 
 const CPUS = "/sys/devices/system/cpu";
 

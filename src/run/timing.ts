@@ -181,6 +181,7 @@ export async function compareLatency(options: LatencyOptions): Promise<LatencyCo
   const [first, second] = await rounds("noise", [stopwatches[base]!, stopwatches[base]!], noiseMs);
   const samples = await rounds("comparison", stopwatches, minMs);
 
+  const band = noiseBand(pairedRatios(second!, first!), { seed });
   const latencies = stopwatches.map((stopwatch, i) => summarize(stopwatch, samples[i]!));
   return {
     baseline,
@@ -191,12 +192,12 @@ export async function compareLatency(options: LatencyOptions): Promise<LatencyCo
       names.flatMap((name, i) => i === base ? [] : [[name, ratioOf(samples[i]!, samples[base]!, seed)]]),
     ),
     noise: {
-      band: noiseBand(pairedRatios(second!, first!), { seed }),
+      band,
       rounds: first!.length,
       samplesMs: [first!, second!],
     },
     warnings: [
-      ...names.flatMap((name, i) => variationWarning(name, latencies[i]!)),
+      ...noiseWarning(baseline, band),
       ...machineWarnings(before, state(), { threads: options.threads }),
     ],
   };
@@ -280,7 +281,16 @@ function ratioOf(samplesMs: readonly number[], baselineMs: readonly number[], se
   };
 }
 
-function variationWarning(name: string, latency: Latency): string[] {
-  const percent = latency.coefficientOfVariation * 100;
-  return percent > 2.5 ? [`"${name}" varies by ${percent.toFixed(1)} % between rounds (over 2.5 %)`] : [];
+/** What one network, timed twice, differs by on a quiet machine stays below this. */
+const USUAL_NOISE = 0.05;
+
+/** A sentence where the baseline differs from itself by more than it usually does. */
+export function noiseWarning(baseline: string, { high }: Interval): string[] {
+  return high - 1 > USUAL_NOISE
+    ? [
+      `"${baseline}" differs from itself by up to ${
+        (100 * (high - 1)).toFixed(1)
+      } % here, more than on a quiet machine`,
+    ]
+    : [];
 }

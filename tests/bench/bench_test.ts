@@ -31,10 +31,11 @@ Deno.test("runBench() checks every contender against its meaning and times all i
   const [only] = cases;
   assert.deepEqual(only!.contenders.map(({ id }) => id), ["un/onnxruntime/fp32", "lnBest/onnxruntime/fp32"]);
   assert.deepEqual(only!.contenders.map(({ parity }) => parity.agrees), [true, true]);
-  assert.deepEqual(only!.contenders.map(({ samplesMs }) => samplesMs.length), [3, 3]);
-  assert.equal(only!.peak.samplesMs.length, 3);
+  assert.deepEqual(only!.contenders.map(({ samplesMs }) => samplesMs.length), [12, 12]); // 6 loadings of 2
+  assert.equal(only!.peak.samplesMs.length, 12);
   assert.equal(only!.noise.contender, "lnBest/onnxruntime/fp32");
   assert.deepEqual(only!.ratios.map(({ name }) => name), ["UN folded / LN at its best"]);
+  assert.equal(only!.ratios[0]!.loadings!.length, 6);
   // ONNX Runtime has no bfloat16 on a CPU, and says so.
   assert.deepEqual(only!.skipped.map(({ id }) => id), ["un/onnxruntime/bf16", "lnBest/onnxruntime/bf16"]);
   assert.match(only!.skipped[0]!.why, /bfloat16/);

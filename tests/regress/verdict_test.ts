@@ -1,6 +1,6 @@
 /** Verdicts on seeded synthetic samples: what a difference must look like to be called one, and how often noise is. */
 import assert from "node:assert/strict";
-import { judgeTimes, judgeUnpaired, medianInterval } from "../../src/regress/verdict.ts";
+import { judgeTimes, judgeUnpaired } from "../../src/regress/verdict.ts";
 import type { Load } from "../../src/report/run_report.ts";
 import { Random } from "../support.ts";
 
@@ -90,13 +90,6 @@ Deno.test("judgeTimes() judges tails by themselves", () => {
   }));
   assert.equal(judgeTimes(loads, { threshold: 0.03 }).verdict, "same");
   assert.equal(judgeTimes(loads, { threshold: 0.03, percent: 95 }).verdict, "slower");
-});
-
-Deno.test("medianInterval() lies between the order statistics of the sign test", () => {
-  const values = Array.from({ length: 12 }, (_, i) => i + 1);
-  assert.deepEqual(medianInterval(values), { low: 3, high: 10 }); // P = 0.961
-  assert.deepEqual(medianInterval(values.slice(0, 6)), { low: 1, high: 6 }); // P = 0.969
-  assert.deepEqual(medianInterval(values.slice(0, 5)), { low: 0, high: Infinity });
 });
 
 Deno.test("judgeUnpaired() needs seven samples on each side, and a rank test below 0.002", () => {

@@ -12,11 +12,13 @@ Deno.test("machineWarnings() tells of more threads than cores", () => {
   assert.deepEqual(machineWarnings({ cores: 2 }, { cores: 2 }, { threads: 4 }), ["4 threads share 2 cores"]);
 });
 
-Deno.test("machineWarnings() tells of other work, not of the measured threads", () => {
-  const after = (loadAverage: number) => ({ ...quiet, loadAverage });
-  assert.deepEqual(machineWarnings(quiet, { ...after(2.2), clockMHz: 2950 }, { threads: 2 }), []);
-  assert.match(machineWarnings(after(1.5), quiet, { threads: 2 }).join(), /^a load of 1\.5 on 2 cores/);
-  assert.match(machineWarnings(quiet, after(3), { threads: 1 }).join(), /^a load of 2\.0 on 2 cores/);
+Deno.test("machineWarnings() tells of other programs' work, not of this one's", () => {
+  const at = (all: number, busy: number, own: number) => ({ cores: 2, processorMs: { all, busy, own } });
+  assert.deepEqual(machineWarnings(at(0, 0, 0), at(2000, 1950, 1900), {}), []);
+  assert.deepEqual(machineWarnings(at(1000, 900, 100), at(3000, 2500, 1500), {}), [
+    "other programs had 10 % of the processors' time meanwhile",
+  ]);
+  assert.deepEqual(machineWarnings(at(1000, 900, 100), at(1000, 900, 100), {}), []);
 });
 
 Deno.test("machineWarnings() tells of a clock that changed", () => {

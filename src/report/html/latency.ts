@@ -2,6 +2,7 @@
 import { NORM_FAMILIES, type NormFamily } from "../../norms/mod.ts";
 import { outliers, pairedRatios, percentile } from "../../run/statistics.ts";
 import type { LatencyReport, Report, TimingReport } from "../schema.ts";
+import { turns } from "../summary.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, figure, milliseconds, note, percentOf, table } from "./parts.ts";
@@ -39,7 +40,7 @@ export function latencySection(report: Report, id: string): Section | null {
   const contenders = contendersOf(report);
   const [primary, reference] = contenders;
   if (primary === undefined || reference === undefined) return null;
-  const { backend, precision, batch, rounds, whyCpu } = latency;
+  const { backend, precision, batch, whyCpu } = latency;
   const cpu = whyCpu === null
     ? null
     : note(html`<p>Timed on the CPU, since ${whyCpu}. These are not GPU times and do not
@@ -59,7 +60,7 @@ predict them; the gain a GPU sees is in kernels, below.</p>`);
     body: [
       html`
         <p>${verdictBadge(latency.verdict)} ${ratioSentence(latency)}.</p>
-        <p class="muted">${backend}, ${precision}, batch ${batch}; ${rounds} rounds in turns.</p>
+        <p class="muted">${backend}, ${precision}, batch ${batch}; ${turns(latency)}.</p>
       `,
       cpu,
       warnings,
@@ -113,8 +114,8 @@ function ratioFigure(
     title: `${primary.label} divided by ${reference.label}, round by round`,
     description: `${faster} of ${ratios.length} rounds favour ${primary.label}. ${ratioSentence(latency)}.`,
     caption:
-      `Each dot is one round; below 0 % ${primary.label} took less time. The line is the median, the coloured band ` +
-      "its 95 % interval, the grey band the reference against itself; triangles are rounds beyond the picture." +
+      `Each dot is one round; below 0 % ${primary.label} took less time. The line is the median over loadings, the coloured ` +
+      "band its 95 % interval, the grey band the reference against itself; triangles are rounds beyond the picture." +
       drawnOnly,
     draw: (canvas) =>
       roundRatios({

@@ -29,19 +29,20 @@ const WORDS = {
     "held up by starts of kernels and by memory.",
   ],
   paired: [
-    "Paired rounds, ratio",
+    "Paired rounds, loadings, ratio",
     "In each round every contender runs once, in shuffled order, so that whatever disturbs the machine meets all of " +
-    "them. Each round gives one ratio of two times; its median over all rounds is the result. Below 1 (a negative " +
-    "percentage) the folded network takes less time.",
+    "them. Everything is loaded again and again, since one loading differs from the next by some per cent for as long as " +
+    "it lives. Each loading gives one ratio, the median of its rounds; the median over loadings is the result. Below 1 " +
+    "(a negative percentage) the folded network takes less time.",
   ],
   interval: [
     "95 % interval",
-    "How far the median would move if the rounds were drawn again (bootstrap). The narrower, the surer. It knows nothing " +
-    "of a difference between machines.",
+    "Holds the median over loadings in 19 of 20 runs, whatever their distribution (order statistics). The narrower, the " +
+    "surer. It knows nothing of a difference between machines.",
   ],
   noise: [
     "Noise band",
-    "The reference network timed against itself just before. Ratios within the band are what no difference looks like " +
+    "The reference network, loaded a second time in each loading, against itself. Ratios within the band are what no difference looks like " +
     "here; a result counts as faster or slower only if its whole interval lies outside, by at least 3 %.",
   ],
   percentiles: [
