@@ -2,7 +2,6 @@
 import { type Metric, METRICS, type RunReport } from "../report/run_report.ts";
 import type { SelfTestRun } from "../regress/self_test.ts";
 import { withoutHome } from "../report/home.ts";
-import { table } from "../report/table.ts";
 import { wholeNumber } from "./baseline.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { oneOf, parseOptions } from "./options.ts";
@@ -22,7 +21,7 @@ Examples
   deno task regress main --only latency-p50,kernels,normalization-kernels
   deno task regress main --clock processor        on a CPU that is shared with other programs
   deno task regress main --format junit > regress.xml
-  deno task regress --self-test                   can this machine be trusted? Twenty runs of a network against itself
+  deno task regress --self-test                   what do verdicts show on this machine?
 
 Options
   --store DIR           where baselines are kept; .unfold/baselines unless given
@@ -190,41 +189,15 @@ async function runSelfTest(
   { signal, clock }: { signal: AbortSignal; clock: "wall" | "processor" | undefined },
 ): Promise<number> {
   const { selfTest } = await import("../regress/self_test.ts");
+  const { selfTestText } = await import("../regress/self_test_text.ts");
   using progress = new Progress();
   let done = 0;
   const total = 22;
   const onRun = (run: SelfTestRun) => progress.show(`planted: ${run.planted}`, ++done / total);
-  const { runs, falseAlarms, foundSlowdown, foundNode, passed } = await selfTest({ signal, clock, onRun });
+  const test = await selfTest({ signal, clock, onRun });
   progress.clear();
-  const percent = (ratio: number | undefined) =>
-    ratio === undefined ? "" : `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
-  const rows = runs.map(({ planted, latency: { ratio, noise, rounds, verdict }, nodes }, i) => [
-    String(i + 1),
-    planted,
-    percent(ratio?.median),
-    percent(ratio?.low),
-    percent(ratio?.high),
-    noise === null ? "" : percent(noise.high).slice(1),
-    String(rounds ?? ""),
-    verdict,
-    nodes.verdict,
-    nodes.reason?.split(",")[0] ?? "",
-  ]);
-  const against = runs.filter(({ planted }) => planted === "nothing").length;
-  await print([
-    table([["", "planted", "time", "from", "to", "noise", "rounds", "latency", "nodes", ""], ...rows], {
-      align: ["right", "left", "right", "right", "right", "right", "right", "left"],
-    }),
-    "",
-    `False alarms: ${falseAlarms} of ${against}. 10 % more work: ${
-      foundSlowdown ? "found" : "not found in its time"
-    }. One more node: ${foundNode ? "found, by structure alone" : "not found"}.`,
-    styled(
-      passed ? "Verdicts can be trusted here." : "Verdicts cannot be trusted here.",
-      passed ? "green" : "red",
-    ),
-  ].join("\n"));
-  return passed ? 0 : REGRESS_EXIT["could not judge"];
+  await print(selfTestText(test, styled));
+  return test.passed ? 0 : REGRESS_EXIT["could not judge"];
 }
 
 if (import.meta.main) {

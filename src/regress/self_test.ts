@@ -1,5 +1,5 @@
 /**
- * Whether verdicts can be believed on this machine: runs of a network against itself, of which at most one in twenty may
+ * What verdicts are worth on this machine: runs of a network against itself, of which at most one in twenty may
  * be called worse, and the same network with a slowdown and with one more node planted in it, which must be.
  */
 import { join } from "node:path";
@@ -18,12 +18,16 @@ export interface SelfTestRun {
   readonly planted: "nothing" | "10 % more work" | "one more node";
   readonly latency: MetricReport;
   readonly nodes: MetricReport;
+  /** How long building and timing took. */
+  readonly durationMs: number;
 }
 
 export interface SelfTest {
   readonly runs: readonly SelfTestRun[];
   /** Runs against itself that were called worse. */
   readonly falseAlarms: number;
+  /** Runs against itself of which nothing could be told. */
+  readonly undecided: number;
   readonly foundSlowdown: boolean;
   readonly foundNode: boolean;
   readonly passed: boolean;
@@ -54,6 +58,7 @@ export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTest>
     const common = { store: join(folder, "store"), name: "self-test", plans: false, threads: 1, signal };
     await saveBaseline({ ...common, subjects: [subjectOf(network(DEPTH))], rebuilds: 1, sampleMs: 100 });
     const against = async (planted: SelfTestRun["planted"], subject: Subject, maxTimeMs: number) => {
+      const started = performance.now();
       const { models } = await regress({
         ...common,
         subjects: [subject],
@@ -65,7 +70,12 @@ export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTest>
         record: false,
       });
       const [latency, nodes] = ONLY.map((name) => models[0]!.metrics.find(({ metric }) => metric === name)!);
-      const run: SelfTestRun = { planted, latency: latency!, nodes: nodes! };
+      const run: SelfTestRun = {
+        planted,
+        latency: latency!,
+        nodes: nodes!,
+        durationMs: performance.now() - started,
+      };
       onRun?.(run);
       return run;
     };
@@ -79,6 +89,7 @@ export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTest>
     return {
       runs: [...same, slow, node],
       falseAlarms,
+      undecided: same.filter(({ latency }) => latency.verdict === "cannot tell").length,
       foundSlowdown,
       foundNode,
       passed: falseAlarms * 20 <= runs && foundSlowdown && foundNode,

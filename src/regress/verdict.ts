@@ -54,8 +54,8 @@ export function judgeTimes(
   return { ...judged, roundsNeeded: needed, reason: whyNot({ noise, threshold, rounds, needed }) };
 }
 
-/** More than anybody would wait for. */
-const MOST_ROUNDS = 1_000_000;
+/** Where it takes more than this many times what was timed, time is not what is missing. */
+const MOST_TIMES = 20;
 
 /** Intervals shrink with the root of what is behind them; the ratio's must come off the threshold and the noise band. */
 function roundsNeeded(
@@ -75,7 +75,7 @@ function roundsNeeded(
     ? Math.max(width / (center - limit), (width + Math.log(noise.high)) / center)
     : width / (limit - center);
   const needed = Math.ceil(rounds * Math.max(1.1, factor) ** 2);
-  return needed <= MOST_ROUNDS ? needed : null;
+  return needed <= MOST_TIMES * rounds ? needed : null;
 }
 
 function whyNot(
@@ -91,7 +91,7 @@ function whyNot(
     ? `the stored engine differs from itself by up to ${percent(noise.high - 1)} here; `
     : "";
   return needed === null
-    ? `${loud}more rounds would not settle it: the difference is too near to the threshold, or the machine too busy`
+    ? `${loud}it takes a quieter machine, or another --threshold: the difference is too near to it for the noise here`
     : `${loud}it takes about ${needed} rounds, ${rounds} were timed: give more --max-time`;
 }
 

@@ -4,7 +4,7 @@
  */
 import { isWorse, type MetricReport, type ModelRun, type RunReport } from "./run_report.ts";
 import { bytes } from "./summary.ts";
-import { table } from "./table.ts";
+import { table, wrapped } from "./table.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow" | "red") => string;
 
@@ -31,17 +31,23 @@ function modelText(model: ModelRun, style: Style): string[] {
     figure(metric, metric.current),
     change(metric),
     style(metric.verdict, colourOf(metric)),
-    metric.reason ?? "",
   ]);
+  const lines = table([["", "stored", "now", "change", "verdict"], ...rows], {
+    align: ["left", "right", "right", "right", "left"],
+    indent: 2,
+  }).split("\n");
   const warnings = new Set([model.latency, model.throughput].flatMap((timed) => timed?.warnings ?? []));
   return [
     `${style(model.model, "bold")}  ${model.family}, ${model.precision}, batch ${model.batch}${
       timedBy(model)
     }`,
-    table([["", "stored", "now", "change", "verdict", ""], ...rows], {
-      align: ["left", "right", "right", "left", "left", "left"],
-      indent: 2,
-    }),
+    lines[0]!,
+    ...model.metrics.flatMap((metric, i) => [
+      lines[i + 1]!,
+      ...wrapped([interval(metric), metric.reason ?? ""].filter((part) => part !== "").join("; "), {
+        indent: 6,
+      }).map((line) => style(line, "dim")),
+    ]),
     ...[...warnings].map((warning) => style(`  warning: ${warning}`, "yellow")),
   ];
 }
@@ -67,7 +73,7 @@ export function runMarkdown(report: RunReport): string {
             metric.metric,
             figure(metric, metric.stored),
             figure(metric, metric.current),
-            change(metric),
+            withInterval(metric),
             isWorse(metric) ? `**${metric.verdict}**` : metric.verdict,
             metric.reason ?? "",
           ].map(cell).join(" | ")
@@ -102,7 +108,7 @@ export function runJUnit(report: RunReport): string {
         }"`;
         const said = [
           `${metric.verdict}: stored ${figure(metric, metric.stored)}, now ${figure(metric, metric.current)}`,
-          change(metric),
+          withInterval(metric),
           metric.reason ?? "",
         ].filter((part) => part !== "").join("; ");
         const inside = isWorse(metric)
@@ -178,15 +184,24 @@ function figure({ unit }: MetricReport, value: number | null): string {
 
 const percent = (ratio: number) => `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
 
-/** "+12.3 % (+9.3 % to +14.7 %; noise 7.4 %)" of times, "+1" of counts. */
-function change({ ratio, noise, stored, current, unit, metric }: MetricReport): string {
-  if (ratio !== null) {
-    const of = metric === "throughput" ? "time " : "";
-    const band = noise === null ? "" : `; noise ${(100 * (noise.high - 1)).toFixed(1)} %`;
-    return `${of}${percent(ratio.median)} (${percent(ratio.low)} to ${percent(ratio.high)}${band})`;
-  }
+/** "+12.3 %" of times, "+1" of counts. */
+function change({ ratio, stored, current, unit, metric }: MetricReport): string {
+  if (ratio !== null) return `${metric === "throughput" ? "time " : ""}${percent(ratio.median)}`;
   if (stored === null || current === null || stored === current) return "";
   if (unit === "") return `${current > stored ? "+" : ""}${current - stored}`;
   if (unit === "%") return `${current > stored ? "+" : ""}${(current - stored).toFixed(2)} points`;
   return stored > 0 && unit !== "relative" ? percent(current / stored) : "";
+}
+
+/** "+9.3 % to +14.7 %; noise 7.4 %"; nothing of what has no noise. */
+function interval({ ratio, noise }: MetricReport): string {
+  if (ratio === null) return "";
+  const band = noise === null ? "" : `; noise ${(100 * (noise.high - 1)).toFixed(1)} %`;
+  return `${percent(ratio.low)} to ${percent(ratio.high)}${band}`;
+}
+
+/** "+12.3 % (+9.3 % to +14.7 %; noise 7.4 %)". */
+function withInterval(metric: MetricReport): string {
+  const within = interval(metric);
+  return within === "" ? change(metric) : `${change(metric)} (${within})`;
 }

@@ -44,3 +44,18 @@ export function table(
 /** Colour takes no column. */
 // deno-lint-ignore no-control-regex
 const columnsOf = (text: string) => [...text.replace(/\x1b\[[0-9;]*m/g, "")].length;
+
+/** What a terminal shows at least. */
+const COLUMNS = 80;
+
+/** Text in lines of at most 80 columns, broken between words; none for an empty text. */
+export function wrapped(text: string, { indent = 0 }: { readonly indent?: number } = {}): string[] {
+  const margin = " ".repeat(indent);
+  const lines: string[] = [];
+  for (const word of text.split(/\s+/).filter((word) => word !== "")) {
+    const longer = lines.length === 0 ? null : `${lines.at(-1)} ${word}`;
+    if (longer !== null && columnsOf(longer) <= COLUMNS) lines[lines.length - 1] = longer;
+    else lines.push(margin + word);
+  }
+  return lines;
+}

@@ -24,10 +24,19 @@ Deno.test("runText() shows change, interval and noise, and ends with the verdict
   const text = runText(SLOWER, (text) => text);
   assert.match(
     text,
-    /latency p50 +1\.000 ms +1\.120 ms +\+12\.0 % \(\+9\.0 % to \+15\.0 %; noise 2\.0 %\) +slower/,
+    /latency p50 +1\.000 ms +1\.120 ms +\+12\.0 % +slower\n +\+9\.0 % to \+15\.0 %; noise 2\.0 %; new: add "x"/,
   );
   assert.match(text, /nodes +2 +3 +\+1 /);
   assert.equal(text.split("\n").at(-1), "worse: latency p50 slower");
+});
+
+Deno.test("runText() fits 80 columns, whatever a reason has to say", () => {
+  const reason =
+    "the stored engine differs from itself by up to 11.2 % here; it takes a quieter machine, or another " +
+    "--threshold: the difference is too near to it for the noise here";
+  const text = runText(reportOf({ verdict: "cannot tell", reason }), (text) => text);
+  assert.deepEqual(text.split("\n").filter((line) => line.length > 80), []);
+  assert.ok(text.replaceAll(/\s+/g, " ").includes(reason));
 });
 
 Deno.test("runMarkdown() keeps a reason within its cell", () => {
