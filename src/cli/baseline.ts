@@ -40,8 +40,8 @@ ${SUBJECT_HELP}
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                this text
 
-Exits with 0, or 1 where something failed or a stored file is damaged, 2 for a mistake in the command. Several processes
-may use a store at once, and one that is killed leaves it whole.`;
+Exits with 0, or 1 where something failed or a stored file is damaged, 2 for a mistake in the command,
+130 after Ctrl-C. Several processes may use a store at once, and one that is killed leaves it whole.`;
 
 const OPTIONS = {
   ...RECIPE_OPTIONS,

@@ -41,7 +41,7 @@ Options
 Every contender of a network is held in memory at once, its weights about twice: gpt2 on all engines takes 12 GB.
 
 Exits with 0, or 1 where something failed or an output does not agree with its network's meaning, 2 for a mistake in the
-command. What a CPU shows of a fold is little, and says little of a GPU: docs/where_the_gain_is.md.`;
+command, 130 after Ctrl-C. What a CPU shows of a fold is little, and says little of a GPU: docs/where_the_gain_is.md.`;
 
 const OPTIONS = {
   models: { type: "string", default: "encoder,vit,swin,gpt2" },

@@ -50,7 +50,8 @@ ${PRECISION_HELP}
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                this text
 
-Exits with 0, or 1 where something failed, a value overflows or the outputs do not agree with PyTorch's, 2 for a mistake in the command.
+Exits with 0, or 1 where something failed, a value overflows or the outputs do not agree with PyTorch's, 2 for a mistake in the command,
+130 after Ctrl-C.
 
 Files
   DIR/un.plan ln.plan   engines: the folded network, and the reference with Layer Normalization
@@ -82,7 +83,11 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command; resolves to its exit code. */
-export async function buildEngineCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+export async function buildEngineCommand(
+  args: readonly string[],
+  signal: AbortSignal,
+  cleanUpFromNow: () => void,
+): Promise<number> {
   const { values, positionals } = parseOptions(args, {
     options: OPTIONS,
     positionals: [0, 1],
@@ -130,6 +135,7 @@ export async function buildEngineCommand(args: readonly string[], signal: AbortS
       ...(values["timing-cache-file"] !== undefined && { timingCacheFile: values["timing-cache-file"] }),
     },
     onEvent: (event) => progress.event(event),
+    onWork: cleanUpFromNow,
     signal,
   });
   progress.clear();
@@ -170,4 +176,4 @@ function disagrees({ parity, ranges }: Report): boolean {
     (!overflows && (parity.emitted?.agrees === false || (parity.agrees !== null && parity.problem !== null)));
 }
 
-if (import.meta.main) await runCommand(buildEngineCommand);
+if (import.meta.main) await runCommand(buildEngineCommand, { cleansUp: false });

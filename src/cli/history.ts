@@ -21,7 +21,9 @@ Options
   --help                this text
 
 Each \`deno task regress\` adds a run. Structure changes where it changes; times change where the runs before and after
-differ in rank (Mann-Whitney) more than in all but 0.2 % of random orders, which takes at least some 13 runs.`;
+differ in rank (Mann-Whitney) more than in all but 0.2 % of random orders, which takes at least some 13 runs.
+
+Exits with 0, or 1 where there is no such baseline or it is damaged, 2 for a mistake in the command, 130 after Ctrl-C.`;
 
 const OPTIONS = {
   store: { type: "string", default: ".unfold/baselines" },

@@ -22,7 +22,9 @@ Options
 Families: un Unified Normalization, bn Batch, brn Batch Renormalization, mabn Moving Average Batch, pnv and pn PowerNorm,
 pngs PowerNorm with its reference code's GroupScaling, prepbn PRepBN (SLAB), lnfree LN of constant deviation, ln Layer,
 rms RMSNorm, crms CRMSNorm, gn Group, dyt Dynamic Tanh, none no normalization.
-Partly: gain and shift fold, the statistics (or the tanh) stay. deno task audit NAME --norm FAMILY says what and why.`;
+Partly: gain and shift fold, the statistics (or the tanh) stay. deno task audit NAME --norm FAMILY says what and why.
+
+Exits with 0, or 1 where something failed, 2 for a mistake in the command, 130 after Ctrl-C.`;
 
 const OPTIONS = {
   layouts: { type: "boolean", default: false },

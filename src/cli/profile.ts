@@ -38,7 +38,7 @@ Options
 trtexec's own spelling of an option works, too: --loadEngine, --warmUp, --useCudaGraph, --dumpProfile, ...
 Latency = H2D + GPU compute + D2H, on the GPU's clock; enqueue time is the processor's. On one stream they run one after
 another (trtexec's --exposeDMA). Inputs are random. Exits with 1 where no GPU runs the engine, 2 for a mistake in the
-command.`;
+command, 130 after Ctrl-C.`;
 
 const OPTIONS = {
   shapes: { type: "string" },

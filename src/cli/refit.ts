@@ -22,7 +22,9 @@ ${SUBJECT_HELP}
   --batch SIZES         as for build-engine; 8
   --out FILE            the new engine; PLAN itself is replaced only where FILE says so
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
-  --help                this text`;
+  --help                this text
+
+Exits with 0, or 1 where the weights cannot be replaced, 2 for a mistake in the command, 130 after Ctrl-C.`;
 
 const OPTIONS = {
   ...SUBJECT_OPTIONS,

@@ -44,6 +44,7 @@ Exit codes
   1  something is worse
   2  could not judge: latency that the noise hides, a refusal, a damaged store, a build that failed
   3  a mistake in the command
+  130  after Ctrl-C
 
 Verdicts
   faster, slower   the interval of the ratio lies outside the noise band and beyond the threshold

@@ -32,7 +32,8 @@ Options
   --history FILE        series as deno task history NAME --json prints them
   --help                this text
 
-Exits with 0, or 1 where a file cannot be read or written, 2 for a mistake in the command.`;
+Exits with 0, or 1 where a file cannot be read or written, 2 for a mistake in the command,
+130 after Ctrl-C.`;
 
 const OPTIONS = {
   out: { type: "string", default: "build/report.html" },

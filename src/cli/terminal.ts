@@ -1,6 +1,6 @@
 /**
  * What all commands share: exit codes, one-line errors, colour and progress. Results go to stdout, everything else to
- * stderr. Colour only on a terminal and never under NO_COLOR; progress only on a terminal.
+ * stderr. Colour only on a terminal and never under NO_COLOR; so is progress, but for a line every ten seconds of a download.
  */
 import type { BuildEvent } from "../compile/mod.ts";
 import { isRefusal, systemReason, UnfoldError } from "../errors.ts";
@@ -50,11 +50,17 @@ export function complain(text: string): void {
   console.error(`${styled("error:", "red", Deno.stderr)} ${visible(text)}`);
 }
 
-/** A line on stderr that is rewritten in place; silent where stderr is no terminal. */
+/** A line on stderr that is rewritten in place; where stderr is no terminal, a line now and then of what is counted. */
 export class Progress implements Disposable {
   readonly #live = Deno.stderr.isTerminal();
+  readonly #pipedEveryMs: number;
   #width = 0;
   #shownAt = 0;
+  #pipedAt = performance.now();
+
+  constructor({ pipedEveryMs = 10_000 }: { readonly pipedEveryMs?: number } = {}) {
+    this.#pipedEveryMs = pipedEveryMs;
+  }
 
   /** `fraction` from 0 to 1, or null where the whole is not known. */
   show(text: string, fraction: number | null = null, detail = ""): void {
@@ -73,8 +79,18 @@ export class Progress implements Disposable {
   /** Shows what a build tells. */
   event(event: BuildEvent): void {
     if (event.kind === "step") this.show(event.text);
-    else if (event.total > 0) this.show(event.text, event.done / event.total);
-    else this.show(event.text, null, `${event.done} steps`);
+    else if (event.total > 0) {
+      this.show(event.text, event.done / event.total);
+      this.#pipe(event.text, event.done / event.total);
+    } else this.show(event.text, null, `${event.done} steps`);
+  }
+
+  /** A log of a download that takes minutes is not silent. */
+  #pipe(text: string, fraction: number): void {
+    const now = performance.now();
+    if (this.#live || now - this.#pipedAt < this.#pipedEveryMs) return;
+    this.#pipedAt = now;
+    console.error(`${visible(text)}: ${Math.floor(fraction * 100)} %`);
   }
 
   clear(): void {
@@ -138,10 +154,10 @@ export async function endedBySystem<Value>(run: () => Promise<Value>): Promise<V
  * process. A command that leaves nothing behind is ended by the system at once, also in the middle of long synchronous work.
  *
  * @param codes of commands whose own results have codes
- * @param cleansUp whether the command has something to clean up
+ * @param cleansUp whether the command has something to clean up; if not, from the call of `cleanUpFromNow` on
  */
 export async function runCommand(
-  command: (args: readonly string[], signal: AbortSignal) => Promise<number>,
+  command: (args: readonly string[], signal: AbortSignal, cleanUpFromNow: () => void) => Promise<number>,
   { codes = EXIT, cleansUp = true }: {
     readonly codes?: { readonly failed: number; readonly usage: number };
     readonly cleansUp?: boolean;
@@ -152,10 +168,11 @@ export async function runCommand(
     if (controller.signal.aborted) Deno.exit(EXIT.cancelled);
     controller.abort(new DOMException("cancelled", "AbortError"));
   };
-  if (cleansUp) listen(interrupt);
+  const cleanUpFromNow = () => listen(interrupt);
+  if (cleansUp) cleanUpFromNow();
   let code: number;
   try {
-    code = await command(fromCallersFolder(Deno.args), controller.signal);
+    code = await command(fromCallersFolder(Deno.args), controller.signal, cleanUpFromNow);
   } catch (error) {
     code = report(error, controller.signal, codes);
   }

@@ -57,6 +57,8 @@ export interface BuildOptions extends WeightOptions {
   /** What else the engines are built for. */
   readonly engine?: Pick<EngineOptions, "refit" | "weightStreaming" | "timingCacheFile" | "targets">;
   readonly onEvent?: (event: BuildEvent) => void;
+  /** Called when there begins to be something to clean up; until then a process can be ended as it is. */
+  readonly onWork?: () => void;
   readonly signal?: AbortSignal;
 }
 
@@ -100,6 +102,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   meter.begin("describe");
   const contenders = contendersOf(model, options);
   const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
+  options.onWork?.();
   await using work = await Workshop.open(out);
   const stage = { model, contenders, examples, options, work };
   const isChecked = !skip.includes("check");

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import config from "../../deno.json" with { type: "json" };
 import { ENVIRONMENT_NAMES } from "../../native/environment.ts";
 import { withFolder } from "../support.ts";
+import { processOf } from "./process.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -95,6 +96,61 @@ const SESSION: readonly (readonly [code: number, ...args: string[]])[] = [
   [0, "bench", "--models", "encoder", "--variants", "un,none", "--engines", "onnxruntime", "--rounds", "1"],
   [2, "check-abi", "--headers", "."],
 ];
+
+Deno.test("the README says how a task is called from another folder, as these tests do", async () => {
+  const readme = await Deno.readTextFile(join(ROOT, "README.md"));
+  assert.match(
+    readme,
+    /^npx -y deno@\S+ task --config path\/to\/unfold\/deno\.json build-engine my_model\.ts$/m,
+  );
+});
+
+Deno.test("each task's --help says its exit codes", async () => {
+  for (const [name] of tasks.filter(([name]) => name !== "check-abi")) {
+    const { code, stdout } = await processOf(name as keyof typeof config.tasks).run(["--help"], ROOT);
+    assert.equal(code, 0);
+    assert.match(stdout, /\b[23] +(?:for )?a mistake in\s+the\s+command[\s\S]*\b130\s+after Ctrl-C/, name);
+  }
+});
+
+Deno.test({
+  name: "Ctrl-C ends a command at once in the middle of its longest synchronous work, and nothing is left",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withFolder(async (folder) => {
+      for (
+        const [task, ...args] of [
+          ["audit", "llama-3.2-1b"],
+          ["build-engine", "gpt2", "--no-engine", "--no-time"],
+        ] as const
+      ) {
+        const process = processOf(task).command(args, { cwd: folder, stdout: "piped", stderr: "null" })
+          .spawn();
+        // Well into it, on any machine: the first takes 40 s.
+        await new Promise((resolve) => setTimeout(resolve, 2000));
+        process.kill("SIGINT");
+        const { signal, code, stdout } = await process.output();
+        assert.ok(signal === "SIGINT" || code === 130, `${task}: ${signal} ${code}`);
+        assert.equal(new TextDecoder().decode(stdout), "");
+        assert.deepEqual([...Deno.readDirSync(folder)], []);
+      }
+    }),
+});
+
+Deno.test("a download whose progress goes into a file or a pipe says how far it is now and then", async () => {
+  const terminal = JSON.stringify(import.meta.resolve("../../src/cli/terminal.ts"));
+  const { stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      `import { Progress } from ${terminal};
+      using progress = new Progress({ pipedEveryMs: 0 });
+      for (const done of [0, 50, 100]) progress.event({ kind: "progress", text: "downloading", done, total: 100 });
+      progress.event({ kind: "progress", text: "steps", done: 5, total: 0 });
+      new Progress().event({ kind: "progress", text: "soon", done: 5, total: 10 });`,
+    ],
+  }).output();
+  assert.equal(new TextDecoder().decode(stderr), "downloading: 0 %\ndownloading: 50 %\ndownloading: 100 %\n");
+});
 
 testWithLibrary(
   "no task asks for a permission, at a terminal, and each works in the caller's folder",
