@@ -113,7 +113,7 @@ class RangeProbe implements Probe {
     const origin = this.#origins.get(node);
     // A constant has its cast for an origin; what is wide in the narrow network too is not rounded.
     if (origin === undefined || MOVES.has(origin.op) || origin.type.dtype !== this.#precision) return value;
-    if (isMasked(origin, this.#uses)) return value;
+    if (isMasked(origin, this.#uses) || isMask(origin, this.#uses)) return value;
     const isRounded = this.#rounds && !isScore(origin, this.#uses);
     const rounded = isRounded ? g.cast(g.cast(value, this.#precision), "fp32") : value;
     const one = g.int64([1]);
@@ -171,6 +171,13 @@ function isScore(node: Node, uses: Uses): boolean {
 /** Scores with a mask added, which is large, or infinite, on purpose. */
 function isMasked(node: Node, uses: Uses): boolean {
   return isOp(node, "add") && isReadBySoftmax(node, uses);
+}
+
+/** A mask that is computed, of numbers that are large on purpose. */
+function isMask(node: Node, uses: Uses): boolean {
+  return isOp(node, "mul") && node.inputs.some(({ op }) => op === "constant") &&
+    !node.inputs.some((input) => isOp(input, "matmul")) &&
+    readersOf(node, uses).every((reader) => reader !== null && isMasked(reader, uses));
 }
 
 const isReadBySoftmax = (node: Node, uses: Uses): boolean =>

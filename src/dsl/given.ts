@@ -31,6 +31,15 @@ export function layer(name: string, x: Node, p: Scope): string {
   return what;
 }
 
+/** Operators that one network is described with, at most: hundreds of times those of the largest that are known. */
+const MOST_OPERATORS = 2 ** 18;
+let operators = 0;
+
+/** A network begins to be described, of no operators yet. */
+export function beginDescription(): void {
+  operators = 0;
+}
+
 /** One operator on tensors, which are looked at first. */
 export function op<Name extends OpName>(
   name: Name,
@@ -38,6 +47,9 @@ export function op<Name extends OpName>(
   options: { attrs: AttrsOf<Name>; name?: string },
 ): Node {
   for (const input of inputs) argument(`${name}: its input`, input, TENSOR);
+  if (++operators > MOST_OPERATORS) {
+    throw new UnfoldError(`more than ${MOST_OPERATORS} operators are described: does a loop in forward end?`);
+  }
   const node = apply(name, inputs, options);
   if (node.type.shape.length > 8) {
     throw new UnfoldError(`${node.name}: ${node.type.shape.length} axes; TensorRT has at most 8`);

@@ -10,6 +10,7 @@ import { bindShape, type DimValues, namesIn, type Shape } from "../ir/shape.ts";
 import { layerNorm, type Norm, type NormFamily } from "../norms/mod.ts";
 import { apply, isNode } from "../ops/mod.ts";
 import type { WeightSource } from "../weights/source.ts";
+import { beginDescription } from "./given.ts";
 import { Scope } from "./scope.ts";
 import { checkedSpec, INPUT_SHAPE, NORM, PORT } from "./spec.ts";
 import type { Tensor } from "./tensor.ts";
@@ -139,6 +140,7 @@ function traceModel<Inputs extends string>(
     return apply("input", [], { attrs: { ...attrs, shape: bindShape(open.type.shape, dims) }, name });
   });
   const byName = Object.fromEntries(inputs.map((node) => [node.name, node])) as Record<Inputs, Tensor>;
+  beginDescription();
   const result = forward(spec, byName, new Scope({ weights, precision, norm, params: new Map() }));
   const entries = outputsOf(spec, result);
   const unused = weights.unused();

@@ -128,6 +128,13 @@ Deno.test("model() refuses what no network can be described by", () => {
   for (const [change, ...fragments] of table) refuses(() => trace(change), ...fragments);
 });
 
+Deno.test("a network that grows without end is refused before memory is", () => {
+  const grow = ({ x }: { x: dsl.Tensor }) => {
+    for (;;) x = dsl.relu(x);
+  };
+  refuses(() => inside(grow), "hostile: more than 262144 operators are described");
+});
+
 /** Values that crash what trusts them. */
 function hostileValues(): unknown[] {
   const throwing = {
