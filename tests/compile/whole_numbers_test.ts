@@ -50,7 +50,7 @@ Deno.test("checkWholeNumbers() says which product is wrong, by how much, and wha
         checkWholeNumbers(quantized(), { target, onnx }),
         // A step of 255 where zero is 100.
         "in int8: second: ",
-        " of 45 sums of whole numbers are wrong by up to 155,",
+        " of 365 sums of whole numbers are wrong by up to 155,",
         advice[target],
       );
     }
