@@ -6,6 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import type { Model } from "../dsl/model.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
+import { quoted } from "../text.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
 import { type Checkpoint, checkpointWeights, openCheckpoint, type WeightSource } from "../weights/mod.ts";
 import { pythonJson } from "../weights/json.ts";
@@ -184,9 +185,7 @@ function locatedWeights(
       const data = place.make(parts);
       if (sameShape(data.shape, shape)) return data;
       throw new UnfoldError(
-        `${data.origin} gives ${showShape(data.shape)}, but parameter ${
-          JSON.stringify(name)
-        } of ${model.name} has ` +
+        `${data.origin} gives ${showShape(data.shape)}, but parameter ${quoted(name)} of ${model.name} has ` +
           `${showShape(shape)}. Check the sizes in the configuration against the file.`,
       );
     },

@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import { UnfoldError, writeFailure } from "../errors.ts";
+import { quoted } from "../text.ts";
 import type { DType } from "../ir/dtype.ts";
 import type { Graph, TensorType } from "../ir/graph.ts";
 import { showShape } from "../ir/shape.ts";
@@ -49,7 +50,7 @@ interface Message {
 export function tritonConfig(graph: Graph, { name, profiles }: TritonOptions): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name)) {
     throw new UnfoldError(
-      `${JSON.stringify(name)} is no name for a model of Triton: letters, digits, ".", "-", "_"`,
+      `${quoted(name)} is no name for a model of Triton: letters, digits, ".", "-", "_"`,
     );
   }
   const ports = (list: readonly { name: string; type: TensorType }[], isBatched: boolean): Value =>

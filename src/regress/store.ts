@@ -13,6 +13,7 @@
 import { basename, join } from "node:path";
 import type { z } from "npm:zod@4.6.7";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
+import { quoted } from "../text.ts";
 import { type RunReport, RunReportSchema } from "../report/run_report.ts";
 import { nearestNames } from "../weights/names.ts";
 import { flush, hashFile, PARTIAL, sealed, unsealed, writeAtomically } from "./files.ts";
@@ -256,7 +257,7 @@ export function checkName(name: string): void {
   if (NAME.test(name)) return;
   throw new UnfoldError(
     `${
-      JSON.stringify(name)
+      quoted(name)
     } is no name for a baseline: letters, digits, ".", "-" and "_", beginning with one of the ` +
       "first two",
   );

@@ -3,6 +3,7 @@
  * asked for. Leaves out the formats, which are a file each.
  */
 import { UnfoldError } from "../errors.ts";
+import { quoted } from "../text.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { StorageType } from "../ir/dtype.ts";
 import { nearestNames } from "./names.ts";
@@ -99,12 +100,12 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
 export function noSuchTensor(checkpoint: Checkpoint, name: string): UnfoldError {
   const near = nearestNames(name, checkpoint.names());
   const hint = near.length === 0 ? "" : ` Closest: ${near.join(", ")}.`;
-  return new UnfoldError(`${checkpoint.path} has no tensor ${JSON.stringify(name)}.${hint}`);
+  return new UnfoldError(`${checkpoint.path} has no tensor ${quoted(name)}.${hint}`);
 }
 
 /** How messages call a tensor of a file. */
 export function originOf(path: string, name: string): string {
-  return `tensor ${JSON.stringify(name)} of ${path}`;
+  return `tensor ${quoted(name)} of ${path}`;
 }
 
 /** The answer to a tensor whose element type, in its format's word, is none of those that are read. */

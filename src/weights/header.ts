@@ -5,6 +5,7 @@
  * Leaves out the file itself: the caller reads the bytes.
  */
 import { UnfoldError } from "../errors.ts";
+import { quoted } from "../text.ts";
 import type { StorageType } from "../ir/dtype.ts";
 import { DAMAGED, describe, isObject, type JsonMember, type JsonValue, parseJsonObject } from "./json.ts";
 
@@ -85,7 +86,7 @@ export function parseHeader(bytes: Uint8Array, { path, fileByteLength }: HeaderP
   let metadata: Readonly<Record<string, string>> = {};
   for (const [name, member] of json.root) {
     const fail = (problem: string): never => {
-      const what = name === METADATA ? METADATA : `tensor ${JSON.stringify(name)}`;
+      const what = name === METADATA ? METADATA : `tensor ${quoted(name)}`;
       throw new UnfoldError(
         `${path}: ${what}: ${problem} (header entry at byte ${json.byteOf(member.at)}). ${DAMAGED}`,
       );
@@ -165,9 +166,7 @@ function checkCoverage(
   if (longest !== null && longest[1].end > fileByteLength) {
     const [name, { end }] = longest;
     throw new UnfoldError(
-      `${path}: tensor ${
-        JSON.stringify(name)
-      } ends at byte ${end}, but the file has ${fileByteLength} bytes: ` +
+      `${path}: tensor ${quoted(name)} ends at byte ${end}, but the file has ${fileByteLength} bytes: ` +
         `${end - fileByteLength} bytes are missing. The file is truncated: download or copy it again.`,
     );
   }
@@ -176,13 +175,13 @@ function checkCoverage(
   for (const [name, { begin, end }] of sorted) {
     if (begin < claimed) {
       throw new UnfoldError(
-        `${path}: tensors ${JSON.stringify(before)} and ${JSON.stringify(name)} overlap at byte ${begin}: ` +
+        `${path}: tensors ${quoted(before)} and ${quoted(name)} overlap at byte ${begin}: ` +
           `the first ends at byte ${claimed}. ${DAMAGED}`,
       );
     }
     if (begin > claimed) {
       throw new UnfoldError(
-        `${path}: the ${begin - claimed} bytes from byte ${claimed} to tensor ${JSON.stringify(name)} ` +
+        `${path}: the ${begin - claimed} bytes from byte ${claimed} to tensor ${quoted(name)} ` +
           `belong to no tensor. ${DAMAGED}`,
       );
     }

@@ -5,6 +5,7 @@
  */
 import { dirname, join } from "node:path";
 import { UnfoldError } from "../errors.ts";
+import { quoted } from "../text.ts";
 import type { TensorData } from "../ir/data.ts";
 import { type Checkpoint, noSuchTensor } from "./checkpoint.ts";
 import { openForReading, readRange, unreadable } from "./file.ts";
@@ -70,9 +71,7 @@ class ShardedCheckpoint implements Checkpoint {
   #checkAgreement(shard: Checkpoint, shardName: string): void {
     const disagree = (name: string, problem: string) =>
       new UnfoldError(
-        `${this.path}: tensor ${
-          JSON.stringify(name)
-        } ${problem}. The index and ${shardName} are not of one save: ` +
+        `${this.path}: tensor ${quoted(name)} ${problem}. The index and ${shardName} are not of one save: ` +
           "download or export both again.",
       );
     for (const [name, mapped] of this.#shardOf) {
@@ -114,9 +113,7 @@ function readWeightMap(index: JsonObject, path: string): ReadonlyMap<string, str
     // A separator of either system, a drive or a parent folder would let an index read files elsewhere.
     if (typeof shard !== "string" || !/^[^/\\:\0]+$/.test(shard) || shard === "." || shard === "..") {
       throw new UnfoldError(
-        `${path}: tensor ${JSON.stringify(name)} is mapped to ${
-          describe(shard)
-        }, which is not the plain name of ` +
+        `${path}: tensor ${quoted(name)} is mapped to ${describe(shard)}, which is not the plain name of ` +
           "a file in the folder of the index. UNfold reads no file outside of it.",
       );
     }

@@ -5,6 +5,7 @@
  * before anything is folded, built or written with them. Leaves out which names a family of models uses.
  */
 import { UnfoldError } from "../errors.ts";
+import { quoted } from "../text.ts";
 import type { TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
 import { sameShape } from "../ir/shape.ts";
@@ -92,9 +93,7 @@ class CheckpointWeights implements WeightSource {
     }
     if (!isFloat(tensor.dtype)) {
       throw new UnfoldError(
-        `${tensor.origin} is ${tensor.dtype}, but parameter ${
-          JSON.stringify(name)
-        } must be floating-point. ` +
+        `${tensor.origin} is ${tensor.dtype}, but parameter ${quoted(name)} must be floating-point. ` +
           "Check the name it is read from.",
       );
     }
@@ -126,7 +125,7 @@ class CheckpointWeights implements WeightSource {
 
   #missing(name: string, wanted: string): UnfoldError {
     const names = this.#checkpoint.names();
-    const parameter = wanted === name ? "" : ` for parameter ${JSON.stringify(name)}`;
+    const parameter = wanted === name ? "" : ` for parameter ${quoted(name)}`;
     const prefix = commonPrefix(names);
     const near = nearestNames(this.#stripped + wanted, names);
     let hint = ` ${names.length === 0 ? "It holds no tensors." : `It holds ${names.length} others.`}`;
@@ -155,7 +154,7 @@ function checkShape(
     ? "It looks transposed (HF Conv1D?): transpose it, or describe the layer as matmul(x, p.param(name, [in, out]))."
     : "Check the network's dimensions against the checkpoint's configuration.";
   throw new UnfoldError(
-    `${tensor.origin} has the shape [${tensor.shape.join(", ")}], but parameter ${JSON.stringify(name)} ` +
+    `${tensor.origin} has the shape [${tensor.shape.join(", ")}], but parameter ${quoted(name)} ` +
       `has [${shape.join(", ")}]. ${advice}`,
   );
 }

@@ -5,6 +5,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import { UnfoldError, writeFailure } from "../errors.ts";
+import { quoted } from "../text.ts";
 import { elementCount, type TensorData } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
 import { METADATA, PREFIX_BYTES, STORAGE_TYPES } from "./header.ts";
@@ -43,7 +44,7 @@ export function writeSafetensors(
         const bytes = data.bytes();
         if (bytes.byteLength !== byteLength) {
           throw new UnfoldError(
-            `${target}: tensor ${JSON.stringify(name)} (${data.origin}) came as ${bytes.byteLength} bytes; ` +
+            `${target}: tensor ${quoted(name)} (${data.origin}) came as ${bytes.byteLength} bytes; ` +
               `${data.dtype} [${data.shape.join(", ")}] takes ${byteLength}.`,
           );
         }
@@ -80,7 +81,7 @@ function layOut(
     if (names.has(name)) {
       const problem = name === METADATA ? "is the header's own word" : "is there twice";
       throw new UnfoldError(
-        `${target}: the tensor name ${JSON.stringify(name)} ${problem}. Rename the tensor.`,
+        `${target}: the tensor name ${quoted(name)} ${problem}. Rename the tensor.`,
       );
     }
     names.add(name);
