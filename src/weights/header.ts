@@ -175,7 +175,7 @@ function checkCoverage(
   for (const [name, { begin, end }] of sorted) {
     if (begin < claimed) {
       throw new UnfoldError(
-        `${path}: tensors ${quoted(before)} and ${quoted(name)} overlap at byte ${begin}: ` +
+        `${path}: tensors ${quoted(before!)} and ${quoted(name)} overlap at byte ${begin}: ` +
           `the first ends at byte ${claimed}. ${DAMAGED}`,
       );
     }
