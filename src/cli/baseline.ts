@@ -30,6 +30,7 @@ Options
 ${SUBJECT_HELP}
   --precision TYPE      fp32 (default), tf32, fp16 or bf16
   --target LIST         the GPUs engines are for, as for build-engine
+  --allow-overflow      keep an fp16 or bf16 network although values overflow on the samples there are
   --batch SIZES         8 (default), a list 1,8,64, or min:opt:max
   --store DIR           where baselines are kept; .unfold/baselines unless given. It can be committed or cached
   --no-engines          do not keep engines: later times are then compared on this machine only, and not in turns

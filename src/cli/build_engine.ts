@@ -1,12 +1,11 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
 import { UnfoldError } from "../errors.ts";
-import { isNarrow } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
 import type { Report } from "../report/schema.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
-import { PRECISION_HELP, PRECISION_OPTIONS, precisionOf, targetsOf } from "./precision.ts";
+import { allowOverflowOf, PRECISION_HELP, PRECISION_OPTIONS, precisionOf, targetsOf } from "./precision.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP = `Fold a model's normalization into its linear layers and build TensorRT engines.
@@ -100,9 +99,7 @@ export async function buildEngineCommand(
   const { parseBatch } = await import("../compile/batch.ts");
   const { precision, onnx, int8 } = precisionOf(values);
   const targets = targetsOf(values.target, { precision: values.precision, engines: !values["no-engine"] });
-  if (values["allow-overflow"] && !isNarrow(precision)) {
-    throw new UsageError("--allow-overflow: this is for --precision fp16 and bf16");
-  }
+  const allowOverflow = allowOverflowOf(values["allow-overflow"], precision);
   const asked = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!));
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   if (asked !== null && !model.openDims.includes("B")) {
@@ -118,7 +115,7 @@ export async function buildEngineCommand(
     norm,
     layerNorm,
     precision,
-    allowOverflow: values["allow-overflow"],
+    allowOverflow,
     batch: asked ?? parseBatch(String(model.batch ?? 8)),
     onnx,
     int8,

@@ -5,7 +5,13 @@
 import type { Int8Options } from "../compile/int8.ts";
 import { parseTargets, type Target } from "../emit/targets.ts";
 import { UnfoldError } from "../errors.ts";
-import { ENGINE_PRECISIONS, type EnginePrecision, INT8_TARGETS, networkPrecision } from "../ir/dtype.ts";
+import {
+  ENGINE_PRECISIONS,
+  type EnginePrecision,
+  INT8_TARGETS,
+  isNarrow,
+  networkPrecision,
+} from "../ir/dtype.ts";
 import { ONNX_FORMS, type OnnxForm } from "../rewrite/onnx_forms.ts";
 import { oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
@@ -106,4 +112,12 @@ export function targetsOf(
     );
   }
   return targets;
+}
+
+/** `--allow-overflow`, which only what can overflow has a use for. */
+export function allowOverflowOf(given: boolean, precision: EnginePrecision): boolean {
+  if (given && !isNarrow(precision)) {
+    throw new UsageError("--allow-overflow: this is for --precision fp16 and bf16");
+  }
+  return given;
 }

@@ -7,7 +7,7 @@ import type { Recipe } from "../regress/manifest.ts";
 import { fromHome } from "../report/home.ts";
 import { SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf } from "./options.ts";
-import { targetsOf } from "./precision.ts";
+import { allowOverflowOf, targetsOf } from "./precision.ts";
 import { UsageError } from "./terminal.ts";
 
 /** The options that say what is built, for `parseOptions`. */
@@ -16,6 +16,7 @@ export const RECIPE_OPTIONS = {
   precision: { type: "string", default: "fp32" },
   batch: { type: "string", default: "8" },
   target: { type: "string" },
+  "allow-overflow": { type: "boolean", default: false },
 } as const;
 
 type Values = { readonly [Key in keyof typeof RECIPE_OPTIONS]?: string | boolean | undefined };
@@ -48,6 +49,7 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
       "allow-nonfinite": options["allow-nonfinite"] === true,
     },
   );
+  const precision = oneOf("precision", text("precision") ?? "fp32", ENGINE_PRECISIONS);
   let batch;
   try {
     batch = parseBatch(text("batch") ?? "8");
@@ -60,8 +62,9 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
     layerNorm,
     weights,
     batch,
-    precision: oneOf("precision", text("precision") ?? "fp32", ENGINE_PRECISIONS),
-    targets: targetsOf(text("target"), { precision: text("precision") ?? "fp32", engines: true }),
+    precision,
+    allowOverflow: allowOverflowOf(options["allow-overflow"] === true, precision),
+    targets: targetsOf(text("target"), { precision, engines: true }),
   };
 }
 

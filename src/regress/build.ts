@@ -31,6 +31,8 @@ export interface Subject {
   readonly weights: WeightOptions;
   /** The GPUs the engine is for; as for `buildEngine`. */
   readonly targets?: readonly Target[] | undefined;
+  /** Whether what overflows fp16 or bf16 on the examples is no failure; default: it is one. */
+  readonly allowOverflow?: boolean | undefined;
 }
 
 export interface Building {
@@ -69,7 +71,7 @@ export interface Checked {
 
 /** Compiles and builds; `check` runs the outputs, each network once. */
 export async function build(
-  { model, norm, precision, layerNorm, batch, weights, targets }: Subject,
+  { model, norm, precision, layerNorm, batch, weights, targets, allowOverflow = false }: Subject,
   { folder, plans, tensorrtLib, signal, onEvent }: Building,
 ): Promise<Build & { check(): Promise<Checked> }> {
   const options: BuildOptions = {
@@ -82,6 +84,7 @@ export async function build(
     time: false,
     tensorrtLib,
     engine: { targets },
+    allowOverflow,
     ...(onEvent && { onEvent }),
     ...(signal && { signal }),
   };

@@ -94,6 +94,45 @@ export default model({ name: "tiny", inputs: { x: float(["B", 4]) }, norm: unifi
   });
 });
 
+Deno.test("baseline save keeps no network that overflows its precision, unless told to", async () => {
+  await withFolder(async (folder) => {
+    const script = join(folder, "large.ts");
+    await Deno.writeTextFile(
+      script,
+      `import { constant, float, linear, model, mul, norm, unifiedNorm } from ${
+        JSON.stringify(`file://${ROOT}mod.ts`)
+      };
+export default model({ name: "large", inputs: { x: float(["B", 4]) }, norm: unifiedNorm(),
+  forward({ x }, p) {
+    const y = linear(norm(x, p.at("norm")), p.at("fc"), { outputs: 4 });
+    const times = () => constant([6e4], { shape: [1], dtype: p.precision });
+    return mul(mul(y, times()), times());
+  } });`,
+    );
+    const store = join(folder, "store");
+    const args = [
+      "save",
+      "main",
+      script,
+      "--no-plans",
+      "--rebuilds",
+      "1",
+      "--precision",
+      "fp16",
+      "--store",
+      store,
+    ];
+    const refused = await task("baseline", args);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /overflow fp16.*--allow-overflow/);
+    assert.deepEqual(await new BaselineStore(store).names(), []);
+    const kept = await task("baseline", [...args, "--allow-overflow"]);
+    assert.equal(kept.code, 0, kept.stderr);
+    const again = await task("regress", ["main", "--only", "nodes", "--rebuilds", "1", "--store", store]);
+    assert.equal(again.code, 0, again.stderr);
+  });
+});
+
 Deno.test("baseline show names a damaged file and fails; list and remove work on what is there", async () => {
   await withFolder(async (folder) => {
     const store = new BaselineStore(folder);
