@@ -1,5 +1,5 @@
 /** The report of `deno task bench` as a page: ratios with their intervals, each network's times, structure, parity. */
-import { bytes } from "../report/summary.ts";
+import { bytes } from "../report/phrases.ts";
 import {
   badge,
   type Content,

@@ -6,7 +6,7 @@ import { PRECISIONS } from "../ir/dtype.ts";
 import type { Audit } from "../compile/audit.ts";
 import type { RangeAudit } from "../compile/ranges.ts";
 import { withoutHome } from "../report/home.ts";
-import { fate } from "../report/summary.ts";
+import { fate } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";

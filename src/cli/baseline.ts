@@ -1,6 +1,6 @@
 /** `deno task baseline`: saves, lists, shows, removes, exports and imports baselines. Options and printing. */
 import type { Baseline } from "../regress/manifest.ts";
-import { bytes } from "../report/summary.ts";
+import { bytes } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP } from "./model_argument.ts";

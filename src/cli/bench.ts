@@ -2,7 +2,7 @@
 import type { BenchOptions } from "../bench/mod.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { INT8_TARGETS } from "../ir/dtype.ts";
-import { oneOf, parseOptions } from "./options.ts";
+import { oneOf, parseOptions, typedCommand } from "./options.ts";
 import { withoutHome } from "../report/home.ts";
 import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
@@ -79,7 +79,7 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   const report = withoutHome(
     await runBench({
       ...options,
-      command: ["deno task bench", ...args].join(" "),
+      command: typedCommand("bench", args),
       onProgress: (text, fraction) => progress.show(text, fraction),
       signal,
     }),

@@ -1,10 +1,10 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
 import { UnfoldError } from "../errors.ts";
 import { withoutHome } from "../report/home.ts";
-import type { Report } from "../report/schema.ts";
+import type { Report } from "../report/report.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, typedCommand } from "./options.ts";
 import { allowOverflowOf, PRECISION_HELP, PRECISION_OPTIONS, precisionOf, targetsOf } from "./precision.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
@@ -131,6 +131,7 @@ export async function buildEngineCommand(
       targets,
       ...(values["timing-cache-file"] !== undefined && { timingCacheFile: values["timing-cache-file"] }),
     },
+    command: typedCommand("build-engine", args),
     onEvent: (event) => progress.event(event),
     onWork: cleanUpFromNow,
     signal,

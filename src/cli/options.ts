@@ -47,6 +47,20 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
   return parsed;
 }
 
+/**
+ * The command line as it was typed, for a report; what a shell would take apart is quoted.
+ *
+ * @example
+ * ```ts
+ * import { typedCommand } from "./options.ts";
+ * console.assert(typedCommand("bench", ["--out", "my bench"]) === "deno task bench --out 'my bench'");
+ * ```
+ */
+export function typedCommand(task: string, args: readonly string[]): string {
+  const typed = args.map((arg) => /^[\w.,:=/@%+~-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
+  return ["deno task", task, ...typed].join(" ");
+}
+
 /** A value out of a closed list. */
 export function oneOf<const Value extends string>(
   flag: string,

@@ -4,8 +4,9 @@ import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import type { NormFamily } from "../norms/mod.ts";
 import { inspectPlanFile, type PlanReport } from "../report/plan.ts";
 import { withoutHome } from "../report/home.ts";
-import { type EngineReport, type Report, ReportSchema } from "../report/schema.ts";
-import { bytes } from "../report/summary.ts";
+import type { EngineReport, Report } from "../report/report.ts";
+import { ReportSchema } from "../report/schema.ts";
+import { bytes } from "../report/phrases.ts";
 import { parseOptions, refuseOverwriting } from "./options.ts";
 import { EXIT, print, runCommand, UsageError } from "./terminal.ts";
 

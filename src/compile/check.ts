@@ -6,7 +6,7 @@ import { UnfoldError } from "../errors.ts";
 import { isNarrow } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { NormFamily } from "../norms/mod.ts";
-import type { NetworkRanges, ParityReport, RangesReport, Report } from "../report/schema.ts";
+import type { NetworkRanges, ParityReport, RangesReport, Report } from "../report/report.ts";
 import { asOnnx } from "../rewrite/onnx_forms.ts";
 import { accuracy } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";

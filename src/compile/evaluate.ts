@@ -8,7 +8,7 @@ import { bytesAs, elementCount, float64Of, type TensorData } from "../ir/data.ts
 import { ITEM_BYTES, type Precision } from "../ir/dtype.ts";
 import { bindShape, fixedShape, namesIn, sameShape, type Shape, showShape } from "../ir/shape.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
-import type { DifferenceReport } from "../report/schema.ts";
+import type { DifferenceReport } from "../report/report.ts";
 import { compareOutputs } from "../run/compare.ts";
 import { type Feeds, numbersOf, type Session, tensorValue } from "../run/session.ts";
 import { seededRandom } from "../run/statistics.ts";

@@ -3,7 +3,7 @@
  * else ONNX Runtime on the CPU, in the form that is fastest there and in fp32, since a CPU only imitates the narrower types.
  */
 import { isRefusal } from "../errors.ts";
-import type { LatencyReport } from "../report/schema.ts";
+import type { LatencyReport } from "../report/report.ts";
 import { asOnnx } from "../rewrite/onnx_forms.ts";
 import { compareLoadings, type Open, timeLoadings } from "../run/loadings.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";

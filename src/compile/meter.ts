@@ -4,7 +4,7 @@
  * was sampled while JavaScript had its turn.
  */
 import process from "node:process";
-import type { PhaseName, PhaseReport } from "../report/schema.ts";
+import type { PhaseName, PhaseReport } from "../report/report.ts";
 import type { NormFamily } from "../norms/mod.ts";
 
 const SAMPLE_MS = 50;

@@ -13,9 +13,11 @@ import { writeTritonModel } from "../emit/triton.ts";
 import { type EnginePrecision, isNarrow, networkPrecision, type Precision } from "../ir/dtype.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
 import { notExecuted } from "../report/not_executed.ts";
+import { commitHere } from "../report/commit.ts";
 import { withoutHome } from "../report/home.ts";
 import { inspectPlanFile } from "../report/plan.ts";
-import { type EngineReport, type LatencyReport, type Report, ReportSchema } from "../report/schema.ts";
+import type { EngineReport, LatencyReport, Report } from "../report/report.ts";
+import { ReportSchema } from "../report/schema.ts";
 import { asOnnx, type OnnxForm } from "../rewrite/onnx_forms.ts";
 import { remainingNorms } from "../rewrite/pipeline.ts";
 import { type Batch, profilesOf } from "./batch.ts";
@@ -56,6 +58,8 @@ export interface BuildOptions extends WeightOptions {
   readonly triton?: string | undefined;
   /** What else the engines are built for. */
   readonly engine?: Pick<EngineOptions, "refit" | "weightStreaming" | "timingCacheFile" | "targets">;
+  /** The command line as it was typed, for the report. */
+  readonly command?: string;
   readonly onEvent?: (event: BuildEvent) => void;
   /** Called when there begins to be something to clean up; until then a process can be ended as it is. */
   readonly onWork?: () => void;
@@ -92,7 +96,8 @@ export interface Stage {
  * @returns the report, which is also written to `report.json`
  */
 export async function buildModel(model: Model, options: BuildOptions): Promise<Report> {
-  const { out, time, skip = [], onEvent, signal } = options;
+  const { out, time, skip = [], command = null, onEvent, signal } = options;
+  const provenance = { startedAt: new Date().toISOString(), command, ...await commitHere() };
   const step = (text: string) => {
     signal?.throwIfAborted();
     onEvent?.({ kind: "step", text });
@@ -174,6 +179,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   const figures: Report = {
     schema: 1,
     model: model.name,
+    provenance,
     checkpoint: options.recognised === undefined ? null : describeCheckpoint(options.recognised),
     precision: options.precision,
     targets,

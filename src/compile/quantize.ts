@@ -6,7 +6,7 @@
 import { UnfoldError } from "../errors.ts";
 import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
-import type { Int8Report } from "../report/schema.ts";
+import type { Int8Report } from "../report/report.ts";
 import { lowerForInt8 } from "../rewrite/lower_onnxruntime.ts";
 import { quantizeLinears } from "../rewrite/quantize.ts";
 import { accuracy } from "../run/compare.ts";

@@ -10,7 +10,7 @@ import { isNarrow, type Narrow, type Precision } from "../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, uniqueNames, type Uses, usesOf } from "../ir/graph.ts";
 import type { Norm, NormFamily } from "../norms/mod.ts";
 import { isOp, rebuild } from "../ops/mod.ts";
-import type { NetworkRanges, RangesReport, TensorRange } from "../report/schema.ts";
+import type { NetworkRanges, RangesReport, TensorRange } from "../report/report.ts";
 import { lowerForTensorRt } from "../rewrite/lower_tensorrt.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
 import { canBeWrittenOut, writtenOut } from "../rewrite/write_attention.ts";

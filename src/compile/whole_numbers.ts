@@ -10,7 +10,7 @@ import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { apply, constantNode } from "../ops/mod.ts";
 import type { QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
-import type { Int8Report } from "../report/schema.ts";
+import type { Int8Report } from "../report/report.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf, type Outputs, tensorValue } from "../run/session.ts";
 import { seededRandom } from "../run/statistics.ts";

@@ -1,4 +1,4 @@
-/** Where figures come from: the machine, the software, the commit. What may not be asked is left open. */
+/** Where figures come from: the machine and the software. What may not be asked is left open. */
 import config from "../../deno.json" with { type: "json" };
 import os from "node:os";
 import type { Fingerprint } from "../report/run_report.ts";
@@ -42,27 +42,4 @@ export function machineDifferences(current: Fingerprint, stored: Fingerprint): s
   compare("what runs the network", "backend");
   compare("the number of threads", "threads");
   return differences;
-}
-
-export interface Commit {
-  readonly commit: string | null;
-  readonly dirty: boolean;
-}
-
-/** The commit of the working folder; none where there is no Git, no repository or no permission to run it. */
-export async function commitHere(): Promise<Commit> {
-  const none = { commit: null, dirty: false };
-  const { state } = await Deno.permissions.query({ name: "run", command: "git" });
-  if (state !== "granted") return none;
-  const git = async (...args: string[]): Promise<string | null> => {
-    try {
-      const { success, stdout } = await new Deno.Command("git", { args, stderr: "null" }).output();
-      return success ? new TextDecoder().decode(stdout).trim() : null;
-    } catch {
-      return null;
-    }
-  };
-  const commit = await git("rev-parse", "HEAD");
-  if (commit === null) return none;
-  return { commit, dirty: await git("status", "--porcelain", "--untracked-files=no") !== "" };
 }

@@ -3,12 +3,13 @@
  * metric gets a verdict. What a terminal shows of it is elsewhere.
  */
 import { join } from "node:path";
+import { commitHere } from "../report/commit.ts";
 import { UnfoldError } from "../errors.ts";
 import { type Metric, type ModelRun, type RunReport, runVerdict } from "../report/run_report.ts";
 import type { Subject } from "./build.ts";
 import { type Common, DEFAULT_STORE, distinct } from "./builds.ts";
 import { ModelComparison } from "./comparison.ts";
-import { type Backend, commitHere, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
+import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
 import { BaselineStore } from "./store.ts";
 
 export interface RegressOptions extends Common {

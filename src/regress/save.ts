@@ -1,10 +1,11 @@
 /** Saves a baseline: builds its models, takes raw samples, and keeps engines, structure and where all of it came from. */
 import { join } from "node:path";
+import { commitHere } from "../report/commit.ts";
 import { firstBatch } from "../compile/evaluate.ts";
 import { compareLatency } from "../run/timing.ts";
 import type { Subject } from "./build.ts";
 import { buildTimes, type Common, DEFAULT_STORE, distinct, loaderOf } from "./builds.ts";
-import { type Backend, commitHere, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
+import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, Recipe, StoredModel } from "./manifest.ts";
 import { BaselineStore, checkName } from "./store.ts";
 

@@ -3,7 +3,7 @@
  * caller's. JSON is the report itself.
  */
 import { isWorse, type MetricReport, type ModelRun, type RunReport } from "./run_report.ts";
-import { bytes } from "./summary.ts";
+import { bytes } from "./phrases.ts";
 import { table, wrapped } from "./table.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow" | "red") => string;

@@ -1,7 +1,8 @@
 /** The page a person reads, against a report written out here. */
 import assert from "node:assert/strict";
-import { bytes, summarize } from "../../src/report/summary.ts";
-import type { Report } from "../../src/report/schema.ts";
+import { bytes } from "../../src/report/phrases.ts";
+import type { Report } from "../../src/report/report.ts";
+import { summarize } from "../../src/report/summary.ts";
 
 const timing = { medianMs: 0.9, p95Ms: 1.1, minMs: 0.8, coefficientOfVariation: 0.01, samplesMs: [0.9] };
 const engine = {

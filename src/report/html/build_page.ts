@@ -1,7 +1,7 @@
 /** The page of one build, or of several with a comparison of them in front, or of a baseline's history. */
 import { type Content, html } from "./markup.ts";
-import type { Report } from "../schema.ts";
-import { bytes } from "../summary.ts";
+import type { Report } from "../report.ts";
+import { bytes } from "../phrases.ts";
 import { type History, historySection } from "./history.ts";
 import { kernelsSection, type Plans } from "./kernels.ts";
 import { contendersOf, latencySection, verdictBadge } from "./latency.ts";

@@ -1,8 +1,8 @@
 /** The kernels of a build's plans: a picture of the schedules, counts, and lists for those who want them. */
 import type { NormFamily } from "../../norms/mod.ts";
 import type { PlanReport, PlanSchedule } from "../plan.ts";
-import type { EngineReport, Report } from "../schema.ts";
-import { bytes } from "../summary.ts";
+import type { EngineReport, Report } from "../report.ts";
+import { bytes } from "../phrases.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { details, figure, name, note, table } from "./parts.ts";

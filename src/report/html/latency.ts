@@ -1,8 +1,8 @@
 /** The latency of a build: distributions, paired ratios, figures, and what weakens them. */
 import { NORM_FAMILIES, type NormFamily } from "../../norms/mod.ts";
 import { outliers, pairedRatios, percentile } from "../../run/statistics.ts";
-import type { LatencyReport, Report, TimingReport } from "../schema.ts";
-import { turns } from "../summary.ts";
+import type { LatencyReport, Report, TimingReport } from "../report.ts";
+import { turns } from "../phrases.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, figure, milliseconds, note, percentOf, table } from "./parts.ts";

@@ -1,7 +1,7 @@
 /** What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy, machine. */
 import { isNarrow } from "../../ir/dtype.ts";
-import type { DifferenceReport, Report } from "../schema.ts";
-import { bytes, fate, INT8_TARGET_LABEL, label, rangesText } from "../summary.ts";
+import type { DifferenceReport, Report } from "../report.ts";
+import { bytes, fate, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, details, note, percentOf, table } from "./parts.ts";

@@ -1,7 +1,7 @@
 /** A build as it would be read from its folder, quiet and seeded, for the tests of pages. */
 import { inspectPlan } from "../../../src/report/plan.ts";
 import type { Build } from "../../../src/report/html/mod.ts";
-import type { Report, TimingReport } from "../../../src/report/schema.ts";
+import type { Report, TimingReport } from "../../../src/report/report.ts";
 import {
   bootstrapMedian,
   coefficientOfVariation,

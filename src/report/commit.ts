@@ -1,0 +1,24 @@
+/** The commit that figures are of. What may not be asked is left open. */
+
+export interface Commit {
+  readonly commit: string | null;
+  readonly dirty: boolean;
+}
+
+/** The commit of the working folder; none where there is no Git, no repository or no permission to run it. */
+export async function commitHere(): Promise<Commit> {
+  const none = { commit: null, dirty: false };
+  const { state } = await Deno.permissions.query({ name: "run", command: "git" });
+  if (state !== "granted") return none;
+  const git = async (...args: string[]): Promise<string | null> => {
+    try {
+      const { success, stdout } = await new Deno.Command("git", { args, stderr: "null" }).output();
+      return success ? new TextDecoder().decode(stdout).trim() : null;
+    } catch {
+      return null;
+    }
+  };
+  const commit = await git("rev-parse", "HEAD");
+  if (commit === null) return none;
+  return { commit, dirty: await git("status", "--porcelain", "--untracked-files=no") !== "" };
+}

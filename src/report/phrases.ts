@@ -1,0 +1,69 @@
+/** What the terminal and the page say alike of a report: figures and findings in words. Pure text, without markup. */
+import type { Int8Target } from "../ir/dtype.ts";
+import type { NormFold } from "../rewrite/fold_norm.ts";
+import type { LatencyReport, NetworkRanges, RangesReport, TensorRange } from "./report.ts";
+
+export const INT8_TARGET_LABEL = {
+  any: "any processor",
+  vnni: "processors with VNNI or AMX, and arm64",
+} as const satisfies Record<Int8Target, string>;
+
+/** Names that a line of the summary has room for; the report has all. */
+const MOST_NAMES = 4;
+
+/** What became of a normalization, in words. */
+export function fate({ norm, into, through, carried, keepsShift, refused }: NormFold): string {
+  const path = through.length > 0 ? ` through ${through.join(", ")}` : "";
+  const along = carried
+    ? `; the residual stream divided by ${carried.min.toPrecision(2)} to ${carried.max.toPrecision(2)}`
+    : "";
+  const shown = into.slice(0, MOST_NAMES).join(", ") +
+    (into.length > MOST_NAMES ? ` and ${into.length - MOST_NAMES} more` : "");
+  const taken = `${shown}${path}${along}`;
+  if (!refused) return `into ${taken}`;
+  const why = refused.consumer === norm ? refused.reason : `${refused.consumer}: ${refused.reason}`;
+  return into.length > 0
+    ? `kept: ${why}; ${keepsShift ? "gain" : "gain and shift"} into ${taken}`
+    : `kept: ${why}`;
+}
+
+/** A network's ranges in a few words. */
+export function rangesText(
+  { tensors, largest, overflows, near }: NetworkRanges,
+  { samples }: RangesReport,
+): string {
+  const where = `${samples.count} examples: ${samples.origin}`;
+  if (overflows > 0) return `${overflows} of ${tensors} tensors overflow (${where})`;
+  const edge = near === 0 ? "" : `, ${near} of ${tensors} tensors near its end`;
+  return `fits, at most ${largest?.toPrecision(3) ?? "NaN"}${edge} (${where})`;
+}
+
+/** What a tensor reaches, and what that means. */
+export function rangeText({ tensor, largest, verdict, error }: TensorRange): string {
+  const reached = largest === null ? "is not finite even in fp32" : `reaches ${largest.toPrecision(3)}`;
+  return verdict === "small"
+    ? `${tensor} ${reached} and loses ${(100 * error!).toPrecision(2)} % to rounding`
+    : `${tensor} ${reached}${verdict === "overflows" ? ", which overflows" : ""}`;
+}
+
+/** How often both networks took turns. */
+export function turns({ rounds, loadings }: Pick<LatencyReport, "rounds" | "loadings">): string {
+  return `${rounds} rounds in turns${loadings === undefined ? "" : `, ${loadings.length} loadings`}`;
+}
+
+/** "unFolded" to "UN folded". */
+export function label(name: string): string {
+  const [family, state] = name.split(/(?=[A-Z])/);
+  return `${family!.toUpperCase()}${state ? ` ${state.toLowerCase()}` : ""}`;
+}
+
+/** 1,234,567 bytes as "1.2 MB": decimal units, as disks and downloads have them. */
+export function bytes(count: number): string {
+  if (count < 1e3) return `${count} B`;
+  const [size, unit] = count < 1e6
+    ? [count / 1e3, "kB"]
+    : count < 1e9
+    ? [count / 1e6, "MB"]
+    : [count / 1e9, "GB"];
+  return `${size.toFixed(size < 10 ? 2 : 1)} ${unit}`;
+}
