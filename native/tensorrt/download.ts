@@ -23,7 +23,7 @@ export function pinFor(platform: Platform = THIS_PLATFORM): LibraryPin {
   if (pin !== undefined) return pin;
   throw new NativeError(
     `UNfold downloads TensorRT for ${
-      PINS.map((known) => known.platform).join(" and ")
+      new Intl.ListFormat("en").format(PINS.map((known) => known.platform))
     } only; this is ${name}`,
   );
 }

@@ -68,7 +68,7 @@ export interface LocateOptions {
 /**
  * Finds a TensorRT library, in this order: `flag`, `UNFOLD_TENSORRT_LIB`, the system's library folders, installed
  * Python packages, the cache; an Enterprise TensorRT on the system or in a Python package; and at last a download into
- * the cache, about 146 MB, resumed where an earlier one was interrupted.
+ * the cache, about 95 MB, resumed where an earlier one was interrupted.
  *
  * Throws NativeError when the user named something that is not a usable library, or when every step failed; rejects
  * with the signal's reason once it is aborted. Needs --allow-read and --allow-env for `ENVIRONMENT_NAMES`; a download

@@ -1,7 +1,7 @@
 /**
- * The one build of TensorRT that UNfold downloads by itself, pinned: the Python package it comes in, the wheel of
- * each platform, and the files kept out of that wheel, all with size and SHA-256. It is data only. It leaves out
- * everything of the wheel UNfold does not load (ONNX Runtime's provider, the ONNX parser, the plugins: half of it).
+ * The one build of TensorRT that UNfold downloads by itself, pinned: the Python package in which NVIDIA publishes it, the
+ * wheel of each platform, and the files kept out of that wheel, all with size and SHA-256. It is data only. It leaves out
+ * the ONNX parser, which UNfold does not load.
  */
 
 import type { PinnedMember, WheelPin } from "../wheel/pin.ts";
@@ -19,109 +19,88 @@ export interface LibraryPin extends WheelPin {
   readonly members: readonly LibraryMember[];
 }
 
-export const PINNED_PACKAGE = "onnxruntime-ep-nv-tensorrt-rtx-cu13";
-export const PINNED_PACKAGE_VERSION = "0.5.0";
+export const PINNED_PACKAGE = "tensorrt-rtx-cu13-libs";
+export const PINNED_PACKAGE_VERSION = "1.7.1.116";
 export const PINNED_TENSORRT_VERSION = "1.7.1";
 
-const SHARED = {
-  version: PINNED_TENSORRT_VERSION,
-  packageName: PINNED_PACKAGE,
-  packageVersion: PINNED_PACKAGE_VERSION,
-} as const;
+const MODULE = "tensorrt_rtx_libs";
+const DIST_INFO = `tensorrt_rtx_cu13_libs-${PINNED_PACKAGE_VERSION}.dist-info`;
 
-const MODULE = "onnxruntime_ep_nv_tensorrt_rtx";
-const DIST_INFO = "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0.dist-info";
+type Kept = Omit<LibraryMember, "role">;
 
-/** Wheel hashes as the package index publishes them; member hashes as each wheel's RECORD states them. */
+function pinOf(
+  platform: string,
+  wheel: { readonly tag: string; readonly byteLength: number; readonly sha256: string },
+  library: Kept,
+  licence: Kept,
+): LibraryPin {
+  const { tag, byteLength, sha256 } = wheel;
+  return {
+    version: PINNED_TENSORRT_VERSION,
+    platform,
+    packageName: PINNED_PACKAGE,
+    packageVersion: PINNED_PACKAGE_VERSION,
+    folder: `tensorrt_rtx-${PINNED_PACKAGE_VERSION}-${platform}`,
+    fileName: `tensorrt_rtx_cu13_libs-${PINNED_PACKAGE_VERSION}-py3-none-${tag}.whl`,
+    byteLength,
+    sha256,
+    members: [{ role: "tensorrt", ...library }, { role: "text", ...licence }],
+  };
+}
+
+const DLL = { path: `${MODULE}/tensorrt_rtx_1_7.dll`, fileName: "tensorrt_rtx_1_7.dll" } as const;
+const SHARED_OBJECT = { path: `${MODULE}/libtensorrt_rtx.so.1`, fileName: "libtensorrt_rtx.so.1" } as const;
+const LICENCE: Kept = {
+  path: `${DIST_INFO}/LICENSE.txt`,
+  fileName: "LICENSE.txt",
+  byteLength: 46961,
+  sha256: "64bd290f0251405f783ba1d2e155c500542be69795e51147a1d9f11a57bda8cc",
+};
+const WINDOWS_LICENCE: Kept = {
+  ...LICENCE,
+  byteLength: 47141,
+  sha256: "c86915fd95bbefbdda3135aace3e6ad6b4612846dcbdbc5d2f5a38b139dd88b4",
+};
+
+/**
+ * Wheel hashes as the package index publishes them. Member hashes are those of the files in these wheels: the DLLs' are
+ * not those of the wheels' RECORD, which was written before the DLLs were signed.
+ */
 export const PINS: readonly LibraryPin[] = [
-  {
-    ...SHARED,
-    platform: "linux-x86_64",
-    folder: `tensorrt_rtx-${PINNED_TENSORRT_VERSION}-linux-x86_64`,
-    fileName: "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0-py3-none-manylinux_2_28_x86_64.whl",
-    byteLength: 146476965,
-    sha256: "32f575c633d171b4edf4b53d3bb22b72a6c9c0a850d2982ce9a788a5d40d3298",
-    members: [
-      {
-        role: "tensorrt",
-        path: `${MODULE}/libtensorrt_rtx.so.1.7.1`,
-        fileName: "libtensorrt_rtx.so.1.7.1",
-        byteLength: 234013248,
-        sha256: "6980f8946580af43f06ccbd82a06c65d61638ff76329d726764a0a408747be84",
-      },
-      {
-        role: "cudart",
-        path: `${MODULE}/libcudart.so.13.4.36`,
-        fileName: "libcudart.so.13.4.36",
-        byteLength: 798496,
-        sha256: "82d50fc923566a86ff5449cb190d58007a26280669b4f62be2c284cacb51ed24",
-      },
-      {
-        role: "text",
-        path: `${MODULE}/Acknowledgements.txt`,
-        fileName: "Acknowledgements.txt",
-        byteLength: 105200,
-        sha256: "3b67e831a770f7daf66a7a0772cc23e6a22fd5e3fb8ffef74c4a717357d2a096",
-      },
-      {
-        role: "text",
-        path: `${MODULE}/README.txt`,
-        fileName: "README.txt",
-        byteLength: 1466,
-        sha256: "9371fb491ecede4ad1fefedd20e25939769333d33bf869752d75a4a9f30489bd",
-      },
-      {
-        role: "text",
-        path: `${DIST_INFO}/METADATA`,
-        fileName: "METADATA",
-        byteLength: 3501,
-        sha256: "bdaace999d4f6ea3ad151f3160a23191b0acef842ece1ee2f04f8ddc76fb3418",
-      },
-    ],
-  },
-  {
-    ...SHARED,
-    platform: "windows-x86_64",
-    folder: `tensorrt_rtx-${PINNED_TENSORRT_VERSION}-windows-x86_64`,
-    fileName: "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0-py3-none-win_amd64.whl",
-    byteLength: 110875664,
-    sha256: "609b19f7236c8522ef005a9f763003a78f492e5d871afad39fe1b247760eb3c7",
-    members: [
-      {
-        role: "tensorrt",
-        path: `${MODULE}/tensorrt_rtx_1_7.dll`,
-        fileName: "tensorrt_rtx_1_7.dll",
-        byteLength: 229312112,
-        sha256: "7b8a06d4b66dfe7da7f1ff48a994ad9dcf107cd28b4822d6f25453528c0db6dd",
-      },
-      {
-        role: "cudart",
-        path: `${MODULE}/cudart64_13.dll`,
-        fileName: "cudart64_13.dll",
-        byteLength: 551024,
-        sha256: "f0e947c8e46b5b3b38ae643d5aff5b939d25676b7fe7c299bc2cc9a05815fda6",
-      },
-      {
-        role: "text",
-        path: `${MODULE}/TRTRTX_Acknowledgements.txt`,
-        fileName: "Acknowledgements.txt",
-        byteLength: 107164,
-        sha256: "611660ec0ae19c7b8df4a6442009c8bc85ba9e56d7d5ea042564841e72032d25",
-      },
-      {
-        role: "text",
-        path: `${MODULE}/TRTRTX_README.txt`,
-        fileName: "README.txt",
-        byteLength: 1484,
-        sha256: "48f5a9fc4b2bc48ae15167ec73e80c6855f90c7d07b184ba2b91814316b4bf37",
-      },
-      {
-        role: "text",
-        path: `${DIST_INFO}/METADATA`,
-        fileName: "METADATA",
-        byteLength: 3595,
-        sha256: "74d37a0e6aea09f0b3db57cae06d040d0aef9a6f84d8f0188dfd49357f55b241",
-      },
-    ],
-  },
+  pinOf("linux-x86_64", {
+    tag: "manylinux_2_28_x86_64",
+    byteLength: 95153708,
+    sha256: "e3fd45fed001240d63304e77a2d4006319b839994237cb294b6e7ad72acaabcd",
+  }, {
+    ...SHARED_OBJECT,
+    byteLength: 234013248,
+    sha256: "a74fa3974f1892b65a53b06a14ffcb15758ac51c12135ada84490f53f67e1051",
+  }, { ...LICENCE, path: `${DIST_INFO}/licenses/LICENSE.txt` }),
+  pinOf("linux-aarch64", {
+    tag: "manylinux_2_35_aarch64",
+    byteLength: 90582711,
+    sha256: "ec8b6cb95a8ea61e31d544dbc5039d35219b311999f92c518a3889aaae74359c",
+  }, {
+    ...SHARED_OBJECT,
+    byteLength: 213748008,
+    sha256: "a7180e0a15a5387d60767ef7133a4fa42fe9f347fbf3c6d613099a609952df0a",
+  }, LICENCE),
+  pinOf("windows-x86_64", {
+    tag: "win_amd64",
+    byteLength: 93129282,
+    sha256: "3f0bc38ffe0b755e9de672da7b9ed3c05ddfd2538160c36af2a1e0994508c940",
+  }, {
+    ...DLL,
+    byteLength: 229312112,
+    sha256: "f0ea0be2fb7d6a06519ef7090869248ab7c39e13d320a24389b85b6ee2d588b4",
+  }, WINDOWS_LICENCE),
+  pinOf("windows-aarch64", {
+    tag: "win_arm64",
+    byteLength: 84998874,
+    sha256: "2776fc3e236ec0c0943cd95245fd26c3422123ea79a7355a4df7cde1467bd61e",
+  }, {
+    ...DLL,
+    byteLength: 221829744,
+    sha256: "79fb80b7b7bc70232bb7a9fc7192d99f0bb4a7c8d47b0fa550f28f966af54648",
+  }, WINDOWS_LICENCE),
 ];

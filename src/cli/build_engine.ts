@@ -59,7 +59,7 @@ Files
                         does not quantize for TensorRT
   DIR/report.json       everything below and more
 
-No GPU is needed to build. The TensorRT library is downloaded once, about 146 MB, where none is installed.`;
+No GPU is needed to build. The TensorRT library is downloaded once, about 95 MB, where none is installed.`;
 
 const OPTIONS = {
   ...SUBJECT_OPTIONS,

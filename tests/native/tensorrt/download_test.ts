@@ -25,13 +25,15 @@ Deno.test("downloadTensorRt() names the library and the CUDA runtime it brought"
   assert.deepEqual(await findCachedLibrary(pin, cache), library);
 });
 
-Deno.test("pinFor() knows Linux and Windows on x64, and says so elsewhere", () => {
+Deno.test("pinFor() knows Linux and Windows on both processors, and says so elsewhere", () => {
   assert.match(pinFor({ os: "linux", arch: "x86_64" }).fileName, /manylinux.*x86_64\.whl$/);
+  assert.match(pinFor({ os: "linux", arch: "aarch64" }).fileName, /manylinux.*aarch64\.whl$/);
   assert.match(pinFor({ os: "windows", arch: "x86_64" }).fileName, /win_amd64\.whl$/);
+  assert.match(pinFor({ os: "windows", arch: "aarch64" }).fileName, /win_arm64\.whl$/);
   assert.throws(
     () => pinFor({ os: "darwin", arch: "aarch64" }),
     new NativeError(
-      "UNfold downloads TensorRT for linux-x86_64 and windows-x86_64 only; this is darwin-aarch64",
+      "UNfold downloads TensorRT for linux-x86_64, linux-aarch64, windows-x86_64, and windows-aarch64 only; this is darwin-aarch64",
     ),
   );
 });
