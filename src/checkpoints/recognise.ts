@@ -8,8 +8,16 @@ import type { Model } from "../dsl/model.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
-import { type Checkpoint, checkpointWeights, openCheckpoint, type WeightSource } from "../weights/mod.ts";
+import {
+  type Checkpoint,
+  checkpointWeights,
+  openCheckpoint,
+  type OpenOptions,
+  type StateDictChoice,
+  type WeightSource,
+} from "../weights/mod.ts";
 import { pythonJson } from "../weights/json.ts";
+import { sharedPrefixes, underNames } from "../weights/naming.ts";
 import {
   type CheckpointFormat,
   type CheckpointView,
@@ -24,6 +32,10 @@ export interface RecognisedCheckpoint {
   readonly path: string;
   /** The layout's name: "timm Swin Transformer". */
   readonly format: string;
+  /** Which of the file's state dicts it is; null where the file's format has but one. */
+  readonly stateDict: StateDictChoice | null;
+  /** What all names of the file begin with and the layout's do not: "module.", or "". */
+  readonly prefix: string;
   readonly model: Model;
   /** Tensors that inference does not need, and why. */
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
@@ -36,11 +48,15 @@ export interface RecognisedCheckpoint {
  *
  * @throws {UnfoldError} it cannot be opened, is of no known layout, or its sizes do not fit each other
  */
-export function recogniseCheckpoint(path: string | URL, options: ReadOptions = {}): RecognisedCheckpoint {
-  const checkpoint = openCheckpoint(path);
+export function recogniseCheckpoint(
+  path: string | URL,
+  options: ReadOptions & OpenOptions = {},
+): RecognisedCheckpoint {
+  const opened = openCheckpoint(path, options);
+  const found = layoutOf(opened);
+  if (found === null) throw unknownLayout(opened);
+  const { format, checkpoint, prefix } = found;
   const file = viewOf(checkpoint);
-  const format = FORMATS.find((format) => isOf(format, file));
-  if (format === undefined) throw unknownLayout(file);
   for (const option of ["heads", "mode"] as const) {
     if (options[option] === undefined || format.takes.includes(option)) continue;
     throw new UnfoldError(
@@ -60,6 +76,8 @@ export function recogniseCheckpoint(path: string | URL, options: ReadOptions = {
   return {
     path: checkpoint.path,
     format: format.name,
+    stateDict: checkpoint.stateDict,
+    prefix,
     model: recognised.model,
     ignored,
     open: ({ allowNonFinite } = {}) =>
@@ -79,39 +97,49 @@ const SURPLUS = { heads: "tells its heads itself", mode: "has one network" } as 
 /** The layout a checkpoint looks like, for messages; null where it is of none or cannot be opened. */
 export function looksLike(path: string | URL): string | null {
   try {
-    const file = viewOf(openCheckpoint(path));
-    return FORMATS.find((format) => isOf(format, file))?.name ?? null;
+    return layoutOf(openCheckpoint(path))?.format.name ?? null;
   } catch (error) {
     if (error instanceof UnfoldError) return null;
     throw error;
   }
 }
 
-const matches = (pattern: RegExp, { names }: CheckpointView) =>
-  names().some((name) => name.search(pattern) >= 0);
+type Names = Pick<CheckpointView, "names">;
 
-function isOf({ signature, without = [] }: CheckpointFormat, file: CheckpointView): boolean {
+const matches = (pattern: RegExp, { names }: Names) => names().some((name) => name.search(pattern) >= 0);
+
+function isOf({ signature, without = [] }: CheckpointFormat, file: Names): boolean {
   return signature.every((pattern) => matches(pattern, file)) &&
     !without.some((pattern) => matches(pattern, file));
 }
 
-/** What `DataParallel` puts before every name. */
-const DATA_PARALLEL = "module.";
-
 function viewOf(checkpoint: Checkpoint): CheckpointView {
-  const stored = checkpoint.names();
-  const prefix = stored.length > 0 && stored.every((name) => name.startsWith(DATA_PARALLEL))
-    ? DATA_PARALLEL
-    : "";
-  const names = stored.map((name) => name.slice(prefix.length));
-  const known = new Set(names);
   return {
     path: checkpoint.path,
-    names: () => names,
-    has: (name) => known.has(name),
-    shapeOf: (name) => checkpoint.shapeOf(prefix + name),
+    names: () => checkpoint.names(),
+    has: (name) => checkpoint.has(name),
+    shapeOf: (name) => checkpoint.shapeOf(name),
     config: configOf(checkpoint),
   };
+}
+
+interface Layout {
+  readonly format: CheckpointFormat;
+  /** Under the layout's names. */
+  readonly checkpoint: Checkpoint;
+  /** What was taken off them. */
+  readonly prefix: string;
+}
+
+/** The layout of the names as they are, else without a prefix that all of them share. */
+function layoutOf(opened: Checkpoint): Layout | null {
+  for (const prefix of sharedPrefixes(opened.names())) {
+    const checkpoint = underNames(opened, { prefix });
+    const names = { names: () => checkpoint.names() };
+    const format = FORMATS.find((format) => isOf(format, names));
+    if (format !== undefined) return { format, checkpoint, prefix };
+  }
+  return null;
 }
 
 const ConfigSchema = z.record(z.string(), z.unknown());
@@ -141,7 +169,26 @@ function configOf({ path, training }: Checkpoint): Readonly<Record<string, unkno
   }
 }
 
-function unknownLayout(file: CheckpointView): UnfoldError {
+/** The first part of the names under which a known layout lies, beside tensors of something else. */
+function layoutBelow(file: Checkpoint): Layout | null {
+  const parts = new Set(file.names().map((name) => name.slice(0, name.indexOf(".") + 1)).filter(Boolean));
+  for (const part of [...parts].slice(0, 16)) {
+    const found = layoutOf(underNames(file, { prefix: part }));
+    if (found !== null) return { ...found, prefix: part + found.prefix };
+  }
+  return null;
+}
+
+function unknownLayout(file: Checkpoint): UnfoldError {
+  const below = layoutBelow(file);
+  if (below !== null) {
+    return new UnfoldError(
+      `${file.path} holds ${below.format.name} under names that begin with ${
+        quoted(below.prefix)
+      }, and other tensors: ` +
+        `give --prefix ${below.prefix}`,
+    );
+  }
   const scored = FORMATS.map((format) => {
     const missing = format.signature.filter((pattern) => !matches(pattern, file));
     return { format, missing, share: 1 - missing.length / format.signature.length };

@@ -9,6 +9,7 @@ import type { Model } from "../dsl/model.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
 import type { Norm } from "../norms/mod.ts";
 import { LAYER_NORM_FORMS, type LayerNormForm } from "../rewrite/recentre.ts";
+import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
 import { oneOf } from "./options.ts";
 import { endedBySystem, UsageError } from "./terminal.ts";
@@ -19,6 +20,9 @@ const EXAMPLE = new URL("../../examples/digits/digits.ts", import.meta.url);
 export const SUBJECT_OPTIONS = {
   weights: { type: "string" },
   checkpoint: { type: "string" },
+  state: { type: "string" },
+  prefix: { type: "string" },
+  rename: { type: "string", multiple: true },
   heads: { type: "string" },
   mode: { type: "string" },
   norm: { type: "string" },
@@ -30,6 +34,9 @@ export const SUBJECT_OPTIONS = {
 export const SUBJECT_HELP =
   `  --checkpoint FILE     a checkpoint of a known layout, in place of MODEL: the network, its sizes and its normalization
                         are read from it (deno task models --layouts lists them)
+  --state WORD          which of a training checkpoint's state dicts: ema, model, teacher, student, or its keys
+  --prefix TEXT         only tensors whose names begin so, without it: backbone.
+  --rename A=B          B in place of A in the names, as whole components; may be given again: --rename encoder.=
   --heads N             attention heads, where neither the file nor a config.json beside it says
   --mode WORD           which network, where a layout has several: plain (default), prefill or step of GPT-2
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
@@ -46,6 +53,8 @@ export interface Subject {
   readonly layerNorm: LayerNormForm;
   readonly weights: {
     readonly checkpoint?: string;
+    /** How `checkpoint` is opened. */
+    readonly opening: OpenOptions;
     readonly recognised?: RecognisedCheckpoint;
     readonly allowNonFinite: boolean;
   };
@@ -57,6 +66,9 @@ export async function subjectOf(
   values: {
     weights?: string | undefined;
     checkpoint?: string | undefined;
+    state?: string | undefined;
+    prefix?: string | undefined;
+    rename?: string[] | undefined;
     heads?: string | undefined;
     mode?: string | undefined;
     norm?: string | undefined;
@@ -66,7 +78,8 @@ export async function subjectOf(
 ): Promise<Subject> {
   const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
-  const recognised = await recognisedOf(argument, values);
+  const opening = openingOf(values);
+  const recognised = await recognisedOf(argument, { ...values, opening });
   const model = recognised?.model ?? await modelOf(argument);
   const norm = [model.norm, model.reference].find((norm) => norm.family === (family ?? model.norm.family)) ??
     NORMS[family!]();
@@ -76,15 +89,39 @@ export async function subjectOf(
     layerNorm: oneOf("layer-norm", values["layer-norm"], LAYER_NORM_FORMS),
     weights: {
       allowNonFinite: values["allow-nonfinite"],
+      opening,
       ...(values.weights !== undefined && { checkpoint: values.weights }),
       ...(recognised && { recognised }),
     },
   };
 }
 
+/** Which state dict of a file, and under which names. */
+function openingOf({ state, prefix, rename = [], checkpoint, weights }: {
+  state?: string | undefined;
+  prefix?: string | undefined;
+  rename?: string[] | undefined;
+  checkpoint?: string | undefined;
+  weights?: string | undefined;
+}): OpenOptions {
+  const given = Object.entries({ state, prefix, rename: rename[0] }).find(([, value]) => value !== undefined);
+  if (given !== undefined && checkpoint === undefined && weights === undefined) {
+    throw new UsageError(`--${given[0]}: this is for --checkpoint or --weights`);
+  }
+  const renamings = rename.map((text) => {
+    const [, from, to] = /^([^=]+)=([^=]*)$/.exec(text) ?? [];
+    if (from === undefined || to === undefined || /^\.*$/.test(from)) {
+      throw new UsageError(`--rename ${text}: give A=B, as encoder.blocks=blocks`);
+    }
+    return [from, to] as const;
+  });
+  return { state, prefix, rename: renamings };
+}
+
 async function recognisedOf(
   argument: string | undefined,
-  { checkpoint, heads, mode, weights }: {
+  { checkpoint, heads, mode, weights, opening }: {
+    opening: OpenOptions;
     checkpoint?: string | undefined;
     heads?: string | undefined;
     mode?: string | undefined;
@@ -108,7 +145,7 @@ async function recognisedOf(
     throw new UsageError(`--heads ${heads}: give a whole number from 1`);
   }
   const { recogniseCheckpoint } = await import("../checkpoints/recognise.ts");
-  return recogniseCheckpoint(checkpoint, { heads: count, mode });
+  return recogniseCheckpoint(checkpoint, { ...opening, heads: count, mode });
 }
 
 /** A name that no network of the papers has. */

@@ -19,11 +19,11 @@ export const RECIPE_OPTIONS = {
   "allow-overflow": { type: "boolean", default: false },
 } as const;
 
-type Values = { readonly [Key in keyof typeof RECIPE_OPTIONS]?: string | boolean | undefined };
+type Values = { readonly [Key in keyof typeof RECIPE_OPTIONS]?: string | boolean | string[] | undefined };
 
 /** What the command line asks for. */
 export function recipeOf(argument: string | undefined, values: Values): Recipe {
-  const options: Record<string, string | boolean> = {};
+  const options: Record<string, string | boolean | string[]> = {};
   for (const key of Object.keys(RECIPE_OPTIONS) as (keyof Values)[]) {
     const value = values[key];
     if (value !== undefined) options[key] = value;
@@ -37,11 +37,15 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
     const value = options[key];
     return typeof value === "string" ? fromHome(value) : undefined;
   };
+  const { rename } = options;
   const { model, norm, layerNorm, weights } = await subjectOf(
     argument === null ? undefined : fromHome(argument),
     {
       weights: text("weights"),
       checkpoint: text("checkpoint"),
+      state: text("state"),
+      prefix: text("prefix"),
+      rename: typeof rename === "object" ? [...rename] : undefined,
       heads: text("heads"),
       mode: text("mode"),
       norm: text("norm"),

@@ -224,7 +224,13 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   return report;
 }
 
-const describeCheckpoint = ({ path, format, ignored }: RecognisedCheckpoint) => ({ path, format, ignored });
+const describeCheckpoint = ({ path, format, stateDict, prefix, ignored }: RecognisedCheckpoint) => ({
+  path,
+  format,
+  stateDict,
+  prefix,
+  ignored,
+});
 
 /** The folded network and the reference, compiled. */
 export function contendersOf(

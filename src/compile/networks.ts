@@ -12,7 +12,13 @@ import { otherNorm } from "../norms/keys.ts";
 import { haveSameKeys, type Norm, NORMS } from "../norms/mod.ts";
 import { optimize, type Optimized, type OptimizeOptions } from "../rewrite/pipeline.ts";
 import { quoted } from "../text.ts";
-import { checkpointWeights, openCheckpoint, randomWeights, type WeightSource } from "../weights/mod.ts";
+import {
+  checkpointWeights,
+  openCheckpoint,
+  type OpenOptions,
+  randomWeights,
+  type WeightSource,
+} from "../weights/mod.ts";
 
 export interface CompileOptions extends OptimizeOptions {
   readonly weights: WeightSource;
@@ -47,6 +53,8 @@ export interface WeightChoice {
 export interface WeightOptions {
   /** A checkpoint in place of the model's own, whose names are those of the model's scopes. */
   readonly checkpoint?: string | undefined;
+  /** How `checkpoint` is opened: which of its state dicts, and under which names. */
+  readonly opening?: OpenOptions | undefined;
   /** A checkpoint of a known layout, which the model came from. */
   readonly recognised?: RecognisedCheckpoint | undefined;
   readonly allowNonFinite?: boolean | undefined;
@@ -120,9 +128,10 @@ function answering(
 function fromCheckpoint(
   model: Model,
   norm: Norm,
-  { path, allowNonFinite }: WeightOptions & { path: string | URL },
+  { path, allowNonFinite, ...options }: WeightOptions & { path: string | URL },
 ): WeightChoice {
-  const checkpoint = openCheckpoint(path);
+  const opening = path === options.checkpoint ? options.opening ?? {} : {};
+  const checkpoint = openCheckpoint(path, opening);
   const ignore = [...norm.ignoredKeys.map((key) => new RegExp(`(^|\\.)${key}$`)), ...model.unused ?? []];
   /** That a tensor's scope looks like another normalization, in a sentence; null where it does not. */
   const otherwise = (tensor: string): string | null => {

@@ -98,12 +98,12 @@ export const SamplesSchema: z.ZodType<Samples> = z.object({
 export interface Recipe {
   /** MODEL; null where a checkpoint of a known layout says which network it is. */
   readonly argument: string | null;
-  readonly options: Readonly<Record<string, string | boolean>>;
+  readonly options: Readonly<Record<string, string | boolean | readonly string[]>>;
 }
 
 export const RecipeSchema: z.ZodType<Recipe> = z.object({
   argument: z.string().nullable(),
-  options: z.record(z.string(), z.union([z.string(), z.boolean()])).readonly(),
+  options: z.record(z.string(), z.union([z.string(), z.boolean(), z.array(z.string())])).readonly(),
 });
 
 export interface StoredModel {

@@ -197,6 +197,10 @@ export interface CheckpointReport {
   readonly path: string;
   /** The layout: "timm Swin Transformer". */
   readonly format: string;
+  /** Which of the state dicts in the file, by its keys ("" at the top), and the others; null where there is but one. */
+  readonly stateDict: { readonly key: string; readonly others: readonly string[] } | null;
+  /** What was taken off all names: "module.", or "". */
+  readonly prefix: string;
   /** Tensors that inference does not need, and why. */
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
 }

@@ -77,6 +77,8 @@ export const ReportSchema: z.ZodType<Report> = z.object({
   checkpoint: z.object({
     path: z.string(),
     format: z.string(),
+    stateDict: z.object({ key: z.string(), others: z.array(z.string()) }).nullable().default(null),
+    prefix: z.string().default(""),
     ignored: z.array(z.object({ name: z.string(), why: z.string() })),
   }).nullable(),
   precision: z.enum(["fp32", "tf32", "fp16", "bf16"]),

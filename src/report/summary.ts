@@ -1,4 +1,5 @@
 /** The report for people: what a terminal shows after a build. Pure text; colour is the caller's. */
+import { listed, quoted } from "../text.ts";
 import { basename } from "node:path";
 import { isNarrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/mod.ts";
@@ -33,10 +34,14 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
 
 function checkpoint({ checkpoint }: Report, style: Style): string[] {
   if (checkpoint === null) return [];
-  const { path, format, ignored } = checkpoint;
+  const { path, format, stateDict, prefix, ignored } = checkpoint;
   const reasons = Map.groupBy(ignored, ({ why }) => why);
   return [
     `read as ${style(format, "bold")}: ${path}`,
+    ...stateDict === null || stateDict.others.length === 0 ? [] : [
+      `  state dict: ${quoted(stateDict.key)}; also there: ${listed(stateDict.others)} (--state says which)`,
+    ],
+    ...prefix === "" ? [] : [`  names: without the prefix ${quoted(prefix)}, which all have`],
     ...[...reasons].map(([why, tensors]) => {
       const shown = tensors.slice(0, 3).map(({ name }) => name).join(", ");
       return style(

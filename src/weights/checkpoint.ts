@@ -6,6 +6,7 @@ import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { StorageType } from "../ir/dtype.ts";
+import { FLOAT8, halvesOf } from "./float8.ts";
 import { nearestNames } from "./names.ts";
 import type { PlainValue } from "./plain.ts";
 
@@ -88,12 +89,48 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
     tensor: (name) => {
       const stored = storedAs(name);
       const origin = originOf(path, name);
+      const float8 = FLOAT8.get(typeOf(stored));
+      if (float8 !== undefined || QUANTIZED.has(typeOf(stored))) refuseScaled(checkpoint, { name, origin });
+      if (float8 !== undefined) {
+        return {
+          dtype: "fp16",
+          shape: stored.shape,
+          origin,
+          bytes: () => halvesOf(read(stored, origin), float8),
+        };
+      }
       const dtype = types.get(typeOf(stored));
       if (dtype === undefined) throw unreadableType(origin, typeOf(stored), types.keys());
       return { dtype, shape: stored.shape, origin, bytes: () => read(stored, origin) };
     },
   };
   return checkpoint;
+}
+
+/** Types of eight bits that are numbers only with a scale; `int8` of PyTorch's and `I8` of safetensors. */
+const QUANTIZED: ReadonlySet<string> = new Set(["int8", "uint8", "I8", "U8"]);
+
+/** What quantizers call the scale of `x.weight`, beside it. */
+const SCALES = ["_scale", "_scale_inv", "_scale_2", "_scales", "_zero_point", ".scale", "_scb"];
+
+/** Refuses a weight of eight bits beside which there is a scale: without it, it is another number. */
+function refuseScaled(
+  checkpoint: Checkpoint,
+  { name, origin }: { readonly name: string; readonly origin: string },
+): void {
+  const scope = name.slice(0, name.lastIndexOf(".") + 1);
+  const near = [
+    ...SCALES.flatMap((ending) => [`${name}${ending}`, `${name}${ending.toUpperCase()}`]),
+    ...["scale_weight", "weight_scale", "weight_scale_inv", "scale", "SCB"].map((last) => scope + last),
+  ];
+  const scale = near.find((other) => checkpoint.has(other));
+  if (scale === undefined) return;
+  throw new UnfoldError(
+    `${origin} is quantized: its values are to be multiplied with ${
+      quoted(scale)
+    }, which UNfold does not do. ` +
+      "Save the weights as they were before, or dequantized, in fp16, bf16 or fp32.",
+  );
 }
 
 /** The answer to a name that a checkpoint does not have. */

@@ -4,8 +4,7 @@
  */
 export type { Checkpoint, StateDictChoice } from "./checkpoint.ts";
 export type { PlainValue } from "./plain.ts";
-export type { OpenOptions } from "./pytorch_tensors.ts";
-export { openCheckpoint } from "./open.ts";
+export { openCheckpoint, type OpenOptions } from "./open.ts";
 export { type BadValue, checkFinite, checkNonNegative } from "./finite.ts";
 export {
   checkpointWeights,

@@ -1,6 +1,5 @@
 /**
- * Help with names that do not match: the nearest ones, and the prefix that all of them share. Used in messages, so
- * clarity of the suggestion counts and speed does not, as long as thousands of names take no second.
+ * Help with names that do not match: the nearest ones. Used in messages, so clarity of the suggestion counts and speed does not, as long as thousands of names take no second.
  */
 
 /**
@@ -36,15 +35,4 @@ export function editDistance(a: string, b: string, furthest: number = Infinity):
     above = row;
   }
   return above[b.length]!;
-}
-
-/** The longest prefix of whole components, final dot included, that all names share; "" for none or for one name. */
-export function commonPrefix(names: readonly string[]): string {
-  if (names.length < 2) return "";
-  let prefix = names[0]!;
-  for (const name of names) {
-    while (!name.startsWith(prefix)) prefix = prefix.slice(0, prefix.lastIndexOf(".", prefix.length - 2) + 1);
-    if (prefix === "") return "";
-  }
-  return prefix.slice(0, prefix.lastIndexOf(".") + 1);
 }

@@ -11,8 +11,9 @@ import { identityOf, openForReading, readAgain } from "./file.ts";
 import { describeArchive } from "./foreign.ts";
 import { readPickle } from "./pickle.ts";
 import type { PickleValue } from "./pickle_values.ts";
-import { type OpenOptions, pytorchCheckpoint } from "./pytorch_tensors.ts";
+import { pytorchCheckpoint } from "./pytorch_tensors.ts";
 import { PYTORCH_GLOBALS, storageOf, type StorageRecord, type TensorRecord } from "./pytorch_values.ts";
+import type { StateOptions } from "./state_dict.ts";
 
 /** Some hundred thousand tensors. */
 const MAX_PICKLE_BYTES = 2 ** 26;
@@ -29,7 +30,7 @@ const MAX_VERSION = 10;
  *
  * @throws UnfoldError if it is not PyTorch's, is damaged, or holds no state dict.
  */
-export function openPytorch(path: string, options: OpenOptions): Checkpoint {
+export function openPytorch(path: string, options: StateOptions): Checkpoint {
   using file = openForReading(path);
   const info = file.statSync();
   const identity = identityOf(info);

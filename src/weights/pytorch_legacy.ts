@@ -10,8 +10,9 @@ import { type Checkpoint, originOf } from "./checkpoint.ts";
 import { identityOf, openForReading, readAgain, readRange } from "./file.ts";
 import { readPickleAt } from "./pickle.ts";
 import { PickleList, type PickleValue } from "./pickle_values.ts";
-import { type OpenOptions, pytorchCheckpoint } from "./pytorch_tensors.ts";
+import { pytorchCheckpoint } from "./pytorch_tensors.ts";
 import { PYTORCH_GLOBALS, storageOf, StorageRecord } from "./pytorch_values.ts";
+import type { StateOptions } from "./state_dict.ts";
 
 /** 0x1950a86a20f9469cfc6c, as the opcode LONG1 has it, which stands behind PROTO and its argument. */
 const MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -30,7 +31,7 @@ export function isLegacy(head: Uint8Array): boolean {
  *
  * @throws UnfoldError if it is damaged, cut short, of another machine's byte order, or holds no state dict.
  */
-export function openLegacy(path: string, options: OpenOptions): Checkpoint {
+export function openLegacy(path: string, options: StateOptions): Checkpoint {
   using file = openForReading(path);
   const info = file.statSync();
   const identity = identityOf(info);

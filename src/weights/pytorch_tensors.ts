@@ -8,17 +8,8 @@ import { type Checkpoint, checkpointOf } from "./checkpoint.ts";
 import { allocate } from "./file.ts";
 import type { PickleValue } from "./pickle_values.ts";
 import type { StorageRecord, TensorRecord } from "./pytorch_values.ts";
-import { findStateDict } from "./state_dict.ts";
+import { findStateDict, type StateOptions } from "./state_dict.ts";
 import { extentOf, gather, isContiguous } from "./strided.ts";
-
-/** How a checkpoint is opened. */
-export interface OpenOptions {
-  /**
-   * Which of the state dicts in a file of PyTorch's: its keys ("model_ema", "model.state_dict"), the last of them, or
-   * `ema`, `model`, `teacher`, `student` for whatever a trainer calls these. Unless said, averaged weights come first.
-   */
-  readonly state?: string | undefined;
-}
 
 /** PyTorch's element types that UNfold reads, in its own words. */
 const STORAGE_TYPES: ReadonlyMap<string, StorageType> = new Map([
@@ -42,7 +33,7 @@ interface Range {
 }
 
 /** The checkpoint in the value of a file's pickle. */
-export function pytorchCheckpoint(top: PickleValue, { path, state, check, read }: OpenOptions & {
+export function pytorchCheckpoint(top: PickleValue, { path, state, check, read }: StateOptions & {
   readonly path: string;
   /** Throws unless the tensor's storage is in the file, whole. */
   readonly check: (tensor: TensorRecord, name: string) => void;

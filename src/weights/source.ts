@@ -11,7 +11,8 @@ import { isFloat } from "../ir/dtype.ts";
 import { sameShape } from "../ir/shape.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { type BadValue, firstNegative, firstNonFinite } from "./finite.ts";
-import { commonPrefix, nearestNames } from "./names.ts";
+import { nearestNames } from "./names.ts";
+import { sharedPrefixes } from "./naming.ts";
 
 /** What a parameter is for: how to invent it, and what must hold for it. */
 export interface WeightHint {
@@ -44,17 +45,15 @@ export interface WeightSource {
 export interface CheckpointWeightsOptions {
   /** From a parameter's name to the tensor's name in the file. */
   readonly rename?: (name: string) => string;
-  /** Names of the file (without a stripped `module.`) that may stay unused: buffers of training, mostly. */
+  /** Names of the file (with or without prefixes that all share) that may stay unused: buffers of training, mostly. */
   readonly ignore?: readonly RegExp[];
   /** Accept NaN and infinity. */
   readonly allowNonFinite?: boolean;
 }
 
-/** What `DataParallel` puts before every name. */
-const DATA_PARALLEL = "module.";
-
 /**
- * Weights out of a checkpoint. If every name in it begins with `module.`, that prefix is not expected of `rename`.
+ * Weights out of a checkpoint. A prefix that every name in it begins with, such as `module.` or `model.`, is not expected
+ * of `rename`.
  *
  * ```ts ignore
  * const weights = checkpointWeights(openCheckpoint("model.safetensors"), { ignore: [/num_batches_tracked$/] });
@@ -72,17 +71,15 @@ class CheckpointWeights implements WeightSource {
   readonly origin: string;
   readonly #checkpoint: Checkpoint;
   readonly #options: CheckpointWeightsOptions;
-  readonly #stripped: string;
+  /** "" and those that all names share, shortest first. */
+  readonly #prefixes: readonly string[];
   readonly #taken = new Map<string, CheckedTensor>();
 
   constructor(checkpoint: Checkpoint, options: CheckpointWeightsOptions) {
     this.origin = checkpoint.path;
     this.#checkpoint = checkpoint;
     this.#options = options;
-    const names = checkpoint.names();
-    this.#stripped = names.length > 0 && names.every((name) => name.startsWith(DATA_PARALLEL))
-      ? DATA_PARALLEL
-      : "";
+    this.#prefixes = sharedPrefixes(checkpoint.names());
   }
 
   take(name: string, shape: readonly number[], hint: WeightHint): TensorData {
@@ -108,34 +105,27 @@ class CheckpointWeights implements WeightSource {
     const { ignore = [] } = this.#options;
     return this.#checkpoint.names().filter((name) => {
       if (this.#taken.has(name)) return false;
-      const stripped = name.slice(this.#stripped.length);
       // Not test(): that of a pattern with the flag g begins where the last match ended.
-      return !ignore.some((pattern) => stripped.search(pattern) >= 0);
+      return !ignore.some((pattern) =>
+        this.#prefixes.some((prefix) => name.slice(prefix.length).search(pattern) >= 0)
+      );
     });
   }
 
   #keyOf(name: string): string {
     const wanted = this.#options.rename?.(name) ?? name;
-    if (this.#checkpoint.has(wanted)) return wanted;
-    if (this.#stripped !== "" && this.#checkpoint.has(this.#stripped + wanted)) {
-      return this.#stripped + wanted;
-    }
+    const prefix = this.#prefixes.find((prefix) => this.#checkpoint.has(prefix + wanted));
+    if (prefix !== undefined) return prefix + wanted;
     throw this.#missing(name, wanted);
   }
 
   #missing(name: string, wanted: string): UnfoldError {
     const names = this.#checkpoint.names();
     const parameter = wanted === name ? "" : ` for parameter ${quoted(name)}`;
-    const prefix = commonPrefix(names);
-    const near = nearestNames(this.#stripped + wanted, names);
-    let hint = ` ${names.length === 0 ? "It holds no tensors." : `It holds ${names.length} others.`}`;
-    if (prefix !== "" && this.#checkpoint.has(prefix + wanted)) {
-      const code = `rename: (name) => ${JSON.stringify(prefix)} + name`;
-      hint = ` Every name in it begins with ${JSON.stringify(prefix)}: put that before the names (${code}).`;
-    } else if (near.length > 0) {
-      hint = ` Closest: ${near.map((other) => JSON.stringify(other)).join(", ")}.`;
-    }
-    return new UnfoldError(`${this.origin} has no tensor ${JSON.stringify(wanted)}${parameter}.${hint}`);
+    const near = nearestNames((this.#prefixes.at(-1) ?? "") + wanted, names);
+    const held = names.length === 0 ? "It holds no tensors." : `It holds ${names.length} others.`;
+    const hint = near.length > 0 ? `Closest: ${near.map(quoted).join(", ")}.` : held;
+    return new UnfoldError(`${this.origin} has no tensor ${quoted(wanted)}${parameter}. ${hint}`);
   }
 }
 

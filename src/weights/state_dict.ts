@@ -60,9 +60,16 @@ export interface StateDict {
   readonly training: Readonly<Record<string, PlainValue>>;
 }
 
-export interface StateDictOptions {
-  /** Which: its keys, the last of them, or `ema`, `model`, `teacher`. */
+/** Which of a file's state dicts is wanted. */
+export interface StateOptions {
+  /**
+   * Its keys ("model_ema", "model.state_dict"), one of them, or `ema`, `model`, `teacher`, `student` for whatever a trainer
+   * calls these. Unless said, averaged weights come first.
+   */
   readonly state?: string | undefined;
+}
+
+interface StateDictOptions extends StateOptions {
   /** Throws; the problem reads on from the file's name. */
   readonly fail: (problem: string) => never;
 }

@@ -1,6 +1,6 @@
 /** Suggestions for names that do not match. */
 import assert from "node:assert/strict";
-import { commonPrefix, editDistance, nearestNames } from "../../src/weights/names.ts";
+import { editDistance, nearestNames } from "../../src/weights/names.ts";
 
 Deno.test("editDistance() counts insertions, deletions and replacements", () => {
   assert.equal(editDistance("kitten", "sitting"), 3);
@@ -14,13 +14,4 @@ Deno.test("nearestNames() puts other prefixes first and leaves out what is far",
   const names = ["encoder.y", "bert.encoder.x", "decoder.x", "pooler.dense.bias", "x"];
   assert.deepEqual(nearestNames("encoder.x", names), ["bert.encoder.x", "x", "encoder.y"]);
   assert.deepEqual(nearestNames("encoder.x", ["pooler.dense.bias"]), []);
-});
-
-Deno.test("commonPrefix() is of whole components", () => {
-  assert.equal(commonPrefix(["model.a.x", "model.ab.x"]), "model.");
-  assert.equal(commonPrefix(["m.a.x", "m.a.y"]), "m.a.");
-  assert.equal(commonPrefix(["a.x", "b.x"]), "");
-  assert.equal(commonPrefix(["a.x"]), "");
-  assert.equal(commonPrefix(["ab", "ac"]), "");
-  assert.equal(commonPrefix([]), "");
 });

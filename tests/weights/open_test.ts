@@ -110,7 +110,7 @@ Deno.test("openCheckpoint() of a path without a checkpoint says what is there", 
     refuses(() => openCheckpoint(folder), folder, "is a directory with none of model.safetensors,", "Check");
     Deno.writeFileSync(join(folder, "vit.pth"), new Uint8Array(0));
     Deno.writeFileSync(join(folder, "vit.safetensors"), rawFile("{}"));
-    refuses(() => openCheckpoint(folder), "Give one of its files: vit.pth, vit.safetensors.");
+    refuses(() => openCheckpoint(folder), 'Give one of its files: "vit.pth", "vit.safetensors".');
     Deno.mkdirSync(join(folder, "model.safetensors"));
     refuses(() => openCheckpoint(folder), "Give one of its files");
     Deno.removeSync(join(folder, "model.safetensors"));
