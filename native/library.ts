@@ -2,7 +2,7 @@
  * Opens a shared library, or says in one sentence why it cannot be one: missing, not a library, built for another
  * processor, without the expected symbols. Leaves it to the caller what the library is and where it was looked for.
  */
-import { isAbsolute } from "node:path";
+import { isAbsolute, toNamespacedPath } from "node:path";
 import { binaryProblem, HEAD_BYTES } from "./binary_file.ts";
 import { THIS_PLATFORM } from "./environment.ts";
 import { NativeError } from "./error.ts";
@@ -15,6 +15,9 @@ export interface LibraryOptions<S extends Deno.ForeignLibraryInterface> {
   readonly advice: string;
 }
 
+/** Windows' MAX_PATH. */
+const MAX_PATH = 260;
+
 /** Opens the shared library at `path`. Throws NativeError: path, reason, advice. */
 export function openLibrary<const S extends Deno.ForeignLibraryInterface>(
   path: string,
@@ -25,7 +28,8 @@ export function openLibrary<const S extends Deno.ForeignLibraryInterface>(
   const problem = problemOfFile(path);
   if (problem !== undefined) throw refuse(problem);
   try {
-    return Deno.dlopen(path, options.symbols);
+    // Windows' loader takes a long path in this form alone; elsewhere it is the path itself.
+    return Deno.dlopen(path.length < MAX_PATH ? path : toNamespacedPath(path), options.symbols);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw refuse("Deno was not given --allow-ffi for it", error);
     throw refuse(reasonOf(error instanceof Error ? error.message : String(error)), error);

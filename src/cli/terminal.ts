@@ -121,7 +121,9 @@ function consoleColumns(): number {
   }
 }
 
-const SIGNALS = Deno.build.os === "windows" ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const;
+const SIGNALS = Deno.build.os === "windows"
+  ? ["SIGINT", "SIGBREAK"] as const
+  : ["SIGINT", "SIGTERM"] as const;
 
 /** What answers Ctrl-C; null where the system does, which ends the process. */
 let listener: (() => void) | null = null;

@@ -3,7 +3,7 @@
  * files can be renamed into place at the end. A build that was killed leaves its folder to the next, which sweeps it. Networks are written as ONNX once, whoever asks; what is only for checking never reaches the user.
  */
 import { dirname, join, resolve } from "node:path";
-import { takeLock, tryToLock } from "../emit/lock.ts";
+import { removeUnlocked, takeLock } from "../emit/lock.ts";
 import { type Probe, writeOnnx } from "../emit/onnx.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
@@ -173,9 +173,7 @@ async function sweep(out: string, own: string): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(out)) {
     const folder = join(out, name);
     if (!isDirectory || !FOLDER.test(name) || folder === own) continue;
-    using lock = await tryToLock(join(folder, LOCK)).catch(() => null);
-    // What cannot be removed is no reason not to build.
-    if (lock !== null) await Deno.remove(folder, { recursive: true }).catch(() => {});
+    await removeUnlocked(folder, LOCK);
   }
 }
 

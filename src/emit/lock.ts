@@ -3,6 +3,7 @@
  * included, so that nothing is ever left locked by the dead. They hold on one machine, and on network file systems that
  * pass them on; a file system without locks is refused.
  */
+import { join } from "node:path";
 import { systemReason, UnfoldError } from "../errors.ts";
 
 const POLL_MS = 20;
@@ -46,6 +47,17 @@ export async function tryToLock(path: string): Promise<Disposable | null> {
   } finally {
     if (!isKept) file.close();
   }
+}
+
+/** Removes a folder that is locked by a file in it, unless another holds that lock; what cannot be removed stays. */
+export async function removeUnlocked(folder: string, lockName: string): Promise<void> {
+  const lock = await tryToLock(join(folder, lockName)).catch(() => null);
+  if (lock === null) return;
+  const remove = () => Deno.remove(folder, { recursive: true }).catch(() => {});
+  await remove();
+  lock[Symbol.dispose]();
+  // Windows removes no folder in which a file is open.
+  if (Deno.build.os === "windows") await remove();
 }
 
 /** The holder before may have removed the file that was just opened: then the lock is on nothing. */

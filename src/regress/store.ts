@@ -17,7 +17,7 @@ import { quoted } from "../text.ts";
 import { type RunReport, RunReportSchema } from "../report/run_report.ts";
 import { nearestNames } from "../weights/names.ts";
 import { flush, hashFile, PARTIAL, sealed, unsealed, writeAtomically } from "./files.ts";
-import { type OnWaiting, takeLock, tryToLock } from "../emit/lock.ts";
+import { type OnWaiting, removeUnlocked, takeLock } from "../emit/lock.ts";
 import { type Baseline, BaselineSchema, NAME } from "./manifest.ts";
 
 const LOCK = ".lock";
@@ -233,9 +233,7 @@ export class BaselineStore {
   /** Removes what killed processes left where they built. */
   async #sweepWork(): Promise<void> {
     for (const name of await entries(join(this.folder, WORK))) {
-      const path = join(this.folder, WORK, name);
-      using lock = await tryToLock(join(path, LOCK));
-      if (lock !== null) await Deno.remove(path, { recursive: true });
+      await removeUnlocked(join(this.folder, WORK, name), LOCK);
     }
   }
 

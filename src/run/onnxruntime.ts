@@ -4,6 +4,7 @@
  * switched off before it is loaded. ONNX Runtime reads model files itself: Deno's `--allow-read` does not bound it.
  * Left out: its GPU providers (UNfold's GPU path is TensorRT) and element types that UNfold does not emit.
  */
+import { toNamespacedPath } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { InferenceSession, Tensor } from "npm:onnxruntime-node@1.30.0";
 import { UnfoldError } from "../errors.ts";
@@ -74,7 +75,8 @@ export async function sessionFromOnnx(
   let session: InferenceSession;
   try {
     session = await (typeof source === "string"
-      ? ort.InferenceSession.create(source, sessionOptions)
+      // Windows takes a long path in this form alone; elsewhere it is the path itself.
+      ? ort.InferenceSession.create(source.length < 260 ? source : toNamespacedPath(source), sessionOptions)
       : ort.InferenceSession.create(source, sessionOptions));
   } catch (error) {
     throw refused(`${origin} cannot be loaded`, error);

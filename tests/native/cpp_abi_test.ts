@@ -26,8 +26,9 @@ Deno.test("placeIn() has each method of each layout one slot earlier for Microso
   for (const layout of LAYOUTS) {
     const [itanium, microsoft] = [placeIn(layout, ITANIUM), placeIn(layout, MICROSOFT)];
     for (const [owner, methods] of Object.entries(layout.interfaces)) {
-      const overloaded = methods.findIndex((name, i) => methods.indexOf(name) !== i) - 1;
+      const overloaded = methods.findIndex((name, i) => name !== null && methods.indexOf(name) !== i) - 1;
       for (const [index, name] of methods.entries()) {
+        if (name === null) continue;
         const [one, other] = [itanium(`${owner}.${name}`)!, microsoft(`${owner}.${name}`)!];
         const later = index === overloaded || index === overloaded + 1 ? 1 : 0;
         assert.deepEqual(

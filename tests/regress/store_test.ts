@@ -117,7 +117,8 @@ while (true) await saveSample(store, "main", 200_000);`,
       await new Promise((done) => setTimeout(done, 40 * random.uniform()));
       child.kill("SIGKILL");
       await reader.cancel();
-      assert.equal((await child.status).signal, "SIGKILL");
+      // Windows has no signals; its processes are ended as abruptly.
+      assert.equal((await child.status).signal, Deno.build.os === "windows" ? null : "SIGKILL");
       assert.deepEqual(await store.problems("main"), []);
     };
     for (let i = 0; i < 5; i++) await Promise.all([killed(), killed()]);
