@@ -153,11 +153,11 @@ export async function openGpu({ library, cudartPath }: GpuOptions): Promise<Open
   const { NativeError } = await import("../../native/error.ts");
   using owned = new DisposableStack();
   try {
-    const { loadCuda } = await import("../../native/cuda/mod.ts");
-    const cuda = owned.use(loadCuda(cudartPath === undefined ? { beside: library } : { path: cudartPath }));
     // On Windows CUDA's runtime knows neither its version nor words for an error where there is no driver.
     const { endsWithErrors, NO_DRIVER } = await import("../../native/tensorrt/silence.ts");
     if (endsWithErrors()) return { unavailable: NO_DRIVER };
+    const { loadCuda } = await import("../../native/cuda/mod.ts");
+    const cuda = owned.use(loadCuda(cudartPath === undefined ? { beside: library } : { path: cudartPath }));
     const problem = cuda.deviceProblem();
     if (problem !== undefined) return { unavailable: problemText(problem, cuda.runtimeVersion) };
     const device = cuda.device();
