@@ -29,7 +29,7 @@ import {
   type Tensor,
   transpose,
 } from "../dsl/mod.ts";
-import type { SwinConfig } from "../models/swin.ts";
+import { type SwinConfig, windowAt } from "../models/swin.ts";
 import { layerNorm, type Norm } from "../norms/mod.ts";
 
 /** `images [B, 3, H, W]` to `logits [B, classes]`; merges `"columns"`, for grids of whole windows. */
@@ -58,6 +58,7 @@ export function swinAsExported(
             config,
             grid,
             heads: config.heads[i]!,
+            side: windowAt(config, i),
             isShifted: j % 2 === 1,
           });
         }
@@ -72,13 +73,14 @@ interface BlockOptions {
   readonly config: SwinConfig;
   readonly grid: Grid;
   readonly heads: number;
+  readonly side: number;
   readonly isShifted: boolean;
 }
 
-function swinBlock(x: Tensor, p: Scope, { config, grid, heads, isShifted }: BlockOptions): Tensor {
+function swinBlock(x: Tensor, p: Scope, { config, grid, heads, side, isShifted }: BlockOptions): Tensor {
   const [batch, tokens, channels] = x.type.shape as [string | number, number, number];
   const { height, width } = grid;
-  const window = Math.min(config.window, height, width);
+  const window = Math.min(side, height, width);
   const shift = isShifted && Math.min(height, width) > window ? Math.floor(window / 2) : 0;
   let y = reshape(norm(x, p.at("norm1")), [batch, height, width, channels]);
   y = rolled(y, -shift);
@@ -104,7 +106,10 @@ function rolled(x: Tensor, by: number): Tensor {
 function windowAttention(
   x: Tensor,
   p: Scope,
-  { config, grid, heads, window, shift }: Omit<BlockOptions, "isShifted"> & { window: number; shift: number },
+  { config, grid, heads, window, shift }: Omit<BlockOptions, "isShifted" | "side"> & {
+    window: number;
+    shift: number;
+  },
 ): Tensor {
   const [windows, tokens, channels] = x.type.shape as [string | number, number, number];
   const size = channels / heads;

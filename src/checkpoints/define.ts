@@ -2,11 +2,32 @@
  * A published layout of a network's weights: how a file of it is recognised, which network it holds at which sizes, and
  * where each parameter lies in it. One record per layout, in the table of `mod.ts`. Nothing is read here but names and
  * shapes; leaves out the containers (safetensors, PyTorch's zip), which are `src/weights`.
+ *
+ * No assumption is code: whatever shapes do not tell is a `Setting` that the layout lists, and `read` asks `settle` for it
+ * with what it knows: what the tensors prove, what is published of a named architecture, what is left to assume, or why it
+ * must be asked for. `settle` adds what configurations, the checkpoint's arguments and options say, refuses contradictions,
+ * and keeps the reason of each value for the summary and `report.json`.
+ *
+ * ```ts ignore
+ * const heads = settle(HEADS, {
+ *   published: facts && { value: facts.heads, why: `${facts.name} has so many` },
+ *   assumed: { value: channels / 64, why: "64 channels a head, nothing in the file says" },
+ * });
+ * ```
  */
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { stackedData, transposedData } from "../ir/arranged.ts";
 import type { TensorData } from "../ir/data.ts";
+import {
+  type Known,
+  type Setting,
+  type SettingOptions,
+  type SettingValue,
+  type Settled,
+  Settler,
+  type Statement,
+} from "./settings.ts";
 
 /** What a format may look at: names and shapes, wrappers and `module.` taken off, and the configuration beside the file. */
 export interface CheckpointView {
@@ -17,6 +38,8 @@ export interface CheckpointView {
   shapeOf(name: string): readonly number[];
   /** `config.json` beside the file, or the arguments inside it; null where there are none. */
   readonly config: Readonly<Record<string, unknown>> | null;
+  /** All that is said of the network, that configuration among it. */
+  readonly said: readonly Statement[];
 }
 
 export interface CheckpointFormat {
@@ -26,26 +49,34 @@ export interface CheckpointFormat {
   readonly signature: readonly RegExp[];
   /** None may match a name of the file. */
   readonly without?: readonly RegExp[];
-  /** What it has a use for; a file is not read with more. */
-  readonly takes: readonly (keyof ReadOptions)[];
+  /** What `read` may ask to be settled. */
+  readonly settings: readonly Setting[];
   /**
    * The network in the file.
    *
    * @throws UnfoldError where sizes do not fit each other or cannot be known
    */
-  read(file: CheckpointView, options: ReadOptions): Recognised;
+  read(file: CheckpointView, settle: Settle): Recognised;
+}
+
+/** `Settler.settle` of the file that is read. */
+export type Settle = <Value extends SettingValue>(setting: Setting<Value>, known: Known<Value>) => Value;
+
+/** Reads a file as a layout, with all that was settled on the way. */
+export function readAs(
+  format: CheckpointFormat,
+  file: CheckpointView,
+  options: SettingOptions = {},
+): Recognised & { readonly settled: readonly Settled[] } {
+  const { name: layout, settings } = format;
+  const settler = new Settler({ path: file.path, said: file.said, options, settings, layout });
+  const recognised = format.read(file, (setting, known) => settler.settle(setting, known));
+  return { ...recognised, settled: settler.settled };
 }
 
 /** A pattern of names as a reader would write it: `[bert.]encoder.layer.0.attention.self.query.weight`. */
 export function patternText({ source }: RegExp): string {
   return source.replace(/^\^|\$$/g, "").replaceAll("\\.", ".").replace(/\(([^()|]*)\)\?/g, "[$1]");
-}
-
-export interface ReadOptions {
-  /** Attention heads, which no shape tells, where neither a configuration nor the architecture does. */
-  readonly heads?: number | undefined;
-  /** Which network, where several share the weights of a layout: GPT-2's `plain`, `prefill` or `step`. */
-  readonly mode?: string | undefined;
 }
 
 /** A network found in a checkpoint. */

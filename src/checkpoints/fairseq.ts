@@ -5,9 +5,20 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { translation, type TranslationConfig } from "../models/translation.ts";
-import type { CheckpointFormat, CheckpointView, ReadOptions } from "./define.ts";
+import { EPSILON, HEADS, NORMALIZATION } from "./common_settings.ts";
+import type { CheckpointFormat, CheckpointView, Settle } from "./define.ts";
+import type { Setting } from "./settings.ts";
 import { normOf } from "./norms.ts";
 import { headsOf, layersIn, numberIn, requireConfig } from "./sizes.ts";
+
+/** The side on which sources are padded to one length; the other is not built. */
+const PADDING: Setting<"right"> = {
+  name: "padding",
+  what: "side on which sources are padded",
+  takes: "right",
+  keys: [],
+  parse: (value) => value === "right" ? value : undefined,
+};
 
 export const fairseqTranslation: CheckpointFormat = {
   name: "fairseq translation Transformer",
@@ -17,11 +28,19 @@ export const fairseqTranslation: CheckpointFormat = {
     /^encoder\.layers\.0\.self_attn\.q_proj\.weight$/,
     /^decoder\.layers\.0\.encoder_attn\.q_proj\.weight$/,
   ],
-  takes: ["heads"],
-  read(stored, options) {
+  settings: [HEADS, EPSILON, NORMALIZATION, PADDING],
+  read(stored, settle) {
     const file = withArguments(stored);
-    const config = configOf(file, options);
-    const norm = normOf(file, { scopes: /(^|[._])layer_norm$/, groups: config.heads });
+    refuseScaledBatchNorm(file);
+    const config = configOf(file, settle);
+    const norm = normOf(file, settle, { scopes: /(^|[._])layer_norm$/, groups: config.heads });
+    settle(PADDING, {
+      assumed: {
+        value: "right",
+        why:
+          "positions count from the left edge: pad sources on the right, also where fairseq's batches were padded left",
+      },
+    });
     const output = ["decoder.output_projection.weight", "decoder.embed_out"].find((name) => file.has(name));
     const shared = config.embeddings === "shared";
     return {
@@ -48,15 +67,34 @@ export const fairseqTranslation: CheckpointFormat = {
   },
 };
 
-/** Since 0.10.1 the arguments of the network are a part of those of the whole, `cfg.model`. */
-function withArguments(file: CheckpointView): CheckpointView {
-  const model = file.config?.model;
-  return typeof model === "object" && model !== null
-    ? { ...file, config: model as Readonly<Record<string, unknown>> }
-    : file;
+/**
+ * PowerNorm's fork has a Batch Normalization of its own, by the word `batch`, which divides each token by its quadratic mean
+ * first. Its tensors are those of the plain one.
+ */
+function refuseScaledBatchNorm(file: CheckpointView): void {
+  const found = Object.entries(file.config ?? {}).find(([key, value]) =>
+    /^(en|de)coder_norm(_|$)/.test(key) && value === "batch"
+  );
+  if (found === undefined) return;
+  throw new UnfoldError(
+    `${file.path}: its arguments say ${
+      found[0]
+    } "batch", PowerNorm's own Batch Normalization, which divides each token by ` +
+      "its quadratic mean first; UNfold does not read it",
+  );
 }
 
-function configOf(file: CheckpointView, { heads }: ReadOptions): TranslationConfig {
+/** Since 0.10.1 the arguments of the network are a part of those of the whole, `cfg.model`. */
+function withArguments(file: CheckpointView): CheckpointView {
+  const said = file.said.map(({ values, ...statement }) => {
+    const { model } = values;
+    const isPart = typeof model === "object" && model !== null;
+    return { ...statement, values: isPart ? model as Readonly<Record<string, unknown>> : values };
+  });
+  return { ...file, said, config: said[0]?.values ?? null };
+}
+
+function configOf(file: CheckpointView, settle: Settle): TranslationConfig {
   const [source, channels] = file.shapeOf("encoder.embed_tokens.weight") as [number, number];
   const [target, width] = file.shapeOf("decoder.embed_tokens.weight") as [number, number];
   const hidden = file.shapeOf("encoder.layers.0.fc1.weight")[0]!;
@@ -81,16 +119,17 @@ function configOf(file: CheckpointView, { heads }: ReadOptions): TranslationConf
     adaptive_softmax_cutoff: [null],
     decoder_attention_heads: [numberIn(file, "encoder_attention_heads")],
   });
+  const usual = USUAL_HEADS[`${channels}, ${hidden}`];
   return {
     name: "translation",
     channels,
     encoder: layersIn(file, /^encoder\.layers\.(\d+)\./),
     decoder: layersIn(file, /^decoder\.layers\.(\d+)\./),
-    heads: headsOf(file, {
-      heads,
+    heads: headsOf(settle, {
       channels,
-      key: "encoder_attention_heads",
-      usual: USUAL_HEADS[`${channels}, ${hidden}`],
+      assumed: usual === undefined
+        ? undefined
+        : { value: usual, why: `fairseq's architectures of ${channels} and ${hidden} channels have so many` },
     }),
     hidden,
     vocabulary: { source, target },

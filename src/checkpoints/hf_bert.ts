@@ -4,17 +4,11 @@
  * names and another forward function (RoBERTa, causal or relative positions) are refused by what that file says.
  */
 import { UnfoldError } from "../errors.ts";
-import { bert, type BertActivation, type BertConfig } from "../models/bert.ts";
-import type { CheckpointFormat, CheckpointView, ReadOptions } from "./define.ts";
+import { bert, type BertConfig } from "../models/bert.ts";
+import { ACTIVATION, EPSILON, HEADS } from "./common_settings.ts";
+import type { CheckpointFormat, CheckpointView, Settle } from "./define.ts";
 import { normOf } from "./norms.ts";
-import { headsOf, layersIn, numberIn, requireConfig } from "./sizes.ts";
-
-const ACTIVATIONS: Readonly<Record<string, BertActivation>> = {
-  gelu: "gelu",
-  gelu_new: "gelu_tanh",
-  gelu_pytorch_tanh: "gelu_tanh",
-  relu: "relu",
-};
+import { headsOf, layersIn, numberIn, requireLibrary, requireSizes } from "./sizes.ts";
 
 export const hfBert: CheckpointFormat = {
   name: "Hugging Face BERT",
@@ -23,15 +17,15 @@ export const hfBert: CheckpointFormat = {
     /^(bert\.)?embeddings\.token_type_embeddings\.weight$/,
     /^(bert\.)?encoder\.layer\.0\.attention\.self\.query\.weight$/,
   ],
-  takes: ["heads"],
-  read(file, options) {
+  settings: [HEADS, ACTIVATION, EPSILON],
+  read(file, settle) {
     const prefix = file.has("embeddings.word_embeddings.weight") ? "" : "bert.";
-    const config = configOf(file, prefix, options);
+    const config = configOf(file, prefix, settle);
     return {
       model: bert(config, {
-        norm: normOf(file, {
+        norm: normOf(file, settle, {
           scopes: /^(bert\.)?(embeddings|encoder\..*)\.LayerNorm$/,
-          epsilon: config.epsilon,
+          epsilon: EPSILON_USUAL,
           groups: 1,
         }),
       }),
@@ -57,34 +51,27 @@ export const hfBert: CheckpointFormat = {
   },
 };
 
-function configOf(file: CheckpointView, prefix: string, options: ReadOptions): BertConfig {
+const EPSILON_USUAL = 1e-12;
+
+function configOf(file: CheckpointView, prefix: string, settle: Settle): BertConfig {
   const sizes = (name: string) => file.shapeOf(prefix + name);
   const [vocabulary, channels] = sizes("embeddings.word_embeddings.weight") as [number, number];
   const layers = layersIn(file, /^(?:bert\.)?encoder\.layer\.(\d+)\./);
   refuseOthers(file);
-  const told = [["hidden_size", channels], ["num_hidden_layers", layers], [
-    "vocab_size",
-    vocabulary,
-  ]] as const;
-  for (const [key, size] of told) {
-    const said = numberIn(file, key);
-    if (said === undefined || said === size) continue;
-    throw new UnfoldError(
-      `${file.path}: config.json says ${key} ${said}, the tensors say ${size}: part of a checkpoint, or the ` +
-        "configuration of another one",
-    );
-  }
-  requireConfig(file, { hidden_act: Object.keys(ACTIVATIONS) });
+  requireLibrary(file, "transformers");
+  requireSizes(file, { hidden_size: channels, num_hidden_layers: layers, vocab_size: vocabulary });
   return {
     vocabulary,
     positions: sizes("embeddings.position_embeddings.weight")[0]!,
     segments: sizes("embeddings.token_type_embeddings.weight")[0]!,
     channels,
     layers,
-    heads: headsOf(file, { ...options, channels, key: "num_attention_heads" }),
+    heads: headsOf(settle, { channels }),
     hidden: sizes("encoder.layer.0.intermediate.dense.weight")[0]!,
-    activation: ACTIVATIONS[String(file.config?.hidden_act ?? "gelu")]!,
-    epsilon: numberIn(file, "layer_norm_eps") ?? 1e-12,
+    activation: settle(ACTIVATION, {
+      assumed: { value: "gelu", why: "BertConfig's own, nothing in the file says" },
+    }),
+    epsilon: numberIn(file, "layer_norm_eps") ?? EPSILON_USUAL,
   };
 }
 

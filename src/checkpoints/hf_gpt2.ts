@@ -6,11 +6,29 @@
 import { UnfoldError } from "../errors.ts";
 import { gpt2, type Gpt2Config } from "../models/gpt2.ts";
 import { constantLayerNorm, type Norm } from "../norms/mod.ts";
-import { type CheckpointFormat, type CheckpointView, type ReadOptions, swapped } from "./define.ts";
+import { ACTIVATION, EPSILON, HEADS, TIED_HEAD } from "./common_settings.ts";
+import { type CheckpointFormat, type CheckpointView, type Settle, swapped } from "./define.ts";
+import type { Setting } from "./settings.ts";
 import { normOf } from "./norms.ts";
-import { headsOf, layersIn, numberIn, requireConfig } from "./sizes.ts";
+import {
+  headsOf,
+  headsOf64,
+  layersIn,
+  numberIn,
+  requireConfig,
+  requireLibrary,
+  requireSizes,
+} from "./sizes.ts";
 
 const MODES = ["plain", "prefill", "step"] as const satisfies readonly Gpt2Config["mode"][];
+
+const MODE: Setting<Gpt2Config["mode"]> = {
+  name: "mode",
+  what: "network",
+  takes: `one of ${MODES.join(", ")}`,
+  keys: [],
+  parse: (value) => MODES.find((mode) => mode === value),
+};
 
 export const hfGpt2: CheckpointFormat = {
   name: "Hugging Face GPT-2",
@@ -19,18 +37,23 @@ export const hfGpt2: CheckpointFormat = {
     /^(transformer\.)?wpe\.weight$/,
     /^(transformer\.)?h\.0\.attn\.c_attn\.weight$/,
   ],
-  takes: ["heads", "mode"],
-  read(file, options) {
+  settings: [HEADS, ACTIVATION, EPSILON, MODE, TIED_HEAD],
+  read(file, settle) {
+    requireLibrary(file, "transformers");
     const prefix = prefixOf(file);
+    const config = configOf(file, settle);
     return {
-      model: gpt2(configOf(file, options), { norm: normIn(file) }),
+      model: gpt2(config, { norm: normIn(file, settle) }),
       locate: (parameter) => {
+        if (parameter.startsWith("lm_head.")) return parameter;
         const name = prefix + parameter;
         return /\.c_(attn|proj|fc)\.weight$/.test(parameter) ? swapped(name) : name;
       },
       ignored: [
         { pattern: /(^|\.)h\.\d+\.attn\.(masked_)?bias$/, why: "the causal mask" },
-        { pattern: /^lm_head\.weight$/, why: "the embedding again, which is the head" },
+        ...config.tied === false
+          ? []
+          : [{ pattern: /^lm_head\.weight$/, why: "the embedding again, which is the head" }],
       ],
     };
   },
@@ -38,13 +61,8 @@ export const hfGpt2: CheckpointFormat = {
 
 const prefixOf = (file: CheckpointView) => file.has("wte.weight") ? "" : "transformer.";
 
-function configOf(file: CheckpointView, { heads, mode: asked = "plain" }: ReadOptions): Gpt2Config {
-  const mode = MODES.find((mode) => mode === asked);
-  if (mode === undefined) {
-    throw new UnfoldError(
-      `${file.path}: GPT-2 has no mode ${JSON.stringify(asked)}; it has ${MODES.join(", ")}`,
-    );
-  }
+function configOf(file: CheckpointView, settle: Settle): Gpt2Config {
+  const mode = settle(MODE, { published: { value: "plain", why: "unless --mode says" } });
   const prefix = prefixOf(file);
   const [vocabulary, channels] = file.shapeOf(`${prefix}wte.weight`) as [number, number];
   const packed = file.shapeOf(`${prefix}h.0.attn.c_attn.weight`);
@@ -60,35 +78,47 @@ function configOf(file: CheckpointView, { heads, mode: asked = "plain" }: ReadOp
   }
   requireConfig(file, {
     model_type: ["gpt2"],
-    activation_function: ["gelu_new", "gelu_pytorch_tanh"],
     scale_attn_weights: [true],
     scale_attn_by_inverse_layer_idx: [false],
     add_cross_attention: [false],
-    tie_word_embeddings: [true],
   });
+  const depth = layersIn(file, /^(?:transformer\.)?h\.(\d+)\./);
+  requireSizes(file, { n_embd: channels, n_layer: depth, vocab_size: vocabulary });
   return {
     name: mode === "plain" ? "gpt2" : `gpt2-${mode}`,
     mode,
     vocabulary,
     context: file.shapeOf(`${prefix}wpe.weight`)[0]!,
     channels,
-    depth: layersIn(file, /^(?:transformer\.)?h\.(\d+)\./),
-    heads: headsOf(file, {
-      heads,
+    depth,
+    heads: headsOf(settle, {
       channels,
-      key: "n_head",
       // Of OpenAI's own files. Others must have their configuration, which alone tells LN-free from LN.
-      usual: prefix === "" && [768, 1024, 1280, 1600].includes(channels) ? channels / 64 : undefined,
+      assumed: prefix === "" && [768, 1024, 1280, 1600].includes(channels) ? headsOf64(channels) : undefined,
     }),
     hidden: file.shapeOf(`${prefix}h.0.mlp.c_fc.weight`)[1]!,
+    activation: settle(ACTIVATION, {
+      assumed: { value: "gelu_tanh", why: "GPT2Config's own, nothing in the file says" },
+    }),
+    tied: settle(
+      TIED_HEAD,
+      file.has("lm_head.weight")
+        ? {
+          // A configuration that does not say is of a class whose default is this.
+          published: file.config === null ? undefined : { value: true, why: "GPT2Config's own" },
+          ask: "lm_head.weight may be the embedding again, or a head of its own",
+        }
+        : { tensors: { value: true, why: "there is no lm_head.weight" } },
+    ),
   };
 }
 
 /** An epsilon beside which no variance of a token counts. */
 const CONSTANT_FROM = 1e6;
 
-function normIn(file: CheckpointView): Norm {
-  const epsilon = numberIn(file, "layer_norm_epsilon") ?? 1e-5;
-  if (epsilon >= CONSTANT_FROM) return constantLayerNorm({ epsilon });
-  return normOf(file, { scopes: /(^|\.)ln_(1|2|f)$/, epsilon, groups: 1 });
+function normIn(file: CheckpointView, settle: Settle): Norm {
+  if ((numberIn(file, "layer_norm_epsilon") ?? 0) >= CONSTANT_FROM) {
+    return constantLayerNorm({ epsilon: settle(EPSILON, {}) });
+  }
+  return normOf(file, settle, { scopes: /(^|\.)ln_(1|2|f)$/, groups: 1 });
 }

@@ -6,9 +6,10 @@
 import { UnfoldError } from "../errors.ts";
 import type { RotaryScaling } from "../dsl/mod.ts";
 import { llama, type LlamaConfig } from "../models/llama.ts";
-import type { CheckpointFormat, CheckpointView, ReadOptions } from "./define.ts";
+import { EPSILON, HEADS } from "./common_settings.ts";
+import type { CheckpointFormat, CheckpointView, Settle } from "./define.ts";
 import { normOf } from "./norms.ts";
-import { headsOf, layersIn, numberIn, requireConfig } from "./sizes.ts";
+import { headsOf, layersIn, numberIn, requireConfig, requireLibrary, requireSizes } from "./sizes.ts";
 
 export const hfLlama: CheckpointFormat = {
   name: "Hugging Face Llama",
@@ -20,12 +21,13 @@ export const hfLlama: CheckpointFormat = {
   ],
   // Qwen's biases and norms of queries and keys, Gemma's second pair of norms.
   without: [/\.self_attn\.[qkv]_(proj\.bias|norm\.weight)$/, /\.p(re|ost)_feedforward_layernorm\.weight$/],
-  takes: ["heads"],
-  read(file, options) {
-    const config = configOf(file, options);
-    const norm = normOf(file, {
+  settings: [HEADS, EPSILON],
+  read(file, settle) {
+    const config = configOf(file, settle);
+    const norm = normOf(file, settle, {
       scopes: /(_layernorm|^model\.norm)$/,
-      epsilon: numberIn(file, "rms_norm_eps") ?? 1e-6,
+      epsilon: 1e-6,
+      published: { normalization: { value: "rms", why: "Llama has RMSNorm" } },
       groups: 1,
     });
     return {
@@ -43,7 +45,7 @@ export const hfLlama: CheckpointFormat = {
 /** Rotary tables are constants of an engine; longer contexts than this are cut. */
 const LONGEST = 8192;
 
-function configOf(file: CheckpointView, options: ReadOptions): LlamaConfig {
+function configOf(file: CheckpointView, settle: Settle): LlamaConfig {
   const { path, config } = file;
   if (config === null) {
     throw new UnfoldError(
@@ -57,8 +59,14 @@ function configOf(file: CheckpointView, options: ReadOptions): LlamaConfig {
     mlp_bias: [false],
   });
   const [vocabulary, channels] = file.shapeOf("model.embed_tokens.weight") as [number, number];
+  requireLibrary(file, "transformers");
+  requireSizes(file, {
+    hidden_size: channels,
+    vocab_size: vocabulary,
+    num_hidden_layers: layersIn(file, /^model\.layers\.(\d+)\./),
+  });
   const rows = (name: string) => file.shapeOf(`model.layers.0.${name}.weight`)[0]!;
-  const heads = headsOf(file, { ...options, channels: rows("self_attn.q_proj"), key: "num_attention_heads" });
+  const heads = headsOf(settle, { channels: rows("self_attn.q_proj") });
   const size = rows("self_attn.q_proj") / heads;
   const groups = rows("self_attn.k_proj") / size;
   if (!Number.isInteger(groups) || heads % groups !== 0) {

@@ -1,15 +1,10 @@
 /** ViT and DeiT as Hugging Face's `ViTForImageClassification` saves them: q, k and v apart, epsilon in `config.json`. */
 import { vit, type VitConfig } from "../models/vit.ts";
+import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE } from "./common_settings.ts";
 import { normOf } from "./norms.ts";
-import {
-  type CheckpointFormat,
-  type CheckpointView,
-  type ReadOptions,
-  type Source,
-  stacked,
-} from "./define.ts";
+import { type CheckpointFormat, type CheckpointView, type Settle, type Source, stacked } from "./define.ts";
 import { renamed, type Renaming } from "./rename.ts";
-import { headsOf, layersIn, numberIn, requireConfig } from "./sizes.ts";
+import { headsOf, headsOf64, layersIn, requireConfig, requireLibrary, requireSizes } from "./sizes.ts";
 
 const NAMES: readonly Renaming[] = [
   [/^patch_embed\.proj\./, "vit.embeddings.patch_embeddings.projection."],
@@ -34,13 +29,13 @@ export const hfVit: CheckpointFormat = {
   ],
   // Distilled DeiT in the same layout has a second token.
   without: [/^vit\.embeddings\.distillation_token$/],
-  takes: ["heads"],
-  read(file, options) {
-    requireConfig(file, { model_type: ["vit"], hidden_act: ["gelu"], num_channels: [3] });
-    const epsilon = numberIn(file, "layer_norm_eps") ?? 1e-12;
+  settings: [HEADS, ACTIVATION, EPSILON, IMAGE_SIZE],
+  read(file, settle) {
+    requireLibrary(file, "transformers");
+    requireConfig(file, { model_type: ["vit"], num_channels: [3] });
     return {
-      model: vit(configOf(file, options), {
-        norm: normOf(file, { scopes: /layernorm/, epsilon, groups: 1 }),
+      model: vit(configOf(file, settle), {
+        norm: normOf(file, settle, { scopes: /layernorm/, epsilon: 1e-12, groups: 1 }),
       }),
       locate: (parameter) => thirds(renamed(parameter, NAMES)),
       ignored: [
@@ -58,26 +53,43 @@ export function thirds(name: string): string | Source {
     : name;
 }
 
-function configOf(file: CheckpointView, { heads }: ReadOptions): VitConfig {
+function configOf(file: CheckpointView, settle: Settle): VitConfig {
   const [channels, , patch] = file.shapeOf("vit.embeddings.patch_embeddings.projection.weight") as [
     number,
     number,
     number,
   ];
   const tokens = file.shapeOf("vit.embeddings.position_embeddings")[1]!;
+  const depth = layersIn(file, /^vit\.encoder\.layer\.(\d+)\./);
+  const hidden = file.shapeOf("vit.encoder.layer.0.intermediate.dense.weight")[0]!;
+  requireSizes(file, {
+    hidden_size: channels,
+    num_hidden_layers: depth,
+    intermediate_size: hidden,
+    patch_size: patch,
+  });
+  const side = Math.sqrt(tokens - 1) * patch;
+  const image = settle(
+    IMAGE_SIZE,
+    Number.isInteger(side)
+      ? { assumed: { value: [side, side], why: `${tokens - 1} patches, taken as a square` } }
+      : { ask: `${tokens - 1} patches are no square` },
+  ) as readonly [number, number];
   return {
     name: "vit",
-    image: Math.sqrt(tokens - 1) * patch,
+    image: image[0] === image[1] ? image[0] : image,
     patch,
     channels,
-    depth: layersIn(file, /^vit\.encoder\.layer\.(\d+)\./),
-    heads: headsOf(file, {
-      heads,
+    depth,
+    heads: headsOf(settle, {
       channels,
-      key: "num_attention_heads",
-      usual: [192, 384, 768, 1024].includes(channels) ? channels / 64 : undefined,
+      assumed: [192, 768, 1024].includes(channels) ? headsOf64(channels) : undefined,
+      ask: channels === 384 ? "384 channels are published with 6 and with 12 heads" : undefined,
     }),
-    hidden: file.shapeOf("vit.encoder.layer.0.intermediate.dense.weight")[0]!,
+    hidden,
+    activation: settle(ACTIVATION, {
+      assumed: { value: "gelu", why: "ViTConfig's own, nothing in the file says" },
+    }),
     classes: file.shapeOf("classifier.weight")[0]!,
     qkvBias: file.has("vit.encoder.layer.0.attention.attention.query.bias"),
     classToken: "placed",

@@ -11,12 +11,20 @@ import {
   rmsNorm,
   unifiedNorm,
 } from "../norms/mod.ts";
-import type { CheckpointView } from "./define.ts";
+import { EPSILON, NORMALIZATION } from "./common_settings.ts";
+import type { CheckpointView, Settle } from "./define.ts";
+import type { Evidence } from "./settings.ts";
 
 export interface NormKindOptions {
   /** Scopes of the file's normalizations: each that is there must be of one kind. */
   readonly scopes: RegExp;
-  readonly epsilon?: number | undefined;
+  /** What a library adds to the variance in Layer Normalization and RMSNorm; 1e-5 unless said, as to the others. */
+  readonly epsilon?: number;
+  /** What is published of the architecture that the file names. */
+  readonly published?: {
+    readonly epsilon?: Evidence<number>;
+    readonly normalization?: Evidence<"ln" | "rms">;
+  };
   /** Groups of PowerNorm's GroupScaling, of which no tensor tells: the number of heads, in the reference code. */
   readonly groups: number;
 }
@@ -24,11 +32,15 @@ export interface NormKindOptions {
 /**
  * The one normalization of a file: PowerNorm by `running_phi`, Batch Normalization by `running_mean` (Batch
  * Renormalization by a `running_std` beside it), Unified Normalization by `running_var` alone, Dynamic Tanh by `alpha`, Layer
- * Normalization by a bias, RMSNorm by a gain.
+ * Normalization by a bias. A gain alone is RMSNorm's or that of a Layer Normalization without bias, which is settled.
  *
- * @throws {UnfoldError} two kinds in one file
+ * @throws {UnfoldError} two kinds in one file, or nothing tells which a gain is of
  */
-export function normOf(file: CheckpointView, { scopes, epsilon, groups }: NormKindOptions): Norm {
+export function normOf(
+  file: CheckpointView,
+  settle: Settle,
+  { scopes, epsilon = EPSILON_USUAL, groups, published = {} }: NormKindOptions,
+): Norm {
   const leaves = new Map<string, Set<string>>();
   for (const name of file.names()) {
     const dot = name.lastIndexOf(".");
@@ -42,20 +54,43 @@ export function normOf(file: CheckpointView, { scopes, epsilon, groups }: NormKi
       `${file.path} has normalizations of two kinds, ${found}; UNfold reads files of one`,
     );
   }
-  const [kind = "ln"] = kinds.keys();
-  const options = epsilon === undefined ? {} : { epsilon };
-  return kind === "pngs" ? powerNormGroupScaling({ ...options, groups }) : MAKERS[kind](options);
+  const [found = "ln"] = kinds.keys();
+  if (found === "dyt") return dynamicTanh();
+  const kind = found === "gain"
+    ? settle(NORMALIZATION, {
+      published: published.normalization,
+      ask: "it has gains alone: RMSNorm, or Layer Normalization without bias",
+    })
+    : found;
+  const usual = kind === "ln" || kind === "rms" ? epsilon : EPSILON_USUAL;
+  const options = {
+    epsilon: settle(EPSILON, {
+      published: published.epsilon,
+      assumed: { value: usual, why: `the usual one of ${LABELS[kind]}, nothing in the file says` },
+    }),
+  };
+  if (kind === "pngs") return powerNormGroupScaling({ ...options, groups });
+  return found === "gain" && kind === "ln" ? layerNorm({ ...options, bias: false }) : MAKERS[kind](options);
 }
+
+const EPSILON_USUAL = 1e-5;
 
 const MAKERS = {
   un: unifiedNorm,
   bn: batchNorm,
   brn: (options: NormOptions) => batchRenorm({ ...options, running: "deviation" }),
-  dyt: dynamicTanh,
   ln: layerNorm,
   rms: rmsNorm,
 };
-type Kind = keyof typeof MAKERS | "pngs";
+const LABELS = {
+  un: "Unified Normalization",
+  bn: "Batch Normalization",
+  brn: "Batch Renormalization",
+  ln: "Layer Normalization here",
+  rms: "RMSNorm here",
+  pngs: "PowerNorm",
+};
+type Kind = "un" | "bn" | "brn" | "dyt" | "ln" | "pngs" | "gain";
 
 function kindOf(has: ReadonlySet<string>): Kind {
   if (has.has("running_phi")) return "pngs";
@@ -63,5 +98,5 @@ function kindOf(has: ReadonlySet<string>): Kind {
   if (has.has("alpha")) return "dyt";
   if (has.has("running_var")) return "un";
   // "beta" is TensorFlow's word, in the oldest files of BERT.
-  return has.has("bias") || has.has("beta") ? "ln" : "rms";
+  return has.has("bias") || has.has("beta") ? "ln" : "gain";
 }

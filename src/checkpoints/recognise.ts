@@ -22,10 +22,11 @@ import {
   type CheckpointFormat,
   type CheckpointView,
   patternText,
-  type ReadOptions,
+  readAs,
   type Recognised,
 } from "./define.ts";
 import { FORMATS } from "./mod.ts";
+import type { SettingOptions, Settled, Statement } from "./settings.ts";
 
 /** A checkpoint whose layout is known. */
 export interface RecognisedCheckpoint {
@@ -37,6 +38,8 @@ export interface RecognisedCheckpoint {
   /** What all names of the file begin with and the layout's do not: "module.", or "". */
   readonly prefix: string;
   readonly model: Model;
+  /** Values that no shape tells, and what each rests on. */
+  readonly settled: readonly Settled[];
   /** Tensors that inference does not need, and why. */
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
   /** The weights under the model's own names; opened anew for every trace. */
@@ -50,20 +53,14 @@ export interface RecognisedCheckpoint {
  */
 export function recogniseCheckpoint(
   path: string | URL,
-  options: ReadOptions & OpenOptions = {},
+  { settings = {}, ...options }: OpenOptions & { readonly settings?: SettingOptions } = {},
 ): RecognisedCheckpoint {
   const opened = openCheckpoint(path, options);
   const found = layoutOf(opened);
   if (found === null) throw unknownLayout(opened);
   const { format, checkpoint, prefix } = found;
   const file = viewOf(checkpoint);
-  for (const option of ["heads", "mode"] as const) {
-    if (options[option] === undefined || format.takes.includes(option)) continue;
-    throw new UnfoldError(
-      `--${option}: ${file.path} is of the layout ${format.name}, which ${SURPLUS[option]}; leave it out`,
-    );
-  }
-  const recognised = format.read(file, options);
+  const recognised = readAs(format, file, settings);
   const buffers = recognised.model.norm.ignoredKeys.map((key) => ({
     pattern: new RegExp(`(^|\\.)${key}$`),
     why: `a buffer of training with ${recognised.model.norm.label}`,
@@ -79,6 +76,7 @@ export function recogniseCheckpoint(
     stateDict: checkpoint.stateDict,
     prefix,
     model: recognised.model,
+    settled: recognised.settled,
     ignored,
     open: ({ allowNonFinite } = {}) =>
       locatedWeights(recognised, {
@@ -90,9 +88,6 @@ export function recogniseCheckpoint(
       }),
   };
 }
-
-/** Why a layout has no use for an option. */
-const SURPLUS = { heads: "tells its heads itself", mode: "has one network" } as const;
 
 /** The layout a checkpoint looks like, for messages; null where it is of none or cannot be opened. */
 export function looksLike(path: string | URL): string | null {
@@ -114,12 +109,14 @@ function isOf({ signature, without = [] }: CheckpointFormat, file: Names): boole
 }
 
 function viewOf(checkpoint: Checkpoint): CheckpointView {
+  const said = statementsOf(checkpoint);
   return {
     path: checkpoint.path,
     names: () => checkpoint.names(),
     has: (name) => checkpoint.has(name),
     shapeOf: (name) => checkpoint.shapeOf(name),
-    config: configOf(checkpoint),
+    config: said[0]?.values ?? null,
+    said,
   };
 }
 
@@ -147,8 +144,8 @@ const ConfigSchema = z.record(z.string(), z.unknown());
 /** Where trainers keep the arguments of the network. */
 const ARGUMENTS = ["args", "cfg", "config", "hyper_parameters", "model_args"] as const;
 
-/** `config.json` beside the file, else the arguments that the file itself carries. */
-function configOf({ path, training }: Checkpoint): Readonly<Record<string, unknown>> | null {
+/** `config.json` beside the file, what `save_for_unfold` wrote into it, and the arguments that the file itself carries. */
+function statementsOf({ path, metadata, training }: Checkpoint): Statement[] {
   const beside = join(dirname(path), "config.json");
   let text: string | undefined;
   try {
@@ -156,17 +153,32 @@ function configOf({ path, training }: Checkpoint): Readonly<Record<string, unkno
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound) && systemReason(error) === null) throw error;
   }
-  if (text === undefined) {
-    const said = ARGUMENTS.map((key) => ConfigSchema.safeParse(training[key]).data);
-    return said.find((members) => members !== undefined && Object.keys(members).length > 0) ?? null;
-  }
-  try {
-    return ConfigSchema.parse(pythonJson(text));
-  } catch {
-    throw new UnfoldError(
-      `${beside}: this is no JSON object; a configuration is one. Download it again or remove it.`,
-    );
-  }
+  const texts = [
+    { origin: "config.json", where: beside, text, kind: "configuration" },
+    {
+      origin: "save_for_unfold's metadata",
+      where: `the metadata of ${path}`,
+      text: metadata.unfold,
+      kind: "unfold",
+    },
+  ] as const;
+  const written = texts.flatMap(({ origin, where, text, kind }) => {
+    if (text === undefined) return [];
+    try {
+      return [{ origin, kind, values: ConfigSchema.parse(pythonJson(text)) }];
+    } catch {
+      throw new UnfoldError(
+        `${where}: this is no JSON object; a configuration is one. Download it again or remove it.`,
+      );
+    }
+  });
+  const kept = ARGUMENTS.flatMap((key) => {
+    const values = ConfigSchema.safeParse(training[key]).data;
+    return values === undefined || Object.keys(values).length === 0
+      ? []
+      : [{ origin: `the file's own ${key}`, kind: "arguments" as const, values }];
+  });
+  return [...written, ...kept];
 }
 
 /** The first part of the names under which a known layout lies, beside tensors of something else. */

@@ -3,7 +3,9 @@
  * what its configuration says, with one way of refusing where these do not fit.
  */
 import { UnfoldError } from "../errors.ts";
-import type { CheckpointView, ReadOptions } from "./define.ts";
+import { HEADS } from "./common_settings.ts";
+import type { CheckpointView, Settle } from "./define.ts";
+import type { Known } from "./settings.ts";
 
 /**
  * The number of layers: one more than the largest index that `pattern` captures.
@@ -29,42 +31,25 @@ export function layersIn(file: CheckpointView, pattern: RegExp): number {
   return count;
 }
 
-export interface HeadsOptions extends ReadOptions {
-  /** What they share. */
-  readonly channels: number;
-  /** The configuration's key. */
-  readonly key: string;
-  /** What the published architecture of these sizes has. */
-  readonly usual?: number | undefined;
+/**
+ * Attention heads, which must divide the channels.
+ *
+ * @throws {UnfoldError} nothing tells, what is said differs, or they do not divide the channels
+ */
+export function headsOf(
+  settle: Settle,
+  { channels, ...known }: Known<number> & { readonly channels: number },
+): number {
+  return settle(HEADS, {
+    ...known,
+    fits: (count) =>
+      channels % count === 0 ? undefined : `${channels} channels do not divide among ${count} heads`,
+  });
 }
 
-/**
- * Attention heads: as given, else as the configuration says, else as usual.
- *
- * @throws {UnfoldError} nothing tells, the given and the configured number differ, or they do not divide the channels
- */
-export function headsOf(file: CheckpointView, { heads, channels, key, usual }: HeadsOptions): number {
-  const configured = numberIn(file, key);
-  if (heads !== undefined && configured !== undefined && heads !== configured) {
-    throw new UnfoldError(
-      `${file.path}: ${heads} heads are given, but its configuration says ${key} ${configured}; leave them out`,
-    );
-  }
-  const count = heads ?? configured ?? usual;
-  if (count === undefined) {
-    throw new UnfoldError(
-      `${file.path}: no tensor tells the number of attention heads; put the checkpoint's config.json beside it, or give ` +
-        "--heads",
-    );
-  }
-  if (!Number.isInteger(count) || count < 1 || channels % count !== 0) {
-    throw new UnfoldError(
-      `${file.path}: ${channels} channels do not divide among ${count} heads (${
-        heads !== undefined ? "--heads" : configured !== undefined ? key : "the usual number"
-      })`,
-    );
-  }
-  return count;
+/** 64 channels a head, where the widths of a family are all published so. */
+export function headsOf64(channels: number): { value: number; why: string } {
+  return { value: channels / 64, why: "64 channels a head, nothing in the file says" };
 }
 
 /** A number of the configuration; undefined where it has none under that key. */
@@ -90,4 +75,34 @@ export function requireConfig(
       } only`,
     );
   }
+}
+
+/**
+ * Refuses a configuration of other sizes than the tensors have: it belongs to another model in the same folder, or the file
+ * is part of a checkpoint.
+ */
+export function requireSizes(file: CheckpointView, sizes: Readonly<Record<string, number>>): void {
+  for (const [key, size] of Object.entries(sizes)) {
+    const said = numberIn(file, key);
+    if (said === undefined || said === size) continue;
+    throw new UnfoldError(
+      `${file.path}: config.json says ${key} ${said}, the tensors say ${size}: part of a checkpoint, or the ` +
+        "configuration of another one",
+    );
+  }
+}
+
+/** Refuses the configuration of another library's model in the same folder. */
+export function requireLibrary(file: CheckpointView, library: "timm" | "transformers"): void {
+  const { config } = file;
+  const foreign = library === "timm"
+    ? config?.model_type ?? (Array.isArray(config?.architectures) ? config.architectures[0] : undefined)
+    : config?.architecture;
+  if (foreign === undefined) return;
+  throw new UnfoldError(
+    `${file.path}: the tensors are in ${library}'s names, but config.json is of ${
+      JSON.stringify(foreign)
+    }, another ` +
+      "library's model: move one of them into a folder of its own",
+  );
 }

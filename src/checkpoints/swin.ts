@@ -5,12 +5,15 @@
  * the usual one.
  */
 import { UnfoldError } from "../errors.ts";
-import { swin, SWIN_T_BACKBONE, swinBackbone, type SwinConfig } from "../models/swin.ts";
-import type { CheckpointFormat, CheckpointView, Ignored, Recognised } from "./define.ts";
+import { swin, SWIN_T_BACKBONE, swinBackbone, type SwinConfig, windowAt } from "../models/swin.ts";
+import { EPSILON, IMAGE_SIZE, NORMALIZATION } from "./common_settings.ts";
+import type { CheckpointFormat, CheckpointView, Ignored, Recognised, Settle } from "./define.ts";
 import { thirds } from "./hf_vit.ts";
 import { normOf } from "./norms.ts";
 import { renamed, type Renaming } from "./rename.ts";
-import { layersIn, numberIn, requireConfig } from "./sizes.ts";
+import { type Evidence, valueAt } from "./settings.ts";
+import { layersIn, requireConfig, requireLibrary, requireSizes } from "./sizes.ts";
+import { architectureOf } from "./timm.ts";
 
 const BUFFERS: readonly Ignored[] = [
   {
@@ -31,8 +34,8 @@ export const timmSwin: CheckpointFormat = {
   ],
   // Swin V2 and SLAB have other attentions.
   without: [/\.attn\.(logit_scale|dwc\.)/, /^absolute_pos_embed$/],
-  takes: [],
-  read(file) {
+  settings: [EPSILON, IMAGE_SIZE, NORMALIZATION],
+  read(file, settle) {
     // The authors end a scale with its merging, timm begins the next one with it.
     const isTimm = !file.has("layers.0.downsample.reduction.weight");
     const head = file.has("head.fc.weight") ? "head.fc" : "head";
@@ -41,13 +44,15 @@ export const timmSwin: CheckpointFormat = {
         /^layers\.(\d+)\.downsample\./,
         (whole, i) => isTimm ? `layers.${Number(i) + 1}.downsample.` : whole,
       );
-    const norm = normOf(file, { scopes: /(^|\.)norm[12]?$/, groups: 1 });
+    const norm = normOf(file, settle, { scopes: /(^|\.)norm[12]?$/, groups: 1 });
     const sizes = sizesOf(file, names);
+    const depth = sizes.depths.reduce((sum, blocks) => sum + blocks, 0);
+    const architecture = architectureOf(file, { channels: sizes.channels, depth });
+    const image = imageOf(file, settle, { ...sizes, published: architecture?.image });
+    if (isTimm) refuseOneRowOfWindows(file, image, sizes);
     const classes = file.shapeOf(`${head}.weight`)[0]!;
     return {
-      model: swin({ ...sizes, name: "swin", image: imageOf(file, sizes), merging: "columns", classes }, {
-        norm,
-      }),
+      model: swin({ ...sizes, name: "swin", image, merging: "columns", classes }, { norm }),
       locate: names,
       ignored: BUFFERS,
     };
@@ -74,12 +79,12 @@ export const hfSwin: CheckpointFormat = {
     /^swin\.embeddings\.patch_embeddings\.projection\.weight$/,
     /^swin\.encoder\.layers\.0\.blocks\.0\.attention\.self\.relative_position_bias_table$/,
   ],
-  takes: [],
-  read(file) {
+  settings: [EPSILON, IMAGE_SIZE, NORMALIZATION],
+  read(file, settle) {
+    requireLibrary(file, "transformers");
     requireConfig(file, {
       model_type: ["swin"],
       hidden_act: ["gelu"],
-      layer_norm_eps: [1e-5],
       use_absolute_embeddings: [false],
     });
     const names = (parameter: string) => thirds(renamed(parameter, HUGGING_FACE));
@@ -87,13 +92,13 @@ export const hfSwin: CheckpointFormat = {
       const name = names(parameter);
       return typeof name === "string" ? name : name.from[0]!;
     };
-    const norm = normOf(file, { scopes: /(^|\.)(norm|layernorm(_before|_after)?)$/, groups: 1 });
+    const norm = normOf(file, settle, { scopes: /(^|\.)(norm|layernorm(_before|_after)?)$/, groups: 1 });
     const sizes = sizesOf(file, first);
+    requireSizes(file, { embed_dim: sizes.channels, patch_size: sizes.patch });
+    const image = imageOf(file, settle, sizes);
     const classes = file.shapeOf("classifier.weight")[0]!;
     return {
-      model: swin({ ...sizes, name: "swin", image: imageOf(file, sizes), merging: "columns", classes }, {
-        norm,
-      }),
+      model: swin({ ...sizes, name: "swin", image, merging: "columns", classes }, { norm }),
       locate: names,
       ignored: [...BUFFERS, { pattern: /^swin\.embeddings\.mask_token$/, why: "a token of pre-training" }],
     };
@@ -115,8 +120,8 @@ export const detectionSwin: CheckpointFormat = {
     /^(backbone\.)?norm3\.weight$/,
   ],
   without: [/absolute_pos_embed$/],
-  takes: [],
-  read: (file) => readBackbone(file, { renamings: [], merging: "columns" }),
+  settings: [EPSILON, IMAGE_SIZE, NORMALIZATION],
+  read: (file, settle) => readBackbone(file, settle, { renamings: [], merging: "columns" }),
 };
 
 export const mmdetectionSwin: CheckpointFormat = {
@@ -126,20 +131,26 @@ export const mmdetectionSwin: CheckpointFormat = {
     /^(backbone\.)?norm3\.weight$/,
   ],
   without: [/absolute_pos_embed$/],
-  takes: [],
-  read: (file) => readBackbone(file, { renamings: MMDETECTION, merging: "rows" }),
+  settings: [EPSILON, IMAGE_SIZE, NORMALIZATION],
+  read: (file, settle) => readBackbone(file, settle, { renamings: MMDETECTION, merging: "rows" }),
 };
 
 function readBackbone(
   file: CheckpointView,
+  settle: Settle,
   { renamings, merging }: { renamings: readonly Renaming[]; merging: SwinConfig["merging"] },
 ): Recognised {
   const prefix = file.has("norm3.weight") ? "" : "backbone.";
   const names = (parameter: string) =>
     parameter.startsWith("neck.") ? parameter : prefix + renamed(parameter, renamings);
-  const norm = normOf(file, { scopes: new RegExp(`^${prefix}(.*\\.)?norm\\d?$`), groups: 1 });
+  const norm = normOf(file, settle, { scopes: new RegExp(`^${prefix}(.*\\.)?norm\\d?$`), groups: 1 });
   const sizes = sizesOf(file, names);
-  const image = configuredImage(file) ?? SWIN_T_BACKBONE.image;
+  const image = settle(IMAGE_SIZE, {
+    assumed: {
+      value: SWIN_T_BACKBONE.image,
+      why: "what Mask R-CNN scales images to, nothing in the file says",
+    },
+  }) as SwinConfig["image"];
   const lateral = "neck.lateral_convs.0.conv.weight";
   const laterals = file.has(lateral) ? file.shapeOf(lateral)[0]! : null;
   return {
@@ -164,6 +175,7 @@ function sizesOf(file: CheckpointView, names: (parameter: string) => string): Si
     layersIn(file, new RegExp(`^${names(parameter).replaceAll(".", "\\.").replace(at, "(\\d+)")}$`));
   const scales = layers(`layers.SCALE.blocks.0.${TABLE}`, "SCALE");
   const each = Array.from({ length: scales }, (_, i) => i);
+  const windows = each.map((i) => (Math.sqrt(shapeOf(`layers.${i}.blocks.0.${TABLE}`)[0]!) + 1) / 2);
   return {
     patch,
     channels,
@@ -178,30 +190,55 @@ function sizesOf(file: CheckpointView, names: (parameter: string) => string): Si
         })`,
       );
     }),
-    window: (Math.sqrt(shapeOf(`layers.0.blocks.0.${TABLE}`)[0]!) + 1) / 2,
+    window: windows.every((window) => window === windows[0]) ? windows[0]! : windows,
     mlpRatio: shapeOf("layers.0.blocks.0.mlp.fc1.weight")[0]! / channels,
     qkvBias: file.has(names("layers.0.blocks.0.attn.qkv.bias")),
   };
 }
 
-/** The size of the images that a classifier takes. */
-function imageOf(file: CheckpointView, { patch, window }: Sizes): SwinConfig["image"] {
-  const configured = configuredImage(file);
-  if (configured !== undefined) return configured;
+/** The size of the images that a classifier takes: told by the authors' masks, else by what is said or published. */
+function imageOf(
+  file: CheckpointView,
+  settle: Settle,
+  { patch, window, published }: Sizes & { published?: Evidence<readonly number[]> | undefined },
+): SwinConfig["image"] {
   const mask = "layers.0.blocks.1.attn_mask";
-  // Windows of the first scale in rows and columns, else as many as the last of four scales has one.
-  const windows = file.has(mask) ? Math.sqrt(file.shapeOf(mask)[0]!) : 8;
-  return [windows * window * patch, windows * window * patch];
+  const side = windowAt({ window }, 0) * patch;
+  const masked = file.has(mask) ? Math.sqrt(file.shapeOf(mask)[0]!) : undefined;
+  const square = (windows: number) => [windows * side, windows * side];
+  const input = valueAt(file.config ?? {}, "pretrained_cfg.input_size");
+  const size = Array.isArray(input) ? IMAGE_SIZE.parse(input.slice(1)) : undefined;
+  return settle(IMAGE_SIZE, {
+    ...(masked !== undefined && Number.isInteger(masked) &&
+      { tensors: { value: square(masked), why: `${mask} has ${masked ** 2} windows` } }),
+    published: size === undefined
+      ? published
+      : { value: size, why: "config.json says pretrained_cfg.input_size" },
+    assumed: {
+      value: square(8),
+      why: "eight windows on a side in the first scale, nothing in the file says",
+    },
+  }) as SwinConfig["image"];
 }
 
-/** `image_size` of Hugging Face, a number or two; `pretrained_cfg.input_size` of timm, [3, H, W]. */
-function configuredImage(file: CheckpointView): SwinConfig["image"] | undefined {
-  const size = numberIn(file, "image_size");
-  if (size !== undefined) return [size, size];
-  const timm = file.config?.pretrained_cfg as { input_size?: unknown } | undefined;
-  const pair = file.config?.image_size ??
-    (Array.isArray(timm?.input_size) ? timm.input_size.slice(1) : undefined);
-  const isPair = Array.isArray(pair) && pair.length === 2 &&
-    pair.every((side) => Number.isInteger(side) && side > 0);
-  return isPair ? [pair[0], pair[1]] : undefined;
+/**
+ * timm shifts and cuts each axis by itself, the authors neither where one of them is a single window. They are the same but
+ * for images that are one window high or wide, not both.
+ */
+function refuseOneRowOfWindows(
+  file: CheckpointView,
+  image: SwinConfig["image"],
+  { patch, depths, window }: Sizes,
+): void {
+  depths.forEach((_, i) => {
+    const [height, width] = image.map((side) => side / patch / 2 ** i) as [number, number];
+    const side = windowAt({ window }, i);
+    if (height === width || Math.min(height, width) > side) return;
+    throw new UnfoldError(
+      `${file.path}: for images of ${
+        image.join("x")
+      } scale ${i} has ${height}x${width} tokens, a single row of windows of ` +
+        `${side}, which timm shifts along one axis alone; UNfold shifts both`,
+    );
+  });
 }

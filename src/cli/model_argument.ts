@@ -5,6 +5,7 @@
 import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
+import { optionOf, SHORT } from "../checkpoints/settings.ts";
 import type { Model } from "../dsl/model.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
 import type { Norm } from "../norms/mod.ts";
@@ -24,7 +25,12 @@ export const SUBJECT_OPTIONS = {
   prefix: { type: "string" },
   rename: { type: "string", multiple: true },
   heads: { type: "string" },
+  activation: { type: "string" },
+  epsilon: { type: "string" },
+  pool: { type: "string" },
+  "image-size": { type: "string" },
   mode: { type: "string" },
+  set: { type: "string", multiple: true },
   norm: { type: "string" },
   "layer-norm": { type: "string", default: "layer" },
   "allow-nonfinite": { type: "boolean", default: false },
@@ -37,8 +43,13 @@ export const SUBJECT_HELP =
   --state WORD          which of a training checkpoint's state dicts: ema, model, teacher, student, or its keys
   --prefix TEXT         only tensors whose names begin so, without it: backbone.
   --rename A=B          B in place of A in the names, as whole components; may be given again: --rename encoder.=
-  --heads N             attention heads, where neither the file nor a config.json beside it says
+  --heads N             attention heads, where neither the file nor a config.json beside it says; as these:
+  --activation WORD     in the MLP: gelu, gelu_tanh, quick_gelu, relu or silu
+  --epsilon N           added to the variance by the normalization
+  --pool WORD           what a ViT's head reads: token or avg
+  --image-size N        a side or HEIGHTxWIDTH in pixels
   --mode WORD           which network, where a layout has several: plain (default), prefill or step of GPT-2
+  --set NAME=VALUE      these and every other setting of a layout (deno task models --layouts lists them); repeatable
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
                         .pt, .pth, .bin (no code of it is run), a folder with either or a *.index.json
   --norm FAMILY         un, bn, brn, mabn, pnv, pn, pngs, prepbn, lnfree, ln, rms, crms, gn, dyt or none, in place of
@@ -60,26 +71,34 @@ export interface Subject {
   };
 }
 
+/** What the parser gives for `SUBJECT_OPTIONS`. */
+export interface SubjectValues {
+  readonly weights?: string | undefined;
+  readonly checkpoint?: string | undefined;
+  readonly state?: string | undefined;
+  readonly prefix?: string | undefined;
+  readonly rename?: readonly string[] | undefined;
+  readonly heads?: string | undefined;
+  readonly activation?: string | undefined;
+  readonly epsilon?: string | undefined;
+  readonly pool?: string | undefined;
+  readonly "image-size"?: string | undefined;
+  readonly mode?: string | undefined;
+  readonly set?: readonly string[] | undefined;
+  readonly norm?: string | undefined;
+  readonly "layer-norm": string;
+  readonly "allow-nonfinite": boolean;
+}
+
 /** The model, normalization and weights that the arguments name. Paths are read from the working folder. */
 export async function subjectOf(
   argument: string | undefined,
-  values: {
-    weights?: string | undefined;
-    checkpoint?: string | undefined;
-    state?: string | undefined;
-    prefix?: string | undefined;
-    rename?: string[] | undefined;
-    heads?: string | undefined;
-    mode?: string | undefined;
-    norm?: string | undefined;
-    "layer-norm": string;
-    "allow-nonfinite": boolean;
-  },
+  values: SubjectValues,
 ): Promise<Subject> {
   const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const opening = openingOf(values);
-  const recognised = await recognisedOf(argument, { ...values, opening });
+  const recognised = await recognisedOf(argument, values, opening);
   const model = recognised?.model ?? await modelOf(argument);
   const norm = [model.norm, model.reference].find((norm) => norm.family === (family ?? model.norm.family)) ??
     NORMS[family!]();
@@ -97,13 +116,7 @@ export async function subjectOf(
 }
 
 /** Which state dict of a file, and under which names. */
-function openingOf({ state, prefix, rename = [], checkpoint, weights }: {
-  state?: string | undefined;
-  prefix?: string | undefined;
-  rename?: string[] | undefined;
-  checkpoint?: string | undefined;
-  weights?: string | undefined;
-}): OpenOptions {
+function openingOf({ state, prefix, rename = [], checkpoint, weights }: SubjectValues): OpenOptions {
   const given = Object.entries({ state, prefix, rename: rename[0] }).find(([, value]) => value !== undefined);
   if (given !== undefined && checkpoint === undefined && weights === undefined) {
     throw new UsageError(`--${given[0]}: this is for --checkpoint or --weights`);
@@ -120,17 +133,16 @@ function openingOf({ state, prefix, rename = [], checkpoint, weights }: {
 
 async function recognisedOf(
   argument: string | undefined,
-  { checkpoint, heads, mode, weights, opening }: {
-    opening: OpenOptions;
-    checkpoint?: string | undefined;
-    heads?: string | undefined;
-    mode?: string | undefined;
-    weights?: string | undefined;
-  },
+  values: SubjectValues,
+  opening: OpenOptions,
 ): Promise<RecognisedCheckpoint | null> {
+  const { checkpoint, weights } = values;
+  const settings = settingsIn(values);
   if (checkpoint === undefined) {
-    if (heads !== undefined) throw new UsageError("--heads: this is for --checkpoint; a MODEL says its own");
-    if (mode !== undefined) throw new UsageError("--mode: this is for --checkpoint; a MODEL has one");
+    const [name] = Object.keys(settings);
+    if (name !== undefined) {
+      throw new UsageError(`${optionOf(name)}: this is for --checkpoint; a MODEL says its own`);
+    }
     return null;
   }
   if (argument !== undefined) {
@@ -140,12 +152,26 @@ async function recognisedOf(
     );
   }
   if (weights !== undefined) throw new UsageError("--checkpoint and --weights: give one of them");
-  const count = heads === undefined ? undefined : Number(heads);
-  if (count !== undefined && !(Number.isSafeInteger(count) && count >= 1)) {
-    throw new UsageError(`--heads ${heads}: give a whole number from 1`);
-  }
   const { recogniseCheckpoint } = await import("../checkpoints/recognise.ts");
-  return recogniseCheckpoint(checkpoint, { ...opening, heads: count, mode });
+  return recogniseCheckpoint(checkpoint, { ...opening, settings });
+}
+
+/** Settings of the layout, from the options for the usual ones and from `--set`. */
+function settingsIn(values: SubjectValues): Record<string, string> {
+  const settings: Record<string, string> = {};
+  for (const name of SHORT) {
+    const value = values[name as keyof SubjectValues];
+    if (typeof value === "string") settings[name] = value;
+  }
+  for (const text of (values.set ?? []).flatMap((text) => text.split(","))) {
+    const [name, value, ...more] = text.split("=").map((part) => part.trim());
+    if (!name || !value || more.length > 0) {
+      throw new UsageError(`--set ${text}: give NAME=VALUE, as in --set heads=6`);
+    }
+    if (Object.hasOwn(settings, name)) throw new UsageError(`--set ${text}: ${name} is given twice`);
+    settings[name] = value;
+  }
+  return settings;
 }
 
 /** A name that no network of the papers has. */

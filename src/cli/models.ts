@@ -11,7 +11,7 @@ const HELP = `Lists the networks that UNfold describes, and with which normaliza
 Examples
   deno task models                 networks, parameters, and families: folded completely, partly, or not at all
   deno task models swin-t gpt2     these networks alone
-  deno task models --layouts       layouts of checkpoints that --checkpoint recognises
+  deno task models --layouts       layouts of checkpoints that --checkpoint recognises, and their settings
   deno task models --json          every network with every family, for scripts
 
 Options
@@ -51,14 +51,19 @@ export async function modelsCommand(args: readonly string[], signal?: AbortSigna
 async function printLayouts(json: boolean): Promise<void> {
   const { FORMATS } = await import("../checkpoints/mod.ts");
   const { patternText } = await import("../checkpoints/define.ts");
-  const layouts = FORMATS.map(({ name, signature }) => ({
+  const layouts = FORMATS.map(({ name, signature, settings }) => ({
     name,
     names: signature.map(patternText),
+    settings: settings.map(({ name, what, takes, keys }) => ({ name, what, takes, keys })),
   }));
   await print(
     json ? JSON.stringify(layouts, null, 2) : table([
-      [styled("layout", "bold"), styled("recognised by", "bold")],
-      ...layouts.map(({ name, names }) => [name, names.join("  ")]),
+      [styled("layout", "bold"), styled("--set", "bold"), styled("recognised by", "bold")],
+      ...layouts.map(({ name, names, settings }) => [
+        name,
+        settings.map(({ name }) => name).join(" ") || "-",
+        names.join("  "),
+      ]),
     ]),
   );
 }

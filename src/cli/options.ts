@@ -36,7 +36,9 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
   for (const token of parsed.tokens) {
     if (token.kind !== "option" || token.value === undefined) continue;
     if (token.value.trim() === "") throw new UsageError(`${token.rawName}: the value is empty; ${help}`);
-    if (given.has(token.name)) throw new UsageError(`${token.rawName} is given twice; ${help}`);
+    if (given.has(token.name) && !options[token.name]?.multiple) {
+      throw new UsageError(`${token.rawName} is given twice; ${help}`);
+    }
     given.add(token.name);
   }
   if (parsed.positionals.includes("")) throw new UsageError(`an argument is empty; ${help}`);

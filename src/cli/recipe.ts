@@ -19,14 +19,16 @@ export const RECIPE_OPTIONS = {
   "allow-overflow": { type: "boolean", default: false },
 } as const;
 
-type Values = { readonly [Key in keyof typeof RECIPE_OPTIONS]?: string | boolean | string[] | undefined };
+type Values = {
+  readonly [Key in keyof typeof RECIPE_OPTIONS]?: string | boolean | readonly string[] | undefined;
+};
 
 /** What the command line asks for. */
 export function recipeOf(argument: string | undefined, values: Values): Recipe {
   const options: Record<string, string | boolean | string[]> = {};
   for (const key of Object.keys(RECIPE_OPTIONS) as (keyof Values)[]) {
     const value = values[key];
-    if (value !== undefined) options[key] = value;
+    if (value !== undefined) options[key] = typeof value === "object" ? [...value] : value;
   }
   return { argument: argument ?? null, options };
 }
@@ -37,7 +39,7 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
     const value = options[key];
     return typeof value === "string" ? fromHome(value) : undefined;
   };
-  const { rename } = options;
+  const { rename, set } = options;
   const { model, norm, layerNorm, weights } = await subjectOf(
     argument === null ? undefined : fromHome(argument),
     {
@@ -47,7 +49,12 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
       prefix: text("prefix"),
       rename: typeof rename === "object" ? [...rename] : undefined,
       heads: text("heads"),
+      activation: text("activation"),
+      epsilon: text("epsilon"),
+      pool: text("pool"),
+      "image-size": text("image-size"),
       mode: text("mode"),
+      set: typeof set === "object" ? set : undefined,
       norm: text("norm"),
       "layer-norm": text("layer-norm") ?? "layer",
       "allow-nonfinite": options["allow-nonfinite"] === true,

@@ -224,11 +224,14 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   return report;
 }
 
-const describeCheckpoint = ({ path, format, stateDict, prefix, ignored }: RecognisedCheckpoint) => ({
+const describeCheckpoint = (
+  { path, format, stateDict, prefix, settled, ignored }: RecognisedCheckpoint,
+) => ({
   path,
   format,
   stateDict,
   prefix,
+  settled,
   ignored,
 });
 

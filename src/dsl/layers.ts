@@ -67,33 +67,34 @@ export function linear(
 export function patchEmbedding(
   image: Tensor,
   p: Scope,
-  options: { patch: number; channels: number },
+  options: { patch: number; channels: number; bias?: boolean },
 ): Tensor {
-  const { patch, channels } = given(layer("patchEmbedding", image, p), options, {
+  const { patch, channels, bias = true } = given(layer("patchEmbedding", image, p), options, {
     patch: COUNT,
     channels: COUNT,
+    bias: optional(FLAG),
   });
   const colours = image.type.shape[1];
   if (typeof colours !== "number") {
     throw new UnfoldError(`${p.path}: the image's channel axis must have a fixed size`);
   }
   const weight = p.param("weight", [channels, colours, patch, patch], { init: "linear" });
-  const bias = p.param("bias", [channels], { init: "bias" });
+  const inputs = bias ? [image, weight, p.param("bias", [channels], { init: "bias" })] : [image, weight];
   const attrs = { stride: [patch, patch], padding: [0, 0] } as const;
-  const patches = op("conv", [image, weight, bias], { attrs, name: p.path });
+  const patches = op("conv", inputs, { attrs, name: p.path });
   const batch = patches.type.shape[0]!;
   return transpose(reshape(patches, [batch, channels, -1]), [0, 2, 1]);
 }
 
-/** A learned token `[1, 1, C]` in front of every sequence: `[B, T, C]` to `[B, T + 1, C]`. */
-export function prependToken(x: Tensor, token: Tensor): Tensor {
+/** Learned tokens `[1, N, C]` in front of every sequence: `[B, T, C]` to `[B, T + N, C]`. */
+export function prependToken(x: Tensor, tokens: Tensor): Tensor {
   argument("prependToken: x", x, TENSOR);
-  argument("prependToken: the token", token, TENSOR);
+  argument("prependToken: the token", tokens, TENSOR);
   if (x.type.shape.length !== 3) {
     throw new UnfoldError(`${x.name}: prependToken needs [B, T, C], not [${x.type.shape.join(", ")}]`);
   }
   const [batch, , channels] = x.type.shape as [Dim, Dim, Dim];
-  return concat([expand(token, [batch, 1, channels]), x], { axis: 1 });
+  return concat([expand(tokens, [batch, tokens.type.shape[1]!, channels]), x], { axis: 1 });
 }
 
 /** Rows of `weight [entries, channels]` by token id. */

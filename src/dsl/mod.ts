@@ -1,4 +1,5 @@
 /** The language models are written in. */
+export * from "./activations.ts";
 export * from "./attention.ts";
 export * from "./block.ts";
 export * from "./cache.ts";

@@ -5,6 +5,8 @@
  * transformers. Leaves out the pooler and the heads for single tasks.
  */
 import {
+  ACTIVATION,
+  type Activation,
   add,
   attention,
   cast,
@@ -12,7 +14,6 @@ import {
   type DimRange,
   div,
   embedding,
-  gelu,
   ids,
   maximum,
   mlp,
@@ -21,7 +22,6 @@ import {
   mul,
   norm,
   pick,
-  relu,
   reshape,
   type Scope,
   slice,
@@ -47,12 +47,10 @@ export interface BertConfig {
   /** Channels between the two products of a layer. */
   readonly hidden: number;
   /** Between them; exact GELU unless said. */
-  readonly activation?: BertActivation;
+  readonly activation?: Activation;
   /** Of its Layer Normalization. */
   readonly epsilon: number;
 }
-
-export type BertActivation = "gelu" | "gelu_tanh" | "relu";
 
 /** BERT-base, table 1 of the paper: 110 million parameters. */
 export const BERT_BASE: BertConfig = {
@@ -83,12 +81,6 @@ export interface BertOptions {
   /** Tokens of the shortest, the usual and the longest sequence. */
   readonly tokens?: DimRange;
 }
-
-const ACTIVATIONS: Readonly<Record<BertActivation, (x: Tensor) => Tensor>> = {
-  gelu,
-  gelu_tanh: (x) => gelu(x, { approximate: "tanh" }),
-  relu,
-};
 
 /**
  * The encoder: `input_ids` and `attention_mask`, both `[B, T]` int64, the mask 1 for tokens and 0 for padding.
@@ -156,7 +148,7 @@ function layer(
   x = norm(add(x, mixed), p.at("attention.output.LayerNorm"));
   const thought = mlp(x, p, {
     hidden,
-    activation: ACTIVATIONS[activation],
+    activation: ACTIVATION[activation],
     names: ["intermediate.dense", "output.dense"],
   });
   return norm(add(x, thought), p.at("output.LayerNorm"));

@@ -4,12 +4,13 @@
  * there are the two of generation, which share the weights: one reads a prompt, one a token at a time.
  */
 import {
+  ACTIVATION,
+  type Activation,
   add,
   cachedAttention,
   embedding,
   float,
   gather,
-  gelu,
   ids,
   type InputSpec,
   linear,
@@ -37,6 +38,10 @@ export interface Gpt2Config {
    * and values of those before it, and its position.
    */
   readonly mode: "plain" | "prefill" | "step";
+  /** In the feed-forward layers; GELU by tanh unless said. */
+  readonly activation?: Activation;
+  /** Whether the embedding is the head; true unless said. */
+  readonly tied?: boolean;
 }
 
 /** 124 million parameters. */
@@ -70,8 +75,6 @@ export const GPT2_XL: Gpt2Config = {
   heads: 25,
   hidden: 6400,
 };
-
-const tanhGelu = (x: Tensor) => gelu(x, { approximate: "tanh" });
 
 /**
  * Token ids `[B, T]` to `logits [B, T, vocabulary]`. With keys and values, those of layer i are `present.i.key` and
@@ -115,7 +118,7 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
           x,
           mlp(norm(x, block.at("ln_2")), block.at("mlp"), {
             hidden,
-            activation: tanhGelu,
+            activation: ACTIVATION[config.activation ?? "gelu_tanh"],
             names: ["c_fc", "c_proj"],
           }),
         );
@@ -125,7 +128,7 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
       const logits = linear(norm(x, p.at("ln_f")), p.at("lm_head"), {
         outputs: vocabulary,
         bias: false,
-        tied: p.at("wte").param("weight", [vocabulary, channels]),
+        ...(config.tied ?? true) && { tied: p.at("wte").param("weight", [vocabulary, channels]) },
       });
       return mode === "plain" ? { logits } : { logits, ...present };
     },

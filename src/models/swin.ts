@@ -49,14 +49,19 @@ export interface SwinConfig {
   readonly depths: readonly number[];
   /** Of each scale. */
   readonly heads: readonly number[];
-  /** Side of a window in tokens, M in the paper. */
-  readonly window: number;
+  /** Side of a window in tokens, M in the paper; of each scale where they differ (Swin-S3, Chen et al. 2021). */
+  readonly window: number | readonly number[];
   /** Width inside the MLP, in channels. */
   readonly mlpRatio: number;
   readonly qkvBias: boolean;
   /** The order in which four neighbours merge: down the columns in the paper's code, along the rows in mmdetection. */
   readonly merging: "columns" | "rows";
   readonly classes: number;
+}
+
+/** Side of a window in a scale. */
+export function windowAt({ window }: Pick<SwinConfig, "window">, scale: number): number {
+  return typeof window === "number" ? window : window[scale]!;
 }
 
 export interface SwinBackboneConfig extends Omit<SwinConfig, "classes"> {
@@ -155,9 +160,10 @@ function scales(images: Tensor, p: Scope, options: ScaleOptions): Scale[] {
   const patches = patchEmbedding(images, p.at("patch_embed.proj"), { patch, channels });
   let scale: Scale = { x: norm(patches, p.at("patch_embed.norm")), order: rowMajor(grid), grid };
   return depths.map((depth, i) => {
+    const window = windowAt(options, i);
     if (i > 0) scale = patchMerging(scale, p.at("layers", i - 1, "downsample"), merging);
     for (let j = 0; j < depth; j++) {
-      const windows = windowsOf(scale.grid, { window: options.window, isShifted: j % 2 === 1, pads });
+      const windows = windowsOf(scale.grid, { window, isShifted: j % 2 === 1, pads });
       scale = swinBlock(scale, p.at("layers", i, "blocks", j), { ...options, ...windows, heads: heads[i]! });
     }
     return scale;

@@ -104,6 +104,12 @@ export function gainAndShift(x: Node, scope: NormScope): { scale: Float64Array; 
   };
 }
 
+/** The `weight` of a family member without a shift, in float64. */
+export function gainAlone(x: Node, scope: NormScope): { scale: Float64Array; shift: Float64Array } {
+  const channels = channelsOf(x, scope.path);
+  return { scale: scope.vector("weight", channels, { init: "gain" }), shift: filled(channels, 0) };
+}
+
 /** A vector of one value, for families that have no gain or no shift. */
 export function filled(channels: number, value: number): Float64Array {
   return new Float64Array(channels).fill(value);

@@ -2,12 +2,25 @@
  * Layer Normalization (Ba et al. 2016), the reference every offline normalization is measured against, and the form it
  * takes where its deviation has been made a constant.
  */
+import { FLAG, optional } from "../ir/given.ts";
 import { apply } from "../ops/mod.ts";
-import { gainAndShift, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
+import {
+  gainAlone,
+  gainAndShift,
+  type Norm,
+  type NormOptions,
+  normOptions,
+  statisticsName,
+} from "./define.ts";
+
+export interface LayerNormOptions extends NormOptions {
+  /** Whether there is a `bias`; nanoGPT and some ViTs have the gain alone. */
+  readonly bias?: boolean;
+}
 
 /** Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, statistics of each token at run time. */
-export function layerNorm(options: NormOptions = {}): Norm {
-  const { epsilon = 1e-5 } = normOptions("layerNorm", options, {});
+export function layerNorm(options: LayerNormOptions = {}): Norm {
+  const { epsilon = 1e-5, bias = true } = normOptions("layerNorm", options, { bias: optional(FLAG) });
   return {
     family: "ln",
     label: "Layer Normalization",
@@ -15,7 +28,8 @@ export function layerNorm(options: NormOptions = {}): Norm {
     ignoredKeys: [],
     apply: (x, scope) => {
       const bare = apply("layer_norm", [x], { attrs: { epsilon }, name: statisticsName(scope.path) });
-      return scope.affine(bare, { ...gainAndShift(x, scope), family: "ln" });
+      const affine = bias ? gainAndShift(x, scope) : gainAlone(x, scope);
+      return scope.affine(bare, { ...affine, family: "ln" });
     },
   };
 }

@@ -201,6 +201,15 @@ export interface CheckpointReport {
   readonly stateDict: { readonly key: string; readonly others: readonly string[] } | null;
   /** What was taken off all names: "module.", or "". */
   readonly prefix: string;
+  /** Values that no shape tells (heads, activation, epsilon, ...), and what each rests on; of older reports unknown. */
+  readonly settled?:
+    | readonly {
+      readonly name: string;
+      readonly value: string;
+      readonly basis: "tensors" | "said" | "option" | "published" | "assumed";
+      readonly why: string;
+    }[]
+    | undefined;
   /** Tensors that inference does not need, and why. */
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
 }

@@ -79,6 +79,12 @@ export const ReportSchema: z.ZodType<Report> = z.object({
     format: z.string(),
     stateDict: z.object({ key: z.string(), others: z.array(z.string()) }).nullable().default(null),
     prefix: z.string().default(""),
+    settled: z.array(z.object({
+      name: z.string(),
+      value: z.string(),
+      basis: z.enum(["tensors", "said", "option", "published", "assumed"]),
+      why: z.string(),
+    })).readonly().optional(),
     ignored: z.array(z.object({ name: z.string(), why: z.string() })),
   }).nullable(),
   precision: z.enum(["fp32", "tf32", "fp16", "bf16"]),

@@ -34,7 +34,8 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
 
 function checkpoint({ checkpoint }: Report, style: Style): string[] {
   if (checkpoint === null) return [];
-  const { path, format, stateDict, prefix, ignored } = checkpoint;
+  const { path, format, stateDict, prefix, settled = [], ignored } = checkpoint;
+  const assumed = settled.filter(({ basis }) => basis === "assumed");
   const reasons = Map.groupBy(ignored, ({ why }) => why);
   return [
     `read as ${style(format, "bold")}: ${path}`,
@@ -42,6 +43,11 @@ function checkpoint({ checkpoint }: Report, style: Style): string[] {
       `  state dict: ${quoted(stateDict.key)}; also there: ${listed(stateDict.others)} (--state says which)`,
     ],
     ...prefix === "" ? [] : [`  names: without the prefix ${quoted(prefix)}, which all have`],
+    ...assumed.flatMap(({ name, value, why }) =>
+      lines(`${name} ${value}: ${why}`, 80 - 11).map((line, i) =>
+        style(`${i === 0 ? "  assumed: " : "           "}${line}`, "yellow")
+      )
+    ),
     ...[...reasons].map(([why, tensors]) => {
       const shown = tensors.slice(0, 3).map(({ name }) => name).join(", ");
       return style(
@@ -63,11 +69,14 @@ function norms({ norms: { found, folded, remaining, where } }: Report, style: St
   ];
 }
 
-function agreement({ parity, accuracy, precision }: Report): string[] {
+function agreement({ parity, accuracy, precision, checkpoint }: Report): string[] {
   if (parity === null) return ["Agreement        not looked at"];
   const line = (d: { maxAbsError: number; maxRelError: number }) =>
     `largest difference ${d.maxAbsError.toExponential(1)}, relative ${d.maxRelError.toExponential(1)}`;
   const lines = [`Agreement        folded: ${line(parity)}`, `                 with ${parity.against}`];
+  if (checkpoint !== null) {
+    lines.push("                 which says nothing of whether that is the file's network: see assumed");
+  }
   if (parity.emitted) {
     lines.push(`                 as emitted in ${parity.emitted.precision}: ${line(parity.emitted)}`);
   }

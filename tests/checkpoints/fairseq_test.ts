@@ -1,4 +1,5 @@
 /** Tests of recognising fairseq's translation networks; that they compute the same is in `tests/networks`. */
+import { readAs } from "../../src/checkpoints/define.ts";
 import assert from "node:assert/strict";
 import { fairseqTranslation } from "../../src/checkpoints/fairseq.ts";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
@@ -13,7 +14,7 @@ const without = (shapes: typeof SHAPES, pattern: RegExp) =>
   Object.fromEntries(Object.entries(shapes).filter(([name]) => !pattern.test(name)));
 
 const read = (shapes: typeof SHAPES, config: Record<string, unknown> | null = ARGUMENTS) =>
-  fairseqTranslation.read(viewOf(shapes, config), {});
+  readAs(fairseqTranslation, viewOf(shapes, config), {});
 
 Deno.test("fairseqTranslation reads an averaged file: its arguments, and its integer buffers are ignored", () => {
   const { format, model, ignored } = recogniseCheckpoint(
@@ -36,7 +37,7 @@ Deno.test("fairseqTranslation reads an averaged file: its arguments, and its int
 Deno.test("fairseqTranslation takes the arguments of both ages, else what is given, else the usual heads", () => {
   const nested = { task: {}, model: ARGUMENTS };
   assert.equal(read(SHAPES, nested).model.norm.family, "un");
-  assert.equal(fairseqTranslation.read(viewOf(SHAPES, null), { heads: 4 }).model.name, "translation");
+  assert.equal(readAs(fairseqTranslation, viewOf(SHAPES, null), { heads: 4 }).model.name, "translation");
   const wide = { ...SHAPES };
   for (const name of Object.keys(wide)) {
     if (/embed_tokens/.test(name)) wide[name] = [40, 512];
@@ -62,7 +63,7 @@ Deno.test("fairseqTranslation tells the normalization by what it leaves", () => 
 
 Deno.test("fairseqTranslation refuses what it cannot know or does not fit", () => {
   const cases: [shapes: typeof SHAPES, config: Record<string, unknown> | null, ...fragments: string[]][] = [
-    [SHAPES, null, "no tensor tells the number of attention heads", "--heads"],
+    [SHAPES, null, "nothing tells the attention heads", "--heads"],
     [
       SHAPES,
       { ...ARGUMENTS, encoder_attention_heads: 3, decoder_attention_heads: 3 },

@@ -1,4 +1,5 @@
 /** Tests of recognising Hugging Face's BERT by names, shapes and `config.json`; that it computes the same is in `models/`. */
+import { readAs } from "../../src/checkpoints/define.ts";
 import assert from "node:assert/strict";
 import { hfBert } from "../../src/checkpoints/hf_bert.ts";
 import { refuses } from "../support.ts";
@@ -33,7 +34,7 @@ Deno.test("hfBert takes names of TensorFlow's age, and names of a wrapped BERT",
       shape,
     ]),
   );
-  const { locate } = hfBert.read(viewOf(old, CONFIG), {});
+  const { locate } = readAs(hfBert, viewOf(old, CONFIG), {});
   assert.equal(locate!("embeddings.LayerNorm.weight"), "bert.embeddings.LayerNorm.gamma");
   assert.equal(
     locate!("encoder.layer.1.output.LayerNorm.bias"),
@@ -43,7 +44,7 @@ Deno.test("hfBert takes names of TensorFlow's age, and names of a wrapped BERT",
 });
 
 Deno.test("hfBert ignores what an encoder does not read, and nothing else", () => {
-  const { ignored } = hfBert.read(fixtureView("bert_hf_masked_lm"), {});
+  const { ignored } = readAs(hfBert, fixtureView("bert_hf_masked_lm"), {});
   const isIgnored = (name: string) => ignored.some(({ pattern }) => pattern.test(name));
   const names = new Set([...fixtureView("bert_hf").names(), ...fixtureView("bert_hf_masked_lm").names()]);
   assert.deepEqual([...names].filter(isIgnored).sort(), [
@@ -60,26 +61,29 @@ Deno.test("hfBert ignores what an encoder does not read, and nothing else", () =
 
 Deno.test("hfBert takes the heads from the configuration, or else as an option", () => {
   refuses(
-    () => hfBert.read(viewOf(SHAPES, null), {}),
-    "no tensor tells the number of attention heads",
+    () => readAs(hfBert, viewOf(SHAPES, null), {}),
+    "nothing tells the attention heads",
     "--heads",
   );
-  assert.equal(hfBert.read(viewOf(SHAPES, null), { heads: 4 }).model.norm.family, "ln");
-  refuses(() => hfBert.read(viewOf(SHAPES, null), { heads: 5 }), "32 channels do not divide among 5 heads");
+  assert.equal(readAs(hfBert, viewOf(SHAPES, null), { heads: 4 }).model.norm.family, "ln");
   refuses(
-    () => hfBert.read(viewOf(SHAPES, CONFIG), { heads: 2 }),
-    "2 heads are given",
+    () => readAs(hfBert, viewOf(SHAPES, null), { heads: 5 }),
+    "32 channels do not divide among 5 heads",
+  );
+  refuses(
+    () => readAs(hfBert, viewOf(SHAPES, CONFIG), { heads: 2 }),
+    "--heads says 2",
     "num_attention_heads 4",
   );
 });
 
 Deno.test("hfBert refuses other networks under BERT's names, and a part of one", () => {
   const read = (changes: Record<string, unknown>) => () =>
-    hfBert.read(viewOf(SHAPES, { ...CONFIG, ...changes }), {});
+    readAs(hfBert, viewOf(SHAPES, { ...CONFIG, ...changes }), {});
   refuses(read({ model_type: "roberta" }), "model.safetensors", "model_type roberta", "absolute positions");
   refuses(read({ position_embedding_type: "relative_key" }), "position_embedding_type relative_key");
   refuses(read({ is_decoder: true }), "is_decoder true");
-  refuses(read({ hidden_act: "swish" }), 'hidden_act "swish"', "gelu_new");
+  refuses(read({ hidden_act: "mish" }), 'hidden_act "mish"', "gelu_tanh");
   refuses(read({ num_hidden_layers: 12 }), "num_hidden_layers 12", "the tensors say 2");
   refuses(read({ hidden_size: 64 }), "hidden_size 64", "the tensors say 32");
 });

@@ -1,4 +1,5 @@
 /** Tests of recognising Hugging Face's GPT-2; that it computes the same is in `tests/networks`. */
+import { readAs } from "../../src/checkpoints/define.ts";
 import assert from "node:assert/strict";
 import { hfGpt2 } from "../../src/checkpoints/hf_gpt2.ts";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
@@ -10,7 +11,7 @@ const CONFIG = configOf("gpt2");
 
 Deno.test("hfGpt2 reads OpenAI's names and those with a prefix; products are stored [in, out]", () => {
   for (const [name, prefix] of [["gpt2", ""], ["gpt2_un", "transformer."]] as const) {
-    const { locate } = hfGpt2.read(viewOf(shapesOf(name), CONFIG), {});
+    const { locate } = readAs(hfGpt2, viewOf(shapesOf(name), CONFIG), {});
     assert.equal(locate!("h.0.ln_1.weight"), `${prefix}h.0.ln_1.weight`);
     const source = locate!("h.0.attn.c_attn.weight");
     assert.ok(typeof source !== "string");
@@ -25,7 +26,7 @@ Deno.test("hfGpt2 reads OpenAI's names and those with a prefix; products are sto
 
 Deno.test("hfGpt2 tells the constant deviation of LN-free networks by their epsilon", () => {
   const familyOf = (epsilon: number) =>
-    hfGpt2.read(viewOf(SHAPES, { ...CONFIG, layer_norm_epsilon: epsilon }), {}).model.norm.family;
+    readAs(hfGpt2, viewOf(SHAPES, { ...CONFIG, layer_norm_epsilon: epsilon }), {}).model.norm.family;
   assert.equal(familyOf(1e-5), "ln");
   assert.equal(familyOf(1e12), "lnfree");
 });
@@ -38,17 +39,17 @@ Deno.test("hfGpt2 knows the heads of OpenAI's own files alone", () => {
       [`${prefix}h.0.attn.c_attn.weight`]: [768, 2304],
       [`${prefix}h.0.mlp.c_fc.weight`]: [768, 3072],
     }, null);
-  assert.equal(hfGpt2.read(wide(""), {}).model.name, "gpt2");
-  refuses(() => hfGpt2.read(wide("transformer."), {}), "no tensor tells the number of attention heads");
+  assert.equal(readAs(hfGpt2, wide(""), {}).model.name, "gpt2");
+  refuses(() => readAs(hfGpt2, wide("transformer."), {}), "nothing tells the attention heads");
 });
 
 Deno.test("hfGpt2 gives the networks of generation by mode", () => {
-  const { model } = hfGpt2.read(viewOf(SHAPES, CONFIG), { mode: "step" });
+  const { model } = readAs(hfGpt2, viewOf(SHAPES, CONFIG), { mode: "step" });
   assert.equal(model.name, "gpt2-step");
   assert.deepEqual(model.inputs["past.1.value"], { dtype: "float", shape: ["B", 2, "P", 8] });
   refuses(
-    () => hfGpt2.read(viewOf(SHAPES, CONFIG), { mode: "decode" }),
-    'no mode "decode"',
+    () => readAs(hfGpt2, viewOf(SHAPES, CONFIG), { mode: "decode" }),
+    "give one of plain, prefill, step",
     "plain, prefill, step",
   );
 });
@@ -56,21 +57,25 @@ Deno.test("hfGpt2 gives the networks of generation by mode", () => {
 Deno.test("hfGpt2 refuses products stored [out, in], heads that do not divide, and other networks of these names", () => {
   const turned = { ...SHAPES, "h.0.attn.c_attn.weight": [48, 16] };
   refuses(
-    () => hfGpt2.read(viewOf(turned, CONFIG), {}),
+    () => readAs(hfGpt2, viewOf(turned, CONFIG), {}),
     "h.0.attn.c_attn.weight is [48, 16]",
     "[16, 48]",
     "Transpose",
   );
   refuses(
-    () => hfGpt2.read(viewOf(SHAPES, { ...CONFIG, n_head: 3 }), {}),
-    "16 channels do not divide among 3 heads (n_head)",
+    () => readAs(hfGpt2, viewOf(SHAPES, { ...CONFIG, n_head: 3 }), {}),
+    "16 channels do not divide among 3 heads (config.json says n_head)",
   );
-  refuses(() => hfGpt2.read(viewOf(SHAPES, CONFIG), { heads: 4 }), "4 heads are given", "n_head 2");
+  refuses(
+    () => readAs(hfGpt2, viewOf(SHAPES, CONFIG), { heads: 4 }),
+    "config.json says n_head 2",
+    "--heads says 4",
+  );
   for (
-    const other of [{ activation_function: "relu" }, { tie_word_embeddings: false }, {
+    const other of [{ activation_function: "mish" }, { tie_word_embeddings: false }, {
       add_cross_attention: true,
     }]
   ) {
-    refuses(() => hfGpt2.read(viewOf(SHAPES, { ...CONFIG, ...other }), {}), Object.keys(other)[0]!);
+    refuses(() => readAs(hfGpt2, viewOf(SHAPES, { ...CONFIG, ...other }), {}), Object.keys(other)[0]!);
   }
 });

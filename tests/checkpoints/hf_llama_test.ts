@@ -1,4 +1,5 @@
 /** Tests of recognising Hugging Face's Llama; that it computes the same is in `tests/networks`. */
+import { readAs } from "../../src/checkpoints/define.ts";
 import assert from "node:assert/strict";
 import { hfLlama } from "../../src/checkpoints/hf_llama.ts";
 import { refuses } from "../support.ts";
@@ -7,7 +8,7 @@ import { configOf, shapesOf, viewOf } from "./view.ts";
 const SHAPES = shapesOf("llama");
 const CONFIG = configOf("llama");
 const read = (shapes: typeof SHAPES, config: Record<string, unknown> | null) =>
-  hfLlama.read(viewOf(shapes, config), {});
+  readAs(hfLlama, viewOf(shapes, config), {});
 
 Deno.test("hfLlama is not the networks that have Llama's names and more", () => {
   const of = (name: string) => hfLlama.without!.some((pattern) => pattern.test(name));
@@ -35,7 +36,10 @@ Deno.test("hfLlama refuses rotations and sizes it does not have, by name", () =>
       { rope_parameters: { rope_type: "llama3", rope_theta: 5e5, factor: 8 } },
       "a number for low_freq_factor",
     ],
-    [{ num_attention_heads: 5 }, "32 channels do not divide among 5 heads (num_attention_heads)"],
+    [
+      { num_attention_heads: 5 },
+      "32 channels do not divide among 5 heads (config.json says num_attention_heads)",
+    ],
     [{ num_attention_heads: 1 }, "1 heads of 32 channels do not fit the 16 rows", "k_proj"],
     [{ attention_bias: true }, "attention_bias true"],
     [{ hidden_act: "gelu" }, 'hidden_act "gelu"'],

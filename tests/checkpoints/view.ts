@@ -25,6 +25,7 @@ export function viewOf(shapes: Shapes, config: Config | null): CheckpointView {
   return {
     path: "model.safetensors",
     config,
+    said: config === null ? [] : [{ origin: "config.json", kind: "configuration", values: config }],
     names: () => Object.keys(shapes),
     has: (name) => Object.hasOwn(shapes, name),
     shapeOf: (name) => {

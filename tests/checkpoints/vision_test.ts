@@ -1,6 +1,6 @@
 /** What formats of networks for images find out from names and shapes alone, and what they refuse. */
 import assert from "node:assert/strict";
-import type { CheckpointFormat, CheckpointView } from "../../src/checkpoints/define.ts";
+import { type CheckpointFormat, type CheckpointView, readAs } from "../../src/checkpoints/define.ts";
 import { hfVit } from "../../src/checkpoints/hf_vit.ts";
 import { slabDeitFormat } from "../../src/checkpoints/slab.ts";
 import { detectionSwin, timmSwin } from "../../src/checkpoints/swin.ts";
@@ -40,7 +40,7 @@ const imageOf = (model: Model): Shape => model.inputs.images!.shape;
 /** A model's parameters and family come back from its own names. */
 function comesBack(model: Model, format: CheckpointFormat, config: CheckpointView["config"] = null): Model {
   const shapes = parametersOf(model);
-  const found = format.read(viewOf(shapes, config), {}).model;
+  const found = readAs(format, viewOf(shapes, config), {}).model;
   assert.deepEqual(parametersOf(found), shapes);
   assert.deepEqual(imageOf(found), imageOf(model));
   assert.equal(found.norm.family, model.norm.family);
@@ -52,7 +52,7 @@ Deno.test("formats find the published sizes again", () => {
   comesBack(vit(DEIT_TI, { norm: unifiedNorm() }), timmVit);
   comesBack(vit({ ...DEIT_TI, layerScale: true, classToken: "unplaced" }, { norm: batchNorm() }), timmVit);
   comesBack(vit({ ...DEIT_TI, classToken: "none", pool: "mean", qkvBias: false }), timmVit);
-  comesBack(t2tVit(T2T_VIT_14), t2tVitFormat);
+  comesBack(t2tVit(T2T_VIT_14), t2tVitFormat, { num_heads: 6 });
   comesBack(swin(SWIN_T, { norm: layerNorm() }), timmSwin);
   comesBack(swinBackbone(SWIN_T_BACKBONE, { norm: unifiedNorm() }), detectionSwin);
   comesBack(swinBackbone({ ...SWIN_T_BACKBONE, image: [64, 96], laterals: null }), detectionSwin, {
@@ -64,7 +64,7 @@ Deno.test("formats find the published sizes again", () => {
 Deno.test("timmVit adds 1e-6 to the variance, as timm does", () => {
   const { norm } = comesBack(vit(DEIT_TI), timmVit);
   assert.equal(norm.label, "Layer Normalization");
-  const graph = comesBack(vit({ ...DEIT_TI, depth: 1 }), timmVit).trace({
+  const graph = comesBack(vit({ ...DEIT_TI, depth: 1 }), timmVit, { num_heads: 3 }).trace({
     weights: randomWeights({ seed: 0 }),
   });
   const found = JSON.stringify(graph.outputs, (key, value) => key === "data" ? undefined : value);
@@ -75,26 +75,29 @@ Deno.test("a file without all it takes to know a network is refused, with what i
   const small = { ...DEIT_TI, channels: 48, hidden: 96, depth: 1, heads: 4 };
   const shapes = parametersOf(vit(small));
   refuses(
-    () => timmVit.read(viewOf(shapes, null), {}),
+    () => readAs(timmVit, viewOf(shapes, null), {}),
     "model.safetensors",
-    "no tensor tells the number of attention heads",
+    "nothing tells the attention heads",
   );
-  refuses(() => timmVit.read(viewOf(shapes, null), { heads: 5 }), "48 channels do not divide among 5 heads");
   refuses(
-    () => timmVit.read(viewOf({ ...shapes, dist_token: [1, 1, 48] }, null), { heads: 4 }),
+    () => readAs(timmVit, viewOf(shapes, null), { heads: 5 }),
+    "48 channels do not divide among 5 heads",
+  );
+  refuses(
+    () => readAs(timmVit, viewOf({ ...shapes, dist_token: [1, 1, 48] }, null), { heads: 4 }),
     "distilled",
     "dist_token",
   );
   refuses(
-    () => timmVit.read(viewOf({ ...shapes, pos_embed: [1, 200, 48] }, null), { heads: 4 }),
+    () => readAs(timmVit, viewOf({ ...shapes, pos_embed: [1, 200, 48] }, null), { heads: 4 }),
     "pos_embed",
     "200",
   );
   const { "blocks.1.norm1.bias": _, ...depth } = parametersOf(vit({ ...small, depth: 3 }));
   const gap = Object.fromEntries(Object.entries(depth).filter(([name]) => !name.startsWith("blocks.1.")));
-  refuses(() => timmVit.read(viewOf(gap, null), { heads: 4 }), "no layer 1");
+  refuses(() => readAs(timmVit, viewOf(gap, null), { heads: 4 }), "no layer 1");
   refuses(
-    () => timmVit.read(viewOf({ ...shapes, "norm.running_var": [48] }, null), { heads: 4 }),
+    () => readAs(timmVit, viewOf({ ...shapes, "norm.running_var": [48] }, null), { heads: 4 }),
     "two kinds",
   );
 });
@@ -104,13 +107,16 @@ Deno.test("a configuration that contradicts the file, or names another network, 
     "vit.embeddings.patch_embeddings.projection.weight": [48, 3, 16, 16],
     "vit.embeddings.position_embeddings": [1, 197, 48],
     "vit.encoder.layer.0.layernorm_before.weight": [48],
+    "vit.encoder.layer.0.intermediate.dense.weight": [96, 48],
+    "vit.encoder.layer.0.attention.attention.query.bias": [48],
+    "classifier.weight": [10, 48],
   };
   refuses(
-    () => hfVit.read(viewOf(shapes, { hidden_act: "quick_gelu" }), {}),
-    'hidden_act "quick_gelu"',
+    () => readAs(hfVit, viewOf(shapes, { num_attention_heads: 4, hidden_act: "mish" }), {}),
+    'hidden_act "mish"',
   );
   refuses(
-    () => hfVit.read(viewOf(shapes, { num_attention_heads: 5 }), {}),
+    () => readAs(hfVit, viewOf(shapes, { num_attention_heads: 5 }), {}),
     "48 channels do not divide among 5 heads",
   );
 });
@@ -118,15 +124,15 @@ Deno.test("a configuration that contradicts the file, or names another network, 
 Deno.test("timmSwin takes the size of the images from the masks of the authors' files", () => {
   const shapes = parametersOf(swin({ ...SWIN_T, depths: [2, 2], heads: [3, 6], image: [112, 112] }));
   const masked = { ...shapes, "layers.0.blocks.1.attn_mask": [16, 49, 49] };
-  assert.deepEqual(imageOf(timmSwin.read(viewOf(masked, null), {}).model), ["B", 3, 112, 112]);
-  assert.deepEqual(imageOf(timmSwin.read(viewOf(shapes, null), {}).model), ["B", 3, 224, 224]);
+  assert.deepEqual(imageOf(readAs(timmSwin, viewOf(masked, null), {}).model), ["B", 3, 112, 112]);
+  assert.deepEqual(imageOf(readAs(timmSwin, viewOf(shapes, null), {}).model), ["B", 3, 224, 224]);
 });
 
 Deno.test("timmSwin refuses heads that do not divide the channels", () => {
   const shapes = parametersOf(swin({ ...SWIN_T, depths: [1], heads: [3] }));
   const table = "layers.0.blocks.0.attn.relative_position_bias_table";
   refuses(
-    () => timmSwin.read(viewOf({ ...shapes, [table]: [169, 5] }, null), {}),
+    () => readAs(timmSwin, viewOf({ ...shapes, [table]: [169, 5] }, null), {}),
     "96 channels do not divide among 5 heads",
     table,
   );

@@ -63,10 +63,19 @@ Deno.test("--checkpoint refuses a pickle that would run code, and runs none of i
 Deno.test("--checkpoint asks for heads where nothing tells them, and for no more than the layout needs", () =>
   withFolder(async (folder) => {
     const cases = [
-      [[VIT], /no tensor tells the number of attention heads; put .*config\.json .* or give --heads$/],
-      [[VIT, "--heads", "3"], /32 channels do not divide among 3 heads \(--heads\)$/],
-      [[SWIN, "--heads", "3"], /^error: --heads: .* which tells its heads itself; leave it out$/],
-      [[SWIN, "--mode", "step"], /^error: --mode: .* which has one network; leave it out$/],
+      [
+        [VIT],
+        /nothing tells the attention heads; put .*config\.json .* or give --heads: a whole number from 1$/,
+      ],
+      [[VIT, "--heads", "3"], /32 channels do not divide among 3 heads \(--heads says\)$/],
+      [
+        [SWIN, "--heads", "3"],
+        /^error: --heads: .* which has no such setting; it has epsilon, image-size, normalization; leave it out$/,
+      ],
+      [
+        [SWIN, "--mode", "step"],
+        /^error: --mode: .* which has no such setting; it has epsilon, image-size, normalization; leave it out$/,
+      ],
     ] as const;
     for (const [args, message] of cases) {
       await refuses(folder, ["--checkpoint", ...args], { code: 1, message });
@@ -129,7 +138,11 @@ Deno.test("--checkpoint refuses weights stored in the other order, a missing hea
         change: (tensors: Map<string, TensorData>) => tensors.delete("lm_head.weight"),
       }, /has no lm_head\.weight, and its configuration does not say that the embedding is the head/],
       ["gpt2", { config: "{ n_head: 2 }" }, /config\.json: this is no JSON object/],
-      ["gpt2", { config: { n_head: 3 } }, /16 channels do not divide among 3 heads \(n_head\)$/],
+      [
+        "gpt2",
+        { config: { n_head: 3 } },
+        /16 channels do not divide among 3 heads \(config\.json says n_head\)$/,
+      ],
     ] as const;
     for (const [name, changes, message] of cases) {
       changedFixture(folder, name, changes);

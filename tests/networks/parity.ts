@@ -4,8 +4,8 @@
  * measured is written to `build/parity.md`, one row a case. Errors are normwise, max |a - b| / max |b|.
  */
 import assert from "node:assert/strict";
-import type { ReadOptions } from "../../src/checkpoints/define.ts";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
+import type { SettingOptions } from "../../src/checkpoints/settings.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import type { Model } from "../../src/dsl/model.ts";
 import { bytesAs } from "../../src/ir/data.ts";
@@ -139,9 +139,9 @@ async function writeRow({ network, norms, remaining, traced, folded, fp16 }: Row
 /** A fixture's network, recognised by its names. */
 export function imported(
   name: string,
-  options: ReadOptions & { readonly file?: string } = {},
+  options: SettingOptions & { readonly file?: string } = {},
 ): { readonly format: string; readonly model: Model; weights(): WeightSource } {
   const { file = "", ...reading } = options;
-  const { format, model, open } = recogniseCheckpoint(new URL(file, fixture(name)), reading);
+  const { format, model, open } = recogniseCheckpoint(new URL(file, fixture(name)), { settings: reading });
   return { format, model, weights: open };
 }

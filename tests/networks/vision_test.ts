@@ -51,7 +51,7 @@ const CASES: readonly Case[] = [
 for (const { name, format, remaining, heads, file = "model.safetensors" } of CASES) {
   const title = file === "model.safetensors" ? name : `${name} (${file})`;
   Deno.test(`a network for images computes what PyTorch does: ${title}`, async () => {
-    const found = recogniseCheckpoint(new URL(file, fixture(name)), { heads });
+    const found = recogniseCheckpoint(new URL(file, fixture(name)), { settings: { heads } });
     assert.equal(found.format, format);
     const weights = () => found.open();
     await checkParity({ fixture: name, title, model: found.model, weights, remaining, fp16: 5e-3 });

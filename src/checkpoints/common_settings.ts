@@ -1,0 +1,121 @@
+/** The settings that several layouts have, each once: its name, where configurations write it, what it takes. */
+import { type Activation, ACTIVATIONS } from "../dsl/activations.ts";
+import type { Setting } from "./settings.ts";
+
+/** Also inside the arguments of timm's constructor. */
+const inTimm = (...keys: readonly string[]) => keys.flatMap((key) => [key, `model_args.${key}`]);
+
+/** A number, or text of one. */
+function numberOf(value: unknown): number | undefined {
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  return typeof number === "number" && Number.isFinite(number) ? number : undefined;
+}
+
+export const HEADS: Setting<number> = {
+  name: "heads",
+  what: "attention heads",
+  takes: "a whole number from 1",
+  keys: [
+    ...inTimm("num_heads"),
+    "num_attention_heads",
+    "n_head",
+    "encoder_attention_heads",
+    "model.encoder_attention_heads",
+  ],
+  parse: (value) => {
+    const heads = numberOf(value);
+    return heads !== undefined && Number.isSafeInteger(heads) && heads >= 1 ? heads : undefined;
+  },
+};
+
+export const EPSILON: Setting<number> = {
+  name: "epsilon",
+  what: "epsilon of the normalization",
+  takes: "a number above 0",
+  keys: inTimm(
+    "eps",
+    "epsilon",
+    "norm_eps",
+    "norm_epsilon",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "rms_norm_eps",
+  ),
+  // The optimizer's.
+  notOfTrainers: ["eps", "epsilon"],
+  parse: (value) => {
+    const epsilon = numberOf(value);
+    return epsilon !== undefined && epsilon > 0 ? epsilon : undefined;
+  },
+};
+
+/** Libraries' names for what is one function. */
+const ACTIVATION_NAMES: Readonly<Record<string, Activation>> = {
+  ...Object.fromEntries(ACTIVATIONS.map((name) => [name, name])),
+  gelu_new: "gelu_tanh",
+  gelu_pytorch_tanh: "gelu_tanh",
+  gelutanh: "gelu_tanh",
+  quickgelu: "quick_gelu",
+  swish: "silu",
+};
+
+export const ACTIVATION: Setting<Activation> = {
+  name: "activation",
+  what: "activation",
+  takes: `one of ${ACTIVATIONS.join(", ")}`,
+  keys: [...inTimm("act_layer"), "hidden_act", "activation_function", "activation_fn"],
+  // Classes are told by their whole names: torch.nn.modules.activation.GELU.
+  parse: (value) =>
+    typeof value === "string" ? ACTIVATION_NAMES[value.split(".").at(-1)!.toLowerCase()] : undefined,
+};
+
+export const POOLS = ["token", "avg", "max", "avgmax", "map", "none"] as const;
+export type Pool = (typeof POOLS)[number];
+
+export const POOL: Setting<Pool> = {
+  name: "pool",
+  what: "pooling in front of the head",
+  takes: `one of ${POOLS.join(", ")}`,
+  keys: inTimm("global_pool"),
+  parse: (value) => value === "" ? "none" : POOLS.find((pool) => pool === value),
+};
+
+export const IMAGE_SIZE: Setting<readonly number[]> = {
+  name: "image-size",
+  what: "size of the images",
+  takes: "a side or HEIGHTxWIDTH in pixels",
+  keys: [...inTimm("img_size"), "image_size"],
+  parse: (value) => {
+    const sides = (Array.isArray(value) ? value : typeof value === "string" ? value.split("x") : [value])
+      .map(numberOf);
+    if (!sides.every((side) => side !== undefined && Number.isSafeInteger(side) && side > 0)) {
+      return undefined;
+    }
+    const [height, width = height, ...more] = sides as number[];
+    return height === undefined || more.length > 0 ? undefined : [height, width!];
+  },
+};
+
+/** Where only gains are stored, and where neither statistics nor a mean are. */
+export const NORMALIZATION: Setting<"ln" | "rms"> = {
+  name: "normalization",
+  what: "normalization",
+  takes: "ln or rms",
+  keys: inTimm("norm_layer"),
+  parse: (value) => {
+    const name = typeof value === "string" ? value.split(".").at(-1)!.toLowerCase() : "";
+    return name === "rms" || name.startsWith("rmsnorm")
+      ? "rms"
+      : name === "ln" || name.startsWith("layernorm")
+      ? "ln"
+      : undefined;
+  },
+};
+
+export const TIED_HEAD: Setting<boolean> = {
+  name: "tied-head",
+  what: "head: the embedding again (true) or its own tensor (false)",
+  takes: "true or false",
+  keys: ["tie_word_embeddings"],
+  parse: (value) => String(value) === "true" ? true : String(value) === "false" ? false : undefined,
+};

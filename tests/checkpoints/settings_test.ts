@@ -1,0 +1,148 @@
+/** How a value that no shape tells is decided: by what is said, what is published, what is assumed, or a question. */
+import assert from "node:assert/strict";
+import { ACTIVATION, HEADS, IMAGE_SIZE, POOL } from "../../src/checkpoints/common_settings.ts";
+import { readAs } from "../../src/checkpoints/define.ts";
+import { type SettingOptions, Settler, type Statement } from "../../src/checkpoints/settings.ts";
+import { timmVit } from "../../src/checkpoints/timm_vit.ts";
+import { refuses } from "../support.ts";
+import { viewOf } from "./view.ts";
+
+const settlerOf = (said: readonly Statement[] = [], options: SettingOptions = {}) =>
+  new Settler({ path: "m.pth", layout: "ViT", settings: [HEADS, ACTIVATION, POOL], said, options });
+
+const ASSUMED = { value: 6, why: "64 channels a head, nothing in the file says" };
+const PUBLISHED = { value: 8, why: "config.json names vit_x" };
+const config = (values: Record<string, unknown>): Statement => ({
+  origin: "config.json",
+  kind: "configuration",
+  values,
+});
+
+Deno.test("Settler.settle() takes what weighs most, and says why", () => {
+  const cases = [
+    [settlerOf(), { assumed: ASSUMED }, 6, "assumed"],
+    [settlerOf(), { published: PUBLISHED, assumed: ASSUMED }, 8, "published"],
+    [settlerOf([config({ model_args: { num_heads: 12 } })]), { published: PUBLISHED }, 12, "said"],
+    [settlerOf([], { heads: "3" }), { published: PUBLISHED }, 3, "option"],
+    [
+      settlerOf([config({ num_heads: 4 })], { heads: 4 }),
+      { tensors: { value: 4, why: "a table" } },
+      4,
+      "tensors",
+    ],
+    [
+      settlerOf([{ origin: "save_for_unfold's metadata", kind: "unfold", values: { heads: 5 } }]),
+      {},
+      5,
+      "said",
+    ],
+  ] as const;
+  for (const [settler, known, value, basis] of cases) {
+    assert.equal(settler.settle(HEADS, known), value);
+    assert.equal(settler.settled[0]!.basis, basis);
+    assert.equal(settler.settled[0]!.value, String(value));
+  }
+});
+
+Deno.test("Settler.settle() names both sides of a contradiction", () => {
+  refuses(
+    () => settlerOf([config({ num_heads: 12 })], { heads: "6" }).settle(HEADS, {}),
+    "m.pth",
+    "config.json says num_heads 12",
+    "--heads says 6",
+  );
+  refuses(
+    () => settlerOf([config({ num_heads: 12 })]).settle(HEADS, { tensors: { value: 4, why: "a table" } }),
+    "the tensors say 4 (a table)",
+    "config.json says num_heads 12",
+  );
+  refuses(
+    () =>
+      settlerOf([config({ num_heads: 12 }), {
+        origin: "the arguments in the file",
+        kind: "arguments",
+        values: { num_heads: 6 },
+      }])
+        .settle(HEADS, {}),
+    "the arguments in the file says num_heads 6",
+  );
+});
+
+Deno.test("Settler asks where nothing tells, and refuses what it does not understand or has no use for", () => {
+  refuses(
+    () => settlerOf().settle(HEADS, { ask: "384 channels are published with 6 and with 12 heads" }),
+    "nothing tells the attention heads (384 channels are published with 6 and with 12 heads)",
+    "--heads: a whole number from 1",
+  );
+  refuses(() => settlerOf([], { heads: "six" }).settle(HEADS, {}), "--heads six: give a whole number from 1");
+  refuses(
+    () => settlerOf([config({ act_layer: "mish" })]).settle(ACTIVATION, {}),
+    'act_layer "mish"',
+    "gelu",
+  );
+  refuses(
+    () => settlerOf([], { colour: "red" }),
+    "--set colour=",
+    "no such setting; it has heads, activation, pool",
+  );
+});
+
+Deno.test("settings read what libraries write", () => {
+  assert.equal(ACTIVATION.parse("gelu_new"), "gelu_tanh");
+  assert.equal(ACTIVATION.parse("torch.nn.modules.activation.SiLU"), "silu");
+  assert.equal(POOL.parse(""), "none");
+  assert.deepEqual(IMAGE_SIZE.parse("32x128"), [32, 128]);
+  assert.deepEqual(IMAGE_SIZE.parse([32, 128]), [32, 128]);
+  assert.deepEqual(IMAGE_SIZE.parse(224), [224, 224]);
+  assert.equal(IMAGE_SIZE.parse("0x4"), undefined);
+});
+
+const VIT = {
+  "patch_embed.proj.weight": [384, 3, 16, 16],
+  "patch_embed.proj.bias": [384],
+  cls_token: [1, 1, 384],
+  pos_embed: [1, 17, 384],
+  "blocks.0.attn.qkv.weight": [1152, 384],
+  "blocks.0.attn.qkv.bias": [1152],
+  "blocks.0.attn.proj.bias": [384],
+  "blocks.0.mlp.fc1.weight": [1536, 384],
+  "blocks.0.mlp.fc2.weight": [384, 1536],
+  "norm.weight": [384],
+  "norm.bias": [384],
+  "head.weight": [10, 384],
+};
+
+Deno.test("timmVit asks for the heads of 384 channels, and lists what it assumes", () => {
+  refuses(() => readAs(timmVit, viewOf(VIT, null)), "published with 6 and with 12 heads");
+  const { settled } = readAs(timmVit, viewOf(VIT, null), { heads: 12 });
+  const assumed = settled.filter(({ basis }) => basis === "assumed").map(({ name, value }) =>
+    `${name} ${value}`
+  );
+  assert.deepEqual(assumed, ["image-size 64x64", "pool token", "activation gelu", "epsilon 0.000001"]);
+});
+
+Deno.test("timmVit refuses the configuration of another model in the same folder", () => {
+  const read = (values: Record<string, unknown>) => () => readAs(timmVit, viewOf(VIT, values), { heads: 6 });
+  refuses(
+    read({ architecture: "vit_tiny_patch16_224" }),
+    "vit_tiny_patch16_224, of 192 channels",
+    "tensors have 384",
+  );
+  refuses(read({ architecture: "resnet50" }), '"resnet50"', "another model's");
+  refuses(read({ model_type: "gpt2" }), '"gpt2"', "another library's model");
+  refuses(
+    read({ architecture: "vit_base_patch16_rpn_224", model_args: { depth: 1, embed_dim: 384 } }),
+    "ResPostBlock",
+  );
+});
+
+Deno.test("timmVit takes an image that is no square from what is said", () => {
+  const said = { num_heads: 6, img_size: [32, 128] };
+  const { model } = readAs(timmVit, viewOf(VIT, said));
+  assert.deepEqual(model.inputs.images!.shape, ["B", 3, 32, 128]);
+  refuses(
+    () => readAs(timmVit, viewOf(VIT, { num_heads: 6, img_size: 32 })),
+    "17 positions",
+    "32x32 has 4 patches",
+  );
+});
