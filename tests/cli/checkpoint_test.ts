@@ -51,12 +51,12 @@ Deno.test("--checkpoint takes a fairseq file of averaged weights, whose counters
   assert.match(stdout, / 0 remaining$/m);
 });
 
-Deno.test("--checkpoint refuses a pickle that would run code, and runs none of it", () =>
+Deno.test("--checkpoint reads the weights beside a pickle's code, and runs none of it", () =>
   withFolder((folder) =>
+    // Its code would leave a file "executed", and `refuses` sees that the folder is as it was.
     refuses(folder, ["--checkpoint", PAYLOAD], {
       code: 1,
-      message:
-        /^error: \S+payload\.pt: at byte \d+, payload\/data\.pkl names posix\.system, .*executes no code/,
+      message: /^error: \S+payload\.pt has 1 tensors \(w, \.\.\.\) and is of no layout UNfold knows/,
     })
   ));
 

@@ -30,7 +30,10 @@ Deno.test("models lists layouts by the names that tell them", async () => {
   assert.equal(code, 0);
   assert.ok(!/[\\^$]/.test(stdout), "patterns, not names");
   for (const { name } of FORMATS) assert.ok(stdout.includes(name), name);
-  assert.match(stdout, /^Hugging Face BERT +\[bert\.\]embeddings\.word_embeddings\.weight {2}/m);
+  assert.match(
+    stdout,
+    /^Hugging Face BERT +heads activation epsilon +\[bert\.\]embeddings\.word_embeddings\.weight {2}/m,
+  );
 });
 
 Deno.test("models tells mistakes in one line", async () => {
