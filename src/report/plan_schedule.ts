@@ -15,8 +15,17 @@ export class ScheduleUnknown extends Error {
   override readonly name = "ScheduleUnknown";
 }
 
-/** Statements that start one kernel each: generated code, a product, a product with its epilogue, a convolution. */
-export const KERNEL_KINDS: readonly string[] = ["function", "fully_connected", "runtime_fusion", "corrltn"];
+/**
+ * Statements that start one kernel each: generated code, the same compiled when the plan is loaded (it has a grid and blocks
+ * like the former), a product, a product with its epilogue, a convolution.
+ */
+export const KERNEL_KINDS: readonly string[] = [
+  "function",
+  "runtime_function",
+  "fully_connected",
+  "runtime_fusion",
+  "corrltn",
+];
 /** Statements that start none: events between streams, and the call of `shape_main`. */
 export const OTHER_KINDS: readonly string[] = ["signal", "wait", "shape_call"];
 

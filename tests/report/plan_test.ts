@@ -30,6 +30,15 @@ Deno.test("inspectPlan() counts kernels by kind and nothing else", () => {
   assert.equal(report.schedules.length, 1);
 });
 
+Deno.test("inspectPlan() counts generated code that is compiled when a plan is loaded, as in DeiT-S with LN in fp32", () => {
+  const statement = kernel("__myl_Conc", '"a" "b"', '"c"').replace(/^function/, "runtime_function");
+  const { kernels, kinds } = inspectPlan(
+    planBytes([schedule([kernel("__myl_Add", '"x"', '"a"'), statement])]),
+  );
+  assert.equal(kernels, 2);
+  assert.deepEqual(kinds, { function: 1, runtime_function: 1 });
+});
+
 Deno.test("inspectPlan() does not count the bodies of fusions, but takes names from them", () => {
   const text = schedule([
     kernel(LAYER_NORM, '"tokens.1"', '"k1"'),
