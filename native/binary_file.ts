@@ -2,7 +2,7 @@
  * What the first bytes of a file say about whether it can be a shared library of a system and a processor: ELF on Linux,
  * PE on Windows. Leaves out everything that only loading it would tell.
  */
-import type { Platform } from "./environment.ts";
+import { type Platform, THIS_PLATFORM } from "./environment.ts";
 
 /** As many bytes of a file as are looked at; linkers put PE's header well inside of them. */
 export const HEAD_BYTES = 1024;
@@ -25,6 +25,22 @@ export function binaryProblem(head: Uint8Array, platform: Platform): string | un
   if (typeof machine === "string") return machine;
   if (machine === undefined || machine.name === platform.arch) return undefined;
   return `built for ${machine.name} (${machine.bits}-bit), this process is ${platform.arch}`;
+}
+
+/** Why a file cannot be a shared library of a platform, in a few words; undefined when it can. */
+export async function fileProblem(
+  path: string,
+  platform: Platform = THIS_PLATFORM,
+): Promise<string | undefined> {
+  const head = new Uint8Array(HEAD_BYTES);
+  try {
+    using file = await Deno.open(path);
+    return binaryProblem(head.subarray(0, await file.read(head) ?? 0), platform);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return "may not be read (--allow-read)";
+    if (error instanceof Deno.errors.NotFound) return "does not exist";
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 interface Machine {

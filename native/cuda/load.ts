@@ -1,8 +1,7 @@
 /**
- * Finds and opens the CUDA runtime library, and answers what device there is. Uses device 0 of those CUDA shows (choose
+ * Opens the CUDA runtime library, and answers what device there is. Uses device 0 of those CUDA shows (choose
  * with CUDA_VISIBLE_DEVICES): CUDA's current device belongs to a thread, and long calls run on several.
  */
-import { dirname, join } from "node:path";
 import { NativeError } from "../error.ts";
 import { Owner } from "../handle.ts";
 import { openLibrary } from "../library.ts";
@@ -15,10 +14,8 @@ import { Stream } from "./stream.ts";
 import { ATTRIBUTE, CudaCalls, SYMBOLS } from "./symbols.ts";
 
 export interface CudaOptions {
-  /** The library itself; nothing else is tried. */
+  /** The library, as `locateCuda` finds it; default: the one that the system's loader knows. */
   readonly path?: string;
-  /** A file beside which a CUDA runtime may lie, as it does beside TensorRT in NVIDIA's packages. */
-  readonly beside?: string;
 }
 
 export interface Device {
@@ -133,10 +130,8 @@ const RESIDENTS = new Map<string, CudaCalls>();
  * Opens the CUDA runtime (libcudart 12 or 13). Needs no GPU by itself; `deviceProblem` says whether there is one.
  * Throws NativeError with every path tried.
  */
-export function loadCuda({ path, beside }: CudaOptions = {}): Cuda {
-  const paths = path !== undefined
-    ? [path]
-    : [...(beside === undefined ? [] : besides(beside)), ...nvidiaNames().cudart];
+export function loadCuda({ path }: CudaOptions = {}): Cuda {
+  const paths = path !== undefined ? [path] : nvidiaNames().cudart;
   const reasons: string[] = [];
   for (const candidate of paths) {
     let calls = RESIDENTS.get(candidate);
@@ -160,18 +155,6 @@ export function loadCuda({ path, beside }: CudaOptions = {}): Cuda {
         Deno.build.os === "windows" ? "PATH" : "LD_LIBRARY_PATH"
       }`,
   );
-}
-
-/** CUDA runtimes in the folder of `file`, newest first. */
-function besides(file: string): string[] {
-  const folder = dirname(file);
-  try {
-    const { cudartFile } = nvidiaNames();
-    return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => cudartFile.test(name))
-      .sort().reverse().map((name) => join(folder, name));
-  } catch {
-    return [];
-  }
 }
 
 function versionText(version: number): string {

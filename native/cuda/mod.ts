@@ -3,5 +3,6 @@ export { DeviceBuffer } from "./buffer.ts";
 export { Event } from "./event.ts";
 export { Graph } from "./graph.ts";
 export { Cuda, type CudaOptions, type Device, loadCuda } from "./load.ts";
+export { locateCuda, type LocateCudaOptions } from "./locate.ts";
 export { PinnedBuffer } from "./pinned.ts";
 export { Stream } from "./stream.ts";

@@ -31,12 +31,25 @@ export function nvidiaNames({ os }: { readonly os: string } = THIS_PLATFORM): Na
   return os === "windows" ? WINDOWS : LINUX;
 }
 
+export const NO_DRIVER = "there is no NVIDIA driver";
+
+/** Why no driver of NVIDIA's can be used; `undefined` where one is installed. `name` stands in for it in tests. */
+export function driverProblem(name = nvidiaNames().driver): string | undefined {
+  try {
+    openLibrary(name, { symbols: {}, what: "the NVIDIA driver", advice: "" }).close();
+    return undefined;
+  } catch (error) {
+    const isForbidden = error instanceof Error && error.cause instanceof Deno.errors.NotCapable;
+    return isForbidden ? "Deno was not given --allow-ffi" : NO_DRIVER;
+  }
+}
+
 /** Whether NVIDIA's driver is installed. Needs --allow-ffi, without which the answer is no. */
 export function hasDriver(): boolean {
-  try {
-    openLibrary(nvidiaNames().driver, { symbols: {}, what: "the NVIDIA driver", advice: "" }).close();
-    return true;
-  } catch {
-    return false;
-  }
+  return driverProblem() === undefined;
+}
+
+/** Whether the system's loader finds a library of this name. */
+export function opens(name: string): boolean {
+  return driverProblem(name) === undefined;
 }

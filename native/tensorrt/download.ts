@@ -8,13 +8,8 @@ import { type Platform, THIS_PLATFORM } from "../environment.ts";
 import { NativeError } from "../error.ts";
 import { findCached } from "../wheel/cache.ts";
 import { type DownloadOptions, downloadWheel } from "../wheel/download.ts";
-import { type LibraryMember, type LibraryPin, PINS } from "./pinned.ts";
-
-/** A cached copy's library files. */
-export interface CachedLibrary {
-  readonly path: string;
-  readonly cudartPath?: string;
-}
+import { libraryName, type LibraryPin } from "../wheel/pin.ts";
+import { PINS } from "./pinned.ts";
 
 /** The wheel pinned for a platform; throws NativeError where there is none. */
 export function pinFor(platform: Platform = THIS_PLATFORM): LibraryPin {
@@ -32,33 +27,22 @@ export function pinFor(platform: Platform = THIS_PLATFORM): LibraryPin {
 export async function findCachedLibrary(
   pin: LibraryPin,
   cache: string,
-): Promise<CachedLibrary | { readonly missing: string }> {
+): Promise<{ readonly path: string } | { readonly missing: string }> {
   const cached = await findCached(pin, cache);
-  return "missing" in cached ? cached : libraryIn(pin, cached.folder);
+  return "missing" in cached ? cached : { path: join(cached.folder, libraryName(pin)) };
 }
 
 /**
- * Brings a pinned library into the cache, unless it is there already, and says where its files are.
+ * Brings a pinned library into the cache, unless it is there already, and says where it is.
  *
  * Throws NativeError when the index or the wheel cannot be had, the wheel is not the pinned one, or the cache cannot be
  * written; rejects with the signal's reason once it is aborted.
  *
  * @example
  * ```ts ignore
- * const { path } = await downloadTensorRt(pinFor(), { cache: "/home/me/.cache/unfold" });
+ * const path = await downloadTensorRt(pinFor(), { cache: "/home/me/.cache/unfold" });
  * ```
  */
-export async function downloadTensorRt(pin: LibraryPin, options: DownloadOptions): Promise<CachedLibrary> {
-  return libraryIn(pin, (await downloadWheel(pin, options)).folder);
-}
-
-function libraryIn(pin: LibraryPin, folder: string): CachedLibrary {
-  const named = (role: LibraryMember["role"]) => pin.members.find((member) => member.role === role)?.fileName;
-  const tensorrt = named("tensorrt");
-  const cudart = named("cudart");
-  if (tensorrt === undefined) throw new NativeError(`the pin of ${pin.fileName} names no TensorRT library`);
-  return {
-    path: join(folder, tensorrt),
-    ...(cudart === undefined ? {} : { cudartPath: join(folder, cudart) }),
-  };
+export async function downloadTensorRt(pin: LibraryPin, options: DownloadOptions): Promise<string> {
+  return join((await downloadWheel(pin, options)).folder, libraryName(pin));
 }

@@ -1,12 +1,11 @@
 /**
- * Recognises TensorRT and CUDA runtime libraries by their file names and first bytes, without loading them. It
+ * Recognises TensorRT libraries by their file names and first bytes, without loading them. It
  * promises that a library whose name tells an unsupported version, or that is for another processor, is not offered
  * but reported. The loader still asks the library itself: a name may tell less than the whole version.
  */
 
 import { basename, join } from "node:path";
-import { binaryProblem as headProblem, HEAD_BYTES } from "../binary_file.ts";
-import { nvidiaNames } from "../cuda/names.ts";
+import { fileProblem } from "../binary_file.ts";
 import { type Platform, THIS_PLATFORM } from "../environment.ts";
 import type { Flavour } from "./layout.ts";
 import { LAYOUTS } from "./layouts/mod.ts";
@@ -26,8 +25,6 @@ export interface FolderContents {
   readonly libraries: readonly LibraryFile[];
   /** TensorRT libraries that are not usable, with the reason. */
   readonly unusable: readonly { readonly path: string; readonly reason: string }[];
-  /** CUDA runtime libraries, the newest first. */
-  readonly cudarts: readonly string[];
 }
 
 const NAMES = {
@@ -55,24 +52,19 @@ export async function readLibraryFolder(
 ): Promise<FolderContents> {
   const libraries: LibraryFile[] = [];
   const unusable: { path: string; reason: string }[] = [];
-  const cudarts: LibraryName[] = [];
   let names: readonly string[];
   try {
     names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
   } catch {
-    return { exists: false, libraries, unusable, cudarts: [] };
+    return { exists: false, libraries, unusable };
   }
   for (const name of names) {
     const path = join(folder, name);
-    const cudart = nvidiaNames(platform).cudartFile.exec(name);
-    if (cudart !== null && (await binaryProblem(path, platform)) === undefined) {
-      cudarts.push({ path, version: numbers(cudart[1]) });
-    }
     const library = libraryName(name, platform);
     if (library === undefined) continue;
     const flavour: Flavour = library[1]?.toLowerCase() === "nvinfer" ? "enterprise" : "rtx";
     const version = await fullVersion(path, { version: numbers(library[2]), platform });
-    const reason = await binaryProblem(path, platform) ?? versionProblem(flavour, version);
+    const reason = await fileProblem(path, platform) ?? versionProblem(flavour, version);
     if (reason === undefined) libraries.push({ path, flavour, version });
     else unusable.push({ path, reason });
   }
@@ -80,24 +72,7 @@ export async function readLibraryFolder(
     exists: true,
     libraries: libraries.sort(moreExactFirst),
     unusable,
-    cudarts: cudarts.sort(moreExactFirst).map(({ path }) => path),
   };
-}
-
-/** Why a file cannot be a shared library of this platform, in a few words; undefined when it can. */
-export async function binaryProblem(
-  path: string,
-  platform: Platform = THIS_PLATFORM,
-): Promise<string | undefined> {
-  const head = new Uint8Array(HEAD_BYTES);
-  try {
-    using file = await Deno.open(path);
-    return headProblem(head.subarray(0, await file.read(head) ?? 0), platform);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) return "may not be read (--allow-read)";
-    if (error instanceof Deno.errors.NotFound) return "does not exist";
-    return error instanceof Error ? error.message : String(error);
-  }
 }
 
 interface LibraryName {

@@ -5,7 +5,7 @@
  * version (`load.ts`).
  */
 
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import {
   type Environment,
   homeFolder,
@@ -13,22 +13,17 @@ import {
   readEnvironment,
   THIS_PLATFORM,
 } from "../environment.ts";
+import { fileProblem } from "../binary_file.ts";
 import { NativeError } from "../error.ts";
 import { type Places, usualPlaces } from "../places.ts";
 import { cacheFolder, type DownloadProgress, pinFolder } from "../wheel/cache.ts";
+import type { LibraryPin } from "../wheel/pin.ts";
 import { DEFAULT_INDEX_URL } from "../wheel/pip_settings.ts";
 import { downloadTensorRt, findCachedLibrary, pinFor } from "./download.ts";
 import type { Flavour } from "./layout.ts";
-import {
-  binaryProblem,
-  exampleName,
-  type FolderContents,
-  type LibraryFile,
-  readLibraryFolder,
-  supportedVersions,
-} from "./library_files.ts";
-import { type LibraryPin, PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
-import { CUDART_PACKAGE_FOLDERS, LIBRARY_SUBFOLDERS, PACKAGE_FOLDERS } from "./package_folders.ts";
+import { exampleName, type LibraryFile, readLibraryFolder, supportedVersions } from "./library_files.ts";
+import { PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
+import { LIBRARY_SUBFOLDERS, PACKAGE_FOLDERS } from "./package_folders.ts";
 
 export { ENVIRONMENT_NAMES } from "../environment.ts";
 export type { Environment, EnvironmentName } from "../environment.ts";
@@ -40,8 +35,6 @@ export interface LocatedTensorRt {
   /** Absolute path of the library. */
   readonly path: string;
   readonly source: LibrarySource;
-  /** Absolute path of a CUDA runtime library, where one was found: beside the library, else elsewhere. */
-  readonly cudartPath?: string;
   /** What was tried, a line each, up to the step that found it. */
   readonly tried: readonly string[];
 }
@@ -97,7 +90,7 @@ export async function locateTensorRt(options: LocateOptions = {}): Promise<Locat
 
   const installed = await findInstalled(search);
   const rtx = installed.find(({ library }) => library.flavour === "rtx");
-  if (rtx !== undefined && flavour !== "enterprise") return await found(rtx, search);
+  if (rtx !== undefined && flavour !== "enterprise") return found(rtx, search);
 
   if (flavour !== "enterprise" && pin !== undefined && cache !== undefined) {
     const cached = await findCachedLibrary(pin, cache);
@@ -105,20 +98,20 @@ export async function locateTensorRt(options: LocateOptions = {}): Promise<Locat
     tried.push(`cache: ${pinFolder(pin, cache)}: ${cached.missing}`);
   }
   const enterprise = installed.find(({ library }) => library.flavour === "enterprise");
-  if (enterprise !== undefined && flavour !== "rtx") return await found(enterprise, search);
+  if (enterprise !== undefined && flavour !== "rtx") return found(enterprise, search);
 
   try {
     if (flavour === "enterprise") throw new NativeError("UNfold cannot fetch Enterprise TensorRT");
     if (options.offline === true) throw new NativeError("UNfold was told to stay offline");
     if (cache === undefined) throw new NativeError("nowhere to keep it: set HOME or XDG_CACHE_HOME");
     const { onProgress, signal } = options;
-    const library = await downloadTensorRt(pin ?? pinFor(platform), {
+    const path = await downloadTensorRt(pin ?? pinFor(platform), {
       cache,
       environment,
       onProgress,
       signal,
     });
-    return { ...library, source: "download", tried };
+    return { path, source: "download", tried };
   } catch (error) {
     if (!(error instanceof NativeError)) throw error;
     throw nothingFound(error, search);
@@ -157,10 +150,10 @@ async function named(
   }
   if (info instanceof Error) throw new NativeError(`${by}: ${path}: ${info.message}`, { cause: info });
   if ((info as Deno.FileInfo).isFile) {
-    const problem = await binaryProblem(path, platform);
+    const problem = await fileProblem(path, platform);
     if (problem !== undefined) throw new NativeError(`${by}: ${path}: ${problem}; ${advice}`);
     tried.push(`${by}: ${path}`);
-    return await withCudart({ path, source, tried }, search);
+    return { path, source, tried };
   }
   const contents = await Promise.all(
     [...LIBRARY_SUBFOLDERS, ...PACKAGE_FOLDERS].map((subfolder) =>
@@ -171,7 +164,7 @@ async function named(
   const library = libraries.find(({ flavour }) => flavour === "rtx") ?? libraries[0];
   if (library !== undefined) {
     tried.push(`${by}: ${library.path}`);
-    return await withCudart({ path: library.path, source, tried }, search);
+    return { path: library.path, source, tried };
   }
   const unusable = contents.flatMap(({ unusable }) => unusable);
   const reasons = unusable.map((file) => `\n  ${file.path}: ${file.reason}`).join("");
@@ -206,32 +199,9 @@ async function findInstalled({ places, platform, tried }: Search): Promise<reado
   return installed;
 }
 
-async function found({ library, source }: Installed, search: Search): Promise<LocatedTensorRt> {
-  search.tried.push(`${source}: ${library.path}`);
-  return await withCudart({ path: library.path, source, tried: search.tried }, search);
-}
-
-/** Adds the CUDA runtime: beside the library, else on the system, else in NVIDIA's Python packages, else cached. */
-async function withCudart(located: LocatedTensorRt, search: Search): Promise<LocatedTensorRt> {
-  const { places, platform, pin, cache } = search;
-  const real = await Deno.realPath(located.path).catch(() => located.path);
-  const folders = new Set([
-    dirname(located.path),
-    dirname(real),
-    ...places.system,
-    ...places.python.flatMap((place) =>
-      [...CUDART_PACKAGE_FOLDERS, ...PACKAGE_FOLDERS].map((folder) => join(place, folder))
-    ),
-  ]);
-  for (const folder of folders) {
-    const { cudarts: [cudartPath] }: FolderContents = await readLibraryFolder(folder, platform);
-    if (cudartPath !== undefined) return { ...located, cudartPath };
-  }
-  if (cache === undefined || pin === undefined) return located;
-  const cached = await findCachedLibrary(pin, cache);
-  return "missing" in cached || cached.cudartPath === undefined
-    ? located
-    : { ...located, cudartPath: cached.cudartPath };
+function found({ library, source }: Installed, { tried }: Search): LocatedTensorRt {
+  tried.push(`${source}: ${library.path}`);
+  return { path: library.path, source, tried };
 }
 
 function nothingFound(reason: NativeError, { tried, pin, cache }: Search): NativeError {

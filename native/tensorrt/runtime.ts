@@ -2,13 +2,14 @@
  * Loads plans into engines, onto a GPU. `engine.ts` is what can be asked of one, `execution_context.ts` runs it. Device
  * memory and streams are `native/cuda`'s; nothing is allocated, copied or synchronized here.
  */
+import { NO_DRIVER } from "../cuda/names.ts";
 import { NativeError } from "../error.ts";
 import { Handle, type Owner } from "../handle.ts";
 import { isObject, pin, type Pointer } from "../memory.ts";
 import { Engine } from "./engine.ts";
 import { ENGINE_VALIDITY, type EngineValidity, INVALIDITY_BITS } from "./enums.ts";
 import type { Context } from "./load.ts";
-import { endsWithErrors, NO_DRIVER, refuseWithoutDriver } from "./silence.ts";
+import { endsWithErrors, refuseWithoutDriver } from "./silence.ts";
 
 /** "suboptimal": it runs, but one built anew would be faster. */
 export interface ValidityAnswer {

@@ -3,7 +3,7 @@
  * its last one, and on Windows, where without the driver there are no words for that, it reads them from address 0 and
  * ends the process. Linux has the words in the library itself.
  */
-import { hasDriver } from "../cuda/names.ts";
+import { hasDriver, NO_DRIVER } from "../cuda/names.ts";
 import { NativeError } from "../error.ts";
 
 /** Whether an error that the library reports would end this process instead. */
@@ -15,5 +15,3 @@ export function endsWithErrors(): boolean {
 export function refuseWithoutDriver(what: string): void {
   if (endsWithErrors()) throw new NativeError(`${what}; ${NO_DRIVER}`);
 }
-
-export const NO_DRIVER = "there is no NVIDIA driver";

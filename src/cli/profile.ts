@@ -96,13 +96,12 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
     import("../report/profile.ts"),
   ]);
   const { readKeptFile, replaceFile } = await import("../emit/kept_file.ts");
-  const { path: library, cudartPath } = await libraryOfDevice(values["tensorrt-lib"]);
+  const { path: library } = await libraryOfDevice(values["tensorrt-lib"]);
   const cacheFile = values["runtime-cache-file"];
   using progress = new Progress();
   const profile = await profilePlan(plan, {
     ...options,
     library,
-    cudartPath,
     ...(cacheFile !== undefined && { runtimeCache: await readKeptFile(cacheFile) }),
     onProgress: ({ text, fraction }) => progress.show(text, fraction),
     signal,

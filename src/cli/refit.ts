@@ -3,7 +3,7 @@ import { ENGINE_PRECISIONS, networkPrecision } from "../ir/dtype.ts";
 import { libraryOfDevice } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";
-import { EXIT, print, runCommand, UsageError } from "./terminal.ts";
+import { EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP = `Fold new weights into an engine that is already built, without building it again.
 
@@ -58,7 +58,7 @@ export async function refitCommand(args: readonly string[]): Promise<number> {
   const { replaceFile } = await import("../emit/kept_file.ts");
   const { fixed } = parseBatch(values.batch);
   const { model, norm, weights } = await subjectOf(argument, values);
-  const { path: library, cudartPath } = await libraryOfDevice(values["tensorrt-lib"]);
+  const { path: library } = await libraryOfDevice(values["tensorrt-lib"]);
   const choice = chooseWeights(model, norm, { ...weights, isReference: false });
   const { graph } = compile(model, {
     weights: choice.open(),
@@ -66,7 +66,12 @@ export async function refitCommand(args: readonly string[]): Promise<number> {
     norm,
     dims: fixed === null ? {} : { B: fixed },
   });
-  const refitted = await refitPlan(plan, await layerWeights(graph, library), { library, cudartPath });
+  using progress = new Progress();
+  const refitted = await refitPlan(plan, await layerWeights(graph, library), {
+    library,
+    onProgress: ({ text, fraction }) => progress.show(text, fraction),
+  });
+  progress.clear();
   await replaceFile(values.out, refitted.plan);
   await print(`${values.out}: ${refitted.replaced} weights of ${plan} replaced by those of ${choice.origin}`);
   return EXIT.ok;

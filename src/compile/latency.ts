@@ -31,11 +31,11 @@ interface Opening {
  * @param gpu the library that built the engines; null where none were built
  * @returns null where there is nothing to compare with
  */
-export async function timeNetworks(stage: Stage, gpu: GpuOptions | null): Promise<LatencyReport | null> {
+export async function timeNetworks(stage: Stage, library: string | null): Promise<LatencyReport | null> {
   const { contenders, examples, options: { batch, precision, onEvent, signal } } = stage;
   const [primary, reference] = contenders;
   if (reference === undefined) return null;
-  const { open, whyCpu } = await openingOf([primary, reference], { work: stage.work, gpu });
+  const { open, whyCpu } = await openingOf([primary, reference], { stage, library });
   signal?.throwIfAborted();
   const sessions: Record<string, Session> = {};
   const warnings = new Set<string>();
@@ -81,13 +81,18 @@ export async function timeNetworks(stage: Stage, gpu: GpuOptions | null): Promis
 /** A GPU that cannot run these engines after all is a reason to time the CPU, not a failed build. */
 async function openingOf(
   contenders: readonly Contender[],
-  { work, gpu }: { work: Stage["work"]; gpu: GpuOptions | null },
+  { stage: { work, options: { onEvent, signal } }, library }: { stage: Stage; library: string | null },
 ): Promise<Opening> {
   const onCpu = (whyCpu: string): Opening => {
     const forms = new Map(contenders.map((one) => [one, asOnnx(one.wide.graph, "onnxruntime")]));
     return { open: async (one) => await sessionFromOnnx(await work.onnx(forms.get(one)!)), whyCpu };
   };
-  if (gpu === null) return onCpu("no engine was built");
+  if (library === null) return onCpu("no engine was built");
+  const gpu: GpuOptions = {
+    library,
+    onProgress: ({ text, fraction }) => onEvent?.({ kind: "progress", text, done: fraction, total: 1 }),
+    ...(signal && { signal }),
+  };
   const found = await findGpu(gpu);
   if ("unavailable" in found) return onCpu(found.unavailable);
   const open = ({ norm }: Contender) => sessionFromPlan(work.path(`${norm.family}.plan`), gpu);

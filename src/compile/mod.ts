@@ -168,10 +168,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   if (time) {
     step("timing");
     meter.begin("time");
-    latency = await timeNetworks(
-      stage,
-      library && { library: library.path, cudartPath: library.cudartPath },
-    );
+    latency = await timeNetworks(stage, library && library.path);
   }
   if (time && int8 !== null) step("timing int8");
   const int8Latency = time && int8 !== null ? await timeInt8(int8, stage) : null;

@@ -48,7 +48,6 @@ export interface Building {
 /** A TensorRT library, and what it calls itself. */
 export interface Library {
   readonly path: string;
-  readonly cudartPath?: string | undefined;
   /** "rtx 1.7.1". */
   readonly version: string;
 }
@@ -108,7 +107,6 @@ export async function build(
     planPath,
     library: built === null ? null : {
       path: library!.path,
-      cudartPath: library!.cudartPath,
       version: `${built.library.flavour} ${built.library.version}`,
     },
     structure: structureOf(primary.network.graph, { dims, plan }),

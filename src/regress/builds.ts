@@ -64,13 +64,15 @@ export async function buildTimes(
 
 export async function loaderOf(
   builds: readonly Build[],
-  { threads = navigator.hardwareConcurrency, alsoLoads }: {
-    threads?: number | undefined;
-    alsoLoads?: string | null;
-  },
+  { threads = navigator.hardwareConcurrency, alsoLoads, onEvent, signal }:
+    & Pick<Common, "onEvent" | "signal">
+    & {
+      threads?: number | undefined;
+      alsoLoads?: string | null;
+    },
 ): Promise<Loader> {
   const { library, planPath } = builds[0]!;
-  return await loaderFor({ library, probe: alsoLoads ?? planPath, threads });
+  return await loaderFor({ library, probe: alsoLoads ?? planPath, threads, onEvent, signal });
 }
 
 /** What runs an engine here. */

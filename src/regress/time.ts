@@ -4,13 +4,14 @@
  * is told that a judgement can be made, or the time is up.
  */
 import { type Examples, firstBatch } from "../compile/evaluate.ts";
+import type { BuildOptions } from "../compile/mod.ts";
 import { isRefusal } from "../errors.ts";
 import type { Load, Timed } from "../report/run_report.ts";
 import { type Loading, type Open, timeLoadings } from "../run/loadings.ts";
 import { PROCESSOR_TIME, THIS_MACHINE } from "../run/machine.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
-import { findGpu, sessionFromPlan } from "../run/tensorrt.ts";
+import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt.ts";
 import type { Library } from "./build.ts";
 import type { Backend } from "./fingerprint.ts";
 
@@ -33,10 +34,14 @@ export interface LoaderOptions {
   /** A plan that must load, for a GPU to be used. */
   readonly probe: string | null;
   readonly threads: number;
+  readonly onEvent?: BuildOptions["onEvent"];
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Decides where engines are timed. */
-export async function loaderFor({ library, probe, threads }: LoaderOptions): Promise<Loader> {
+export async function loaderFor(
+  { library, probe, threads, onEvent, signal }: LoaderOptions,
+): Promise<Loader> {
   const onCpu = (whyCpu: string): Loader => ({
     backend: null,
     threads,
@@ -46,7 +51,11 @@ export async function loaderFor({ library, probe, threads }: LoaderOptions): Pro
     load: ({ onnxPath }) => sessionFromOnnx(onnxPath!, { threads }),
   });
   if (library === null || probe === null) return onCpu("no plan was built");
-  const options = { library: library.path, cudartPath: library.cudartPath };
+  const options: GpuOptions = {
+    library: library.path,
+    onProgress: ({ text, fraction }) => onEvent?.({ kind: "progress", text, done: fraction, total: 1 }),
+    ...(signal && { signal }),
+  };
   const gpu = await findGpu(options);
   if ("unavailable" in gpu) return onCpu(gpu.unavailable);
   try {

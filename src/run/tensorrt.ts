@@ -14,11 +14,20 @@ import { TensorRtSession } from "./tensorrt_session.ts";
 /** As `Runtime.engineValidity` says it. */
 const OTHER_GPU = "it was not built for this GPU's compute capability";
 
+/** What is going on, and how much of it is done, from 0 to 1. */
+export interface GpuProgress {
+  readonly text: string;
+  readonly fraction: number;
+}
+
 export interface GpuOptions {
   /** Path of the TensorRT library, as `locateLibrary` finds it. */
   readonly library: string;
-  /** Path of the CUDA runtime; default: beside the library, else the system's. */
+  /** Path of the CUDA runtime; default: where there is a driver, one that is found, else downloaded once. */
   readonly cudartPath?: string | undefined;
+  /** Hears of the CUDA runtime's download; `signal` ends it. */
+  readonly onProgress?: (progress: GpuProgress) => void;
+  readonly signal?: AbortSignal;
 }
 
 export interface PlanOptions extends GpuOptions {
@@ -149,15 +158,20 @@ export interface OpenGpu {
 }
 
 /** @ignore For the files beside this one. */
-export async function openGpu({ library, cudartPath }: GpuOptions): Promise<OpenGpu | NoGpu> {
+export async function openGpu(
+  { library, cudartPath, onProgress, signal }: GpuOptions,
+): Promise<OpenGpu | NoGpu> {
   const { NativeError } = await import("../../native/error.ts");
   using owned = new DisposableStack();
   try {
-    // On Windows CUDA's runtime knows neither its version nor words for an error where there is no driver.
-    const { endsWithErrors, NO_DRIVER } = await import("../../native/tensorrt/silence.ts");
-    if (endsWithErrors()) return { unavailable: NO_DRIVER };
-    const { loadCuda } = await import("../../native/cuda/mod.ts");
-    const cuda = owned.use(loadCuda(cudartPath === undefined ? { beside: library } : { path: cudartPath }));
+    const { loadCuda, locateCuda } = await import("../../native/cuda/mod.ts");
+    const path = cudartPath ?? await locateCuda({
+      beside: library,
+      onProgress: ({ doneBytes, totalBytes }) =>
+        onProgress?.({ text: "downloading the CUDA runtime, once", fraction: doneBytes / totalBytes }),
+      signal,
+    });
+    const cuda = owned.use(loadCuda({ path }));
     const problem = cuda.deviceProblem();
     if (problem !== undefined) return { unavailable: problemText(problem, cuda.runtimeVersion) };
     const device = cuda.device();
@@ -173,9 +187,7 @@ export async function openGpu({ library, cudartPath }: GpuOptions): Promise<Open
   } catch (error) {
     if (!(error instanceof NativeError)) throw error;
     if (error.message.includes("--allow-ffi")) return { unavailable: "Deno was not given --allow-ffi" };
-    // Without a named file, which files there are not is of no help: the first line says what is missing.
-    const text = cudartPath === undefined ? error.message.split("\n")[0]! : error.message;
-    return { unavailable: text.replace(/:\s*$/, "").replaceAll(/\s*\n\s*/g, " ") };
+    return { unavailable: error.message.replaceAll(/\s*\n\s*/g, " ") };
   }
 }
 

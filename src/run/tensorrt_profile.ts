@@ -48,8 +48,6 @@ export interface ProfileOptions extends GpuOptions {
   readonly nvmlPath?: string;
   /** How long an engine with open sizes runs before all else; default 500. See SETTLE_MS in tensorrt_session.ts. */
   readonly settleMs?: number;
-  readonly onProgress?: (progress: { readonly text: string; readonly fraction: number }) => void;
-  readonly signal?: AbortSignal;
 }
 
 export interface EngineProfile {

@@ -1,6 +1,6 @@
 /** The GPU runner on a GPU: what the stand-ins show of calls and arithmetic, shown of NVIDIA's own libraries. */
 import assert from "node:assert/strict";
-import { loadCuda } from "../../native/cuda/mod.ts";
+import { loadCuda, locateCuda } from "../../native/cuda/mod.ts";
 import { NativeError } from "../../native/error.ts";
 import { loadNvml } from "../../native/nvml/mod.ts";
 import { loadTensorRt } from "../../native/tensorrt/mod.ts";
@@ -28,7 +28,7 @@ async function profile(options: GpuOptions, more: Partial<ProfileOptions> = {}) 
 }
 
 testWithDevice("Stream.capture() and pinned copies, on the device", async ({ library }) => {
-  await using cuda = loadCuda({ beside: library });
+  await using cuda = loadCuda({ path: await locateCuda({ beside: library }) });
   using stream = cuda.createStream();
   using buffer = cuda.allocate(4096);
   using pinned = cuda.allocatePinned(4096);
@@ -52,7 +52,7 @@ testWithDevice("Stream.capture() and pinned copies, on the device", async ({ lib
 });
 
 testWithDevice("Nvml.readings() finds the GPU that CUDA uses", async ({ library }) => {
-  await using cuda = loadCuda({ beside: library });
+  await using cuda = loadCuda({ path: await locateCuda({ beside: library }) });
   using nvml = loadNvml();
   assert.match(nvml.driverVersion, /^\d+\.\d+/);
   const { clockMHz, temperatureC } = nvml.readings(cuda.pciBusId());

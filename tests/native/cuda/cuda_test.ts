@@ -2,20 +2,10 @@ import assert from "node:assert/strict";
 import { type Cuda, loadCuda } from "../../../native/cuda/mod.ts";
 import { NativeError } from "../../../native/error.ts";
 import { endsWithErrors } from "../../../native/tensorrt/silence.ts";
-import { TENSORRT_LIBRARY } from "../../tensorrt_library.ts";
+import { openCuda } from "../../cuda_runtime.ts";
 import { refusal } from "../support.ts";
 
-/** The CUDA runtime of this machine, beside the TensorRT library or on the system; a reason where there is none. */
-function findCuda(): Cuda | string {
-  try {
-    return loadCuda(TENSORRT_LIBRARY === undefined ? {} : { beside: TENSORRT_LIBRARY });
-  } catch (error) {
-    if (error instanceof NativeError) return "no CUDA runtime library";
-    throw error;
-  }
-}
-
-const found = findCuda();
+const found = await openCuda();
 const problem = typeof found === "string" ? found : found.deviceProblem();
 
 function testWithDevice(name: string, run: (cuda: Cuda) => Promise<void> | void): void {

@@ -1,28 +1,26 @@
 /** Tests of the pinned library's download; how a wheel is downloaded is tested in `wheel/`. No library is loaded. */
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { NativeError } from "../../../native/error.ts";
 import { downloadTensorRt, findCachedLibrary, pinFor } from "../../../native/tensorrt/download.ts";
 import { TemporaryFolder } from "../support.ts";
-import { BARE, FakeIndex } from "../wheel/fake_wheel.ts";
+import { BARE, FakeIndex, names } from "../wheel/fake_wheel.ts";
 import { fakeLibrary } from "./fake_library.ts";
 
-Deno.test("downloadTensorRt() names the library and the CUDA runtime it brought", async () => {
+Deno.test("downloadTensorRt() names the library it brought, whose licence is kept beside it", async () => {
   await using folder = await TemporaryFolder.make();
   const cache = join(folder.path, "unfold");
   const { pin, bytes } = fakeLibrary();
   assert.deepEqual(await findCachedLibrary(pin, cache), { missing: "no libtensorrt_rtx.so.1.7.1" });
   await using index = new FakeIndex({ pin, bytes });
-  const library = await downloadTensorRt(pin, {
+  const path = await downloadTensorRt(pin, {
     cache,
     environment: { ...BARE, PIP_INDEX_URL: index.indexUrl },
   });
-  assert.deepEqual(library, {
-    path: join(cache, "tensorrt_rtx-1.7.1-linux-x86_64", "libtensorrt_rtx.so.1.7.1"),
-    cudartPath: join(cache, "tensorrt_rtx-1.7.1-linux-x86_64", "libcudart.so.13.0.1"),
-  });
-  assert.deepEqual(await findCachedLibrary(pin, cache), library);
+  assert.equal(path, join(cache, "tensorrt_rtx-1.7.1-linux-x86_64", "libtensorrt_rtx.so.1.7.1"));
+  assert.deepEqual(await findCachedLibrary(pin, cache), { path });
+  assert.deepEqual(await names(dirname(path)), [".checked.json", "README.txt", "libtensorrt_rtx.so.1.7.1"]);
 });
 
 Deno.test("pinFor() knows Linux and Windows on both processors, and says so elsewhere", () => {

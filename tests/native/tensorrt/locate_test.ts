@@ -2,19 +2,21 @@
 
 import assert from "node:assert/strict";
 import { basename, delimiter, dirname, join } from "node:path";
+import { fileProblem } from "../../../native/binary_file.ts";
 import { NativeError } from "../../../native/error.ts";
 import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/environment.ts";
-import { binaryProblem, readLibraryFolder } from "../../../native/tensorrt/library_files.ts";
+import { readLibraryFolder } from "../../../native/tensorrt/library_files.ts";
 import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/locate.ts";
 import { usualPlaces } from "../../../native/places.ts";
 import { elf, failure, pe, TemporaryFolder } from "../support.ts";
 import { unpackIntoCache } from "../../../native/wheel/cache.ts";
-import { FakeIndex } from "../wheel/fake_wheel.ts";
+import { FakeIndex, names } from "../wheel/fake_wheel.ts";
 import { fakeLibrary } from "./fake_library.ts";
 
 const LINUX = { os: "linux", arch: "x86_64" } as const;
 const WINDOWS = { os: "windows", arch: "x86_64" } as const;
-const RTX = "libtensorrt_rtx.so.1.7.1";
+const RTX_NAME = "libtensorrt_rtx.so";
+const RTX = `${RTX_NAME}.1.7.1`;
 const WHEEL = fakeLibrary();
 
 async function write(path: string, bytes: Uint8Array = elf()): Promise<string> {
@@ -38,10 +40,9 @@ function options(root: string, more: LocateOptions = {}): LocateOptions {
 Deno.test("locateTensorRt() takes the file, its folder or TensorRT's own folder from the flag", async () => {
   await using root = await TemporaryFolder.make();
   const path = await write(join(root.path, "TensorRT-RTX-1.7", "lib", RTX));
-  const cudartPath = await write(join(dirname(path), "libcudart.so.13.0.1"));
   for (const flag of [path, dirname(path), join(root.path, "TensorRT-RTX-1.7")]) {
     const { tried, ...located } = await locateTensorRt(options(root.path, { flag }));
-    assert.deepEqual(located, { path, source: "flag", cudartPath });
+    assert.deepEqual(located, { path, source: "flag" });
     assert.deepEqual(tried, [`--tensorrt-lib: ${path}`]);
   }
   const environment = { UNFOLD_TENSORRT_LIB: "~/TensorRT-RTX-1.7", HOME: root.path };
@@ -89,7 +90,7 @@ Deno.test("locateTensorRt() never passes over what the user named", async () => 
 Deno.test("locateTensorRt() searches the system, then Python packages, then the cache", async () => {
   await using root = await TemporaryFolder.make();
   const { pin } = WHEEL;
-  const cached = join(root.path, "cache", "unfold", `tensorrt_rtx-${pin.version}-${pin.platform}`);
+  const cached = join(root.path, "cache", "unfold", pin.folder);
   {
     using wheel = await Deno.open(await write(join(root.path, pin.fileName), WHEEL.bytes), { read: true });
     await Deno.mkdir(dirname(cached), { recursive: true });
@@ -98,17 +99,19 @@ Deno.test("locateTensorRt() searches the system, then Python packages, then the 
   const inCache = await locateTensorRt(options(root.path));
   assert.equal(inCache.source, "cache");
   assert.equal(inCache.path, join(cached, RTX));
-  assert.equal(inCache.cudartPath, join(cached, "libcudart.so.13.0.1"));
 
-  const packaged = await write(join(root.path, "site-packages", "onnxruntime_ep_nv_tensorrt_rtx", RTX));
-  const inPython = await locateTensorRt(options(root.path));
-  assert.deepEqual([inPython.source, inPython.path], ["python", packaged]);
-  assert.equal(inPython.cudartPath, inCache.cudartPath);
+  // NVIDIA's own package, found before the former one.
+  for (
+    const [folder, name] of [["onnxruntime_ep_nv_tensorrt_rtx", RTX], ["tensorrt_rtx_libs", `${RTX_NAME}.1`]]
+  ) {
+    const packaged = await write(join(root.path, "site-packages", folder!, name!));
+    const inPython = await locateTensorRt(options(root.path));
+    assert.deepEqual([inPython.source, inPython.path], ["python", packaged]);
+  }
 
   const installed = await write(join(root.path, "system", RTX));
-  const cudart = await write(join(root.path, "site-packages", "nvidia", "cu13", "lib", "libcudart.so.13"));
   const onSystem = await locateTensorRt(options(root.path));
-  assert.deepEqual([onSystem.source, onSystem.path, onSystem.cudartPath], ["system", installed, cudart]);
+  assert.deepEqual([onSystem.source, onSystem.path], ["system", installed]);
 });
 
 Deno.test({
@@ -160,8 +163,22 @@ Deno.test("locateTensorRt() downloads once, then finds the cache", async () => {
   assert.deepEqual([...phases], ["download", "unpack"]);
   assert((await Deno.stat(first.path)).isFile);
   const second = await locateTensorRt(online);
-  assert.deepEqual([second.source, second.path, second.cudartPath], ["cache", first.path, first.cudartPath]);
+  assert.deepEqual([second.source, second.path], ["cache", first.path]);
   assert.equal(index.wheelRequests().length, 1);
+});
+
+Deno.test("locateTensorRt() leaves a copy of the former wheel in the cache alone, and does not use it", async () => {
+  await using root = await TemporaryFolder.make();
+  const former = join(root.path, "cache", "unfold", "tensorrt_rtx-1.7.1-linux-x86_64");
+  for (const name of [RTX, "libcudart.so.13.4.36"]) await write(join(former, name));
+  const own = { ...WHEEL.pin, folder: "tensorrt_rtx-1.7.1.116-linux-x86_64" };
+  const message = await failure(locateTensorRt(options(root.path, { pin: own })));
+  assert.match(message, /^No TensorRT library was found/);
+  await using index = new FakeIndex(WHEEL);
+  const environment = { PIP_INDEX_URL: index.indexUrl };
+  const { path } = await locateTensorRt(options(root.path, { pin: own, offline: false, environment }));
+  assert.equal(path, join(dirname(former), own.folder, RTX));
+  assert.deepEqual(await names(former), ["libcudart.so.13.4.36", RTX]);
 });
 
 Deno.test("locateTensorRt() passes an abort on as it is", async () => {
@@ -205,28 +222,19 @@ Deno.test("readLibraryFolder() orders libraries by how exactly they are named, a
   for (const name of ["libtensorrt_rtx.so", "libtensorrt_rtx.so.1", "libtensorrt_rtx.so.1.7.1"]) {
     await write(join(root.path, name));
   }
-  for (const name of ["libcudart.so.12.9.79", "libcudart.so.13.0.1", "libcudart.so.11.0"]) {
-    await write(join(root.path, name));
-  }
   const dll = await write(join(root.path, "tensorrt_rtx_1_7.dll"), pe());
   await write(join(root.path, "tensorrt_rtx_1_6.dll"), pe());
   await write(join(root.path, "nvinfer_10.dll"), pe({ machine: 0xaa64 }));
-  const cudart = await write(join(root.path, "cudart64_13.dll"), pe());
   const linux = await readLibraryFolder(root.path, LINUX);
   assert.deepEqual(linux.libraries.map(({ version }) => version.join(".")), ["1.7.1", "1", ""]);
-  assert.deepEqual(linux.cudarts, [
-    join(root.path, "libcudart.so.13.0.1"),
-    join(root.path, "libcudart.so.12.9.79"),
-  ]);
   const windows = await readLibraryFolder(root.path, WINDOWS);
   assert.deepEqual(windows.libraries, [{ path: dll, flavour: "rtx", version: [1, 7] }]);
   assert.deepEqual(windows.unusable.map(({ path, reason }) => [basename(path), reason]).sort(), [
     ["nvinfer_10.dll", "built for aarch64 (64-bit), this process is x86_64"],
     ["tensorrt_rtx_1_6.dll", "version 1.6; supported: TensorRT for RTX 1.7"],
   ]);
-  assert.deepEqual(windows.cudarts, [cudart]);
   assert.equal((await readLibraryFolder(join(root.path, "absent"), LINUX)).exists, false);
-  assert.equal(await binaryProblem(join(root.path, "absent"), LINUX), "does not exist");
+  assert.equal(await fileProblem(join(root.path, "absent"), LINUX), "does not exist");
 });
 
 Deno.test("usualPlaces() finds the loader's path and the Pythons a user may have meant", async () => {

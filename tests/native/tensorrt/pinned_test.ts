@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
+import { CUDA_RUNTIME_PINS } from "../../../native/cuda/pins.ts";
 import { PINS } from "../../../native/tensorrt/pinned.ts";
 
-Deno.test("PINS is whole: hashes, sizes, one library and its licence each", () => {
-  for (const pin of PINS) {
+Deno.test("Pins are whole: hashes, sizes, one library and its licence each", () => {
+  for (const pin of [...PINS, ...CUDA_RUNTIME_PINS]) {
     assert.match(pin.sha256, /^[0-9a-f]{64}$/);
-    assert.deepEqual(pin.members.map(({ role, fileName }) => [role, /LICENSE/.test(fileName)]), [
-      ["tensorrt", false],
-      ["text", true],
+    assert.deepEqual(pin.members.map(({ role, fileName }) => [role, /^LICENSE/i.test(fileName)]), [
+      ["library", false],
+      ["licence", true],
     ]);
     assert.equal(new Set(pin.members.map(({ fileName }) => fileName)).size, pin.members.length);
     for (const { sha256, byteLength } of pin.members) {
@@ -16,15 +17,34 @@ Deno.test("PINS is whole: hashes, sizes, one library and its licence each", () =
   }
 });
 
-Deno.test("PINS has a wheel of each platform NVIDIA makes one for, in a folder of its own", () => {
+Deno.test("Pins name a wheel for each platform NVIDIA makes one for, and a folder of its own", () => {
+  const shown = (pins: typeof PINS) =>
+    pins.map(({ platform, fileName, folder }) => [platform, fileName, folder]);
   assert.deepEqual(
-    PINS.map(({ platform, fileName, folder }) => [platform, fileName.split("none-")[1], folder]),
+    shown(PINS),
     [
-      ["linux-x86_64", "manylinux_2_28_x86_64.whl", "tensorrt_rtx-1.7.1.116-linux-x86_64"],
-      ["linux-aarch64", "manylinux_2_35_aarch64.whl", "tensorrt_rtx-1.7.1.116-linux-aarch64"],
-      ["windows-x86_64", "win_amd64.whl", "tensorrt_rtx-1.7.1.116-windows-x86_64"],
-      ["windows-aarch64", "win_arm64.whl", "tensorrt_rtx-1.7.1.116-windows-aarch64"],
-    ],
+      ["linux-x86_64", "manylinux_2_28_x86_64"],
+      ["linux-aarch64", "manylinux_2_35_aarch64"],
+      ["windows-x86_64", "win_amd64"],
+      ["windows-aarch64", "win_arm64"],
+    ].map(([platform, tag]) => [
+      platform,
+      `tensorrt_rtx_cu13_libs-1.7.1.116-py3-none-${tag}.whl`,
+      `tensorrt_rtx-1.7.1.116-${platform}`,
+    ]),
+  );
+  assert.deepEqual(
+    shown(CUDA_RUNTIME_PINS),
+    [
+      ["linux-x86_64", "manylinux2014_x86_64.manylinux_2_17_x86_64"],
+      ["linux-aarch64", "manylinux2014_aarch64.manylinux_2_17_aarch64"],
+      ["windows-x86_64", "win_amd64"],
+      ["windows-aarch64", "win_arm64"],
+    ].map(([platform, tag]) => [
+      platform,
+      `nvidia_cuda_runtime-13.4.92-py3-none-${tag}.whl`,
+      `cuda_runtime-13.4.92-${platform}`,
+    ]),
   );
 });
 

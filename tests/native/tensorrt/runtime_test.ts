@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { loadCuda } from "../../../native/cuda/mod.ts";
+import type { Cuda } from "../../../native/cuda/mod.ts";
 import { NativeError } from "../../../native/error.ts";
 import type { TensorRt } from "../../../native/tensorrt/mod.ts";
-import { endsWithErrors, NO_DRIVER } from "../../../native/tensorrt/silence.ts";
+import { NO_DRIVER } from "../../../native/cuda/names.ts";
+import { endsWithErrors } from "../../../native/tensorrt/silence.ts";
+import { deviceProblem, openCuda } from "../../cuda_runtime.ts";
 import { refusal, testWithTensorRt, wave } from "../support.ts";
 
 /** y = x w for x [-1, 8]. */
@@ -29,7 +31,7 @@ testWithTensorRt("Runtime.deserialize() refuses what is no plan", async (trt) =>
 
 testWithTensorRt(
   "Runtime.engineValidity() tells a plan from other bytes, with or without a GPU",
-  async (trt, path) => {
+  async (trt) => {
     using runtime = trt.createRuntime();
     if (trt.flavour !== "rtx") {
       assert.throws(() => runtime.engineValidity(wave(64, "fp32")), refusal(/only TensorRT for RTX tells/));
@@ -42,8 +44,7 @@ testWithTensorRt(
       });
     }
     const { validity, reasons } = runtime.engineValidity(await planOf(trt));
-    using cuda = loadCuda({ beside: path });
-    if (cuda.deviceProblem() === undefined) return;
+    if (await deviceProblem() === undefined) return;
     assert.equal(validity, "invalid");
     assert.match(reasons.join(), /cudaError/);
   },
@@ -64,11 +65,10 @@ testWithTensorRt(
   },
 );
 
-testWithTensorRt("Engine runs a plan, or without a GPU its refusal quotes the library", async (trt, path) => {
+testWithTensorRt("Engine runs a plan, or without a GPU its refusal quotes the library", async (trt) => {
   const plan = await planOf(trt);
   using runtime = trt.createRuntime();
-  using cuda = loadCuda({ beside: path });
-  if (cuda.deviceProblem() !== undefined) {
+  if (await deviceProblem() !== undefined) {
     await assert.rejects(
       runtime.deserialize(plan),
       refusal(/the engine was not loaded from its plan .*; TensorRT says:\n.*cudaError/s, /^((?!_src).)*$/s),
@@ -82,6 +82,7 @@ testWithTensorRt("Engine runs a plan, or without a GPU its refusal quotes the li
   ]);
   assert.deepEqual(engine.profileShapes("x", 0), { min: [1, 8], opt: [2, 8], max: [4, 8] });
   await using context = await engine.createContext();
+  using cuda = await openCuda() as Cuda;
   using stream = cuda.createStream();
   using x = cuda.allocate(3 * 8 * 4);
   using y = cuda.allocate(3 * 4 * 4);

@@ -1,0 +1,112 @@
+/**
+ * Finds the CUDA runtime on a machine with an NVIDIA driver: beside TensorRT, on the system, in a Python package, known to
+ * the system's loader, in UNfold's cache, or by downloading it once (2.5 MB). It promises that without a driver, where no
+ * runtime is of use, nothing is searched and nothing is downloaded. It leaves out opening it (`load.ts`).
+ */
+import { dirname, join } from "node:path";
+import { fileProblem } from "../binary_file.ts";
+import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "../environment.ts";
+import { NativeError } from "../error.ts";
+import { type Places, usualPlaces } from "../places.ts";
+import { type DownloadProgress, wheelFiles } from "../wheel/mod.ts";
+import { libraryName, type LibraryPin } from "../wheel/pin.ts";
+import { driverProblem, nvidiaNames, opens } from "./names.ts";
+import { CUDA_RUNTIME_PACKAGE, CUDA_RUNTIME_PINS, CUDA_RUNTIME_VERSION } from "./pins.ts";
+
+export interface LocateCudaOptions {
+  /** A library beside which a CUDA runtime may lie, as it does beside TensorRT in some packages. */
+  readonly beside?: string | undefined;
+  /** Instead of the process's environment. */
+  readonly environment?: Environment | undefined;
+  /** Never downloads. */
+  readonly offline?: boolean | undefined;
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Instead of this machine's; for tests. */
+  readonly platform?: Platform | undefined;
+  /** Instead of the usual places; for tests. */
+  readonly places?: Places | undefined;
+  /** Instead of the wheel pinned for the platform; for tests. */
+  readonly pin?: LibraryPin | undefined;
+  /** What the system's loader is asked for, instead of NVIDIA's names; for tests. */
+  readonly names?: { readonly driver: string; readonly cudart: readonly string[] } | undefined;
+}
+
+/** Where inside a site-packages folder a CUDA runtime lies: CUDA 13's packages, CUDA 12's, ONNX Runtime's plug-in. */
+const PACKAGE_FOLDERS = [
+  join("nvidia", "cu13", "lib"),
+  join("nvidia", "cu13", "bin", "x86_64"),
+  join("nvidia", "cu13", "bin", "arm64"),
+  join("nvidia", "cu13", "bin"),
+  join("nvidia", "cuda_runtime", "lib"),
+  join("nvidia", "cuda_runtime", "bin"),
+  "onnxruntime_ep_nv_tensorrt_rtx",
+];
+
+const NEWEST_FIRST = new Intl.Collator("en", { numeric: true });
+
+/**
+ * The absolute path of a CUDA runtime (12 or 13), or a name by which the system's loader finds one.
+ *
+ * Throws NativeError, in one line, when there is no driver, or no runtime and none to be had; rejects with the signal's
+ * reason once it is aborted. Needs --allow-ffi, --allow-read and --allow-env for `ENVIRONMENT_NAMES`; a download also
+ * --allow-write and --allow-net.
+ *
+ * @example
+ * ```ts ignore
+ * using cuda = loadCuda({ path: await locateCuda({ beside: library }) });
+ * ```
+ */
+export async function locateCuda(options: LocateCudaOptions = {}): Promise<string> {
+  const { beside, platform = THIS_PLATFORM, environment = readEnvironment() } = options;
+  const names = options.names ?? nvidiaNames(platform);
+  const problem = driverProblem(names.driver);
+  if (problem !== undefined) throw new NativeError(problem);
+  const places = options.places ?? await usualPlaces(environment, platform);
+  const folders = new Set([
+    ...(beside === undefined ? [] : [dirname(beside), dirname(await realPath(beside))]),
+    ...places.system,
+    ...places.python.flatMap((place) => PACKAGE_FOLDERS.map((folder) => join(place, folder))),
+  ]);
+  for (const folder of folders) {
+    const path = await runtimeIn(folder, platform);
+    if (path !== undefined) return path;
+  }
+  return names.cudart.find(opens) ?? await fetched(options);
+}
+
+/** The newest CUDA runtime in a folder. */
+async function runtimeIn(folder: string, platform: Platform): Promise<string | undefined> {
+  const { cudartFile } = nvidiaNames(platform);
+  let names: readonly string[];
+  try {
+    names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  } catch {
+    return undefined;
+  }
+  for (const name of names.filter((name) => cudartFile.test(name)).sort(NEWEST_FIRST.compare).reverse()) {
+    const path = join(folder, name);
+    if (await fileProblem(path, platform) === undefined) return path;
+  }
+  return undefined;
+}
+
+async function fetched({ platform = THIS_PLATFORM, ...options }: LocateCudaOptions): Promise<string> {
+  const name = `${platform.os}-${platform.arch}`;
+  const pin = options.pin ?? CUDA_RUNTIME_PINS.find((known) => known.platform === name);
+  try {
+    if (pin === undefined) throw new NativeError(`NVIDIA publishes none for ${name}`);
+    return (await wheelFiles(pin, options))[libraryName(pin)]!;
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error;
+    throw new NativeError(
+      "no CUDA runtime library (libcudart 12 or 13) is beside TensorRT, on the system or in a Python package, and " +
+        `${error.message}; or install CUDA, or: pip install ${CUDA_RUNTIME_PACKAGE}==${CUDA_RUNTIME_VERSION}`,
+      { cause: error },
+    );
+  }
+}
+
+async function realPath(path: string): Promise<string> {
+  return await Deno.realPath(path).catch(() => path);
+}
