@@ -30,6 +30,13 @@ export const STAND_IN_LAYOUTS: readonly StandInLayout[] = IS_SANITIZED
   ? ["rtx 1.7"]
   : ["rtx 1.7", "enterprise 10.0", "enterprise 11.1"];
 
+/** A folder with the names that UNfold looks for; of the driver it asks no more than that it opens. */
+const INSTALLED = [
+  ["libtensorrt_rtx.so.1.7.0", "tensorrt"],
+  ["libcudart.so.13", "cudart"],
+  ["libcuda.so.1", "cudart"],
+] as const;
+
 /** The libraries' paths, or why there are none. */
 export const STAND_INS: StandIns | string = await build();
 
@@ -43,7 +50,9 @@ async function build(): Promise<StandIns | string> {
   }));
   const flags = ["-std=c++17", "-O0", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-Wall"];
   flags.push("-Wno-unused-function", ...IS_SANITIZED ? ["-fsanitize=address", "-g"] : []);
-  const hash = createHash("sha256").update(JSON.stringify([...texts, layouts, flags])).digest("hex");
+  const hash = createHash("sha256").update(JSON.stringify([...texts, layouts, flags, INSTALLED])).digest(
+    "hex",
+  );
   const folder = fileURLToPath(new URL(`${hash.slice(0, 16)}/`, BUILT));
   // The library's own name is what loads it again; CUDA's is what UNfold looks for beside TensorRT.
   const cudart = `${folder}libcudart.so.13-stand-in`;
@@ -74,10 +83,9 @@ async function build(): Promise<StandIns | string> {
       }),
     ]);
     await Deno.mkdir(`${part}stand-in-installed`);
-    for (
-      const [name, path] of [["libtensorrt_rtx.so.1.7.0", tensorrt["rtx 1.7"]], ["libcudart.so.13", cudart]]
-    ) {
-      await Deno.symlink(`../${path!.slice(folder.length)}`, `${part}stand-in-installed/${name}`);
+    const paths = { tensorrt: tensorrt["rtx 1.7"], cudart };
+    for (const [name, library] of INSTALLED) {
+      await Deno.symlink(`../${paths[library].slice(folder.length)}`, `${part}stand-in-installed/${name}`);
     }
     try {
       Deno.renameSync(part, folder);

@@ -1,11 +1,11 @@
 /** `deno task profile` as a user meets it, and refit of plans, on the stand-ins. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UnfoldError } from "../../src/errors.ts";
 import { refitPlan } from "../../src/run/tensorrt_refit.ts";
 import { withFolder } from "../support.ts";
-import { IS_SANITIZED } from "./build.ts";
+import { IS_SANITIZED, STAND_INS, type StandIns } from "./build.ts";
 import { standInPlan } from "./plan.ts";
 import { type StandIn, testWithStandIn } from "./support.ts";
 
@@ -18,6 +18,8 @@ async function profile(
 ) {
   const { tasks } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
   const flags = (tasks.profile.command as string).split(" src/cli/")[0]!.split(" ").slice(2);
+  // The system's loader finds the driver's stand-in there.
+  const LD_LIBRARY_PATH = dirname((STAND_INS as StandIns).installed);
   const command = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -29,7 +31,7 @@ async function profile(
       ...args,
     ],
     cwd,
-    env: { NO_COLOR: "1", UNFOLD_STAND_IN_REPORT: "1", ...env },
+    env: { NO_COLOR: "1", UNFOLD_STAND_IN_REPORT: "1", LD_LIBRARY_PATH, ...env },
   });
   const { code, stdout, stderr } = await command.output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
