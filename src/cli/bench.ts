@@ -2,7 +2,7 @@
 import type { BenchOptions } from "../bench/mod.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { INT8_TARGETS } from "../ir/dtype.ts";
-import { oneOf, parseOptions, typedCommand } from "./options.ts";
+import { asUsage, oneOf, parseOptions, typedCommand } from "./options.ts";
 import { withoutHome } from "../report/home.ts";
 import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
@@ -146,14 +146,6 @@ function whole(flag: string, text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= 1 && value <= 1e6) return value;
   throw new UsageError(`--${flag} ${text}: give a whole number from 1`);
-}
-
-function asUsage<Value>(read: () => Value): Value {
-  try {
-    return read();
-  } catch (error) {
-    throw error instanceof Error && error.name === "UnfoldError" ? new UsageError(error.message) : error;
-  }
 }
 
 const disagreements = ({ cases }: BenchReport): string[] =>

@@ -1,10 +1,9 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
-import { UnfoldError } from "../errors.ts";
 import { withoutHome } from "../report/home.ts";
 import type { Report } from "../report/report.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { parseOptions, typedCommand } from "./options.ts";
+import { asUsage, parseOptions, typedCommand } from "./options.ts";
 import { allowOverflowOf, PRECISION_HELP, PRECISION_OPTIONS, precisionOf, targetsOf } from "./precision.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
@@ -97,7 +96,7 @@ export async function buildEngineCommand(
     return EXIT.ok;
   }
   const { parseBatch } = await import("../compile/batch.ts");
-  const { precision, onnx, int8 } = precisionOf(values);
+  const { precision, onnx, opset, int8 } = precisionOf(values);
   const targets = targetsOf(values.target, { precision: values.precision, engines: !values["no-engine"] });
   const allowOverflow = allowOverflowOf(values["allow-overflow"], precision);
   const asked = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!));
@@ -118,6 +117,7 @@ export async function buildEngineCommand(
     allowOverflow,
     batch: asked ?? parseBatch(String(model.batch ?? 8)),
     onnx,
+    opset,
     int8,
     out,
     time: !values["no-time"],
@@ -155,15 +155,6 @@ export async function buildEngineCommand(
       "description, the epsilon of the normalization and the weights are the trained model's",
   );
   return EXIT.failed;
-}
-
-/** A flag's value is refused as a mistake in the command line. */
-function asUsage<Value>(read: () => Value): Value {
-  try {
-    return read();
-  } catch (error) {
-    throw error instanceof UnfoldError ? new UsageError(error.message) : error;
-  }
 }
 
 /** Whether PyTorch's outputs are known and not reproduced; of an engine that was allowed to overflow nothing is expected. */

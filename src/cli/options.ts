@@ -1,6 +1,7 @@
 /** Reading a command line: `node:util`'s parser, with errors that name the flag and what it takes. */
 import { resolve } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { UnfoldError } from "../errors.ts";
 import { nearestNames } from "../weights/names.ts";
 import { UsageError } from "./terminal.ts";
 
@@ -61,6 +62,15 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
 export function typedCommand(task: string, args: readonly string[]): string {
   const typed = args.map((arg) => /^[\w.,:=/@%+~-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
   return ["deno task", task, ...typed].join(" ");
+}
+
+/** A flag's value that is refused is a mistake in the command line. */
+export function asUsage<Value>(read: () => Value): Value {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof UnfoldError ? new UsageError(error.message) : error;
+  }
 }
 
 /** A value out of a closed list. */

@@ -3,8 +3,8 @@
  * int8 needs besides, and `--onnx`.
  */
 import type { Int8Options } from "../compile/int8.ts";
+import { parseOpset } from "../emit/opset.ts";
 import { parseTargets, type Target } from "../emit/targets.ts";
-import { UnfoldError } from "../errors.ts";
 import {
   ENGINE_PRECISIONS,
   type EnginePrecision,
@@ -13,7 +13,7 @@ import {
   networkPrecision,
 } from "../ir/dtype.ts";
 import { ONNX_FORMS, type OnnxForm } from "../rewrite/onnx_forms.ts";
-import { oneOf } from "./options.ts";
+import { asUsage, oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
 
 export const PRECISION_OPTIONS = {
@@ -23,6 +23,7 @@ export const PRECISION_OPTIONS = {
   "max-accuracy-drop": { type: "string" },
   "max-output-error": { type: "string" },
   onnx: { type: "string", default: "standard" },
+  opset: { type: "string" },
 } as const;
 
 /** What they mean, for `--help`. */
@@ -35,18 +36,20 @@ export const PRECISION_HELP =
   --max-accuracy-drop N for int8: points of accuracy on the model's labelled data it may cost; 0.5 unless given
   --max-output-error N  for int8 without labelled data: how far outputs may move, of 1; 0.1 unless given
   --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as
-                        these run it fastest on a CPU`;
+                        these run it fastest on a CPU
+  --opset N             the version of the standard's operators in them: 17 (default; ONNX Runtime from 1.12 on) to 23`;
 
 const INT8_FLAGS = ["calibrate", "int8-for", "max-accuracy-drop", "max-output-error"] as const;
 
 type Values =
-  & { readonly precision: string; readonly onnx: string }
+  & { readonly precision: string; readonly onnx: string; readonly opset?: string | undefined }
   & { readonly [flag in (typeof INT8_FLAGS)[number]]?: string | undefined };
 
 /** @throws {UsageError} values that are none, or do not go together */
 export function precisionOf(values: Values): {
   readonly precision: EnginePrecision;
   readonly onnx: OnnxForm;
+  readonly opset: number | undefined;
   readonly int8: Int8Options | undefined;
 } {
   const asked = oneOf("precision", values.precision, [...ENGINE_PRECISIONS, "int8"]);
@@ -57,7 +60,8 @@ export function precisionOf(values: Values): {
       `--onnx onnxruntime: ONNX Runtime's own operators compute in fp32 on a CPU; leave out --precision ${asked}`,
     );
   }
-  return { precision, onnx, int8: int8Of(asked, values) };
+  const opset = values.opset === undefined ? undefined : asUsage(() => parseOpset(values.opset!));
+  return { precision, onnx, opset, int8: int8Of(asked, values) };
 }
 
 /** What int8 needs, and nothing else may be given. */
@@ -100,12 +104,7 @@ export function targetsOf(
 ): readonly Target[] | undefined {
   if (text === undefined) return undefined;
   if (!engines) throw new UsageError("--target: this is for engines; leave out --no-engine");
-  let targets;
-  try {
-    targets = parseTargets(text);
-  } catch (error) {
-    throw error instanceof UnfoldError ? new UsageError(error.message) : error;
-  }
+  const targets = asUsage(() => parseTargets(text));
   if (targets.includes("7.5") && precision !== "fp16") {
     throw new UsageError(
       `--target ${text}: for Turing (7.5) TensorRT for RTX builds products in fp16 alone; add --precision fp16`,

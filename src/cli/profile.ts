@@ -35,7 +35,8 @@ Options
   --tensorrt-lib PATH       the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                    this text
 
-trtexec's own spelling of an option works, too: --loadEngine, --warmUp, --useCudaGraph, --dumpProfile, ...
+trtexec's own spelling of an option works, too: --loadEngine, --warmUp, --useCudaGraph, --dumpProfile, ... Those that change
+nothing here (--useSpinWait, --separateProfileRun, --avgRuns, --verbose, ...) are taken with a note.
 Latency = H2D + GPU compute + D2H, on the GPU's clock; enqueue time is the processor's. On one stream they run one after
 another (trtexec's --exposeDMA). Inputs are random. Exits with 1 where no GPU runs the engine, 2 for a mistake in the
 command, 130 after Ctrl-C.`;
@@ -64,6 +65,7 @@ const TRTEXEC: Readonly<Record<string, keyof typeof OPTIONS>> = {
   useProfile: "profile",
   warmUp: "warm-up",
   infStreams: "inf-streams",
+  streams: "inf-streams",
   useCudaGraph: "cuda-graph",
   noDataTransfers: "no-transfers",
   dumpProfile: "layers",
@@ -72,12 +74,26 @@ const TRTEXEC: Readonly<Record<string, keyof typeof OPTIONS>> = {
   runtimeCacheFile: "runtime-cache-file",
 };
 
+/** Options of trtexec's that change nothing here, and why. */
+const NOTHING: Readonly<Record<string, string>> = {
+  useSpinWait: "latency is on the GPU's clock, however the processor waits",
+  noCudaGraph: "that is the default",
+  threads: "every stream is fed as fast as it takes work",
+  separateProfileRun: "layers are always timed in runs of their own",
+  avgRuns: "every inference counts for itself",
+  verbose: "whatever TensorRT complains of is always shown",
+  profilingVerbosity: "the plan was built with one",
+  allowWeightStreaming: "the plan was built with it or without",
+  noBuilderCache: "nothing is built",
+};
+
 /** As often as trtexec's tables of layers are steady. */
 const LAYER_RUNS = 50;
 
 /** Runs the command; resolves to its exit code. */
 export async function profileCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const { values, positionals } = parseOptions(args.map(inOurWords), {
+  const ours = args.filter((argument) => !changesNothing(argument)).map(inOurWords);
+  const { values, positionals } = parseOptions(ours, {
     options: OPTIONS,
     positionals: [0, 1],
     command: "profile",
@@ -89,6 +105,10 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
   const [plan] = positionals;
   if (plan === undefined) throw new UsageError("give an engine, as in `deno task profile un.plan`");
   const options = optionsOf(values);
+  for (const argument of args.filter(changesNothing)) {
+    const name = nameOf(argument);
+    note(`--${name} changes nothing here: ${NOTHING[name] ?? "it is the only one that is used"}`);
+  }
   await refuseOverwriting("samples", values.samples, [plan]);
   await refuseOverwriting("runtime-cache-file", values["runtime-cache-file"], [plan, values.samples]);
   const [{ profilePlan }, { describeProfile, profileJson, samplesJson }] = await Promise.all([
@@ -119,6 +139,13 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
   if (values.samples !== undefined) note(`${profile.traces.length} inferences in ${values.samples}`);
   return EXIT.ok;
 }
+
+/** "avgRuns" of "--avgRuns=10". */
+const nameOf = (argument: string) => /^--(\w+)/.exec(argument)?.[1] ?? "";
+
+/** The first GPU is the one that is used, so that asking for it is no more than saying so. */
+const changesNothing = (argument: string) =>
+  argument === "--device=0" || (/^--\w+(=.*)?$/s.test(argument) && Object.hasOwn(NOTHING, nameOf(argument)));
 
 /** One argument, an option of trtexec's as ours. */
 function inOurWords(argument: string): string {

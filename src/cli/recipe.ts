@@ -6,9 +6,8 @@ import type { Subject } from "../regress/build.ts";
 import type { Recipe } from "../regress/manifest.ts";
 import { fromHome } from "../report/home.ts";
 import { SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { oneOf } from "./options.ts";
+import { asUsage, oneOf } from "./options.ts";
 import { allowOverflowOf, targetsOf } from "./precision.ts";
-import { UsageError } from "./terminal.ts";
 
 /** The options that say what is built, for `parseOptions`. */
 export const RECIPE_OPTIONS = {
@@ -61,12 +60,7 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
     },
   );
   const precision = oneOf("precision", text("precision") ?? "fp32", ENGINE_PRECISIONS);
-  let batch;
-  try {
-    batch = parseBatch(text("batch") ?? "8");
-  } catch (error) {
-    throw error instanceof UnfoldError ? new UsageError(error.message) : error;
-  }
+  const batch = asUsage(() => parseBatch(text("batch") ?? "8"));
   return {
     model,
     norm,

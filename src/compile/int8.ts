@@ -11,6 +11,7 @@ import { compareLoadings, type Open, timeLoadings } from "../run/loadings.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { firstBatch, sampleInputs } from "./evaluate.ts";
 import type { Stage } from "./mod.ts";
+import { aboutNetwork } from "./networks.ts";
 import { quantize } from "./quantize.ts";
 
 export interface Int8Options {
@@ -49,7 +50,10 @@ export async function buildInt8(
     signal,
   });
   const name = `${norm.family}.int8.onnx`;
-  const { byteLength, nodes } = await work.copy(graph, name, { [TARGET_KEY]: target });
+  const { byteLength, nodes } = await work.copy(graph, name, {
+    ...aboutNetwork({ norm, network: wide, precision: "int8" }),
+    [TARGET_KEY]: target,
+  });
   return { graph, report: { target, ...report, onnx: { path: join(out, name), bytes: byteLength, nodes } } };
 }
 

@@ -26,7 +26,14 @@ import { type Examples, loadExamples, openSizes } from "./evaluate.ts";
 import { buildInt8, type Int8Options, timeInt8 } from "./int8.ts";
 import { timeNetworks } from "./latency.ts";
 import { Meter } from "./meter.ts";
-import { chooseWeights, compile, type Network, type WeightChoice, type WeightOptions } from "./networks.ts";
+import {
+  aboutNetwork,
+  chooseWeights,
+  compile,
+  type Network,
+  type WeightChoice,
+  type WeightOptions,
+} from "./networks.ts";
 import { Workshop } from "./workshop.ts";
 
 /** What a build tells while it works. */
@@ -43,6 +50,8 @@ export interface BuildOptions extends WeightOptions {
   readonly batch: Batch;
   /** The form of the ONNX files: the standard's operators, which every tool reads, or the CPU's fastest. */
   readonly onnx?: OnnxForm;
+  /** The version of the standard's operators in them, from 17; the lowest, which the oldest tools read, unless given. */
+  readonly opset?: number | undefined;
   /** The folded network in int8 as well, as one more ONNX file. */
   readonly int8?: Int8Options | undefined;
   /** Whether to build what overflows fp16 or bf16 on the samples there are, too. */
@@ -96,7 +105,7 @@ export interface Stage {
  * @returns the report, which is also written to `report.json`
  */
 export async function buildModel(model: Model, options: BuildOptions): Promise<Report> {
-  const { out, time, skip = [], command = null, onEvent, signal } = options;
+  const { out, time, skip = [], command = null, opset, onEvent, signal } = options;
   const provenance = { startedAt: new Date().toISOString(), command, ...await commitHere() };
   const step = (text: string) => {
     signal?.throwIfAborted();
@@ -108,7 +117,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
   const contenders = contendersOf(model, options);
   const examples = loadExamples(model, { count: options.batch.timed, dims: openSizes(model) });
   options.onWork?.();
-  await using work = await Workshop.open(out);
+  await using work = await Workshop.open(out, { opset });
   const stage = { model, contenders, examples, options, work };
   const isChecked = !skip.includes("check");
   if (isChecked && isNarrow(options.precision)) {
@@ -142,7 +151,11 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     }
     step(`writing ${family}.onnx (${label})`);
     meter.begin("onnx", family);
-    const onnx = await work.publish(asOnnx(contender.network.graph, options.onnx), `${family}.onnx`);
+    const onnx = await work.publish(
+      asOnnx(contender.network.graph, options.onnx),
+      `${family}.onnx`,
+      aboutNetwork({ ...contender, precision: networkPrecision(options.precision) }),
+    );
     const plan = built === null ? null : await inspectPlanFile(built.path);
     targets = plan && plan.targets;
     engines[family] = {

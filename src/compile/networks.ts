@@ -1,6 +1,7 @@
 /**
  * From a model to its networks: which weights each normalization gets, and the graphs before and after optimization.
  */
+import config from "../../deno.json" with { type: "json" };
 import { looksLike, type RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
@@ -10,7 +11,7 @@ import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
 import { otherNorm } from "../norms/keys.ts";
 import { haveSameKeys, type Norm, NORMS } from "../norms/mod.ts";
-import { optimize, type Optimized, type OptimizeOptions } from "../rewrite/pipeline.ts";
+import { optimize, type Optimized, type OptimizeOptions, remainingNorms } from "../rewrite/pipeline.ts";
 import { quoted } from "../text.ts";
 import {
   checkpointWeights,
@@ -40,6 +41,23 @@ export interface Network extends Optimized {
 export function compile(model: Model, options: CompileOptions): Network {
   const traced = model.trace(options);
   return { traced, ...optimize(traced, options) };
+}
+
+/** What an ONNX file says of the network in it, and of who wrote it, under `metadata_props`. */
+export function aboutNetwork(
+  { norm, network: { norms, graph }, precision }: {
+    readonly norm: Norm;
+    readonly network: Network;
+    readonly precision: Precision | "int8";
+  },
+): Readonly<Record<string, string>> {
+  return {
+    "unfold.version": config.version,
+    "unfold.precision": precision,
+    "unfold.normalization": norm.label,
+    "unfold.normalizations_folded": String(norms.filter(({ folded }) => folded).length),
+    "unfold.normalizations_remaining": String(remainingNorms(graph)),
+  };
 }
 
 /** Where a network's weights come from, reopened for every trace so that each one accounts for all of them. */

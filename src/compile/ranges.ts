@@ -242,7 +242,7 @@ export async function measureRanges(
     examples,
     batch: 1,
     signal,
-    write: (graph, probe) => Promise.resolve(onnxBytes(graph, probe)),
+    write: (graph, probe) => Promise.resolve(onnxBytes(graph, { probe })),
   });
   const over = tensors.filter(isOver);
   return {

@@ -28,21 +28,26 @@ export class Workshop implements AsyncDisposable {
   readonly #out: string;
   readonly #folder: string;
   readonly #made: readonly string[];
+  readonly #opset: number | undefined;
   #lock: Disposable | undefined;
   readonly #written = new Map<Graph, { path: string; file: Promise<Written> }>();
 
-  private constructor(out: string, made: readonly string[]) {
+  private constructor(out: string, { made, opset }: { made: readonly string[]; opset: number | undefined }) {
     this.#out = out;
+    this.#opset = opset;
     this.#folder = join(resolve(out), `.unfold-${crypto.randomUUID()}.part`);
     this.#made = made;
   }
 
-  /** @throws {UnfoldError} the output folder cannot be written, or a folder lies where the report goes */
-  static async open(out: string): Promise<Workshop> {
+  /**
+   * @param options.opset of all ONNX files, so that what is checked is what is delivered; the lowest unless given
+   * @throws {UnfoldError} the output folder cannot be written, or a folder lies where the report goes
+   */
+  static async open(out: string, { opset }: { opset?: number | undefined } = {}): Promise<Workshop> {
     const made: string[] = [];
     for (let above = resolve(out); !await exists(above); above = dirname(above)) made.push(above);
     for (let attempt = 1;; attempt++) {
-      const workshop = new Workshop(out, made);
+      const workshop = new Workshop(out, { made, opset });
       try {
         await Deno.mkdir(join(workshop.#folder, SCRATCH), { recursive: true });
         // A file system without locks has no sweeping either.
@@ -102,7 +107,7 @@ export class Workshop implements AsyncDisposable {
   ) {
     const known = this.#written.get(graph);
     if (known !== undefined) return known;
-    const written = { path, file: writeOnnx(graph, path, options) };
+    const written = { path, file: writeOnnx(graph, path, { opset: this.#opset, ...options }) };
     this.#written.set(graph, written);
     return written;
   }

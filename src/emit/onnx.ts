@@ -4,6 +4,7 @@
  * weights go into a second file beside it.
  */
 import { basename } from "node:path";
+import config from "../../deno.json" with { type: "json" };
 import { writeFailure } from "../errors.ts";
 import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
 import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
@@ -11,12 +12,12 @@ import { axisOfSize, type Graph, type Node, type TensorType, topological, unique
 import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/mod.ts";
+import { LOWEST_OPSET } from "./opset.ts";
 import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
 import { byteLengthOf, joined, type LazyPiece, type Piece, writePieces } from "./pieces.ts";
 
-/** Gelu is an operator since 20; ONNX Runtime has had it since 1.17. */
-export const OPSET = 20;
-const IR_VERSION = 9;
+/** Nothing that is written needs a later one, whatever the operator set; readers of any since 2022 take it. */
+const IR_VERSION = 8;
 /** Of `com.microsoft`, whose operators all begin with it. */
 const CONTRIB_VERSION = 1;
 
@@ -49,19 +50,21 @@ export interface Probe {
  * Writes `graph` to `path`, beside it first and then renamed. The caller sees to it that the folder exists.
  *
  * @param options.metadata what the file says of itself, in `metadata_props`
+ * @param options.opset the version of the standard's operators; the lowest unless given
  * @param options.embeddedLimitBytes weights of more bytes than this go into `<path>.data`
  * @throws {UnfoldError} the file cannot be written; nothing of it is left then
  */
 export async function writeOnnx(
   graph: Graph,
   path: string,
-  { metadata = {}, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, probe }: {
+  { metadata = {}, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: {
     metadata?: Readonly<Record<string, string>> | undefined;
+    opset?: number | undefined;
     embeddedLimitBytes?: number;
     probe?: Probe | undefined;
   } = {},
 ): Promise<{ paths: readonly string[]; byteLength: number; nodes: number }> {
-  const emitter = emit(graph, probe);
+  const emitter = emit(graph, { opset, probe });
   const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
   const partial = {
     model: `${path}.${crypto.randomUUID()}.part`,
@@ -90,13 +93,18 @@ export async function writeOnnx(
   }
 }
 
-/** The file's bytes, weights embedded; for networks that stay in memory. */
-export function onnxBytes(graph: Graph, probe?: Probe): Uint8Array {
-  return joined(emit(graph, probe).pieces());
+interface Emission {
+  readonly opset?: number | undefined;
+  readonly probe?: Probe | undefined;
 }
 
-function emit(graph: Graph, probe?: Probe): Emitter {
-  const emitter = new Emitter(graph);
+/** The file's bytes, weights embedded; for networks that stay in memory. */
+export function onnxBytes(graph: Graph, emission: Emission = {}): Uint8Array {
+  return joined(emit(graph, emission).pieces());
+}
+
+function emit(graph: Graph, { opset = LOWEST_OPSET, probe }: Emission): Emitter {
+  const emitter = new Emitter(graph, opset);
   const values = new Map<Node, string>();
   for (const node of topological(graph)) {
     emitter.begin(node);
@@ -111,6 +119,7 @@ function emit(graph: Graph, probe?: Probe): Emitter {
 }
 
 class Emitter implements OnnxEmitter {
+  readonly opset: number;
   readonly nodes: OnnxNode[] = [];
   /** Large tensors by the initializer that will hold them, read only when written. */
   readonly weights = new Map<OnnxTensor, LazyPiece>();
@@ -125,7 +134,8 @@ class Emitter implements OnnxEmitter {
   readonly #measured: Record<string, unknown>[] = [];
   #scope = "";
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, opset: number) {
+    this.opset = opset;
     this.#graph = graph;
     this.#names = uniqueNames(graph);
     this.#taken = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
@@ -201,6 +211,14 @@ class Emitter implements OnnxEmitter {
   reshape(x: string, from: Shape, to: Shape): string {
     const target = reshapeTarget(from, to);
     return this.node("Reshape", [x, target === null ? this.shape(to) : this.int64(target)]);
+  }
+
+  reduce(type: "ReduceMean" | "ReduceSum", x: string, axes: readonly number[], keepDims: boolean): string {
+    const keepdims = keepDims ? 1 : 0;
+    // Axes became an input with 18, those of ReduceSum before.
+    return type === "ReduceMean" && this.opset < 18
+      ? this.node(type, [x], { axes, keepdims })
+      : this.node(type, [x, this.int64(axes)], { keepdims });
   }
 
   cast(x: string, dtype: DType): string {
@@ -291,8 +309,9 @@ class Emitter implements OnnxEmitter {
     return modelPieces({
       irVersion: IR_VERSION,
       producerName: "UNfold",
+      producerVersion: config.version,
       opsetImport: [
-        { domain: "", version: OPSET },
+        { domain: "", version: this.opset },
         ...new Set(this.nodes.flatMap(({ domain }) => domain ?? [])).values().map((domain) => ({
           domain,
           version: CONTRIB_VERSION,

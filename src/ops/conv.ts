@@ -83,14 +83,15 @@ export const conv = defineOp({
   onnx: (g, inputs, { stride, padding, groups = 1 }, node) => {
     // Conv takes bfloat16 only since opset 22; float32 holds the same values.
     const { dtype } = node.type;
-    const operands = dtype === "bf16" ? inputs.map((x) => g.cast(x, "fp32")) : inputs;
+    const isWidened = dtype === "bf16" && g.opset < 22;
+    const operands = isWidened ? inputs.map((x) => g.cast(x, "fp32")) : inputs;
     const result = g.node("Conv", operands, {
       kernel_shape: node.inputs[1]!.type.shape.slice(2) as number[],
       strides: stride,
       pads: [...padding, ...padding],
       ...(groups !== 1 && { group: groups }),
     });
-    return dtype === "bf16" ? g.cast(result, dtype) : result;
+    return isWidened ? g.cast(result, dtype) : result;
   },
   absorb: ({ axis, ...affine }, { node, index }) => {
     const { padding, groups = 1 } = node.attrs as ConvAttrs;

@@ -76,6 +76,8 @@ export type OnnxAttribute = number | string | readonly number[] | { readonly flo
 
 /** What an operator may ask of the ONNX graph being written; values are their names. */
 export interface OnnxEmitter {
+  /** The version of the standard's operators that is written. */
+  readonly opset: number;
   /** `type` is an operator of the standard or, with its domain in front, another: `com.microsoft.Attention`. */
   node(
     type: string,
@@ -91,6 +93,7 @@ export interface OnnxEmitter {
   scalar(value: number, dtype: DType): string;
   constant(data: TensorData, type: TensorType): string;
   reshape(x: string, from: Shape, to: Shape): string;
+  reduce(type: "ReduceMean" | "ReduceSum", x: string, axes: readonly number[], keepDims: boolean): string;
   cast(x: string, dtype: DType): string;
 }
 

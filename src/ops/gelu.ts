@@ -21,7 +21,19 @@ export const gelu = defineOp({
     ),
   tensorrt: (net, [x], { approximate }) =>
     net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x!),
-  onnx: (g, [x], { approximate }) => g.node("Gelu", [x!], { approximate }),
+  onnx: (g, [x], { approximate }, node) => {
+    // An operator since 20. The form in older ones is that which ONNX Runtime, OpenVINO and TensorRT make one of again.
+    if (g.opset >= 20) return g.node("Gelu", [x!], { approximate });
+    const binary = (type: "Add" | "Mul" | "Div", a: string, b: string | number) =>
+      g.node(type, [a, typeof b === "number" ? g.scalar(b, node.type.dtype) : b]);
+    if (approximate === "none") {
+      const erf = g.node("Erf", [binary("Div", x!, Math.SQRT2)]);
+      return binary("Mul", binary("Mul", x!, binary("Add", erf, 1)), 0.5);
+    }
+    const square = binary("Mul", binary("Mul", x!, 0.044715), x!);
+    const inner = binary("Mul", binary("Mul", x!, Math.sqrt(2 / Math.PI)), binary("Add", square, 1));
+    return binary("Mul", binary("Mul", x!, 0.5), binary("Add", g.node("Tanh", [inner]), 1));
+  },
   narrow: narrowEach,
 });
 

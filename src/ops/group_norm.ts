@@ -58,7 +58,7 @@ export const groupNorm = defineOp({
   onnx: (g, [x, gain, bias], { groups, epsilon }, node) => {
     const { dtype, shape } = node.type;
     const parts = grouped(shape, groups);
-    const mean = (value: string) => g.node("ReduceMean", [value, g.int64(AVERAGED)], { keepdims: 1 });
+    const mean = (value: string) => g.reduce("ReduceMean", value, AVERAGED, true);
     const wide = g.reshape(dtype === "fp32" ? x! : g.cast(x!, "fp32"), shape, parts);
     const centred = g.node("Sub", [wide, mean(wide)]);
     const variance = mean(g.node("Mul", [centred, centred]));

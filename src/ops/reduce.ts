@@ -11,7 +11,7 @@ type Reduction<Name extends string> = {
   /** Of the elements along one axis; reducing axes one after the other must be reducing them at once. */
   meaning: (run: Float64Array) => number;
   tensorrt: "sum" | "avg";
-  onnx: string;
+  onnx: "ReduceMean" | "ReduceSum";
 };
 
 export function reduction<const Name extends string>(
@@ -38,7 +38,6 @@ export function reduction<const Name extends string>(
     },
     tensorrt: (net, [x], { axes, keepDims }) =>
       net.reduce(backend.tensorrt, x!, axes.map((axis) => axisIn(axis, x!.dims.length, name)), keepDims),
-    onnx: (g, [x], { axes, keepDims }) =>
-      g.node(backend.onnx, [x!, g.int64(axes)], { keepdims: keepDims ? 1 : 0 }),
+    onnx: (g, [x], { axes, keepDims }) => g.reduce(backend.onnx, x!, axes, keepDims),
   });
 }

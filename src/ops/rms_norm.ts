@@ -73,7 +73,7 @@ export const rmsNorm = defineOp({
   onnx: (g, [x, gain], { epsilon, groups = 1, compressed = false }, node) => {
     const { dtype, shape } = node.type;
     const parts = splitLast(shape, groups);
-    const overLast = (type: string, value: string) => g.node(type, [value, g.int64([-1])], { keepdims: 1 });
+    const overLast = (type: "ReduceMean" | "ReduceSum", value: string) => g.reduce(type, value, [-1], true);
     const whole = dtype === "fp32" ? x! : g.cast(x!, "fp32");
     const wide = groups === 1 ? whole : g.reshape(whole, shape, parts);
     const squares = g.node("Mul", [wide, wide]);

@@ -54,6 +54,28 @@ Deno.test("profileCommand() refuses what it cannot read, before it looks for a G
   }
 });
 
+Deno.test("profile takes trtexec's options that change nothing here, with a note that says why", async () => {
+  const words = [
+    "--useSpinWait",
+    "--separateProfileRun",
+    "--avgRuns=10",
+    "--verbose",
+    "--device=0",
+    "--noCudaGraph",
+  ];
+  const { stderr, code } = await run(["--loadEngine=un.plan", "--streams=2", ...words]);
+  for (const word of words) {
+    assert.match(stderr, new RegExp(`^note: ${word.split("=")[0]} changes nothing here: .`, "m"));
+  }
+  // It is the GPU or the plan that is missing then.
+  assert.equal(code, 1);
+  assert.doesNotMatch(stderr, /unknown flag/);
+  const { signal } = new AbortController();
+  for (const word of ["--device=1", "--useManagedMemory", "--skipInference"]) {
+    await assert.rejects(profileCommand(["un.plan", word], signal), usage(/unknown flag/), word);
+  }
+});
+
 Deno.test("refitCommand() refuses what it cannot read", async () => {
   await assert.rejects(refitCommand([]), usage(/^give an engine/));
   await assert.rejects(refitCommand(["a.plan"]), usage(/^--out: give a file/));
@@ -64,10 +86,21 @@ Deno.test("refitCommand() refuses what it cannot read", async () => {
 });
 
 Deno.test("profile says in one line that there is no driver, where there is no TensorRT either", async () => {
+  const { stderr, code } = await run(["un.plan"]);
+  assert.equal(code, 1);
+  // A machine that has TensorRT installed gets to the engine, one with a driver to what is missing then.
+  assert.match(
+    stderr,
+    /^error: (the engine cannot run here: .*|the engine un\.plan cannot be read: .*|No TensorRT library .*)$/m,
+  );
+  assert.doesNotMatch(stderr, / at .*\.ts:\d+/);
+});
+
+/** The command in a home where nothing is found but what the system itself has. */
+async function run(args: readonly string[]): Promise<{ readonly stderr: string; readonly code: number }> {
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const folder = await Deno.makeTempDir();
   try {
-    // Nothing is found in an empty home but what the system itself has.
     const { stderr, code } = await new Deno.Command(Deno.execPath(), {
       args: [
         "run",
@@ -76,7 +109,7 @@ Deno.test("profile says in one line that there is no driver, where there is no T
         "--config",
         `${root}deno.json`,
         `${root}src/cli/profile.ts`,
-        "un.plan",
+        ...args,
       ],
       cwd: folder,
       clearEnv: true,
@@ -86,18 +119,11 @@ Deno.test("profile says in one line that there is no driver, where there is no T
         DENO_DIR: await denoFolder(),
       },
     }).output();
-    const text = new TextDecoder().decode(stderr);
-    assert.equal(code, 1);
-    // A machine that has TensorRT installed gets to the engine, one with a driver to what is missing then.
-    assert.match(
-      text,
-      /^error: (the engine cannot run here: .*|the engine un\.plan cannot be read: .*|No TensorRT library .*)$/m,
-    );
-    assert.doesNotMatch(text, / at .*\.ts:\d+/);
+    return { stderr: new TextDecoder().decode(stderr), code };
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-});
+}
 
 /** Where Deno keeps what it has downloaded, which depends on the system and on several variables. */
 async function denoFolder(): Promise<string> {

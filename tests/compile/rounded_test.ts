@@ -33,7 +33,7 @@ const run = (precision: Narrow, rounds: boolean) =>
     rounds,
     examples,
     batch: 1,
-    write: (graph, probe) => Promise.resolve(onnxBytes(graph, probe)),
+    write: (graph, probe) => Promise.resolve(onnxBytes(graph, { probe })),
   });
 
 /** `(k x) - x` with k = 1 + 2^-9, which is 1 in bf16 and not in fp16; the constant is rounded with everything else. */

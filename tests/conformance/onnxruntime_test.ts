@@ -9,6 +9,7 @@
  */
 import assert from "node:assert/strict";
 import { onnxBytes } from "../../src/emit/onnx.ts";
+import { HIGHEST_OPSET, LOWEST_OPSET } from "../../src/emit/opset.ts";
 import type { Precision } from "../../src/ir/dtype.ts";
 import type { OpName } from "../../src/ops/mod.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
@@ -24,7 +25,9 @@ for (const [op, samples] of Object.entries(SAMPLES) as [OpName, readonly Sample[
   Deno.test(`${op} on ONNX Runtime means what the reference says`, async () => {
     assert.ok(samples.length > 0, `${op} has no samples`);
     for (const sample of samples) {
-      await check(sample, { op, precision: "fp32" });
+      for (const opset of [LOWEST_OPSET, HIGHEST_OPSET]) {
+        await check(sample, { op, precision: "fp32", opset });
+      }
       if (sample.onlyIn === undefined) await check(sample, { op, precision: "fp16" });
     }
   });
@@ -32,13 +35,13 @@ for (const [op, samples] of Object.entries(SAMPLES) as [OpName, readonly Sample[
 
 async function check(
   sample: Sample,
-  { op, precision }: { op: OpName; precision: Precision & keyof typeof BOUNDS },
+  { op, precision, opset }: { op: OpName; precision: Precision & keyof typeof BOUNDS; opset?: number },
 ): Promise<void> {
   const { graph, bound, feeds, numbers } = trace(sample, { op, precision });
   verifyGraph(graph, "trace");
   verifyGraph(bound, "bindDims");
   const expected = evaluateGraph(bound, numbers);
-  await using session = await sessionFromOnnx(onnxBytes(graph), { threads: 1 });
+  await using session = await sessionFromOnnx(onnxBytes(graph, { opset }), { threads: 1 });
   assert.deepEqual(
     session.outputs.map(({ name, dtype }) => [name, dtype]),
     graph.outputs.map(({ name, node }) => [name, node.type.dtype]),
@@ -46,7 +49,7 @@ async function check(
   const actual = await session.run(feeds);
   for (const { name } of graph.outputs) {
     const { failure, maxRelError, worst } = compareTensors(actual[name]!, expected[name]!);
-    const what = `${op} ${sample.name}, ${precision}, output ${name}`;
+    const what = `${op} ${sample.name}, ${precision}, opset ${opset ?? "unless given"}, output ${name}`;
     assert.equal(failure, null, `${what}: ${failure}`);
     assert.ok(maxRelError <= BOUNDS[precision], `${what}: ${maxRelError} at ${JSON.stringify(worst)}`);
   }

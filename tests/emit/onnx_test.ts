@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { add, expand, relu } from "../../src/dsl/tensor.ts";
+import { add, expand, gelu, relu } from "../../src/dsl/tensor.ts";
 import { onnxBytes, writeOnnx } from "../../src/emit/onnx.ts";
+import { parseOpset } from "../../src/emit/opset.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { fixedShape } from "../../src/ir/shape.ts";
 import { layerNorm } from "../../src/norms/mod.ts";
@@ -116,11 +117,28 @@ Deno.test("onnxBytes() refuses a size that no input has as an axis of its own", 
   refuses(() => onnxBytes(graph), "sample: no input has the size B as an axis of its own");
 });
 
-Deno.test("onnxBytes() convolves bfloat16 as float32, which opset 20 asks for", () => {
-  const text = (precision: "fp32" | "bf16") =>
-    new TextDecoder("latin1").decode(onnxBytes(traced(encoder({ depth: 0 }), { precision })));
+Deno.test("onnxBytes() convolves bfloat16 as float32 before opset 22, which takes it", () => {
+  const text = (precision: "fp32" | "bf16", opset?: number) =>
+    new TextDecoder("latin1").decode(onnxBytes(traced(encoder({ depth: 0 }), { precision }), { opset }));
   assert.ok(text("bf16").includes("patch_embed.proj/Cast"));
+  assert.ok(!text("bf16", 22).includes("Cast"));
   assert.ok(!text("fp32").includes("Cast"));
+});
+
+Deno.test("onnxBytes() writes the lowest opset unless told otherwise, and what came later in its operators", () => {
+  const graph = graphOf(gelu(input("x", ["B", 4])));
+  const text = (opset?: number) => new TextDecoder("latin1").decode(onnxBytes(graph, { opset }));
+  // OperatorSetIdProto: the empty domain, then the version.
+  const imports = (version: number) => `\n\0\x10${String.fromCharCode(version)}`;
+  assert.ok(text().includes(imports(17)) && text().includes("/Erf") && !text().includes("/Gelu"));
+  assert.ok(text(20).includes(imports(20)) && text(20).includes("/Gelu") && !text(20).includes("/Erf"));
+});
+
+Deno.test("parseOpset() takes the versions whose operators are known", () => {
+  assert.deepEqual(["17", "23"].map(parseOpset), [17, 23]);
+  for (const text of ["16", "24", "17.5", "", "latest"]) {
+    refuses(() => parseOpset(text), `--opset ${text}: give a whole number from 17 to 23`);
+  }
 });
 
 Deno.test("onnxBytes() is the same every time", () => {

@@ -59,7 +59,15 @@ def main() -> None:
         onnx.checker.check_model(options.model, full_check=True)
     except onnx.checker.ValidationError as error:
         sys.exit(f"FAILED: onnx's checker refuses {options.model}: {error}")
-    domains = {node.domain for node in onnx.load(options.model, load_external_data=False).graph.node}
+    model = onnx.load(options.model, load_external_data=False)
+    check(model.producer_name == "UNfold" and model.producer_version != "", "the file does not say who wrote it")
+    about = {prop.key.removeprefix("unfold."): prop.value for prop in model.metadata_props}
+    missing = {"version", "precision", "normalization", "normalizations_folded", "normalizations_remaining"} - set(about)
+    check(not missing, f"metadata_props do not name {', '.join(sorted(missing))}")
+    print(", ".join(f"{key} {value}" for key, value in sorted(about.items())))
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    check(opsets == {"": 17}, f"operator sets {opsets}; only the standard's 17 is needed")
+    domains = {node.domain for node in model.graph.node}
     check(domains <= {"", "ai.onnx"}, f"operators outside the standard's domain: {sorted(domains)}")
 
     heldout = load_file(options.heldout)
