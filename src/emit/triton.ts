@@ -41,9 +41,10 @@ interface Message {
 }
 
 /**
- * The content of `config.pbtxt`. Where the batch is open and the first axis of every input and output, the server batches
- * requests, up to the largest profile and preferably to the sizes that profiles are tuned for; else it passes each request
- * on as it is.
+ * The content of `config.pbtxt`. Where the batch is open and the first axis of every input and output, and the profiles
+ * leave no size out from 1 on, the server batches requests, up to the largest and preferably to the sizes that profiles are
+ * tuned for. Else it passes each request on as it is, and the engine refuses what no profile has: the file says so, since
+ * Triton has no field for it.
  *
  * @throws {UnfoldError} a name that is no folder's
  */
@@ -57,7 +58,7 @@ export function tritonConfig(graph: Graph, { name, profiles }: TritonOptions): s
     list.map(({ name, type }) => port(name, type, isBatched));
   const outputs = graph.outputs.map(({ name, node }) => ({ name, type: node.type }));
   const ranges = profiles.flatMap(({ B }) => B ?? []);
-  const isBatched = ranges.length > 0 &&
+  const isBatched = ranges.length > 0 && leavesNoneOut(ranges) &&
     [...graph.inputs, ...outputs].every(({ type: { shape } }) => shape[0] === "B");
   const maxBatch = isBatched ? Math.max(...ranges.map(({ max }) => max)) : 0;
   const preferred = [...new Set(ranges.map(({ opt }) => opt))].filter((size) => size > 1).sort((a, b) =>
@@ -97,9 +98,21 @@ export function tritonConfig(graph: Graph, { name, profiles }: TritonOptions): s
   return [
     `# ${graph.name}, written by UNfold for NVIDIA Triton Inference Server.`,
     ...profiles.map((profile, i) => `# profile ${i}: ${describe(graph, profile)}`),
+    ...profiles.some((profile) => Object.keys(profile).some((dim) => dim !== "B" || !isBatched))
+      ? ["# The engine refuses a request whose sizes no profile has."]
+      : [],
     ...fields(message, 0),
     "",
   ].join("\n");
+}
+
+/** Whether every batch from 1 to the largest lies in one of the ranges. */
+function leavesNoneOut(ranges: readonly Profile[string][]): boolean {
+  const reached = ranges.toSorted((a, b) => a.min - b.min).reduce(
+    (reached, { min, max }) => min > reached + 1 ? reached : Math.max(reached, max),
+    0,
+  );
+  return reached === Math.max(...ranges.map(({ max }) => max));
 }
 
 /** Dimensions without the batch where the server adds it; open ones are -1. */

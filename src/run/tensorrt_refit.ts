@@ -6,8 +6,10 @@
 import { describeNetwork } from "../emit/tensorrt.ts";
 import type { LayerWeights } from "../emit/tensorrt_network.ts";
 import { UnfoldError } from "../errors.ts";
+import { isFloat } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import { lowerForTensorRt } from "../rewrite/lower_tensorrt.ts";
+import { listed } from "../text.ts";
 import { type GpuOptions, loadPlan } from "./tensorrt.ts";
 
 /**
@@ -36,7 +38,8 @@ export interface RefittedPlan {
  *
  * @param plan the bytes of an engine file, or its path; it is not changed
  * @param weights of the network it was built from (`layerWeights`)
- * @throws {UnfoldError} no GPU that runs it, an engine that was not built for it, or from another network
+ * @throws {UnfoldError} no GPU that runs it, an engine that was not built for it, or from another network, or one
+ *   that names not all of the weights that were folded
  * @throws {NativeError} TensorRT refuses; its words are quoted
  *
  * @example
@@ -64,10 +67,18 @@ export async function refitPlan(
   const places = refitter.all();
   const unknown = places.filter((place) => !byKey.has(keyOf(place)));
   if (unknown.length > 0) {
-    const names = unknown.slice(0, 3).map(keyOf).join(", ");
     throw new UnfoldError(
-      `the engine was built from another network: it has ${unknown.length} weights that this one has not, ` +
-        `as ${names}; describe and fold it as it was then`,
+      `the engine was built from another network: it has ${unknown.length} weights that this one has not: ` +
+        `${listed(unknown.map(keyOf), 3)}; describe and fold it as it was then`,
+    );
+  }
+  const named = new Set(places.map(keyOf));
+  // Whole numbers are shapes and indices, which the description fixes; TensorRT does not count them among the weights.
+  const stale = weights.filter((entry) => isFloat(entry.dtype) && !named.has(keyOf(entry)));
+  if (stale.length > 0) {
+    throw new UnfoldError(
+      `the engine does not name ${stale.length} of the weights that were folded, which would stay as they were: ` +
+        `${listed(stale.map(keyOf), 3)}; build it again`,
     );
   }
   for (const place of places) refitter.set({ ...byKey.get(keyOf(place))!, role: place.role });

@@ -156,7 +156,8 @@ testWithStandIn("refitPlan() replaces the weights in a plan", async ({ paths }) 
   });
   const old = standInPlan({ refittable: true });
   // What else the network has, a shape for instance, is no weight of the engine.
-  const weights = [fp32("fc.bias", 7, 8), fp32("shape", 2), fp32("fc.weight", 6, 5, 4, 3, 2, 1)];
+  const shape = { ...fp32("shape"), dtype: "int64" as const, bytes: new Uint8Array(8) };
+  const weights = [fp32("fc.bias", 7, 8), shape, fp32("fc.weight", 6, 5, 4, 3, 2, 1)];
   const { plan, replaced } = await refitPlan(old, weights, options);
   assert.equal(replaced, 2);
   assert.deepEqual(plan, standInPlan({ refittable: true, weight: [6, 5, 4, 3, 2, 1], bias: [7, 8] }));
@@ -172,7 +173,11 @@ testWithStandIn("refitPlan() replaces the weights in a plan", async ({ paths }) 
   };
   await refused(
     refitPlan(old, [fp32("fc.bias", 7, 8)], options),
-    /built from another network: it has 1 weights that this one has not, as fc\.weight \(constant\);/,
+    /built from another network: it has 1 weights that this one has not: "fc\.weight \(constant\)";/,
+  );
+  await refused(
+    refitPlan(old, [...weights, fp32("fc2.weight", 1), fp32("fc2.bias", 1)], options),
+    /does not name 2 of the weights that were folded, .*: "fc2\.weight \(constant\)", "fc2\.bias \(constant\)"; build/,
   );
   await refused(refitPlan(standInPlan(), weights, options), /cannot be replaced: build it with .*--refit/);
   await refused(

@@ -28,7 +28,8 @@ const network = (shape: readonly (number | string)[]): Graph => graphOf({ y: rel
 const profiles = (batch: string, dims = {}) => profilesOf(parseBatch(batch), dims);
 
 Deno.test("tritonConfig() leaves the batch to the server, up to the largest profile", () => {
-  const text = tritonConfig(network(["B", 3, 8]), { name: "net", profiles: profiles("1,8,64") });
+  const ranges = ["1:4:7", "8:8:8", "5:64:64"].flatMap((range) => profiles(range));
+  const text = tritonConfig(network(["B", 3, 8]), { name: "net", profiles: ranges });
   assert.deepEqual(read(text), {
     name: "net",
     platform: "tensorrt_plan",
@@ -37,9 +38,23 @@ Deno.test("tritonConfig() leaves the batch to the server, up to the largest prof
     input: [{ name: "x", data_type: "TYPE_FP16", dims: [3, 8] }],
     output: [{ name: "y", data_type: "TYPE_FP16", dims: [3, 8] }],
     instance_group: [{ count: 1, kind: "KIND_GPU", profile: ["0", "1", "2"] }],
-    dynamic_batching: { preferred_batch_size: [8, 64], max_queue_delay_microseconds: 100 },
+    dynamic_batching: { preferred_batch_size: [4, 8, 64], max_queue_delay_microseconds: 100 },
   });
   assert.match(text, /^# profile 1: x \[B, 3, 8\] with B 8$/m);
+  assert.doesNotMatch(text, /refuses/);
+});
+
+Deno.test("tritonConfig() has the server form no batch that no profile has, and says what the engine refuses", () => {
+  for (const batch of ["1,8,64", "8,64", "8:16:64", "1,3"]) {
+    const text = tritonConfig(network(["B", 3, 8]), { name: "net", profiles: profiles(batch) });
+    const { max_batch_size, dynamic_batching, input } = read(text);
+    assert.deepEqual([max_batch_size, dynamic_batching, input[0].dims], [0, undefined, [-1, 3, 8]], batch);
+    assert.match(text, /^# The engine refuses a request whose sizes no profile has\.$/m, batch);
+  }
+  assert.equal(
+    read(tritonConfig(network(["B"]), { name: "net", profiles: profiles("1,2,3") })).max_batch_size,
+    3,
+  );
 });
 
 Deno.test("tritonConfig() writes open sizes other than the batch as -1, and their range beside them", () => {
@@ -47,6 +62,7 @@ Deno.test("tritonConfig() writes open sizes other than the batch as -1, and thei
   const text = tritonConfig(network(["B", "T", 8]), { name: "net", profiles: profiles("1:8:64", dims) });
   assert.deepEqual(read(text).input, [{ name: "x", data_type: "TYPE_FP16", dims: [-1, 8] }]);
   assert.match(text, /with T 1 to 512, tuned for 128; B 1 to 64, tuned for 8$/m);
+  assert.match(text, /^# The engine refuses a request whose sizes no profile has\.$/m);
 });
 
 Deno.test("tritonConfig() passes requests on as they are where the engine's batch is fixed or is not the first axis", () => {
