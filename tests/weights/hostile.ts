@@ -46,36 +46,54 @@ export function* mutants(seed: number): Generator<Uint8Array> {
   const good = SEEDS.map((name) => Deno.readFileSync(new URL(name, FIXTURES)));
   for (;;) {
     const source = good[random.integer(0, good.length - 1)]!;
-    let bytes = source.slice();
-    for (let count = random.integer(1, 8); count > 0; count--) {
-      const at = random.integer(0, bytes.length - 1);
-      const length = random.integer(1, 64);
-      switch (random.integer(0, 5)) {
-        case 0:
-          bytes[at] = bytes[at]! ^ (1 << random.integer(0, 7));
-          break;
-        case 1:
-          bytes[at] = random.integer(0, 255);
-          break;
-        case 2:
-          bytes[at] = OPCODES.charCodeAt(random.integer(0, OPCODES.length - 1));
-          break;
-        case 3:
-          bytes = concat(bytes.subarray(0, at), bytes.subarray(at + length));
-          break;
-        case 4:
-          bytes = concat(bytes.subarray(0, at), bytes.subarray(at, at + length), bytes.subarray(at));
-          break;
-        default: {
-          const other = good[random.integer(0, good.length - 1)]!;
-          const from = random.integer(0, other.length - 1);
-          bytes.set(other.subarray(from, from + Math.min(length, bytes.length - at)), at);
-        }
-      }
-      if (bytes.length === 0) bytes = source.slice();
-    }
-    yield bytes;
+    yield mutated(source, { random, other: good[random.integer(0, good.length - 1)]! });
   }
+}
+
+/**
+ * A copy with some changes.
+ *
+ * @param options.other what pieces are taken from
+ * @param options.marks bytes that mean something in a file of this kind; the opcodes of pickles unless given
+ * @param options.most changes
+ */
+export function mutated(
+  source: Uint8Array,
+  { random, other, marks = OPCODES, most = 8 }: {
+    readonly random: Random;
+    readonly other: Uint8Array;
+    readonly marks?: string;
+    readonly most?: number;
+  },
+): Uint8Array {
+  let bytes = source.slice();
+  for (let count = random.integer(1, most); count > 0; count--) {
+    const at = random.integer(0, bytes.length - 1);
+    const length = random.integer(1, 64);
+    switch (random.integer(0, 5)) {
+      case 0:
+        bytes[at] = bytes[at]! ^ (1 << random.integer(0, 7));
+        break;
+      case 1:
+        bytes[at] = random.integer(0, 255);
+        break;
+      case 2:
+        bytes[at] = marks.charCodeAt(random.integer(0, marks.length - 1));
+        break;
+      case 3:
+        bytes = concat(bytes.subarray(0, at), bytes.subarray(at + length));
+        break;
+      case 4:
+        bytes = concat(bytes.subarray(0, at), bytes.subarray(at, at + length), bytes.subarray(at));
+        break;
+      default: {
+        const from = random.integer(0, other.length - 1);
+        bytes.set(other.subarray(from, from + Math.min(length, bytes.length - at)), at);
+      }
+    }
+    if (bytes.length === 0) bytes = source.slice();
+  }
+  return bytes;
 }
 
 /** All opcodes of protocols 0 to 5. */
