@@ -3,7 +3,7 @@
  * to the keys and values of those before it, which are inputs and outputs of the network.
  */
 import { UnfoldError } from "../errors.ts";
-import { COUNT, given, OBJECT, optional, partsOf, TEXT } from "../ir/given.ts";
+import { COUNT, FLAG, given, OBJECT, optional, partsOf, TEXT } from "../ir/given.ts";
 import { layer, TENSOR } from "./given.ts";
 import { joinHeads, splitHeads } from "./attention.ts";
 import { fixedChannels, linear } from "./layers.ts";
@@ -21,6 +21,8 @@ export interface CachedAttentionOptions {
   /** The name of the packed product, `[3C, C]` in the order q, k, v. */
   readonly qkv: string;
   readonly out: string;
+  /** Of both products; true unless said. */
+  readonly bias?: boolean;
   /** What came before. Without it the tokens are the first ones. */
   readonly past?: KeyValues | undefined;
 }
@@ -35,11 +37,11 @@ export function cachedAttention(
   options: CachedAttentionOptions,
 ): KeyValues & { readonly output: Tensor } {
   const what = layer("cachedAttention", x, p);
-  const known = given(what, options, { heads: COUNT, qkv: TEXT, out: TEXT, past: optional(OBJECT) });
-  const { heads, qkv, out } = known;
+  const known = given(what, options, { heads: COUNT, qkv: TEXT, out: TEXT, bias: optional(FLAG), past: optional(OBJECT) });
+  const { heads, qkv, out, bias = true } = known;
   const past = known.past && partsOf(`${what}: past`, known.past, { key: TENSOR, value: TENSOR });
   const channels = fixedChannels(x, p);
-  const packed = linear(x, p.at(qkv), { outputs: 3 * channels });
+  const packed = linear(x, p.at(qkv), { outputs: 3 * channels, bias });
   const [q, ownKey, ownValue] = [0, 1, 2].map((i) =>
     splitHeads(slice(packed, { axis: -1, start: i * channels, end: (i + 1) * channels }), heads, p)
   ) as [Tensor, Tensor, Tensor];
@@ -49,5 +51,5 @@ export function cachedAttention(
   const key = past === undefined ? ownKey : concat([past.key, ownKey], { axis: 2 });
   const value = past === undefined ? ownValue : concat([past.value, ownValue], { axis: 2 });
   const mixed = scaledDotProductAttention({ q, k: key, v: value }, { causal: past === undefined });
-  return { output: linear(joinHeads(mixed), p.at(out), { outputs: channels }), key, value };
+  return { output: linear(joinHeads(mixed), p.at(out), { outputs: channels, bias }), key, value };
 }

@@ -1,9 +1,11 @@
-/** Two-dimensional convolution as a layer, beside the patch embedding of `layers.ts`. */
+/** Convolutions as layers, over images and over sequences, beside the patch embedding of `layers.ts`. */
 import { UnfoldError } from "../errors.ts";
 import { COUNT, FLAG, given, optional, whole } from "../ir/given.ts";
+import { dataOf } from "../ops/constant.ts";
+import { constantNode } from "../ops/mod.ts";
 import { layer, op } from "./given.ts";
 import type { Scope } from "./scope.ts";
-import type { Tensor } from "./tensor.ts";
+import { reshape, type Tensor } from "./tensor.ts";
 
 export interface ConvolutionOptions {
   readonly outputs: number;
@@ -43,4 +45,34 @@ export function convolution(
   const inputs = bias ? [x, weight, p.param("bias", [outputs], { init: "bias" })] : [x, weight];
   const attrs = { stride: [stride, stride], padding: [padding, padding], groups } as const;
   return op("conv", inputs, { attrs, name: p.path });
+}
+
+/**
+ * `[B, C, T]` to `[B, outputs, T']`, reading `weight [outputs, C, kernel]` and `bias [outputs]`: a convolution of an image
+ * that is one row high.
+ */
+export function convolution1d(
+  x: Tensor,
+  p: Scope,
+  options: Pick<ConvolutionOptions, "outputs" | "kernel" | "stride" | "padding">,
+): Tensor {
+  const { outputs, kernel, stride = 1, padding = 0 } = given(layer("convolution1d", x, p), options, {
+    outputs: COUNT,
+    kernel: COUNT,
+    stride: optional(COUNT),
+    padding: optional(whole(0)),
+  });
+  const [batch, channels, length] = x.type.shape;
+  if (x.type.shape.length !== 3 || typeof channels !== "number") {
+    throw new UnfoldError(`${p.path}: convolution1d needs [B, C, T] with a fixed number of channels`);
+  }
+  const stored = p.param("weight", [outputs, channels, kernel], { init: "linear" });
+  const weight = constantNode({ ...dataOf(stored), shape: [outputs, channels, 1, kernel] }, {
+    dtype: stored.type.dtype,
+    name: stored.name,
+  });
+  const inputs = [reshape(x, [batch!, channels, 1, length!]), weight, p.param("bias", [outputs], { init: "bias" })];
+  const attrs = { stride: [1, stride], padding: [0, padding] } as const;
+  const rows = op("conv", inputs, { attrs, name: p.path });
+  return reshape(rows, [batch!, outputs, rows.type.shape[3]!]);
 }

@@ -4,6 +4,7 @@ export * from "./attention.ts";
 export * from "./block.ts";
 export * from "./cache.ts";
 export * from "./convolution.ts";
+export * from "./counting.ts";
 export * from "./layers.ts";
 export * from "./masks.ts";
 export * from "./model.ts";

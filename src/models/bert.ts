@@ -1,8 +1,9 @@
 /**
  * BERT (Devlin, Chang, Lee and Toutanova, NAACL 2019): the encoder of the original Transformer, normalized *after* each
  * residual sum, over words, positions and segments. MiniLM (Wang et al., NeurIPS 2020) is the same network at a smaller
- * size; as a sentence encoder it ends in a mean over the tokens. Parameter names are those of Hugging Face's
- * transformers. Leaves out the pooler and the heads for single tasks.
+ * size; as a sentence encoder it ends in a mean over the tokens. RoBERTa (Liu et al. 2019) counts positions otherwise,
+ * DistilBERT (Sanh et al. 2019) has no segments. Parameter names are those of Hugging Face's transformers. Leaves out
+ * the pooler and the heads for single tasks.
  */
 import {
   ACTIVATION,
@@ -14,6 +15,7 @@ import {
   type DimRange,
   div,
   embedding,
+  gather,
   ids,
   maximum,
   mlp,
@@ -28,6 +30,7 @@ import {
   sqrt,
   sub,
   sum,
+  tokenPositions,
   type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/mod.ts";
@@ -37,8 +40,13 @@ export interface BertConfig {
   readonly vocabulary: number;
   /** Tokens of the longest sequence: each has its learned position. */
   readonly positions: number;
-  /** Kinds of segment; a sentence alone is segment 0. */
+  /** Kinds of segment; a sentence alone is segment 0. With 0 there are none, as in DistilBERT. */
   readonly segments: number;
+  /**
+   * The id of padding where positions are counted from the one behind it, over tokens that are not padding, as in
+   * RoBERTa; otherwise from 0 over all.
+   */
+  readonly padding?: number;
   /** C. */
   readonly channels: number;
   readonly layers: number;
@@ -92,7 +100,8 @@ export interface BertOptions {
  * ```
  */
 export function bert(config: BertConfig, options: BertOptions = {}): Model {
-  const { epsilon, positions, layers } = config;
+  const { epsilon, layers } = config;
+  const longest = longestOf(config);
   const { name = "bert", pooling, tokenTypes = false } = options;
   const reference = layerNorm({ epsilon });
   const names = ["input_ids", "attention_mask", ...(tokenTypes ? ["token_type_ids"] : [])];
@@ -101,7 +110,7 @@ export function bert(config: BertConfig, options: BertOptions = {}): Model {
     inputs: Object.fromEntries(names.map((input) => [input, ids(["B", "T"])])),
     norm: options.norm ?? reference,
     reference,
-    dims: { T: options.tokens ?? { min: 1, opt: Math.min(128, positions), max: positions } },
+    dims: { T: options.tokens ?? { min: 1, opt: Math.min(128, longest), max: longest } },
     unused: [/^pooler\./, /^embeddings\.position_ids$/],
 
     forward({ input_ids, attention_mask, token_type_ids }, p) {
@@ -118,19 +127,28 @@ export function bert(config: BertConfig, options: BertOptions = {}): Model {
 function embeddings(
   words: Tensor,
   p: Scope,
-  { vocabulary, segments, positions, channels, types }: BertConfig & { readonly types?: Tensor | undefined },
+  { vocabulary, segments, positions, channels, padding, types }: BertConfig & {
+    readonly types?: Tensor | undefined;
+  },
 ): Tensor {
-  const tokens = words.type.shape[1]!;
-  const segment = p.at("token_type_embeddings");
-  const ofSegment = types === undefined
-    ? pick(segment.param("weight", [segments, channels]), { axis: 0, index: 0 })
-    : embedding(types, segment, { entries: segments, channels });
-  const ofPosition = slice(p.param("position_embeddings.weight", [positions, channels]), {
-    axis: 0,
-    size: tokens,
-  });
-  const ofWord = embedding(words, p.at("word_embeddings"), { entries: vocabulary, channels });
-  return norm(add(add(ofWord, ofSegment), ofPosition), p.at("LayerNorm"));
+  const table = p.param("position_embeddings.weight", [positions, channels]);
+  const ofPosition = padding === undefined
+    ? slice(table, { axis: 0, size: words.type.shape[1]! })
+    : gather(table, tokenPositions(words, { padding, length: longestOf({ positions, padding }) }));
+  let x = embedding(words, p.at("word_embeddings"), { entries: vocabulary, channels });
+  if (segments > 0) {
+    const segment = p.at("token_type_embeddings");
+    const ofSegment = types === undefined
+      ? pick(segment.param("weight", [segments, channels]), { axis: 0, index: 0 })
+      : embedding(types, segment, { entries: segments, channels });
+    x = add(x, ofSegment);
+  }
+  return norm(add(x, ofPosition), p.at("LayerNorm"));
+}
+
+/** The longest sequence: RoBERTa's table has rows for padding and what lies before it. */
+function longestOf({ positions, padding = -1 }: Pick<BertConfig, "positions" | "padding">): number {
+  return positions - padding - 1;
 }
 
 /** Attention, then the two products, each added to what it read and normalized: post-norm. */

@@ -42,6 +42,8 @@ export interface Gpt2Config {
   readonly activation?: Activation;
   /** Whether the embedding is the head; true unless said. */
   readonly tied?: boolean;
+  /** Of the products, true unless said; nanoGPT leaves them out as an option. */
+  readonly bias?: boolean;
 }
 
 /** 124 million parameters. */
@@ -111,6 +113,7 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
           heads,
           qkv: "c_attn",
           out: "c_proj",
+          bias: config.bias ?? true,
           past: step ? { key: inputs[`past.${i}.key`]!, value: inputs[`past.${i}.value`]! } : undefined,
         });
         x = add(x, output);
@@ -120,6 +123,7 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
             hidden,
             activation: ACTIVATION[config.activation ?? "gelu_tanh"],
             names: ["c_fc", "c_proj"],
+            bias: config.bias ?? true,
           }),
         );
         present[`present.${i}.key`] = key;

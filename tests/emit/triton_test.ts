@@ -12,7 +12,7 @@ import { graphOf, input, refuses, withFolder } from "../support.ts";
 
 textformat.install();
 const SCHEMA = await Deno.readTextFile(
-  fileURLToPath(new URL("../fixtures/triton/model_config.proto", import.meta.url)),
+  fileURLToPath(new URL("../fixtures/triton_server/model_config.proto", import.meta.url)),
 );
 const ModelConfig = protobuf.parse(SCHEMA, { keepCase: true }).root.lookupType("inference.ModelConfig");
 

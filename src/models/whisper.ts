@@ -1,0 +1,87 @@
+/**
+ * Whisper's encoder (Radford et al., ICML 2023): two convolutions over the frames of a log-mel spectrogram, positions, and
+ * a pre-norm encoder whose keys have no bias. Names are those of Hugging Face's transformers. Leaves out the decoder, which
+ * writes the text, and how the spectrogram is made.
+ */
+import {
+  ACTIVATION,
+  type Activation,
+  add,
+  convolution1d,
+  float,
+  gelu,
+  joinHeads,
+  linear,
+  mlp,
+  type Model,
+  model,
+  norm,
+  residual,
+  scaledDotProductAttention,
+  type Scope,
+  splitHeads,
+  type Tensor,
+  transpose,
+} from "../dsl/mod.ts";
+import { layerNorm, type Norm } from "../norms/mod.ts";
+
+export interface WhisperConfig {
+  readonly name: string;
+  /** Mel bands of the spectrogram. */
+  readonly bands: number;
+  /** Tokens, one of each two frames of 10 ms: 1500 for the 30 seconds that a spectrogram always has. */
+  readonly positions: number;
+  readonly channels: number;
+  readonly depth: number;
+  readonly heads: number;
+  readonly hidden: number;
+  /** In the layers; exact GELU unless said. Behind the convolutions it always is. */
+  readonly activation?: Activation;
+}
+
+/** The encoder of the base model: 21 million parameters. */
+export const WHISPER_BASE: WhisperConfig = {
+  name: "whisper-base-encoder",
+  bands: 80,
+  positions: 1500,
+  channels: 512,
+  depth: 6,
+  heads: 8,
+  hidden: 2048,
+};
+
+/** `input_features [B, bands, 2 positions]`, a log-mel spectrogram, to `last_hidden_state [B, positions, C]`. */
+export function whisperEncoder(
+  config: WhisperConfig,
+  { norm: family = layerNorm() }: { norm?: Norm } = {},
+): Model {
+  const { bands, positions, channels, depth, heads, hidden, activation = "gelu" } = config;
+  return model({
+    name: config.name,
+    inputs: { input_features: float(["B", bands, 2 * positions]) },
+    norm: family,
+    forward({ input_features }, p) {
+      const near = { outputs: channels, kernel: 3, padding: 1 };
+      let x = gelu(convolution1d(input_features, p.at("conv1"), near));
+      x = gelu(convolution1d(x, p.at("conv2"), { ...near, stride: 2 }));
+      x = add(transpose(x, [0, 2, 1]), p.param("embed_positions.weight", [positions, channels]));
+      for (let i = 0; i < depth; i++) {
+        const layer = p.at("layers", i);
+        x = residual(x, (y) => selfAttention(y, layer.at("self_attn"), heads), {
+          norm: layer.at("self_attn_layer_norm"),
+        });
+        x = residual(x, (y) => mlp(y, layer, { hidden, activation: ACTIVATION[activation] }), {
+          norm: layer.at("final_layer_norm"),
+        });
+      }
+      return { last_hidden_state: norm(x, p.at("layer_norm")) };
+    },
+  });
+}
+
+function selfAttention(x: Tensor, p: Scope, heads: number): Tensor {
+  const outputs = x.type.shape[2] as number;
+  const part = (name: string, bias: boolean) => splitHeads(linear(x, p.at(name), { outputs, bias }), heads, p);
+  const [q, k, v] = [part("q_proj", true), part("k_proj", false), part("v_proj", true)];
+  return linear(joinHeads(scaledDotProductAttention({ q, k, v })), p.at("out_proj"), { outputs });
+}
