@@ -19,6 +19,7 @@ export const HEADS: Setting<number> = {
     ...inTimm("num_heads"),
     "num_attention_heads",
     "n_head",
+    "n_heads",
     "encoder_attention_heads",
     "model.encoder_attention_heads",
   ],

@@ -36,6 +36,8 @@ export interface CheckpointView {
   has(name: string): boolean;
   /** @throws UnfoldError if there is no such tensor. */
   shapeOf(name: string): readonly number[];
+  /** Whether two tensors hold the same bytes: a head that is the embedding again. */
+  same(a: string, b: string): boolean;
   /** `config.json` beside the file, or the arguments inside it; null where there are none. */
   readonly config: Readonly<Record<string, unknown>> | null;
   /** All that is said of the network, that configuration among it. */
@@ -49,6 +51,8 @@ export interface CheckpointFormat {
   readonly signature: readonly RegExp[];
   /** None may match a name of the file. */
   readonly without?: readonly RegExp[];
+  /** Told by shapes, where another layout has the same names. */
+  holds?(file: Pick<CheckpointView, "names" | "shapeOf">): boolean;
   /** What `read` may ask to be settled. */
   readonly settings: readonly Setting[];
   /**

@@ -7,7 +7,7 @@ import { UnfoldError } from "../errors.ts";
 import { gpt2, type Gpt2Config } from "../models/gpt2.ts";
 import { constantLayerNorm, type Norm } from "../norms/mod.ts";
 import { ACTIVATION, EPSILON, HEADS, TIED_HEAD } from "./common_settings.ts";
-import { type CheckpointFormat, type CheckpointView, type Settle, swapped } from "./define.ts";
+import { type CheckpointFormat, type CheckpointView, type Ignored, type Settle, swapped } from "./define.ts";
 import type { Setting } from "./settings.ts";
 import { normOf } from "./norms.ts";
 import {
@@ -22,12 +22,25 @@ import {
 
 const MODES = ["plain", "prefill", "step"] as const satisfies readonly Gpt2Config["mode"][];
 
-const MODE: Setting<Gpt2Config["mode"]> = {
+export const MODE: Setting<Gpt2Config["mode"]> = {
   name: "mode",
   what: "network",
   takes: `one of ${MODES.join(", ")}`,
   keys: [],
   parse: (value) => MODES.find((mode) => mode === value),
+};
+
+/** `GPT2Model` gives what its last normalization does. */
+export const HEAD: Setting<"lm" | "none"> = {
+  name: "head",
+  what: "head",
+  takes: "lm or none",
+  keys: ["architectures"],
+  parse: (value) => {
+    if (value === "lm" || value === "none") return value;
+    const [name] = Array.isArray(value) ? value : [];
+    return typeof name !== "string" ? undefined : name === "GPT2Model" ? "none" : "lm";
+  },
 };
 
 export const hfGpt2: CheckpointFormat = {
@@ -37,7 +50,7 @@ export const hfGpt2: CheckpointFormat = {
     /^(transformer\.)?wpe\.weight$/,
     /^(transformer\.)?h\.0\.attn\.c_attn\.weight$/,
   ],
-  settings: [HEADS, ACTIVATION, EPSILON, MODE, TIED_HEAD],
+  settings: [HEADS, ACTIVATION, EPSILON, MODE, HEAD, TIED_HEAD],
   read(file, settle) {
     requireLibrary(file, "transformers");
     const prefix = prefixOf(file);
@@ -49,17 +62,22 @@ export const hfGpt2: CheckpointFormat = {
         const name = prefix + parameter;
         return /\.c_(attn|proj|fc)\.weight$/.test(parameter) ? swapped(name) : name;
       },
-      ignored: [
-        { pattern: /(^|\.)h\.\d+\.attn\.(masked_)?bias$/, why: "the causal mask" },
-        ...config.tied === false
-          ? []
-          : [{ pattern: /^lm_head\.weight$/, why: "the embedding again, which is the head" }],
-      ],
+      ignored: notRead(config),
     };
   },
 };
 
-const prefixOf = (file: CheckpointView) => file.has("wte.weight") ? "" : "transformer.";
+/** Tensors that a network of this configuration leaves unread. */
+export function notRead({ tied }: Gpt2Config): Ignored[] {
+  return [
+    { pattern: /(^|\.)h\.\d+\.attn\.(masked_)?bias$/, why: "the causal mask" },
+    ...tied === false
+      ? []
+      : [{ pattern: /^lm_head\.weight$/, why: "the embedding again, which is the head" }],
+  ];
+}
+
+export const prefixOf = (file: CheckpointView) => file.has("wte.weight") ? "" : "transformer.";
 
 function configOf(file: CheckpointView, settle: Settle): Gpt2Config {
   const mode = settle(MODE, { published: { value: "plain", why: "unless --mode says" } });
@@ -100,17 +118,27 @@ function configOf(file: CheckpointView, settle: Settle): Gpt2Config {
     activation: settle(ACTIVATION, {
       assumed: { value: "gelu_tanh", why: "GPT2Config's own, nothing in the file says" },
     }),
-    tied: settle(
-      TIED_HEAD,
-      file.has("lm_head.weight")
-        ? {
-          // A configuration that does not say is of a class whose default is this.
-          published: file.config === null ? undefined : { value: true, why: "GPT2Config's own" },
-          ask: "lm_head.weight may be the embedding again, or a head of its own",
-        }
-        : { tensors: { value: true, why: "there is no lm_head.weight" } },
-    ),
+    ...headOf(file, settle),
   };
+}
+
+/** What the last normalization is followed by, and whether that is the embedding again. */
+export function headOf(file: CheckpointView, settle: Settle): Required<Pick<Gpt2Config, "head" | "tied">> {
+  const stored = file.has("lm_head.weight");
+  const head = settle(HEAD, {
+    tensors: stored ? { value: "lm", why: "there is an lm_head.weight" } : undefined,
+    published: { value: "lm", why: "GPT-2 is a language model" },
+  }) === "lm";
+  // What is the same in bytes is the same network, whatever is said of it.
+  if (!head || (stored && file.same("lm_head.weight", `${prefixOf(file)}wte.weight`))) {
+    return { head, tied: true };
+  }
+  const tied = settle(TIED_HEAD, {
+    tensors: stored
+      ? { value: false, why: "lm_head.weight is not the embedding" }
+      : { value: true, why: "there is no lm_head.weight" },
+  });
+  return { head, tied };
 }
 
 /** An epsilon beside which no variance of a token counts. */

@@ -2,9 +2,14 @@
 import type { CheckpointFormat } from "./define.ts";
 import { fairseqTranslation } from "./fairseq.ts";
 import { hfBert } from "./hf_bert.ts";
+import { hfClip, hfSiglip } from "./hf_clip.ts";
+import { hfDistilBert } from "./hf_distilbert.ts";
 import { hfGpt2 } from "./hf_gpt2.ts";
 import { hfLlama } from "./hf_llama.ts";
+import { hfT5 } from "./hf_t5.ts";
 import { hfVit } from "./hf_vit.ts";
+import { hfWhisper } from "./hf_whisper.ts";
+import { nanoGpt } from "./nanogpt.ts";
 import { slabDeitFormat } from "./slab.ts";
 import { detectionSwin, hfSwin, mmdetectionSwin, timmSwin } from "./swin.ts";
 import { t2tVitFormat } from "./t2t_vit.ts";
@@ -13,7 +18,13 @@ import { timmVit } from "./timm_vit.ts";
 export const FORMATS: readonly CheckpointFormat[] = [
   fairseqTranslation,
   hfBert,
+  hfDistilBert,
+  nanoGpt,
   hfGpt2,
+  hfT5,
+  hfWhisper,
+  hfClip,
+  hfSiglip,
   hfLlama,
   t2tVitFormat,
   slabDeitFormat,

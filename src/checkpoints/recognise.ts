@@ -2,6 +2,7 @@
  * Which published layout a checkpoint is of, and the network in it with its weights. Recognised by names alone; a file
  * that is of none is answered with the layout it comes nearest to. Leaves out what is done with the network.
  */
+import { Buffer } from "node:buffer";
 import { basename, dirname, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import type { Model } from "../dsl/model.ts";
@@ -103,9 +104,9 @@ type Names = Pick<CheckpointView, "names">;
 
 const matches = (pattern: RegExp, { names }: Names) => names().some((name) => name.search(pattern) >= 0);
 
-function isOf({ signature, without = [] }: CheckpointFormat, file: Names): boolean {
+function isOf({ signature, without = [], holds }: CheckpointFormat, file: Checkpoint): boolean {
   return signature.every((pattern) => matches(pattern, file)) &&
-    !without.some((pattern) => matches(pattern, file));
+    !without.some((pattern) => matches(pattern, file)) && (holds?.(file) ?? true);
 }
 
 function viewOf(checkpoint: Checkpoint): CheckpointView {
@@ -115,6 +116,11 @@ function viewOf(checkpoint: Checkpoint): CheckpointView {
     names: () => checkpoint.names(),
     has: (name) => checkpoint.has(name),
     shapeOf: (name) => checkpoint.shapeOf(name),
+    same: (a, b) => {
+      const [one, other] = [checkpoint.tensor(a), checkpoint.tensor(b)];
+      return one.dtype === other.dtype && sameShape(one.shape, other.shape) &&
+        Buffer.compare(one.bytes(), other.bytes()) === 0;
+    },
     config: said[0]?.values ?? null,
     said,
   };
@@ -132,8 +138,7 @@ interface Layout {
 function layoutOf(opened: Checkpoint): Layout | null {
   for (const prefix of sharedPrefixes(opened.names())) {
     const checkpoint = underNames(opened, { prefix });
-    const names = { names: () => checkpoint.names() };
-    const format = FORMATS.find((format) => isOf(format, names));
+    const format = FORMATS.find((format) => isOf(format, checkpoint));
     if (format !== undefined) return { format, checkpoint, prefix };
   }
   return null;
@@ -173,6 +178,8 @@ function statementsOf({ path, metadata, training }: Checkpoint): Statement[] {
     }
   });
   const kept = ARGUMENTS.flatMap((key) => {
+    // nanoGPT's `config` is of its trainer, sizes that were not used among it.
+    if (key === "config" && training.model_args !== undefined) return [];
     const values = ConfigSchema.safeParse(training[key]).data;
     return values === undefined || Object.keys(values).length === 0
       ? []

@@ -37,7 +37,13 @@ export function cachedAttention(
   options: CachedAttentionOptions,
 ): KeyValues & { readonly output: Tensor } {
   const what = layer("cachedAttention", x, p);
-  const known = given(what, options, { heads: COUNT, qkv: TEXT, out: TEXT, bias: optional(FLAG), past: optional(OBJECT) });
+  const known = given(what, options, {
+    heads: COUNT,
+    qkv: TEXT,
+    out: TEXT,
+    bias: optional(FLAG),
+    past: optional(OBJECT),
+  });
   const { heads, qkv, out, bias = true } = known;
   const past = known.past && partsOf(`${what}: past`, known.past, { key: TENSOR, value: TENSOR });
   const channels = fixedChannels(x, p);

@@ -67,11 +67,15 @@ export function convolution1d(
     throw new UnfoldError(`${p.path}: convolution1d needs [B, C, T] with a fixed number of channels`);
   }
   const stored = p.param("weight", [outputs, channels, kernel], { init: "linear" });
-  const weight = constantNode({ ...dataOf(stored), shape: [outputs, channels, 1, kernel] }, {
-    dtype: stored.type.dtype,
-    name: stored.name,
-  });
-  const inputs = [reshape(x, [batch!, channels, 1, length!]), weight, p.param("bias", [outputs], { init: "bias" })];
+  const data = dataOf(stored);
+  const shape = [outputs, channels, 1, kernel];
+  const flat = { dtype: data.dtype, shape, origin: data.origin, bytes: () => data.bytes() };
+  const weight = constantNode(flat, { dtype: stored.type.dtype, name: stored.name });
+  const inputs = [
+    reshape(x, [batch!, channels, 1, length!]),
+    weight,
+    p.param("bias", [outputs], { init: "bias" }),
+  ];
   const attrs = { stride: [1, stride], padding: [0, padding] } as const;
   const rows = op("conv", inputs, { attrs, name: p.path });
   return reshape(rows, [batch!, outputs, rows.type.shape[3]!]);

@@ -6,7 +6,20 @@
 import { UnfoldError } from "../errors.ts";
 import { argument, COUNT, given, whole } from "../ir/given.ts";
 import { TENSOR } from "./given.ts";
-import { add, cast, constant, matmul, mul, relu, reshape, slice, softmax, sub, sum, type Tensor } from "./tensor.ts";
+import {
+  add,
+  cast,
+  constant,
+  matmul,
+  mul,
+  relu,
+  reshape,
+  slice,
+  softmax,
+  sub,
+  sum,
+  type Tensor,
+} from "./tensor.ts";
 
 /** A side of the largest triangle that a constant holds: 64 MiB. */
 const LONGEST = 4096;
@@ -25,7 +38,10 @@ function runningSum(x: Tensor, length: number): Tensor {
     throw new UnfoldError(`${x.name}: tokens are counted in texts of up to ${LONGEST}, not ${length}`);
   }
   const size = x.type.shape[1]!;
-  const ones = Array.from({ length: length * length }, (_, i) => Math.floor(i / length) <= i % length ? 1 : 0);
+  const ones = Array.from(
+    { length: length * length },
+    (_, i) => Math.floor(i / length) <= i % length ? 1 : 0,
+  );
   const triangle = constant(ones, { shape: [length, length], dtype: "fp32", name: "up_to" });
   return matmul(x, slice(slice(triangle, { axis: 0, size }), { axis: 1, size }));
 }

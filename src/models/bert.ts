@@ -30,8 +30,8 @@ import {
   sqrt,
   sub,
   sum,
-  tokenPositions,
   type Tensor,
+  tokenPositions,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/mod.ts";
 

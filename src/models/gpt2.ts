@@ -40,6 +40,8 @@ export interface Gpt2Config {
   readonly mode: "plain" | "prefill" | "step";
   /** In the feed-forward layers; GELU by tanh unless said. */
   readonly activation?: Activation;
+  /** Whether logits are made, rather than `last_hidden_state [B, T, C]` given; true unless said. */
+  readonly head?: boolean;
   /** Whether the embedding is the head; true unless said. */
   readonly tied?: boolean;
   /** Of the products, true unless said; nanoGPT leaves them out as an option. */
@@ -129,12 +131,16 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
         present[`present.${i}.key`] = key;
         present[`present.${i}.value`] = value;
       }
-      const logits = linear(norm(x, p.at("ln_f")), p.at("lm_head"), {
-        outputs: vocabulary,
-        bias: false,
-        ...(config.tied ?? true) && { tied: p.at("wte").param("weight", [vocabulary, channels]) },
-      });
-      return mode === "plain" ? { logits } : { logits, ...present };
+      x = norm(x, p.at("ln_f"));
+      const tied = config.tied ?? true;
+      const result: Record<string, Tensor> = config.head === false ? { last_hidden_state: x } : {
+        logits: linear(x, p.at("lm_head"), {
+          outputs: vocabulary,
+          bias: false,
+          ...tied && { tied: p.at("wte").param("weight", [vocabulary, channels]) },
+        }),
+      };
+      return mode === "plain" ? result : { ...result, ...present };
     },
   });
 }

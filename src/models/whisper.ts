@@ -81,7 +81,8 @@ export function whisperEncoder(
 
 function selfAttention(x: Tensor, p: Scope, heads: number): Tensor {
   const outputs = x.type.shape[2] as number;
-  const part = (name: string, bias: boolean) => splitHeads(linear(x, p.at(name), { outputs, bias }), heads, p);
+  const part = (name: string, bias: boolean) =>
+    splitHeads(linear(x, p.at(name), { outputs, bias }), heads, p);
   const [q, k, v] = [part("q_proj", true), part("k_proj", false), part("v_proj", true)];
   return linear(joinHeads(scaledDotProductAttention({ q, k, v })), p.at("out_proj"), { outputs });
 }

@@ -27,6 +27,7 @@ export function viewOf(shapes: Shapes, config: Config | null): CheckpointView {
     config,
     said: config === null ? [] : [{ origin: "config.json", kind: "configuration", values: config }],
     names: () => Object.keys(shapes),
+    same: () => false,
     has: (name) => Object.hasOwn(shapes, name),
     shapeOf: (name) => {
       if (!Object.hasOwn(shapes, name)) throw new UnfoldError(`model.safetensors has no tensor ${name}`);
