@@ -51,8 +51,6 @@ export interface CheckpointFormat {
   readonly signature: readonly RegExp[];
   /** None may match a name of the file. */
   readonly without?: readonly RegExp[];
-  /** Told by shapes, where another layout has the same names. */
-  holds?(file: Pick<CheckpointView, "names" | "shapeOf">): boolean;
   /** What `read` may ask to be settled. */
   readonly settings: readonly Setting[];
   /**
@@ -80,7 +78,7 @@ export function readAs(
 
 /** A pattern of names as a reader would write it: `[bert.]encoder.layer.0.attention.self.query.weight`. */
 export function patternText({ source }: RegExp): string {
-  return source.replace(/^\^|\$$/g, "").replaceAll("\\.", ".").replace(/\(([^()|]*)\)\?/g, "[$1]");
+  return source.replace(/^\^|\$$/g, "").replaceAll("\\.", ".").replace(/\(([^()]*)\)\?/g, "[$1]");
 }
 
 /** A network found in a checkpoint. */

@@ -48,6 +48,7 @@ export const hfBert: CheckpointFormat = {
     const config = configOf(file, prefix, settle);
     return {
       model: bert(config, {
+        name: config.padding === undefined ? "bert" : "roberta",
         norm: normOf(file, settle, {
           scopes: /^(bert\.|roberta\.)?(embeddings|encoder\..*)\.LayerNorm$/,
           epsilon: EPSILON_USUAL,
@@ -93,7 +94,7 @@ function configOf(file: CheckpointView, prefix: string, settle: Settle): BertCon
     layers,
     heads: headsOf(settle, { channels }),
     hidden: sizes("encoder.layer.0.intermediate.dense.weight")[0]!,
-    ...kindOf(file, settle, { prefix, segments: sizes("embeddings.token_type_embeddings.weight")[0]! }),
+    ...kindOf(settle, { prefix, segments: sizes("embeddings.token_type_embeddings.weight")[0]! }),
     activation: settle(ACTIVATION, {
       assumed: { value: "gelu", why: "BertConfig's own, nothing in the file says" },
     }),
@@ -103,7 +104,6 @@ function configOf(file: CheckpointView, prefix: string, settle: Settle): BertCon
 
 /** How positions are counted. */
 function kindOf(
-  file: CheckpointView,
   settle: Settle,
   { prefix, segments }: { prefix: string; segments: number },
 ): Pick<BertConfig, "padding"> {

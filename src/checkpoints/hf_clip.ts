@@ -64,9 +64,9 @@ const PARTS = {
 } as const;
 
 const LAYERS: readonly RegExp[] = [
-  /^((vision|text)_model\.)?embeddings\.(patch|token)_embedding\.weight$/,
-  /^((vision|text)_model\.)?encoder\.layers\.0\.self_attn\.q_proj\.weight$/,
-  /^((vision|text)_model\.)?encoder\.layers\.0\.layer_norm1\.weight$/,
+  /^(vision_model\.|text_model\.)?embeddings\.(patch|token)_embedding\.weight$/,
+  /^(vision_model\.|text_model\.)?encoder\.layers\.0\.self_attn\.q_proj\.weight$/,
+  /^(vision_model\.|text_model\.)?encoder\.layers\.0\.layer_norm1\.weight$/,
 ];
 /** SigLIP's image tower has this bias, its text tower this product. */
 const SIGLIP = /^((vision_model\.)?embeddings\.patch_embedding\.bias|(text_model\.)?head\.weight)$/;

@@ -1,12 +1,13 @@
 /**
  * GPT-2 in Hugging Face's names, from `GPT2Model` and OpenAI's own files (no prefix) or a model around it
- * ("transformer."). The products are Conv1D's, stored `[in, out]`. LN-free GPT-2 (submarat/removing-layer-norm) is told
+ * ("transformer."). The products are Conv1D's, stored `[in, out]`, or, as nanoGPT's trainer saves them, Linear's, `[out, in]`;
+ * nanoGPT's networks have an exact GELU and may have no biases, and the wrapper's `model_args` tell their heads. LN-free GPT-2 (submarat/removing-layer-norm) is told
  * by its epsilon of 1e12, which is in `config.json` alone.
  */
 import { UnfoldError } from "../errors.ts";
 import { gpt2, type Gpt2Config } from "../models/gpt2.ts";
 import { constantLayerNorm, type Norm } from "../norms/mod.ts";
-import { ACTIVATION, EPSILON, HEADS, TIED_HEAD } from "./common_settings.ts";
+import { ACTIVATION, EPSILON, HEADS, NORMALIZATION, TIED_HEAD } from "./common_settings.ts";
 import { type CheckpointFormat, type CheckpointView, type Ignored, type Settle, swapped } from "./define.ts";
 import type { Setting } from "./settings.ts";
 import { normOf } from "./norms.ts";
@@ -22,7 +23,7 @@ import {
 
 const MODES = ["plain", "prefill", "step"] as const satisfies readonly Gpt2Config["mode"][];
 
-export const MODE: Setting<Gpt2Config["mode"]> = {
+const MODE: Setting<Gpt2Config["mode"]> = {
   name: "mode",
   what: "network",
   takes: `one of ${MODES.join(", ")}`,
@@ -31,7 +32,7 @@ export const MODE: Setting<Gpt2Config["mode"]> = {
 };
 
 /** `GPT2Model` gives what its last normalization does. */
-export const HEAD: Setting<"lm" | "none"> = {
+const HEAD: Setting<"lm" | "none"> = {
   name: "head",
   what: "head",
   takes: "lm or none",
@@ -44,23 +45,24 @@ export const HEAD: Setting<"lm" | "none"> = {
 };
 
 export const hfGpt2: CheckpointFormat = {
-  name: "Hugging Face GPT-2",
+  name: "Hugging Face GPT-2 or nanoGPT",
   signature: [
     /^(transformer\.)?wte\.weight$/,
     /^(transformer\.)?wpe\.weight$/,
     /^(transformer\.)?h\.0\.attn\.c_attn\.weight$/,
   ],
-  settings: [HEADS, ACTIVATION, EPSILON, MODE, HEAD, TIED_HEAD],
+  settings: [HEADS, ACTIVATION, EPSILON, MODE, HEAD, TIED_HEAD, NORMALIZATION],
   read(file, settle) {
     requireLibrary(file, "transformers");
     const prefix = prefixOf(file);
-    const config = configOf(file, settle);
+    const form = formOf(file, prefix);
+    const config = configOf(file, settle, form);
     return {
-      model: gpt2(config, { norm: normIn(file, settle) }),
+      model: gpt2(config, { norm: normIn(file, settle, form) }),
       locate: (parameter) => {
         if (parameter.startsWith("lm_head.")) return parameter;
         const name = prefix + parameter;
-        return /\.c_(attn|proj|fc)\.weight$/.test(parameter) ? swapped(name) : name;
+        return !form.linear && /\.c_(attn|proj|fc)\.weight$/.test(parameter) ? swapped(name) : name;
       },
       ignored: notRead(config),
     };
@@ -68,7 +70,7 @@ export const hfGpt2: CheckpointFormat = {
 };
 
 /** Tensors that a network of this configuration leaves unread. */
-export function notRead({ tied }: Gpt2Config): Ignored[] {
+function notRead({ tied }: Gpt2Config): Ignored[] {
   return [
     { pattern: /(^|\.)h\.\d+\.attn\.(masked_)?bias$/, why: "the causal mask" },
     ...tied === false
@@ -77,23 +79,36 @@ export function notRead({ tied }: Gpt2Config): Ignored[] {
   ];
 }
 
-export const prefixOf = (file: CheckpointView) => file.has("wte.weight") ? "" : "transformer.";
+const prefixOf = (file: CheckpointView) => file.has("wte.weight") ? "" : "transformer.";
 
-function configOf(file: CheckpointView, settle: Settle): Gpt2Config {
-  const mode = settle(MODE, { published: { value: "plain", why: "unless --mode says" } });
-  const prefix = prefixOf(file);
-  const [vocabulary, channels] = file.shapeOf(`${prefix}wte.weight`) as [number, number];
+interface Form {
+  /** Whether the products are stored `[out, in]`. */
+  readonly linear: boolean;
+  /** Whether the network is nanoGPT's own, rather than one of transformers in either form. */
+  readonly nano: boolean;
+}
+
+function formOf(file: CheckpointView, prefix: string): Form {
+  const [channels] = file.shapeOf(`${prefix}wte.weight`).slice(1) as [number];
   const packed = file.shapeOf(`${prefix}h.0.attn.c_attn.weight`);
-  if (packed[0] !== channels || packed[1] !== 3 * channels) {
+  const linear = packed[0] === 3 * channels && packed[1] === channels;
+  if (!linear && (packed[0] !== channels || packed[1] !== 3 * channels)) {
     throw new UnfoldError(
       `${file.path}: ${prefix}h.0.attn.c_attn.weight is [${
         packed.join(", ")
-      }]; Hugging Face stores the products of GPT-2 ` +
-        `as [in, out], here [${channels}, ${
-          3 * channels
-        }]. Transpose the weights of c_attn, c_proj and c_fc before saving`,
+      }]; GPT-2 of ${channels} channels has ` +
+        `[${channels}, ${3 * channels}] in Hugging Face's form, [${3 * channels}, ${channels}] in nanoGPT's`,
     );
   }
+  const nano = numberIn(file, "block_size") !== undefined ||
+    (linear && file.config?.model_type === undefined);
+  return { linear, nano };
+}
+
+function configOf(file: CheckpointView, settle: Settle, { linear, nano }: Form): Gpt2Config {
+  const mode = settle(MODE, { published: { value: "plain", why: "unless --mode says" } });
+  const prefix = prefixOf(file);
+  const [vocabulary, channels] = file.shapeOf(`${prefix}wte.weight`) as [number, number];
   requireConfig(file, {
     model_type: ["gpt2"],
     scale_attn_weights: [true],
@@ -114,16 +129,19 @@ function configOf(file: CheckpointView, settle: Settle): Gpt2Config {
       // Of OpenAI's own files. Others must have their configuration, which alone tells LN-free from LN.
       assumed: prefix === "" && [768, 1024, 1280, 1600].includes(channels) ? headsOf64(channels) : undefined,
     }),
-    hidden: file.shapeOf(`${prefix}h.0.mlp.c_fc.weight`)[1]!,
+    hidden: file.shapeOf(`${prefix}h.0.mlp.c_fc.weight`)[linear ? 0 : 1]!,
+    bias: file.has(`${prefix}h.0.attn.c_attn.bias`),
     activation: settle(ACTIVATION, {
-      assumed: { value: "gelu_tanh", why: "GPT2Config's own, nothing in the file says" },
+      assumed: nano
+        ? { value: "gelu", why: "nanoGPT's since 2023, before it was gelu_tanh; nothing in the file says" }
+        : { value: "gelu_tanh", why: "GPT2Config's own, nothing in the file says" },
     }),
     ...headOf(file, settle),
   };
 }
 
 /** What the last normalization is followed by, and whether that is the embedding again. */
-export function headOf(file: CheckpointView, settle: Settle): Required<Pick<Gpt2Config, "head" | "tied">> {
+function headOf(file: CheckpointView, settle: Settle): Required<Pick<Gpt2Config, "head" | "tied">> {
   const stored = file.has("lm_head.weight");
   const head = settle(HEAD, {
     tensors: stored ? { value: "lm", why: "there is an lm_head.weight" } : undefined,
@@ -144,9 +162,15 @@ export function headOf(file: CheckpointView, settle: Settle): Required<Pick<Gpt2
 /** An epsilon beside which no variance of a token counts. */
 const CONSTANT_FROM = 1e6;
 
-function normIn(file: CheckpointView, settle: Settle): Norm {
+function normIn(file: CheckpointView, settle: Settle, { nano }: Form): Norm {
   if ((numberIn(file, "layer_norm_epsilon") ?? 0) >= CONSTANT_FROM) {
     return constantLayerNorm({ epsilon: settle(EPSILON, {}) });
   }
-  return normOf(file, settle, { scopes: /(^|\.)ln_(1|2|f)$/, groups: 1 });
+  return normOf(file, settle, {
+    scopes: /(^|\.)ln_(1|2|f)$/,
+    ...nano && {
+      published: { normalization: { value: "ln", why: "nanoGPT's LayerNorm, which may have no bias" } },
+    },
+    groups: 1,
+  });
 }

@@ -11,17 +11,17 @@ import { headsOf, layersIn, requireConfig, requireLibrary, requireSizes } from "
 export const hfWhisper: CheckpointFormat = {
   name: "Hugging Face Whisper, its encoder",
   signature: [
-    /^((model\.)?encoder\.)?conv1\.weight$/,
-    /^((model\.)?encoder\.)?conv2\.weight$/,
-    /^((model\.)?encoder\.)?embed_positions\.weight$/,
-    /^((model\.)?encoder\.)?layers\.0\.self_attn_layer_norm\.weight$/,
+    /^(model\.)?(encoder\.)?conv1\.weight$/,
+    /^(model\.)?(encoder\.)?conv2\.weight$/,
+    /^(model\.)?(encoder\.)?embed_positions\.weight$/,
+    /^(model\.)?(encoder\.)?layers\.0\.self_attn_layer_norm\.weight$/,
   ],
   settings: [HEADS, ACTIVATION, EPSILON],
   read(file, settle) {
     const prefix = ["", "encoder."].find((prefix) => file.has(`${prefix}conv1.weight`)) ?? "model.encoder.";
     const [channels, bands] = file.shapeOf(`${prefix}conv1.weight`) as [number, number];
     const positions = file.shapeOf(`${prefix}embed_positions.weight`)[0]!;
-    const depth = layersIn(file, /^(?:(?:model\.)?encoder\.)?layers\.(\d+)\./);
+    const depth = layersIn(file, /^(?:model\.)?(?:encoder\.)?layers\.(\d+)\./);
     const hidden = file.shapeOf(`${prefix}layers.0.fc1.weight`)[0]!;
     requireLibrary(file, "transformers");
     requireConfig(file, { model_type: ["whisper"] });
@@ -52,7 +52,7 @@ export const hfWhisper: CheckpointFormat = {
       }),
     };
     const norm = normOf(file, settle, {
-      scopes: /^((model\.)?encoder\.)?(layers\.\d+\.\w+_layer_norm|layer_norm)$/,
+      scopes: /^(model\.)?(encoder\.)?(layers\.\d+\.\w+_layer_norm|layer_norm)$/,
       published: { epsilon: { value: 1e-5, why: "Whisper's own" } },
       groups: 1,
     });

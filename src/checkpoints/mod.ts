@@ -9,7 +9,6 @@ import { hfLlama } from "./hf_llama.ts";
 import { hfT5 } from "./hf_t5.ts";
 import { hfVit } from "./hf_vit.ts";
 import { hfWhisper } from "./hf_whisper.ts";
-import { nanoGpt } from "./nanogpt.ts";
 import { slabDeitFormat } from "./slab.ts";
 import { detectionSwin, hfSwin, mmdetectionSwin, timmSwin } from "./swin.ts";
 import { t2tVitFormat } from "./t2t_vit.ts";
@@ -19,7 +18,6 @@ export const FORMATS: readonly CheckpointFormat[] = [
   fairseqTranslation,
   hfBert,
   hfDistilBert,
-  nanoGpt,
   hfGpt2,
   hfT5,
   hfWhisper,

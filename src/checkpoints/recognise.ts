@@ -104,9 +104,9 @@ type Names = Pick<CheckpointView, "names">;
 
 const matches = (pattern: RegExp, { names }: Names) => names().some((name) => name.search(pattern) >= 0);
 
-function isOf({ signature, without = [], holds }: CheckpointFormat, file: Checkpoint): boolean {
+function isOf({ signature, without = [] }: CheckpointFormat, file: Names): boolean {
   return signature.every((pattern) => matches(pattern, file)) &&
-    !without.some((pattern) => matches(pattern, file)) && (holds?.(file) ?? true);
+    !without.some((pattern) => matches(pattern, file));
 }
 
 function viewOf(checkpoint: Checkpoint): CheckpointView {
@@ -138,7 +138,8 @@ interface Layout {
 function layoutOf(opened: Checkpoint): Layout | null {
   for (const prefix of sharedPrefixes(opened.names())) {
     const checkpoint = underNames(opened, { prefix });
-    const format = FORMATS.find((format) => isOf(format, checkpoint));
+    const names = { names: () => checkpoint.names() };
+    const format = FORMATS.find((format) => isOf(format, names));
     if (format !== undefined) return { format, checkpoint, prefix };
   }
   return null;

@@ -4,7 +4,7 @@
  * 2^24, texts of at most 4096 tokens, whose triangle of ones is a constant.
  */
 import { UnfoldError } from "../errors.ts";
-import { argument, COUNT, given, whole } from "../ir/given.ts";
+import { argument, COUNT, either, given, oneOf, whole } from "../ir/given.ts";
 import { TENSOR } from "./given.ts";
 import {
   add,
@@ -70,7 +70,10 @@ export function endToken(
   options: { end: number | "largest"; length: number },
 ): Tensor {
   const { x, ids } = given("endToken", inputs, { x: TENSOR, ids: TENSOR });
-  const { end, length } = options;
+  const { end, length } = given("endToken", options, {
+    end: either(whole(0), oneOf("largest")),
+    length: COUNT,
+  });
   const found = end === "largest" ? largest(ids, length) : equals(ids, end);
   // Of several, the one that is counted as 1: max(0, 2 - count) is 0 for the others.
   const first = mul(found, relu(sub(scalar(2), runningSum(found, length))));

@@ -17,7 +17,7 @@ Deno.test("hfBert's signature matches BERT with and without its prefix", () => {
   }
   const others = [
     "vit.encoder.layer.0.attention.attention.query.weight",
-    "roberta.embeddings.word_embeddings.weight",
+    "electra.embeddings.word_embeddings.weight",
   ];
   for (const pattern of hfBert.signature) {
     assert.ok(!others.some((tensor) => pattern.test(tensor)), `${pattern}`);
@@ -80,10 +80,25 @@ Deno.test("hfBert takes the heads from the configuration, or else as an option",
 Deno.test("hfBert refuses other networks under BERT's names, and a part of one", () => {
   const read = (changes: Record<string, unknown>) => () =>
     readAs(hfBert, viewOf(SHAPES, { ...CONFIG, ...changes }), {});
-  refuses(read({ model_type: "roberta" }), "model.safetensors", "model_type roberta", "absolute positions");
-  refuses(read({ position_embedding_type: "relative_key" }), "position_embedding_type relative_key");
+  refuses(read({ model_type: "electra" }), "model.safetensors", 'model_type "electra"', "bert, roberta");
+  refuses(read({ position_embedding_type: "relative_key" }), 'position_embedding_type "relative_key"');
   refuses(read({ is_decoder: true }), "is_decoder true");
   refuses(read({ hidden_act: "mish" }), 'hidden_act "mish"', "gelu_tanh");
   refuses(read({ num_hidden_layers: 12 }), "num_hidden_layers 12", "the tensors say 2");
   refuses(read({ hidden_size: 64 }), "hidden_size 64", "the tensors say 32");
+});
+
+Deno.test("hfBert asks whose positions it has where neither names nor a configuration tell", () => {
+  const { model_type: _, ...silent } = CONFIG;
+  const kindOf = (shapes: typeof SHAPES, config = silent) =>
+    readAs(hfBert, viewOf(shapes, config), {}).settled.find(({ name }) => name === "model-type");
+  const one = { ...SHAPES, "embeddings.token_type_embeddings.weight": [1, 32] };
+  refuses(() => kindOf(one), "nothing tells the network", "count positions differently", "--set model-type=");
+  assert.deepEqual([kindOf(SHAPES)?.value, kindOf(SHAPES)?.basis], ["bert", "assumed"]);
+  assert.equal(kindOf(one, { ...silent, model_type: "camembert" })?.value, "roberta");
+  const wrapped = Object.fromEntries(
+    Object.entries(SHAPES).map(([name, shape]) => [`roberta.${name}`, shape]),
+  );
+  assert.deepEqual([kindOf(wrapped)?.value, kindOf(wrapped)?.basis], ["roberta", "tensors"]);
+  refuses(() => kindOf(wrapped, { ...silent, model_type: "bert" }), "begin with roberta.", "model_type bert");
 });

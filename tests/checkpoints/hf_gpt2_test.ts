@@ -54,13 +54,49 @@ Deno.test("hfGpt2 gives the networks of generation by mode", () => {
   );
 });
 
-Deno.test("hfGpt2 refuses products stored [out, in], heads that do not divide, and other networks of these names", () => {
-  const turned = { ...SHAPES, "h.0.attn.c_attn.weight": [48, 16] };
+Deno.test("hfGpt2 takes products stored [out, in], as nanoGPT has them, with nanoGPT's GELU unless said", () => {
+  const turned = Object.fromEntries(
+    Object.entries(SHAPES).map(([name, shape]) => [
+      name,
+      /\.c_\w+\.weight$/.test(name) ? shape.toReversed() : shape,
+    ]),
+  );
+  const read = (shapes: typeof turned, config: Record<string, unknown>) =>
+    readAs(hfGpt2, viewOf(shapes, config), {});
+  const activationOf = ({ settled }: ReturnType<typeof read>) =>
+    settled.find(({ name }) => name === "activation")!.value;
+  assert.equal(read(turned, CONFIG).locate!("h.0.attn.c_attn.weight"), "h.0.attn.c_attn.weight");
+  assert.equal(activationOf(read(turned, CONFIG)), "gelu_tanh");
+  assert.equal(activationOf(read(turned, { n_head: 2 })), "gelu");
+  assert.equal(activationOf(read(SHAPES, { n_head: 2 })), "gelu_tanh");
+  // Turned by hand, with nanoGPT's arguments beside.
+  assert.equal(activationOf(read(SHAPES, { n_head: 2, block_size: 24 })), "gelu");
+});
+
+Deno.test("hfGpt2 gives what GPT2Model does where the configuration is of that, and a head that is no embedding", () => {
+  const outputs = (architecture: string, shapes = SHAPES) =>
+    readAs(hfGpt2, viewOf(shapes, { ...CONFIG, architectures: [architecture] }), {}).settled
+      .filter(({ name }) => name === "head" || name === "tied-head").map(({ value }) => value);
+  assert.deepEqual(outputs("GPT2Model"), ["none"]);
+  const own = { ...SHAPES, "lm_head.weight": SHAPES["wte.weight"]! };
+  const { tie_word_embeddings: _, ...silent } = CONFIG;
+  const { settled, ignored } = readAs(hfGpt2, viewOf(own, silent), {});
+  assert.equal(settled.find(({ name }) => name === "tied-head")!.value, "false");
+  assert.ok(!ignored.some(({ pattern }) => pattern.test("lm_head.weight")));
+  refuses(
+    () => readAs(hfGpt2, viewOf(own, { ...CONFIG, tie_word_embeddings: true }), {}),
+    "the tensors say false (lm_head.weight is not the embedding)",
+    "tie_word_embeddings true",
+  );
+});
+
+Deno.test("hfGpt2 refuses products of neither form, heads that do not divide, and other networks of these names", () => {
+  const turned = { ...SHAPES, "h.0.attn.c_attn.weight": [48, 48] };
   refuses(
     () => readAs(hfGpt2, viewOf(turned, CONFIG), {}),
-    "h.0.attn.c_attn.weight is [48, 16]",
+    "h.0.attn.c_attn.weight is [48, 48]",
     "[16, 48]",
-    "Transpose",
+    "[48, 16] in nanoGPT's",
   );
   refuses(
     () => readAs(hfGpt2, viewOf(SHAPES, { ...CONFIG, n_head: 3 }), {}),

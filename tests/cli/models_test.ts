@@ -32,7 +32,7 @@ Deno.test("models lists layouts by the names that tell them", async () => {
   for (const { name } of FORMATS) assert.ok(stdout.includes(name), name);
   assert.match(
     stdout,
-    /^Hugging Face BERT +heads activation epsilon +\[bert\.\]embeddings\.word_embeddings\.weight {2}/m,
+    /^Hugging Face BERT or RoBERTa +model-type padding heads activation epsilon +\[bert\.\|roberta\.\]embeddings\.word_embeddings\.weight {2}/m,
   );
 });
 

@@ -19,7 +19,7 @@ const BERT = { format: "Hugging Face BERT or RoBERTa", remaining: 5 };
 const CLIP = { format: "Hugging Face CLIP, a tower" };
 const SIGLIP = { format: "Hugging Face SigLIP, a tower" };
 const T5 = { format: "Hugging Face T5, its encoder", remaining: 5 };
-const NANO = { format: "nanoGPT", remaining: 5, file: "ckpt.pt" };
+const NANO = { format: "Hugging Face GPT-2 or nanoGPT", remaining: 5, file: "ckpt.pt" };
 const IMAGE = { settings: { tower: "image" } };
 const TEXT = { run: "text", settings: { tower: "text" } };
 
@@ -38,7 +38,7 @@ const CASES: readonly Case[] = [
   { name: "hf_whisper", format: "Hugging Face Whisper, its encoder", remaining: 5 },
   { name: "hf_t5", ...T5 },
   { name: "hf_t5_gated", ...T5 },
-  { name: "gpt2_own_head", format: "Hugging Face GPT-2", remaining: 3 },
+  { name: "gpt2_own_head", format: "Hugging Face GPT-2 or nanoGPT", remaining: 3 },
   { name: "nanogpt", ...NANO },
   { name: "nanogpt_without_bias", ...NANO },
 ];
