@@ -1,7 +1,8 @@
 /** The report of `deno task bench` as a page: ratios with their intervals, each network's times, structure, parity. */
-import { bytes } from "../report/phrases.ts";
+import { bytes, minuteOf } from "../report/phrases.ts";
 import {
   badge,
+  breakable,
   type Content,
   details,
   distributions,
@@ -9,6 +10,7 @@ import {
   html,
   type IntervalRow,
   intervals,
+  meaning,
   milliseconds,
   name,
   note,
@@ -28,7 +30,7 @@ import {
 } from "./schema.ts";
 
 export function benchPage(report: BenchReport): string {
-  const { machine, startedAt, cases, structure, notes } = report;
+  const { machine, startedAt, versions, cases, structure, notes } = report;
   const sections: Section[] = [];
   if (cases.length > 0) {
     sections.push(ratiosSection(cases), {
@@ -60,19 +62,20 @@ export function benchPage(report: BenchReport): string {
   });
   return page({
     title: "Networks with and without their normalization",
-    lead: `${startedAt.slice(0, 10)}, ${machine.cpu}, ${machine.threads} threads`,
-    sections,
-    footer: html`Made by UNfold from ${
+    lead: `${meaning("un")}, folded into the linear layers around it; ${meaning("ln")}.`,
+    made: html`${machine.cpu}, ${machine.threads} threads.<br>${minuteOf(startedAt)}, ${
       name(report.command)
-    }. This file is complete in itself and loads nothing.`,
+    }, UNfold ${versions["unfold"] ?? ""}.`,
+    sections,
+    footer: "Made by UNfold. This file is complete in itself and loads nothing.",
   });
 }
 
 const inPrecision = ({ precision }: BenchContender) => precision === "fp32" ? "" : `, ${precision}`;
 
 /** Two lines of a cell: what it is, and what to know of it. */
-const withSmall = (text: Content, small: Content) =>
-  html`${text}<br><span class="muted small">${small}</span>`;
+const withSmall = (text: Content, small: string) =>
+  html`${text}<br><span class="muted small">${breakable(small)}</span>`;
 
 /** The engines of a ratio, which may be two, and its precision. */
 function engineOf({ numerator, denominator }: BenchRatio, contenders: readonly BenchContender[]): string {
@@ -253,7 +256,7 @@ function structureSection(rows: readonly BenchStructure[]): Section {
         columns: [
           { title: "network", breaks: true },
           { title: "kernels", align: "right" },
-          { title: "of normalizations", align: "right" },
+          { title: "of norms", align: "right" },
           { title: "plan", align: "right" },
         ],
         rows: rows.map((one) => [
@@ -276,7 +279,7 @@ function environmentSection({ machine, versions, startedAt, command }: BenchRepo
       columns: [{ title: "what" }, { title: "value", breaks: true }],
       rows: [
         ["command", name(command)],
-        ["started", startedAt],
+        ["started", minuteOf(startedAt)],
         ["processor", `${machine.cpu}, ${machine.cores} cores, ${machine.threads} threads`],
         ["load before", machine.loadAverage === null ? "unknown" : machine.loadAverage.toFixed(1)],
         ["system", machine.os],

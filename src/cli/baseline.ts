@@ -1,6 +1,6 @@
 /** `deno task baseline`: saves, lists, shows, removes, exports and imports baselines. Options and printing. */
 import type { Baseline } from "../regress/manifest.ts";
-import { bytes } from "../report/phrases.ts";
+import { bytes, commitText } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP } from "./model_argument.ts";
@@ -199,7 +199,7 @@ function describe(baseline: Baseline): string {
   const count = (value: number | null) => value === null ? "-" : String(value);
   return [
     `${styled(name, "bold")}  ${savedAt.slice(0, 16).replace("T", " ")}${
-      commit === null ? "" : `, commit ${commit.slice(0, 10)}${dirty ? " with changes" : ""}`
+      commit === null ? "" : `, commit ${commitText({ commit, dirty })}`
     }`,
     `${fingerprint.cpu}, ${fingerprint.cores} cores, ${fingerprint.os}; ${fingerprint.backend}; TensorRT ${
       fingerprint.tensorrt ?? "not used"

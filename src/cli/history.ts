@@ -1,5 +1,6 @@
 /** `deno task history`: figures over the runs against a baseline, and where they changed. Options and printing. */
 import { historyOf, type HistorySeries, worseIn } from "../regress/history.ts";
+import { commitText } from "../report/phrases.ts";
 import { BaselineStore } from "../regress/store.ts";
 import type { RunReport } from "../report/run_report.ts";
 import { table } from "../report/table.ts";
@@ -56,13 +57,13 @@ const SHOWN_RUNS = 10;
 
 /** The history for people. */
 export function describeHistory(runs: readonly RunReport[], series: readonly HistorySeries[]): string {
-  const commit = (hash: string | null) => hash?.slice(0, 10) ?? "-";
+  const commit = (of: { readonly commit: string | null; readonly dirty: boolean }) => commitText(of) ?? "-";
   const value = (one: number, unit: string) =>
     unit.startsWith("of") ? one.toFixed(3) : Number.isInteger(one) ? String(one) : one.toPrecision(5);
-  const changes = series.flatMap(({ model, metric, unit, changes }) =>
+  const changes = series.flatMap(({ model, metric, unit, points, changes }) =>
     changes.map((change) => [
       change.time.slice(0, 16).replace("T", " "),
-      commit(change.commit),
+      commit(points[change.index]!),
       model,
       metric,
       `${value(change.from, unit)} to ${value(change.to, unit)}`,
@@ -72,7 +73,7 @@ export function describeHistory(runs: readonly RunReport[], series: readonly His
   );
   const last = runs.slice(-SHOWN_RUNS).map((run) => [
     run.startedAt.slice(0, 16).replace("T", " "),
-    commit(run.commit) + (run.dirty ? " with changes" : ""),
+    commit(run),
     run.verdict,
     worseIn(run) > 0 ? String(worseIn(run)) : "",
     run.models.map(({ model, metrics }) => {

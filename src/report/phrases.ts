@@ -1,7 +1,7 @@
 /** What the terminal and the page say alike of a report: figures and findings in words. Pure text, without markup. */
 import type { Int8Target } from "../ir/dtype.ts";
 import type { NormFold } from "../rewrite/fold_norm.ts";
-import type { LatencyReport, NetworkRanges, RangesReport, TensorRange } from "./report.ts";
+import type { LatencyReport, NetworkRanges, ProvenanceReport, RangesReport, TensorRange } from "./report.ts";
 
 export const INT8_TARGET_LABEL = {
   any: "any processor",
@@ -11,20 +11,38 @@ export const INT8_TARGET_LABEL = {
 /** Names that a line of the summary has room for; the report has all. */
 const MOST_NAMES = 4;
 
+/** Text with names of a model in it, so that a page can set them apart. */
+export type Phrase = readonly (string | { readonly name: string })[];
+
+const named = (names: readonly string[]): Phrase =>
+  names.flatMap((name, i) => i === 0 ? [{ name }] : [", ", { name }]);
+
 /** What became of a normalization, in words. */
-export function fate({ norm, into, through, carried, keepsShift, refused }: NormFold): string {
-  const path = through.length > 0 ? ` through ${through.join(", ")}` : "";
+export function fate(fold: NormFold): string {
+  return fatePhrase(fold).map((part) => typeof part === "string" ? part : part.name).join("");
+}
+
+/** The same with its names apart. */
+export function fatePhrase({ norm, into, through, carried, keepsShift, refused }: NormFold): Phrase {
+  const path: Phrase = through.length > 0 ? [" through ", ...named(through)] : [];
   const along = carried
     ? `; the residual stream divided by ${carried.min.toPrecision(2)} to ${carried.max.toPrecision(2)}`
     : "";
-  const shown = into.slice(0, MOST_NAMES).join(", ") +
-    (into.length > MOST_NAMES ? ` and ${into.length - MOST_NAMES} more` : "");
-  const taken = `${shown}${path}${along}`;
-  if (!refused) return `into ${taken}`;
-  const why = refused.consumer === norm ? refused.reason : `${refused.consumer}: ${refused.reason}`;
-  return into.length > 0
-    ? `kept: ${why}; ${keepsShift ? "gain" : "gain and shift"} into ${taken}`
-    : `kept: ${why}`;
+  const more = into.length > MOST_NAMES ? ` and ${into.length - MOST_NAMES} more` : "";
+  const taken: Phrase = [...named(into.slice(0, MOST_NAMES)), more, ...path, along];
+  if (!refused) return ["into ", ...taken];
+  const kept: Phrase = refused.consumer === norm
+    ? ["kept: ", refused.reason]
+    : ["kept: ", { name: refused.consumer }, ": ", refused.reason];
+  return into.length > 0 ? [...kept, `; ${keepsShift ? "gain" : "gain and shift"} into `, ...taken] : kept;
+}
+
+/** A moment as ISO 8601 has it, to the minute: "2026-11-27 02:21 UTC". */
+export const minuteOf = (time: string): string => `${time.slice(0, 16).replace("T", " ")} UTC`;
+
+/** Ten digits of a commit, and whether there was more than it; null outside of a repository. */
+export function commitText({ commit, dirty }: Pick<ProvenanceReport, "commit" | "dirty">): string | null {
+  return commit && `${commit.slice(0, 10)}${dirty ? " with changes" : ""}`;
 }
 
 /** A network's ranges in a few words. */

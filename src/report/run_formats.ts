@@ -3,7 +3,7 @@
  * caller's. JSON is the report itself.
  */
 import { isWorse, type MetricReport, type ModelRun, type RunReport } from "./run_report.ts";
-import { bytes } from "./phrases.ts";
+import { bytes, commitText } from "./phrases.ts";
 import { table, wrapped } from "./table.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow" | "red") => string;
@@ -163,7 +163,7 @@ function colourOf(metric: MetricReport): "red" | "green" | "yellow" | "dim" {
 
 const day = (time: string) => time.slice(0, 16).replace("T", " ");
 const commitOf = ({ commit, dirty = false }: { commit: string | null; dirty?: boolean }) =>
-  commit === null ? "" : ` at ${commit.slice(0, 10)}${dirty ? " with changes" : ""}`;
+  commit === null ? "" : ` at ${commitText({ commit, dirty })}`;
 
 function timedBy({ latency, throughput }: ModelRun): string {
   const timed = latency ?? throughput;

@@ -8,7 +8,7 @@ import type { PhaseName, Report } from "./report.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
-const VERDICT_STYLE = { faster: "green", slower: "yellow", "no difference shown": "bold" } as const;
+const VERDICT_STYLE = { faster: "green", slower: "yellow", "no difference shown": "dim" } as const;
 
 /** Shapes a report into a page of at most some forty lines. */
 export function summarize(report: Report, { out, style }: { out: string; style: Style }): string {

@@ -313,11 +313,46 @@ testWithLibrary("build-engine leaves the files it promises and a report that fit
     "each phase knows the process's memory",
   );
   assert.equal(report.latency, null);
+  assert.deepEqual(report.targets, ["8.0", "8.6", "8.9", "12.0", "12.1"]);
   const files = [...Deno.readDirSync(join(work.path, "build", "tiny"))].map(({ name }) => name).sort();
   assert.deepEqual(files, ["ln.onnx", "ln.plan", "report.json", "un.onnx", "un.plan"]);
   assert.deepEqual([...Deno.readDirSync(join(work.path, "build"))].map(({ name }) => name), ["tiny"]);
   const written = JSON.parse(await Deno.readTextFile(join(work.path, "build", "tiny", "report.json")));
   assert.deepEqual(written, JSON.parse(stdout));
+});
+
+Deno.test("a report says when it was made, by which command as typed, and from which commit", async () => {
+  await using work = await workplace();
+  const git = async (...args: string[]) => {
+    const settings = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"];
+    const { success, stderr } = await new Deno.Command("git", {
+      args: [...settings, ...args],
+      cwd: work.path,
+    }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+  };
+  const args = [...BUILD, "--no-engine", "--no-check", "--no-reference", "--json", "--out", "it's here"];
+  const made = async () => {
+    const { stdout, stderr, code } = await run(args, work.path);
+    assert.equal(code, 0, stderr);
+    return ReportSchema.parse(JSON.parse(stdout)).provenance!;
+  };
+  const outside = await made();
+  assert.deepEqual({ commit: outside.commit, dirty: outside.dirty }, { commit: null, dirty: false });
+  assert.equal(
+    outside.command,
+    `deno task build-engine ${args.slice(0, -1).join(" ")} 'it'\\''s here'`,
+  );
+  assert.ok(Math.abs(Date.parse(outside.startedAt) - Date.now()) < 600_000, outside.startedAt);
+  await git("init", "-q");
+  await git("add", "tiny.ts");
+  await git("commit", "-q", "-m", "a model");
+  const clean = await made();
+  assert.match(clean.commit!, /^[0-9a-f]{40}/);
+  assert.equal(clean.dirty, false);
+  await Deno.writeTextFile(join(work.path, "tiny.ts"), MODEL + "\n");
+  const changed = await made();
+  assert.deepEqual({ commit: changed.commit, dirty: changed.dirty }, { commit: clean.commit, dirty: true });
 });
 
 Deno.test("build-engine writes the folded network's ONNX file alone where that is asked for, without TensorRT", async () => {
@@ -500,6 +535,9 @@ Deno.test("build-engine says what was not executed, and that nothing was where n
   assert.deepEqual(others, []);
   assert.deepEqual(await said("--precision", "fp16", "--no-check"), [
     "whether fp16 overflows is not known: nothing was run in it",
+  ]);
+  assert.deepEqual(await said("--precision", "tf32", "--no-check"), [
+    "products in TF32 were run in fp32: an engine reads ten bits of the mantissa of what it multiplies",
   ]);
 });
 

@@ -149,8 +149,8 @@ Deno.test("report adds a history, or makes a page of it alone", () =>
     await run("--history", `${folder}/history.json`, "--out", `${folder}/page.html`);
     const text = await Deno.readTextFile(`${folder}/page.html`);
     assert.match(text, /<title>History<\/title>/);
-    assert.match(text, />0808080: worse</);
-    assert.match(text, /2026-01-18, 0808080.*1 to 1\.110.*p = 0\.0005/s);
+    assert.match(text, />0808080808, [0-9-]{10}: worse</);
+    assert.match(text, /0808080808, 2026-01-18.*1 to 1\.110.*p = 0\.0005/s);
     assert.match(text, /1 figure that did not change/);
   }));
 

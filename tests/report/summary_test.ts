@@ -157,6 +157,14 @@ Deno.test("summarize() names tensors near the end of fp16, the largest first, an
   assert.match(text, /\nNot executed {5}(a )+a\n {17}(a )+a\n {17}b\n/);
 });
 
+Deno.test("summarize() names the GPUs that engines are for, and not where none are known", () => {
+  const line = /\n {2}for compute capability 8\.9, 12\.0\n {2}plan/;
+  assert.match(page({ ...report, targets: ["8.9", "12.0"] }), line);
+  for (const targets of [undefined, null, []]) {
+    assert.ok(!page({ ...report, targets }).includes("compute capability"));
+  }
+});
+
 Deno.test("summarize() gives time and peak memory of each phase", () => {
   const text = page(report);
   assert.match(text, /\n {2}build +345 ms, 1\.50 GB +12\.3 s, 1\.60 GB\n/);

@@ -1,10 +1,11 @@
 /** The page of one build, or of several with a comparison of them in front, or of a baseline's history. */
-import { type Content, html } from "./markup.ts";
+import { html } from "./markup.ts";
 import type { Report } from "../report.ts";
 import { bytes } from "../phrases.ts";
+import { headOf, madeOf } from "./head.ts";
 import { type History, historySection } from "./history.ts";
 import { kernelsSection, type Plans } from "./kernels.ts";
-import { contendersOf, latencySection, verdictBadge } from "./latency.ts";
+import { contendersOf, headline, latencySection, shortVerdict } from "./latency.ts";
 import {
   agreementSection,
   environmentSection,
@@ -14,7 +15,7 @@ import {
   rangesSection,
 } from "./network.ts";
 import { page, type Section } from "./page.ts";
-import { figure, name, percentOf, table, type Tile, tiles } from "./parts.ts";
+import { breakable, figure, name, percentOf, table, type Tile, tiles } from "./parts.ts";
 import { type IntervalRow, intervals } from "./intervals.ts";
 import { type Word, words } from "./words.ts";
 
@@ -39,7 +40,8 @@ export function buildPage(
   if (builds.length === 1 && only !== undefined) {
     return page({
       title: only.report.model,
-      lead: leadOf(only.report),
+      lead: headOf(builds),
+      made: madeOf(only.report),
       sections: [
         { id: "result", title: "Result", body: tiles(tilesOf(only.report)) },
         ...partsOf(only, ""),
@@ -54,14 +56,14 @@ export function buildPage(
     id: `build-${i + 1}`,
     title: titles[i]!,
     body: [
-      html`<p class="muted">${leadOf(build.report)}<br>${name(build.path)}</p>`,
+      html`<p class="muted">${madeOf(build.report)} ${name(build.path)}</p>`,
       tiles(tilesOf(build.report)),
     ],
     parts: partsOf(build, `build-${i + 1}-`),
   }));
   return page({
     title: builds.length === 0 ? "History" : `${builds.length} builds`,
-    lead: builds.map(({ report }) => report.model).join(", "),
+    lead: headOf(builds),
     sections: [
       ...(builds.length === 0 ? [] : [overview(builds, titles)]),
       ...sections,
@@ -83,13 +85,6 @@ function partsOf({ report, plans }: Build, prefix: string): Section[] {
     notExecutedSection(report, `${prefix}not-executed`),
     environmentSection(report, `${prefix}environment`),
   ].filter((section) => section !== null);
-}
-
-function leadOf({ precision, batch, engines, targets, environment: { tensorrt } }: Report): string {
-  const families = Object.keys(engines).map((family) => family.toUpperCase()).join(" and ");
-  return `${families}, ${precision}, batch ${batch}${
-    tensorrt === null ? "" : `; engines by TensorRT ${tensorrt.version}`
-  }${targets?.length ? ` for compute capability ${targets.join(", ")}` : ""}`;
 }
 
 function tilesOf(report: Report): Tile[] {
@@ -119,10 +114,7 @@ function tilesOf(report: Report): Tile[] {
   if (latency !== null) {
     items.push({
       label: latency.whyCpu === null ? "Time, GPU" : "Time, CPU",
-      figure: percentOf(latency.ratio),
-      detail: html`${percentOf(latency.ratioLow)} to ${percentOf(latency.ratioHigh)}<br>${
-        verdictBadge(latency.verdict)
-      }`,
+      ...headline(latency),
     });
   }
   if (accuracy !== null) {
@@ -161,8 +153,10 @@ function overview(builds: readonly Build[], titles: readonly string[]): Section 
       series: 0,
     }];
   });
-  const kernels = (report: Report): Content =>
-    Object.values(report.engines).map(({ kernels }) => kernels ?? "unknown").join(" / ");
+  const kernels = ({ engines, environment: { tensorrt } }: Report): string =>
+    tensorrt === null
+      ? "not built"
+      : Object.values(engines).map(({ kernels }) => kernels ?? "unknown").join(" / ");
   return {
     id: "overview",
     title: "Overview",
@@ -174,25 +168,23 @@ function overview(builds: readonly Build[], titles: readonly string[]): Section 
           `${label}: ${percentOf(ratio)}, 95 % interval ${percentOf(low)} to ${percentOf(high)}.`
         ).join(" "),
         caption:
-          "Dots are medians of paired rounds, lines their 95 % intervals, grey bands the reference against itself. " +
+          "Dots are medians over loadings, lines their 95 % intervals, grey bands the reference against itself. " +
           "Left of 0 % the folded network takes less time.",
         draw: (canvas) => intervals(timed, canvas),
       }),
       table({
         caption: "All builds",
         columns: [
-          { title: "network" },
+          { title: "network", breaks: true },
           { title: "folded", align: "right" },
           { title: "kernels", align: "right" },
           { title: "time", align: "right" },
         ],
         rows: builds.map(({ report }, i) => [
-          html`<a href="#build-${i + 1}">${titles[i]!}</a>`,
+          html`<a href="#build-${i + 1}">${breakable(titles[i]!)}</a>`,
           `${report.norms.folded} of ${report.norms.found}`,
           kernels(report),
-          report.latency === null
-            ? "not timed"
-            : html`${percentOf(report.latency.ratio)}<br>${verdictBadge(report.latency.verdict)}`,
+          report.latency === null ? "not timed" : shortVerdict(report.latency),
         ]),
       }),
     ],

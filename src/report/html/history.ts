@@ -1,5 +1,6 @@
 /** Figures over runs, with the places where they change: what `deno task history NAME --json` prints, as time lines. */
 import { z } from "npm:zod@4.6.7";
+import { commitText } from "../phrases.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, details, figure, table } from "./parts.ts";
@@ -46,7 +47,9 @@ export function historySection(history: History, id: string): Section {
     title: "History",
     body: history.length === 0 ? html`<p>No run has been saved yet.</p>` : html`
       <p>Each point is one saved run. Times are ratios to the stored engine, timed in the same rounds, so that another
-      day's machine does not show in them.</p>
+      day's machine does not show in them.${history.some(({ points }) => points.some(({ dirty }) => dirty))
+        ? " A hollow point is of a folder with changes that its commit does not have."
+        : ""}</p>
     `,
     parts: models.map((model, i) => {
       const series = history.filter((one) => one.model === model);
@@ -81,7 +84,10 @@ function isDrawn({ points, changes }: Series): boolean {
   return points.length > 1 && (changes.length > 0 || points.some(({ value }) => value !== points[0]!.value));
 }
 
-const labelOf = ({ commit, time }: Point) => commit?.slice(0, 7) ?? time.slice(0, 10);
+const dateOf = ({ time }: Point) => time.slice(0, 10);
+
+/** The commit and the day; the day alone outside of a repository. */
+const runOf = (point: Point) => [commitText(point), dateOf(point)].filter((text) => text !== null).join(", ");
 
 function valueOf(value: number, unit: string): string {
   const text = Number.isInteger(value) ? value.toLocaleString("en") : value.toPrecision(4);
@@ -93,19 +99,24 @@ function seriesFigure({ metric, unit, points, changes }: Series, id: string): Co
   return figure({
     id,
     title: `${metric[0]!.toUpperCase()}${metric.slice(1)}${unit === "" ? "" : `, ${unit}`}`,
-    description: `${points.length} runs from ${valueOf(first.value, unit)} (${labelOf(first)}) to ` +
-      `${valueOf(last.value, unit)} (${labelOf(last)}); ${
+    description: `${points.length} runs from ${valueOf(first.value, unit)} (${runOf(first)}) to ` +
+      `${valueOf(last.value, unit)} (${runOf(last)}); ${
         changes.length === 0
           ? "no change points"
-          : `changes at ${changes.map(({ index }) => labelOf(points[index]!)).join(", ")}`
+          : `changes at ${changes.map(({ index }) => runOf(points[index]!)).join("; ")}`
       }.`,
     draw: (canvas) =>
       timeline({
-        points: points.map((point) => ({ label: labelOf(point), value: point.value })),
+        points: points.map((point) => ({
+          commit: point.commit?.slice(0, 7) ?? null,
+          date: dateOf(point),
+          isDirty: point.dirty,
+          value: point.value,
+        })),
         changes: changes.map(({ index, isWorse }) => ({
           index,
           isWorse,
-          label: `${labelOf(points[index]!)}: ${isWorse ? "worse" : "better"}`,
+          label: `${runOf(points[index]!)}: ${isWorse ? "worse" : "better"}`,
         })),
         unit: "",
       }, canvas),
@@ -115,10 +126,9 @@ function seriesFigure({ metric, unit, points, changes }: Series, id: string): Co
 function changesTable(series: readonly Series[]): Content {
   const rows = series.flatMap(({ metric, unit, points, changes }) =>
     changes.map(({ index, from, to, isWorse, pValue }) => {
-      const { time, dirty } = points[index]!;
       return [
         metric,
-        `${time.slice(0, 10)}, ${labelOf(points[index]!)}${dirty ? " with changes" : ""}`,
+        runOf(points[index]!),
         html`${valueOf(from, unit)} to ${valueOf(to, unit)}`,
         html`${badge(isWorse ? "worse" : "better", isWorse ? "bad" : "good")} ${
           pValue === null ? "exact" : `p = ${pValue.toFixed(4)}`

@@ -145,7 +145,7 @@ export function intervals(rows: readonly IntervalRow[], { width, isNarrow }: Can
       ),
       Plot.axisX(ticks, {
         text: ratioLabel,
-        label: "less time, more time",
+        label: "\u2190 less time \u00a0 more time \u2192",
         labelAnchor: "center",
         labelArrow: "none",
         color: MUTED,

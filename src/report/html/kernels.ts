@@ -93,23 +93,29 @@ function countsTable(built: readonly (readonly [NormFamily, EngineReport])[]): C
     cell: (engine: EngineReport) => Content,
   ) => [title, ...built.map(([, one]) => cell(one))];
   const count = (value: number | null) => value ?? "unknown";
+  const isBuilt = built.some(([, { path }]) => path !== null);
   return table({
-    caption: "Engines",
+    caption: isBuilt ? "Engines" : "ONNX files",
     columns: [
       { title: "property" },
       ...built.map(([family]) => ({ title: family.toUpperCase(), align: "right" as const })),
     ],
     rows: [
-      row("kernels", ({ kernels }) => count(kernels)),
-      row("normalization kernels", ({ normalizationKernels }) => count(normalizationKernels)),
-      row("plan", (engine) => engine.bytes === null ? "not built" : bytes(engine.bytes)),
-      row("layers described to TensorRT", ({ layers }) => layers ?? ""),
+      ...isBuilt
+        ? [
+          row("kernels", ({ kernels }) => count(kernels)),
+          row("normalization kernels", ({ normalizationKernels }) => count(normalizationKernels)),
+          row("plan", (engine) => engine.bytes === null ? "not built" : bytes(engine.bytes)),
+          row("layers described to TensorRT", ({ layers }) => layers ?? ""),
+          row(
+            "built in",
+            ({ buildMs }) =>
+              buildMs === null ? "" : `${(buildMs / 1000).toFixed(buildMs < 10_000 ? 2 : 1)} s`,
+          ),
+        ]
+        : [],
       row("ONNX nodes", ({ onnx }) => onnx.nodes),
       row("ONNX file", ({ onnx }) => bytes(onnx.bytes)),
-      row(
-        "built in",
-        ({ buildMs }) => buildMs === null ? "" : `${(buildMs / 1000).toFixed(buildMs < 10_000 ? 2 : 1)} s`,
-      ),
     ],
   });
 }
@@ -127,7 +133,9 @@ function kernelTable(family: NormFamily, { kernelList }: PlanReport): Content {
       rows: shown.map((kernel, i) => [
         i + 1,
         roleLabel(roleOf(kernel)),
-        kernel.layers.length === 0 ? kernel.block ?? "" : kernel.layers.join(" "),
+        kernel.layers.length === 0
+          ? kernel.block
+          : kernel.layers.map((layer, i) => [i === 0 ? "" : ", ", name(layer)]),
         kernel.name,
       ]),
     }),

@@ -5,7 +5,7 @@ import type { LatencyReport, Report, TimingReport } from "../report.ts";
 import { turns } from "../phrases.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
-import { badge, figure, milliseconds, note, percentOf, table } from "./parts.ts";
+import { badge, figure, milliseconds, note, percentOf, table, type Tile } from "./parts.ts";
 import { distributions, MOST_DOTS, roundRatios, type Samples } from "./plots.ts";
 
 export interface Contender {
@@ -26,6 +26,25 @@ export function contendersOf({ engines, latency }: Report): readonly Contender[]
 export function verdictBadge(verdict: LatencyReport["verdict"]) {
   return badge(verdict, verdict === "faster" ? "good" : verdict === "slower" ? "bad" : "even");
 }
+
+/** What is read first of the times: the ratio where it is a result, else that none was shown. */
+export function headline(latency: LatencyReport): Pick<Tile, "figure" | "isQuiet" | "detail"> {
+  const { ratio, verdict } = latency;
+  return verdict === "no difference shown"
+    ? { figure: verdict, isQuiet: true, detail: interval(latency) }
+    : { figure: percentOf(ratio), detail: html`${interval(latency)}<br>${verdictBadge(verdict)}` };
+}
+
+/** The same in a cell of a table. */
+export function shortVerdict(latency: LatencyReport): Content {
+  const badge = verdictBadge(latency.verdict);
+  return latency.verdict === "no difference shown"
+    ? html`${badge}<br><span class="muted small">${interval(latency)}</span>`
+    : html`${percentOf(latency.ratio)}<br>${badge}`;
+}
+
+const interval = ({ ratioLow, ratioHigh }: LatencyReport) =>
+  `${percentOf(ratioLow)} to ${percentOf(ratioHigh)}`;
 
 /** One sentence: the ratio, its interval, the noise. */
 export function ratioSentence({ ratio, ratioLow, ratioHigh, noiseLow, noiseHigh }: LatencyReport): string {

@@ -1,10 +1,12 @@
 /** Pages for people: one HTML file each, complete in itself. Import it lazily; it brings the plotting libraries along. */
 export { type Build, buildPage } from "./build_page.ts";
+export { meaning } from "./head.ts";
 export { type History, HistorySchema, historySection } from "./history.ts";
 export { type Content, Html, html } from "./markup.ts";
 export { type Page, page, type Section } from "./page.ts";
 export {
   badge,
+  breakable,
   type Canvas,
   type Column,
   details,

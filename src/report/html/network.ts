@@ -1,10 +1,10 @@
 /** What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy, machine. */
 import { isNarrow } from "../../ir/dtype.ts";
 import type { DifferenceReport, Report } from "../report.ts";
-import { bytes, fate, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";
+import { bytes, fatePhrase, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
-import { badge, details, note, percentOf, table } from "./parts.ts";
+import { badge, breakable, details, name, note, percentOf, table } from "./parts.ts";
 
 type Fold = Report["norms"]["where"][number];
 
@@ -25,7 +25,7 @@ export function foldSection({ norms: { found, folded, remaining, where } }: Repo
         rows: where.map((fold) => [
           fold.norm,
           html`${resultOf(fold)} ${families.length === 1 ? "" : `${fold.family.toUpperCase()}, `}${
-            fate(fold)
+            fatePhrase(fold).map((part) => typeof part === "string" ? breakable(part) : name(part.name))
           }`,
         ]),
       }),
@@ -41,7 +41,7 @@ function resultOf({ folded, into }: Fold): Content {
 export function agreementSection({ parity, accuracy, precision }: Report, id: string): Section | null {
   if (parity === null) return null;
   const row = (title: string, { maxAbsError, maxRelError, against, agrees }: DifferenceReport) => [
-    html`${title}<br><span class="muted small">with ${against}</span>`,
+    html`${title}<br><span class="muted small">with ${breakable(against)}</span>`,
     maxAbsError.toExponential(1),
     maxRelError.toExponential(1),
     agrees === null ? "" : agrees ? badge("agrees", "good") : badge("differs", "bad"),
@@ -90,10 +90,11 @@ export function rangesSection({ ranges }: Report, id: string): Section | null {
     title: `Range in ${ranges.precision}`,
     body: networks.map(({ family, network }) => [
       html`
-        <p>${badge(
-          network.overflows > 0 ? "overflows" : "fits",
-          network.overflows > 0 ? "bad" : "good",
-        )} ${family} ${rangesText(network, ranges)}</p>
+        <p>${network.overflows > 0
+          ? html`
+            ${badge("overflows", "bad")}
+          `
+          : null}${family} ${rangesText(network, ranges)}.</p>
       `,
       network.troubled.length === 0 ? null : table({
         caption: `${family}: tensors near the end of ${ranges.precision}`,
@@ -153,7 +154,9 @@ export function int8Section({ int8 }: Report, id: string): Section | null {
       }`,
     ]);
   }
-  if (inFloat.length > 0) rows.push(["stayed in float", inFloat.map(({ name }) => name).join(", ")]);
+  if (inFloat.length > 0) {
+    rows.push(["stayed in float", inFloat.map((product, i) => [i === 0 ? "" : ", ", name(product.name)])]);
+  }
   return {
     id,
     title: "Int8 on CPUs",

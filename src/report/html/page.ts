@@ -16,8 +16,10 @@ export interface Section {
 
 export interface Page {
   readonly title: string;
-  /** The line under the title. */
+  /** What it is about, in a sentence or two under the title. */
   readonly lead?: Content;
+  /** When, by what and from what it was made. */
+  readonly made?: Content;
   readonly sections: readonly Section[];
   readonly footer?: Content;
 }
@@ -26,7 +28,7 @@ export interface Page {
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /** The whole document. */
-export function page({ title, lead, sections, footer }: Page): string {
+export function page({ title, lead, made, sections, footer }: Page): string {
   return String(html`
     <!DOCTYPE html>
     <html lang="en">
@@ -44,6 +46,7 @@ export function page({ title, lead, sections, footer }: Page): string {
     <header>
     <h1>${title}</h1>
     ${lead === undefined ? null : html`<p class="lead">${lead}</p>`}
+    ${made === undefined ? null : html`<p class="made">${made}</p>`}
     ${sections.length < 2 ? null : contents(sections)}
     </header>
     <main id="main" tabindex="-1">

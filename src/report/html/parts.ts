@@ -5,9 +5,9 @@ export interface Column {
   readonly title: Content;
   /** Numbers read best on the right. */
   readonly align?: "left" | "right";
-  /** Names of layers and files: may break anywhere. */
+  /** Names of layers and files. */
   readonly isName?: boolean;
-  /** Text with names in it: may break anywhere, too. */
+  /** Long text: wide enough to be read, and its long words break behind the signs in them. */
   readonly breaks?: boolean;
 }
 
@@ -19,8 +19,10 @@ export function table(
     rows: readonly (readonly Content[])[];
   },
 ): Html {
-  const className = ({ align, isName, breaks }: Column) =>
-    [align === "right" ? "right" : "", isName ? "name" : "", breaks ? "breaks" : ""].join(" ").trim();
+  const className = ({ align, breaks }: Column) =>
+    [align === "right" ? "right" : "", breaks ? "breaks" : ""].join(" ").trim();
+  const content = ({ isName, breaks }: Column, cell: Content) =>
+    typeof cell !== "string" ? cell : isName ? name(cell) : breaks ? breakable(cell) : cell;
   const head = columns.map((column) =>
     html`<th scope="col" class="${column.align === "right" ? "right" : ""}">${column.title}</th>`
   );
@@ -28,15 +30,15 @@ export function table(
     html`
       <tr>${columns.map((column, i) =>
         i === 0
-          ? html`<th scope="row" class="${className(column)}">${row[i]}</th>`
-          : html`<td class="${className(column)}">${row[i]}</td>`
+          ? html`<th scope="row" class="${className(column)}">${content(column, row[i])}</th>`
+          : html`<td class="${className(column)}">${content(column, row[i])}</td>`
       )}</tr>
     `
   );
   return html`
     <div class="scroll" role="group" aria-label="${caption}" tabindex="0">
       <table>
-        <caption>${caption}</caption>
+        <caption>${breakable(caption)}</caption>
         <thead>
           <tr>${head}</tr>
         </thead>
@@ -95,14 +97,18 @@ export function figure({ id, title, description, caption, legend, draw }: Figure
 export interface Tile {
   readonly label: string;
   readonly figure: Content;
+  /** Nothing was found: words, which must not look like a result. */
+  readonly isQuiet?: boolean;
   readonly detail?: Content;
 }
 
 export function tiles(items: readonly Tile[]): Html {
   return html`
-    <dl class="tiles">${items.map(({ label, figure, detail }) =>
+    <dl class="tiles">${items.map(({ label, figure, isQuiet, detail }) =>
       html`
-        <div><dt>${label}</dt><dd class="figure">${figure}</dd>${detail === undefined
+        <div><dt>${label}</dt><dd class="figure${isQuiet
+          ? " quiet"
+          : ""}">${figure}</dd>${detail === undefined
           ? null
           : html`<dd class="detail">${detail}</dd>`}</div>
       `
@@ -142,9 +148,26 @@ export function legend(keys: readonly Key[]): Html {
   `;
 }
 
-/** A name out of a model or file. */
+/** Longer than this, and a name may break; shorter ones go to the next line whole. */
+const LONG = 26;
+
+/** Names out of a model or file, a command: breaks between its words, and within long ones only. */
 export function name(text: string): Html {
-  return html`<span class="name">${text}</span>`;
+  const words = text.split(/( +)/).map((word, i) =>
+    i % 2 === 1 ? " " : html`<span class="name${word.length > LONG ? " long" : ""}">${breakable(word)}</span>`
+  );
+  return html`${words}`;
+}
+
+/** Text whose long words may break behind a dot or another sign, and where a capital begins. */
+export function breakable(text: string): Content {
+  return text.split(/(\S+)/).map((word) =>
+    word.length <= LONG
+      ? word
+      : word.split(/(?<=[./\\_:,;=-])(?![./\\_:,;=-])|(?<=[a-z])(?=[A-Z])/).map((part, i) =>
+        i === 0 ? part : html`<wbr>${part}`
+      )
+  );
 }
 
 /** 0.913 as "-8.7 %", with a true minus sign and a space that no line breaks at. */

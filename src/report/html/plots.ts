@@ -4,7 +4,7 @@
  * ratios; tables of them are `intervals.ts`, histories `timeline.ts`, kernels `schedule.ts`.
  */
 import { percentile } from "../../run/statistics.ts";
-import { type Canvas, milliseconds } from "./parts.ts";
+import { type Canvas, milliseconds, shortened } from "./parts.ts";
 import { linearTicks, logTicks, rangeOf, ratioLabel, ratioRange, ratioTicks } from "./scales.ts";
 import { drawn, GRID, MUTED, ONE, Plot, seriesColour } from "./svg.ts";
 
@@ -18,6 +18,9 @@ export interface Samples {
 const PERCENTILES = [50, 90, 95, 99] as const;
 /** Which of them keep their label where they are too close: the more telling ones. */
 const BY_WEIGHT = [50, 99, 95, 90] as const;
+
+/** About as wide as a bold letter of 12 px. */
+const LETTER = 7.2;
 
 /** How samples are distributed: one panel each, a histogram over a tick per sample, percentiles marked under it. */
 export function distributions(contenders: readonly Samples[], { width, isNarrow }: Canvas): string {
@@ -42,6 +45,10 @@ export function distributions(contenders: readonly Samples[], { width, isNarrow 
     const bins = Map.groupBy(samplesMs, (ms) => Math.floor((place(ms) - margin.left) / step));
     const most = Math.max(...[...bins.values()].map(({ length }) => length));
     const found = PERCENTILES.map((percent) => ({ percent, ms: percentile(samplesMs, percent) }));
+    const whole = `median ${milliseconds(percentile(samplesMs, 50))}, ${samplesMs.length} samples`;
+    // Where both have no room side by side, the number of samples gives way.
+    const isTight = (label.length + whole.length) * LETTER > width - 24;
+    const said = isTight ? milliseconds(percentile(samplesMs, 50)) : whole;
     const labelled: typeof found = [];
     for (const percent of BY_WEIGHT) {
       const mark = found.find((one) => one.percent === percent)!;
@@ -80,16 +87,15 @@ export function distributions(contenders: readonly Samples[], { width, isNarrow 
       Plot.text([label], {
         x: range[0],
         y: top + 9,
-        text: (text: string) => text,
+        text: (text: string) => shortened(text, (width - 24) / LETTER - said.length),
         textAnchor: "start",
         fontWeight: 600,
         fill: "currentColor",
       }),
-      Plot.text([samplesMs], {
+      Plot.text([said], {
         x: range[1],
         y: top + 9,
-        text: (samples: readonly number[]) =>
-          `median ${milliseconds(percentile(samples, 50))}, ${samples.length} samples`,
+        text: (text: string) => text,
         textAnchor: "end",
         fill: MUTED,
       }),
@@ -161,7 +167,7 @@ export function roundRatios(data: Ratios, { width, isNarrow }: Canvas): string {
   return drawn({
     width,
     height: isNarrow ? 240 : 280,
-    marginLeft: 58,
+    marginLeft: 66,
     marginRight: 12,
     marginTop: 14,
     marginBottom: 40,

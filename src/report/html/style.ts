@@ -22,7 +22,9 @@ const DARK = `
   --series-5: #e0c050; --band: #a3afbb26; --interval: #62b3f54d;`;
 
 export const STYLE = `
+/* What may break is marked where it may: behind a dot of a name, not amid a word. */
 :root { color-scheme: light dark;${LIGHT}
+  --mono: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;
   --kind-product: #7cc4f0; --kind-fused: #0a6ab5; --kind-attention: #007a5c; --kind-norm: #c84e00;
   --kind-convolution: #dc9dc0; --kind-other: #c5ccd4; --on-pale: #14191f; --on-deep: #ffffff;
 }
@@ -33,26 +35,27 @@ html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
 body {
   margin: 0 auto; max-width: 56rem; padding: 0 1rem 3rem; background: var(--back); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif;
-  overflow-wrap: anywhere;
+  overflow-wrap: break-word;
 }
-table { overflow-wrap: normal; }
 a { color: var(--link); text-underline-offset: 0.15em; }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 2px; }
 main:focus { outline: none; }
 .skip { position: absolute; left: -100rem; }
 .skip:focus { left: 1rem; top: 0.5rem; background: var(--back); padding: 0.5rem 1rem; z-index: 1; }
 header { padding: 2.5rem 0 0; }
-h1, h2, h3 { line-height: 1.25; text-wrap: balance; letter-spacing: -0.01em; overflow-wrap: anywhere; }
+h1, h2, h3 { line-height: 1.25; text-wrap: balance; letter-spacing: -0.01em; }
 h1 { font-size: 2rem; margin: 0; }
 h2 { font-size: 1.4rem; margin: 3.25rem 0 0.75rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1.1rem; margin: 2.25rem 0 0.5rem; }
 p { margin: 0.5rem 0 1rem; max-width: 44rem; }
-.lead { color: var(--muted); font-size: 1.05rem; margin: 0.35rem 0 0; }
+.lead { font-size: 1.05rem; margin: 0.5rem 0 0; }
+.made { color: var(--muted); font-size: 0.875rem; margin: 0.35rem 0 0; }
 nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1.1rem; list-style: none; margin: 1.25rem 0 0; padding: 0; }
 nav li { min-width: 0; overflow-wrap: anywhere; }
 nav a { display: inline-block; padding: 0.15rem 0; }
-code, .name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: 0.875em; }
-.name, .breaks { overflow-wrap: anywhere; }
+code, .name { font-family: var(--mono); font-size: 0.875em; font-weight: 400; }
+.name { white-space: nowrap; }
+.name.long { white-space: normal; }
 th.breaks, td.breaks { min-width: 7.5rem; }
 .small { font-size: 0.875rem; }
 .muted, figcaption, caption, .note { color: var(--muted); }
@@ -60,11 +63,13 @@ th.breaks, td.breaks { min-width: 7.5rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.25rem, 1fr)); gap: 0.75rem; margin: 1.5rem 0; }
 .tiles > div { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.8rem 1rem; }
 .tiles dt { color: var(--muted); font-size: 0.875rem; }
-.tiles dd { margin: 0; }
+.tiles dd, .tiles .badge { margin: 0; white-space: normal; }
 .tiles .figure { font-size: 1.6rem; font-weight: 650; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.tiles .figure.quiet { font-size: 1.0625rem; font-weight: 500; line-height: 1.35; padding: 0.35rem 0 0.2rem; color: var(--even); }
 .tiles .detail { color: var(--muted); font-size: 0.875rem; }
 
-.badge { display: inline-block; border-radius: 1em; padding: 0.05em 0.7em; font-size: 0.875em; font-weight: 600;
+/* Of inline boxes, this one has its first line as its baseline. */
+.badge { display: inline-flex; border-radius: 1em; padding: 0.05em 0.7em; font-size: 0.875em; font-weight: 600;
   white-space: nowrap; }
 .badge.good { color: var(--good); background: var(--good-back); }
 .badge.bad { color: var(--bad); background: var(--bad-back); }
@@ -77,7 +82,7 @@ th.breaks, td.breaks { min-width: 7.5rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9375rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: 0 0 0.4rem; font-size: 0.875rem; }
-th, td { text-align: left; vertical-align: top; padding: 0.4rem 0.9rem 0.4rem 0; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; vertical-align: baseline; padding: 0.4rem 0.9rem 0.4rem 0; border-bottom: 1px solid var(--line); }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--muted); font-weight: 600; font-size: 0.875rem; border-bottom-color: var(--muted);
   vertical-align: bottom; }
@@ -117,7 +122,7 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   table { font-size: 0.875rem; }
   details { padding: 0 0.6rem; }
   th, td { padding-right: 0.6rem; }
-  td .badge { white-space: normal; border-radius: 0.7em; }
+  td .badge { white-space: normal; border-radius: 0.7em; width: max-content; max-width: 6.8rem; }
 }
 @media print {
   @page { margin: 16mm 14mm; }
@@ -135,6 +140,7 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   details:not([open]), details summary { display: none; }
   .tiles { grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); }
   .tiles .figure { font-size: 1.25rem; }
+  .tiles .figure.quiet { font-size: 0.9375rem; }
   .tiles dt, .tiles .detail { font-size: 0.75rem; }
   .tiles > div { padding: 0.5rem 0.7rem; }
   th, td { padding-top: 0.25rem; padding-bottom: 0.25rem; }

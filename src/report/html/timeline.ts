@@ -6,8 +6,11 @@ import { drawn, GRID, MUTED, Plot, seriesColour } from "./svg.ts";
 
 /** A run of a history. */
 export interface HistoryPoint {
-  /** A commit or a date. */
-  readonly label: string;
+  /** Short; null outside of a repository. */
+  readonly commit: string | null;
+  readonly date: string;
+  /** Of more than the commit: drawn hollow. */
+  readonly isDirty: boolean;
   readonly value: number;
   readonly low?: number;
   readonly high?: number;
@@ -34,7 +37,7 @@ export function timeline(
   const { range, isLog } = rangeOf(
     points.flatMap(({ value, low = value, high = value }) => [value, low, high]),
   );
-  const room = isNarrow ? 4 : 10;
+  const room = isNarrow ? 3 : 8;
   const every = Math.max(1, Math.ceil(points.length / room));
   const starts = [0, ...changes.map(({ index }) => index)];
   // The level of each stretch, as the median of its points.
@@ -55,7 +58,7 @@ export function timeline(
     marginLeft: 52,
     marginRight: 16,
     marginTop: changes.length > 1 ? 40 : 24,
-    marginBottom: 44,
+    marginBottom: 48,
     x: { domain: [-0.6, points.length - 0.4] },
     y: { domain: [...range], type: isLog ? "log" : "linear" },
     marks: [
@@ -97,7 +100,14 @@ export function timeline(
         stroke: seriesColour(0),
         strokeWidth: 1.5,
       }),
-      Plot.dot(data, { x: "index", y: "value", r: 3.5, fill: seriesColour(0), stroke: "var(--back)" }),
+      Plot.dot(data, {
+        x: "index",
+        y: "value",
+        r: 3.5,
+        fill: ({ isDirty }) => isDirty ? "var(--back)" : seriesColour(0),
+        stroke: ({ isDirty }) => isDirty ? seriesColour(0) : "var(--back)",
+        strokeWidth: 1.75,
+      }),
       Plot.axisY(ticks, {
         text: (value: number) => String(value),
         label: unit,
@@ -106,10 +116,15 @@ export function timeline(
         tickSize: 0,
       }),
       Plot.axisX(data.filter(({ index }) => index % every === 0).map(({ index }) => index), {
-        text: (index: number) => points[index]!.label.slice(0, 10),
+        text: (index: number) => labelOf(points[index]!),
         label: null,
         color: MUTED,
       }),
     ],
   });
+}
+
+/** The commit over the day; the day alone outside of a repository. */
+function labelOf({ commit, date, isDirty }: HistoryPoint): string {
+  return commit === null ? date : `${commit}${isDirty ? "*" : ""}\n${date}`;
 }

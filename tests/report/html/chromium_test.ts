@@ -32,7 +32,7 @@ const HISTORY: History = [{
   points: Array.from({ length: 20 }, (_, i) => ({
     time: "2026-01-02T03:04:05Z",
     commit: `${i}`.padStart(40, "0"),
-    dirty: false,
+    dirty: i % 7 === 3,
     value: i < 12 ? 28 : 32,
   })),
   changes: [{ index: 12, commit: null, from: 28, to: 32, isWorse: true, pValue: null }],
@@ -57,15 +57,28 @@ Deno.test({
         sampleBuild({ blocks: 2, rounds: 20 }),
         sampleBuild({ name, blocks: 2, rounds: 20, seed: 2 }),
       ];
+      const undecided = sampleBuild({ blocks: 6, rounds: 50 });
       const pages = {
+        "undecided.html": buildPage([{
+          ...undecided,
+          report: {
+            ...undecided.report,
+            latency: { ...undecided.report.latency!, verdict: "no difference shown" },
+          },
+        }, sampleBuild()]),
         "one.html": buildPage([sampleBuild({ blocks: 6, rounds: 50 })], { history: HISTORY }),
         "several.html": buildPage(several),
         "bench.html": benchPage(sampleBench(name)),
       };
       const files = Object.keys(pages).map((file) => `${folder}/${file}`);
       for (const [file, text] of Object.entries(pages)) await Deno.writeTextFile(`${folder}/${file}`, text);
-      const { visits, keyboard, paper } = await see(files);
-      assert.equal(visits.length, 12);
+      const { visits, layouts, keyboard, paper } = await see(files);
+      assert.equal(visits.length, 16);
+      assert.equal(layouts.length, 48);
+      for (const { file, width, faults } of layouts) {
+        const where = `${file.slice(folder.length + 1)}, ${width} px`;
+        assert.deepEqual({ where, faults }, { where, faults: [] });
+      }
       for (const { file, scheme, width, scrollWidth, requests, complaints, violations, drawings } of visits) {
         const where = `${file.slice(folder.length + 1)}, ${scheme}, ${width} px`;
         assert.deepEqual({ where, scrollWidth, requests, complaints, violations }, {

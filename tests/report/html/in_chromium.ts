@@ -5,6 +5,7 @@
 import { pathToFileURL } from "node:url";
 import axe from "npm:axe-core@4.14.1";
 import { type Browser, chromium, type Page } from "npm:playwright-core@1.65.1";
+import { layoutFaults } from "./layout_faults.js";
 
 export interface Visit {
   readonly file: string;
@@ -22,8 +23,16 @@ export interface Visit {
   readonly drawings: readonly number[];
 }
 
+/** A page at one width, everything opened: see `layout_faults.js`. */
+export interface Layout {
+  readonly file: string;
+  readonly width: number;
+  readonly faults: readonly string[];
+}
+
 export interface Sightings {
   readonly visits: readonly Visit[];
+  readonly layouts: readonly Layout[];
   /** After Tab: the class of what has the focus and where it is; after Enter: its id. */
   readonly keyboard: { readonly first: string; readonly left: number; readonly then: string };
   /** On paper, of a dark page on a phone: whether it shows, and the background. */
@@ -109,6 +118,21 @@ async function visit(browser: Browser, file: string, { isFirst }: { isFirst: boo
   return visits;
 }
 
+/** From the smallest phone to a wide screen, both sides of where the drawings change. */
+const WIDTHS = [320, 360, 390, 480, 600, 699, 700, 768, 900, 1024, 1280, 1600];
+
+async function layoutsOf(browser: Browser, file: string): Promise<Layout[]> {
+  const { page } = await open(browser, file, SIZES[0]!);
+  await page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)");
+  const layouts: Layout[] = [];
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 800 });
+    layouts.push({ file, width, faults: await page.evaluate<string[]>(layoutFaults) });
+  }
+  await page.close();
+  return layouts;
+}
+
 async function keyboard(browser: Browser, file: string): Promise<Sightings["keyboard"]> {
   const { page } = await open(browser, file, { scheme: "light", width: 1280 });
   await page.keyboard.press("Tab");
@@ -141,8 +165,11 @@ if (import.meta.main) {
   try {
     const visits: Visit[] = [];
     for (const file of files) visits.push(...await visit(browser, file, { isFirst: file === files[0] }));
+    const layouts: Layout[] = [];
+    for (const file of files) layouts.push(...await layoutsOf(browser, file));
     const sightings: Sightings = {
       visits,
+      layouts,
       keyboard: await keyboard(browser, files[0]!),
       paper: await paper(browser, files[0]!),
     };

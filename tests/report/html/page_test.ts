@@ -1,6 +1,7 @@
 /** The pages as text; how they look and behave in a browser is `chromium_test.ts`. */
 import assert from "node:assert/strict";
-import { buildPage, html, page, table } from "../../../src/report/html/mod.ts";
+import { buildPage, html, name, page, table } from "../../../src/report/html/mod.ts";
+import { ReportSchema } from "../../../src/report/schema.ts";
 import { sampleBuild } from "./sample_build.ts";
 
 const idsOf = (text: string) => [...text.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id!);
@@ -61,12 +62,57 @@ Deno.test("buildPage() shows the verdict, the kernels, each fold and the words f
   assert.match(text, /LN: 17 kernels, 4 of them normalizations/);
   assert.match(
     text,
-    /blocks\.3\.norm1<\/th><td class="breaks"><span class="badge good">folded<\/span> into blocks\.3\.attn\.qkv/,
+    /blocks\.3\.norm1<\/span><\/th><td class="breaks"><span class="badge good">folded<\/span> into <span class="name">blocks\.3\.attn\.qkv</,
   );
   for (const word of ["Kernel", "Latency on a CPU", "95 % interval", "Noise band"]) {
     assert.ok(text.includes(`<dt>${word}</dt>`), word);
   }
   assert.match(text, /rounds favour UN/);
+});
+
+/** A page's text, without its markup. */
+const textOf = (page: string) => page.replace(/<style>[^]*<\/style>|<[^>]+>/g, "");
+
+Deno.test("buildPage() says first what UN and LN are, then date, command, commit and targets", () => {
+  const text = textOf(buildPage([sampleBuild()]));
+  const sentence =
+    "UN is Unified Normalization, folded into the linear layers around it; LN is Layer Normalization";
+  assert.ok(text.indexOf(sentence) >= 0 && text.indexOf(sentence) < text.indexOf("Result"));
+  assert.ok(text.includes("engines by TensorRT 1.7.1 for compute capability 8.9, 12.0."));
+  assert.ok(
+    text.includes(
+      "2026-01-02 03:04 UTC, deno task build-engine tiny.ts --precision fp16, commit 0123456789 with changes, UNfold 0.1.0.",
+    ),
+  );
+});
+
+Deno.test("buildPage() reads reports of before they said when and how they were made", () => {
+  const build = sampleBuild();
+  const { provenance: _, targets: __, notExecuted: ___, ...older } = build.report;
+  const report = ReportSchema.parse(JSON.parse(JSON.stringify(older)));
+  assert.ok(textOf(buildPage([{ ...build, report }])).includes("engines by TensorRT 1.7.1; UNfold 0.1.0."));
+});
+
+Deno.test("buildPage() heads no verdict of no difference with a ratio", () => {
+  const build = sampleBuild();
+  const latency = { ...build.report.latency!, verdict: "no difference shown", ratio: 0.749 } as const;
+  const undecided = { ...build, report: { ...build.report, latency } };
+  const one = buildPage([undecided]);
+  assert.match(
+    one,
+    /<dd class="figure quiet">no difference shown<\/dd><dd class="detail">\u2212\d\.\d\s% to/,
+  );
+  assert.ok(!/<dd class="figure[^>]*>\u221225\.1/.test(one));
+  const table = /<table>\s*<caption>All builds[^]*?<\/table>/.exec(buildPage([undecided, build]))![0];
+  assert.ok(!table.includes("25.1") && table.includes("no difference shown"));
+});
+
+Deno.test("name() parts what is long behind its signs and breaks nothing else", () => {
+  assert.equal(String(name("blocks.0.norm1")), '<span class="name">blocks.0.norm1</span>');
+  assert.equal(
+    String(name("a --blocks.0.attn.qkv/attention/matmul#2_U28")),
+    '<span class="name">a</span> <span class="name long">--<wbr>blocks.<wbr>0.<wbr>attn.<wbr>qkv/<wbr>attention/<wbr>matmul#2_<wbr>U28</span>',
+  );
 });
 
 Deno.test("buildPage() names what overflows and what comes near, and what was not executed", () => {

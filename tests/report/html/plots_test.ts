@@ -105,7 +105,14 @@ Deno.test("intervals() gives rows their numbers, groups their names, and cut lin
 Deno.test("timeline() marks where the level changes", () => {
   const points = Array.from(
     { length: 20 },
-    (_, i) => ({ label: `c${i}`, value: i < 12 ? 1 : 1.2, low: 0.9, high: 1.3 }),
+    (_, i) => ({
+      commit: i === 0 ? null : `c${i}`,
+      date: "2026-01-02",
+      isDirty: i === 5,
+      value: i < 12 ? 1 : 1.2,
+      low: 0.9,
+      high: 1.3,
+    }),
   );
   const svg = timeline(
     { points, changes: [{ index: 12, label: "c12: slower", isWorse: true }], unit: "ms" },
@@ -113,6 +120,12 @@ Deno.test("timeline() marks where the level changes", () => {
   );
   assert.equal(count(svg, "circle"), 20);
   assert.match(svg, />c12: slower</);
+  assert.match(svg, />2026-01-02</);
+  assert.equal(
+    svg.match(/<circle[^>]* fill="var\(--back\)"/g)?.length,
+    1,
+    "the one of more than its commit is hollow",
+  );
 });
 
 Deno.test("plots keep texts from becoming markup", () => {

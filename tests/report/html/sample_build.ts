@@ -75,6 +75,13 @@ export function sampleBuild(
   const report: Report = {
     schema: 1,
     model: name,
+    provenance: {
+      startedAt: "2026-01-02T03:04:05.678Z",
+      command: `deno task build-engine ${name}.ts --precision fp16`,
+      commit: "0123456789abcdef".padEnd(40, "0"),
+      dirty: true,
+    },
+    targets: ["8.9", "12.0"],
     checkpoint: null,
     phases: [],
     precision: "fp16",
