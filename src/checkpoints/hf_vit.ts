@@ -1,4 +1,7 @@
-/** ViT and DeiT as Hugging Face's `ViTForImageClassification` saves them: q, k and v apart, epsilon in `config.json`. */
+/**
+ * ViT and DeiT as Hugging Face's `ViTForImageClassification` and `ViTModel` (no prefix, all tokens as its output) save them:
+ * q, k and v apart, epsilon in `config.json`.
+ */
 import { vit, type VitConfig } from "../models/vit.ts";
 import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE } from "./common_settings.ts";
 import { normOf } from "./norms.ts";
@@ -7,40 +10,44 @@ import { renamed, type Renaming } from "./rename.ts";
 import { headsOf, headsOf64, layersIn, requireConfig, requireLibrary, requireSizes } from "./sizes.ts";
 
 const NAMES: readonly Renaming[] = [
-  [/^patch_embed\.proj\./, "vit.embeddings.patch_embeddings.projection."],
-  [/^cls_token$/, "vit.embeddings.cls_token"],
-  [/^pos_embed$/, "vit.embeddings.position_embeddings"],
-  [/^blocks\./, "vit.encoder.layer."],
+  [/^patch_embed\.proj\./, "embeddings.patch_embeddings.projection."],
+  [/^cls_token$/, "embeddings.cls_token"],
+  [/^pos_embed$/, "embeddings.position_embeddings"],
+  [/^blocks\./, "encoder.layer."],
   [/\.norm1\./, ".layernorm_before."],
   [/\.norm2\./, ".layernorm_after."],
   [/\.attn\.proj\./, ".attention.output.dense."],
   [/\.attn\.qkv\./, ".attention.attention.qkv."],
   [/\.mlp\.fc1\./, ".intermediate.dense."],
   [/\.mlp\.fc2\./, ".output.dense."],
-  [/^norm\./, "vit.layernorm."],
+  [/^norm\./, "layernorm."],
   [/^head\./, "classifier."],
 ];
 
 export const hfVit: CheckpointFormat = {
   name: "Hugging Face ViT",
   signature: [
-    /^vit\.embeddings\.patch_embeddings\.projection\.weight$/,
-    /^vit\.encoder\.layer\.0\.layernorm_before\.weight$/,
+    /^(vit\.)?embeddings\.patch_embeddings\.projection\.weight$/,
+    /^(vit\.)?encoder\.layer\.0\.layernorm_before\.weight$/,
   ],
   // Distilled DeiT in the same layout has a second token.
-  without: [/^vit\.embeddings\.distillation_token$/],
+  without: [/^(vit\.)?embeddings\.distillation_token$/],
   settings: [HEADS, ACTIVATION, EPSILON, IMAGE_SIZE],
   read(file, settle) {
     requireLibrary(file, "transformers");
     requireConfig(file, { model_type: ["vit"], num_channels: [3] });
+    const prefix = file.has("embeddings.cls_token") ? "" : "vit.";
     return {
-      model: vit(configOf(file, settle), {
+      model: vit(configOf(file, settle, prefix), {
         norm: normOf(file, settle, { scopes: /layernorm/, epsilon: 1e-12, groups: 1 }),
       }),
-      locate: (parameter) => thirds(renamed(parameter, NAMES)),
+      locate: (parameter) => {
+        const name = renamed(parameter, NAMES);
+        return thirds(name.startsWith("classifier.") ? name : prefix + name);
+      },
       ignored: [
-        { pattern: /^vit\.pooler\./, why: "a product that the classifier does not read" },
-        { pattern: /^vit\.embeddings\.mask_token$/, why: "a token of pre-training" },
+        { pattern: /^(vit\.)?pooler\./, why: "a product of the class token, which is none of the outputs" },
+        { pattern: /^(vit\.)?embeddings\.mask_token$/, why: "a token of pre-training" },
       ],
     };
   },
@@ -53,15 +60,15 @@ export function thirds(name: string): string | Source {
     : name;
 }
 
-function configOf(file: CheckpointView, settle: Settle): VitConfig {
-  const [channels, , patch] = file.shapeOf("vit.embeddings.patch_embeddings.projection.weight") as [
+function configOf(file: CheckpointView, settle: Settle, prefix: string): VitConfig {
+  const [channels, , patch] = file.shapeOf(`${prefix}embeddings.patch_embeddings.projection.weight`) as [
     number,
     number,
     number,
   ];
-  const tokens = file.shapeOf("vit.embeddings.position_embeddings")[1]!;
-  const depth = layersIn(file, /^vit\.encoder\.layer\.(\d+)\./);
-  const hidden = file.shapeOf("vit.encoder.layer.0.intermediate.dense.weight")[0]!;
+  const tokens = file.shapeOf(`${prefix}embeddings.position_embeddings`)[1]!;
+  const depth = layersIn(file, /^(?:vit\.)?encoder\.layer\.(\d+)\./);
+  const hidden = file.shapeOf(`${prefix}encoder.layer.0.intermediate.dense.weight`)[0]!;
   requireSizes(file, {
     hidden_size: channels,
     num_hidden_layers: depth,
@@ -90,10 +97,10 @@ function configOf(file: CheckpointView, settle: Settle): VitConfig {
     activation: settle(ACTIVATION, {
       assumed: { value: "gelu", why: "ViTConfig's own, nothing in the file says" },
     }),
-    classes: file.shapeOf("classifier.weight")[0]!,
-    qkvBias: file.has("vit.encoder.layer.0.attention.attention.query.bias"),
+    classes: file.has("classifier.weight") ? file.shapeOf("classifier.weight")[0]! : null,
+    qkvBias: file.has(`${prefix}encoder.layer.0.attention.attention.query.bias`),
     classToken: "placed",
-    pool: "token",
+    pool: file.has("classifier.weight") ? "token" : "none",
     lastNorm: "tokens",
     layerScale: false,
   };

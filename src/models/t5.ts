@@ -135,7 +135,7 @@ function distanceBias(
 /**
  * The kind of each distance key - query from `1 - length` to `length - 1`: half of the kinds for keys behind the query; of
  * each half the nearer part for one distance each, the rest for ranges that grow by a constant factor up to `farthest`.
- * The logarithm is float32's, as in the reference code: at the ends of ranges float64's would give the neighbouring kind.
+ * The logarithm is float32's, as in the reference code.
  */
 export function distanceBuckets(
   length: number,

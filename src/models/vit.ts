@@ -48,8 +48,8 @@ export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
   readonly classToken: "placed" | "unplaced" | "none";
   /** Tokens behind the class token that hold nothing of the image, and whether they have positions; none unless said. */
   readonly registers?: { readonly count: number; readonly placed: boolean };
-  /** What the head reads: the class token, or the mean of the patches. */
-  readonly pool: "token" | "mean";
+  /** What the head reads: the class token, or the mean of the patches; `none` gives all tokens, `last_hidden_state`. */
+  readonly pool: "token" | "mean" | "none";
   /**
    * Where the last normalization stands: `tokens` `norm` in front of the pooling, `pooled` `fc_norm` behind it, or
    * `none`.
@@ -142,6 +142,7 @@ export function vit(
       }
 
       if (config.lastNorm === "tokens") x = norm(x, p.at("norm"));
+      if (pool === "none") return { last_hidden_state: x };
       if (pool === "token") x = pick(x, { axis: 1, index: 0 });
       else x = mean(prefix === 0 ? x : slice(x, { axis: 1, start: prefix }), { axes: [1] });
       if (config.lastNorm === "pooled") x = norm(x, p.at("fc_norm"));

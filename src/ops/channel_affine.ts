@@ -58,9 +58,7 @@ export const channelAffine = defineOp({
     const [s, t] = [scale!, shift!].map((vector, i) =>
       g.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
     );
-    const from = centred
-      ? g.node("Sub", [x!, g.node("ReduceMean", [x!, g.int64([axis])], { keepdims: 1 })])
-      : x!;
+    const from = centred ? g.node("Sub", [x!, g.reduce("ReduceMean", x!, [axis], true)]) : x!;
     return g.node("Add", [g.node("Mul", [from, s!]), t!]);
   },
   narrow: (part, node) => part.axis === affineAxis(node) ? null : { inputs: new Map([[0, part]]) },

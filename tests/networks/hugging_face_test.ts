@@ -27,6 +27,7 @@ const CASES: readonly Case[] = [
   { name: "hf_roberta", ...BERT },
   { name: "hf_xlm_roberta_classifier", ...BERT },
   { name: "hf_distilbert", format: "Hugging Face DistilBERT", remaining: 5 },
+  { name: "hf_vit_model", format: "Hugging Face ViT", remaining: 5 },
   { name: "hf_clip", ...CLIP, ...IMAGE, remaining: 6 },
   { name: "hf_clip", ...CLIP, ...TEXT, remaining: 5 },
   { name: "hf_clip_vision", ...CLIP, remaining: 6 },
