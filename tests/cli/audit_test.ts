@@ -1,5 +1,6 @@
 /** `deno task audit` as a process: what it prints for people and for scripts, its exit codes, its words for mistakes. */
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import type { Audit } from "../../src/compile/audit.ts";
 import type { RangeAudit } from "../../src/compile/ranges.ts";
 import { withFolder } from "../support.ts";
@@ -57,9 +58,16 @@ Deno.test("audit tells mistakes in the command in one line, and exits with 2", a
       [["deit-ti", "--checkpoint", "a.pth"], /^error: --checkpoint .*leave out deit-ti/],
       [["deit-ti", "--heads", "3"], /^error: --heads: this is for --checkpoint/],
       [["deit-ti", "--samples", "a.safetensors"], /^error: --samples: this is for --ranges$/],
-      [["--checkpoint", "a.pth", "--heads", "three"], /^error: --heads three: give a whole number from 1$/],
     ] as const;
     for (const [args, message] of cases) await refuses(folder, args, { code: 2, message });
+    // What a setting may be, the layout of the file says.
+    const file = fileURLToPath(
+      new URL("../fixtures/networks/timm_vit_ln/model.safetensors", import.meta.url),
+    );
+    await refuses(folder, ["--checkpoint", file, "--heads", "three"], {
+      code: 1,
+      message: /^error: --heads three: give a whole number from 1$/,
+    });
   });
 });
 
