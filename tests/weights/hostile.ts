@@ -4,6 +4,8 @@
  * it did; it is allowed nothing but reading and one folder, so a call would fail loudly.
  *
  *     deno run --allow-read --allow-write tests/weights/hostile.ts 100000
+ *
+ * A second number is the seed, so that many can be tried in pieces.
  */
 import { join } from "node:path";
 import { UnfoldError } from "../../src/errors.ts";
@@ -184,7 +186,7 @@ export function bombFile(path: string, bytes: Uint8Array, { legacy }: { readonly
 }
 
 if (import.meta.main) {
-  const count = Number(Deno.args[0] ?? 1000);
+  const [count = 1000, seed = 1] = Deno.args.map(Number);
   const folder = Deno.makeTempDirSync({ prefix: "unfold-hostile-" });
   const path = join(folder, "a.pt");
   const tally = { read: 0, refused: 0 };
@@ -205,7 +207,7 @@ if (import.meta.main) {
       }
     }
     let left = count;
-    for (const bytes of mutants(1)) {
+    for (const bytes of mutants(seed)) {
       if (left-- === 0) break;
       Deno.writeFileSync(path, bytes);
       tryOne();
