@@ -41,6 +41,12 @@ export interface Checkpoint {
   /** All names, in the order of the file, readable or not. */
   names(): readonly string[];
   has(name: string): boolean;
+  /**
+   * The element type in the file's own word: "F8_E4M3" of safetensors, "float8_e4m3fn" of PyTorch.
+   *
+   * @throws UnfoldError if there is no such tensor.
+   */
+  typeOf(name: string): string;
   /** @throws UnfoldError if there is no such tensor. */
   shapeOf(name: string): readonly number[];
   /**
@@ -85,12 +91,12 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
     stateDict,
     names: () => [...tensors.keys()],
     has: (name) => tensors.has(name),
+    typeOf: (name) => typeOf(storedAs(name)),
     shapeOf: (name) => storedAs(name).shape,
     tensor: (name) => {
       const stored = storedAs(name);
       const origin = originOf(path, name);
       const float8 = FLOAT8.get(typeOf(stored));
-      if (float8 !== undefined || QUANTIZED.has(typeOf(stored))) refuseScaled(checkpoint, { name, origin });
       if (float8 !== undefined) {
         return {
           dtype: "fp16",
@@ -105,32 +111,6 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
     },
   };
   return checkpoint;
-}
-
-/** Types of eight bits that are numbers only with a scale; `int8` of PyTorch's and `I8` of safetensors. */
-const QUANTIZED: ReadonlySet<string> = new Set(["int8", "uint8", "I8", "U8"]);
-
-/** What quantizers call the scale of `x.weight`, beside it. */
-const SCALES = ["_scale", "_scale_inv", "_scale_2", "_scales", "_zero_point", ".scale", "_scb"];
-
-/** Refuses a weight of eight bits beside which there is a scale: without it, it is another number. */
-function refuseScaled(
-  checkpoint: Checkpoint,
-  { name, origin }: { readonly name: string; readonly origin: string },
-): void {
-  const scope = name.slice(0, name.lastIndexOf(".") + 1);
-  const near = [
-    ...SCALES.flatMap((ending) => [`${name}${ending}`, `${name}${ending.toUpperCase()}`]),
-    ...["scale_weight", "weight_scale", "weight_scale_inv", "scale", "SCB"].map((last) => scope + last),
-  ];
-  const scale = near.find((other) => checkpoint.has(other));
-  if (scale === undefined) return;
-  throw new UnfoldError(
-    `${origin} is quantized: its values are to be multiplied with ${
-      quoted(scale)
-    }, which UNfold does not do. ` +
-      "Save the weights as they were before, or dequantized, in fp16, bf16 or fp32.",
-  );
 }
 
 /** The answer to a name that a checkpoint does not have. */

@@ -1,6 +1,6 @@
 /**
  * Eight-bit floating point as files have it, decoded exactly: every value of these types is one of fp16. Scales are
- * another matter: a weight beside which one lies is refused by name. OFP8 (E4M3FN, E5M2) and the variants without a
+ * another matter, and in `scaled.ts`. OFP8 (E4M3FN, E5M2) and the variants without a
  * negative zero (FNUZ). Leaves out E8M0, which is a scale itself.
  */
 

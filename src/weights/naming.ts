@@ -128,6 +128,7 @@ function renamedAll(checkpoint: Checkpoint, rename: (stored: string) => string |
     stateDict: checkpoint.stateDict,
     names: () => [...storedAs.keys()],
     has: (name) => storedAs.has(name),
+    typeOf: (name) => checkpoint.typeOf(stored(name)),
     shapeOf: (name) => checkpoint.shapeOf(stored(name)),
     tensor: (name) => checkpoint.tensor(stored(name)),
   };

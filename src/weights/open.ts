@@ -14,6 +14,7 @@ import { type Naming, underNames, withoutWrappers } from "./naming.ts";
 import { openPytorch } from "./pytorch.ts";
 import { isLegacy, openLegacy } from "./pytorch_legacy.ts";
 import { openSafetensors } from "./safetensors.ts";
+import { withoutScales } from "./scaled.ts";
 import { openSharded } from "./sharded.ts";
 import type { StateOptions } from "./state_dict.ts";
 
@@ -32,7 +33,8 @@ export interface OpenOptions extends StateOptions, Naming {}
  * Opens a checkpoint: a safetensors file or a file of PyTorch's, told by their content; an index that ends in `.json`; or
  * a folder with `model.safetensors`, `pytorch_model.bin` or the index of either (the first that is there, and safetensors
  * first), with one file of weights alone, or a cache of the Hugging Face hub's with such a folder. What `torch.compile`,
- * FSDP and the like put into names is left out of them. Needs `--allow-read`.
+ * FSDP and the like put into names is left out of them; a weight in eight bits with a `weight_scale` or `scale_weight`
+ * beside it, of the tensor or of each row, is their product in fp32. Needs `--allow-read`.
  *
  * ```ts ignore
  * const checkpoint = openCheckpoint("vit/model.safetensors");
@@ -47,7 +49,7 @@ export interface OpenOptions extends StateOptions, Naming {}
 export function openCheckpoint(path: string | URL, options: OpenOptions = {}): Checkpoint {
   const file = pathOf(path);
   const checkpoint = isDirectory(file) ? openFolder(file, options) : openPath(file, options);
-  return underNames(withoutWrappers(checkpoint), options);
+  return underNames(withoutWrappers(withoutScales(checkpoint)), options);
 }
 
 /** A path as given, or that of a `file:` URL. */

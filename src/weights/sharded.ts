@@ -48,6 +48,10 @@ class ShardedCheckpoint implements Checkpoint {
     return this.#shardOf.has(name);
   }
 
+  typeOf(name: string): string {
+    return this.#shard(name).typeOf(name);
+  }
+
   shapeOf(name: string): readonly number[] {
     return this.#shard(name).shapeOf(name);
   }

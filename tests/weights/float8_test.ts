@@ -1,9 +1,9 @@
-/** Eight-bit floating point, by the tables of OFP8 and of the FNUZ variants, and weights that need a scale. */
+/** Eight-bit floating point, by the tables of OFP8 and of the FNUZ variants. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { float64Of } from "../../src/ir/data.ts";
 import { openCheckpoint } from "../../src/weights/mod.ts";
-import { type FixtureTensor, fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
+import { type FixtureTensor, goodFile, withFolder } from "./fixtures.ts";
 
 /** Bits and values: the least, one, the largest, what is not a number. From the formats' papers, not from this code. */
 const VALUES: readonly (readonly [dtype: string, bits: readonly number[], values: readonly number[]])[] = [
@@ -30,21 +30,3 @@ for (const [dtype, bits, values] of VALUES) {
     });
   });
 }
-
-Deno.test("tensor() refuses a weight of eight bits beside its scale, and reads those without", () => {
-  const eight = (dtype: string) => ({ dtype, shape: [1], data: new Uint8Array(1) });
-  for (const scale of ["a.weight_scale", "a.scale_weight", "a.weight_scale_inv", "a.SCB", "a.weight.scale"]) {
-    for (const dtype of ["F8_E4M3", "I8"]) {
-      withTensors({ "a.weight": eight(dtype), [scale]: fp32([1], [2]), "b.count": eight("U8") }, (path) => {
-        const checkpoint = openCheckpoint(path);
-        refuses(
-          () => checkpoint.tensor("a.weight"),
-          "is quantized",
-          `multiplied with "${scale}"`,
-          "dequantized",
-        );
-        assert.equal(checkpoint.tensor("b.count").dtype, "uint8");
-      });
-    }
-  }
-});
