@@ -29,7 +29,9 @@ export interface Checkpoint {
    * omegaconf `DictConfig` or a dataclass is an object of its attributes, a tuple or a set a list, an enumeration its
    * value, a number of NumPy's a number, a path its text, a class or a function its name ("torch.nn.modules.activation.GELU"),
    * `functools.partial` `{ function, ...keywords }`. Left out: the state dicts, optimizers, tensors, bytes, texts of more
-   * than 1024 characters. Empty for safetensors.
+   * than 1024 characters. Of a module that was saved whole, `modules` has the class and the plain attributes of each part by
+   * its path: `{ "blocks.0.attn": { class: "timm.models.vision_transformer.Attention", num_heads: 6, ... } }`. Empty for
+   * safetensors.
    *
    * ```ts ignore
    * const { args } = openCheckpoint("deit.pth").training; // { model: "deit_small", drop_path: 0.1, ... }

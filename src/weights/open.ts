@@ -77,7 +77,7 @@ function openFile(path: string, options: StateOptions): Checkpoint {
 
 function beginning(path: string): Uint8Array {
   using file = openForReading(path);
-  const byteLength = Math.min(16, file.statSync().size);
+  const byteLength = Math.min(32, file.statSync().size);
   return readRange(file, { origin: path, begin: 0, byteLength });
 }
 
@@ -121,7 +121,7 @@ function snapshotIn(folder: string): string | null {
   const snapshots = join(folder, "snapshots");
   let revisions: string[];
   try {
-    revisions = [...Deno.readDirSync(snapshots)].map(({ name }) => name);
+    revisions = [...Deno.readDirSync(snapshots)].map(({ name }) => name).sort();
   } catch {
     return null;
   }

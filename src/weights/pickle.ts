@@ -1,9 +1,9 @@
 /**
- * A pickle machine that executes nothing: it interprets the opcodes of protocols 2 to 5 into inert data. Python's own
+ * A pickle machine that executes nothing: it interprets the opcodes of protocols 1 to 5 into inert data. Python's own
  * machine imports whatever a pickle names and calls it; this one has a table of globals, each with a meaning written in
  * UNfold, and of any other it keeps the name and what it would have been called with. Work, memory and nesting are
- * bounded, and every malformed stream is one error that has the byte. Leaves out protocols 0 and 1 (text), extension
- * codes and out-of-band buffers. Opcodes: Python's `pickletools`.
+ * bounded, and every malformed stream is one error that has the byte. Leaves out protocol 0 (text), extension codes and
+ * out-of-band buffers. Opcodes: Python's `pickletools`.
  */
 import { OP, PickleReader } from "./pickle_reader.ts";
 import {
@@ -35,6 +35,8 @@ const MAKERS: ReadonlySet<number> = new Set([
   OP.OBJ,
   OP.INST,
 ]);
+/** FLOAT, GET, LIST, PERSID, PUT, STRING, UNICODE and DICT, which later protocols write in another way. */
+const PROTOCOL_0 = "FglPpSVd";
 /** Open marks: how deep literals may be nested. PyTorch's files have three or four. */
 export const MAX_DEPTH = 256;
 /** Classes and functions that one pickle names, without those of the table; and how long the two parts of a name are. */
@@ -89,10 +91,12 @@ class Machine {
   }
 
   run(): PickleValue {
-    const protocol = this.#reader.byteLeft >= 2 && this.#reader.opcode() === OP.PROTO
-      ? this.#reader.uint(1)
-      : 0;
-    if (protocol < 2 || protocol > 5) this.#fail("does not begin as a pickle of protocol 2 to 5 does");
+    // Since protocol 2 the first opcode says which it is.
+    if (this.#reader.peek() === OP.PROTO) {
+      this.#reader.opcode();
+      const protocol = this.#reader.uint(1);
+      if (protocol < 2 || protocol > 5) this.#fail(`says that it is of protocol ${protocol}, and not 2 to 5`);
+    }
     for (let steps = 0; steps < MAX_STEPS;) {
       const opcode = this.#reader.opcode();
       steps += MAKERS.has(opcode) ? 4 : 1;
@@ -126,6 +130,9 @@ class Machine {
         return this.#push(this.#reader.integer(this.#reader.uint(1)));
       case OP.LONG4:
         return this.#push(this.#reader.integer(this.#reader.uint(4)));
+      case OP.INT:
+      case OP.LONG:
+        return this.#push(this.#reader.decimal());
       case OP.BINFLOAT:
         return this.#push(this.#reader.float64());
       case OP.SHORT_BINUNICODE:
@@ -243,6 +250,11 @@ class Machine {
         return;
       }
       default:
+        if (PROTOCOL_0.includes(String.fromCharCode(opcode))) {
+          this.#fail(
+            "is of protocol 0, which PyTorch writes and does not read: save it without pickle_protocol=0",
+          );
+        }
         this.#fail(
           `has the opcode 0x${opcode.toString(16).padStart(2, "0")}, which UNfold does not interpret`,
         );

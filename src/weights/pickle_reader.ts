@@ -36,6 +36,11 @@ export class PickleReader {
     return this.#bytes.length - this.#next;
   }
 
+  /** The next byte, which stays the next. */
+  peek(): number | undefined {
+    return this.#bytes[this.#next];
+  }
+
   opcode(): number {
     this.#at = this.#next;
     return this.uint(1);
@@ -88,6 +93,16 @@ export class PickleReader {
     return Number.isSafeInteger(number) ? number : value;
   }
 
+  /** An integer or a truth value in decimal digits, as protocols 0 and 1 have some. */
+  decimal(): number | bigint | boolean {
+    const text = this.line();
+    if (text === "00" || text === "01") return text === "01";
+    const [, digits] = /^(-?[0-9]+)L?$/.exec(text) ?? [];
+    if (digits === undefined) return this.fail("has an integer that is not in decimal digits");
+    const number = Number(digits);
+    return Number.isSafeInteger(number) ? number : BigInt(digits);
+  }
+
   blob(byteLength: number): Uint8Array {
     if (byteLength > MAX_STRING_BYTES) {
       this.fail(`has a string of ${byteLength} bytes; UNfold reads ${MAX_STRING_BYTES}`);
@@ -111,7 +126,7 @@ export class PickleReader {
 
   line(): string {
     const end = this.#bytes.indexOf(NEWLINE, this.#next);
-    if (end < 0 || end - this.#next > MAX_LINE_BYTES) this.fail("has a global without an end");
+    if (end < 0 || end - this.#next > MAX_LINE_BYTES) this.fail("has a line without an end");
     const begin = this.#take(end + 1 - this.#next);
     return this.#decode(this.#bytes.subarray(begin, end));
   }
@@ -127,7 +142,7 @@ export class PickleReader {
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const NEWLINE = 0x0a;
-/** A module and a name in it are never longer. */
+/** A module, a name in it and an integer are never longer. */
 const MAX_LINE_BYTES = 1024;
 
 export const OP = {
@@ -140,8 +155,10 @@ export const OP = {
   BINBYTES: 0x42,
   SHORT_BINBYTES: 0x43,
   BINFLOAT: 0x47,
+  INT: 0x49,
   BININT: 0x4a,
   BININT1: 0x4b,
+  LONG: 0x4c,
   BININT2: 0x4d,
   NONE: 0x4e,
   BINPERSID: 0x51,

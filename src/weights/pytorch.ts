@@ -11,8 +11,9 @@ import { identityOf, openForReading, readAgain } from "./file.ts";
 import { describeArchive } from "./foreign.ts";
 import { readPickle } from "./pickle.ts";
 import type { PickleValue } from "./pickle_values.ts";
+import { PYTORCH_GLOBALS } from "./pytorch_globals.ts";
 import { pytorchCheckpoint } from "./pytorch_tensors.ts";
-import { PYTORCH_GLOBALS, storageOf, type StorageRecord, type TensorRecord } from "./pytorch_values.ts";
+import { storageOf, type StorageRecord, type TensorRecord } from "./pytorch_values.ts";
 import type { StateOptions } from "./state_dict.ts";
 
 /** Some hundred thousand tensors. */

@@ -10,11 +10,13 @@ import { type Checkpoint, originOf } from "./checkpoint.ts";
 import { identityOf, openForReading, readAgain, readRange } from "./file.ts";
 import { readPickleAt } from "./pickle.ts";
 import { PickleList, type PickleValue } from "./pickle_values.ts";
+import { PYTORCH_GLOBALS } from "./pytorch_globals.ts";
 import { pytorchCheckpoint } from "./pytorch_tensors.ts";
-import { PYTORCH_GLOBALS, storageOf, StorageRecord } from "./pytorch_values.ts";
+import { storageOf, StorageRecord } from "./pytorch_values.ts";
 import type { StateOptions } from "./state_dict.ts";
 
-/** 0x1950a86a20f9469cfc6c, as the opcode LONG1 has it, which stands behind PROTO and its argument. */
+/** 0x1950a86a20f9469cfc6c as protocol 1 has it, and as the opcode LONG1, which stands behind PROTO and its argument. */
+const MAGIC_TEXT = new TextEncoder().encode("L119547037146038801333356L\n");
 const MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const PROTOCOL = 1001;
 /** Of all pickles together, as of the one in a zip file. */
@@ -23,7 +25,8 @@ const COUNT_BYTES = 8;
 
 /** Whether a file begins as one of before 1.6. */
 export function isLegacy(head: Uint8Array): boolean {
-  return head[0] === 0x80 && MAGIC.every((byte, i) => head[2 + i] === byte);
+  return MAGIC_TEXT.every((byte, i) => head[i] === byte) ||
+    (head[0] === 0x80 && MAGIC.every((byte, i) => head[2 + i] === byte));
 }
 
 /**

@@ -45,7 +45,9 @@ export function pytorchCheckpoint(top: PickleValue, { path, state, check, read }
       throw new UnfoldError(`${path} ${problem}`);
     },
   });
-  for (const [name, tensor] of tensors) check(tensor, name);
+  for (const [name, tensor] of tensors) {
+    if (tensor.storage.held === null) check(tensor, name);
+  }
   return checkpointOf({
     path,
     training,
@@ -67,7 +69,7 @@ function readTensor(
   const byteLength = shape.reduce((product, size) => product * size, itemBytes);
   if (byteLength === 0) return new Uint8Array(0);
   const contiguous = isContiguous(shape, strides);
-  const bytes = read(storage, {
+  const bytes = storage.held?.() ?? read(storage, {
     origin,
     begin: storage.part.begin + offset * itemBytes,
     byteLength: contiguous ? byteLength : extentOf(shape, strides) * itemBytes,

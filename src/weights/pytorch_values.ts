@@ -1,7 +1,6 @@
 /**
- * The globals of PyTorch's files that mean something to UNfold: tensors and storages become descriptions of bytes, a few
- * values of Python's and NumPy's what they are. All that is not in this table stays a record that does nothing. Leaves
- * out the file: a storage is a key, a type and a count here.
+ * Tensors and storages of PyTorch's in a pickle, as descriptions of bytes: an element type, a storage, a view of one, and
+ * the functions that make them. Leaves out the file: a storage is a key, a type and a count here.
  */
 import {
   describePickled,
@@ -37,18 +36,21 @@ export class StorageRecord extends PickleRecord {
   readonly type: ElementType | null;
   /** Where in it the views lie, in bytes: all of it but in files of long ago. */
   readonly part: { readonly begin: number; readonly byteLength: number };
+  /** Reads its bytes where they stand in the pickle itself, as those of NumPy's arrays do; else null. */
+  readonly held: (() => Uint8Array<ArrayBuffer>) | null;
 
   constructor(
     key: string,
-    { type, byteLength, part = { begin: 0, byteLength } }: Pick<StorageRecord, "type" | "byteLength"> & {
-      readonly part?: StorageRecord["part"];
-    },
+    { type, byteLength, part = { begin: 0, byteLength }, held = null }:
+      & Pick<StorageRecord, "type" | "byteLength">
+      & Partial<Pick<StorageRecord, "part" | "held">>,
   ) {
     super();
     this.key = key;
     this.type = type;
     this.byteLength = byteLength;
     this.part = part;
+    this.held = held;
   }
 }
 
@@ -74,7 +76,8 @@ export class TensorRecord extends PickleRecord {
 const types = (sizes: Readonly<Record<string, number>>) =>
   new Map(Object.entries(sizes).map(([name, bytes]) => [name, new ElementType(name, bytes)]));
 
-const TYPES: ReadonlyMap<string, ElementType> = types({
+/** PyTorch's element types, by their words. */
+export const TYPES: ReadonlyMap<string, ElementType> = types({
   float64: 8,
   float32: 4,
   float16: 2,
@@ -123,7 +126,8 @@ const STORAGES: Readonly<Record<string, string>> = {
   QUInt2x4Storage: "quint2x4",
 };
 
-const STORAGE_CLASSES: ReadonlyMap<PickleValue, ElementType | null> = new Map([
+/** The classes of storages, and the type of what is in each; null where each tensor states it. */
+export const STORAGE_CLASSES: ReadonlyMap<PickleValue, ElementType | null> = new Map([
   ...Object.entries(STORAGES).map(([name, type]): [PickleValue, ElementType] => [
     new PickleGlobal(`torch.${name}`),
     TYPES.get(type)!,
@@ -209,7 +213,7 @@ function rebuildParameter(args: PickleTuple, fail: PickleFailure): PickleValue {
 }
 
 /** A tensor of a subclass, or one with attributes: `(function, class, arguments, attributes)`. Its data are plain. */
-function rebuildFromType(args: PickleTuple, fail: PickleFailure): PickleValue {
+export function rebuildFromType(args: PickleTuple, fail: PickleFailure): PickleValue {
   const [rebuild, , given] = args;
   if (!(rebuild instanceof PickleGlobal) || !Array.isArray(given)) {
     return fail(`makes a tensor by ${describePickled(rebuild)} of ${describePickled(given)}`);
@@ -219,95 +223,17 @@ function rebuildFromType(args: PickleTuple, fail: PickleFailure): PickleValue {
     : new ObjectRecord(rebuild.name, given);
 }
 
-/** Python 3 makes it empty and sets its items then; Python 2 gives a list of pairs. */
-function orderedDict([pairs]: PickleTuple, fail: PickleFailure): PickleDict {
-  if (pairs === undefined) return new Map();
-  if (!(pairs instanceof PickleList)) return fail(`makes an OrderedDict of ${describePickled(pairs)}`);
-  // One dict for one list: a list that is given a million times is not copied as often.
-  const made = DICTS.get(pairs);
-  if (made !== undefined) return made;
-  const dict: PickleDict = new Map();
-  DICTS.set(pairs, dict);
-  for (const pair of pairs.items) {
-    const [key, value] = pair instanceof PickleList
-      ? pair.items
-      : Array.isArray(pair)
-      ? pair as PickleTuple
-      : [];
-    if (key === undefined || value === undefined) {
-      return fail(`makes an OrderedDict with ${describePickled(pair)} as an item`);
-    }
-    dict.set(key, value);
-  }
-  return dict;
-}
-
-const DICTS = new WeakMap<PickleList, PickleDict>();
-
-function set(args: PickleTuple): PickleValue {
-  const [items] = args;
-  return items instanceof PickleList ? new PickleSet(items.items) : new ObjectRecord("builtins.set", args);
-}
-
-/** `copyreg._reconstructor(class, base, state)`: an object as protocols before 2 make it. */
-function reconstructed([made, , state]: PickleTuple, fail: PickleFailure): ObjectRecord {
-  return made instanceof PickleGlobal
-    ? new ObjectRecord(made.name, state === null || state === undefined ? [] : [state])
-    : fail(`makes an object of ${describePickled(made)}`);
-}
-
-/** A number of NumPy's, which is its type and its bytes; a record where it is another. */
-function numpyScalar(args: PickleTuple): PickleValue {
-  const [type, given] = args;
-  const record = new ObjectRecord("numpy.scalar", args);
-  const name = type instanceof ObjectRecord && type.name === "numpy.dtype" ? type.args[0] : undefined;
-  // Protocol 2 has bytes as text: `_codecs.encode(text, "latin1")`.
-  const text = given instanceof ObjectRecord && given.name === "_codecs.encode" ? given.args[0] : undefined;
-  const bytes = typeof text === "string" && text.length <= 8
-    ? Uint8Array.from(text, (character) => character.charCodeAt(0))
-    : given;
-  if (typeof name !== "string" || !(bytes instanceof Uint8Array)) return record;
-  const read = NUMPY_NUMBERS.get(name);
-  return read === undefined || bytes.length !== Number(name.slice(1))
-    ? record
-    : read(new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
-}
-
-const NUMPY_NUMBERS: ReadonlyMap<string, (view: DataView) => number | boolean> = new Map<
-  string,
-  (view: DataView) => number | boolean
->([
-  ["f8", (view) => view.getFloat64(0, true)],
-  ["f4", (view) => view.getFloat32(0, true)],
-  ["f2", (view) => view.getFloat16(0, true)],
-  ["i8", (view) => Number(view.getBigInt64(0, true))],
-  ["i4", (view) => view.getInt32(0, true)],
-  ["i2", (view) => view.getInt16(0, true)],
-  ["i1", (view) => view.getInt8(0)],
-  ["u8", (view) => Number(view.getBigUint64(0, true))],
-  ["u4", (view) => view.getUint32(0, true)],
-  ["u2", (view) => view.getUint16(0, true)],
-  ["u1", (view) => view.getUint8(0)],
-  ["b1", (view) => view.getUint8(0) !== 0],
-]);
-
-/** `torch.Size` holds one tuple of numbers, and is one. */
-function size(args: PickleTuple): PickleValue {
-  const [sizes] = args;
-  return isSizes(sizes) ? sizes : new ObjectRecord("torch.Size", args);
-}
-
 function isSize(value: PickleValue | undefined): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** PyTorch has at most 64 dimensions. */
-function isSizes(value: PickleValue | undefined): value is readonly number[] {
+/** A shape or strides. PyTorch has at most 64 dimensions. */
+export function isSizes(value: PickleValue | undefined): value is readonly number[] {
   return Array.isArray(value) && value.length <= 64 && value.every(isSize);
 }
 
 /** The functions that make a tensor of a storage. */
-const TENSOR_FUNCTIONS: ReadonlyMap<string, PickleGlobal> = new Map(
+export const TENSOR_FUNCTIONS: ReadonlyMap<string, PickleGlobal> = new Map(
   [
     new PickleGlobal("torch._utils._rebuild_tensor", rebuildTensor),
     new PickleGlobal("torch._utils._rebuild_tensor_v2", rebuildTensor),
@@ -316,30 +242,3 @@ const TENSOR_FUNCTIONS: ReadonlyMap<string, PickleGlobal> = new Map(
     new PickleGlobal("torch._utils._rebuild_parameter_with_state", rebuildParameter),
   ].map((global) => [global.name, global]),
 );
-
-/** All in a file of PyTorch's that is more than a record, by "module.name". */
-export const PYTORCH_GLOBALS: ReadonlyMap<string, PickleValue> = new Map<string, PickleValue>([
-  ...TENSOR_FUNCTIONS,
-  ...[
-    // Where it has been, from today to PyTorch 1.3.
-    ...["torch._tensor", "torch.tensor"].flatMap((module) =>
-      ["_rebuild_from_type_v2", "_rebuild_from_type"].map((name) =>
-        new PickleGlobal(`${module}.${name}`, rebuildFromType)
-      )
-    ),
-    new PickleGlobal("collections.OrderedDict", orderedDict),
-    new PickleGlobal("torch.Size", size),
-    // Protocol 2 writes the names of Python 2.
-    new PickleGlobal("__builtin__.set", set),
-    new PickleGlobal("builtins.set", set),
-    new PickleGlobal("__builtin__.frozenset", set),
-    new PickleGlobal("builtins.frozenset", set),
-    new PickleGlobal("copy_reg._reconstructor", reconstructed),
-    new PickleGlobal("copyreg._reconstructor", reconstructed),
-    // Before and since NumPy 2.
-    new PickleGlobal("numpy.core.multiarray.scalar", numpyScalar),
-    new PickleGlobal("numpy._core.multiarray.scalar", numpyScalar),
-    ...[...STORAGE_CLASSES.keys()] as PickleGlobal[],
-  ].map((global): [string, PickleValue] => [global.name, global]),
-  ...[...TYPES].map(([name, type]): [string, PickleValue] => [`torch.${name}`, type]),
-]);

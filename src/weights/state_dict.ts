@@ -4,14 +4,15 @@
  * as plain values. Leaves out which names and arguments a family of models uses.
  */
 import { quoted } from "../text.ts";
+import { numpyArray } from "./numpy_values.ts";
 import {
   describePickled,
   ObjectRecord,
   PickleList,
-  PickleSet,
   type PickleTuple,
   type PickleValue,
 } from "./pickle_values.ts";
+import { isModule, moduleAttributes, moduleTensors } from "./pickled_module.ts";
 import { plainOf, type PlainValue } from "./plain.ts";
 import { StorageRecord, TensorRecord } from "./pytorch_values.ts";
 
@@ -39,8 +40,9 @@ const NOT_WEIGHTS = /optim|sched|scaler|^rng|random|^callbacks$|^loops$|^args$|^
 
 /** How far below the top a state dict may lie: `{"state": {"model": {"module": ...}}}`. */
 const MAX_NESTING = 4;
-const MAX_MODULES = 2 ** 16;
-/** Of a key and of a module's path; longer ones are nobody's. */
+/** Values that are looked at. */
+const MAX_VALUES = 2 ** 16;
+/** Of a key; longer ones are nobody's. */
 const MAX_KEY = 512;
 
 /** A state dict in a file, and the keys that lead to it: "model.state_dict", "" at the top. */
@@ -76,7 +78,9 @@ interface StateDictOptions extends StateOptions {
 
 /** The state dict in the value of a whole file. */
 export function findStateDict(top: PickleValue, { state, fail }: StateDictOptions): StateDict {
-  const candidates = candidatesIn(top);
+  const ofTorch = candidatesIn(top, torchTensor);
+  // NumPy's arrays are statistics and the like beside PyTorch's tensors, and the weights where there are none of those.
+  const candidates = ofTorch.length > 0 ? ofTorch : candidatesIn(top, numpyArray);
   const chosen = state === undefined ? preferred(candidates, fail) : named(candidates, { state, fail });
   if (chosen === null) {
     if (top instanceof Map && top.size === 0) {
@@ -89,17 +93,17 @@ export function findStateDict(top: PickleValue, { state, fail }: StateDictOption
     tensors: chosen.tensors,
     key: chosen.path,
     others: candidates.filter((each) => each !== chosen).map(({ path }) => path),
-    training: trainingOf(top, candidates),
+    training: trainingOf(top, { candidates, chosen }),
   };
 }
 
-function candidatesIn(top: PickleValue): Candidate[] {
+function candidatesIn(top: PickleValue, tensorIn: TensorIn): Candidate[] {
   const found: Candidate[] = [];
   const seen = new Set<PickleValue>();
   const walk = (value: PickleValue, path: readonly string[]): void => {
-    if (seen.has(value) || seen.size > MAX_MODULES) return;
+    if (seen.has(value) || seen.size > MAX_VALUES) return;
     seen.add(value);
-    const tensors = tensorsOf(value);
+    const tensors = tensorsOf(value, tensorIn);
     if (tensors.size > 0) found.push({ path: path.join("."), value, tensors });
     // Below a state dict there is none; beside one at the top, a tensor is a random generator's state or the like.
     if (path.length >= MAX_NESTING || (tensors.size > 0 && path.length > 0)) return;
@@ -126,47 +130,23 @@ function membersOf(value: PickleValue, isTop: boolean): Iterable<readonly [Pickl
   return isTop ? items.slice(0, 16).map((item, i) => [String(i), item] as const) : [];
 }
 
-function tensorsOf(value: PickleValue): ReadonlyMap<string, TensorRecord> {
-  const tensors = new Map<string, TensorRecord>();
-  if (isModule(value)) collectModule(value, { tensors, prefix: "", left: { count: MAX_MODULES } });
-  const members = value instanceof Map ? value : value instanceof ObjectRecord ? value.entries : new Map();
-  for (const [name, tensor] of members) {
-    if (typeof name === "string" && tensor instanceof TensorRecord) tensors.set(name, tensor);
+/** The items of a dict, or of a subclass of it. */
+function itemsOf(value: PickleValue): ReadonlyMap<PickleValue, PickleValue> {
+  if (value instanceof Map) return value;
+  return value instanceof ObjectRecord ? value.entries : new Map();
+}
+
+/** The tensor that a value is, in one's opinion. */
+type TensorIn = (value: PickleValue) => TensorRecord | undefined;
+const torchTensor: TensorIn = (value) => value instanceof TensorRecord ? value : undefined;
+
+function tensorsOf(value: PickleValue, tensorIn: TensorIn): ReadonlyMap<string, TensorRecord> {
+  const tensors = isModule(value) ? moduleTensors(value) : new Map<string, TensorRecord>();
+  for (const [name, member] of itemsOf(value)) {
+    const tensor = tensorIn(member);
+    if (typeof name === "string" && tensor !== undefined) tensors.set(name, tensor);
   }
   return tensors;
-}
-
-/** An `nn.Module` that was pickled whole, whatever its class. */
-function isModule(value: PickleValue | undefined): value is ObjectRecord {
-  return value instanceof ObjectRecord &&
-    ["_parameters", "_modules"].every((key) => value.attributes.has(key));
-}
-
-/** What the module's `state_dict()` would be, as long as its class has not its own. */
-function collectModule(
-  { attributes }: ObjectRecord,
-  { tensors, prefix, left }: {
-    readonly tensors: Map<string, TensorRecord>;
-    readonly prefix: string;
-    /** Modules still to be looked at: one that contains itself has no end. */
-    readonly left: { count: number };
-  },
-): void {
-  if (left.count-- <= 0 || prefix.length > MAX_KEY) return;
-  const passing = attributes.get("_non_persistent_buffers_set");
-  const transient = new Set(passing instanceof PickleSet ? passing.items : []);
-  for (const kind of ["_parameters", "_buffers"]) {
-    const members = attributes.get(kind);
-    for (const [name, tensor] of members instanceof Map ? members : []) {
-      if (typeof name !== "string" || name.length > MAX_KEY || !(tensor instanceof TensorRecord)) continue;
-      if (!transient.has(name)) tensors.set(prefix + name, tensor);
-    }
-  }
-  const children = attributes.get("_modules");
-  for (const [name, child] of children instanceof Map ? children : []) {
-    if (typeof name !== "string" || name.length > MAX_KEY || !isModule(child)) continue;
-    collectModule(child, { tensors, prefix: `${prefix}${name}.`, left });
-  }
 }
 
 const lastOf = (path: string) => path.slice(path.lastIndexOf(".") + 1);
@@ -226,9 +206,8 @@ function shown(candidates: readonly Candidate[]): string {
 
 /** Refuses a state dict of which a tensor is of a kind that is not read: quantized, sparse, without data. */
 function refuseUnread({ value, tensors }: Candidate, fail: StateDictOptions["fail"]): void {
-  const members = value instanceof Map ? value : value instanceof ObjectRecord ? value.entries : new Map();
   const seen = new Set<PickleValue>();
-  for (const [name, member] of members) {
+  for (const [name, member] of itemsOf(value)) {
     if (typeof name !== "string" || tensors.has(name) || !isTensorLike(member, seen)) continue;
     fail(
       `has ${quoted(name)} as ${describePickled(member)}, a kind of tensor that UNfold does not read. ` +
@@ -251,22 +230,28 @@ function isTensorLike(value: PickleValue, seen: Set<PickleValue>, depth = 0): bo
 const ARGUMENTS = ["args", "cfg", "config", "hyper_parameters", "model_args"];
 const MAX_PLAIN_VALUES = 2 ** 16;
 
+/** Under which a module that was saved whole says what its parts are. */
+const MODULES = "modules";
+
 function trainingOf(
   top: PickleValue,
-  candidates: readonly Candidate[],
+  { candidates, chosen: { value: network } }: {
+    readonly candidates: readonly Candidate[];
+    readonly chosen: Candidate;
+  },
 ): Readonly<Record<string, PlainValue>> {
-  if (!(top instanceof Map)) return {};
   const weights = new Set<PickleValue>(candidates.map(({ value }) => value));
   const left = { count: MAX_PLAIN_VALUES };
   const said: [string, PlainValue][] = [];
-  const keys = [...ARGUMENTS, ...[...top.keys()].filter((key) => !ARGUMENTS.includes(key as string))];
-  for (const key of keys) {
-    const member = top.get(key);
+  const members: ReadonlyMap<PickleValue, PickleValue> = top instanceof Map ? top : new Map();
+  for (const key of new Set<PickleValue>([...ARGUMENTS, ...members.keys()])) {
+    const member = members.get(key);
     if (typeof key !== "string" || key.length > MAX_KEY || /optim/i.test(key)) continue;
     if (member === undefined || weights.has(member)) continue;
     const plain = plainOf(member, left);
     if (plain !== undefined) said.push([key, plain]);
   }
+  if (isModule(network) && !members.has(MODULES)) said.push([MODULES, moduleAttributes(network, left)]);
   return Object.freeze(Object.fromEntries(said));
 }
 

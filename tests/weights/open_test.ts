@@ -162,3 +162,64 @@ Deno.test({
       assert.ok(growth < 200e6, `memory grew by ${growth} bytes`);
     }),
 });
+
+Deno.test("openCheckpoint() takes __metadata__ that is null, as if there were none", () => {
+  withFolder((folder) => {
+    const path = join(folder, "a.safetensors");
+    Deno.writeFileSync(path, rawFile('{"__metadata__":null}'));
+    assert.deepEqual(openCheckpoint(path).metadata, {});
+  });
+});
+
+/** Runs `body` with a file of the tensor `w`, 1, under that name in a fresh folder. */
+function withWeights(name: string, body: (folder: string) => void): void {
+  withFolder((folder) => {
+    Deno.writeFileSync(join(folder, name), goodFile({ w: fp32([1], [1]) }));
+    body(folder);
+  });
+}
+
+for (const name of ["model.safetensors", "pytorch_model.bin", "only_one.safetensors"]) {
+  Deno.test(`openCheckpoint() of a folder finds ${name} in it`, () => {
+    withWeights(name, (folder) => {
+      Deno.writeTextFileSync(join(folder, "config.json"), "{}");
+      assert.equal(openCheckpoint(folder).path, join(folder, name));
+    });
+  });
+}
+
+Deno.test("openCheckpoint() of a folder finds an index, and asks which of two files is meant", () => {
+  withWeights("1.safetensors", (folder) => {
+    Deno.writeFileSync(join(folder, "2.safetensors"), goodFile({ v: fp32([1], [2]) }));
+    refuses(() => openCheckpoint(folder), 'Give one of its files: "1.safetensors", "2.safetensors"');
+    const index = { weight_map: { w: "1.safetensors", v: "2.safetensors" } };
+    Deno.writeTextFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify(index));
+    assert.deepEqual(openCheckpoint(folder).names(), ["w", "v"]);
+  });
+});
+
+Deno.test("openCheckpoint() of a distributed checkpoint says how to make one file of it", () => {
+  withFolder((folder) => {
+    Deno.writeTextFileSync(join(folder, "__0_0.distcp"), "");
+    refuses(() => openCheckpoint(folder), "distributed checkpoint", "format_utils dcp_to_torch");
+  });
+});
+
+Deno.test("openCheckpoint() of a Hugging Face cache follows its links to the revision that main is", () => {
+  withFolder((folder) => {
+    const cache = join(folder, "models--owner--name");
+    const snapshot = (revision: string) => join(cache, "snapshots", revision);
+    const blob = join(cache, "blobs", "6f");
+    Deno.mkdirSync(join(cache, "blobs"), { recursive: true });
+    Deno.mkdirSync(snapshot("old"), { recursive: true });
+    Deno.mkdirSync(snapshot("new"), { recursive: true });
+    Deno.writeFileSync(blob, goodFile({ w: fp32([1], [1]) }));
+    Deno.symlinkSync(join("..", "..", "blobs", "6f"), join(snapshot("new"), "model.safetensors"));
+    refuses(() => openCheckpoint(cache), "several revisions", '"new", "old"');
+    Deno.mkdirSync(join(cache, "refs"));
+    Deno.writeTextFileSync(join(cache, "refs", "main"), "new\n");
+    const checkpoint = openCheckpoint(cache);
+    assert.equal(checkpoint.path, join(snapshot("new"), "model.safetensors"));
+    assert.equal(checkpoint.tensor("w").bytes().length, 4);
+  });
+});

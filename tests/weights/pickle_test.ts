@@ -97,10 +97,11 @@ Deno.test("readPickle() reads a parameter as its tensor, and tensors whose type 
 const view = { count: 6, shape: [2, 3], strides: [3, 1] };
 
 const MALFORMED: readonly (readonly [what: string, bytes: Uint8Array, ...says: string[]])[] = [
-  ["nothing", new Uint8Array(0), "at byte 0", "protocol 2 to 5"],
-  ["protocol 1", opcodes("\x80\x01N."), "protocol 2 to 5"],
-  ["protocol 6", opcodes("\x80\x06N."), "protocol 2 to 5"],
-  ["text", opcodes("(dp0\n."), "protocol 2 to 5"],
+  ["nothing", new Uint8Array(0), "at byte 0 it is cut off"],
+  ["a protocol 1 that says so", opcodes("\x80\x01N."), "at byte 0", "is of protocol 1, and not 2 to 5"],
+  ["protocol 6", opcodes("\x80\x06N."), "is of protocol 6"],
+  ["text", opcodes("(dp0\n."), "at byte 1", "is of protocol 0"],
+  ["an integer in other digits", opcodes("I0x10\n."), "at byte 0", "not in decimal digits"],
   ["no STOP", opcodes("\x80\x02N"), "at byte 3 it is cut off"],
   ["STOP without a value", pickle(), "at byte 2 it needs a value"],
   ["STOP with values left", pickle("NN"), "at byte 4", "values left over"],
@@ -124,7 +125,7 @@ const MALFORMED: readonly (readonly [what: string, bytes: Uint8Array, ...says: s
   ["opcode EXT1", pickle("\x82\x01"), "the opcode 0x82"],
   ["a buffer outside", pickle("\x97"), "the opcode 0x97"],
   ["PROTO again", pickle("\x80\x02N"), "at byte 2", "the opcode 0x80"],
-  ["a global without an end", pickle("cos"), "a global without an end"],
+  ["a global without an end", pickle("cos"), "a line without an end"],
   ["a global of numbers", pickle("K\x01K\x02\x93"), "names a global by 1 and 2"],
   ["a call of a string", pickle(text("os.system"), ")R"), 'calls "os.system"'],
   ["a call with no tuple", pickle("ctorch\nSize\n]R"), "calls torch.Size with a list"],

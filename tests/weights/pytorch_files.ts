@@ -7,7 +7,8 @@ import { crc32 } from "node:zlib";
 import { UnfoldError } from "../../src/errors.ts";
 import { readPickle } from "../../src/weights/pickle.ts";
 import type { PickleValue } from "../../src/weights/pickle_values.ts";
-import { PYTORCH_GLOBALS, storageOf } from "../../src/weights/pytorch_values.ts";
+import { PYTORCH_GLOBALS } from "../../src/weights/pytorch_globals.ts";
+import { storageOf } from "../../src/weights/pytorch_values.ts";
 
 /** The path of a file that `make_pytorch_files.py` made. */
 export function committed(name: string): string {

@@ -53,6 +53,48 @@ for (const name of ["module.pt", "module_legacy.pt"]) {
     const checkpoint = openCheckpoint(pathOf(name));
     assertHolds(checkpoint, "block.w", "block.b");
     assert.equal(checkpoint.training["epoch"], 3);
+    assert.deepEqual(checkpoint.training["modules"], {
+      "": { class: "trainer.network.Network" },
+      block: { class: "trainer.network.Attention", num_heads: 2 },
+    });
+  });
+}
+
+Deno.test("openCheckpoint() reads a checkpoint of Lightning's, whose network is a part beside a loss and a metric", () => {
+  const path = pathOf("lightning.ckpt");
+  const whole = openCheckpoint(path);
+  assert.deepEqual(whole.stateDict, { key: "state_dict", others: [] });
+  assert.deepEqual(whole.names(), ["model.w", "model.b", "criterion.weight", "metric.total"]);
+  assert.deepEqual(whole.training["hyper_parameters"], { num_heads: 6, eps: 1e-3 });
+  assertHolds(openCheckpoint(path, { prefix: "model" }));
+});
+
+Deno.test("openCheckpoint() reads the module in DeepSpeed's mp_rank_00_model_states.pt", () => {
+  const checkpoint = openCheckpoint(pathOf("mp_rank_00_model_states.pt"));
+  assertHolds(checkpoint);
+  assert.deepEqual(checkpoint.stateDict, { key: "module", others: [] });
+  assert.equal(checkpoint.training["global_steps"], 10);
+});
+
+for (const name of ["protocol_1.pt", "protocol_1_legacy.pt"]) {
+  Deno.test(`openCheckpoint() reads ${name}, whose integers are in digits`, () => {
+    const checkpoint = openCheckpoint(pathOf(name));
+    assertHolds(checkpoint);
+    const { epoch, flag, big, negative } = checkpoint.training;
+    assert.deepEqual([epoch, flag, big, negative], [3, true, 2 ** 70, -(2 ** 40)]);
+  });
+}
+
+Deno.test("openCheckpoint() refuses protocol 0, which PyTorch writes and does not read back", () => {
+  refuses(() => openCheckpoint(pathOf("protocol_0.pt")), "is of protocol 0", "without pickle_protocol=0");
+});
+
+for (const name of ["numpy.pt", "numpy_4.pt"]) {
+  Deno.test(`openCheckpoint() reads the state dict of NumPy's arrays in ${name}, in C's order and in Fortran's`, () => {
+    const checkpoint = openCheckpoint(pathOf(name));
+    assertHolds(checkpoint);
+    assert.equal(checkpoint.tensor("w").dtype, "fp32");
+    assert.equal(checkpoint.training["epoch"], 3);
   });
 }
 
