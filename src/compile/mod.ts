@@ -168,6 +168,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
       buildMs: built && built.phases.buildMs,
       onnx: { path: join(out, `${family}.onnx`), bytes: onnx.byteLength, nodes: onnx.nodes },
       weights: weights.origin,
+      stateDict: weights.stateDict,
       trained: weights.trained,
     };
   }

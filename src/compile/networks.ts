@@ -18,6 +18,7 @@ import {
   openCheckpoint,
   type OpenOptions,
   randomWeights,
+  type StateDictChoice,
   type WeightSource,
 } from "../weights/mod.ts";
 
@@ -65,6 +66,8 @@ export interface WeightChoice {
   readonly origin: string;
   /** Whether the values were trained with this normalization, so that accuracy means something. */
   readonly trained: boolean;
+  /** Which of a file's state dicts they are; null where there is but one, or no file. */
+  readonly stateDict: StateDictChoice | null;
   open(): WeightSource;
 }
 
@@ -100,8 +103,9 @@ export function chooseWeights(
   if (fitting !== undefined) return fromCheckpoint(model, norm, { ...options, path: fitting });
   const random = randomWeights({ seed: RANDOM_SEED });
   const other = otherWeights(model, norm, options);
-  if (other === null) return { origin: random.origin, trained: false, open: () => random };
+  if (other === null) return { origin: random.origin, trained: false, stateDict: null, open: () => random };
   return {
+    ...other,
     origin: `${other.origin} where it fits, else ${random.origin}`,
     trained: false,
     open: () => whereFitting(other.open(), random),
@@ -116,7 +120,8 @@ function otherWeights(model: Model, norm: Norm, options: WeightOptions): WeightC
 }
 
 function fromRecognised(recognised: RecognisedCheckpoint, { allowNonFinite }: WeightOptions): WeightChoice {
-  return { origin: recognised.path, trained: true, open: () => recognised.open({ allowNonFinite }) };
+  const { path, stateDict } = recognised;
+  return { origin: path, trained: true, stateDict, open: () => recognised.open({ allowNonFinite }) };
 }
 
 /** For timing only: the checkpoint's values where it has them in the shape asked for, random ones elsewhere. */
@@ -175,7 +180,8 @@ function fromCheckpoint(
       ...(model.rename && { rename: model.rename }),
       ...(allowNonFinite && { allowNonFinite }),
     });
-  return { origin: checkpoint.path, trained: true, open: () => named(explained(open(), path)) };
+  const { path: origin, stateDict } = checkpoint;
+  return { origin, trained: true, stateDict, open: () => named(explained(open(), path)) };
 }
 
 /** The same source, saying of a file that does not fit what it looks like instead. */

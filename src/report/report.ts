@@ -21,6 +21,8 @@ export interface EngineReport {
   readonly onnx: { readonly path: string; readonly bytes: number; readonly nodes: number };
   /** Where the weights came from. */
   readonly weights: string;
+  /** Which of the state dicts in that file; null where there is but one, undefined in older reports. */
+  readonly stateDict?: StateDictReport | null | undefined;
   /** Whether they were trained with this normalization; if not, only the latency means something. */
   readonly trained: boolean;
 }
@@ -192,13 +194,19 @@ export interface Int8Report {
   } | null;
 }
 
+/** A state dict of a file by its keys ("" at the top), and those of the others. */
+export interface StateDictReport {
+  readonly key: string;
+  readonly others: readonly string[];
+}
+
 /** A checkpoint that was recognised. */
 export interface CheckpointReport {
   readonly path: string;
   /** The layout: "timm Swin Transformer". */
   readonly format: string;
-  /** Which of the state dicts in the file, by its keys ("" at the top), and the others; null where there is but one. */
-  readonly stateDict: { readonly key: string; readonly others: readonly string[] } | null;
+  /** Which of the state dicts in the file; null where there is but one. */
+  readonly stateDict: StateDictReport | null;
   /** What was taken off all names: "module.", or "". */
   readonly prefix: string;
   /** Values that no shape tells (heads, activation, epsilon, ...), and what each rests on; of older reports unknown. */

@@ -9,6 +9,8 @@ const family = z.enum(NORM_FAMILIES);
 const count = z.number().int().nonnegative();
 const ms = z.number().nonnegative();
 
+const stateDict = z.object({ key: z.string(), others: z.array(z.string()) });
+
 const Engine = z.object({
   path: z.string().nullable(),
   bytes: count.nullable(),
@@ -19,6 +21,7 @@ const Engine = z.object({
   buildMs: ms.nullable(),
   onnx: z.object({ path: z.string(), bytes: count, nodes: count }),
   weights: z.string(),
+  stateDict: stateDict.nullable().optional(),
   trained: z.boolean(),
 });
 
@@ -77,7 +80,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
   checkpoint: z.object({
     path: z.string(),
     format: z.string(),
-    stateDict: z.object({ key: z.string(), others: z.array(z.string()) }).nullable().default(null),
+    stateDict: stateDict.nullable().default(null),
     prefix: z.string().default(""),
     settled: z.array(z.object({
       name: z.string(),

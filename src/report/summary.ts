@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { isNarrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/mod.ts";
 import { bytes, fate, INT8_TARGET_LABEL, label, rangesText, rangeText, turns } from "./phrases.ts";
-import type { PhaseName, Report } from "./report.ts";
+import type { PhaseName, Report, StateDictReport } from "./report.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -32,16 +32,22 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
   ].join("\n");
 }
 
-function checkpoint({ checkpoint }: Report, style: Style): string[] {
-  if (checkpoint === null) return [];
+/** Which was taken, where there was a choice. */
+function stateDictLine(choice: StateDictReport | null | undefined): string[] {
+  return choice === null || choice === undefined || choice.others.length === 0
+    ? []
+    : [`  state dict: ${quoted(choice.key)}; also there: ${listed(choice.others)} (--state says which)`];
+}
+
+function checkpoint({ checkpoint, engines }: Report, style: Style): string[] {
+  // Weights of a described network: those of the first, which is the folded one; the reference has its own.
+  if (checkpoint === null) return stateDictLine(Object.values(engines)[0]?.stateDict);
   const { path, format, stateDict, prefix, settled = [], ignored } = checkpoint;
   const assumed = settled.filter(({ basis }) => basis === "assumed");
   const reasons = Map.groupBy(ignored, ({ why }) => why);
   return [
     `read as ${style(format, "bold")}: ${path}`,
-    ...stateDict === null || stateDict.others.length === 0 ? [] : [
-      `  state dict: ${quoted(stateDict.key)}; also there: ${listed(stateDict.others)} (--state says which)`,
-    ],
+    ...stateDictLine(stateDict),
     ...prefix === "" ? [] : [`  names: without the prefix ${quoted(prefix)}, which all have`],
     ...assumed.flatMap(({ name, value, why }) =>
       lines(`${name} ${value}: ${why}`, 80 - 11).map((line, i) =>

@@ -109,7 +109,7 @@ function readMetadata(value: JsonValue, fail: Fail): Readonly<Record<string, str
   if (!isObject(value)) return fail(`is ${describe(value)} and not an object`);
   const pairs: [string, string][] = [];
   for (const [key, { value: text }] of value) {
-    if (typeof text !== "string") return fail(`${JSON.stringify(key)} is ${describe(text)} and not a string`);
+    if (typeof text !== "string") return fail(`${quoted(key)} is ${describe(text)} and not a string`);
     pairs.push([key, text]);
   }
   return Object.freeze(Object.fromEntries(pairs));

@@ -4,6 +4,7 @@
  * tensor named `__proto__` is a name like any other. Leaves out everything about what the values mean.
  */
 import { UnfoldError } from "../errors.ts";
+import { quoted } from "../text.ts";
 
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 export type JsonObject = ReadonlyMap<string, JsonMember>;
@@ -78,7 +79,7 @@ export function describe(value: JsonValue | undefined): string {
   if (value === undefined) return "missing";
   if (isObject(value)) return "an object";
   if (Array.isArray(value)) return value.length > 16 ? "an array" : `[${value.map(describe).join(", ")}]`;
-  return typeof value === "string" ? JSON.stringify(value.slice(0, 64)) : String(value);
+  return typeof value === "string" ? quoted(value) : String(value);
 }
 
 /** Index of the byte that makes `bytes` invalid UTF-8: a streaming decoder fails from that byte on, never before. */
@@ -149,7 +150,7 @@ class Parser {
       const at = this.#at;
       if (this.#text.charCodeAt(at) !== QUOTE) this.#unexpected("a quoted name");
       const key = this.#string();
-      if (members.has(key)) this.#fail(at, `has ${JSON.stringify(key)} twice, the second time`);
+      if (members.has(key)) this.#fail(at, `has ${quoted(key)} twice, the second time`);
       if (!this.#skips(":")) this.#unexpected('":"');
       members.set(key, { value: this.#value(depth + 1), at });
     } while (this.#skips(","));
@@ -223,7 +224,7 @@ class Parser {
 
   #unexpected(wanted: string): never {
     const found = this.#text[this.#at];
-    const what = found === undefined ? "its end" : JSON.stringify(found);
+    const what = found === undefined ? "its end" : quoted(found);
     return this.#fail(this.#at, `is not JSON: ${what} where ${wanted} belongs,`);
   }
 }

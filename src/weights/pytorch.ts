@@ -5,6 +5,7 @@
  * No code is run: the pickle becomes inert data. Leaves out TorchScript; `pytorch_legacy.ts` has what was written before.
  */
 import { UnfoldError } from "../errors.ts";
+import { quoted } from "../text.ts";
 import { AGAIN, type Archive, readArchive, readPart, storedEntry } from "./archive.ts";
 import { type Checkpoint, originOf } from "./checkpoint.ts";
 import { identityOf, openForReading, readAgain } from "./file.ts";
@@ -94,16 +95,14 @@ function checkWords(
   const order = word("byteorder") ?? "little";
   if (order !== "little") {
     throw new UnfoldError(
-      `${archive.path}: ${prefix}byteorder is ${JSON.stringify(order)}; UNfold reads little-endian files. ` +
+      `${archive.path}: ${prefix}byteorder is ${quoted(order)}; UNfold reads little-endian files. ` +
         "Load and save it again on a machine that is.",
     );
   }
   const version = word("version") ?? "3";
   if (!/^[0-9]{1,2}$/.test(version) || Number(version) > MAX_VERSION) {
     throw new UnfoldError(
-      `${archive.path}: ${prefix}version is ${
-        JSON.stringify(version)
-      }; UNfold reads those up to ${MAX_VERSION}. ` +
+      `${archive.path}: ${prefix}version is ${quoted(version)}; UNfold reads those up to ${MAX_VERSION}. ` +
         AGAIN,
     );
   }

@@ -5,6 +5,7 @@
  * the tar archives of before 0.1.10. Layout: `_legacy_save` in PyTorch's `torch/serialization.py`.
  */
 import { UnfoldError } from "../errors.ts";
+import { quoted } from "../text.ts";
 import { AGAIN } from "./archive.ts";
 import { type Checkpoint, originOf } from "./checkpoint.ts";
 import { identityOf, openForReading, readAgain, readRange } from "./file.ts";
@@ -135,7 +136,7 @@ function placesOf(
     // No tensor of the file is in it; its element's size, and so where the next begins, is nowhere.
     if (storage === undefined) {
       throw new UnfoldError(
-        `${path} lists the storage ${JSON.stringify(key.slice(0, 80))}, which no tensor is in. ${AGAIN}`,
+        `${path} lists the storage ${quoted(key)}, which no tensor is in. ${AGAIN}`,
       );
     }
     const end = at + COUNT_BYTES + storage.byteLength;

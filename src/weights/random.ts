@@ -5,6 +5,7 @@
  * read: kept at its size, it would double from block to block until the network amplified every rounding. Nothing is
  * held: values are made when they are read.
  */
+import { quoted } from "../text.ts";
 import { UnfoldError } from "../errors.ts";
 import { elementCount, type TensorData } from "../ir/data.ts";
 import type { WeightHint, WeightSource } from "./source.ts";
@@ -30,7 +31,7 @@ class RandomWeights implements WeightSource {
   }
 
   take(name: string, shape: readonly number[], hint: WeightHint): TensorData {
-    const origin = `tensor ${JSON.stringify(name)} of ${this.origin}`;
+    const origin = `tensor ${quoted(name)} of ${this.origin}`;
     if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
       throw new UnfoldError(`${origin}: the shape [${shape.join(", ")}] is not of whole numbers from 0.`);
     }

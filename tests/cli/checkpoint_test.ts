@@ -3,8 +3,10 @@
  * nothing: files that are taken, and one or two lines for each that is not.
  */
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
+import { recipeOf, subjectFrom } from "../../src/cli/recipe.ts";
 import type { TensorData } from "../../src/ir/data.ts";
 import { openCheckpoint, writeSafetensors } from "../../src/weights/mod.ts";
 import { fixtureFile } from "../checkpoints/view.ts";
@@ -192,3 +194,67 @@ testWithLibrary(
       assert.match(stdout, /^ {2}normalization kernels +0 +\d+$/m);
     }),
 );
+
+/** A file whose network lies below a wrapper's names, beside a loss. */
+function wrappedFile(path: string): void {
+  const checkpoint = openCheckpoint(VIT);
+  const inside = checkpoint.names().map((name) => [`net.inner.${name}`, checkpoint.tensor(name)] as const);
+  writeSafetensors(path, [...inside, ["loss.weight", checkpoint.tensor(checkpoint.names()[0]!)]]);
+  Deno.copyFileSync(fixtureFile("timm_vit_un", "config.json"), join(dirname(path), "config.json"));
+}
+
+const NAMING = ["--prefix", "net", "--rename", "inner="];
+
+Deno.test("--prefix and --rename give a network its names, for audit and for a baseline's recipe", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "model.safetensors");
+    wrappedFile(path);
+    const { code, stderr } = await run(["--checkpoint", path, ...NAMING], folder);
+    assert.deepEqual([code, stderr], [0, ""]);
+    const values = { checkpoint: path, prefix: "net", rename: ["inner="] };
+    const { model } = await subjectFrom(JSON.parse(JSON.stringify(recipeOf(undefined, values))));
+    assert.equal(model.name, openedName(path));
+  }));
+
+const openedName = (path: string) =>
+  recogniseCheckpoint(path, { prefix: "net", rename: [["inner", ""]] }).model.name;
+
+Deno.test("--state, --prefix and --rename say in a line what is wrong with them", () =>
+  withFolder(async (folder) => {
+    const usage: readonly (readonly [string[], RegExp])[] = [
+      [["--checkpoint", VIT, "--rename", "inner"], /--rename inner: give A=B/],
+      [["--checkpoint", VIT, "--rename", "=inner"], /--rename =inner: give A=B/],
+      [["--checkpoint", VIT, "--rename", ".=inner"], /--rename \.=inner: give A=B/],
+      [["swin-t", "--state", "ema"], /--state: this is for --checkpoint or --weights/],
+      [["swin-t", "--prefix", "net"], /--prefix: this is for --checkpoint or --weights/],
+      [["swin-t", "--rename", "a=b"], /--rename: this is for --checkpoint or --weights/],
+    ];
+    for (const [args, message] of usage) await refuses(folder, args, { code: 2, message });
+    const failures: readonly (readonly [string[], RegExp])[] = [
+      [["--checkpoint", VIT, "--state", "ema"], /has but one state dict/],
+      [["--checkpoint", VIT, "--prefix", "net"], /has no name that begins with "net\."/],
+      [["--checkpoint", VIT, "--rename", "inner="], /has no name with "inner" in it/],
+      [["--checkpoint", PAYLOAD, "--state", "teacher"], /has no state dict for --state teacher/],
+    ];
+    for (const [args, message] of failures) await refuses(folder, args, { code: 1, message });
+  }));
+
+Deno.test("refit takes the same options; inspect, which reads plans, does not", () =>
+  withFolder(async (folder) => {
+    await processOf("refit").refuses(folder, [
+      "un.plan",
+      "--out",
+      "b.plan",
+      "--checkpoint",
+      VIT,
+      "--rename",
+      "x",
+    ], {
+      code: 2,
+      message: /--rename x: give A=B/,
+    });
+    await processOf("inspect").refuses(folder, ["un.plan", "--state", "ema"], {
+      code: 2,
+      message: /--state/,
+    });
+  }));

@@ -195,3 +195,17 @@ Deno.test("summarize() has no engines where none were built, and no agreement wh
 Deno.test("bytes() uses decimal units", () => {
   assert.deepEqual([999, 1500, 1_432_636, 76_419_468].map(bytes), ["999 B", "1.50 kB", "1.43 MB", "76.4 MB"]);
 });
+
+Deno.test("summarize() says which state dict was taken and what came off all names, of --checkpoint and of --weights", () => {
+  const stateDict = { key: "model_ema", others: ["model"] };
+  const line = '  state dict: "model_ema"; also there: "model" (--state says which)';
+  const ofWeights = page({ ...report, engines: { ...report.engines, un: { ...engine, stateDict } } });
+  assert.ok(ofWeights.includes(line), ofWeights);
+  const checkpoint = { path: "un.pth", format: "timm ViT", stateDict, prefix: "module.", ignored: [] };
+  const ofCheckpoint = page({ ...report, checkpoint });
+  assert.ok(ofCheckpoint.includes(line), ofCheckpoint);
+  assert.ok(ofCheckpoint.includes('  names: without the prefix "module.", which all have'), ofCheckpoint);
+  assert.ok(
+    !page({ ...report, checkpoint: { ...checkpoint, stateDict: null, prefix: "" } }).includes("state dict"),
+  );
+});

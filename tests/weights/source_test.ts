@@ -17,6 +17,7 @@ function held(tensors: Record<string, TensorData>): Checkpoint & { reads: number
     reads: 0,
     names: () => Object.keys(tensors),
     has: (name) => Object.hasOwn(tensors, name),
+    typeOf: () => "F32",
     shapeOf: (name) => tensors[name]!.shape,
     tensor(name) {
       const data = tensors[name]!;
