@@ -5,12 +5,9 @@
 import {
   describePickled,
   ObjectRecord,
-  type PickleDict,
   type PickleFailure,
   PickleGlobal,
-  PickleList,
   PickleRecord,
-  PickleSet,
   type PickleTuple,
   type PickleValue,
 } from "./pickle_values.ts";

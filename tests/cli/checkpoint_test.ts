@@ -3,7 +3,7 @@
  * nothing: files that are taken, and one or two lines for each that is not.
  */
 import assert from "node:assert/strict";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { recipeOf, subjectFrom } from "../../src/cli/recipe.ts";
@@ -200,7 +200,6 @@ function wrappedFile(path: string): void {
   const checkpoint = openCheckpoint(VIT);
   const inside = checkpoint.names().map((name) => [`net.inner.${name}`, checkpoint.tensor(name)] as const);
   writeSafetensors(path, [...inside, ["loss.weight", checkpoint.tensor(checkpoint.names()[0]!)]]);
-  Deno.copyFileSync(fixtureFile("timm_vit_un", "config.json"), join(dirname(path), "config.json"));
 }
 
 const NAMING = ["--prefix", "net", "--rename", "inner="];
@@ -209,15 +208,15 @@ Deno.test("--prefix and --rename give a network its names, for audit and for a b
   withFolder(async (folder) => {
     const path = join(folder, "model.safetensors");
     wrappedFile(path);
-    const { code, stderr } = await run(["--checkpoint", path, ...NAMING], folder);
+    const { code, stderr } = await run(["--checkpoint", path, ...NAMING, "--heads", "2"], folder);
     assert.deepEqual([code, stderr], [0, ""]);
-    const values = { checkpoint: path, prefix: "net", rename: ["inner="] };
+    const values = { checkpoint: path, prefix: "net", rename: ["inner="], heads: "2" };
     const { model } = await subjectFrom(JSON.parse(JSON.stringify(recipeOf(undefined, values))));
     assert.equal(model.name, openedName(path));
   }));
 
 const openedName = (path: string) =>
-  recogniseCheckpoint(path, { prefix: "net", rename: [["inner", ""]] }).model.name;
+  recogniseCheckpoint(path, { prefix: "net", rename: [["inner", ""]], settings: { heads: "2" } }).model.name;
 
 Deno.test("--state, --prefix and --rename say in a line what is wrong with them", () =>
   withFolder(async (folder) => {
