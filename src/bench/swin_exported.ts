@@ -7,6 +7,7 @@ import {
   add,
   concat,
   constant,
+  eachAxis,
   float,
   gather,
   type Grid,
@@ -34,7 +35,7 @@ import { layerNorm, type Norm } from "../norms/mod.ts";
 
 /** `images [B, 3, H, W]` to `logits [B, classes]`; merges `"columns"`, for grids of whole windows. */
 export function swinAsExported(
-  config: SwinConfig,
+  config: SwinConfig & { readonly classes: number },
   { norm: family = layerNorm() }: { norm?: Norm } = {},
 ): Model {
   return model({
@@ -58,7 +59,7 @@ export function swinAsExported(
             config,
             grid,
             heads: config.heads[i]!,
-            side: windowAt(config, i),
+            side: eachAxis(windowAt(config, i))[0],
             isShifted: j % 2 === 1,
           });
         }

@@ -10,7 +10,8 @@ import { hfT5 } from "./hf_t5.ts";
 import { hfVit } from "./hf_vit.ts";
 import { hfWhisper } from "./hf_whisper.ts";
 import { slabDeitFormat } from "./slab.ts";
-import { detectionSwin, hfSwin, mmdetectionSwin, timmSwin } from "./swin.ts";
+import { hfSwin, timmSwin } from "./swin.ts";
+import { detectionSwin, mmdetectionSwin } from "./swin_backbone.ts";
 import { t2tVitFormat } from "./t2t_vit.ts";
 import { timmVit } from "./timm_vit.ts";
 

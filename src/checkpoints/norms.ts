@@ -73,6 +73,11 @@ export function normOf(
   return found === "gain" && kind === "ln" ? layerNorm({ ...options, bias: false }) : MAKERS[kind](options);
 }
 
+/** A normalization with another one in the scopes for which `other` gives it. */
+export function scopedNorm(norm: Norm, other: (scope: string) => Norm | undefined): Norm {
+  return { ...norm, apply: (x, scope) => (other(scope.path) ?? norm).apply(x, scope) };
+}
+
 const EPSILON_USUAL = 1e-5;
 
 const MAKERS = {

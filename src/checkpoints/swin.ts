@@ -1,29 +1,32 @@
 /**
- * Swin Transformers: classifiers as timm, the paper's authors and Hugging Face save them, and backbones as the authors'
- * detection code and mmdetection do, alone or inside a detector. Heads and windows are the sizes of the tables of position
- * biases. The size of the images is no tensor's: it is in `config.json`, in the masks that the authors' files hold, or else
- * the usual one.
+ * Swin Transformers that classify, as timm, the paper's authors and Hugging Face save them, with a head or without. Heads and
+ * windows are the sizes of the tables of position biases. The size of the images is no tensor's: it is said, or published of
+ * the architecture that is named, or taken as the square that the authors' masks or positions fill.
  */
+import type { PerAxis } from "../dsl/mod.ts";
 import { UnfoldError } from "../errors.ts";
-import { swin, SWIN_T_BACKBONE, swinBackbone, type SwinConfig, windowAt } from "../models/swin.ts";
-import { EPSILON, IMAGE_SIZE, NORMALIZATION } from "./common_settings.ts";
-import type { CheckpointFormat, CheckpointView, Ignored, Recognised, Settle } from "./define.ts";
+import { swin, type SwinConfig } from "../models/swin.ts";
+import { layerNorm } from "../norms/mod.ts";
+import { IMAGE_SIZE, POOL } from "./common_settings.ts";
+import type { CheckpointFormat, CheckpointView, Recognised, Settle } from "./define.ts";
 import { thirds } from "./hf_vit.ts";
-import { normOf } from "./norms.ts";
+import { normOf, scopedNorm } from "./norms.ts";
 import { renamed, type Renaming } from "./rename.ts";
 import { type Evidence, valueAt } from "./settings.ts";
-import { layersIn, requireConfig, requireLibrary, requireSizes } from "./sizes.ts";
+import { numberIn, requireConfig, requireLibrary, requireSizes } from "./sizes.ts";
+import {
+  gridsOf,
+  sameForAll,
+  squareWindow,
+  SWIN_BUFFERS,
+  SWIN_SETTINGS,
+  swinActivation,
+  type SwinNames,
+  type SwinSizes,
+  swinSizes,
+  windowsPerAxis,
+} from "./swin_sizes.ts";
 import { architectureOf } from "./timm.ts";
-
-const BUFFERS: readonly Ignored[] = [
-  {
-    pattern: /\.relative_position_index$/,
-    why: "places in the tables of position biases, which are computed",
-  },
-  { pattern: /\.attn_mask$/, why: "masks of shifted windows, which are computed" },
-];
-
-const TABLE = "attn.relative_position_bias_table";
 
 export const timmSwin: CheckpointFormat = {
   name: "Swin Transformer (timm or the authors')",
@@ -33,11 +36,11 @@ export const timmSwin: CheckpointFormat = {
     /^norm\.weight$/,
   ],
   // Swin V2 and SLAB have other attentions.
-  without: [/\.attn\.(logit_scale|dwc\.)/, /^absolute_pos_embed$/],
-  settings: [EPSILON, IMAGE_SIZE, NORMALIZATION],
+  without: [/\.attn\.(logit_scale|dwc\.)/],
+  settings: [...SWIN_SETTINGS, POOL],
   read(file, settle) {
     // The authors end a scale with its merging, timm begins the next one with it.
-    const isTimm = !file.has("layers.0.downsample.reduction.weight");
+    const isTimm = file.has("layers.1.downsample.reduction.weight") || file.has("head.fc.weight");
     const head = file.has("head.fc.weight") ? "head.fc" : "head";
     const names = (parameter: string) =>
       parameter.replace(/^head\./, `${head}.`).replace(
@@ -45,200 +48,232 @@ export const timmSwin: CheckpointFormat = {
         (whole, i) => isTimm ? `layers.${Number(i) + 1}.downsample.` : whole,
       );
     const norm = normOf(file, settle, { scopes: /(^|\.)norm[12]?$/, groups: 1 });
-    const sizes = sizesOf(file, names);
+    const sizes = swinSizes(file, names);
     const depth = sizes.depths.reduce((sum, blocks) => sum + blocks, 0);
     const architecture = architectureOf(file, { channels: sizes.channels, depth });
-    const image = imageOf(file, settle, { ...sizes, published: architecture?.image });
-    if (isTimm) refuseOneRowOfWindows(file, image, sizes);
-    const classes = file.shapeOf(`${head}.weight`)[0]!;
-    return {
-      model: swin({ ...sizes, name: "swin", image, merging: "columns", classes }, { norm }),
+    requireConfig({ ...file, config: argumentsOf(file) }, { always_partition: [false, null] });
+    settle(POOL, {
+      published: { value: "avg", why: "every Swin Transformer is published with the mean of all tokens" },
+      fits: (pool) =>
+        pool === "avg" ? undefined : `pool ${pool}: UNfold has Swin Transformers with the mean of all tokens`,
+    });
+    const image = isTimm
+      ? timmImage(file, settle, { sizes, published: architecture?.image })
+      : imageOfSquares(file, settle, { sizes, names, published: architecture?.image });
+    const windows = isTimm
+      ? windowsPerAxis(file, { image, sizes, said: saidWindows(file, sizes) })
+      : sizes.tables.map((rows) => squareWindow(file, rows));
+    return classifier({ sizes, image, windows, norm, settle, cut: isTimm ? "axes" : "whole" }, {
+      classes: classesOf(file, `${head}.weight`),
       locate: names,
-      ignored: BUFFERS,
-    };
+      ignored: SWIN_BUFFERS,
+    });
   },
 };
 
 const HUGGING_FACE: readonly Renaming[] = [
-  [/^patch_embed\.proj\./, "swin.embeddings.patch_embeddings.projection."],
-  [/^patch_embed\.norm\./, "swin.embeddings.norm."],
-  [/^layers\./, "swin.encoder.layers."],
+  [/^patch_embed\.proj\./, "embeddings.patch_embeddings.projection."],
+  [/^patch_embed\.norm\./, "embeddings.norm."],
+  [/^absolute_pos_embed$/, "embeddings.position_embeddings"],
+  [/^layers\./, "encoder.layers."],
   [/\.norm1\./, ".layernorm_before."],
   [/\.norm2\./, ".layernorm_after."],
   [/\.attn\.proj\./, ".attention.output.dense."],
   [/\.attn\./, ".attention.self."],
   [/\.mlp\.fc1\./, ".intermediate.dense."],
   [/\.mlp\.fc2\./, ".output.dense."],
-  [/^norm\./, "swin.layernorm."],
-  [/^head\./, "classifier."],
+  [/^norm\./, "layernorm."],
 ];
 
 export const hfSwin: CheckpointFormat = {
   name: "Hugging Face Swin Transformer",
   signature: [
-    /^swin\.embeddings\.patch_embeddings\.projection\.weight$/,
-    /^swin\.encoder\.layers\.0\.blocks\.0\.attention\.self\.relative_position_bias_table$/,
+    /^(swin\.)?embeddings\.patch_embeddings\.projection\.weight$/,
+    /^(swin\.)?encoder\.layers\.0\.blocks\.0\.attention\.self\.relative_position_bias_table$/,
+    /^(swin\.)?layernorm\.weight$/,
   ],
-  settings: [EPSILON, IMAGE_SIZE, NORMALIZATION],
+  settings: SWIN_SETTINGS,
   read(file, settle) {
     requireLibrary(file, "transformers");
-    requireConfig(file, {
-      model_type: ["swin"],
-      hidden_act: ["gelu"],
-      use_absolute_embeddings: [false],
-    });
-    const names = (parameter: string) => thirds(renamed(parameter, HUGGING_FACE));
+    requireConfig(file, { model_type: ["swin"], num_channels: [3] });
+    const prefix = file.has("swin.layernorm.weight") ? "swin." : "";
+    const names = (parameter: string) =>
+      parameter.startsWith("head.")
+        ? parameter.replace(/^head\./, "classifier.")
+        : prefix + renamed(parameter, HUGGING_FACE);
+    const locate = (parameter: string) => thirds(names(parameter));
     const first = (parameter: string) => {
-      const name = names(parameter);
-      return typeof name === "string" ? name : name.from[0]!;
+      const place = locate(parameter);
+      return typeof place === "string" ? place : place.from[0]!;
     };
-    const norm = normOf(file, settle, { scopes: /(^|\.)(norm|layernorm(_before|_after)?)$/, groups: 1 });
-    const sizes = sizesOf(file, first);
+    const read = normOf(file, settle, { scopes: /(^|\.)(norm|layernorm(_before|_after)?)$/, groups: 1 });
+    // Its epsilon goes into the blocks and behind them; patches and mergings have PyTorch's own.
+    const norm = read.family === "ln"
+      ? scopedNorm(read, (scope) => /^patch_embed|\.downsample\.norm$/.test(scope) ? layerNorm() : undefined)
+      : read;
+    const sizes = swinSizes(file, first);
     requireSizes(file, { embed_dim: sizes.channels, patch_size: sizes.patch });
-    const image = imageOf(file, settle, sizes);
-    const classes = file.shapeOf("classifier.weight")[0]!;
-    return {
-      model: swin({ ...sizes, name: "swin", image, merging: "columns", classes }, { norm }),
-      locate: names,
-      ignored: [...BUFFERS, { pattern: /^swin\.embeddings\.mask_token$/, why: "a token of pre-training" }],
-    };
+    const image = imageOfSquares(file, settle, { sizes, names: first });
+    return classifier({
+      sizes,
+      image,
+      windows: hfWindows(file, { image, sizes }),
+      norm,
+      settle,
+      cut: "padded",
+    }, {
+      classes: classesOf(file, "classifier.weight"),
+      locate,
+      ignored: [...SWIN_BUFFERS, {
+        pattern: /^(swin\.)?embeddings\.mask_token$/,
+        why: "a token of pre-training",
+      }],
+    });
   },
 };
 
-const MMDETECTION: readonly Renaming[] = [
-  [/^patch_embed\.proj\./, "patch_embed.projection."],
-  [/^layers\./, "stages."],
-  [/\.attn\./, ".attn.w_msa."],
-  [/\.mlp\.fc1\./, ".ffn.layers.0.0."],
-  [/\.mlp\.fc2\./, ".ffn.layers.1."],
-];
+interface Found {
+  readonly sizes: SwinSizes;
+  readonly image: SwinConfig["image"];
+  readonly windows: readonly PerAxis[];
+  readonly norm: Recognised["model"]["norm"];
+  readonly cut: SwinConfig["cut"];
+  readonly settle: Settle;
+}
 
-export const detectionSwin: CheckpointFormat = {
-  name: "Swin Transformer backbone (the authors' detection code)",
-  signature: [
-    /^(backbone\.)?layers\.0\.blocks\.0\.attn\.relative_position_bias_table$/,
-    /^(backbone\.)?norm3\.weight$/,
-  ],
-  without: [/absolute_pos_embed$/],
-  settings: [EPSILON, IMAGE_SIZE, NORMALIZATION],
-  read: (file, settle) => readBackbone(file, settle, { renamings: [], merging: "columns" }),
-};
-
-export const mmdetectionSwin: CheckpointFormat = {
-  name: "Swin Transformer backbone (mmdetection)",
-  signature: [
-    /^(backbone\.)?stages\.0\.blocks\.0\.attn\.w_msa\.relative_position_bias_table$/,
-    /^(backbone\.)?norm3\.weight$/,
-  ],
-  without: [/absolute_pos_embed$/],
-  settings: [EPSILON, IMAGE_SIZE, NORMALIZATION],
-  read: (file, settle) => readBackbone(file, settle, { renamings: MMDETECTION, merging: "rows" }),
-};
-
-function readBackbone(
-  file: CheckpointView,
-  settle: Settle,
-  { renamings, merging }: { renamings: readonly Renaming[]; merging: SwinConfig["merging"] },
+function classifier(
+  { sizes: { tables: _, ...sizes }, image, windows, norm, settle, cut }: Found,
+  { classes, ...rest }: Omit<Recognised, "model"> & { classes: number | null },
 ): Recognised {
-  const prefix = file.has("norm3.weight") ? "" : "backbone.";
-  const names = (parameter: string) =>
-    parameter.startsWith("neck.") ? parameter : prefix + renamed(parameter, renamings);
-  const norm = normOf(file, settle, { scopes: new RegExp(`^${prefix}(.*\\.)?norm\\d?$`), groups: 1 });
-  const sizes = sizesOf(file, names);
-  const image = settle(IMAGE_SIZE, {
-    assumed: {
-      value: SWIN_T_BACKBONE.image,
-      why: "what Mask R-CNN scales images to, nothing in the file says",
-    },
-  }) as SwinConfig["image"];
-  const lateral = "neck.lateral_convs.0.conv.weight";
-  const laterals = file.has(lateral) ? file.shapeOf(lateral)[0]! : null;
-  return {
-    model: swinBackbone({ ...sizes, name: "swin-backbone", image, merging, laterals }, { norm }),
-    locate: names,
-    ignored: [
-      ...BUFFERS,
-      ...prefix === ""
-        ? []
-        : [{ pattern: /^(?!backbone\.|neck\.lateral_convs\.)/, why: "the detector around the backbone" }],
-    ],
-  };
+  const activation = swinActivation(settle);
+  const window = sameForAll(windows);
+  const config = {
+    ...sizes,
+    name: "swin",
+    image,
+    window,
+    cut,
+    merging: "columns",
+    activation,
+    classes,
+  } as const;
+  return { model: swin(config, { norm }), ...rest };
 }
 
-type Sizes = Omit<SwinConfig, "name" | "image" | "merging" | "classes">;
+const classesOf = (file: CheckpointView, weight: string) =>
+  file.has(weight) ? file.shapeOf(weight)[0]! : null;
 
-/** What shapes tell, of tensors that the page calls by `names`. */
-function sizesOf(file: CheckpointView, names: (parameter: string) => string): Sizes {
-  const shapeOf = (parameter: string) => file.shapeOf(names(parameter));
-  const [channels, , patch] = shapeOf("patch_embed.proj.weight") as [number, number, number];
-  const layers = (parameter: string, at: string) =>
-    layersIn(file, new RegExp(`^${names(parameter).replaceAll(".", "\\.").replace(at, "(\\d+)")}$`));
-  const scales = layers(`layers.SCALE.blocks.0.${TABLE}`, "SCALE");
-  const each = Array.from({ length: scales }, (_, i) => i);
-  const windows = each.map((i) => (Math.sqrt(shapeOf(`layers.${i}.blocks.0.${TABLE}`)[0]!) + 1) / 2);
-  return {
-    patch,
-    channels,
-    depths: each.map((i) => layers(`layers.${i}.blocks.BLOCK.${TABLE}`, "BLOCK")),
-    heads: each.map((i) => {
-      const heads = shapeOf(`layers.${i}.blocks.0.${TABLE}`)[1]!;
-      const width = channels * 2 ** i;
-      if (width % heads === 0) return heads;
-      throw new UnfoldError(
-        `${file.path}: ${width} channels do not divide among ${heads} heads (${
-          names(`layers.${i}.blocks.0.${TABLE}`)
-        })`,
-      );
-    }),
-    window: windows.every((window) => window === windows[0]) ? windows[0]! : windows,
-    mlpRatio: shapeOf("layers.0.blocks.0.mlp.fc1.weight")[0]! / channels,
-    qkvBias: file.has(names("layers.0.blocks.0.attn.qkv.bias")),
-  };
+/** The arguments of timm's constructor, where a configuration has them. */
+function argumentsOf(file: CheckpointView): CheckpointView["config"] {
+  const values = valueAt(file.config ?? {}, "model_args");
+  return typeof values === "object" ? values as CheckpointView["config"] : null;
 }
 
-/** The size of the images that a classifier takes: told by the authors' masks, else by what is said or published. */
-function imageOf(
+/** Windows of each scale that timm's arguments name: of one side, a pair for all scales, or one for each scale. */
+function saidWindows(file: CheckpointView, { depths }: SwinSizes): PerAxis[] | null {
+  const said = argumentsOf(file)?.window_size;
+  if (said === undefined || said === null) return null;
+  const isSide = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
+  const isPair = (value: unknown): value is [number, number] =>
+    Array.isArray(value) && value.length === 2 && value.every(isSide);
+  if (isSide(said) || isPair(said)) return depths.map(() => said);
+  const isList = Array.isArray(said) && said.length === depths.length;
+  if (isList && said.every((window) => isSide(window) || isPair(window))) return said as PerAxis[];
+  throw new UnfoldError(
+    `${file.path}: config.json says model_args.window_size ${
+      JSON.stringify(said)
+    }; UNfold takes a side, [height, width], or one ` +
+      `of these for each of ${depths.length} scales`,
+  );
+}
+
+/** Hugging Face clips windows when it makes a network and decides on shifts then; and decides anew for each image. */
+function hfWindows(
+  file: CheckpointView,
+  { image, sizes }: { image: SwinConfig["image"]; sizes: SwinSizes },
+): number[] {
+  const windows = sizes.tables.map((rows) => squareWindow(file, rows));
+  const usual = numberIn(file, "window_size") ?? Math.max(...windows);
+  gridsOf(image, sizes).forEach(({ height, width }, i) => {
+    if (windows[i] === usual || Math.min(height, width) <= windows[i]!) return;
+    throw new UnfoldError(
+      `${file.path}: windows of scale ${i} are of ${
+        windows[i]
+      } tokens where the configuration has ${usual}, and its grid is ` +
+        `${height}x${width}: larger than they were made for, which UNfold does not read; give --image-size`,
+    );
+  });
+  return windows;
+}
+
+interface ImageOptions {
+  readonly sizes: SwinSizes;
+  readonly published?: Evidence<readonly number[]> | undefined;
+}
+
+function timmImage(
   file: CheckpointView,
   settle: Settle,
-  { patch, window, published }: Sizes & { published?: Evidence<readonly number[]> | undefined },
+  { sizes: { patch, tables }, published }: ImageOptions,
 ): SwinConfig["image"] {
-  const mask = "layers.0.blocks.1.attn_mask";
-  const side = windowAt({ window }, 0) * patch;
-  const masked = file.has(mask) ? Math.sqrt(file.shapeOf(mask)[0]!) : undefined;
-  const square = (windows: number) => [windows * side, windows * side];
   const input = valueAt(file.config ?? {}, "pretrained_cfg.input_size");
   const size = Array.isArray(input) ? IMAGE_SIZE.parse(input.slice(1)) : undefined;
+  const side = (Math.sqrt(tables[0]!) + 1) / 2;
   return settle(IMAGE_SIZE, {
-    ...(masked !== undefined && Number.isInteger(masked) &&
-      { tensors: { value: square(masked), why: `${mask} has ${masked ** 2} windows` } }),
     published: size === undefined
       ? published
       : { value: size, why: "config.json says pretrained_cfg.input_size" },
-    assumed: {
-      value: square(8),
-      why: "eight windows on a side in the first scale, nothing in the file says",
-    },
+    ...Number.isInteger(side) && { assumed: eightWindows(side * patch) },
   }) as SwinConfig["image"];
 }
 
-/**
- * timm shifts and cuts each axis by itself, the authors neither where one of them is a single window. They are the same but
- * for images that are one window high or wide, not both.
- */
-function refuseOneRowOfWindows(
+const eightWindows = (side: number) => ({
+  value: [8 * side, 8 * side],
+  why: "eight windows on a side in the first scale, nothing in the file says",
+});
+
+/** Where windows are square: the authors' masks and absolute positions tell how many tokens there are, not of which shape. */
+function imageOfSquares(
   file: CheckpointView,
-  image: SwinConfig["image"],
-  { patch, depths, window }: Sizes,
-): void {
-  depths.forEach((_, i) => {
-    const [height, width] = image.map((side) => side / patch / 2 ** i) as [number, number];
-    const side = windowAt({ window }, i);
-    if (height === width || Math.min(height, width) > side) return;
-    throw new UnfoldError(
-      `${file.path}: for images of ${
-        image.join("x")
-      } scale ${i} has ${height}x${width} tokens, a single row of windows of ` +
-        `${side}, which timm shifts along one axis alone; UNfold shifts both`,
-    );
-  });
+  settle: Settle,
+  { sizes, names, published }: ImageOptions & { names: SwinNames },
+): SwinConfig["image"] {
+  const { patch, tables } = sizes;
+  const sides = tables.map((rows) => squareWindow(file, rows));
+  const tokens: { count: number; why: string }[] = [];
+  const mask = "layers.0.blocks.1.attn_mask";
+  if (file.has(mask)) {
+    const windows = file.shapeOf(mask)[0]!;
+    tokens.push({ count: windows * sides[0]! ** 2, why: `${mask} has ${windows} windows` });
+  }
+  const positions = names("absolute_pos_embed");
+  if (sizes.positions === "tokens") {
+    const count = file.shapeOf(positions)[1]!;
+    tokens.push({ count, why: `${positions} has ${count} positions` });
+  }
+  const misfit = (size: readonly number[]) => {
+    const [height, width] = size as SwinConfig["image"];
+    const counted = tokens.find(({ count }) => height * width !== count * patch ** 2);
+    if (counted !== undefined) {
+      return `images of ${height}x${width} are not those of the file: ${counted.why}`;
+    }
+    if (height % patch !== 0 || width % patch !== 0) return undefined;
+    const grids = gridsOf([height, width], sizes);
+    const i = grids.findIndex((grid, i) => Math.min(grid.height, grid.width) < sides[i]!);
+    if (i < 0) return undefined;
+    return `images of ${height}x${width} have ${grids[i]!.height}x${
+      grids[i]!.width
+    } tokens in scale ${i}, whose windows ` +
+      `are of ${sides[i]}x${sides[i]}`;
+  };
+  const square = Math.sqrt(tokens[0]?.count ?? 0) * patch;
+  return settle(IMAGE_SIZE, {
+    published: published === undefined || misfit(published.value) !== undefined ? undefined : published,
+    ...tokens.length === 0
+      ? { assumed: eightWindows(sides[0]! * patch) }
+      : Number.isInteger(square)
+      ? { assumed: { value: [square, square], why: `${tokens[0]!.why}, taken as a square` } }
+      : { ask: `${tokens[0]!.why}, which are no square` },
+    fits: misfit,
+  }) as SwinConfig["image"];
 }

@@ -4,7 +4,19 @@
  * many rolls, partitions and reversals a paper writes. All sizes are known when the network is described.
  */
 import { UnfoldError } from "../errors.ts";
-import { argument, COUNT, given, type Kind, listOf, oneOf, partsOf, whole } from "../ir/given.ts";
+import {
+  argument,
+  COUNT,
+  either,
+  given,
+  type Kind,
+  listOf,
+  OBJECT,
+  oneOf,
+  optional,
+  partsOf,
+  whole,
+} from "../ir/given.ts";
 import type { Dim } from "../ir/shape.ts";
 import { TENSOR } from "./given.ts";
 import { concat, constant, expand, gather, type Tensor } from "./tensor.ts";
@@ -41,7 +53,13 @@ function requireFew(what: string, count: number): void {
   throw new UnfoldError(`${what}: ${count} entries are more than the ${MOST_TOKENS} that can be described`);
 }
 
-const WINDOWS = { window: COUNT, shift: whole(0) };
+const PER_AXIS = either(whole(0), listOf(whole(0), 2));
+const SIDES = either(COUNT, listOf(COUNT, 2));
+const WINDOWS = {
+  window: SIDES,
+  shift: PER_AXIS,
+  padding: optional(oneOf("first", "last")),
+};
 const ORDER: Kind = { words: "an order of tokens, a list of places", is: listOf(whole(-1)).is };
 
 /** For each token, its place in the grid counted row by row; `PADDING` for a token of zeros. */
@@ -56,52 +74,77 @@ export function rowMajor(grid: Grid): TokenOrder {
   return Array.from({ length: height * width }, (_, place) => place);
 }
 
+/** Along the rows' axis and the columns', or one number for both. */
+export type PerAxis = number | readonly [height: number, width: number];
+
+/** The number of each axis. */
+export function eachAxis(size: PerAxis): readonly [height: number, width: number] {
+  argument("eachAxis: the size", size, PER_AXIS);
+  return typeof size === "number" ? [size, size] : size;
+}
+
 export interface Windows {
-  /** Side of a window, in tokens. */
-  readonly window: number;
+  /** Sides of a window, in tokens. */
+  readonly window: PerAxis;
   /** How far the grid is rolled up and to the left before it is cut. */
-  readonly shift: number;
+  readonly shift: PerAxis;
+  /** Whether a grid that windows do not fill is padded before it is rolled, as unless said, or after, as in timm. */
+  readonly padding?: "first" | "last";
 }
 
 /** The grid with padding at the right and below, so that whole windows fill it. */
-export function paddedGrid(grid: Grid, window: number): Grid {
+export function paddedGrid(grid: Grid, window: PerAxis): Grid {
   const { height, width } = checkedGrid("paddedGrid", grid);
-  argument("paddedGrid: the window", window, COUNT);
-  const wholeWindows = (size: number) => Math.ceil(size / window) * window;
-  const padded = { height: wholeWindows(height), width: wholeWindows(width) };
+  argument("paddedGrid: the window", window, SIDES);
+  const [rows, columns] = eachAxis(window);
+  const wholeWindows = (size: number, side: number) => Math.ceil(size / side) * side;
+  const padded = { height: wholeWindows(height, rows), width: wholeWindows(width, columns) };
   requireFew("paddedGrid", padded.height * padded.width);
   return padded;
 }
 
-/** Window after window, row by row inside and out: padded, then rolled by `shift`, then cut (Swin, section 3.2). */
+/** Window after window, row by row inside and out: padded and rolled by `shift`, then cut (Swin, section 3.2). */
 export function windowOrder(grid: Grid, windows: Windows): TokenOrder {
-  const { window, shift } = partsOf("windowOrder", windows, WINDOWS);
+  const { window, shift, padding = "first" } = partsOf("windowOrder", windows, WINDOWS);
   const padded = paddedGrid(grid, window);
+  const [down, right] = eachAxis(shift);
+  // Where padding comes last, it stays at the edge and the image rolls within itself.
+  const rolled = (at: number, { by, size, whole }: { by: number; size: number; whole: number }) =>
+    padding === "first" ? (at + by) % whole : at < size ? (at + by) % size : at;
   return windowPlaces(padded, window).map((place) => {
-    const row = (Math.floor(place / padded.width) + shift) % padded.height;
-    const column = (place % padded.width + shift) % padded.width;
+    const row = rolled(Math.floor(place / padded.width), {
+      by: down,
+      size: grid.height,
+      whole: padded.height,
+    });
+    const column = rolled(place % padded.width, { by: right, size: grid.width, whole: padded.width });
     return row < grid.height && column < grid.width ? row * grid.width + column : PADDING;
   });
 }
 
 /**
  * Four by four: the tokens of the doubled grid that patch merging sets side by side, for each merged token in the order
- * `merged`. `"columns"` goes down first, (0, 0), (1, 0), (0, 1), (1, 1); `"rows"` is the order of an unfold.
+ * `merged`. `"columns"` goes down first, (0, 0), (1, 0), (0, 1), (1, 1); `"rows"` is the order of an unfold. `of` is the
+ * grid that merges where it is odd and so not the doubled one: it is padded at the right and below.
  */
 export function mergingOrder(
   grid: Grid,
-  options: { merged: TokenOrder; within: "columns" | "rows" },
+  options: { merged: TokenOrder; within: "columns" | "rows"; of?: Grid },
 ): TokenOrder {
-  const { width } = checkedGrid("mergingOrder", grid);
-  const { merged, within } = given("mergingOrder", options, {
-    merged: ORDER,
-    within: oneOf("columns", "rows"),
-  });
-  const whole = 2 * width;
-  const offsets = within === "columns" ? [0, whole, 1, whole + 1] : [0, 1, whole, whole + 1];
+  const { height, width } = checkedGrid("mergingOrder", grid);
+  const { merged, within, of: unchecked = { height: 2 * height, width: 2 * width } } = given(
+    "mergingOrder",
+    options,
+    { merged: ORDER, within: oneOf("columns", "rows"), of: optional(OBJECT) },
+  );
+  const of = checkedGrid("mergingOrder: of", unchecked);
+  const four = within === "columns" ? [[0, 0], [1, 0], [0, 1], [1, 1]] : [[0, 0], [0, 1], [1, 0], [1, 1]];
   return merged.flatMap((place) => {
-    const [row, column] = [Math.floor(place / width), place % width];
-    return offsets.map((offset) => 2 * row * whole + 2 * column + offset);
+    const [top, left] = [2 * Math.floor(place / width), 2 * (place % width)];
+    return four.map(([down, right]) => {
+      const [row, column] = [top + down!, left + right!];
+      return row < of.height && column < of.width ? row * of.width + column : PADDING;
+    });
   });
 }
 
@@ -174,17 +217,20 @@ export function reorder(x: Tensor, orders: { from: TokenOrder; to: TokenOrder })
   return gather(rows, order, { axis: 1 });
 }
 
-/** For each pair of a window's tokens, the row of the table `[(2 window - 1)^2, heads]` that holds their bias. */
-export function relativePositions(window: number): number[] {
-  argument("relativePositions: the window", window, COUNT);
-  requireFew("relativePositions", window ** 4);
+/**
+ * For each pair of a window's tokens, the row of the table `[(2 height - 1) (2 width - 1), heads]` that holds their bias.
+ */
+export function relativePositions(window: PerAxis): number[] {
+  argument("relativePositions: the window", window, SIDES);
+  const [height, width] = eachAxis(window);
+  requireFew("relativePositions", (height * width) ** 2);
   const tokens = Array.from(
-    { length: window * window },
-    (_, i) => [Math.floor(i / window), i % window] as const,
+    { length: height * width },
+    (_, i) => [Math.floor(i / width), i % width] as const,
   );
-  const span = 2 * window - 1;
+  const span = 2 * width - 1;
   return tokens.flatMap(([y, x]) =>
-    tokens.map(([v, u]) => (y - v + window - 1) * span + (x - u + window - 1))
+    tokens.map(([v, u]) => (y - v + height - 1) * span + (x - u + width - 1))
   );
 }
 
@@ -192,12 +238,14 @@ export function relativePositions(window: number): number[] {
 export function shiftMask(grid: Grid, windows: Windows): boolean[] {
   const { window, shift } = partsOf("shiftMask", windows, WINDOWS);
   const { height, width } = paddedGrid(grid, window);
-  requireFew("shiftMask", height * width * window * window);
-  const region = (at: number, size: number) => at < size - window ? 0 : at < size - shift ? 1 : 2;
+  const [rows, columns] = eachAxis(window);
+  const [down, right] = eachAxis(shift);
+  const size = rows * columns;
+  requireFew("shiftMask", height * width * size);
+  const region = (at: number, window: number, shift: number) => at < -window ? 0 : at < -shift ? 1 : 2;
   const regions = windowPlaces({ height, width }, window).map((place) =>
-    3 * region(Math.floor(place / width), height) + region(place % width, width)
+    3 * region(Math.floor(place / width) - height, rows, down) + region(place % width - width, columns, right)
   );
-  const size = window * window;
   return regions.flatMap((own, i) => {
     const start = i - i % size;
     return regions.slice(start, start + size).map((other) => own !== other);
@@ -205,10 +253,13 @@ export function shiftMask(grid: Grid, windows: Windows): boolean[] {
 }
 
 /** Places of a grid of whole windows, window after window. */
-function windowPlaces({ height, width }: Grid, window: number): number[] {
-  const steps = (size: number) => Array.from({ length: size / window }, (_, i) => i * window);
-  const inside = Array.from({ length: window }, (_, i) => i);
-  return steps(height).flatMap((top) =>
-    steps(width).flatMap((left) => inside.flatMap((y) => inside.map((x) => (top + y) * width + left + x)))
+function windowPlaces({ height, width }: Grid, window: PerAxis): number[] {
+  const [rows, columns] = eachAxis(window);
+  const steps = (size: number, side: number) => Array.from({ length: size / side }, (_, i) => i * side);
+  const inside = (side: number) => Array.from({ length: side }, (_, i) => i);
+  return steps(height, rows).flatMap((top) =>
+    steps(width, columns).flatMap((left) =>
+      inside(rows).flatMap((y) => inside(columns).map((x) => (top + y) * width + left + x))
+    )
   );
 }

@@ -5,10 +5,13 @@
  * both (section 3.2) are one gather between two blocks.
  */
 import {
+  ACTIVATION,
+  type Activation,
   add,
   attention,
   constant,
   convolution,
+  eachAxis,
   float,
   gather,
   type Grid,
@@ -22,6 +25,7 @@ import {
   norm,
   PADDING,
   patchEmbedding,
+  type PerAxis,
   relativePositions,
   reorder,
   reshape,
@@ -38,9 +42,19 @@ import {
 import { UnfoldError } from "../errors.ts";
 import { layerNorm, type Norm } from "../norms/mod.ts";
 
+/**
+ * How a scale is cut where windows do not fill its grid, or where it is no larger than one:
+ * - `"whole"`, the paper's code: windows have to fill it; where an axis is within a window, a window is a square of that axis
+ *   and neither axis is shifted.
+ * - `"padded"`, Hugging Face: the same, but the grid is padded and then shifted.
+ * - `"axes"`, timm: each axis is cut and shifted by itself; the grid is shifted and then padded.
+ * - `"always"`, detectors: windows are as large as they are said to be and always shifted, in a grid that is padded first.
+ */
+export type SwinCut = "whole" | "padded" | "axes" | "always";
+
 export interface SwinConfig {
   readonly name: string;
-  /** Multiples of the last scale's stride, 32 for four scales. */
+  /** Multiples of the patch; of the last scale's stride, 32 for four scales, where the cut is `"whole"`. */
   readonly image: readonly [height: number, width: number];
   readonly patch: number;
   /** Of the first scale; each further one has twice as many. */
@@ -49,22 +63,31 @@ export interface SwinConfig {
   readonly depths: readonly number[];
   /** Of each scale. */
   readonly heads: readonly number[];
-  /** Side of a window in tokens, M in the paper; of each scale where they differ (Swin-S3, Chen et al. 2021). */
-  readonly window: number | readonly number[];
+  /** Sides of a window in tokens, M in the paper; of each scale where they differ (Swin-S3, Chen et al. 2021). */
+  readonly window: number | readonly PerAxis[];
+  readonly cut: SwinCut;
+  /** Whether patches are normalized before the first block. */
+  readonly patchNorm: boolean;
+  /** A learned position of each patch, `[1, T, C]` or `[1, C, H, W]`; null for none, as published. */
+  readonly positions: "tokens" | "map" | null;
   /** Width inside the MLP, in channels. */
   readonly mlpRatio: number;
   readonly qkvBias: boolean;
   /** The order in which four neighbours merge: down the columns in the paper's code, along the rows in mmdetection. */
   readonly merging: "columns" | "rows";
-  readonly classes: number;
+  readonly activation: Activation;
+  /** null for the pooled features, without a head. */
+  readonly classes: number | null;
 }
 
-/** Side of a window in a scale. */
-export function windowAt({ window }: Pick<SwinConfig, "window">, scale: number): number {
+/** Sides of a window in a scale. */
+export function windowAt({ window }: Pick<SwinConfig, "window">, scale: number): PerAxis {
   return typeof window === "number" ? window : window[scale]!;
 }
 
 export interface SwinBackboneConfig extends Omit<SwinConfig, "classes"> {
+  /** Scales that are given, by number: 1, 2, 3 for those of the strides 8, 16 and 32; all unless said. */
+  readonly outputs?: readonly number[];
   /**
    * Channels of the feature pyramid's lateral convolutions (Lin et al., CVPR 2017), which then stand behind the features
    * and take in their normalizations; null for the bare features.
@@ -73,7 +96,7 @@ export interface SwinBackboneConfig extends Omit<SwinConfig, "classes"> {
 }
 
 /** Swin-T (section 3.3): 28 million parameters. */
-export const SWIN_T: SwinConfig = {
+export const SWIN_T: SwinConfig & { readonly classes: number } = {
   name: "swin-t",
   image: [224, 224],
   patch: 4,
@@ -81,9 +104,13 @@ export const SWIN_T: SwinConfig = {
   depths: [2, 2, 6, 2],
   heads: [3, 6, 12, 24],
   window: 7,
+  cut: "whole",
+  patchNorm: true,
+  positions: null,
   mlpRatio: 4,
   qkvBias: true,
   merging: "columns",
+  activation: "gelu",
   classes: 1000,
 };
 
@@ -92,24 +119,26 @@ export const SWIN_T_BACKBONE: SwinBackboneConfig = {
   ...SWIN_T,
   name: "swin-t-backbone",
   image: [800, 1344],
+  cut: "always",
   laterals: 256,
 };
 
-/** The classifier: `images [B, 3, H, W]` to `logits [B, classes]`. */
+/** The classifier: `images [B, 3, H, W]` to `logits [B, classes]`, or without a head to `features [B, C]`. */
 export function swin(config: SwinConfig, { norm: family = layerNorm() }: { norm?: Norm } = {}): Model {
   return model({
     name: config.name,
     inputs: { images: float(["B", 3, ...config.image]) },
     norm: family,
     forward({ images }, p) {
-      const last = scales(images, p, { ...config, pads: false }).at(-1)!;
+      const last = scales(images, p, config).at(-1)!;
       const pooled = mean(norm(last.x, p.at("norm")), { axes: [1] });
+      if (config.classes === null) return { features: pooled };
       return { logits: linear(pooled, p.at("head"), { outputs: config.classes }) };
     },
   });
 }
 
-/** The backbone: `images [B, 3, H, W]` to `stage0`, `stage1`, ... `[B, C, H / stride, W / stride]`, strides 4, 8, 16, 32. */
+/** The backbone: `images [B, 3, H, W]` to those of `stage0`, `stage1`, ... `[B, C, H / stride, W / stride]` that are wanted. */
 export function swinBackbone(
   config: SwinBackboneConfig,
   { norm: family = layerNorm() }: { norm?: Norm } = {},
@@ -121,15 +150,18 @@ export function swinBackbone(
     batch: 1,
     norm: family,
     forward({ images }, p) {
-      const features = scales(images, p, { ...config, pads: true }).map((scale, i) => {
+      const all = scales(images, p, config);
+      const features = (config.outputs ?? all.map((_, i) => i)).map((i, output) => {
+        const scale = all[i];
+        if (scale === undefined) {
+          throw new UnfoldError(`an output of scale ${i} is wanted of ${all.length} scales, counted from 0`);
+        }
         const map = featureMap({ ...scale, x: norm(scale.x, p.at(`norm${i}`)) });
-        if (config.laterals === null) return map;
-        return convolution(map, p.at("neck.lateral_convs", i, "conv"), {
-          outputs: config.laterals,
-          kernel: 1,
-        });
+        if (config.laterals === null) return [`stage${i}`, map];
+        const lateral = p.at("neck.lateral_convs", output, "conv");
+        return [`stage${i}`, convolution(map, lateral, { outputs: config.laterals, kernel: 1 })];
       });
-      return Object.fromEntries(features.map((map, i) => [`stage${i}`, map]));
+      return Object.fromEntries(features);
     },
   });
 }
@@ -148,61 +180,94 @@ interface Scale {
   readonly grid: Grid;
 }
 
-interface ScaleOptions extends Omit<SwinConfig, "name" | "classes"> {
-  /** Whether a grid is padded to whole windows; if not it has to be one, or of whole ones. */
-  readonly pads: boolean;
-}
+type ScaleOptions = Omit<SwinConfig, "name" | "classes">;
 
 /** Every scale as its last block leaves it (figure 3). */
 function scales(images: Tensor, p: Scope, options: ScaleOptions): Scale[] {
-  const { image, patch, channels, depths, heads, merging, pads } = options;
+  const { image, patch, channels, depths, heads, cut, patchNorm } = options;
   const grid = gridOf(image, patch);
-  const patches = patchEmbedding(images, p.at("patch_embed.proj"), { patch, channels });
-  let scale: Scale = { x: norm(patches, p.at("patch_embed.norm")), order: rowMajor(grid), grid };
+  let x = patchEmbedding(images, p.at("patch_embed.proj"), { patch, channels });
+  if (patchNorm) x = norm(x, p.at("patch_embed.norm"));
+  let scale: Scale = { x: placed(x, p, { ...options, grid }), order: rowMajor(grid), grid };
   return depths.map((depth, i) => {
     const window = windowAt(options, i);
-    if (i > 0) scale = patchMerging(scale, p.at("layers", i - 1, "downsample"), merging);
+    if (i > 0) scale = patchMerging(scale, p.at("layers", i - 1, "downsample"), options);
     for (let j = 0; j < depth; j++) {
-      const windows = windowsOf(scale.grid, { window, isShifted: j % 2 === 1, pads });
+      const windows = windowsOf(scale.grid, { window, isShifted: j % 2 === 1, cut });
       scale = swinBlock(scale, p.at("layers", i, "blocks", j), { ...options, ...windows, heads: heads[i]! });
     }
     return scale;
   });
 }
 
-/** Windows of M, every second time shifted by M / 2; a grid that is no larger than one is one, and is not shifted. */
-function windowsOf(
-  grid: Grid,
-  { window, isShifted, pads }: { window: number; isShifted: boolean; pads: boolean },
-): Windows {
-  const side = Math.min(grid.height, grid.width);
-  if (!pads && side <= window) return { window: side, shift: 0 };
-  if (!pads && (grid.height % window !== 0 || grid.width % window !== 0)) {
-    throw new UnfoldError(`${grid.height}x${grid.width} tokens are not whole windows of ${window}x${window}`);
-  }
-  return { window, shift: isShifted ? Math.floor(window / 2) : 0 };
+/** With the learned positions: `[B, T, C]` to the same. */
+function placed(
+  x: Tensor,
+  p: Scope,
+  { positions, grid: { height, width }, channels }: Pick<ScaleOptions, "positions" | "channels"> & {
+    grid: Grid;
+  },
+): Tensor {
+  if (positions === null) return x;
+  const tokens = height * width;
+  if (positions === "tokens") return add(x, p.param("absolute_pos_embed", [1, tokens, channels]));
+  const map = p.param("absolute_pos_embed", [1, channels, height, width]);
+  return add(x, transpose(reshape(map, [1, channels, tokens]), [0, 2, 1]));
 }
 
-type BlockOptions = Windows & Pick<SwinConfig, "mlpRatio" | "qkvBias"> & { readonly heads: number };
+/** Windows of M, every second time shifted by M / 2. */
+function windowsOf(
+  grid: Grid,
+  { window, isShifted, cut }: { window: PerAxis; isShifted: boolean; cut: SwinCut },
+): Windows & { readonly window: Sides } {
+  const sides = eachAxis(window);
+  const half = sides.map((side) => isShifted ? Math.floor(side / 2) : 0) as unknown as Sides;
+  if (cut === "always") return { window: sides, shift: half };
+  const sizes = [grid.height, grid.width] as const;
+  const isWithin = sizes.map((size, axis) => size <= sides[axis]!);
+  if (cut === "axes") {
+    return {
+      window: sizes.map((size, axis) => Math.min(size, sides[axis]!)) as unknown as Sides,
+      shift: half.map((shift, axis) => isWithin[axis] ? 0 : shift) as unknown as Sides,
+      padding: "last",
+    };
+  }
+  const side = Math.min(...sizes, ...sides);
+  const square = [side, side] as const;
+  if (cut === "whole" && sizes.some((size) => size % side !== 0)) {
+    throw new UnfoldError(`${grid.height}x${grid.width} tokens are not whole windows of ${side}x${side}`);
+  }
+  return { window: square, shift: isWithin.includes(true) ? 0 : half };
+}
+
+type Sides = readonly [height: number, width: number];
+
+type BlockOptions =
+  & (Windows & { readonly window: Sides })
+  & Pick<SwinConfig, "mlpRatio" | "qkvBias" | "activation">
+  & { readonly heads: number };
 
 /** Equation 3: attention within windows, then an MLP. */
 function swinBlock(
   { x, order, grid }: Scale,
   p: Scope,
-  { heads, mlpRatio, qkvBias, ...cut }: BlockOptions,
+  { heads, mlpRatio, qkvBias, activation, window, shift, padding }: BlockOptions,
 ): Scale {
+  const cut = { window, shift, ...(padding && { padding }) };
   const windows = windowOrder(grid, cut);
   // Padding is zeros behind the normalization, so padded tokens come and go around the attention alone.
   const kept = windows.includes(PADDING) ? order : windows;
   x = reorder(x, { from: order, to: kept });
   x = residual(x, (y) => {
     const mask = positionBias(p.at("attn"), { ...cut, heads, grid });
-    const options = { heads, qkvBias, mask, window: cut.window ** 2 };
+    const options = { heads, qkvBias, mask, window: window[0] * window[1] };
     const mixed = attention(reorder(y, { from: kept, to: windows }), p.at("attn"), options);
     return reorder(mixed, { from: windows, to: kept });
   }, { norm: p.at("norm1") });
   const hidden = mlpRatio * (x.type.shape.at(-1) as number);
-  x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden }), { norm: p.at("norm2") });
+  x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden, activation: ACTIVATION[activation] }), {
+    norm: p.at("norm2"),
+  });
   return { x, order: kept, grid };
 }
 
@@ -215,32 +280,39 @@ function positionBias(
   p: Scope,
   { window, shift, heads, grid }: Windows & { heads: number; grid: Grid },
 ): Tensor {
-  const tokens = window ** 2;
-  const table = p.param("relative_position_bias_table", [(2 * window - 1) ** 2, heads]);
+  const [height, width] = eachAxis(window);
+  const tokens = height * width;
+  const table = p.param("relative_position_bias_table", [(2 * height - 1) * (2 * width - 1), heads]);
   const rows = constant(relativePositions(window), {
     shape: [tokens, tokens],
     dtype: "int32",
     name: "positions",
   });
   const bias = reshape(transpose(gather(table, rows), [2, 0, 1]), [1, heads, tokens, tokens]);
-  if (shift === 0) return bias;
+  if (eachAxis(shift).every((by) => by === 0)) return bias;
   const apart = shiftMask(grid, { window, shift }).map((isApart) => isApart ? -1e4 : 0);
   const shape = [apart.length / tokens ** 2, 1, tokens, tokens];
   return add(bias, constant(apart, { shape, dtype: p.precision, name: "shift_mask" }));
 }
 
-/** Patches two by two side by side, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`. */
-function patchMerging({ x, order, grid }: Scale, p: Scope, within: SwinConfig["merging"]): Scale {
-  const [batch, tokens, channels] = x.type.shape as [string, number, number];
-  const half = gridOf([grid.height, grid.width], 2);
+/** Patches two by two side by side, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`; an odd grid is padded. */
+function patchMerging(
+  { x, order, grid }: Scale,
+  p: Scope,
+  { merging: within, cut }: Pick<SwinConfig, "merging" | "cut">,
+): Scale {
+  const [batch, , channels] = x.type.shape as [string, number, number];
+  const half = cut === "whole"
+    ? gridOf([grid.height, grid.width], 2)
+    : { height: Math.ceil(grid.height / 2), width: Math.ceil(grid.width / 2) };
   const merged = rowMajor(half);
-  let four = reorder(x, { from: order, to: mergingOrder(half, { merged, within }) });
+  let four = reorder(x, { from: order, to: mergingOrder(half, { merged, within, of: grid }) });
   if (within === "columns") {
-    four = reshape(four, [batch, tokens / 4, 4 * channels]);
+    four = reshape(four, [batch, merged.length, 4 * channels]);
   } else {
     // mmdetection unfolds: the four values of a channel lie together.
-    four = reshape(four, [batch, tokens / 4, 4, channels]);
-    four = reshape(transpose(four, [0, 1, 3, 2]), [batch, tokens / 4, 4 * channels]);
+    four = reshape(four, [batch, merged.length, 4, channels]);
+    four = reshape(transpose(four, [0, 1, 3, 2]), [batch, merged.length, 4 * channels]);
   }
   const x2 = linear(norm(four, p.at("norm")), p.at("reduction"), { outputs: 2 * channels, bias: false });
   return { x: x2, order: merged, grid: half };

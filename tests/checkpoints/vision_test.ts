@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { type CheckpointFormat, type CheckpointView, readAs } from "../../src/checkpoints/define.ts";
 import { hfVit } from "../../src/checkpoints/hf_vit.ts";
 import { slabDeitFormat } from "../../src/checkpoints/slab.ts";
-import { detectionSwin, timmSwin } from "../../src/checkpoints/swin.ts";
+import { timmSwin } from "../../src/checkpoints/swin.ts";
+import { detectionSwin } from "../../src/checkpoints/swin_backbone.ts";
 import { t2tVitFormat } from "../../src/checkpoints/t2t_vit.ts";
 import { timmVit } from "../../src/checkpoints/timm_vit.ts";
 import type { Shape } from "../../src/ir/shape.ts";
@@ -136,4 +137,67 @@ Deno.test("timmSwin refuses heads that do not divide the channels", () => {
     "96 channels do not divide among 5 heads",
     table,
   );
+});
+
+Deno.test("timmSwin takes windows of each axis from the table and the size of the images", () => {
+  const wide = { ...SWIN_T, depths: [2, 2], heads: [3, 6], image: [28, 56], cut: "axes" } as const;
+  const shapes = Object.fromEntries(
+    Object.entries(parametersOf(swin({ ...wide, window: [7, [4, 7]] }))).map(([name, shape]) => [
+      name.replace("layers.0.downsample", "layers.1.downsample").replace(/^head/, "head.fc"),
+      shape,
+    ]),
+  );
+  const args = { "image-size": "28x56" };
+  assert.deepEqual(imageOf(readAs(timmSwin, viewOf(shapes, null), args).model), ["B", 3, 28, 56]);
+  refuses(
+    () => readAs(timmSwin, viewOf(shapes, null), { "image-size": "56x56" }),
+    "scale 1 has 7x7 tokens, of which no square window has 91 relative positions",
+    "--image-size",
+  );
+  const said = { pretrained_cfg: { input_size: [3, 28, 56] } };
+  const config = (window: unknown) => ({ ...said, model_args: { window_size: window } });
+  readAs(timmSwin, viewOf(shapes, config([7, 7])), {});
+  refuses(() => readAs(timmSwin, viewOf(shapes, config([7, 8])), {}), "no window of 7x8");
+  refuses(() => readAs(timmSwin, viewOf(shapes, config("7")), {}), 'model_args.window_size "7"');
+  refuses(
+    () => readAs(timmSwin, viewOf(shapes, { ...said, model_args: { always_partition: true } }), {}),
+    "always_partition true",
+  );
+  refuses(
+    () => readAs(timmSwin, viewOf(shapes, { ...said, model_args: { global_pool: "max" } }), {}),
+    "pool max: UNfold has Swin Transformers with the mean of all tokens",
+  );
+});
+
+Deno.test("timmSwin takes sizes that fill the positions and masks of the authors' files, and no other", () => {
+  const placed = { ...SWIN_T, depths: [2], heads: [3], image: [56, 56], positions: "tokens" } as const;
+  const shapes = parametersOf(swin(placed));
+  assert.deepEqual(imageOf(readAs(timmSwin, viewOf(shapes, null), {}).model), ["B", 3, 56, 56]);
+  const wide = readAs(timmSwin, viewOf(shapes, null), { "image-size": "28x112" }).model;
+  assert.deepEqual(imageOf(wide), ["B", 3, 28, 112]);
+  refuses(
+    () => readAs(timmSwin, viewOf(shapes, null), { "image-size": 112 }),
+    "images of 112x112 are not those of the file: absolute_pos_embed has 196 positions",
+  );
+});
+
+Deno.test("a backbone reads laterals of its outputs alone, and leaves scales behind the last one", () => {
+  const network = {
+    ...SWIN_T_BACKBONE,
+    depths: [1, 1, 1],
+    heads: [3, 6, 12],
+    image: [64, 64],
+    laterals: 8,
+  } as const;
+  const shapes = parametersOf(swinBackbone(network));
+  const outputs = (changed: Record<string, readonly number[]>) => {
+    const found = readAs(detectionSwin, viewOf(changed, { image_size: 64 }), {});
+    const { outputs } = found.model.trace({ weights: randomWeights({ seed: 0 }) });
+    return outputs.map(({ name, node }) => `${name} ${node.type.shape[1]}`);
+  };
+  assert.deepEqual(outputs(shapes), ["stage0 8", "stage1 8", "stage2 8"]);
+  const one = Object.fromEntries(Object.entries(shapes).filter(([name]) => !/^norm[02]|^neck/.test(name)));
+  assert.deepEqual(outputs(one), ["stage1 192"]);
+  const others = { ...one, "neck.lateral_convs.0.conv.weight": [8, 96, 1, 1] };
+  assert.deepEqual(outputs(others), ["stage1 192"]);
 });

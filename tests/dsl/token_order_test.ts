@@ -87,3 +87,27 @@ Deno.test("shiftMask() keeps apart what only the roll has made neighbours", () =
   assert.deepEqual([apart(0, 0, 1), apart(0, 0, 2), apart(0, 2, 3)], [false, true, false]);
   assert.deepEqual([apart(1, 0, 1), apart(1, 0, 2), apart(1, 3, 3)], [true, true, false]);
 });
+
+Deno.test("windows have sides and shifts of their own along each axis, and may be padded after the roll", () => {
+  const small = { height: 2, width: 5 };
+  const rolled = windowOrder(small, { window: [2, 3], shift: [0, 1], padding: "last" });
+  assert.deepEqual(rolled, [1, 2, 3, 6, 7, 8, 4, 0, PADDING, 9, 5, PADDING]);
+  assert.deepEqual(
+    windowOrder(small, { window: [2, 3], shift: [0, 1] }),
+    [1, 2, 3, 6, 7, 8, 4, PADDING, 0, 9, PADDING, 5],
+  );
+  assert.deepEqual(relativePositions([1, 2]), [1, 0, 2, 1]);
+  // Along the axis that is not shifted nothing is kept apart.
+  const mask = shiftMask(small, { window: [2, 3], shift: [0, 1] });
+  assert.equal(mask.length, 2 * 6 * 6);
+  assert.deepEqual(mask.slice(36, 42), [false, false, true, false, false, true]);
+});
+
+Deno.test("mergingOrder() pads a grid that is odd", () => {
+  const merged = mergingOrder({ height: 1, width: 2 }, {
+    merged: [0, 1],
+    within: "columns",
+    of: { height: 1, width: 3 },
+  });
+  assert.deepEqual(merged, [0, PADDING, 1, PADDING, 2, PADDING, PADDING, PADDING]);
+});

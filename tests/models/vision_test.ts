@@ -90,8 +90,12 @@ Deno.test("Swin refuses images that its patches, scales or windows do not divide
     "225x224 does not divide into patches of 4x4",
   );
   refuses(
-    trace(swinBackbone({ ...SWIN_T_BACKBONE, image: [112, 112] })),
+    trace(swin({ ...SWIN_T, image: [112, 112] })),
     "7x7 does not divide into patches of 2x2",
+  );
+  refuses(
+    trace(swinBackbone({ ...SWIN_T_BACKBONE, ...SMALL_SWIN, image: [32, 64], outputs: [2] })),
+    "an output of scale 2 is wanted of 2 scales",
   );
   refuses(trace(swin({ ...SWIN_T, image: [256, 256] })), "64x64 tokens are not whole windows of 7x7");
 });

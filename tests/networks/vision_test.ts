@@ -37,10 +37,22 @@ const CASES: readonly Case[] = [
   { name: "timm_swin_ln", ...SWIN, remaining: 9 },
   { name: "timm_swin_un", ...SWIN, remaining: 0 },
   { name: "timm_swin_bn", ...SWIN, remaining: 0 },
+  // One window high in the second scale, where timm shifts and clips one axis alone.
+  { name: "timm_swin_wide", ...SWIN, remaining: 11 },
+  { name: "timm_swin_padded", ...SWIN, remaining: 0 },
   { name: "official_swin_ln", ...SWIN, remaining: 9 },
+  { name: "official_swin_placed", ...SWIN, remaining: 0 },
   { name: "hf_swin_ln", format: "Hugging Face Swin Transformer", remaining: 9 },
+  // Odd grids, and an epsilon that its patches and mergings do not have.
+  { name: "hf_swin_padded", format: "Hugging Face Swin Transformer", remaining: 11 },
+  { name: "hf_swin_base", format: "Hugging Face Swin Transformer", remaining: 7 },
   {
     name: "swin_backbone_un",
+    format: "Swin Transformer backbone (the authors' detection code)",
+    remaining: 0,
+  },
+  {
+    name: "swin_backbone_some",
     format: "Swin Transformer backbone (the authors' detection code)",
     remaining: 0,
   },
