@@ -96,6 +96,10 @@ export const SWIN_TINY: SwinConfig = {
   window: 4,
   mlpRatio: 2,
   qkvBias: true,
+  cut: "whole",
+  patchNorm: true,
+  positions: null,
   merging: "columns",
+  activation: "gelu",
   classes: 5,
 };
