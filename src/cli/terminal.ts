@@ -4,6 +4,7 @@
  */
 import type { BuildEvent } from "../compile/mod.ts";
 import { isRefusal, systemReason, UnfoldError } from "../errors.ts";
+import { removeLeavings } from "../leavings.ts";
 import { visible } from "../text.ts";
 
 /** A mistake in the command line itself; exit code 2. */
@@ -125,6 +126,10 @@ const SIGNALS = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"] as const
   : ["SIGINT", "SIGTERM"] as const;
 
+const CANCELLED = "cancelled; nothing was written";
+/** How long a command that was cancelled may take to end by itself. */
+const PATIENCE_MS = 500;
+
 /** What answers Ctrl-C; null where the system does, which ends the process. */
 let listener: (() => void) | null = null;
 
@@ -152,8 +157,8 @@ export async function endedBySystem<Value>(run: () => Promise<Value>): Promise<V
 
 /**
  * Runs a command to its exit code, from the folder where the user stands. Mistakes of the user are one line; a defect of
- * UNfold is printed whole. Ctrl-C aborts the signal the command is given, so that it can clean up; a second one ends the
- * process. A command that leaves nothing behind is ended by the system at once, also in the middle of long synchronous work.
+ * UNfold is printed whole. Ctrl-C aborts the signal the command is given, so that it can clean up; half a second later, or
+ * with a second one, what is left is removed and the process ends. A command that leaves nothing behind is ended by the system at once, also in the middle of long synchronous work.
  *
  * @param codes of commands whose own results have codes
  * @param cleansUp whether the command has something to clean up; if not, from the call of `cleanUpFromNow` on
@@ -167,8 +172,18 @@ export async function runCommand(
 ): Promise<never> {
   const controller = new AbortController();
   const interrupt = () => {
-    if (controller.signal.aborted) Deno.exit(EXIT.cancelled);
+    if (controller.signal.aborted) {
+      removeLeavings();
+      Deno.exit(EXIT.cancelled);
+    }
     controller.abort(new DOMException("cancelled", "AbortError"));
+    // Work that does not look at the signal, a large network's writing for instance, is not waited for.
+    const timer = setTimeout(() => {
+      removeLeavings();
+      console.error(CANCELLED);
+      Deno.exit(EXIT.cancelled);
+    }, PATIENCE_MS);
+    Deno.unrefTimer(timer);
   };
   const cleanUpFromNow = () => listen(interrupt);
   if (cleansUp) cleanUpFromNow();
@@ -191,7 +206,7 @@ function fromCallersFolder([flag, folder, ...rest]: readonly string[]): readonly
 
 function report(error: unknown, signal: AbortSignal, codes: { failed: number; usage: number }): number {
   if (signal.aborted) {
-    console.error("cancelled; nothing was written");
+    console.error(CANCELLED);
     return EXIT.cancelled;
   }
   if (error instanceof UsageError) {
@@ -209,6 +224,6 @@ function report(error: unknown, signal: AbortSignal, codes: { failed: number; us
     return codes.failed;
   }
   complain("a defect of UNfold; please report it with the lines below");
-  console.error(error);
+  console.error(visible(Deno.inspect(error)));
   return codes.failed;
 }

@@ -222,7 +222,7 @@ export async function buildModel(model: Model, options: BuildOptions): Promise<R
     },
   };
   const report = ReportSchema.parse({ ...figures, notExecuted: notExecuted(figures) });
-  await Deno.writeTextFile(work.path("report.json"), JSON.stringify(withoutHome(report), null, 2) + "\n");
+  await work.write("report.json", JSON.stringify(withoutHome(report), null, 2) + "\n");
   signal?.throwIfAborted();
   await work.deliver();
   if (options.triton !== undefined && built !== null) {

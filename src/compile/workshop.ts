@@ -5,8 +5,9 @@
 import { dirname, join, resolve } from "node:path";
 import { removeUnlocked, takeLock } from "../emit/lock.ts";
 import { type Probe, writeOnnx } from "../emit/onnx.ts";
-import { systemReason, UnfoldError } from "../errors.ts";
+import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
+import { leaves } from "../leavings.ts";
 import { formerFiles } from "./former_files.ts";
 
 const SCRATCH = "scratch";
@@ -30,6 +31,7 @@ export class Workshop implements AsyncDisposable {
   readonly #made: readonly string[];
   readonly #opset: number | undefined;
   #lock: Disposable | undefined;
+  #leavings: Disposable | undefined;
   readonly #written = new Map<Graph, { path: string; file: Promise<Written> }>();
 
   private constructor(out: string, { made, opset }: { made: readonly string[]; opset: number | undefined }) {
@@ -49,6 +51,7 @@ export class Workshop implements AsyncDisposable {
     for (let attempt = 1;; attempt++) {
       const workshop = new Workshop(out, { made, opset });
       try {
+        workshop.#leavings = leaves(() => workshop.#removeNow());
         await Deno.mkdir(join(workshop.#folder, SCRATCH), { recursive: true });
         // A file system without locks has no sweeping either.
         workshop.#lock = await takeLock(join(workshop.#folder, LOCK)).catch(() => undefined);
@@ -92,6 +95,21 @@ export class Workshop implements AsyncDisposable {
     return await this.publish(graph, name, metadata);
   }
 
+  /** Writes text as `name`, for the user. */
+  async write(name: string, text: string): Promise<void> {
+    const path = this.path(name);
+    await Deno.writeTextFile(path, text).catch((error) => {
+      throw this.told(writeFailure(path, error));
+    });
+  }
+
+  /** An error with the files by the names that the user knows, those in the output folder. */
+  told(error: unknown): unknown {
+    return error instanceof UnfoldError && error.message.includes(this.#folder)
+      ? new UnfoldError(error.message.replaceAll(this.#folder, resolve(this.#out)), { cause: error })
+      : error;
+  }
+
   /** The path of a network's ONNX file: the published one, else one for this build only. */
   async onnx(graph: Graph, probe?: Probe): Promise<string> {
     const own = join(this.#folder, SCRATCH, `${this.#written.size}.onnx`);
@@ -107,7 +125,10 @@ export class Workshop implements AsyncDisposable {
   ) {
     const known = this.#written.get(graph);
     if (known !== undefined) return known;
-    const written = { path, file: writeOnnx(graph, path, { opset: this.#opset, ...options }) };
+    const file = writeOnnx(graph, path, { opset: this.#opset, ...options }).catch((error) => {
+      throw this.told(error);
+    });
+    const written = { path, file };
     this.#written.set(graph, written);
     return written;
   }
@@ -123,6 +144,8 @@ export class Workshop implements AsyncDisposable {
       const names = (await Array.fromAsync(Deno.readDir(this.#folder))).map(({ name }) => name)
         .filter((name) => name !== LOCK);
       const former = names.includes(REPORT) ? await formerFiles(this.#out, REPORT) : [];
+      // From here on the folder holds the user's old files for a moment.
+      this.#leavings?.[Symbol.dispose]();
       await this.#replace(names, former.filter((name) => !names.includes(name)));
     } catch (error) {
       throw unwritable(this.#out, error);
@@ -152,7 +175,14 @@ export class Workshop implements AsyncDisposable {
     }
   }
 
+  #removeNow(): void {
+    this.#lock?.[Symbol.dispose]();
+    Deno.removeSync(this.#folder, { recursive: true });
+    for (const folder of this.#made) Deno.removeSync(folder);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#leavings?.[Symbol.dispose]();
     // Windows removes no file that is open.
     this.#lock?.[Symbol.dispose]();
     this.#lock = undefined;

@@ -20,19 +20,19 @@ export function processOf(task: keyof typeof config.tasks) {
   const { command: line } = config.tasks[task];
   const [flags, script] = line.split(" src/cli/") as [string, string];
 
+  /** Deno's arguments. */
+  const denoArgs = (args: readonly string[]) => [
+    "run",
+    "--config",
+    join(ROOT, "deno.json"),
+    ...flags.split(" ").slice(2),
+    join(ROOT, "src/cli", script.split(" ")[0]!),
+    ...args,
+  ];
+
   /** What to spawn, in the folder `cwd`. */
   const command = (args: readonly string[], options: Deno.CommandOptions & { readonly cwd: string }) =>
-    new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--config",
-        join(ROOT, "deno.json"),
-        ...flags.split(" ").slice(2),
-        join(ROOT, "src/cli", script.split(" ")[0]!),
-        ...args,
-      ],
-      ...options,
-    });
+    new Deno.Command(Deno.execPath(), { args: denoArgs(args), ...options });
 
   const run = async (args: readonly string[], cwd: string): Promise<Run> => {
     const { code, stdout, stderr } = await command(args, { cwd }).output();
@@ -57,5 +57,5 @@ export function processOf(task: keyof typeof config.tasks) {
     assert.deepEqual(names(), before);
   };
 
-  return { command, run, refuses };
+  return { denoArgs, command, run, refuses };
 }
