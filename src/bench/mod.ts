@@ -12,6 +12,7 @@ import { loadingNoise, type Open, timeLoadings, timesOf } from "../run/loadings.
 import type { PreparedCall } from "../run/session.ts";
 import { median } from "../run/statistics.ts";
 import { noiseWarning } from "../run/timing.ts";
+import { leaves } from "../leavings.ts";
 import { type Contender, openContenders } from "./contenders.ts";
 import type { BenchNetwork } from "./networks.ts";
 import { peakProducts } from "./peak.ts";
@@ -72,6 +73,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const notes: string[] = [];
   await using stack = new AsyncDisposableStack();
   const folder = await Deno.makeTempDir({ prefix: "unfold_bench_" });
+  stack.use(leaves(() => Deno.removeSync(folder, { recursive: true })));
   stack.defer(() => Deno.remove(folder, { recursive: true }));
   const bench: Bench = {
     options,

@@ -8,6 +8,7 @@ import { block, float, linear, mean, model, norm, relu } from "../dsl/mod.ts";
 import type { Model } from "../dsl/model.ts";
 import { unifiedNorm } from "../norms/mod.ts";
 import { isWorse, type Metric, type MetricReport } from "../report/run_report.ts";
+import { leaves } from "../leavings.ts";
 import type { Subject } from "./build.ts";
 import { regress } from "./regress.ts";
 import { saveBaseline } from "./save.ts";
@@ -53,6 +54,7 @@ const DEPTH = 10;
 export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTest> {
   const { runs = 20, runMs = 6000, slowdownMs = 120_000, clock = "processor", signal, onRun } = options;
   const folder = await Deno.makeTempDir({ prefix: "unfold-self-test-" });
+  using _leavings = leaves(() => Deno.removeSync(folder, { recursive: true }));
   try {
     // One thread: two would wait for each other wherever another program takes a core.
     const common = { store: join(folder, "store"), name: "self-test", plans: false, threads: 1, signal };
