@@ -36,7 +36,11 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command; resolves to its exit code. */
-export async function refitCommand(args: readonly string[]): Promise<number> {
+export async function refitCommand(
+  args: readonly string[],
+  _signal?: AbortSignal,
+  cleanUpFromNow?: () => void,
+): Promise<number> {
   const { values, positionals } = parseOptions(args, {
     options: OPTIONS,
     positionals: [0, 2],
@@ -72,9 +76,10 @@ export async function refitCommand(args: readonly string[]): Promise<number> {
     onProgress: ({ text, fraction }) => progress.show(text, fraction),
   });
   progress.clear();
+  cleanUpFromNow?.();
   await replaceFile(values.out, refitted.plan);
   await print(`${values.out}: ${refitted.replaced} weights of ${plan} replaced by those of ${choice.origin}`);
   return EXIT.ok;
 }
 
-if (import.meta.main) await runCommand(refitCommand);
+if (import.meta.main) await runCommand(refitCommand, { cleansUp: false });
