@@ -4,8 +4,8 @@
  * embeddings in front and the normalization behind become 32 kernels in TensorRT's fp16 plan, for a fixed batch as for an
  * open one; with LayerNorm 45.
  *
- *     deno task build-engine examples/encoder/encoder.ts --precision fp16 --batch 8 --no-timing
- *     deno task build-engine examples/encoder/encoder.ts --precision fp16 --batch 1:8:64 --no-timing
+ *     deno task build-engine examples/encoder/encoder.ts --precision fp16 --batch 8 --no-time
+ *     deno task build-engine examples/encoder/encoder.ts --precision fp16 --batch 1:8:64 --no-time
  */
 import { add, block, embedding, ids, type Model, model, norm, unifiedNorm } from "../../mod.ts";
 

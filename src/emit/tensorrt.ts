@@ -38,7 +38,7 @@ export interface EngineOptions {
   readonly targets?: readonly Target[] | undefined;
   /** Whether the engine's weights can be replaced later (`refitPlan`). TensorRT for RTX needs a GPU to build such. */
   readonly refit?: boolean;
-  /** Whether part of the weights may stay off the GPU when it runs (`deno task profile --weight-streaming-budget`). */
+  /** Whether part of the weights may stay off the GPU when it runs (`deno task profile --weight-streaming-budget SIZE`). */
   readonly weightStreaming?: boolean;
   /**
    * Where kernels' measurements are kept from one build to the next, which makes builds of Enterprise TensorRT quicker

@@ -4,7 +4,8 @@
  *
  *     transpose(reshape(slice_i(y); B T H D); 0 2 1 3) = slice_i(transpose(reshape(y; B T 3 H D); 2 0 3 1 4))
  *
- * which the builder makes one kernel of, and the attention is its own operator. Measured on RTX 1.7.1, fp16, six blocks:
+ * which the builder makes one kernel of, and the attention is its own operator. Counted with RTX 1.7.1, fp16, six blocks, on
+ * 23 November 2026:
  * 45 kernels against 51, with a fixed and with an open batch. Without a bias the product needs no such kernel at all (33),
  * and this form would not help.
  */

@@ -36,10 +36,16 @@ async function kernelsOf(
   return kernels;
 }
 
-testWithLibrary("the encoder is 32 kernels with a fixed and with an open batch", async (library) => {
-  assert.equal(await kernelsOf(example, { library }), 32);
-  assert.equal(await kernelsOf(example, { library, profile: { B: { min: 1, opt: 8, max: 64 } } }), 32);
-});
+testWithLibrary(
+  "the encoder is 32 kernels with a fixed and with an open batch, with LayerNorm 45",
+  async (library) => {
+    assert.equal(await kernelsOf(example, { library }), 32);
+    const profile = { B: { min: 1, opt: 8, max: 64 } };
+    assert.equal(await kernelsOf(example, { library, profile }), 32);
+    assert.equal(await kernelsOf(example, { norm: layerNorm(), library }), 45);
+    assert.equal(await kernelsOf(example, { norm: layerNorm(), library, profile }), 45);
+  },
+);
 
 // Blocks of one width are enough to count by: each further block is as many again.
 const SMALL = { ...ENCODER, channels: 128, heads: 2, hidden: 512, depth: 2, vocabulary: 256 };
