@@ -20,8 +20,15 @@ const SEEDS = [
   "trainers/extras_legacy.pt",
   "trainers/module.pt",
   "trainers/module_legacy.pt",
-]
-  .concat(["trainers/bare_legacy.pt", "trainers/nested.pt", "pytorch/payload.pt", "pytorch/fairseq.pt"]);
+  "trainers/bare_legacy.pt",
+  "trainers/nested.pt",
+  "trainers/numpy.pt",
+  "trainers/protocol_1.pt",
+  "trainers/protocol_1_legacy.pt",
+  "trainers/scaled.pt",
+  "pytorch/payload.pt",
+  "pytorch/fairseq.pt",
+];
 
 /** What opening a file and reading all of it came to. Anything else that is thrown is a defect. */
 export function readAll(path: string): "read" | "refused" {
