@@ -21,6 +21,9 @@ const NAMES: readonly Renaming[] = [
   [/\.output\.LayerNorm\./, ".output_layer_norm."],
 ];
 
+/** Under a key of its own. */
+const OWN_ACTIVATION: typeof ACTIVATION = { ...ACTIVATION, keys: ["activation"] };
+
 const EPSILON_ALWAYS = 1e-12;
 
 export const hfDistilBert: CheckpointFormat = {
@@ -30,7 +33,7 @@ export const hfDistilBert: CheckpointFormat = {
     /^(distilbert\.)?transformer\.layer\.0\.attention\.q_lin\.weight$/,
     /^(distilbert\.)?transformer\.layer\.0\.sa_layer_norm\.weight$/,
   ],
-  settings: [HEADS, ACTIVATION, EPSILON],
+  settings: [HEADS, OWN_ACTIVATION, EPSILON],
   read(file, settle) {
     const prefix = file.has("embeddings.word_embeddings.weight") ? "" : "distilbert.";
     const sizes = (name: string) => file.shapeOf(prefix + name);
@@ -48,7 +51,7 @@ export const hfDistilBert: CheckpointFormat = {
       layers,
       heads: headsOf(settle, { channels }),
       hidden,
-      activation: settle(ACTIVATION, {
+      activation: settle(OWN_ACTIVATION, {
         assumed: { value: "gelu", why: "DistilBertConfig's own, nothing in the file says" },
       }),
       epsilon: EPSILON_ALWAYS,

@@ -3,6 +3,9 @@
  * checkpoint format. fp16 bounds: float16 rounds to 5e-4 at every step, and errors of a few steps add up.
  */
 import assert from "node:assert/strict";
+import { readAs } from "../../src/checkpoints/define.ts";
+import { hfDistilBert } from "../../src/checkpoints/hf_distilbert.ts";
+import { configOf, fixtureView, shapesOf, viewOf } from "../checkpoints/view.ts";
 import { checkParity, imported } from "./parity.ts";
 
 interface Case {
@@ -51,3 +54,11 @@ for (const { name, format, remaining, run, settings, file } of CASES) {
     await checkParity({ fixture: name, ...run && { run }, ...found, remaining, fp16: 5e-3 });
   });
 }
+
+Deno.test("hfDistilBert takes the activation that the configuration says under its own key", () => {
+  const { settled } = readAs(hfDistilBert, fixtureView("hf_distilbert"), {});
+  assert.equal(settled.find(({ name }) => name === "activation")!.basis, "said");
+  const relu = viewOf(shapesOf("hf_distilbert"), { ...configOf("hf_distilbert"), activation: "relu" });
+  const told = readAs(hfDistilBert, relu, {}).settled.find(({ name }) => name === "activation");
+  assert.equal(told!.value, "relu");
+});
