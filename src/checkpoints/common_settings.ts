@@ -81,6 +81,43 @@ export const POOL: Setting<Pool> = {
   parse: (value) => value === "" ? "none" : POOLS.find((pool) => pool === value),
 };
 
+const truthOf = (value: unknown): boolean | undefined =>
+  String(value) === "true" ? true : String(value) === "false" ? false : undefined;
+
+export const POOL_PREFIX: Setting<boolean> = {
+  name: "pool-prefix",
+  what: "pooling of class and register tokens with the patches",
+  takes: "true or false",
+  keys: inTimm("pool_include_prefix"),
+  parse: truthOf,
+};
+
+export const PLACEMENT: Setting<"pre" | "res-post"> = {
+  name: "placement",
+  what: "place of the normalizations in a block",
+  takes: "pre, x + f(norm(x)), or res-post, x + norm(f(x))",
+  keys: [],
+  parse: (value) => value === "pre" || value === "res-post" ? value : undefined,
+};
+
+/** Where one product holds gate and value of an MLP. */
+export const GATE: Setting<"first" | "last"> = {
+  name: "gate",
+  what: "half of the MLP's first product that is the gate",
+  takes: "first or last",
+  keys: [],
+  parse: (value) => value === "first" || value === "last" ? value : undefined,
+};
+
+/** Where positions are interpolated: what they were learned at. */
+export const TRAINED_SIZE: Setting<readonly number[]> = {
+  name: "trained-size",
+  what: "size of the images that the positions were learned at",
+  takes: "a side or HEIGHTxWIDTH in pixels",
+  keys: [],
+  parse: (value) => IMAGE_SIZE.parse(value),
+};
+
 export const IMAGE_SIZE: Setting<readonly number[]> = {
   name: "image-size",
   what: "size of the images",
@@ -118,5 +155,5 @@ export const TIED_HEAD: Setting<boolean> = {
   what: "head: the embedding again (true) or its own tensor (false)",
   takes: "true or false",
   keys: ["tie_word_embeddings"],
-  parse: (value) => String(value) === "true" ? true : String(value) === "false" ? false : undefined,
+  parse: truthOf,
 };

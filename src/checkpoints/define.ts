@@ -73,6 +73,7 @@ export function readAs(
   const { name: layout, settings } = format;
   const settler = new Settler({ path: file.path, said: file.said, options, settings, layout });
   const recognised = format.read(file, (setting, known) => settler.settle(setting, known));
+  settler.requireAsked();
   return { ...recognised, settled: settler.settled };
 }
 

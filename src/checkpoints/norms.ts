@@ -56,10 +56,17 @@ export function normOf(
   }
   const [found = "ln"] = kinds.keys();
   if (found === "dyt") return dynamicTanh();
+  // Weights and biases without statistics are also what is left of a BatchNorm that tracks none; whoever says so is refused.
   const kind = found === "gain"
     ? settle(NORMALIZATION, {
       published: published.normalization,
       ask: "it has gains alone: RMSNorm, or Layer Normalization without bias",
+    })
+    : found === "ln"
+    ? settle(NORMALIZATION, {
+      published: published.normalization,
+      assumed: { value: "ln", why: "weight and bias without statistics, nothing says otherwise" },
+      fits: (value) => value === "ln" ? undefined : "its normalizations have biases, which RMSNorm has not",
     })
     : found;
   const usual = kind === "ln" || kind === "rms" ? epsilon : EPSILON_USUAL;

@@ -44,6 +44,8 @@ export interface Known<Value extends SettingValue> {
   readonly assumed?: Evidence<Value> | undefined;
   /** Why nothing can be assumed: "384 channels are published with 6 and with 12 heads". */
   readonly ask?: string | undefined;
+  /** Whether an option chooses the value, whatever is said of the file: the size of images, which a network can change. */
+  readonly chosen?: boolean;
   /** Why a value cannot be the file's; undefined where it can. */
   fits?(value: Value): string | undefined;
 }
@@ -120,13 +122,14 @@ export class Settler {
     if (option !== undefined) {
       const value = setting.parse(option);
       if (value === undefined) {
-        throw new UnfoldError(`${optionOf(setting.name)} ${option}: give ${setting.takes}`);
+        throw new UnfoldError(`${optionOf(setting.name, option)}: give ${setting.takes}`);
       }
       sides.push({ value, why: `${optionOf(setting.name)} says`, basis: "option" });
     }
     const [first, ...others] = sides;
+    const chosen = known.chosen ? sides.find(({ basis }) => basis === "option") : undefined;
     const against = others.find(({ value }) => showValue(value) !== showValue(first!.value));
-    if (first !== undefined && against !== undefined) {
+    if (first !== undefined && against !== undefined && chosen === undefined) {
       const side = ({ value, why, basis }: typeof first) =>
         basis === "tensors" ? `the tensors say ${showValue(value)} (${why})` : `${why} ${showValue(value)}`;
       throw new UnfoldError(
@@ -136,14 +139,14 @@ export class Settler {
             : "One is of another model: correct it, or move it away"),
       );
     }
-    const settled = first ?? (published && { ...published, basis: "published" as const }) ??
+    const settled = chosen ?? first ?? (published && { ...published, basis: "published" as const }) ??
       (assumed && { ...assumed, basis: "assumed" as const });
     if (settled === undefined) {
       throw new UnfoldError(
         `${this.#path}: nothing tells the ${setting.what}${
           ask === undefined ? "" : ` (${ask})`
         }; put the checkpoint's ` +
-          `config.json beside it, or give ${optionOf(setting.name)}: ${setting.takes}`,
+          `config.json beside it, or give ${optionOf(setting.name, "VALUE")}: ${setting.takes}`,
       );
     }
     const misfit = known.fits?.(settled.value);
@@ -157,13 +160,26 @@ export class Settler {
     return settled.value;
   }
 
+  /**
+   * To be called when all is settled.
+   *
+   * @throws {UnfoldError} an option for what this file of the layout has no choice in
+   */
+  requireAsked(): void {
+    for (const [name, value] of this.#options) {
+      if (this.settled.some((settled) => settled.name === name)) continue;
+      throw new UnfoldError(
+        `${optionOf(name, value)}: ${this.#path} has no choice of that; it has ${
+          this.settled.map((settled) => settled.name).join(", ")
+        }. Leave it out`,
+      );
+    }
+  }
+
   /** What statements say of a setting, once each. */
   #spoken<Value extends SettingValue>(setting: Setting<Value>): (Evidence<Value> & { basis: Basis })[] {
     return this.#said.flatMap(({ origin, values, kind }) => {
-      const keys = kind === "unfold"
-        ? [setting.name]
-        : setting.keys.filter((key) => kind !== "arguments" || !setting.notOfTrainers?.includes(key));
-      return keys.flatMap((key) => {
+      return keysOf(setting, kind).flatMap((key) => {
         const said = valueAt(values, key);
         if (said === undefined || said === null) return [];
         const value = setting.parse(said);
@@ -179,9 +195,30 @@ export class Settler {
   }
 }
 
-/** How the command line has a setting. */
-export function optionOf(name: string): string {
-  return SHORT.includes(name) ? `--${name}` : `--set ${name}=`;
+/** What configurations or arguments say of a setting first, apart from whether it is so. */
+export function saidOf<Value extends SettingValue>(
+  { said }: { readonly said: readonly Statement[] },
+  setting: Setting<Value>,
+): Evidence<Value> | undefined {
+  for (const { origin, values, kind } of said) {
+    for (const key of keysOf(setting, kind)) {
+      const value = setting.parse(valueAt(values, key));
+      if (value !== undefined) return { value, why: `${origin} says ${key}` };
+    }
+  }
+  return undefined;
+}
+
+function keysOf({ name, keys, notOfTrainers }: Setting, kind: Statement["kind"]): readonly string[] {
+  if (kind === "unfold") return [name];
+  return keys.filter((key) => kind !== "arguments" || !notOfTrainers?.includes(key));
+}
+
+/** How the command line has a setting: `--heads`, `--set normalization`; with its value `--heads 6`, `--set normalization=ln`. */
+export function optionOf(name: string, value?: string): string {
+  const isShort = SHORT.includes(name);
+  const option = isShort ? `--${name}` : `--set ${name}`;
+  return value === undefined ? option : `${option}${isShort ? " " : "="}${value}`;
 }
 
 /** Settings with an option of their own. */

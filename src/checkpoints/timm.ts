@@ -38,6 +38,9 @@ export interface Architecture {
   readonly pool: Evidence<Pool>;
   readonly normalization: Evidence<"ln" | "rms">;
   readonly image: Evidence<readonly number[]>;
+  readonly placement: Evidence<"pre" | "res-post">;
+  readonly poolsPrefix: Evidence<boolean>;
+  readonly gate: Evidence<"first" | "last">;
 }
 
 /**
@@ -81,6 +84,9 @@ export function architectureOf(
         pool: { value: (facts.pool ?? "token") as Pool, why: from },
         normalization: { value: (facts.normalization ?? "ln") as "ln" | "rms", why: from },
         image: { value: facts.image, why: from },
+        placement: { value: facts.block === "ResPostBlock" ? "res-post" : "pre", why: from },
+        poolsPrefix: { value: facts.poolsPrefix ?? false, why: from },
+        gate: { value: "first", why: from },
       };
     }
     // A name that timm does not have in these modules is another network's, whose sizes nothing here can compare.

@@ -3,7 +3,7 @@ import { UnfoldError } from "../errors.ts";
 import { argument, COUNT, given } from "../ir/given.ts";
 import { type Dim, type Shape, showShape } from "../ir/shape.ts";
 import { ATTENTION, layer, TENSOR, THREE_NAMES } from "./given.ts";
-import { fixedChannels, linear } from "./layers.ts";
+import { fixedChannels, linear, norm } from "./layers.ts";
 import type { Scope } from "./scope.ts";
 import { expand, reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "./tensor.ts";
 
@@ -20,6 +20,8 @@ export interface AttentionOptions {
   readonly causal?: boolean;
   /** Added to the logits; broadcast to `[B, H, T, T]`. Within windows: `[H, window, window]`, or of each window of T. */
   readonly mask?: Tensor;
+  /** Scope of a normalization in front of the output projection (BEiT-3, Magneto). */
+  readonly norm?: Scope;
   /** Attends within windows of so many tokens that lie together, rather than over all T. */
   readonly window?: number;
 }
@@ -47,19 +49,20 @@ export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tenso
   }
   const [q, k, v] = parts.map((part) => splitHeads(part, heads, p, window)) as [Tensor, Tensor, Tensor];
   const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) }, { causal });
-  return projected(joinHeads(mixed, x.type.shape), p.at(out), known);
+  const joined = joinHeads(mixed, x.type.shape);
+  return projected(known.norm === undefined ? joined : norm(joined, known.norm), p.at(out), known);
 }
 
 /** Multi-head attention over another sequence: queries from `x [B, T, C]`, keys and values from `memory [B, S, C]`. */
 export function crossAttention(
   inputs: { x: Tensor; memory: Tensor },
   p: Scope,
-  options: Omit<AttentionOptions, "qkv" | "causal" | "window"> & {
+  options: Omit<AttentionOptions, "qkv" | "causal" | "norm" | "window"> & {
     qkv: readonly [q: string, k: string, v: string];
   },
 ): Tensor {
   const { x, memory } = given("crossAttention", inputs, { x: TENSOR, memory: TENSOR });
-  const { causal: _causal, window: _window, ...kinds } = ATTENTION;
+  const { causal: _causal, norm: _norm, window: _window, ...kinds } = ATTENTION;
   const known = given(layer("crossAttention", x, p), options, { ...kinds, qkv: THREE_NAMES });
   const { heads, qkv, out = "out_proj", qkvBias = true, mask } = known;
   const channels = fixedChannels(x, p);

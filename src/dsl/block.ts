@@ -12,14 +12,15 @@ import { add, type Tensor } from "./tensor.ts";
 
 /**
  * Where a sublayer f is normalized: `pre` x + f(norm(x)); `post` norm(x + f(x)), as in the original Transformer and BERT;
- * `peri` x + norm(f(norm(x))), on both sides of the sublayer (Kim et al. 2025; Gemma's sandwich).
+ * `peri` x + norm(f(norm(x))), on both sides of the sublayer (Kim et al. 2025; Gemma's sandwich); `res-post`
+ * x + norm(f(x)), behind the sublayer alone (Swin V2, Liu et al. 2022).
  */
-export type Placement = "pre" | "post" | "peri";
+export type Placement = "pre" | "post" | "peri" | "res-post";
 
 export interface ResidualOptions {
   /** `pre` unless said. */
   readonly placement?: Placement;
-  /** The normalization in front of the sublayer, or, where it is `post`, behind the addition. */
+  /** The normalization in front of the sublayer; where it is `post`, behind the addition, `res-post`, behind the sublayer. */
   readonly norm: Scope;
   /** The normalization behind the sublayer, where it is `peri`. */
   readonly outNorm?: Scope;
@@ -29,7 +30,7 @@ export interface ResidualOptions {
   readonly layerScale?: Scope;
 }
 
-const PLACEMENT = optional(oneOf("pre", "post", "peri"));
+const PLACEMENT = optional(oneOf("pre", "post", "peri", "res-post"));
 
 /**
  * A residual sublayer.
@@ -57,6 +58,7 @@ export function residual(x: Tensor, sublayer: (x: Tensor) => Tensor, options: Re
   };
   const scaled = (y: Tensor) => known.layerScale === undefined ? y : layerScale(y, known.layerScale);
   if (placement === "post") return norm(add(x, scaled(branchOf(x))), known.norm, { scale });
+  if (placement === "res-post") return add(x, scaled(norm(branchOf(x), known.norm, { scale })));
   const branch = branchOf(norm(x, known.norm, { scale }));
   if (placement === "pre") return add(x, scaled(branch));
   return add(x, scaled(norm(branch, outNormOf(known))));
@@ -73,6 +75,8 @@ export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "p
   readonly mlp: MlpOptions;
   /** Whether both sublayers end in a layer-scale, `ls1` and `ls2`. */
   readonly layerScale?: boolean;
+  /** Whether what both sublayers project at last is normalized, `attn.norm` and `mlp.norm` (BEiT-3, Magneto). */
+  readonly innerNorms?: boolean;
 }
 
 /**
@@ -85,7 +89,7 @@ export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "p
  * ```
  */
 export function block(x: Tensor, p: Scope, options: BlockOptions): Tensor {
-  const { mlp: inner, placement = "pre", normScale = 1, layerScale, ...outer } = given(
+  const { mlp: inner, placement = "pre", normScale = 1, layerScale, innerNorms, ...outer } = given(
     layer("block", x, p),
     options,
     {
@@ -94,8 +98,10 @@ export function block(x: Tensor, p: Scope, options: BlockOptions): Tensor {
       placement: PLACEMENT,
       normScale: optional(NUMBER),
       layerScale: optional(FLAG),
+      innerNorms: optional(FLAG),
     },
   );
+  const within = (sublayer: Scope) => innerNorms ? { norm: sublayer.at("norm") } : {};
   const around = (i: 1 | 2): ResidualOptions => ({
     placement,
     normScale,
@@ -103,6 +109,6 @@ export function block(x: Tensor, p: Scope, options: BlockOptions): Tensor {
     outNorm: p.at(`norm${i}_out`),
     ...(layerScale && { layerScale: p.at(`ls${i}`) }),
   });
-  x = residual(x, (y) => attention(y, p.at("attn"), outer), around(1));
-  return residual(x, (y) => mlp(y, p.at("mlp"), inner), around(2));
+  x = residual(x, (y) => attention(y, p.at("attn"), { ...outer, ...within(p.at("attn")) }), around(1));
+  return residual(x, (y) => mlp(y, p.at("mlp"), { ...inner, ...within(p.at("mlp")) }), around(2));
 }

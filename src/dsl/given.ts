@@ -20,6 +20,7 @@ export const ATTENTION = {
   outCentred: optional(FLAG),
   causal: optional(FLAG),
   mask: optional(TENSOR),
+  norm: optional(SCOPE),
   window: optional(COUNT),
 };
 

@@ -5,11 +5,25 @@
 import { UnfoldError } from "../errors.ts";
 import type { Dim } from "../ir/shape.ts";
 import { affineData, dataOf } from "../ops/constant.ts";
-import { argument, COUNT, FLAG, FUNCTION, given, listOf, NUMBER, optional, TEXT } from "../ir/given.ts";
+import {
+  argument,
+  COUNT,
+  either,
+  FLAG,
+  FUNCTION,
+  given,
+  listOf,
+  NUMBER,
+  OBJECT,
+  oneOf,
+  optional,
+  partsOf,
+  TEXT,
+} from "../ir/given.ts";
 import { constantNode } from "../ops/mod.ts";
-import { layer, op, TENSOR } from "./given.ts";
+import { layer, op, SCOPE, TENSOR } from "./given.ts";
 import type { Scope } from "./scope.ts";
-import { concat, expand, gather, gelu, reshape, type Tensor, transpose } from "./tensor.ts";
+import { concat, expand, gather, gelu, mul, reshape, slice, type Tensor, transpose } from "./tensor.ts";
 
 /**
  * The model's normalization over the last axis, with the parameters of `p`.
@@ -115,31 +129,56 @@ export interface MlpOptions {
   readonly activation?: (x: Tensor) => Tensor;
   /** Names of the two products. */
   readonly names?: readonly [string, string];
+  /**
+   * Gated, `activation(gate) * value` (Shazeer 2020): the name of the gate's own product beside the first, or which half
+   * of the first product is the gate, `{ half: "first" }`.
+   */
+  readonly gate?: string | { readonly half: "first" | "last" };
+  /** Scope of a normalization in front of the second product. */
+  readonly norm?: Scope;
   readonly bias?: boolean;
   /** Whether rows of the second product's weight are centred: `LinearOptions.centred`. */
   readonly outCentred?: boolean;
 }
 
-/** Two products with an activation between: `[..., C]` to `hidden` to `[..., C]`. */
+/** Two products with an activation between, gated or not: `[..., C]` to `hidden` to `[..., C]`. */
 export function mlp(
   x: Tensor,
   p: Scope,
   options: MlpOptions,
 ): Tensor {
   const what = layer("mlp", x, p);
-  const { hidden, activation = gelu, names = ["fc1", "fc2"], bias = true, outCentred = false } = given(
-    what,
-    options,
-    {
-      hidden: COUNT,
-      activation: optional(FUNCTION),
-      names: optional(listOf(TEXT, 2)),
-      bias: optional(FLAG),
-      outCentred: optional(FLAG),
-    },
-  );
-  const inner = activation(linear(x, p.at(names[0]), { outputs: hidden, bias }));
-  argument(`${what}: what the activation returns`, inner, TENSOR);
+  const known = given(what, options, {
+    hidden: COUNT,
+    activation: optional(FUNCTION),
+    names: optional(listOf(TEXT, 2)),
+    gate: optional(either(TEXT, OBJECT)),
+    norm: optional(SCOPE),
+    bias: optional(FLAG),
+    outCentred: optional(FLAG),
+  });
+  const { hidden, activation = gelu, names = ["fc1", "fc2"], gate, bias = true, outCentred = false } = known;
+  const activated = (y: Tensor) => {
+    const active = activation(y);
+    argument(`${what}: what the activation returns`, active, TENSOR);
+    return active;
+  };
+  const product = (name: string, outputs = hidden) => linear(x, p.at(name), { outputs, bias });
+  let inner: Tensor;
+  if (gate === undefined) {
+    inner = activated(product(names[0]));
+  } else if (typeof gate === "string") {
+    inner = mul(activated(product(gate)), product(names[0]));
+  } else {
+    const { half } = partsOf(`${what}: the gate`, gate, { half: oneOf("first", "last") });
+    const packed = product(names[0], 2 * hidden);
+    const [first, last] = [0, hidden].map((start) => slice(packed, { axis: -1, start, size: hidden })) as [
+      Tensor,
+      Tensor,
+    ];
+    inner = half === "first" ? mul(activated(first), last) : mul(first, activated(last));
+  }
+  if (known.norm !== undefined) inner = norm(inner, known.norm);
   return linear(inner, p.at(names[1]), { outputs: fixedChannels(x, p), bias, centred: outCentred });
 }
 

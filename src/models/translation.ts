@@ -17,7 +17,6 @@ import {
   mul,
   norm,
   paddingMask,
-  type Placement,
   relu,
   residual,
   type Scope,
@@ -40,7 +39,7 @@ export interface TranslationConfig {
   /** One table for source, target and output (fairseq's `--share-all-embeddings`), or three. */
   readonly embeddings: "shared" | "apart";
   /** The normalization before each sublayer and after each stack, or after each sum. */
-  readonly placement: Exclude<Placement, "peri">;
+  readonly placement: "pre" | "post";
   /** The longest sentence, in tokens. */
   readonly length: number;
 }

@@ -1,8 +1,10 @@
 /**
  * Vision Transformer (Dosovitskiy et al., ICLR 2021) and DeiT (Touvron et al., ICML 2021), which is the same network trained
  * otherwise: patches of an image as the tokens of an encoder. Names are timm's. The variants that its files have are
- * options: pooling by a class token or by the mean, layer-scale (CaiT, DeiT III), register tokens (Darcet et al., ICLR
- * 2024), tokens without positions, a normalization of the embedding (CLIP), other activations, no head.
+ * options: pooling by a class token, the mean, the largest or an attention (SigLIP), a second token and head (distilled
+ * DeiT), layer-scale (CaiT, DeiT III), register tokens (Darcet et al., ICLR 2024), tokens without positions, a
+ * normalization of the embedding (CLIP), gated MLPs (DINOv2, AIMv2), normalizations behind or inside the sublayers (BEiT-3),
+ * other activations, no head.
  */
 import {
   ACTIVATION,
@@ -10,17 +12,28 @@ import {
   add,
   block,
   concat,
+  constant,
+  expand,
   float,
-  gridOf,
+  joinHeads,
   linear,
+  maximum,
   mean,
+  mlp,
+  type MlpOptions,
   type Model,
   model,
+  mul,
   norm,
   patchEmbedding,
   pick,
   prependToken,
+  residual,
+  scaledDotProductAttention,
+  type Scope,
   slice,
+  splitHeads,
+  type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/mod.ts";
 
@@ -48,8 +61,18 @@ export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
   readonly classToken: "placed" | "unplaced" | "none";
   /** Tokens behind the class token that hold nothing of the image, and whether they have positions; none unless said. */
   readonly registers?: { readonly count: number; readonly placed: boolean };
-  /** What the head reads: the class token, or the mean of the patches; `none` gives all tokens, `last_hidden_state`. */
-  readonly pool: "token" | "mean" | "none";
+  /** Whether a second token and a second head stand beside the class token's; logits are the mean of both. */
+  readonly distilled?: boolean;
+  /**
+   * What the head reads: the class token, the mean or the maximum of the patches, half of both, what a learned query
+   * attends to (`map`, Lee et al. 2019), or with `none` each token by itself, which without a head is
+   * `last_hidden_state`.
+   */
+  readonly pool: "token" | "mean" | "max" | "avgmax" | "map" | "none";
+  /** Whether class and register tokens are pooled with the patches; false unless said. */
+  readonly poolsPrefix?: boolean;
+  /** Width inside the MLP behind the attention of `map`. */
+  readonly poolHidden?: number;
   /**
    * Where the last normalization stands: `tokens` `norm` in front of the pooling, `pooled` `fc_norm` behind it, or
    * `none`.
@@ -58,12 +81,22 @@ export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
   readonly layerScale: boolean;
   /** Whether the embedded tokens are normalized, `norm_pre`; their product has no bias then. */
   readonly preNorm?: boolean;
+  /** Whether embedded patches are normalized before positions are added, `patch_embed.norm`. */
+  readonly patchNorm?: boolean;
+  /** Where normalizations stand; `pre` unless said. */
+  readonly placement?: "pre" | "res-post";
+  /** Whether what the sublayers project at last is normalized, too. */
+  readonly innerNorms?: boolean;
   /** Of the embedding's product; true unless said. */
   readonly patchBias?: boolean;
   /** Of the attention's output; true unless said. */
   readonly projBias?: boolean;
+  /** Of both products of the MLP; true unless said. */
+  readonly mlpBias?: boolean;
   /** In the MLP; exact GELU unless said. */
   readonly activation?: Activation;
+  /** The gate of the MLP: `fc1_g` beside `fc1_x`, or a half of `fc1`; none unless said. */
+  readonly gate?: "apart" | "first" | "last";
 }
 
 /** ViT-B/16 (table 1 of the ViT paper). */
@@ -98,9 +131,11 @@ export function vit(
 ): Model {
   const { patch, channels, depth, heads, hidden, classes, qkvBias, classToken, pool, registers } = config;
   const [high, wide] = typeof config.image === "number" ? [config.image, config.image] : config.image;
-  const { height, width } = gridOf([high, wide], patch);
-  const prefix = (classToken === "none" ? 0 : 1) + (registers?.count ?? 0);
-  const placed = (classToken === "placed" ? 1 : 0) + (registers?.placed ? registers.count : 0);
+  // What is left at the edges is not looked at: images of 384x384 have 27x27 patches of 14x14.
+  const [height, width] = [Math.floor(high / patch), Math.floor(wide / patch)];
+  const classTokens = classToken === "none" ? 0 : config.distilled ? 2 : 1;
+  const prefix = classTokens + (registers?.count ?? 0);
+  const placed = (classToken === "placed" ? classTokens : 0) + (registers?.placed ? registers.count : 0);
   return model({
     name: config.name,
     inputs: { images: float(["B", 3, high, wide]) },
@@ -114,7 +149,11 @@ export function vit(
       });
       const positions = p.param("pos_embed", [1, height * width + placed, channels]);
       const register = () => p.param("reg_token", [1, registers!.count, channels]);
-      const classed = () => p.param("cls_token", [1, 1, channels]);
+      const classed = () => {
+        const own = p.param("cls_token", [1, 1, channels]);
+        return config.distilled ? concat([own, p.param("dist_token", [1, 1, channels])], { axis: 1 }) : own;
+      };
+      if (config.patchNorm) x = norm(x, p.at("patch_embed.norm"));
       if (placed === 0) x = add(x, positions);
       if (registers?.placed) x = prependToken(x, register());
       if (classToken === "placed") x = prependToken(x, classed());
@@ -123,8 +162,8 @@ export function vit(
       if (registers && !registers.placed) {
         x = classToken === "placed"
           ? concat([
-            slice(x, { axis: 1, end: 1 }),
-            prependToken(slice(x, { axis: 1, start: 1 }), register()),
+            slice(x, { axis: 1, end: classTokens }),
+            prependToken(slice(x, { axis: 1, start: classTokens }), register()),
           ], { axis: 1 })
           : prependToken(x, register());
       }
@@ -136,18 +175,83 @@ export function vit(
           heads,
           qkvBias,
           outBias: config.projBias ?? true,
-          mlp: { hidden, activation: ACTIVATION[config.activation ?? "gelu"] },
+          mlp: mlpOf(config),
           layerScale: config.layerScale,
+          placement: config.placement ?? "pre",
+          innerNorms: config.innerNorms ?? false,
         });
       }
 
       if (config.lastNorm === "tokens") x = norm(x, p.at("norm"));
-      if (pool === "none") return { last_hidden_state: x };
-      if (pool === "token") x = pick(x, { axis: 1, index: 0 });
-      else x = mean(prefix === 0 ? x : slice(x, { axis: 1, start: prefix }), { axes: [1] });
+      if (config.distilled) return distilled(x, p, classes);
+      if (pool === "none" && classes === null) return { last_hidden_state: x };
+      const pooled = prefix === 0 || config.poolsPrefix || pool === "token" || pool === "none"
+        ? x
+        : slice(x, { axis: 1, start: prefix });
+      x = POOLING[pool](pooled, p, config);
       if (config.lastNorm === "pooled") x = norm(x, p.at("fc_norm"));
       if (classes === null) return { features: x };
       return { logits: linear(x, p.at("head"), { outputs: classes }) };
     },
   });
+}
+
+function mlpOf({ hidden, activation = "gelu", mlpBias = true, gate }: VitConfig): MlpOptions {
+  const options = { hidden, activation: ACTIVATION[activation], bias: mlpBias };
+  if (gate === undefined) return options;
+  return gate === "apart"
+    ? { ...options, names: ["fc1_x", "fc2"], gate: "fc1_g" }
+    : { ...options, gate: { half: gate } };
+}
+
+const half = (x: Tensor) => mul(x, constant([0.5], { shape: [1], dtype: x.type.dtype, name: "half" }));
+const average = (x: Tensor) => mean(x, { axes: [1] });
+
+/** `[B, T, C]` to `[B, C]`, or with `none` as it is. */
+const POOLING: Readonly<
+  Record<VitConfig["pool"], (x: Tensor, p: Scope, config: VitConfig) => Tensor>
+> = {
+  token: (x) => pick(x, { axis: 1, index: 0 }),
+  mean: average,
+  max: largest,
+  avgmax: (x) => half(add(largest(x), average(x))),
+  map: (x, p, config) => attended(x, p.at("attn_pool"), config),
+  none: (x) => x,
+};
+
+/** The maximum over tokens, halves against each other until one token is left; an odd one is in both halves. */
+function largest(x: Tensor): Tensor {
+  const tokens = x.type.shape[1] as number;
+  if (tokens === 1) return pick(x, { axis: 1, index: 0 });
+  const size = Math.ceil(tokens / 2);
+  return largest(maximum(slice(x, { axis: 1, size }), slice(x, { axis: 1, start: tokens - size, size })));
+}
+
+/** A learned query attends to all tokens; an MLP stands beside what it finds. */
+function attended(memory: Tensor, p: Scope, config: VitConfig): Tensor {
+  const { channels, heads, poolHidden = 4 * channels, activation = "gelu" } = config;
+  const latent = expand(p.param("latent", [1, 1, channels]), [memory.type.shape[0]!, 1, channels]);
+  const query = linear(latent, p.at("q"), { outputs: channels });
+  const packed = linear(memory, p.at("kv"), { outputs: 2 * channels });
+  const [key, value] = [0, channels].map((start) => slice(packed, { axis: -1, start, size: channels }));
+  const [q, k, v] = [query, key!, value!].map((part) => splitHeads(part, heads, p)) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  const found = joinHeads(scaledDotProductAttention({ q, k, v }));
+  const x = linear(found, p.at("proj"), { outputs: channels });
+  const options = { hidden: poolHidden, activation: ACTIVATION[activation] };
+  return pick(residual(x, (y) => mlp(y, p.at("mlp"), options), { norm: p.at("norm") }), {
+    axis: 1,
+    index: 0,
+  });
+}
+
+/** Class token and distillation token, each through its own head, and the mean of both. */
+function distilled(x: Tensor, p: Scope, classes: number | null): Record<string, Tensor> {
+  const [own, teacher] = [0, 1].map((index) => pick(x, { axis: 1, index })) as [Tensor, Tensor];
+  if (classes === null) return { features: half(add(own, teacher)) };
+  const head = (y: Tensor, name: string) => linear(y, p.at(name), { outputs: classes });
+  return { logits: half(add(head(own, "head"), head(teacher, "head_dist"))) };
 }
