@@ -72,7 +72,7 @@ Deno.test("Settler asks where nothing tells, and refuses what it does not unders
   refuses(
     () => settlerOf().settle(HEADS, { ask: "384 channels are published with 6 and with 12 heads" }),
     "nothing tells the attention heads (384 channels are published with 6 and with 12 heads)",
-    "--heads: a whole number from 1",
+    "--heads VALUE: a whole number from 1",
   );
   refuses(() => settlerOf([], { heads: "six" }).settle(HEADS, {}), "--heads six: give a whole number from 1");
   refuses(
@@ -82,7 +82,7 @@ Deno.test("Settler asks where nothing tells, and refuses what it does not unders
   );
   refuses(
     () => settlerOf([], { colour: "red" }),
-    "--set colour=",
+    "--set colour:",
     "no such setting; it has heads, activation, pool",
   );
 });
@@ -118,7 +118,14 @@ Deno.test("timmVit asks for the heads of 384 channels, and lists what it assumes
   const assumed = settled.filter(({ basis }) => basis === "assumed").map(({ name, value }) =>
     `${name} ${value}`
   );
-  assert.deepEqual(assumed, ["image-size 64x64", "pool token", "activation gelu", "epsilon 0.000001"]);
+  assert.deepEqual(assumed, [
+    "image-size 64x64",
+    "pool token",
+    "placement pre",
+    "activation gelu",
+    "normalization ln",
+    "epsilon 0.000001",
+  ]);
 });
 
 Deno.test("timmVit refuses the configuration of another model in the same folder", () => {
@@ -131,8 +138,8 @@ Deno.test("timmVit refuses the configuration of another model in the same folder
   refuses(read({ architecture: "resnet50" }), '"resnet50"', "another model's");
   refuses(read({ model_type: "gpt2" }), '"gpt2"', "another library's model");
   refuses(
-    read({ architecture: "vit_base_patch16_rpn_224", model_args: { depth: 1, embed_dim: 384 } }),
-    "ResPostBlock",
+    read({ architecture: "vit_base_patch16_xp_224", model_args: { depth: 1, embed_dim: 384 } }),
+    "ParallelScalingBlock",
   );
 });
 
@@ -140,9 +147,58 @@ Deno.test("timmVit takes an image that is no square from what is said", () => {
   const said = { num_heads: 6, img_size: [32, 128] };
   const { model } = readAs(timmVit, viewOf(VIT, said));
   assert.deepEqual(model.inputs.images!.shape, ["B", 3, 32, 128]);
+});
+
+Deno.test("timmVit interpolates positions for images of another size, and says so", () => {
+  const read = (options: SettingOptions, said: Record<string, unknown> = {}) =>
+    readAs(timmVit, viewOf(VIT, { num_heads: 6, ...said }), options);
+  const { model, settled, locate } = read({ "image-size": "32x96" });
+  assert.deepEqual(model.inputs.images!.shape, ["B", 3, 32, 96]);
+  assert.equal(typeof locate!("pos_embed"), "object");
+  const trained = settled.find(({ name }) => name === "trained-size");
+  assert.equal(trained?.value, "64x64");
+  assert.match(trained.why, /16 patches, taken as a square; positions are interpolated to 2x6 patches/);
+  // As many patches as in the file are those of the file, unless something says that these were a square.
+  assert.equal(read({ "image-size": "32x128" }).locate!("pos_embed"), "pos_embed");
+  assert.equal(typeof read({ "image-size": "32x128" }, { img_size: 64 }).locate!("pos_embed"), "object");
   refuses(
-    () => readAs(timmVit, viewOf(VIT, { num_heads: 6, img_size: 32 })),
+    () => read({ "image-size": "32", "trained-size": "48" }),
     "17 positions",
-    "32x32 has 4 patches",
+    "48x48 has 9 patches",
+  );
+});
+
+Deno.test("timmVit asks where residual post-norm has the same tensors", () => {
+  const { cls_token: _, "norm.weight": __, "norm.bias": ___, "blocks.0.attn.qkv.bias": ____, ...rest } = VIT;
+  const shapes = { ...rest, pos_embed: [1, 16, 384], "fc_norm.weight": [384], "fc_norm.bias": [384] };
+  refuses(
+    () => readAs(timmVit, viewOf(shapes, null), { heads: 6 }),
+    "vit_base_patch16_rpn_224",
+    "--set placement=",
+  );
+  const { settled } = readAs(timmVit, viewOf(shapes, null), { heads: 6, placement: "res-post" });
+  assert.ok(settled.some(({ name, basis }) => name === "placement" && basis === "option"));
+});
+
+Deno.test("BatchNorm without statistics is refused where something says that it is one, and listed where nothing does", () => {
+  refuses(
+    () => readAs(timmVit, viewOf(VIT, { num_heads: 6, norm_layer: "batchnorm2d" })),
+    'norm_layer "batchnorm2d"',
+    "ln or rms",
+  );
+  refuses(
+    () => readAs(timmVit, viewOf(VIT, { num_heads: 6, norm_layer: "rmsnorm" })),
+    "biases, which RMSNorm has not",
+  );
+  const { settled } = readAs(timmVit, viewOf(VIT, { num_heads: 6 }));
+  const { basis, why } = settled.find(({ name }) => name === "normalization")!;
+  assert.deepEqual([basis, why], ["assumed", "weight and bias without statistics, nothing says otherwise"]);
+});
+
+Deno.test("readAs() refuses an option that this file has no choice in", () => {
+  refuses(
+    () => readAs(timmVit, viewOf(VIT, { num_heads: 6 }), { gate: "first" }),
+    "--set gate=first",
+    "has no choice of that",
   );
 });

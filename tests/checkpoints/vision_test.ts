@@ -85,9 +85,9 @@ Deno.test("a file without all it takes to know a network is refused, with what i
     "48 channels do not divide among 5 heads",
   );
   refuses(
-    () => readAs(timmVit, viewOf({ ...shapes, dist_token: [1, 1, 48] }, null), { heads: 4 }),
-    "distilled",
-    "dist_token",
+    () => readAs(timmVit, viewOf({ ...shapes, "blocks.0.attn.lambda_k1": [12] }, null), { heads: 4 }),
+    "differential attention",
+    "lambda_k1",
   );
   refuses(
     () => readAs(timmVit, viewOf({ ...shapes, pos_embed: [1, 200, 48] }, null), { heads: 4 }),

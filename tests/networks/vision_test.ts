@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
+import type { SettingOptions } from "../../src/checkpoints/settings.ts";
 import { checkParity, fixture } from "./parity.ts";
 
 interface Case {
@@ -13,6 +14,7 @@ interface Case {
   readonly remaining: number;
   /** Given where neither the sizes nor a configuration tell. */
   readonly heads?: number;
+  readonly settings?: SettingOptions;
   /** In place of `model.safetensors`. */
   readonly file?: string;
 }
@@ -29,6 +31,20 @@ const CASES: readonly Case[] = [
   { name: "timm_vit_mean_un", ...VIT, remaining: 0 },
   { name: "timm_vit_mean_ln", ...VIT, remaining: 3 },
   { name: "timm_vit_layerscale_un", ...VIT, remaining: 0 },
+  { name: "timm_vit_map_ln", ...VIT, remaining: 4 },
+  { name: "timm_vit_map_prefix_bn", ...VIT, remaining: 0 },
+  { name: "timm_vit_max_un", ...VIT, remaining: 0 },
+  { name: "timm_vit_avgmax_ln", ...VIT, remaining: 3 },
+  { name: "timm_vit_unpooled_ln", ...VIT, remaining: 3 },
+  { name: "timm_deit_distilled_un", ...VIT, remaining: 0 },
+  { name: "timm_vit_swiglu_packed_un", ...VIT, remaining: 0 },
+  { name: "timm_vit_swiglu_rms", ...VIT, remaining: 4 },
+  { name: "timm_vit_res_post_bn", ...VIT, settings: { placement: "res-post" }, remaining: 0 },
+  { name: "timm_vit_inner_norms_un", ...VIT, remaining: 0 },
+  { name: "timm_vit_not_square_ln", ...VIT, remaining: 3 },
+  { name: "timm_vit_resized_ln", ...VIT, settings: { "image-size": "42x14" }, remaining: 3 },
+  { name: "timm_vit_bias_in_parts_ln", ...VIT, remaining: 3 },
+  { name: "timm_vit_edge_ln", ...VIT, remaining: 3 },
   { name: "hf_vit_ln", format: "Hugging Face ViT", remaining: 3 },
   { name: "t2t_vit_un", ...T2T, remaining: 0 },
   // As the paper's repository saves it: a zip with the averaged weights under `state_dict_ema`, behind `module.`.
@@ -60,10 +76,10 @@ const CASES: readonly Case[] = [
   { name: "slab_deit_prepbn", format: "SLAB DeiT", remaining: 0 },
 ];
 
-for (const { name, format, remaining, heads, file = "model.safetensors" } of CASES) {
+for (const { name, format, remaining, heads, settings, file = "model.safetensors" } of CASES) {
   const title = file === "model.safetensors" ? name : `${name} (${file})`;
   Deno.test(`a network for images computes what PyTorch does: ${title}`, async () => {
-    const found = recogniseCheckpoint(new URL(file, fixture(name)), { settings: { heads } });
+    const found = recogniseCheckpoint(new URL(file, fixture(name)), { settings: { ...settings, heads } });
     assert.equal(found.format, format);
     const weights = () => found.open();
     await checkParity({ fixture: name, title, model: found.model, weights, remaining, fp16: 5e-3 });
