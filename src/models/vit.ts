@@ -129,7 +129,7 @@ export function vit(
   config: VitConfig,
   { norm: family = layerNorm({ epsilon: EPSILON }) }: { norm?: Norm } = {},
 ): Model {
-  const { patch, channels, depth, heads, hidden, classes, qkvBias, classToken, pool, registers } = config;
+  const { patch, channels, depth, heads, classes, qkvBias, classToken, pool, registers } = config;
   const [high, wide] = typeof config.image === "number" ? [config.image, config.image] : config.image;
   // What is left at the edges is not looked at: images of 384x384 have 27x27 patches of 14x14.
   const [height, width] = [Math.floor(high / patch), Math.floor(wide / patch)];
