@@ -34,7 +34,7 @@ export const timmVit: CheckpointFormat = {
   signature: [
     /^patch_embed\.proj\.weight$/,
     /^pos_embed$/,
-    /^blocks\.0\.((attns\.0\.)?attn\.qkv|in_proj)\.weight$/,
+    /^blocks\.0\.attn\.qkv\.weight$|^blocks\.0\.attns\.0\.attn\.qkv\.weight$|^blocks\.0\.in_proj\.weight$/,
   ],
   // T2T-ViT and SLAB, which have names of their own besides.
   without: [/^tokens_to_token\./, /\.attn\.dwc\./],
@@ -215,10 +215,12 @@ function mlpIn(
 ): { gate?: NonNullable<VitConfig["gate"]>; hidden: number } {
   const mlp = "blocks.0.mlp";
   const second = ["fc2", "w3"].find((name) => file.has(`${mlp}.${name}.weight`)) ?? "fc2";
-  const hidden = file.shapeOf(`${mlp}.${second}.weight`)[1]!;
+  const [outputs, hidden] = file.shapeOf(`${mlp}.${second}.weight`) as [number, number];
   if (["fc1_g", "w1"].some((name) => file.has(`${mlp}.${name}.weight`))) return { gate: "apart", hidden };
   const first = file.has(`${mlp}.w12.weight`) ? "w12" : "fc1";
-  if (file.shapeOf(`${mlp}.${first}.weight`)[0] !== 2 * hidden) return { hidden };
+  const width = file.shapeOf(`${mlp}.${first}.weight`)[0]!;
+  // A second product that is stored the other way round is no sign of a gate.
+  if (width !== 2 * hidden || outputs === width) return { hidden: width };
   const gate = settle(GATE, {
     published: architecture?.gate,
     assumed: { value: "first", why: "as in DINOv2's SwiGLU, nothing in the file says" },
