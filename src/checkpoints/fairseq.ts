@@ -33,7 +33,11 @@ export const fairseqTranslation: CheckpointFormat = {
     const file = withArguments(stored);
     refuseScaledBatchNorm(file);
     const config = configOf(file, settle);
-    const norm = normOf(file, settle, { scopes: /(^|[._])layer_norm$/, groups: config.heads });
+    const norm = normOf(file, settle, {
+      scopes: /(^|[._])layer_norm$/,
+      groups: config.heads,
+      mixed: true,
+    });
     settle(PADDING, {
       assumed: {
         value: "right",

@@ -31,6 +31,11 @@ export function layersIn(file: CheckpointView, pattern: RegExp): number {
   return count;
 }
 
+/** Whether a module has any tensor, however deep: a normalization may keep its parameters in parts of its own. */
+export function hasScope(file: CheckpointView, scope: string): boolean {
+  return file.names().some((name) => name.startsWith(`${scope}.`));
+}
+
 /**
  * Attention heads, which must divide the channels.
  *

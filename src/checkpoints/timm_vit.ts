@@ -25,7 +25,7 @@ import { normOf } from "./norms.ts";
 import { type GridSize, resampledPositions } from "./positions.ts";
 import { renamed, type Renaming } from "./rename.ts";
 import { type Evidence, type Known, saidOf } from "./settings.ts";
-import { headsOf, layersIn } from "./sizes.ts";
+import { hasScope, headsOf, layersIn } from "./sizes.ts";
 import { type Architecture, architectureOf } from "./timm.ts";
 
 export const timmVit: CheckpointFormat = {
@@ -156,7 +156,7 @@ function configOf(
   const { classTokens, registers } = tokens;
   const { image, placed, positions } = imageIn(file, settle, { ...tokens, patch, architecture });
   const [height, width] = image;
-  const lastNorm = file.has("fc_norm.weight") ? "pooled" : file.has("norm.weight") ? "tokens" : "none";
+  const lastNorm = hasScope(file, "fc_norm") ? "pooled" : hasScope(file, "norm") ? "tokens" : "none";
   const pool = settle(POOL, poolKnown(file, { lastNorm, classTokens, architecture }));
   const prefixed = classTokens + registers > 0 && pool !== "token" && pool !== "none";
   const qkvBias = file.has("blocks.0.attn.qkv.bias") || file.has("blocks.0.attn.q_bias");

@@ -49,5 +49,6 @@ export {
 export type { BatchRenormOptions } from "./batch.ts";
 export type { GroupNormOptions } from "./group.ts";
 export type { GroupScalingOptions } from "./power.ts";
+export type { RepBatchNormOptions } from "./prepbn.ts";
 export type { CompressedRmsNormOptions, RmsNormOptions } from "./rms.ts";
 export { haveSameKeys, type Norm, NORM_FAMILIES, type NormFamily, type NormOptions } from "./define.ts";

@@ -1,15 +1,25 @@
 /** PRepBN (SLAB, Guo et al., ICML 2024): Batch Normalization beside a scaled identity, reparameterized into one affine. */
-import { type Norm, type NormOptions, normOptions } from "./define.ts";
+import { oneOf, optional } from "../ir/given.ts";
 import { batchNormVectors } from "./batch.ts";
+import { type Norm, type NormOptions, normOptions } from "./define.ts";
+
+export interface RepBatchNormOptions extends NormOptions {
+  /** Where in its scope RepBN lies: in PRepBN's `norm2`, unless said, or in the scope itself. */
+  readonly within?: "norm2" | "";
+}
 
 /**
  * RepBN at inference, `bn(x) + alpha x` (equation 5 of the SLAB paper):
  * `s = weight / sqrt(running_var + epsilon) + alpha`, `t = bias - weight running_mean / sqrt(running_var + epsilon)`.
  *
- * Reads `norm2.alpha` (a scalar) and `norm2.bn.*`; `norm1`, the LayerNorm that training begins with, is ignored.
+ * Reads `norm2.alpha` (a scalar) and `norm2.bn.*`; `norm1`, the LayerNorm that training begins with, is ignored. RepBN alone
+ * has `alpha` and `bn.*`.
  */
-export function repBatchNorm(options: NormOptions = {}): Norm {
-  const { epsilon = 1e-5 } = normOptions("repBatchNorm", options, {});
+export function repBatchNorm(options: RepBatchNormOptions = {}): Norm {
+  const { epsilon = 1e-5, within = "norm2" } = normOptions("repBatchNorm", options, {
+    within: optional(oneOf("norm2", "")),
+  });
+  const path = within === "" ? "" : `${within}.`;
   return {
     family: "prepbn",
     label: "PRepBN",
@@ -23,8 +33,8 @@ export function repBatchNorm(options: NormOptions = {}): Norm {
       "num_batches_tracked",
     ],
     apply: (x, scope) => {
-      const { scale, shift } = batchNormVectors(x, scope, { epsilon, prefix: "norm2.bn." });
-      const [alpha] = scope.vector("norm2.alpha", 1, { init: "ones" });
+      const { scale, shift } = batchNormVectors(x, scope, { epsilon, prefix: `${path}bn.` });
+      const [alpha] = scope.vector(`${path}alpha`, 1, { init: "ones" });
       return scope.affine(x, { scale: scale.map((s) => s + alpha!), shift, family: "prepbn" });
     },
   };

@@ -23,6 +23,8 @@ for (
     ["fairseq_un_post", 0, FP16_GROWN],
     // GroupScaling depends on the input and stays.
     ["fairseq_power", PRE, FP16],
+    // PowerNorm in the first layer of each stack, Layer Normalization in what follows.
+    ["fairseq_power_layer", PRE, FP16],
   ] as const
 ) {
   Deno.test(`translation() computes what fairseq does: ${name}`, () =>

@@ -28,6 +28,9 @@ const CASES: readonly Case[] = [
   { name: "timm_deit_ln", ...VIT, remaining: 3 },
   { name: "timm_vit_un", ...VIT, remaining: 0 },
   { name: "timm_vit_bn", ...VIT, remaining: 0 },
+  { name: "timm_vit_repbn", ...VIT, remaining: 0 },
+  // SLAB's other networks have PRepBN where timm's have Layer Normalization.
+  { name: "timm_vit_prepbn", ...VIT, remaining: 0 },
   { name: "timm_vit_mean_un", ...VIT, remaining: 0 },
   { name: "timm_vit_mean_ln", ...VIT, remaining: 3 },
   { name: "timm_vit_layerscale_un", ...VIT, remaining: 0 },
