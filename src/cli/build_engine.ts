@@ -100,6 +100,9 @@ export async function buildEngineCommand(
   const targets = targetsOf(values.target, { precision: values.precision, engines: !values["no-engine"] });
   const allowOverflow = allowOverflowOf(values["allow-overflow"], precision);
   const asked = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!));
+  if (values.expect !== undefined && values["no-check"]) {
+    throw new UsageError("--expect and --no-check: give one of them");
+  }
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   if (asked !== null && !model.openDims.includes("B")) {
     throw new UsageError(
@@ -150,11 +153,24 @@ export async function buildEngineCommand(
     );
   }
   if (!disagrees(report)) return EXIT.ok;
-  complain(
-    `the outputs do not agree with PyTorch's: check that the ` +
-      "description, the epsilon of the normalization and the weights are the trained model's",
-  );
+  complain(disagreement(report));
   return EXIT.failed;
+}
+
+/** How far the outputs are off, and what can be the cause. */
+function disagreement({ parity, checkpoint, precision }: Report): string {
+  const { emitted, reference } = parity!;
+  const worst = [parity!, emitted, reference].find((part) => part?.agrees === false);
+  const figures = worst === undefined || worst === null
+    ? ""
+    : `: the largest difference is ${worst.maxAbsError.toExponential(1)}, relative ${
+      worst.maxRelError.toExponential(1)
+    }`;
+  const known = `the outputs do not agree with PyTorch's${figures}`;
+  if (worst === emitted && parity!.agrees) return `${known} in ${precision}, though they do in fp32`;
+  return checkpoint === null
+    ? `${known}. Check that the description, the epsilon of the normalization and the weights are the trained model's`
+    : `${known}. Look at what no tensor tells: heads, epsilon, activation, pooling, the size of the images`;
 }
 
 /** Whether PyTorch's outputs are known and not reproduced; of an engine that was allowed to overflow nothing is expected. */

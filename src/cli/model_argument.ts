@@ -32,6 +32,7 @@ export const SUBJECT_OPTIONS = {
   mode: { type: "string" },
   set: { type: "string", multiple: true },
   norm: { type: "string" },
+  expect: { type: "string" },
   "layer-norm": { type: "string", default: "layer" },
   "allow-nonfinite": { type: "boolean", default: false },
 } as const;
@@ -54,6 +55,8 @@ export const SUBJECT_HELP =
                         .pt, .pth, .bin (no code of it is run), a folder with either or a *.index.json
   --norm FAMILY         un, bn, brn, mabn, pnv, pn, pngs, prepbn, lnfree, ln, rms, crms, gn, dyt or none, in place of
                         the model's own
+  --expect FILE         inputs and the trained network's own outputs for them, under the names of the model's (safetensors
+                        or PyTorch's): the network is run on them and compared. Files of save_for_unfold have theirs
   --layer-norm FORM     the form Layer Normalization is compiled in, where that is exact: layer (default), rms (RMSNorm of
                         a centred residual stream) or crms (one channel less)
   --allow-nonfinite     accept NaN and infinity in the weights`;
@@ -86,6 +89,7 @@ export interface SubjectValues {
   readonly mode?: string | undefined;
   readonly set?: readonly string[] | undefined;
   readonly norm?: string | undefined;
+  readonly expect?: string | undefined;
   readonly "layer-norm": string;
   readonly "allow-nonfinite": boolean;
 }
@@ -99,20 +103,42 @@ export async function subjectOf(
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const opening = openingOf(values);
   const recognised = await recognisedOf(argument, values, opening);
-  const model = recognised?.model ?? await modelOf(argument);
-  const norm = [model.norm, model.reference].find((norm) => norm.family === (family ?? model.norm.family)) ??
+  const described = recognised?.model ?? await modelOf(argument);
+  const norm = [described.norm, described.reference].find((norm) =>
+    norm.family === (family ?? described.norm.family)
+  ) ??
     NORMS[family!]();
-  return {
-    model,
-    norm,
-    layerNorm: oneOf("layer-norm", values["layer-norm"], LAYER_NORM_FORMS),
-    weights: {
-      allowNonFinite: values["allow-nonfinite"],
-      opening,
-      ...(values.weights !== undefined && { checkpoint: values.weights }),
-      ...(recognised && { recognised }),
-    },
+  const layerNorm = oneOf("layer-norm", values["layer-norm"], LAYER_NORM_FORMS);
+  const weights = {
+    allowNonFinite: values["allow-nonfinite"],
+    opening,
+    ...(values.weights !== undefined && { checkpoint: values.weights }),
+    ...(recognised && { recognised }),
   };
+  const model = await expectingOf(described, { norm, weights, values });
+  return { model, norm, layerNorm, weights };
+}
+
+/** The model with PyTorch's own outputs: of `--expect`, else those that lie beside the weights. */
+async function expectingOf(
+  model: Model,
+  { norm, weights, values: { expect, checkpoint } }: Pick<Subject, "norm" | "weights"> & {
+    readonly values: { readonly expect?: string | undefined; readonly checkpoint?: string | undefined };
+  },
+): Promise<Model> {
+  const { expecting, expectingRecorded } = await import("../compile/expected.ts");
+  const { chooseWeights } = await import("../compile/networks.ts");
+  if (expect !== undefined) {
+    if (chooseWeights(model, norm, weights).trained) return expecting(model, expect, norm);
+    throw new UsageError(
+      `--expect: there are no weights of ${model.name} that were trained with ${norm.label}, so its outputs mean nothing; ` +
+        "give --weights or --checkpoint",
+    );
+  }
+  const path = checkpoint ?? weights.checkpoint;
+  return path === undefined || model.evaluation !== undefined
+    ? model
+    : expectingRecorded(model, path, { norm, opening: weights.opening });
 }
 
 /** Which state dict of a file, and under which names. */

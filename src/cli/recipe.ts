@@ -55,6 +55,7 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
       mode: text("mode"),
       set: typeof set === "object" ? set : undefined,
       norm: text("norm"),
+      expect: text("expect"),
       "layer-norm": text("layer-norm") ?? "layer",
       "allow-nonfinite": options["allow-nonfinite"] === true,
     },

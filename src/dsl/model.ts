@@ -40,8 +40,8 @@ export interface Evaluation {
   readonly inputs: Readonly<Record<string, string>>;
   /** Class indices `[N]`. */
   readonly labels?: string;
-  /** The training framework's own values of the network's first output, by normalization family. */
-  readonly logits?: Readonly<Partial<Record<NormFamily, string>>>;
+  /** The training framework's own values of the first output, or of outputs by name, by normalization family. */
+  readonly logits?: Readonly<Partial<Record<NormFamily, string | Readonly<Record<string, string>>>>>;
 }
 
 /** Smallest, usual and largest size of a named dimension. */

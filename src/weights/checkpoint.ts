@@ -40,6 +40,11 @@ export interface Checkpoint {
   readonly training: Readonly<Record<string, PlainValue>>;
   /** Which of the file's state dicts this is; null where the format has but one. */
   readonly stateDict: StateDictChoice | null;
+  /**
+   * Inputs and outputs of the trained network that lie beside the weights, as `unfold.inputs.NAME` and
+   * `unfold.outputs.NAME`, which `save_for_unfold` writes. `tensor` gives them; `names` and `has` leave them out.
+   */
+  readonly recorded: readonly string[];
   /** All names, in the order of the file, readable or not. */
   names(): readonly string[];
   has(name: string): boolean;
@@ -81,6 +86,9 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
     Stored
   >,
 ): Checkpoint {
+  const [recorded, names] = [true, false].map((wanted) =>
+    [...tensors.keys()].filter((name) => isRecorded(name) === wanted)
+  ) as [string[], string[]];
   const storedAs = (name: string) => {
     const stored = tensors.get(name);
     if (stored !== undefined) return stored;
@@ -91,8 +99,9 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
     metadata,
     training,
     stateDict,
-    names: () => [...tensors.keys()],
-    has: (name) => tensors.has(name),
+    recorded,
+    names: () => names,
+    has: (name) => tensors.has(name) && !isRecorded(name),
     typeOf: (name) => typeOf(storedAs(name)),
     shapeOf: (name) => storedAs(name).shape,
     tensor: (name) => {
@@ -114,6 +123,11 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
   };
   return checkpoint;
 }
+
+/** What the names of inputs and of outputs beside the weights begin with. */
+export const RECORDED = { inputs: "unfold.inputs.", outputs: "unfold.outputs." } as const;
+
+const isRecorded = (name: string) => Object.values(RECORDED).some((prefix) => name.startsWith(prefix));
 
 /** The answer to a name that a checkpoint does not have. */
 export function noSuchTensor(checkpoint: Checkpoint, name: string): UnfoldError {

@@ -2,7 +2,7 @@
  * Weights: checkpoints on disk, sources that a network draws its parameters from, and the checks between the two.
  * Everything is lazy: opening and tracing read headers, and values are read when they are wanted.
  */
-export type { Checkpoint, StateDictChoice } from "./checkpoint.ts";
+export { type Checkpoint, RECORDED, type StateDictChoice } from "./checkpoint.ts";
 export type { PlainValue } from "./plain.ts";
 export { openCheckpoint, type OpenOptions } from "./open.ts";
 export { type BadValue, checkFinite, checkNonNegative } from "./finite.ts";

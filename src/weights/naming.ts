@@ -126,11 +126,12 @@ function renamedAll(checkpoint: Checkpoint, rename: (stored: string) => string |
     metadata: checkpoint.metadata,
     training: checkpoint.training,
     stateDict: checkpoint.stateDict,
+    recorded: checkpoint.recorded,
     names: () => [...storedAs.keys()],
     has: (name) => storedAs.has(name),
     typeOf: (name) => checkpoint.typeOf(stored(name)),
     shapeOf: (name) => checkpoint.shapeOf(stored(name)),
-    tensor: (name) => checkpoint.tensor(stored(name)),
+    tensor: (name) => checkpoint.tensor(checkpoint.recorded.includes(name) ? name : stored(name)),
   };
   return result;
 }

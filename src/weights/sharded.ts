@@ -26,6 +26,7 @@ class ShardedCheckpoint implements Checkpoint {
   readonly metadata: Readonly<Record<string, string>>;
   readonly training = {};
   readonly stateDict = null;
+  readonly recorded = [];
   /** Tensor name to shard name. */
   readonly #shardOf: ReadonlyMap<string, string>;
   readonly #opened = new Map<string, Checkpoint>();
