@@ -121,7 +121,7 @@ function viewOf(checkpoint: Checkpoint): CheckpointView {
       return one.dtype === other.dtype && sameShape(one.shape, other.shape) &&
         Buffer.compare(one.bytes(), other.bytes()) === 0;
     },
-    config: said[0]?.values ?? null,
+    config: said.find(({ kind }) => kind !== "unfold")?.values ?? null,
     said,
   };
 }
@@ -186,7 +186,14 @@ function statementsOf({ path, metadata, training }: Checkpoint): Statement[] {
       ? []
       : [{ origin: `the file's own ${key}`, kind: "arguments" as const, values }];
   });
-  return [...written, ...kept];
+  // A model of transformers says it all in its configuration, which is the file's own, so before one beside it.
+  const own = written.flatMap(({ kind, values }) => {
+    const config = kind === "unfold" ? ConfigSchema.safeParse(values.config).data : undefined;
+    return config === undefined
+      ? []
+      : [{ origin: "the model's configuration in the file", kind: "configuration" as const, values: config }];
+  });
+  return [...own, ...written, ...kept];
 }
 
 /** The first part of the names under which a known layout lies, beside tensors of something else. */

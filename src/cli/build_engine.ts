@@ -168,9 +168,14 @@ function disagreement({ parity, checkpoint, precision }: Report): string {
     }`;
   const known = `the outputs do not agree with PyTorch's${figures}`;
   if (worst === emitted && parity!.agrees) return `${known} in ${precision}, though they do in fp32`;
-  return checkpoint === null
-    ? `${known}. Check that the description, the epsilon of the normalization and the weights are the trained model's`
-    : `${known}. Look at what no tensor tells: heads, epsilon, activation, pooling, the size of the images`;
+  if (checkpoint === null) {
+    return `${known}. Check that the description, the epsilon of the normalization and the weights are the trained model's`;
+  }
+  const doubtful = (checkpoint.settled ?? []).filter(({ basis }) => basis !== "tensors");
+  const values = doubtful.map(({ name, value, basis }) => `${name} ${value} (${basis})`);
+  return `${known}. Look at what no tensor tells: ${
+    values.length > 0 ? values.join(", ") : "whether the weights are of this network"
+  }`;
 }
 
 /** Whether PyTorch's outputs are known and not reproduced; of an engine that was allowed to overflow nothing is expected. */

@@ -80,7 +80,7 @@ function agreement({ parity, accuracy, precision, checkpoint }: Report): string[
   const line = (d: { maxAbsError: number; maxRelError: number }) =>
     `largest difference ${d.maxAbsError.toExponential(1)}, relative ${d.maxRelError.toExponential(1)}`;
   const lines = [`Agreement        folded: ${line(parity)}`, `                 with ${parity.against}`];
-  if (checkpoint !== null) {
+  if (checkpoint !== null && parity.agrees === null) {
     lines.push("                 which says nothing of whether that is the file's network: see assumed");
   }
   if (parity.emitted) {
