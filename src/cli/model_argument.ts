@@ -104,10 +104,9 @@ export async function subjectOf(
   const opening = openingOf(values);
   const recognised = await recognisedOf(argument, values, opening);
   const described = recognised?.model ?? await modelOf(argument);
-  const norm = [described.norm, described.reference].find((norm) =>
-    norm.family === (family ?? described.norm.family)
-  ) ??
-    NORMS[family!]();
+  const norm =
+    [described.norm, described.reference].find((norm) => norm.family === (family ?? described.norm.family)) ??
+      NORMS[family!]();
   const layerNorm = oneOf("layer-norm", values["layer-norm"], LAYER_NORM_FORMS);
   const weights = {
     allowNonFinite: values["allow-nonfinite"],

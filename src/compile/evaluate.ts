@@ -232,6 +232,9 @@ export function discrepancy(
       `the ${network} in ${precision} cannot be compared with ${against}: ${failure}${hint}`,
     );
   }
+  if (!Number.isFinite(maxRelError)) {
+    throw new UnfoldError(`the ${network} in ${precision} cannot be compared with ${against}: those are all 0`);
+  }
   return { maxAbsError, maxRelError, against, agrees: isTruth ? maxRelError <= ROUNDING[precision] : null };
 }
 

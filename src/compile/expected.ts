@@ -10,7 +10,13 @@ import { isFloat } from "../ir/dtype.ts";
 import { sameShape, type Shape, showShape } from "../ir/shape.ts";
 import type { Norm } from "../norms/mod.ts";
 import { quoted } from "../text.ts";
-import { type Checkpoint, openCheckpoint, type OpenOptions, randomWeights, RECORDED } from "../weights/mod.ts";
+import {
+  type Checkpoint,
+  openCheckpoint,
+  type OpenOptions,
+  randomWeights,
+  RECORDED,
+} from "../weights/mod.ts";
 import { neededShape } from "./evaluate.ts";
 
 interface Port {
@@ -84,9 +90,8 @@ function withRecorded(model: Model, file: Checkpoint, norm: Norm): Model {
   ) as [Map<string, string>, Map<string, string>];
   const inputs = Object.fromEntries(
     sides.inputs.flatMap(({ name }) => {
-      const stored = given.get(name) ?? (sides.inputs.length === 1 && given.size === 1
-        ? [...given.values()][0]
-        : undefined);
+      const stored = given.get(name) ??
+        (sides.inputs.length === 1 && given.size === 1 ? [...given.values()][0] : undefined);
       return stored === undefined ? [] : [[name, stored]];
     }),
   );
