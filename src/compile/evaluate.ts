@@ -233,7 +233,9 @@ export function discrepancy(
     );
   }
   if (!Number.isFinite(maxRelError)) {
-    throw new UnfoldError(`the ${network} in ${precision} cannot be compared with ${against}: those are all 0`);
+    throw new UnfoldError(
+      `the ${network} in ${precision} cannot be compared with ${against}: those are all 0`,
+    );
   }
   return { maxAbsError, maxRelError, against, agrees: isTruth ? maxRelError <= ROUNDING[precision] : null };
 }
