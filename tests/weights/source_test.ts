@@ -14,6 +14,7 @@ function held(tensors: Record<string, TensorData>): Checkpoint & { reads: number
     metadata: {},
     training: {},
     stateDict: null,
+    recorded: [],
     reads: 0,
     names: () => Object.keys(tensors),
     has: (name) => Object.hasOwn(tensors, name),
