@@ -79,10 +79,11 @@ export function readAs(
 
 /** A pattern of names as a reader would write it: `[bert.]encoder.layer.0.attention.self.query.weight`. */
 export function patternText({ source }: RegExp): string {
-  return source.replaceAll("$|^", " or ").replace(/^\^|\$$/g, "").replaceAll("\\.", ".").replace(
-    /\(([^()]*)\)\?/g,
-    "[$1]",
-  );
+  return source.replaceAll("$|^", " or ").replace(/^\^|\$$/g, "").replaceAll("\\.", ".").replaceAll(
+    "\\d",
+    "N",
+  )
+    .replace(/\(([^()]*)\)\?/g, "[$1]");
 }
 
 /** A network found in a checkpoint. */
