@@ -86,6 +86,10 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
     Stored
   >,
 ): Checkpoint {
+  const odd = tensors.keys().find((name) => HIDDEN.test(name));
+  if (odd !== undefined) {
+    throw new UnfoldError(`${path} has a tensor named ${quoted(odd)}: no framework writes such characters`);
+  }
   const [recorded, names] = [true, false].map((wanted) =>
     [...tensors.keys()].filter((name) => isRecorded(name) === wanted)
   ) as [string[], string[]];
@@ -123,6 +127,9 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
   };
   return checkpoint;
 }
+
+/** Control characters; a line break in a name would make a line of its own in a message. */
+const HIDDEN = /\p{Cc}/u;
 
 /** What the names of inputs and of outputs beside the weights begin with. */
 export const RECORDED = { inputs: "unfold.inputs.", outputs: "unfold.outputs." } as const;

@@ -183,6 +183,11 @@ const CASES: readonly Case[] = [
     says: ["the 3 bytes from byte 70 to the end of the file belong to no tensor", AGAIN],
   },
   {
+    name: "a name that would make a line of its own in a message",
+    file: rawFile(`{"w\\nerror: all is well":${GOOD}}`, { data: new Uint8Array(8) }),
+    says: ['a tensor named "w\\nerror: all is well"', "no framework writes such characters"],
+  },
+  {
     name: "data and no tensors",
     file: rawFile("{}", { data: new Uint8Array(1) }),
     says: ["the 1 bytes from byte 10"],

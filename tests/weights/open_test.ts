@@ -58,9 +58,9 @@ Deno.test("openCheckpoint() keeps names that objects have opinions about", () =>
     const path = join(folder, "a.safetensors");
     const header = '{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},' +
       '"10":{"dtype":"BOOL","shape":[1],"data_offsets":[5,6]},"2":{"dtype":"BOOL","shape":[1],"data_offsets":[4,5]},' +
-      '"\\u00e9\\n":{"dtype":"BOOL","shape":[1],"data_offsets":[6,7]}}';
+      '"\\u00e9\\/":{"dtype":"BOOL","shape":[1],"data_offsets":[6,7]}}';
     Deno.writeFileSync(path, rawFile(header, { data: new Uint8Array(7) }));
-    assert.deepEqual(openCheckpoint(path).names(), ["__proto__", "10", "2", "é\n"]);
+    assert.deepEqual(openCheckpoint(path).names(), ["__proto__", "10", "2", "é/"]);
   });
 });
 
