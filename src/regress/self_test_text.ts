@@ -1,4 +1,5 @@
 /** A self-test for people: its runs as a table, and what they showed and did not show. Pure; colour is the caller's. */
+import { percent } from "../report/run_formats.ts";
 import { table, wrapped } from "../report/table.ts";
 import type { SelfTest, SelfTestRun } from "./self_test.ts";
 
@@ -50,8 +51,7 @@ export function shown({ runs, falseAlarms, undecided, foundSlowdown, foundNode }
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s`;
 
-const signed = (ratio: number | undefined) =>
-  ratio === undefined ? "" : `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
+const signed = (ratio: number | undefined) => ratio === undefined ? "" : percent(ratio);
 
 const interval = ({ latency: { ratio } }: SelfTestRun) =>
   ratio === null ? "slower" : `${signed(ratio.median)} (${signed(ratio.low)} to ${signed(ratio.high)})`;

@@ -182,7 +182,9 @@ function figure({ unit }: MetricReport, value: number | null): string {
   return String(value);
 }
 
-const percent = (ratio: number) => `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
+/** A ratio of times as a change: "+12.3 %". */
+export const percent = (ratio: number): string =>
+  `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
 
 /** "+12.3 %" of times, "+1" of counts. */
 function change({ ratio, stored, current, unit, metric }: MetricReport): string {
