@@ -4,6 +4,6 @@
  */
 export * from "./cuda/mod.ts";
 export { NativeError } from "./error.ts";
-export * from "./nvml/mod.ts";
+export * from "./nvml/nvml.ts";
 export * from "./openvino/mod.ts";
 export * from "./tensorrt/mod.ts";

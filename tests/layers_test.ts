@@ -123,13 +123,13 @@ Deno.test("native/ imports nothing of src/", async () => {
  * A zip archive's directory as arithmetic on bytes: wheels are read with it and so are PyTorch's checkpoints. It lies in
  * `native/`, which may import nothing of `src/`, and touches no foreign memory itself: `src/weights` may load it.
  */
-const ZIP_DIRECTORY = "native/zip_directory.ts";
+const ZIP_DIRECTORY = "native/wheel/zip_directory.ts";
 
 Deno.test("the one file of native/ that src/weights shares imports nothing", async () => {
   const imports = await everything;
   assert.deepEqual(imports.filter(({ from }) => from === ZIP_DIRECTORY).map(show), []);
   const users = imports.filter(({ from, to }) => to === ZIP_DIRECTORY && from.startsWith("src/"));
-  assert.deepEqual(users.map(({ from }) => from), ["src/weights/archive.ts"]);
+  assert.deepEqual(users.map(({ from }) => from), ["src/weights/pytorch/archive.ts"]);
 });
 
 Deno.test("native/ is imported lazily, by the files that drive TensorRT or OpenVINO and the one that fetches wheels", async () => {
@@ -137,7 +137,7 @@ Deno.test("native/ is imported lazily, by the files that drive TensorRT or OpenV
     from.startsWith("src/") && to.startsWith("native/") && to !== ZIP_DIRECTORY
   );
   // Weights come the way TensorRT comes: a pinned wheel, the cache, pip's settings.
-  const allowed = /^src\/(emit\/tensorrt\w*|run\/(tensorrt|openvino)\w*|weights\/wheel|cli\/\w+)\.ts$/;
+  const allowed = /^src\/(emit\/tensorrt\w*|run\/(tensorrt\/\w+|openvino)|weights\/wheel|cli\/\w+)\.ts$/;
   assert.deepEqual(
     imports.filter(({ from, kind }) => !allowed.test(from) || kind === "static").map(show),
     [],

@@ -9,7 +9,7 @@ import { elementCount, float64Of, heldData, type TensorData } from "../src/ir/da
 import type { DType, Precision } from "../src/ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../src/ir/graph.ts";
 import { bindDim, bindShape, type DimValues, fixedShape, type Shape } from "../src/ir/shape.ts";
-import { apply, constantNode, isOp, rebuild } from "../src/ops/mod.ts";
+import { apply, constantNode, isOp, rebuild } from "../src/ops/table.ts";
 import type { ReferenceTensor } from "../src/ops/define.ts";
 import { compareTensors } from "../src/run/compare.ts";
 import { evaluateGraph, type ReferenceTensors } from "../src/run/reference.ts";

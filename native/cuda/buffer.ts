@@ -1,7 +1,7 @@
 /** Device memory, allocated once and freed on disposal, and the copies into and out of it. */
 import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../handle.ts";
-import { pin, type Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { pin, type Pointer } from "../memory/memory.ts";
 import type { PinnedBuffer } from "./pinned.ts";
 import type { Stream } from "./stream.ts";
 import { type CudaCalls, MEMCPY } from "./symbols.ts";

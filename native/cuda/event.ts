@@ -1,6 +1,6 @@
 /** A CUDA event: a point in a stream's work whose time on the GPU is taken (resolution about 0.5 microseconds). */
-import { Handle, type Owner } from "../handle.ts";
-import type { Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import type { Pointer } from "../memory/memory.ts";
 import type { Stream } from "./stream.ts";
 import { type CudaCalls, EVENT_DEFAULT } from "./symbols.ts";
 

@@ -1,6 +1,6 @@
 /** A CUDA graph, instantiated: the work of one capture, enqueued again with a single call (`Stream.capture`). */
-import { Handle, type Owner } from "../handle.ts";
-import type { Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import type { Pointer } from "../memory/memory.ts";
 import type { Stream } from "./stream.ts";
 import type { CudaCalls } from "./symbols.ts";
 

@@ -3,9 +3,9 @@
  * with CUDA_VISIBLE_DEVICES): CUDA's current device belongs to a thread, and long calls run on several.
  */
 import { NativeError } from "../error.ts";
-import { Owner } from "../handle.ts";
-import { openLibrary } from "../library.ts";
-import { stringAt } from "../memory.ts";
+import { Owner } from "../memory/handle.ts";
+import { openLibrary } from "../memory/library.ts";
+import { stringAt } from "../memory/memory.ts";
 import { DeviceBuffer } from "./buffer.ts";
 import { Event } from "./event.ts";
 import { nvidiaNames } from "./names.ts";

@@ -4,11 +4,11 @@
  * runtime is of use, nothing is searched and nothing is downloaded. It leaves out opening it (`load.ts`).
  */
 import { dirname, join } from "node:path";
-import { fileProblem } from "../binary_file.ts";
-import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "../environment.ts";
+import { fileProblem } from "../system/binary_file.ts";
+import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "../system/environment.ts";
 import { NativeError } from "../error.ts";
-import { type Places, usualPlaces } from "../places.ts";
-import { type DownloadProgress, wheelFiles } from "../wheel/mod.ts";
+import { type Places, usualPlaces } from "../system/places.ts";
+import { type DownloadProgress, wheelFiles } from "../wheel/files.ts";
 import { libraryName, type LibraryPin } from "../wheel/pin.ts";
 import { driverProblem, nvidiaNames, opens } from "./names.ts";
 import { CUDA_RUNTIME_PACKAGE, CUDA_RUNTIME_PINS, CUDA_RUNTIME_VERSION } from "./pins.ts";

@@ -1,6 +1,6 @@
 /** What NVIDIA calls the libraries of its driver and of CUDA on each system. */
-import { THIS_PLATFORM } from "../environment.ts";
-import { openLibrary } from "../library.ts";
+import { THIS_PLATFORM } from "../system/environment.ts";
+import { openLibrary } from "../memory/library.ts";
 
 interface Names {
   /** The driver's own library, which comes with every driver. */

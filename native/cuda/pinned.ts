@@ -1,6 +1,6 @@
 /** Page-locked host memory: CUDA copies from and to it without a copy of its own, and other work goes on meanwhile. */
-import { Handle, type Owner } from "../handle.ts";
-import { foreignBytes, type Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { foreignBytes, type Pointer } from "../memory/memory.ts";
 import type { CudaCalls } from "./symbols.ts";
 
 export class PinnedBuffer extends Handle<"pinned memory"> {

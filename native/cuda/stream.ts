@@ -1,6 +1,6 @@
 /** A CUDA stream: work enqueued on it runs in order. Host memory in use by its copies is held until it is synchronized. */
-import { Handle, type Owner } from "../handle.ts";
-import type { Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import type { Pointer } from "../memory/memory.ts";
 import type { Event } from "./event.ts";
 import { Graph } from "./graph.ts";
 import { CAPTURE_THREAD_LOCAL, type CudaCalls, STREAM_NON_BLOCKING } from "./symbols.ts";

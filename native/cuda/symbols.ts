@@ -3,7 +3,7 @@
  * read: anything but cudaSuccess becomes a NativeError with CUDA's own name and sentence for it.
  */
 import { NativeError } from "../error.ts";
-import { stringAt } from "../memory.ts";
+import { stringAt } from "../memory/memory.ts";
 
 export const SYMBOLS = {
   cudaGetErrorName: { parameters: ["i32"], result: "pointer" },

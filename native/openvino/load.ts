@@ -3,9 +3,9 @@
  * thread pools do not survive being unloaded.
  */
 import { NativeError } from "../error.ts";
-import { Handle } from "../handle.ts";
-import { openLibrary } from "../library.ts";
-import { cString, pin, type Pointer, stringAt } from "../memory.ts";
+import { Handle } from "../memory/handle.ts";
+import { openLibrary } from "../memory/library.ts";
+import { cString, pin, type Pointer, stringAt } from "../memory/memory.ts";
 import { CompiledModel } from "./model.ts";
 import { OpenVinoCalls, SYMBOLS } from "./symbols.ts";
 

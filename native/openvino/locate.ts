@@ -11,9 +11,9 @@ import {
   type Platform,
   readEnvironment,
   THIS_PLATFORM,
-} from "../environment.ts";
+} from "../system/environment.ts";
 import { NativeError } from "../error.ts";
-import { type Places, usualPlaces } from "../places.ts";
+import { type Places, usualPlaces } from "../system/places.ts";
 import { OPENVINO_PACKAGE } from "./load.ts";
 
 export interface LocateOpenVinoOptions {

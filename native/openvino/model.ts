@@ -4,8 +4,8 @@
  * requests at a time, and models of several subgraphs.
  */
 import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../handle.ts";
-import { foreignBytes, pin, type Pointer, stringAt } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { foreignBytes, pin, type Pointer, stringAt } from "../memory/memory.ts";
 import { ELEMENT_TYPES, type ElementType, type OpenVinoCalls } from "./symbols.ts";
 
 /** An input or output; a dimension that the model leaves open is null. */

@@ -4,7 +4,7 @@
  * take them as an array: the older ones are variadic, which an FFI call is not.
  */
 import { NativeError } from "../error.ts";
-import { stringAt } from "../memory.ts";
+import { stringAt } from "../memory/memory.ts";
 
 /** ov_shape_t { int64_t rank; int64_t* dims; }, passed by value. */
 const SHAPE = { struct: ["i64", "pointer"] } as const;

@@ -3,8 +3,8 @@
  * of their own, so the event loop turns meanwhile and a signal can cancel them. Describing the network is `network.ts`.
  */
 import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../handle.ts";
-import { cString, isObject, pin, type Pinned, type Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { cString, isObject, pin, type Pinned, type Pointer } from "../memory/memory.ts";
 import {
   BUILDER_FLAG,
   type BuilderFlag,
@@ -15,13 +15,13 @@ import {
   PROFILING_VERBOSITY,
   type ProfilingVerbosity,
   WEIGHT_STREAMING_FLAG,
-} from "./enums.ts";
+} from "./abi/enums.ts";
 import type { Context } from "./load.ts";
 import { Network } from "./network.ts";
 import { Plan } from "./plan.ts";
 import { type ProgressListener, ProgressMonitor } from "./progress.ts";
 import { endsWithErrors } from "./silence.ts";
-import { dimsWriter } from "./values.ts";
+import { dimsWriter } from "./abi/values.ts";
 
 /** The shapes one input may take under one optimization profile; `opt` is what kernels are chosen for. */
 export interface ShapeRange {

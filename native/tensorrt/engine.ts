@@ -3,8 +3,8 @@
  * GPU. Engines and contexts end on another thread: `await using` waits for that.
  */
 import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../handle.ts";
-import { cString, isObject, type Pointer, stringAt } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { cString, isObject, type Pointer, stringAt } from "../memory/memory.ts";
 import type { ShapeRange } from "./builder.ts";
 import {
   ALLOCATION_STRATEGY,
@@ -15,13 +15,13 @@ import {
   IO_MODE,
   PROFILE_SELECTOR,
   wordOf,
-} from "./enums.ts";
+} from "./abi/enums.ts";
 import { ExecutionContext } from "./execution_context.ts";
 import type { Context } from "./load.ts";
 import { Plan } from "./plan.ts";
 import { Refitter } from "./refitter.ts";
 import { RuntimeCache } from "./runtime_cache.ts";
-import { dimsFrom } from "./values.ts";
+import { dimsFrom } from "./abi/values.ts";
 
 /** An input or output of an engine; -1 in `dims` for a size given at run time. */
 export interface IoTensor {

@@ -1,9 +1,9 @@
 /** An engine at work: its tensors are given shapes and device addresses, its kernels enqueued on a CUDA stream. */
-import { Handle, type Owner } from "../handle.ts";
-import { cString, type Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { cString, type Pointer } from "../memory/memory.ts";
 import type { Context } from "./load.ts";
 import { type LayerListener, LayerProfiler } from "./profiler.ts";
-import { dimsFrom, dimsWriter } from "./values.ts";
+import { dimsFrom, dimsWriter } from "./abi/values.ts";
 
 /** A cudaStream_t, as `Stream.pointer` of native/cuda has it. */
 export type StreamPointer = Pointer<"cudaStream">;

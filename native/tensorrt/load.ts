@@ -4,16 +4,16 @@
  */
 import { dirname, isAbsolute } from "node:path";
 import { NativeError } from "../error.ts";
-import { Owner } from "../handle.ts";
-import { openLibrary } from "../library.ts";
-import { cString, isObject, type Pointer } from "../memory.ts";
-import { VirtualCalls } from "../vtable.ts";
+import { Owner } from "../memory/handle.ts";
+import { openLibrary } from "../memory/library.ts";
+import { cString, isObject, type Pointer } from "../memory/memory.ts";
+import { VirtualCalls } from "../memory/vtable.ts";
 import { Builder } from "./builder.ts";
-import type { Flavour, Layout } from "./layout.ts";
-import { LAYOUTS } from "./layouts/mod.ts";
+import type { Flavour, Layout } from "./abi/layout.ts";
+import { LAYOUTS } from "./abi/layouts.ts";
 import { Logger, type LogLine, type LogListener } from "./logger.ts";
 import { Runtime } from "./runtime.ts";
-import { placeIn, SIGNATURES } from "./signatures.ts";
+import { placeIn, SIGNATURES } from "./abi/signatures.ts";
 import { TargetTurns } from "./target_turns.ts";
 
 const SYMBOLS = {

@@ -3,12 +3,12 @@
  * second of the errors, so that verbose lines do not push out the reason of a failure. One logger lives as long as
  * the library does, since the library keeps the first logger it was given (`getLogger()`, NvInferRuntime.h).
  */
-import { type CppAbi, THIS_ABI } from "../cpp_abi.ts";
+import { type CppAbi, THIS_ABI } from "../memory/cpp_abi.ts";
 import { NativeError } from "../error.ts";
-import { type Pointer, stringAt } from "../memory.ts";
-import { type CallbackMethod, CallbackObject } from "../vtable.ts";
-import { SEVERITIES, type Severity } from "./enums.ts";
-import { VERSIONED_SLOT } from "./layout.ts";
+import { type Pointer, stringAt } from "../memory/memory.ts";
+import { type CallbackMethod, CallbackObject } from "../memory/vtable.ts";
+import { SEVERITIES, type Severity } from "./abi/enums.ts";
+import { VERSIONED_SLOT } from "./abi/layout.ts";
 
 export interface LogLine {
   readonly severity: Severity;

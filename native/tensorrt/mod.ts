@@ -16,11 +16,11 @@ export type {
   Severity,
   UnaryOp,
   WeightsRole,
-} from "./enums.ts";
+} from "./abi/enums.ts";
 export { Engine, type IoTensor } from "./engine.ts";
 export { ExecutionContext, type StreamPointer } from "./execution_context.ts";
-export type { Flavour, Layout } from "./layout.ts";
-export { LAYOUTS } from "./layouts/mod.ts";
+export type { Flavour, Layout } from "./abi/layout.ts";
+export { LAYOUTS } from "./abi/layouts.ts";
 export type {
   AttentionOptions,
   ConvolutionOptions,
@@ -31,7 +31,7 @@ export type {
   SliceOptions,
 } from "./layer_options.ts";
 export { flavourOf, loadTensorRt, TensorRt } from "./load.ts";
-export { type LocatedTensorRt, type LocateOptions, locateTensorRt } from "./locate.ts";
+export { type LocatedTensorRt, type LocateOptions, locateTensorRt } from "./find/locate.ts";
 export type { LogLine, LogListener } from "./logger.ts";
 export { Network } from "./network.ts";
 export type { Values } from "./network_core.ts";

@@ -5,7 +5,7 @@
  * is `layer_options.ts`.
  */
 import { NativeError } from "../error.ts";
-import { cString, isObject } from "../memory.ts";
+import { cString, isObject } from "../memory/memory.ts";
 import {
   ACTIVATION,
   type ActivationKind,
@@ -20,7 +20,7 @@ import {
   SAMPLE_MODE,
   UNARY,
   type UnaryOp,
-} from "./enums.ts";
+} from "./abi/enums.ts";
 import type {
   AttentionOptions,
   ConvolutionOptions,
@@ -32,7 +32,7 @@ import type {
 } from "./layer_options.ts";
 import { NetworkCore } from "./network_core.ts";
 import { Tensor } from "./tensor.ts";
-import { permutationBytes, pointerArray } from "./values.ts";
+import { permutationBytes, pointerArray } from "./abi/values.ts";
 
 /**
  * nvinfer1::INetworkDefinition, strongly typed. Every method that adds a layer throws NativeError with the layer's

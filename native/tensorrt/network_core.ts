@@ -4,14 +4,14 @@
  * library's words, and a wrong slot before it does harm. The layers themselves are `network.ts`.
  */
 import { NativeError } from "../error.ts";
-import { Handle } from "../handle.ts";
-import { cString, isObject, pin, type Pointer, stringAt } from "../memory.ts";
+import { Handle } from "../memory/handle.ts";
+import { cString, isObject, pin, type Pointer, stringAt } from "../memory/memory.ts";
 import type { Builder } from "./builder.ts";
-import { DATA_TYPE, type DType, ITEM_BYTES, LAYER_TYPE, type LayerKind, wordOf } from "./enums.ts";
+import { DATA_TYPE, type DType, ITEM_BYTES, LAYER_TYPE, type LayerKind, wordOf } from "./abi/enums.ts";
 import type { Context } from "./load.ts";
-import type { SIGNATURES } from "./signatures.ts";
+import type { SIGNATURES } from "./abi/signatures.ts";
 import { Tensor } from "./tensor.ts";
-import { dimsFrom, dimsWriter, weightsWriter } from "./values.ts";
+import { dimsFrom, dimsWriter, weightsWriter } from "./abi/values.ts";
 
 /** Constant values in memory: `bytes` row-major, little-endian. */
 export interface Values {

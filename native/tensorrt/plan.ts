@@ -2,8 +2,8 @@
  * The bytes of a serialized engine where the library left them. They are not copied: a plan of gigabytes is written to
  * its file from there. Reading plans is `runtime.ts`.
  */
-import { Handle } from "../handle.ts";
-import { foreignBytes, type Pointer } from "../memory.ts";
+import { Handle } from "../memory/handle.ts";
+import { foreignBytes, type Pointer } from "../memory/memory.ts";
 import type { Context } from "./load.ts";
 
 /** nvinfer1::IHostMemory: a serialized engine (or timing cache) in the library's own memory. */

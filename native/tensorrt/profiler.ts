@@ -1,6 +1,6 @@
 /** The IProfiler that hears how long each layer of a run took on the GPU. What is made of the times is its listener's. */
-import { type Pointer, stringAt } from "../memory.ts";
-import { CallbackObject } from "../vtable.ts";
+import { type Pointer, stringAt } from "../memory/memory.ts";
+import { CallbackObject } from "../memory/vtable.ts";
 import { interfaceMethods } from "./logger.ts";
 
 /** A layer of the engine, by the name it has there, and its milliseconds in one run. */

@@ -3,11 +3,11 @@
  * replaced before `refit`, which wants all weights that were fused with those given.
  */
 import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../handle.ts";
-import { cString, pin, type Pinned, type Pointer, stringAt } from "../memory.ts";
-import { DATA_TYPE, type DType, ITEM_BYTES, WEIGHTS_ROLE, type WeightsRole, wordOf } from "./enums.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { cString, pin, type Pinned, type Pointer, stringAt } from "../memory/memory.ts";
+import { DATA_TYPE, type DType, ITEM_BYTES, WEIGHTS_ROLE, type WeightsRole, wordOf } from "./abi/enums.ts";
 import type { Context } from "./load.ts";
-import { weightsWriter } from "./values.ts";
+import { weightsWriter } from "./abi/values.ts";
 
 /** Where weights belong. */
 export interface WeightsPlace {

@@ -4,10 +4,10 @@
  */
 import { NO_DRIVER } from "../cuda/names.ts";
 import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../handle.ts";
-import { isObject, pin, type Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { isObject, pin, type Pointer } from "../memory/memory.ts";
 import { Engine } from "./engine.ts";
-import { ENGINE_VALIDITY, type EngineValidity, INVALIDITY_BITS } from "./enums.ts";
+import { ENGINE_VALIDITY, type EngineValidity, INVALIDITY_BITS } from "./abi/enums.ts";
 import type { Context } from "./load.ts";
 import { endsWithErrors, refuseWithoutDriver } from "./silence.ts";
 

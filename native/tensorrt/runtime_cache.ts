@@ -3,8 +3,8 @@
  * caller's matter; one of another GPU or version is not used, and not refused either.
  */
 import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../handle.ts";
-import { isObject, pin, type Pointer } from "../memory.ts";
+import { Handle, type Owner } from "../memory/handle.ts";
+import { isObject, pin, type Pointer } from "../memory/memory.ts";
 import type { Engine } from "./engine.ts";
 import { ExecutionContext } from "./execution_context.ts";
 import type { Context } from "./load.ts";

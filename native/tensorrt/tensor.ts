@@ -1,10 +1,10 @@
 /** A tensor of a network under construction: an address, and questions about it the library answers. */
 import { NativeError } from "../error.ts";
-import type { Owner } from "../handle.ts";
-import { type Pointer, stringAt } from "../memory.ts";
-import { DATA_TYPE, dataTypeWord, type DType, wordOf } from "./enums.ts";
+import type { Owner } from "../memory/handle.ts";
+import { type Pointer, stringAt } from "../memory/memory.ts";
+import { DATA_TYPE, dataTypeWord, type DType, wordOf } from "./abi/enums.ts";
 import type { Context } from "./load.ts";
-import { dimsFrom } from "./values.ts";
+import { dimsFrom } from "./abi/values.ts";
 
 export class Tensor {
   /** The network that has this tensor; it is usable as long as that is. */

@@ -5,7 +5,7 @@
  * NativeError. It leaves out when to download, which is the caller's decision.
  */
 
-import { type Environment, readEnvironment } from "../environment.ts";
+import { type Environment, readEnvironment } from "../system/environment.ts";
 import { NativeError } from "../error.ts";
 import {
   type CachedWheel,

@@ -5,7 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
-import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "../environment.ts";
+import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "../system/environment.ts";
 import { NativeError } from "../error.ts";
 
 /** Used where neither PIP_INDEX_URL nor a pip.conf names another. */

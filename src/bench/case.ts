@@ -10,14 +10,14 @@ import { UnfoldError } from "../errors.ts";
 import { bytesAs, type TensorData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
-import { asOnnx } from "../rewrite/onnx_forms.ts";
+import { asOnnx } from "../rewrite/backends/onnx_forms.ts";
 import { compareOutputs } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { sessionFromOnnxByOpenVino } from "../run/openvino.ts";
 import { type Feeds, numbersOf, type Outputs, type Session } from "../run/session.ts";
 import type { WeightSource } from "../weights/mod.ts";
 import { writeSafetensors } from "../weights/write.ts";
-import type { Bench } from "./mod.ts";
+import type { Bench } from "./bench.ts";
 import { benchGraph, type BenchNetwork, benchWeights } from "./networks.ts";
 import type { BenchContender, BenchPrecision, Engine, PeerVariant, Variant } from "./schema.ts";
 

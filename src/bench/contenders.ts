@@ -5,7 +5,7 @@
  */
 import { isRefusal } from "../errors.ts";
 import { bytesAs } from "../ir/data.ts";
-import { averageEarly } from "../rewrite/average_early.ts";
+import { averageEarly } from "../rewrite/channels/average_early.ts";
 import type { Open } from "../run/loadings.ts";
 import { openCheckpoint } from "../weights/mod.ts";
 import { Case, type CaseOptions } from "./case.ts";

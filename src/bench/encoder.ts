@@ -3,7 +3,7 @@
  * and V are three products without biases, as PyTorch programs write them and as UN's own networks have them.
  */
 import { block, float, linear, mean, type Model, model, norm } from "../dsl/mod.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 
 export interface EncoderConfig {
   readonly name: string;

@@ -6,7 +6,7 @@
  */
 import { float, linear, model } from "../dsl/mod.ts";
 import { onnxBytes } from "../emit/onnx.ts";
-import { noNorm } from "../norms/mod.ts";
+import { noNorm } from "../norms/families.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { type PreparedCall, type Session, tensorValue } from "../run/session.ts";
 import { randomWeights } from "../weights/mod.ts";

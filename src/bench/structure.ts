@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { buildEngine, locateLibrary } from "../emit/tensorrt.ts";
 import type { Precision } from "../ir/dtype.ts";
 import { inspectPlanFile } from "../report/plan.ts";
-import type { Bench } from "./mod.ts";
+import type { Bench } from "./bench.ts";
 import { benchGraph, type BenchNetwork, benchWeights } from "./networks.ts";
 import type { BenchStructure } from "./schema.ts";
 import { workOf } from "./work.ts";

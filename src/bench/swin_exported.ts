@@ -31,7 +31,7 @@ import {
   transpose,
 } from "../dsl/mod.ts";
 import { type SwinConfig, windowAt } from "../models/swin.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 
 /** `images [B, 3, H, W]` to `logits [B, classes]`; merges `"columns"`, for grids of whole windows. */
 export function swinAsExported(

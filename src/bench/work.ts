@@ -7,7 +7,7 @@ import { elementCount } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { fixedShape } from "../ir/shape.ts";
-import { isNorm } from "../rewrite/norm_nodes.ts";
+import { isNorm } from "../rewrite/fold/norm_nodes.ts";
 
 export interface Work {
   /** Multiplications and additions of matrix products, convolutions and attention, in 10^9. */

@@ -11,7 +11,7 @@ import {
   repBatchNorm,
   rmsNorm,
   unifiedNorm,
-} from "../norms/mod.ts";
+} from "../norms/families.ts";
 import { EPSILON, NORMALIZATION } from "./common_settings.ts";
 import type { CheckpointView, Settle } from "./define.ts";
 import type { Evidence } from "./settings.ts";

@@ -26,7 +26,7 @@ import {
   readAs,
   type Recognised,
 } from "./define.ts";
-import { FORMATS } from "./mod.ts";
+import { FORMATS } from "./formats.ts";
 import type { SettingOptions, Settled, Statement } from "./settings.ts";
 
 /** A checkpoint whose layout is known. */

@@ -1,5 +1,5 @@
 /** `deno task bench`: every network, with and without its normalization, on every engine there is, timed in turns. */
-import type { BenchOptions } from "../bench/mod.ts";
+import type { BenchOptions } from "../bench/bench.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { INT8_TARGETS } from "../ir/dtype.ts";
 import { asUsage, oneOf, parseOptions, typedCommand } from "./options.ts";
@@ -73,7 +73,7 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   const options = await optionsOf(values);
   const info = values.out === undefined ? null : await Deno.stat(values.out).catch(() => null);
   if (info?.isDirectory === false) throw new UsageError(`--out ${values.out}: this is a file; give a folder`);
-  const { runBench } = await import("../bench/mod.ts");
+  const { runBench } = await import("../bench/bench.ts");
   const { markdownOf } = await import("../bench/markdown.ts");
   using progress = new Progress();
   const report = withoutHome(

@@ -8,8 +8,8 @@ import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import { optionOf, SHORT } from "../checkpoints/settings.ts";
 import type { Model } from "../dsl/model.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
-import type { Norm } from "../norms/mod.ts";
-import { LAYER_NORM_FORMS, type LayerNormForm } from "../rewrite/recentre.ts";
+import type { Norm } from "../norms/families.ts";
+import { LAYER_NORM_FORMS, type LayerNormForm } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
 import { oneOf } from "./options.ts";
@@ -99,7 +99,7 @@ export async function subjectOf(
   argument: string | undefined,
   values: SubjectValues,
 ): Promise<Subject> {
-  const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
+  const { NORM_FAMILIES, NORMS } = await import("../norms/families.ts");
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const opening = openingOf(values);
   const recognised = await recognisedOf(argument, values, opening);
@@ -210,7 +210,7 @@ export function unknownNetwork(name: string, known: readonly string[]): UnfoldEr
 
 /** A network of the papers by its name, or the model that a script exports. */
 async function modelOf(argument: string | undefined): Promise<Model> {
-  const { MODELS } = await import("../models/mod.ts");
+  const { MODELS } = await import("../models/table.ts");
   if (argument !== undefined && Object.hasOwn(MODELS, argument)) return MODELS[argument]!.build();
   if (argument !== undefined && !/[./\\]/.test(argument)) {
     throw unknownNetwork(argument, Object.keys(MODELS));

@@ -49,7 +49,7 @@ export async function modelsCommand(args: readonly string[], signal?: AbortSigna
 }
 
 async function printLayouts(json: boolean): Promise<void> {
-  const { FORMATS } = await import("../checkpoints/mod.ts");
+  const { FORMATS } = await import("../checkpoints/formats.ts");
   const { patternText } = await import("../checkpoints/define.ts");
   const layouts = FORMATS.map(({ name, signature, settings }) => ({
     name,
@@ -71,8 +71,8 @@ async function printLayouts(json: boolean): Promise<void> {
 async function printModels(
   { chosen, json, signal }: { chosen: readonly string[]; json: boolean; signal: AbortSignal | undefined },
 ): Promise<void> {
-  const { MODELS } = await import("../models/mod.ts");
-  const { NORM_FAMILIES, NORMS } = await import("../norms/mod.ts");
+  const { MODELS } = await import("../models/table.ts");
+  const { NORM_FAMILIES, NORMS } = await import("../norms/families.ts");
   const { summarizeModel } = await import("../compile/audit.ts");
   const norms = NORM_FAMILIES.map((family) => NORMS[family]());
   using progress = new Progress();

@@ -12,7 +12,7 @@ import {
   isNarrow,
   networkPrecision,
 } from "../ir/dtype.ts";
-import { ONNX_FORMS, type OnnxForm } from "../rewrite/onnx_forms.ts";
+import { ONNX_FORMS, type OnnxForm } from "../rewrite/backends/onnx_forms.ts";
 import { asUsage, oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
 

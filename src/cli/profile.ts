@@ -1,5 +1,5 @@
-/** `deno task profile`: options and printing; the measuring is `src/run/tensorrt_profile.ts`. */
-import type { ProfileOptions } from "../run/tensorrt_profile.ts";
+/** `deno task profile`: options and printing; the measuring is `src/run/tensorrt/profile.ts`. */
+import type { ProfileOptions } from "../run/tensorrt/profile.ts";
 import { withoutHome } from "../report/home.ts";
 import { libraryOfDevice } from "./device_library.ts";
 import { parseOptions, refuseOverwriting } from "./options.ts";
@@ -112,7 +112,7 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
   await refuseOverwriting("samples", values.samples, [plan]);
   await refuseOverwriting("runtime-cache-file", values["runtime-cache-file"], [plan, values.samples]);
   const [{ profilePlan }, { describeProfile, profileJson, samplesJson }] = await Promise.all([
-    import("../run/tensorrt_profile.ts"),
+    import("../run/tensorrt/profile.ts"),
     import("../report/profile.ts"),
   ]);
   const { readKeptFile, replaceFile } = await import("../emit/kept_file.ts");

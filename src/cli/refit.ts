@@ -1,4 +1,4 @@
-/** `deno task refit`: options and printing; the work is in `src/run/tensorrt_refit.ts`. */
+/** `deno task refit`: options and printing; the work is in `src/run/tensorrt/refit.ts`. */
 import { ENGINE_PRECISIONS, networkPrecision } from "../ir/dtype.ts";
 import { libraryOfDevice } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -57,7 +57,7 @@ export async function refitCommand(
   const [{ parseBatch }, { chooseWeights, compile }, { layerWeights, refitPlan }] = await Promise.all([
     import("../compile/batch.ts"),
     import("../compile/networks.ts"),
-    import("../run/tensorrt_refit.ts"),
+    import("../run/tensorrt/refit.ts"),
   ]);
   const { replaceFile } = await import("../emit/kept_file.ts");
   const { fixed } = parseBatch(values.batch);

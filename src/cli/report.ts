@@ -1,7 +1,7 @@
 /** `deno task report`: builds as one HTML page for people. Options, reading and writing; the page is `report/html`. */
 import { dirname, join } from "node:path";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
-import type { NormFamily } from "../norms/mod.ts";
+import type { NormFamily } from "../norms/families.ts";
 import { inspectPlanFile, type PlanReport } from "../report/plan.ts";
 import { withoutHome } from "../report/home.ts";
 import type { EngineReport, Report } from "../report/report.ts";

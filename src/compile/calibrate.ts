@@ -8,7 +8,7 @@ import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { quantized, type QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
-import { quantizable, quantizedWeight } from "../rewrite/quantize.ts";
+import { quantizable, quantizedWeight } from "../rewrite/backends/quantize.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf } from "../run/session.ts";
 import { type Examples, feeder } from "./evaluate.ts";

@@ -5,9 +5,9 @@
 import { UnfoldError } from "../errors.ts";
 import { isNarrow } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
-import type { NormFamily } from "../norms/mod.ts";
+import type { NormFamily } from "../norms/families.ts";
 import type { NetworkRanges, ParityReport, RangesReport, Report } from "../report/report.ts";
-import { asOnnx } from "../rewrite/onnx_forms.ts";
+import { asOnnx } from "../rewrite/backends/onnx_forms.ts";
 import { accuracy } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import {

@@ -8,7 +8,7 @@ import { UnfoldError } from "../errors.ts";
 import { float64Of, type TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
 import { sameShape, type Shape, showShape } from "../ir/shape.ts";
-import type { Norm } from "../norms/mod.ts";
+import type { Norm } from "../norms/families.ts";
 import { quoted } from "../text.ts";
 import {
   type Checkpoint,

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Int8Report } from "../report/report.ts";
-import { asOnnx } from "../rewrite/onnx_forms.ts";
+import { asOnnx } from "../rewrite/backends/onnx_forms.ts";
 import { compareLoadings, type Open, timeLoadings } from "../run/loadings.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { firstBatch, sampleInputs } from "./evaluate.ts";

@@ -4,12 +4,12 @@
  */
 import { isRefusal } from "../errors.ts";
 import type { LatencyReport } from "../report/report.ts";
-import { asOnnx } from "../rewrite/onnx_forms.ts";
+import { asOnnx } from "../rewrite/backends/onnx_forms.ts";
 import { compareLoadings, type Open, timeLoadings } from "../run/loadings.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { Session } from "../run/session.ts";
 import { judge } from "../run/statistics.ts";
-import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt.ts";
+import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt/engine.ts";
 import { noiseWarning } from "../run/timing.ts";
 import { firstBatch } from "./evaluate.ts";
 import type { Contender, Stage } from "./mod.ts";

@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import type { PhaseName, PhaseReport } from "../report/report.ts";
-import type { NormFamily } from "../norms/mod.ts";
+import type { NormFamily } from "../norms/families.ts";
 
 const SAMPLE_MS = 50;
 

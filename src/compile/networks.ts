@@ -10,7 +10,7 @@ import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { DimValues } from "../ir/shape.ts";
 import { otherNorm } from "../norms/keys.ts";
-import { haveSameKeys, type Norm, NORMS } from "../norms/mod.ts";
+import { haveSameKeys, type Norm, NORMS } from "../norms/families.ts";
 import { optimize, type Optimized, type OptimizeOptions, remainingNorms } from "../rewrite/pipeline.ts";
 import { quoted } from "../text.ts";
 import {

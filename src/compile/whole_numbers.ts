@@ -8,7 +8,7 @@ import { heldData, numbersFromBytes } from "../ir/data.ts";
 import type { Int8Target } from "../ir/dtype.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
-import { apply, constantNode } from "../ops/mod.ts";
+import { apply, constantNode } from "../ops/table.ts";
 import type { QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
 import type { Int8Report } from "../report/report.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";

@@ -2,7 +2,7 @@
 import { UnfoldError } from "../errors.ts";
 import { COUNT, FLAG, given, optional, whole } from "../ir/given.ts";
 import { dataOf } from "../ops/constant.ts";
-import { constantNode } from "../ops/mod.ts";
+import { constantNode } from "../ops/table.ts";
 import { layer, op } from "./given.ts";
 import type { Scope } from "./scope.ts";
 import { reshape, type Tensor } from "./tensor.ts";

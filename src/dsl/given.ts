@@ -2,7 +2,7 @@
 import { UnfoldError } from "../errors.ts";
 import { argument, COUNT, either, FLAG, type Kind, listOf, optional, TEXT } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
-import { apply, type AttrsOf, isNode, type OpName } from "../ops/mod.ts";
+import { apply, type AttrsOf, isNode, type OpName } from "../ops/table.ts";
 import { Scope } from "./scope.ts";
 
 export const TENSOR: Kind = { words: "a tensor", is: isNode };

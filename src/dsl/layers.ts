@@ -20,7 +20,7 @@ import {
   partsOf,
   TEXT,
 } from "../ir/given.ts";
-import { constantNode } from "../ops/mod.ts";
+import { constantNode } from "../ops/table.ts";
 import { layer, op, SCOPE, TENSOR } from "./given.ts";
 import type { Scope } from "./scope.ts";
 import { concat, expand, gather, gelu, mul, reshape, slice, type Tensor, transpose } from "./tensor.ts";

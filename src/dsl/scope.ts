@@ -21,8 +21,8 @@ import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
 import type { AffineOptions, NormScope } from "../norms/define.ts";
-import type { Norm } from "../norms/mod.ts";
-import { apply, constantNode } from "../ops/mod.ts";
+import type { Norm } from "../norms/families.ts";
+import { apply, constantNode } from "../ops/table.ts";
 import type { WeightHint, WeightSource } from "../weights/source.ts";
 
 /** What all scopes of one trace share. */

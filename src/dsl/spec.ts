@@ -18,7 +18,7 @@ import {
   record,
   TEXT,
 } from "../ir/given.ts";
-import { type Norm, NORM_FAMILIES } from "../norms/mod.ts";
+import { type Norm, NORM_FAMILIES } from "../norms/families.ts";
 import type { InputSpec, ModelSpec } from "./model.ts";
 
 /** Sizes, or names of sizes; which of them are sound is said with the input's name. */

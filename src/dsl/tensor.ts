@@ -23,7 +23,7 @@ import {
 } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { axisIn, type Dim, divideDims, type Shape, showShape, sizeOf } from "../ir/shape.ts";
-import { constantNode } from "../ops/mod.ts";
+import { constantNode } from "../ops/table.ts";
 import { op, TENSOR } from "./given.ts";
 
 /** A symbolic tensor: its element type and shape are `type.dtype` and `type.shape`. */

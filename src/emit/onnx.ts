@@ -11,7 +11,7 @@ import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType, topological, uniqueNames } from "../ir/graph.ts";
 import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
-import { opOf } from "../ops/mod.ts";
+import { opOf } from "../ops/table.ts";
 import { LOWEST_OPSET } from "./opset.ts";
 import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
 import { byteLengthOf, joined, type LazyPiece, type Piece, writePieces } from "./pieces.ts";

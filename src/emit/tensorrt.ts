@@ -3,16 +3,16 @@
  * builder. Needs no GPU. The native half is loaded with the first engine, so that importing UNfold needs no
  * `--allow-ffi`.
  */
-import type { Flavour } from "../../native/tensorrt/layout.ts";
-import type { LocatedTensorRt, LocateOptions } from "../../native/tensorrt/locate.ts";
+import type { Flavour } from "../../native/tensorrt/abi/layout.ts";
+import type { LocatedTensorRt, LocateOptions } from "../../native/tensorrt/find/locate.ts";
 import type { LogLine, Network, ProgressEvent } from "../../native/tensorrt/mod.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
 import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
 import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
 import type { TensorRtEmitter } from "../ops/define.ts";
-import { opOf } from "../ops/mod.ts";
-import { lowerForTensorRt } from "../rewrite/lower_tensorrt.ts";
+import { opOf } from "../ops/table.ts";
+import { lowerForTensorRt } from "../rewrite/backends/tensorrt.ts";
 import { readKeptFile, replaceFile } from "./kept_file.ts";
 import type { Target } from "./targets.ts";
 import { NetworkEmitter, type WeightsListener } from "./tensorrt_network.ts";
@@ -125,7 +125,7 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
 
 /** Finds the TensorRT library, downloading it once where there is none; see `locateTensorRt`. */
 export async function locateLibrary(options: LocateOptions = {}): Promise<LocatedTensorRt> {
-  const { locateTensorRt } = await import("../../native/tensorrt/locate.ts");
+  const { locateTensorRt } = await import("../../native/tensorrt/find/locate.ts");
   return await locateTensorRt(options);
 }
 

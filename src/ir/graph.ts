@@ -14,7 +14,7 @@ export interface TensorType {
 
 /**
  * One operator applied to tensors. `attrs` is typed by the operator's own declaration in `src/ops`; here it is opaque.
- * Nodes are made by `apply` of `src/ops/mod.ts`, which infers the type, and nowhere else.
+ * Nodes are made by `apply` of `src/ops/table.ts`, which infers the type, and nowhere else.
  */
 export interface Node {
   readonly op: string;

@@ -33,7 +33,7 @@ import {
   type Tensor,
   tokenPositions,
 } from "../dsl/mod.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 
 export interface BertConfig {
   /** Entries of the vocabulary. */

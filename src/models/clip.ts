@@ -31,7 +31,7 @@ import {
   slice,
   type Tensor,
 } from "../dsl/mod.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 
 /** What both towers have. */
 export interface TowerConfig {

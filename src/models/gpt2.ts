@@ -21,7 +21,7 @@ import {
   slice,
   type Tensor,
 } from "../dsl/mod.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 
 export interface Gpt2Config {
   readonly name: string;

@@ -24,7 +24,7 @@ import {
   splitHeads,
   type Tensor,
 } from "../dsl/mod.ts";
-import { type Norm, rmsNorm } from "../norms/mod.ts";
+import { type Norm, rmsNorm } from "../norms/families.ts";
 
 export interface LlamaConfig {
   readonly name: string;

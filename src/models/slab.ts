@@ -30,7 +30,7 @@ import {
   type Tensor,
   transpose,
 } from "../dsl/mod.ts";
-import { type Norm, repBatchNorm } from "../norms/mod.ts";
+import { type Norm, repBatchNorm } from "../norms/families.ts";
 import type { PatchConfig } from "./vit.ts";
 
 /** SLAB-DeiT-T (table 2). */

@@ -40,7 +40,7 @@ import {
   type Windows,
 } from "../dsl/mod.ts";
 import { UnfoldError } from "../errors.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 
 /**
  * How a scale is cut where windows do not fill its grid, or where it is no larger than one:

@@ -34,7 +34,7 @@ import {
   transpose,
   unfoldOrder,
 } from "../dsl/mod.ts";
-import { type Norm, unifiedNorm } from "../norms/mod.ts";
+import { type Norm, unifiedNorm } from "../norms/families.ts";
 
 export interface T2tVitConfig {
   readonly name: string;

@@ -27,7 +27,7 @@ import {
   type Tensor,
   transpose,
 } from "../dsl/mod.ts";
-import { type Norm, rmsNorm } from "../norms/mod.ts";
+import { type Norm, rmsNorm } from "../norms/families.ts";
 
 export interface T5Config {
   readonly name: string;

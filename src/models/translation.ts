@@ -24,7 +24,7 @@ import {
   slice,
   type Tensor,
 } from "../dsl/mod.ts";
-import { type Norm, unifiedNorm } from "../norms/mod.ts";
+import { type Norm, unifiedNorm } from "../norms/families.ts";
 
 export interface TranslationConfig {
   readonly name: string;

@@ -35,7 +35,7 @@ import {
   splitHeads,
   type Tensor,
 } from "../dsl/mod.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 
 /** Sizes of a network that classifies a square image by its patches. */
 export interface PatchConfig {

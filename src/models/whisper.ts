@@ -23,7 +23,7 @@ import {
   type Tensor,
   transpose,
 } from "../dsl/mod.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 
 export interface WhisperConfig {
   readonly name: string;

@@ -17,7 +17,7 @@ import {
   pick,
   prependToken,
 } from "../dsl/mod.ts";
-import { layerNorm, type Norm } from "../norms/mod.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 import type { PatchConfig } from "./vit.ts";
 
 /** The sizes of WideNet-B, which are those of ViT-B/16; `depth` is how often the one layer is applied. */

@@ -1,5 +1,5 @@
 /** Dynamic Tanh (Zhu et al., CVPR 2025): a saturating nonlinearity in place of statistics. */
-import { apply } from "../ops/mod.ts";
+import { apply } from "../ops/table.ts";
 import { gainAndShift, type Norm, statisticsName } from "./define.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** Group Normalization (Wu and He 2018) over the tokens of an example and groups of channels. */
 import { COUNT, optional } from "../ir/given.ts";
-import { apply } from "../ops/mod.ts";
+import { apply } from "../ops/table.ts";
 import { gainAndShift, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
 
 export interface GroupNormOptions extends NormOptions {

@@ -3,7 +3,7 @@
  * takes where its deviation has been made a constant.
  */
 import { FLAG, optional } from "../ir/given.ts";
-import { apply } from "../ops/mod.ts";
+import { apply } from "../ops/table.ts";
 import {
   gainAlone,
   gainAndShift,

@@ -4,7 +4,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { COUNT, EPSILON, optional } from "../ir/given.ts";
-import { apply } from "../ops/mod.ts";
+import { apply } from "../ops/table.ts";
 import { channelsOf, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
 import { bySecondMoment } from "./second_moment.ts";
 

@@ -1,6 +1,6 @@
 /** Root-mean-square normalization (Zhang and Sennrich 2019): online, without mean and shift; and its compressed form. */
 import { FLAG, optional } from "../ir/given.ts";
-import { apply } from "../ops/mod.ts";
+import { apply } from "../ops/table.ts";
 import { channelsOf, filled, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
 
 export interface RmsNormOptions extends NormOptions {

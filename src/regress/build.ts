@@ -13,11 +13,11 @@ import { Workshop } from "../compile/workshop.ts";
 import type { Model } from "../dsl/model.ts";
 import type { EnginePrecision } from "../ir/dtype.ts";
 import { bindShape, showShape } from "../ir/shape.ts";
-import type { Norm } from "../norms/mod.ts";
+import type { Norm } from "../norms/families.ts";
 import type { Target } from "../emit/targets.ts";
 import { inspectPlanFile } from "../report/plan.ts";
-import { asOnnx } from "../rewrite/onnx_forms.ts";
-import type { LayerNormForm } from "../rewrite/recentre.ts";
+import { asOnnx } from "../rewrite/backends/onnx_forms.ts";
+import type { LayerNormForm } from "../rewrite/fold/recentre.ts";
 import type { Agreement, Structure } from "./manifest.ts";
 import { structureOf } from "./structure.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { parseBatch } from "../compile/batch.ts";
 import { block, float, linear, mean, model, norm, relu } from "../dsl/mod.ts";
 import type { Model } from "../dsl/model.ts";
-import { unifiedNorm } from "../norms/mod.ts";
+import { unifiedNorm } from "../norms/families.ts";
 import { isWorse, type Metric, type MetricReport } from "../report/run_report.ts";
 import { leaves } from "../leavings.ts";
 import type { Subject } from "./build.ts";

@@ -11,7 +11,7 @@ import { type Loading, type Open, timeLoadings } from "../run/loadings.ts";
 import { PROCESSOR_TIME, THIS_MACHINE } from "../run/machine.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
-import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt.ts";
+import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt/engine.ts";
 import type { Library } from "./build.ts";
 import type { Backend } from "./fingerprint.ts";
 

@@ -1,6 +1,6 @@
 /** An engine's profile for people, in trtexec's words and order, and for its tools (`--exportTimes`). */
 import { type ClockReading, type Distribution, type QueryTrace, timesOf } from "../run/profile.ts";
-import type { EngineProfile } from "../run/tensorrt_profile.ts";
+import type { EngineProfile } from "../run/tensorrt/profile.ts";
 import { table } from "./table.ts";
 
 /** The performance summary; with the layers where they were timed. `title`: the engine's file. */

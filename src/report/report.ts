@@ -3,8 +3,8 @@
  * network's over the reference's. Types alone; `schema.ts` validates a file.
  */
 import type { EnginePrecision, Int8Target, Narrow } from "../ir/dtype.ts";
-import type { NormFamily } from "../norms/mod.ts";
-import type { NormFold } from "../rewrite/fold_norm.ts";
+import type { NormFamily } from "../norms/families.ts";
+import type { NormFold } from "../rewrite/fold/fold_norm.ts";
 import type { PassTrace } from "../rewrite/pipeline.ts";
 
 /** One engine and its ONNX twin. Without an engine (`--no-engine`) all that is its own is null. */

@@ -2,7 +2,7 @@
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
 import { INT8_TARGETS } from "../ir/dtype.ts";
-import { NORM_FAMILIES } from "../norms/mod.ts";
+import { NORM_FAMILIES } from "../norms/families.ts";
 import { PHASES, type Report } from "./report.ts";
 
 const family = z.enum(NORM_FAMILIES);

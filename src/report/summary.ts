@@ -2,7 +2,7 @@
 import { listed, quoted } from "../text.ts";
 import { basename } from "node:path";
 import { isNarrow } from "../ir/dtype.ts";
-import type { NormFamily } from "../norms/mod.ts";
+import type { NormFamily } from "../norms/families.ts";
 import { bytes, fate, INT8_TARGET_LABEL, label, rangesText, rangeText, turns } from "./phrases.ts";
 import type { PhaseName, Report, StateDictReport } from "./report.ts";
 

@@ -4,7 +4,7 @@
  * function of the graph.
  */
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
-import { rebuild } from "../ops/mod.ts";
+import { rebuild } from "../ops/table.ts";
 import { verifyGraph } from "./verify.ts";
 
 export interface Rule {

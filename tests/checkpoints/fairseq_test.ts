@@ -1,7 +1,7 @@
 /** Tests of recognising fairseq's translation networks; that they compute the same is in `tests/networks`. */
 import { readAs } from "../../src/checkpoints/define.ts";
 import assert from "node:assert/strict";
-import { fairseqTranslation } from "../../src/checkpoints/fairseq.ts";
+import { fairseqTranslation } from "../../src/checkpoints/layouts/fairseq.ts";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { refuses } from "../support.ts";
 import { fixtureFile, shapesOf, viewOf } from "./view.ts";

@@ -1,7 +1,7 @@
 /** Tests of recognising Hugging Face's GPT-2; that it computes the same is in `tests/networks`. */
 import { readAs } from "../../src/checkpoints/define.ts";
 import assert from "node:assert/strict";
-import { hfGpt2 } from "../../src/checkpoints/hf_gpt2.ts";
+import { hfGpt2 } from "../../src/checkpoints/layouts/hf_gpt2.ts";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { refuses } from "../support.ts";
 import { configOf, fixtureFile, shapesOf, viewOf } from "./view.ts";

@@ -1,7 +1,7 @@
 /** Tests of recognising Hugging Face's Llama; that it computes the same is in `tests/networks`. */
 import { readAs } from "../../src/checkpoints/define.ts";
 import assert from "node:assert/strict";
-import { hfLlama } from "../../src/checkpoints/hf_llama.ts";
+import { hfLlama } from "../../src/checkpoints/layouts/hf_llama.ts";
 import { refuses } from "../support.ts";
 import { configOf, shapesOf, viewOf } from "./view.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { ACTIVATION, HEADS, IMAGE_SIZE, POOL } from "../../src/checkpoints/common_settings.ts";
 import { readAs } from "../../src/checkpoints/define.ts";
 import { type SettingOptions, Settler, type Statement } from "../../src/checkpoints/settings.ts";
-import { timmVit } from "../../src/checkpoints/timm_vit.ts";
+import { timmVit } from "../../src/checkpoints/layouts/timm_vit.ts";
 import { refuses } from "../support.ts";
 import { viewOf } from "./view.ts";
 

@@ -1,19 +1,19 @@
 /** What formats of networks for images find out from names and shapes alone, and what they refuse. */
 import assert from "node:assert/strict";
 import { type CheckpointFormat, type CheckpointView, readAs } from "../../src/checkpoints/define.ts";
-import { hfVit } from "../../src/checkpoints/hf_vit.ts";
-import { slabDeitFormat } from "../../src/checkpoints/slab.ts";
-import { timmSwin } from "../../src/checkpoints/swin.ts";
-import { detectionSwin } from "../../src/checkpoints/swin_backbone.ts";
-import { t2tVitFormat } from "../../src/checkpoints/t2t_vit.ts";
-import { timmVit } from "../../src/checkpoints/timm_vit.ts";
+import { hfVit } from "../../src/checkpoints/layouts/hf_vit.ts";
+import { slabDeitFormat } from "../../src/checkpoints/layouts/slab.ts";
+import { timmSwin } from "../../src/checkpoints/layouts/swin.ts";
+import { detectionSwin } from "../../src/checkpoints/layouts/swin_backbone.ts";
+import { t2tVitFormat } from "../../src/checkpoints/layouts/t2t_vit.ts";
+import { timmVit } from "../../src/checkpoints/layouts/timm_vit.ts";
 import type { Shape } from "../../src/ir/shape.ts";
 import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
 import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
 import { DEIT_TI, vit, VIT_B16 } from "../../src/models/vit.ts";
 import type { Model } from "../../src/dsl/model.ts";
-import { batchNorm, layerNorm, repBatchNorm, unifiedNorm } from "../../src/norms/mod.ts";
+import { batchNorm, layerNorm, repBatchNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { refuses } from "../support.ts";
 import { viewOf } from "./view.ts";

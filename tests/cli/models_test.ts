@@ -1,7 +1,7 @@
 /** `deno task models` as a process: the networks and layouts it lists, and its words for mistakes. */
 import assert from "node:assert/strict";
-import { FORMATS } from "../../src/checkpoints/mod.ts";
-import { NORM_FAMILIES } from "../../src/norms/mod.ts";
+import { FORMATS } from "../../src/checkpoints/formats.ts";
+import { NORM_FAMILIES } from "../../src/norms/families.ts";
 import { withFolder } from "../support.ts";
 import { processOf } from "./process.ts";
 

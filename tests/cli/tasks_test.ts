@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import config from "../../deno.json" with { type: "json" };
-import { ENVIRONMENT_NAMES } from "../../native/environment.ts";
+import { ENVIRONMENT_NAMES } from "../../native/system/environment.ts";
 import { withFolder } from "../support.ts";
 import { processOf } from "./process.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";

@@ -6,7 +6,7 @@ import { add, float, model } from "../../src/dsl/mod.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { heldData } from "../../src/ir/data.ts";
-import { noNorm } from "../../src/norms/mod.ts";
+import { noNorm } from "../../src/norms/families.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { randomWeights, writeSafetensors } from "../../src/weights/mod.ts";
 

@@ -12,7 +12,7 @@ import { buildModel } from "../../src/compile/mod.ts";
 import { float, gelu, linear, model, norm } from "../../src/dsl/mod.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { heldData, type TensorData } from "../../src/ir/data.ts";
-import { unifiedNorm } from "../../src/norms/mod.ts";
+import { unifiedNorm } from "../../src/norms/families.ts";
 import { openCheckpoint, RECORDED, writeSafetensors } from "../../src/weights/mod.ts";
 import { processOf } from "../cli/process.ts";
 import { withFolder } from "../support.ts";

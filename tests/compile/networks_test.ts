@@ -11,7 +11,7 @@ import {
   type NormFamily,
   NORMS,
   unifiedNorm,
-} from "../../src/norms/mod.ts";
+} from "../../src/norms/families.ts";
 import { randomWeights, writeSafetensors } from "../../src/weights/mod.ts";
 import { refuses, withFolder } from "../support.ts";
 

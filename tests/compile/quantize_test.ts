@@ -9,7 +9,7 @@ import { quantize, type QuantizeOptions } from "../../src/compile/quantize.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import { float64Of, heldData } from "../../src/ir/data.ts";
 import type { Graph } from "../../src/ir/graph.ts";
-import { lowerForInt8 } from "../../src/rewrite/lower_onnxruntime.ts";
+import { lowerForInt8 } from "../../src/rewrite/backends/onnxruntime.ts";
 import { nodesOf, refuses, rejects, withFolder } from "../support.ts";
 
 const HELD_OUT = new URL("../../examples/digits/heldout.safetensors", import.meta.url);

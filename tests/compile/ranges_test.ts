@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { measureRanges, type RangeAudit } from "../../src/compile/ranges.ts";
 import { add, float, linear, type Model, model, mul, norm, relu } from "../../src/dsl/mod.ts";
 import { heldData } from "../../src/ir/data.ts";
-import { unifiedNorm } from "../../src/norms/mod.ts";
+import { unifiedNorm } from "../../src/norms/families.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { encoder } from "../rewrite/networks.ts";
 import { rejects, withFolder } from "../support.ts";

@@ -6,11 +6,11 @@ import { constant, float, matmul, model, mul, scaledDotProductAttention, sub } f
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { bytesFromNumbers, float64FromBytes, heldData } from "../../src/ir/data.ts";
 import type { Narrow } from "../../src/ir/dtype.ts";
-import { unifiedNorm } from "../../src/norms/mod.ts";
-import { writtenOut } from "../../src/rewrite/write_attention.ts";
-import { isOp } from "../../src/ops/mod.ts";
+import { unifiedNorm } from "../../src/norms/families.ts";
+import { writtenOut } from "../../src/rewrite/attention/write_attention.ts";
+import { isOp } from "../../src/ops/table.ts";
 import { mapGraph } from "../../src/ir/graph.ts";
-import { rebuild } from "../../src/ops/mod.ts";
+import { rebuild } from "../../src/ops/table.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 
 const weights = randomWeights({ seed: 1 });

@@ -5,8 +5,8 @@ import { writeOnnx } from "../../src/emit/onnx.ts";
 import { INT8_TARGETS } from "../../src/ir/dtype.ts";
 import { type Graph, mapGraph } from "../../src/ir/graph.ts";
 import { dataOf } from "../../src/ops/constant.ts";
-import { constantNode, rebuild } from "../../src/ops/mod.ts";
-import { quantizable, quantizeLinears } from "../../src/rewrite/quantize.ts";
+import { constantNode, rebuild } from "../../src/ops/table.ts";
+import { quantizable, quantizeLinears } from "../../src/rewrite/backends/quantize.ts";
 import { graphOf, input, linear, Random, rejects, withFolder } from "../support.ts";
 
 /** Two products, of an odd number of channels and of many. */

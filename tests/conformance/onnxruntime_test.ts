@@ -11,7 +11,7 @@ import assert from "node:assert/strict";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { HIGHEST_OPSET, LOWEST_OPSET } from "../../src/emit/opset.ts";
 import type { Precision } from "../../src/ir/dtype.ts";
-import type { OpName } from "../../src/ops/mod.ts";
+import type { OpName } from "../../src/ops/table.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { compareTensors } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";

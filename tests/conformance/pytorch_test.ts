@@ -23,8 +23,8 @@ import {
 } from "../../src/dsl/tensor.ts";
 import { Scope } from "../../src/dsl/scope.ts";
 import { float64Of, type TensorData } from "../../src/ir/data.ts";
-import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/mod.ts";
-import { apply, type OpName } from "../../src/ops/mod.ts";
+import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/families.ts";
+import { apply, type OpName } from "../../src/ops/table.ts";
 import { compareTensors } from "../../src/run/compare.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { openCheckpoint } from "../../src/weights/mod.ts";

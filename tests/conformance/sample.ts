@@ -8,7 +8,7 @@ import { type Graph, topological } from "../../src/ir/graph.ts";
 import { bindShape, type DimValues, fixedShape, type Shape } from "../../src/ir/shape.ts";
 import { constant, type Tensor } from "../../src/dsl/tensor.ts";
 import type { ReferenceTensor } from "../../src/ops/define.ts";
-import { constantNode, type OpName } from "../../src/ops/mod.ts";
+import { constantNode, type OpName } from "../../src/ops/table.ts";
 import { type Feeds, numbersOf, tensorValue } from "../../src/run/session.ts";
 import { bindDims, input, Random } from "../support.ts";
 

@@ -18,7 +18,7 @@ import {
   transpose,
 } from "../../src/dsl/tensor.ts";
 import { multiplyDims } from "../../src/ir/shape.ts";
-import type { OpName } from "../../src/ops/mod.ts";
+import type { OpName } from "../../src/ops/table.ts";
 import { indices, type Sample } from "./sample.ts";
 import { NETWORK_SAMPLES } from "./samples_network.ts";
 import { NORM_SAMPLES } from "./samples_norms.ts";

@@ -1,5 +1,5 @@
 /** Samples of the normalizations with statistics at run time; the rest and the whole table are in `samples.ts`. */
-import { apply, type AttrsOf } from "../../src/ops/mod.ts";
+import { apply, type AttrsOf } from "../../src/ops/table.ts";
 import type { Sample } from "./sample.ts";
 
 const dims = { B: 3, T: 5, H: 2, W: 3 };

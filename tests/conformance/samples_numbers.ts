@@ -13,7 +13,7 @@ import {
   sum,
   tanh,
 } from "../../src/dsl/tensor.ts";
-import { apply } from "../../src/ops/mod.ts";
+import { apply } from "../../src/ops/table.ts";
 import type { Sample } from "./sample.ts";
 
 const x234 = { x: { shape: [2, 3, 4] } } as const;

@@ -1,6 +1,6 @@
 /** Samples of the operators that only a graph lowered for ONNX Runtime has; its CPU provider computes them in fp32. */
 import { bytesFromNumbers } from "../../src/ir/data.ts";
-import { apply, constantNode } from "../../src/ops/mod.ts";
+import { apply, constantNode } from "../../src/ops/table.ts";
 import type { Parameter, Sample } from "./sample.ts";
 
 const dims = { B: 3, T: 5 };

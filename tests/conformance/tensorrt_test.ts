@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { loadTensorRt, type TensorRt } from "../../native/tensorrt/mod.ts";
 import { buildEngine, describeNetwork } from "../../src/emit/tensorrt.ts";
 import type { Graph } from "../../src/ir/graph.ts";
-import type { OpName } from "../../src/ops/mod.ts";
+import type { OpName } from "../../src/ops/table.ts";
 import { refuses, withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 import { type Sample, trace } from "./sample.ts";

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { loadCuda, locateCuda } from "../../native/cuda/mod.ts";
 import { NativeError } from "../../native/error.ts";
-import { loadNvml } from "../../native/nvml/mod.ts";
+import { loadNvml } from "../../native/nvml/nvml.ts";
 import { loadTensorRt } from "../../native/tensorrt/mod.ts";
 import { timesOf } from "../../src/run/profile.ts";
 import { numbersOf, tensorValue } from "../../src/run/session.ts";
-import { type GpuOptions, sessionFromPlan } from "../../src/run/tensorrt.ts";
-import { type ProfileOptions, profilePlan } from "../../src/run/tensorrt_profile.ts";
-import { refitPlan } from "../../src/run/tensorrt_refit.ts";
+import { type GpuOptions, sessionFromPlan } from "../../src/run/tensorrt/engine.ts";
+import { type ProfileOptions, profilePlan } from "../../src/run/tensorrt/profile.ts";
+import { refitPlan } from "../../src/run/tensorrt/refit.ts";
 import { bias, filled, linearPlan, testWithDevice, weights } from "./support.ts";
 
 /** Of x = 1, all of y; within TF32's rounding of the products, 10 bits. */

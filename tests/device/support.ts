@@ -3,7 +3,7 @@
  * ignored, with the reason in their names. What they cover is covered without a GPU by `device_stand_in/`.
  */
 import { loadTensorRt } from "../../native/tensorrt/mod.ts";
-import { findGpu, type GpuOptions } from "../../src/run/tensorrt.ts";
+import { findGpu, type GpuOptions } from "../../src/run/tensorrt/engine.ts";
 import { NO_LIBRARY, TENSORRT_LIBRARY } from "../tensorrt_library.ts";
 
 /** The library of a GPU that it can use, or why there is none. */

@@ -5,8 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { FIRST_SLOT, type Layout } from "../../native/tensorrt/layout.ts";
-import { LAYOUTS } from "../../native/tensorrt/layouts/mod.ts";
+import { FIRST_SLOT, type Layout } from "../../native/tensorrt/abi/layout.ts";
+import { LAYOUTS } from "../../native/tensorrt/abi/layouts.ts";
 
 const SOURCES = new URL("cpp/", import.meta.url);
 const BUILT = new URL("../../build/device_stand_in/", import.meta.url);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UnfoldError } from "../../src/errors.ts";
-import { refitPlan } from "../../src/run/tensorrt_refit.ts";
+import { refitPlan } from "../../src/run/tensorrt/refit.ts";
 import { withFolder } from "../support.ts";
 import { IS_SANITIZED, STAND_INS, type StandIns } from "./build.ts";
 import { standInPlan } from "./plan.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type Cuda, loadCuda } from "../../native/cuda/mod.ts";
 import { loadTensorRt, type TensorRt } from "../../native/tensorrt/mod.ts";
-import { stringAt } from "../../native/memory.ts";
+import { stringAt } from "../../native/memory/memory.ts";
 import { STAND_IN_LAYOUTS, STAND_INS, type StandInLayout, type StandIns } from "./build.ts";
 
 const SYMBOLS = {

@@ -1,7 +1,7 @@
 /** Tests of attention that keeps keys and values, of grouped heads and of the mask of padding. */
 import assert from "node:assert/strict";
 import { cachedAttention, ids, model, paddingMask, repeatHeads, Scope } from "../../src/dsl/mod.ts";
-import { unifiedNorm } from "../../src/norms/mod.ts";
+import { unifiedNorm } from "../../src/norms/families.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { EXACT, graphOf, input, Random, refuses } from "../support.ts";

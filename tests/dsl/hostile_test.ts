@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import * as dsl from "../../src/dsl/mod.ts";
 import { UnfoldError } from "../../src/errors.ts";
-import * as norms from "../../src/norms/mod.ts";
+import * as norms from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { Random, refuses } from "../support.ts";
 

@@ -12,7 +12,7 @@ import {
   type Tensor,
 } from "../../src/dsl/mod.ts";
 import { Scope } from "../../src/dsl/scope.ts";
-import { unifiedNorm } from "../../src/norms/mod.ts";
+import { unifiedNorm } from "../../src/norms/families.ts";
 import { randomWeights, type WeightSource } from "../../src/weights/mod.ts";
 import { graphOf, input, nodesOf, refuses } from "../support.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { add, float, ids, linear, type Model, model, norm, relu, type Tensor } from "../../src/dsl/mod.ts";
 import { embedding, matmul, transpose } from "../../src/dsl/mod.ts";
 import { heldData, type TensorData } from "../../src/ir/data.ts";
-import { batchNorm, layerNorm, noNorm, unifiedNorm } from "../../src/norms/mod.ts";
+import { batchNorm, layerNorm, noNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { printGraph } from "../../src/ir/print.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { nodesOf, refuses, theNode, valuesOf, weightsOf } from "../support.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { attention, concat, convolution, float, model, slice, type Tensor } from "../../src/dsl/mod.ts";
 import type { Scope } from "../../src/dsl/mod.ts";
-import { noNorm } from "../../src/norms/mod.ts";
+import { noNorm } from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { EXACT, meaningDifference, refuses, theNode } from "../support.ts";
 

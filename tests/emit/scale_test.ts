@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import type { TensorData } from "../../src/ir/data.ts";
 import { gpt2 } from "../../src/models/gpt2.ts";
-import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/mod.ts";
+import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { randomWeights, type WeightSource } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";

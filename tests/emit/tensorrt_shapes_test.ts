@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { add, float, linear, matmul, model, softmax } from "../../src/dsl/mod.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
-import { noNorm } from "../../src/norms/mod.ts";
+import { noNorm } from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";

@@ -7,7 +7,7 @@ import textformat from "npm:protobufjs@8.8.1/ext/textformat.js";
 import { parseBatch, profilesOf } from "../../src/compile/batch.ts";
 import { tritonConfig, writeTritonModel } from "../../src/emit/triton.ts";
 import type { Graph } from "../../src/ir/graph.ts";
-import { apply } from "../../src/ops/mod.ts";
+import { apply } from "../../src/ops/table.ts";
 import { graphOf, input, refuses, withFolder } from "../support.ts";
 
 textformat.install();

@@ -5,7 +5,7 @@ import example, { ENCODER, encoder } from "../../examples/encoder/encoder.ts";
 import { compile } from "../../src/compile/networks.ts";
 import type { Model } from "../../src/dsl/mod.ts";
 import { buildEngine, type Profile } from "../../src/emit/tensorrt.ts";
-import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/mod.ts";
+import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import { inspectPlanFile } from "../../src/report/plan.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";

@@ -3,7 +3,7 @@
  * meant, `UNFOLD_UPDATE_GOLDEN=1` writes the files anew; read the difference before committing it.
  */
 import assert from "node:assert/strict";
-import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/mod.ts";
+import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import { printGraph } from "../../src/ir/print.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { encoder, traced, type Variant } from "../rewrite/networks.ts";

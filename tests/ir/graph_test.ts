@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { add, relu, type Tensor } from "../../src/dsl/tensor.ts";
 import { mapGraph, topological, uniqueNames, usesOf } from "../../src/ir/graph.ts";
-import { apply, rebuild } from "../../src/ops/mod.ts";
+import { apply, rebuild } from "../../src/ops/table.ts";
 import { graphOf, input } from "../support.ts";
 
 function chain(length: number): Tensor {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { compile } from "../../src/compile/networks.ts";
 import { elementCount } from "../../src/ir/data.ts";
 import { bert, BERT_BASE, type BertConfig, MINILM_L6 } from "../../src/models/bert.ts";
-import { unifiedNorm } from "../../src/norms/mod.ts";
+import { unifiedNorm } from "../../src/norms/families.ts";
 import { remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 

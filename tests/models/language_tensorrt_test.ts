@@ -7,7 +7,7 @@ import { buildEngine } from "../../src/emit/tensorrt.ts";
 import { GPT2, gpt2 } from "../../src/models/gpt2.ts";
 import { llama, TINY_LLAMA } from "../../src/models/llama.ts";
 import { IWSLT14, translation } from "../../src/models/translation.ts";
-import { unifiedNorm } from "../../src/norms/mod.ts";
+import { unifiedNorm } from "../../src/norms/families.ts";
 import { inspectPlanFile } from "../../src/report/plan.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";

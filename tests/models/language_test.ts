@@ -1,13 +1,13 @@
 /** Tests of the language networks' pages: sizes, options, and that folding leaves nothing at the published structure. */
 import assert from "node:assert/strict";
-import { MODELS } from "../../src/models/mod.ts";
+import { MODELS } from "../../src/models/table.ts";
 import { GPT2, gpt2 } from "../../src/models/gpt2.ts";
 import { llama, LLAMA_3_2_1B, TINY_LLAMA } from "../../src/models/llama.ts";
 import { IWSLT14, ORIGINAL_BASE, translation } from "../../src/models/translation.ts";
-import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/mod.ts";
+import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import type { Model } from "../../src/dsl/mod.ts";
 import { elementCount } from "../../src/ir/data.ts";
-import { foldNorm } from "../../src/rewrite/fold_norm.ts";
+import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import { randomWeights, type WeightSource } from "../../src/weights/mod.ts";
 
 /** Names and sizes of what a trace asks for; values are never read. */

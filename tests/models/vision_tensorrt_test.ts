@@ -7,7 +7,7 @@ import { buildEngine } from "../../src/emit/tensorrt.ts";
 import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
 import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
-import { unifiedNorm } from "../../src/norms/mod.ts";
+import { unifiedNorm } from "../../src/norms/families.ts";
 import { inspectPlanFile } from "../../src/report/plan.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";

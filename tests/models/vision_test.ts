@@ -6,8 +6,8 @@ import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
 import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
 import { DEIT_S, DEIT_TI, vit, VIT_B16 } from "../../src/models/vit.ts";
-import { layerNorm, type Norm, NORMS } from "../../src/norms/mod.ts";
-import { foldNorm } from "../../src/rewrite/fold_norm.ts";
+import { layerNorm, type Norm, NORMS } from "../../src/norms/families.ts";
+import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { refuses } from "../support.ts";
 

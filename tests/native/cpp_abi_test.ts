@@ -1,11 +1,11 @@
 /** Both C++ ABIs, on any machine: slots of every interface, and objects of ours that are called as each ABI calls. */
 import assert from "node:assert/strict";
-import { type CppAbi, ITANIUM, MICROSOFT, slotOf, structBytes } from "../../native/cpp_abi.ts";
+import { type CppAbi, ITANIUM, MICROSOFT, slotOf, structBytes } from "../../native/memory/cpp_abi.ts";
 import { LAYOUTS } from "../../native/tensorrt/mod.ts";
 import { interfaceMethods } from "../../native/tensorrt/logger.ts";
-import { placeIn, SIGNATURES } from "../../native/tensorrt/signatures.ts";
-import { DIMS, dimsFrom, dimsWriter, WEIGHTS } from "../../native/tensorrt/values.ts";
-import { type CallbackMethod, CallbackObject, VirtualCalls } from "../../native/vtable.ts";
+import { placeIn, SIGNATURES } from "../../native/tensorrt/abi/signatures.ts";
+import { DIMS, dimsFrom, dimsWriter, WEIGHTS } from "../../native/tensorrt/abi/values.ts";
+import { type CallbackMethod, CallbackObject, VirtualCalls } from "../../native/memory/vtable.ts";
 
 Deno.test("slotOf() counts a destructor as two slots of Itanium's ABI and as one of Microsoft's", () => {
   const methods = ["size", null, "data"];

@@ -1,7 +1,7 @@
 /** Classes on snippets written for these tests: each exercises one construct that interface headers use. */
 import assert from "node:assert/strict";
-import { CppClasses, unqualified } from "../../native/cpp_headers.ts";
-import { preprocess } from "../../native/cpp_preprocessor.ts";
+import { CppClasses, unqualified } from "../../native/cpp/headers.ts";
+import { preprocess } from "../../native/cpp/preprocessor.ts";
 
 function read(code: string): CppClasses {
   const macros = new Map<string, string>();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { LINUX_MACROS, preprocess } from "../../native/cpp_preprocessor.ts";
+import { LINUX_MACROS, preprocess } from "../../native/cpp/preprocessor.ts";
 
 /** The lines of `code` that are compiled where VERSION is 12. */
 function compiled(code: string): string[] {

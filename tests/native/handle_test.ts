@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { NativeError } from "../../native/error.ts";
-import { Owner } from "../../native/handle.ts";
+import { Owner } from "../../native/memory/handle.ts";
 
 class Probe extends Owner {
   readonly #name: string;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { NativeError } from "../../native/error.ts";
-import { openLibrary } from "../../native/library.ts";
+import { openLibrary } from "../../native/memory/library.ts";
 import { elf, pe } from "./support.ts";
 
 const OPTIONS = {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cString, foreignBytes, isObject, pin, stringAt } from "../../native/memory.ts";
+import { cString, foreignBytes, isObject, pin, stringAt } from "../../native/memory/memory.ts";
 import { refusal } from "./support.ts";
 
 Deno.test("cString() and stringAt() keep text, and refuse an embedded zero", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { NativeError } from "../../native/error.ts";
-import { CallbackObject, VirtualCalls } from "../../native/vtable.ts";
+import { CallbackObject, VirtualCalls } from "../../native/memory/vtable.ts";
 
 const SIGNATURES = {
   "IShape.area": { parameters: ["pointer", "f64", "i32"], result: "f64" },

@@ -20,7 +20,7 @@ import {
   repBatchNorm,
   rmsNorm,
   unifiedNorm,
-} from "../../src/norms/mod.ts";
+} from "../../src/norms/families.ts";
 import { checkpointWeights, openCheckpoint } from "../../src/weights/mod.ts";
 import { checkParity, fixture } from "./parity.ts";
 

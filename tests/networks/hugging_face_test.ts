@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { readAs } from "../../src/checkpoints/define.ts";
-import { hfDistilBert } from "../../src/checkpoints/hf_distilbert.ts";
+import { hfDistilBert } from "../../src/checkpoints/layouts/hf_distilbert.ts";
 import { configOf, fixtureView, shapesOf, viewOf } from "../checkpoints/view.ts";
 import { checkParity, imported } from "./parity.ts";
 

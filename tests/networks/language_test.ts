@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { wideNet } from "../../src/models/widenet.ts";
-import { layerNorm, powerNormV, unifiedNorm } from "../../src/norms/mod.ts";
+import { layerNorm, powerNormV, unifiedNorm } from "../../src/norms/families.ts";
 import { checkpointWeights, openCheckpoint } from "../../src/weights/mod.ts";
 import { checkParity, fixture, imported } from "./parity.ts";
 

@@ -11,7 +11,7 @@ import type { Model } from "../../src/dsl/model.ts";
 import { bytesAs } from "../../src/ir/data.ts";
 import { isFloat, type Precision } from "../../src/ir/dtype.ts";
 import type { Graph } from "../../src/ir/graph.ts";
-import type { Norm } from "../../src/norms/mod.ts";
+import type { Norm } from "../../src/norms/families.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { compareOutputs } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";

@@ -13,7 +13,7 @@ import {
   powerNormGroupScaling,
   rmsNorm,
   unifiedNorm,
-} from "../../src/norms/mod.ts";
+} from "../../src/norms/families.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { graphOf, input, Random, refuses, theNode, valuesOf, weightsOf } from "../support.ts";

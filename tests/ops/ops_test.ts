@@ -11,7 +11,7 @@ import {
   opOf,
   OPS,
   rebuild,
-} from "../../src/ops/mod.ts";
+} from "../../src/ops/table.ts";
 import { heldData } from "../../src/ir/data.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { graphOf, input, refuses } from "../support.ts";

@@ -6,8 +6,8 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { readEnvironment } from "../../native/environment.ts";
-import { locateTensorRt } from "../../native/tensorrt/locate.ts";
+import { readEnvironment } from "../../native/system/environment.ts";
+import { locateTensorRt } from "../../native/tensorrt/find/locate.ts";
 import { TENSORRT_LIBRARY } from "../tensorrt_library.ts";
 import { withFolder } from "../support.ts";
 

@@ -1,7 +1,7 @@
 """What timm publishes of the architectures of its ViT, DeiT and Swin modules, as the JSON that UNfold keeps: sizes that tell
 whether a file is of that architecture, and what no tensor tells. Run with the timm of the version it prints:
 
-    python tests/python/timm_architectures.py > src/checkpoints/timm_architectures.json
+    python tests/python/timm_architectures.py > src/checkpoints/layouts/timm_architectures.json
 """
 import functools, json
 import timm

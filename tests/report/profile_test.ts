@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describeProfile, profileJson, samplesJson } from "../../src/report/profile.ts";
 import { profileFigures, type QueryTrace } from "../../src/run/profile.ts";
-import type { EngineProfile } from "../../src/run/tensorrt_profile.ts";
+import type { EngineProfile } from "../../src/run/tensorrt/profile.ts";
 
 const TRACES: readonly QueryTrace[] = [0, 10].map((atMs) => ({
   stream: 0,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { add, reshape, scaledDotProductAttention, slice, transpose } from "../../src/dsl/tensor.ts";
 import type { Node } from "../../src/ir/graph.ts";
-import { moveAttentionBiases } from "../../src/rewrite/attention_bias.ts";
+import { moveAttentionBiases } from "../../src/rewrite/attention/attention_bias.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import {
   EXACT,

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { block, float, linear as linearLayer, mean, model, norm } from "../../src/dsl/mod.ts";
 import { add, gelu, mul, softmax } from "../../src/dsl/tensor.ts";
-import { NORMS } from "../../src/norms/mod.ts";
-import { apply } from "../../src/ops/mod.ts";
-import { averageEarly } from "../../src/rewrite/average_early.ts";
+import { NORMS } from "../../src/norms/families.ts";
+import { apply } from "../../src/ops/table.ts";
+import { averageEarly } from "../../src/rewrite/channels/average_early.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, param, Random } from "../support.ts";

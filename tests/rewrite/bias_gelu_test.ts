@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { add, gelu } from "../../src/dsl/tensor.ts";
-import { apply } from "../../src/ops/mod.ts";
-import { biasGelu } from "../../src/rewrite/bias_gelu.ts";
+import { apply } from "../../src/ops/table.ts";
+import { biasGelu } from "../../src/rewrite/backends/bias_gelu.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, Random } from "../support.ts";
 
 Deno.test("biasGelu() takes the bias of a product that only a GELU reads, exact or by tanh", () => {

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { block, float, linear as linearLayer, mean, model, norm } from "../../src/dsl/mod.ts";
 import { add, gelu, scaledDotProductAttention } from "../../src/dsl/tensor.ts";
 import { swin } from "../../src/models/swin.ts";
-import { NORMS } from "../../src/norms/mod.ts";
-import { apply } from "../../src/ops/mod.ts";
-import { carryOne } from "../../src/rewrite/carry_one.ts";
-import { lowerForTensorRt } from "../../src/rewrite/lower_tensorrt.ts";
+import { NORMS } from "../../src/norms/families.ts";
+import { apply } from "../../src/ops/table.ts";
+import { carryOne } from "../../src/rewrite/channels/carry_one.ts";
+import { lowerForTensorRt } from "../../src/rewrite/backends/tensorrt.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { add, float, gelu, linear, mean, model, norm, reshape } from "../../src/dsl/mod.ts";
-import { layerNorm, unifiedNorm } from "../../src/norms/mod.ts";
-import { deferBiases } from "../../src/rewrite/defer_biases.ts";
+import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
+import { deferBiases } from "../../src/rewrite/channels/defer_biases.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import {

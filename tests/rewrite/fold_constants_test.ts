@@ -11,7 +11,7 @@ import {
   slice,
   transpose,
 } from "../../src/dsl/tensor.ts";
-import { foldConstants } from "../../src/rewrite/fold_constants.ts";
+import { foldConstants } from "../../src/rewrite/tidy/fold_constants.ts";
 import { indices } from "../conformance/sample.ts";
 import { dataOf, graphOf, input, meaningDifference, nodesOf, param, Random, valuesOf } from "../support.ts";
 

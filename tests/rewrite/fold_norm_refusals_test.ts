@@ -21,8 +21,8 @@ import {
   type Tensor,
   transpose,
 } from "../../src/dsl/tensor.ts";
-import { apply } from "../../src/ops/mod.ts";
-import { foldNorm } from "../../src/rewrite/fold_norm.ts";
+import { apply } from "../../src/ops/table.ts";
+import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import { remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { indices } from "../conformance/sample.ts";
 import {

@@ -13,9 +13,9 @@ import {
   scaledDotProductAttention,
   transpose,
 } from "../../src/dsl/tensor.ts";
-import { apply } from "../../src/ops/mod.ts";
+import { apply } from "../../src/ops/table.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
-import { foldNorm, type NormFold } from "../../src/rewrite/fold_norm.ts";
+import { foldNorm, type NormFold } from "../../src/rewrite/fold/fold_norm.ts";
 import { remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import {

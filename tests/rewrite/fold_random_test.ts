@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { add, concat, mul, relu, slice, transpose } from "../../src/dsl/tensor.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
-import { foldNorm } from "../../src/rewrite/fold_norm.ts";
+import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import { affine, EXACT, graphOf, input, linear, meaningDifference, param, Random } from "../support.ts";
 
 const SHAPE = [2, 4, 4] as const;

@@ -8,9 +8,9 @@ import assert from "node:assert/strict";
 import { block, float, layerScale, linear as linearLayer, mean, model, norm } from "../../src/dsl/mod.ts";
 import { add, concat, expand, gather, mul, reshape, slice, transpose } from "../../src/dsl/tensor.ts";
 import type { Placement } from "../../src/dsl/block.ts";
-import { NORM_FAMILIES, type NormFamily, NORMS, powerNormGroupScaling } from "../../src/norms/mod.ts";
-import { apply } from "../../src/ops/mod.ts";
-import { foldNorm } from "../../src/rewrite/fold_norm.ts";
+import { NORM_FAMILIES, type NormFamily, NORMS, powerNormGroupScaling } from "../../src/norms/families.ts";
+import { apply } from "../../src/ops/table.ts";
+import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { indices } from "../conformance/sample.ts";
 import {

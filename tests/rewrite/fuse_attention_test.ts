@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fuseAttention } from "../../src/rewrite/fuse_attention.ts";
+import { fuseAttention } from "../../src/rewrite/attention/fuse_attention.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, meaningDifference, nodesOf } from "../support.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { onnxBytes } from "../../src/emit/onnx.ts";
-import { layerNorm, unifiedNorm } from "../../src/norms/mod.ts";
-import { lowerForOpenVino } from "../../src/rewrite/lower_openvino.ts";
-import { asOnnx, ONNX_FORMS } from "../../src/rewrite/onnx_forms.ts";
+import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
+import { lowerForOpenVino } from "../../src/rewrite/backends/openvino.ts";
+import { asOnnx, ONNX_FORMS } from "../../src/rewrite/backends/onnx_forms.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { meaningDifference } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";

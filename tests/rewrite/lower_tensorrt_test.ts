@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { add, gelu, mul, relu, slice } from "../../src/dsl/tensor.ts";
 import type { Graph } from "../../src/ir/graph.ts";
-import { apply } from "../../src/ops/mod.ts";
-import { layerNorm, rmsNorm, unifiedNorm } from "../../src/norms/mod.ts";
+import { apply } from "../../src/ops/table.ts";
+import { layerNorm, rmsNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { applyRules } from "../../src/rewrite/driver.ts";
-import { lowerForTensorRt } from "../../src/rewrite/lower_tensorrt.ts";
+import { lowerForTensorRt } from "../../src/rewrite/backends/tensorrt.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
-import { SIMPLIFY } from "../../src/rewrite/simplify.ts";
-import { TOKENS_2D } from "../../src/rewrite/tokens_2d.ts";
+import { SIMPLIFY } from "../../src/rewrite/tidy/simplify.ts";
+import { TOKENS_2D } from "../../src/rewrite/backends/tokens_2d.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import {
   affine,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { relu } from "../../src/dsl/tensor.ts";
-import { mergeLinears } from "../../src/rewrite/merge_linears.ts";
+import { mergeLinears } from "../../src/rewrite/tidy/merge_linears.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, Random } from "../support.ts";
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { add, scaledDotProductAttention } from "../../src/dsl/tensor.ts";
 import { reshape, transpose } from "../../src/dsl/tensor.ts";
-import { apply } from "../../src/ops/mod.ts";
+import { apply } from "../../src/ops/table.ts";
 import type { Node } from "../../src/ir/graph.ts";
-import { mergeQkv } from "../../src/rewrite/merge_qkv.ts";
+import { mergeQkv } from "../../src/rewrite/attention/merge_qkv.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import {
   EXACT,

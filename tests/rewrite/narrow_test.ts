@@ -16,8 +16,8 @@ import {
   softmax,
   transpose,
 } from "../../src/dsl/tensor.ts";
-import { type Norm, NORMS } from "../../src/norms/mod.ts";
-import { narrow } from "../../src/rewrite/narrow.ts";
+import { type Norm, NORMS } from "../../src/norms/families.ts";
+import { narrow } from "../../src/rewrite/tidy/narrow.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, param, Random } from "../support.ts";
 import { encoder, traced } from "./networks.ts";

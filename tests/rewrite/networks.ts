@@ -16,7 +16,7 @@ import {
 } from "../../src/dsl/mod.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { SwinConfig } from "../../src/models/swin.ts";
-import { type Norm, unifiedNorm } from "../../src/norms/mod.ts";
+import { type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import type { Precision } from "../../src/ir/dtype.ts";
 import type { DimValues } from "../../src/ir/shape.ts";
 import { randomWeights } from "../../src/weights/mod.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { mergeQkv } from "../../src/rewrite/merge_qkv.ts";
-import { packHeads } from "../../src/rewrite/pack_heads.ts";
+import { mergeQkv } from "../../src/rewrite/attention/merge_qkv.ts";
+import { packHeads } from "../../src/rewrite/attention/pack_heads.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { bindDims, meaningDifference, nodesOf } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";

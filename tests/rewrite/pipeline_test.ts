@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { float, matmul, model, mul, norm, slice, transpose } from "../../src/dsl/mod.ts";
-import { batchNorm, layerNorm, movingAverageBatchNorm, noNorm, rmsNorm } from "../../src/norms/mod.ts";
+import { batchNorm, layerNorm, movingAverageBatchNorm, noNorm, rmsNorm } from "../../src/norms/families.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { bindDims, meaningDifference } from "../support.ts";

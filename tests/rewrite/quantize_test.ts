@@ -3,7 +3,7 @@ import { float64Of, heldData } from "../../src/ir/data.ts";
 import { INT8_TARGETS } from "../../src/ir/dtype.ts";
 import { dataOf } from "../../src/ops/constant.ts";
 import { quantized } from "../../src/ops/quantized_linear.ts";
-import { quantizable, quantizedWeight, quantizeLinears } from "../../src/rewrite/quantize.ts";
+import { quantizable, quantizedWeight, quantizeLinears } from "../../src/rewrite/backends/quantize.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { graphOf, input, linear, nodesOf, Random, randomFeeds } from "../support.ts";

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { block, embedding, float, ids, linear, mean, model, norm } from "../../src/dsl/mod.ts";
 import { add } from "../../src/dsl/tensor.ts";
-import { NORMS } from "../../src/norms/mod.ts";
+import { NORMS } from "../../src/norms/families.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { difference, meaningDifference, nodesOf } from "../support.ts";

@@ -7,8 +7,8 @@ import { bf16FromNumber, bytesAs, heldData, typedView } from "../../src/ir/data.
 import type { Precision } from "../../src/ir/dtype.ts";
 import type { Node } from "../../src/ir/graph.ts";
 import { foldIntoWeight } from "../../src/ops/fold.ts";
-import { apply, constantNode } from "../../src/ops/mod.ts";
-import { foldNorm } from "../../src/rewrite/fold_norm.ts";
+import { apply, constantNode } from "../../src/ops/table.ts";
+import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import {
   affine,
   dataOf,

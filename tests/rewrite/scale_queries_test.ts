@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { layerNorm, unifiedNorm } from "../../src/norms/mod.ts";
+import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
-import { scaleQueries } from "../../src/rewrite/scale_queries.ts";
+import { scaleQueries } from "../../src/rewrite/attention/scale_queries.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, meaningDifference, nodesOf } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { gather } from "../../src/dsl/tensor.ts";
 import { heldData } from "../../src/ir/data.ts";
-import { apply, constantNode } from "../../src/ops/mod.ts";
-import { shareConstants } from "../../src/rewrite/share_constants.ts";
+import { apply, constantNode } from "../../src/ops/table.ts";
+import { shareConstants } from "../../src/rewrite/tidy/share_constants.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { graphOf, input, meaningDifference, nodesOf } from "../support.ts";
 

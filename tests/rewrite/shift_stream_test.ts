@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { add, gather, relu, reshape, slice, transpose } from "../../src/dsl/tensor.ts";
 import { heldData } from "../../src/ir/data.ts";
 import type { Node } from "../../src/ir/graph.ts";
-import { apply, constantNode } from "../../src/ops/mod.ts";
-import { foldNorm } from "../../src/rewrite/fold_norm.ts";
-import { shiftStream } from "../../src/rewrite/shift_stream.ts";
+import { apply, constantNode } from "../../src/ops/table.ts";
+import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
+import { shiftStream } from "../../src/rewrite/fold/shift_stream.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import {
   affine,

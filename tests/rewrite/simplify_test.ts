@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { cast, concat, relu, reshape, slice, type Tensor, transpose } from "../../src/dsl/tensor.ts";
 import { topological } from "../../src/ir/graph.ts";
 import { applyRules, type Rule } from "../../src/rewrite/driver.ts";
-import { SIMPLIFY } from "../../src/rewrite/simplify.ts";
+import { SIMPLIFY } from "../../src/rewrite/tidy/simplify.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { graphOf, input, meaningDifference, Random } from "../support.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type Graph, mapGraph, type Node } from "../../src/ir/graph.ts";
-import { apply, isOp, rebuild } from "../../src/ops/mod.ts";
+import { apply, isOp, rebuild } from "../../src/ops/table.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
-import { canBeWrittenOut, writtenOut } from "../../src/rewrite/write_attention.ts";
+import { canBeWrittenOut, writtenOut } from "../../src/rewrite/attention/write_attention.ts";
 import {
   bindDims,
   EXACT,

@@ -12,8 +12,8 @@ import type {
   EngineLike,
   EventLike,
   StreamLike,
-} from "../../src/run/tensorrt_binding.ts";
-import { TensorRtSession } from "../../src/run/tensorrt_session.ts";
+} from "../../src/run/tensorrt/binding.ts";
+import { TensorRtSession } from "../../src/run/tensorrt/session.ts";
 
 export interface MachineOptions {
   readonly dtype?: DType;

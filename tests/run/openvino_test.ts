@@ -6,7 +6,7 @@ import { onnxBytes } from "../../src/emit/onnx.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { GPT2, gpt2 } from "../../src/models/gpt2.ts";
 import { DEIT_TI, vit } from "../../src/models/vit.ts";
-import { layerNorm, unifiedNorm } from "../../src/norms/mod.ts";
+import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { compareOutputs } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { sessionFromOnnxByOpenVino } from "../../src/run/openvino.ts";

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { UnfoldError } from "../../src/errors.ts";
 import { type Feeds, numbersOf, tensorValue } from "../../src/run/session.ts";
-import { findGpu, problemText, sessionFromPlan, unsupported } from "../../src/run/tensorrt.ts";
+import { findGpu, problemText, sessionFromPlan, unsupported } from "../../src/run/tensorrt/engine.ts";
 import { NO_LIBRARY, TENSORRT_LIBRARY } from "../tensorrt_library.ts";
 import { FakeMachine } from "./gpu_stand_in.ts";
 

@@ -1,10 +1,15 @@
 /** The pickle machine: what opcodes become, and that what is malformed, unbounded or asks for code is one error. */
 import assert from "node:assert/strict";
 import { UnfoldError } from "../../src/errors.ts";
-import { MAX_DEPTH, MAX_STEPS } from "../../src/weights/pickle.ts";
-import { MAX_STRING_BYTES } from "../../src/weights/pickle_reader.ts";
-import { ObjectRecord, PickleList, PickleSet, type PickleValue } from "../../src/weights/pickle_values.ts";
-import { TensorRecord } from "../../src/weights/pytorch_values.ts";
+import { MAX_DEPTH, MAX_STEPS } from "../../src/weights/pytorch/pickle.ts";
+import { MAX_STRING_BYTES } from "../../src/weights/pytorch/pickle_reader.ts";
+import {
+  ObjectRecord,
+  PickleList,
+  PickleSet,
+  type PickleValue,
+} from "../../src/weights/pytorch/pickle_values.ts";
+import { TensorRecord } from "../../src/weights/pytorch/values.ts";
 import { Random } from "../support.ts";
 import { refuses } from "./fixtures.ts";
 import { committed, opcodes, pickle, size, tensor, text, u32, u64, unpickle } from "./pytorch_files.ts";

@@ -5,10 +5,10 @@
 import { fileURLToPath } from "node:url";
 import { crc32 } from "node:zlib";
 import { UnfoldError } from "../../src/errors.ts";
-import { readPickle } from "../../src/weights/pickle.ts";
-import type { PickleValue } from "../../src/weights/pickle_values.ts";
-import { PYTORCH_GLOBALS } from "../../src/weights/pytorch_globals.ts";
-import { storageOf } from "../../src/weights/pytorch_values.ts";
+import { readPickle } from "../../src/weights/pytorch/pickle.ts";
+import type { PickleValue } from "../../src/weights/pytorch/pickle_values.ts";
+import { PYTORCH_GLOBALS } from "../../src/weights/pytorch/globals.ts";
+import { storageOf } from "../../src/weights/pytorch/values.ts";
 
 /** The path of a file that `make_pytorch_files.py` made. */
 export function committed(name: string): string {

@@ -1,5 +1,5 @@
 /** What a page says first: what the normalizations are called in full, and when, how and from what its figures were made. */
-import { type NormFamily, NORMS } from "../../norms/mod.ts";
+import { type NormFamily, NORMS } from "../../norms/families.ts";
 import { commitText, minuteOf } from "../phrases.ts";
 import type { Report } from "../report.ts";
 import { type Content, html } from "./markup.ts";

@@ -1,5 +1,5 @@
 /** The kernels of a build's plans: a picture of the schedules, counts, and lists for those who want them. */
-import type { NormFamily } from "../../norms/mod.ts";
+import type { NormFamily } from "../../norms/families.ts";
 import type { PlanReport, PlanSchedule } from "../plan.ts";
 import type { EngineReport, Report } from "../report.ts";
 import { bytes } from "../phrases.ts";

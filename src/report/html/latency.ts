@@ -1,5 +1,5 @@
 /** The latency of a build: distributions, paired ratios, figures, and what weakens them. */
-import { NORM_FAMILIES, type NormFamily } from "../../norms/mod.ts";
+import { NORM_FAMILIES, type NormFamily } from "../../norms/families.ts";
 import { outliers, pairedRatios, percentile } from "../../run/statistics.ts";
 import type { LatencyReport, Report, TimingReport } from "../report.ts";
 import { turns } from "../phrases.ts";

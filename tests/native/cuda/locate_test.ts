@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { locateCuda, type LocateCudaOptions } from "../../../native/cuda/mod.ts";
-import { findGpu } from "../../../src/run/tensorrt.ts";
+import { findGpu } from "../../../src/run/tensorrt/engine.ts";
 import { SYSTEM_LIBRARY } from "../../cuda_runtime.ts";
 import { elf, failure, pe, TemporaryFolder } from "../support.ts";
 import { fakeLibrary } from "../tensorrt/fake_library.ts";

@@ -4,11 +4,11 @@
  */
 
 import { deepStrictEqual, match, strictEqual, throws } from "node:assert/strict";
-import { changesFrom, checkAbi, compareLayout, layoutFor } from "../../../native/tensorrt/check_abi.ts";
-import type { TensorRtHeaders } from "../../../native/tensorrt/headers.ts";
-import { FIRST_SLOT, type Layout } from "../../../native/tensorrt/layout.ts";
-import { ENTERPRISE_10, layoutsFromReleases } from "../../../native/tensorrt/layouts/enterprise_10.ts";
-import { ENTERPRISE_11 } from "../../../native/tensorrt/layouts/enterprise_11.ts";
+import { changesFrom, checkAbi, compareLayout, layoutFor } from "../../../native/tensorrt/abi/check_abi.ts";
+import type { TensorRtHeaders } from "../../../native/tensorrt/abi/headers.ts";
+import { FIRST_SLOT, type Layout } from "../../../native/tensorrt/abi/layout.ts";
+import { ENTERPRISE_10, layoutsFromReleases } from "../../../native/tensorrt/abi/layouts/enterprise_10.ts";
+import { ENTERPRISE_11 } from "../../../native/tensorrt/abi/layouts/enterprise_11.ts";
 import { TemporaryFolder } from "../support.ts";
 
 const ENTERPRISE = [...ENTERPRISE_10, ...ENTERPRISE_11];

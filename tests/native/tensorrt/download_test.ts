@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { NativeError } from "../../../native/error.ts";
-import { downloadTensorRt, findCachedLibrary, pinFor } from "../../../native/tensorrt/download.ts";
+import { downloadTensorRt, findCachedLibrary, pinFor } from "../../../native/tensorrt/find/download.ts";
 import { TemporaryFolder } from "../support.ts";
 import { BARE, FakeIndex, names } from "../wheel/fake_wheel.ts";
 import { fakeLibrary } from "./fake_library.ts";

@@ -4,7 +4,7 @@
  */
 
 import { deepStrictEqual, rejects, throws } from "node:assert/strict";
-import { parseHeaders, readHeaders } from "../../../native/tensorrt/headers.ts";
+import { parseHeaders, readHeaders } from "../../../native/tensorrt/abi/headers.ts";
 import { refusal, TemporaryFolder } from "../support.ts";
 
 interface Snippets {

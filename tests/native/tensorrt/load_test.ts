@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { NativeError } from "../../../native/error.ts";
 import { flavourOf, LAYOUTS, loadTensorRt } from "../../../native/tensorrt/mod.ts";
-import { placeIn, SIGNATURES } from "../../../native/tensorrt/signatures.ts";
+import { placeIn, SIGNATURES } from "../../../native/tensorrt/abi/signatures.ts";
 import { refusal, testWithTensorRt } from "../support.ts";
 
 const ignore = Deno.build.os !== "linux";

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { basename, delimiter, dirname, join } from "node:path";
-import { fileProblem } from "../../../native/binary_file.ts";
+import { fileProblem } from "../../../native/system/binary_file.ts";
 import { NativeError } from "../../../native/error.ts";
-import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/environment.ts";
-import { readLibraryFolder } from "../../../native/tensorrt/library_files.ts";
-import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/locate.ts";
-import { usualPlaces } from "../../../native/places.ts";
+import { ENVIRONMENT_NAMES, readEnvironment } from "../../../native/system/environment.ts";
+import { readLibraryFolder } from "../../../native/tensorrt/find/library_files.ts";
+import { type LocateOptions, locateTensorRt } from "../../../native/tensorrt/find/locate.ts";
+import { usualPlaces } from "../../../native/system/places.ts";
 import { elf, failure, pe, TemporaryFolder } from "../support.ts";
 import { unpackIntoCache } from "../../../native/wheel/cache.ts";
 import { FakeIndex, names } from "../wheel/fake_wheel.ts";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type DownloadOptions, downloadWheel } from "../../../native/wheel/download.ts";
-import type { Environment } from "../../../native/environment.ts";
+import type { Environment } from "../../../native/system/environment.ts";
 import { failure, TemporaryFolder } from "../support.ts";
 import { BARE, FakeIndex, type FakeIndexOptions, fakeWheel, names, noise } from "./fake_wheel.ts";
 

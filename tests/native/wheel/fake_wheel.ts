@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { crc32, deflateRawSync } from "node:zlib";
-import type { Environment } from "../../../native/environment.ts";
+import type { Environment } from "../../../native/system/environment.ts";
 import type { WheelPin } from "../../../native/wheel/pin.ts";
 import { elf } from "../support.ts";
 

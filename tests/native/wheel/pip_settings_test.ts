@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { Environment } from "../../../native/environment.ts";
+import type { Environment } from "../../../native/system/environment.ts";
 import { readIndexSettings } from "../../../native/wheel/pip_settings.ts";
 import { failure, TemporaryFolder } from "../support.ts";
 import { BARE } from "./fake_wheel.ts";

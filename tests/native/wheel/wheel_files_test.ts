@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { wheelFiles } from "../../../native/wheel/mod.ts";
+import { wheelFiles } from "../../../native/wheel/files.ts";
 import { failure, TemporaryFolder } from "../support.ts";
 import { BARE, FakeIndex, fakeWheel } from "./fake_wheel.ts";
 

@@ -1,0 +1,38 @@
+/** The table of checkpoint formats, most particular first: a file is the first one whose signature it bears. */
+import type { CheckpointFormat } from "./define.ts";
+import { fairseqTranslation } from "./layouts/fairseq.ts";
+import { hfBert } from "./layouts/hf_bert.ts";
+import { hfClip, hfSiglip } from "./layouts/hf_clip.ts";
+import { hfDistilBert } from "./layouts/hf_distilbert.ts";
+import { hfGpt2 } from "./layouts/hf_gpt2.ts";
+import { hfLlama } from "./layouts/hf_llama.ts";
+import { hfT5 } from "./layouts/hf_t5.ts";
+import { hfVit } from "./layouts/hf_vit.ts";
+import { hfWhisper } from "./layouts/hf_whisper.ts";
+import { slabDeitFormat } from "./layouts/slab.ts";
+import { hfSwin, timmSwin } from "./layouts/swin.ts";
+import { detectionSwin, mmdetectionSwin } from "./layouts/swin_backbone.ts";
+import { t2tVitFormat } from "./layouts/t2t_vit.ts";
+import { timmVit } from "./layouts/timm_vit.ts";
+
+export const FORMATS: readonly CheckpointFormat[] = [
+  fairseqTranslation,
+  hfBert,
+  hfDistilBert,
+  hfGpt2,
+  hfT5,
+  hfWhisper,
+  hfClip,
+  hfSiglip,
+  hfLlama,
+  t2tVitFormat,
+  slabDeitFormat,
+  timmVit,
+  hfVit,
+  timmSwin,
+  hfSwin,
+  detectionSwin,
+  mmdetectionSwin,
+];
+
+export type { CheckpointFormat, CheckpointView, Ignored, Recognised, Source } from "./define.ts";

@@ -1,0 +1,75 @@
+/**
+ * `mergeQkv`: the products that make q, k and v of one attention from one tensor become a single product and slices,
+ *
+ *     [linear(x; Wq, bq), linear(x; Wk, bk), linear(x; Wv, bv)] = slices of linear(x; [Wq; Wk; Wv], [bq; bk; bv])
+ *
+ * which reads `x` once and fills the machine better. It looks at siblings, hence a pass. A cross-attention's k and v
+ * merge too; its q reads another tensor and stays.
+ */
+import { stackedData } from "../../ir/arranged.ts";
+import type { TensorData } from "../../ir/data.ts";
+import { type Graph, mapGraph, type Node, topological } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
+import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { isConstantLinear } from "../tidy/constants.ts";
+
+/** @returns the graph, and how many products were merged away */
+export function mergeQkv(graph: Graph): { graph: Graph; merged: number } {
+  const groups = new Map<Node, readonly Node[]>();
+  for (const node of topological(graph)) {
+    if (!isOp(node, "attention")) continue;
+    const products = node.inputs.slice(0, 3).map(productBehind);
+    for (const first of products) {
+      if (first === null || groups.has(first)) continue;
+      const siblings = [...new Set(products)].filter((other): other is Node =>
+        other !== null && other.inputs[0] === first.inputs[0] && !groups.has(other)
+      );
+      if (siblings.length > 1) siblings.forEach((product) => groups.set(product, siblings));
+    }
+  }
+  const merged = new Map<readonly Node[], Node>();
+  const result = mapGraph(graph, (node, inputs) => {
+    const group = groups.get(node);
+    if (group === undefined) return rebuild(node, inputs);
+    // All of a group read one tensor, so the rebuilt input of whichever comes first is that of all.
+    const whole = merged.get(group) ?? mergedProduct(group, inputs[0]!);
+    merged.set(group, whole);
+    const sizes = group.map(outputsOf);
+    const start = sizes.slice(0, group.indexOf(node)).reduce((a, b) => a + b, 0);
+    return apply("slice", [whole], {
+      attrs: { axis: -1, start, size: outputsOf(node), step: 1 },
+      name: node.name,
+    });
+  });
+  return { graph: result, merged: [...merged.keys()].reduce((sum, group) => sum + group.length - 1, 0) };
+}
+
+/** The linear with constant weights that an attention input comes from, through reshapes and transposes; else null. */
+function productBehind(node: Node): Node | null {
+  while (isOp(node, "reshape") || isOp(node, "transpose")) node = node.inputs[0]!;
+  return isConstantLinear(node) ? node : null;
+}
+
+function mergedProduct(group: readonly Node[], x: Node): Node {
+  const first = group[0]!;
+  const dtype = first.type.dtype;
+  const scope = first.name.split(".").slice(0, -1).join(".");
+  const leaves = group.map(({ name }) => name.split(".").at(-1)!);
+  const name = `${scope}${scope && "."}${leaves.join("+")}`;
+  const outputs = group.map(outputsOf);
+  const weight = stackedData(group.map((node) => dataOf(node.inputs[1]!)), dtype);
+  const inputs = [x, constantNode(weight, { dtype, name: `${name}.weight` })];
+  if (group.some((node) => node.inputs.length > 2)) {
+    const biases = group.map((node, i) => node.inputs[2] ? dataOf(node.inputs[2]) : zeros(outputs[i]!));
+    // Biases are held in float64, so that stacking rounds nothing.
+    const bias = stackedData(biases, "fp64");
+    inputs.push(constantNode(bias, { dtype, name: `${name}.bias` }));
+  }
+  return apply("linear", inputs, { attrs: {}, name });
+}
+
+const outputsOf = (node: Node) => node.type.shape.at(-1) as number;
+
+function zeros(length: number): TensorData {
+  return { dtype: "fp64", shape: [length], origin: "zeros", bytes: () => new Uint8Array(length * 8) };
+}

@@ -1,0 +1,48 @@
+/**
+ * Attention written out, `softmax(a q k^T + m) v` as two products and a softmax: TensorRT fuses that as well as its own
+ * operator, and lets it read a product in place, where the operator's causal mask does not. A causal mask over an open number
+ * of tokens is only in the operator.
+ */
+import { float64Of, heldData } from "../../ir/data.ts";
+import type { Node } from "../../ir/graph.ts";
+import type { Shape } from "../../ir/shape.ts";
+import { type AttentionAttrs, causalMask, repetitionOf } from "../../ops/attention.ts";
+import { apply, constantNode } from "../../ops/table.ts";
+
+/** Whether an attention's mask, if it has one, can be added: a causal one needs to know how many tokens there are. */
+export function canBeWrittenOut(attention: Node): boolean {
+  const [queries, keys] = [attention.type.shape[2]!, attention.inputs[1]!.type.shape[2]!];
+  const isOpen = typeof queries === "string" || typeof keys === "string";
+  return !(isOpen && queries !== 1 && (attention.attrs as AttentionAttrs).causal);
+}
+
+/** An attention as products and a softmax, on rebuilt inputs. */
+export function writtenOut(
+  attention: Node & { readonly attrs: AttentionAttrs },
+  [q, k, v, mask]: readonly Node[],
+): Node {
+  const { scale, causal } = attention.attrs;
+  const { dtype } = attention.type;
+  const name = attention.name;
+  const constant = (values: Float64Array, shape: readonly number[]) =>
+    constantNode(heldData(shape, values, name), { dtype, name: `${name}/constant` });
+  const sum = (a: Node, b: Node) => apply("add", [a, b], { attrs: {}, name });
+
+  const scaled = scale === 1
+    ? q!
+    : apply("mul", [q!, constant(Float64Array.of(scale), [1, 1, 1, 1])], { attrs: {}, name });
+  let logits = apply("matmul", [scaled, k!], { attrs: { transposeB: true }, name });
+  if (causal && q!.type.shape[2] !== 1) {
+    const [above] = causalMask(attention);
+    logits = sum(logits, constant(float64Of(above), above.shape));
+  }
+  if (mask !== undefined) {
+    const repeated = repetitionOf(attention);
+    const apart = (node: Node, shape: Shape) => apply("reshape", [node], { attrs: { shape }, name });
+    logits = repeated === null
+      ? sum(logits, mask)
+      : apart(sum(apart(logits, repeated.parts), mask), repeated.whole);
+  }
+  const weights = apply("softmax", [logits], { attrs: { axis: 3 }, name });
+  return apply("matmul", [weights, v!], { attrs: {}, name });
+}

@@ -1,0 +1,90 @@
+/**
+ * `quantizeLinears`: products in 8-bit whole numbers. A row of a weight is rounded to `r_o` times -127 to 127, which is
+ * what makes it symmetric and per channel, with `r_o = max |W_o| / 127` or, for `any` processor, as much more as keeps two
+ * neighbours of one sign at 128 together: processors without VNNI (AVX2, AVX-512) add each two products of the input's
+ * unsigned and the weight's signed bytes up in 16 bits (`vpmaddubsw`), which hold 255 * 128 and not 255 * 129. How its input is rounded was found out on
+ * sample inputs (`calibrate` of `src/compile/quantize.ts`). The one pass that changes what a network computes, so it is
+ * never part of a build that did not ask for it.
+ */
+import { heldData, numbersFromBytes, type TensorData } from "../../ir/data.ts";
+import type { Int8Target } from "../../ir/dtype.ts";
+import { type Graph, mapGraph, type Node, topological } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
+import { apply, constantNode, rebuild } from "../../ops/table.ts";
+import type { QuantizedLinearAttrs } from "../../ops/quantized_linear.ts";
+import { isConstantLinear } from "../tidy/constants.ts";
+
+/** The products of a graph that can be quantized. */
+export function quantizable(graph: Graph): readonly Node[] {
+  return topological(graph).filter((node) => isConstantLinear(node) && node.type.dtype === "fp32");
+}
+
+/** @param inputs how the input of each product is rounded; others stay in float */
+export function quantizeLinears(
+  graph: Graph,
+  inputs: ReadonlyMap<Node, QuantizedLinearAttrs>,
+  target: Int8Target,
+): Graph {
+  return mapGraph(graph, (node, [x, weight, ...bias]) => {
+    const attrs = inputs.get(node);
+    if (attrs === undefined) {
+      return rebuild(
+        node,
+        [x, weight, ...bias].filter((input) => input !== undefined),
+      );
+    }
+    const { name } = weight!;
+    const { whole, scale } = quantizedWeight(dataOf(weight!), target);
+    const constants = [
+      constantNode(whole, { dtype: "int8", name }),
+      constantNode(scale, { dtype: "fp32", name: `${name}.scale` }),
+      ...bias,
+    ];
+    return apply("quantized_linear", [x!, ...constants], { attrs, name: node.name });
+  });
+}
+
+const LARGEST = 127;
+/** The most that channels 2 c and 2 c + 1 of a row may be together, where they have one sign. */
+const LARGEST_PAIR: Readonly<Record<Int8Target, number>> = { any: 128, vnni: 2 * LARGEST };
+
+/** A weight as whole numbers and the scale of each row. The whole numbers are made when they are read. */
+export function quantizedWeight(
+  weight: TensorData,
+  target: Int8Target,
+): { whole: TensorData; scale: TensorData } {
+  const [rows, columns] = weight.shape as [number, number];
+  const values = numbersFromBytes(weight.bytes(), weight.dtype);
+  const scale = new Float32Array(rows);
+  const mostTogether = LARGEST_PAIR[target];
+  for (let row = 0; row < rows; row++) {
+    let [largest, largestPair] = [0, 0];
+    for (let i = row * columns, end = i + columns; i < end; i += 2) {
+      const [first, second] = [values[i]!, i + 1 < end ? values[i + 1]! : 0];
+      largest = Math.max(largest, Math.abs(first), Math.abs(second));
+      if (first * second > 0) largestPair = Math.max(largestPair, Math.abs(first + second));
+    }
+    // A row of zeros is zeros at any scale.
+    scale[row] = Math.max(largest / LARGEST, largestPair / mostTogether) || 1;
+  }
+  const whole: TensorData = {
+    dtype: "int8",
+    shape: weight.shape,
+    origin: `${weight.origin} in int8`,
+    bytes: () => {
+      const values = numbersFromBytes(weight.bytes(), weight.dtype);
+      const result = new Int8Array(values.length);
+      for (let row = 0, i = 0; row < rows; row++) {
+        const factor = 1 / scale[row]!;
+        for (let c = 0; c < columns; c++, i++) {
+          let q = Math.max(-LARGEST, Math.min(LARGEST, Math.round(values[i]! * factor)));
+          // Both were half a step and rounded away from zero; back, the second is half a step off still.
+          if (c % 2 === 1 && Math.abs(q + result[i - 1]!) > mostTogether) q -= Math.sign(q);
+          result[i] = q;
+        }
+      }
+      return new Uint8Array(result.buffer);
+    },
+  };
+  return { whole, scale: heldData([rows], scale, `${weight.origin}, scales`) };
+}

@@ -1,0 +1,271 @@
+/**
+ * Layer Normalization made cheaper, exactly (Jiang et al. 2023, Pre-RMSNorm and Pre-CRMSNorm). `centreStream`: where every
+ * writer of the stream that a LayerNorm reads gives rows of mean zero, there is no mean to subtract,
+ *
+ *     layer_norm(x) = rms_norm(x)    for  mean x = 0,
+ *
+ * and the writers can: their weights, tables and biases less their own mean over the outputs. A LayerNorm does not see the
+ * difference; whoever else reads the stream would, so there it is not done. `compressStream` then leaves out the last
+ * channel, minus the sum of the others: writers lose a row, and readers take it off the others,
+ *
+ *     W n = (W_1..C-1 - W_C 1^T) n_1..C-1
+ */
+import { elementCount, float64Of, type TensorData } from "../../ir/data.ts";
+import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../../ir/graph.ts";
+import type { Shape } from "../../ir/shape.ts";
+import { affineData, dataOf } from "../../ops/constant.ts";
+import type { ChannelAffine, Constant } from "../../ops/define.ts";
+import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../../ops/table.ts";
+
+/** The form that Layer Normalization is compiled in: as it is, as RMSNorm, or as CRMSNorm. */
+export type LayerNormForm = (typeof LAYER_NORM_FORMS)[number];
+export const LAYER_NORM_FORMS = ["layer", "rms", "crms"] as const;
+
+/** A stream and all that makes it: every node whose value is a row of channels that its readers normalize. */
+interface Stream {
+  /** The channel axis of each. */
+  readonly axes: ReadonlyMap<Node, number>;
+  /** Products that write it, with the constants that make their outputs centred. */
+  readonly products: ReadonlyMap<Node, ReadonlyMap<number, Constant>>;
+  /** Constants in it, by the node that reads them. */
+  readonly constants: ReadonlyMap<Node, ReadonlyMap<number, number>>;
+}
+
+/** @returns the graph with RMSNorm in place of LayerNorm where that is exact, and the names of those replaced */
+export function centreStream(graph: Graph): { graph: Graph; centred: ReadonlySet<string> } {
+  const streams = streamsOf(graph, (node) => isOp(node, "layer_norm") && node.inputs.length === 1);
+  const readers = new Set(streams.keys());
+  const result = mapGraph(graph, (node, inputs) => {
+    if (readers.has(node)) {
+      const { epsilon } = node.attrs as AttrsOf<"layer_norm">;
+      return apply("rms_norm", inputs, { attrs: { epsilon }, name: node.name });
+    }
+    const next = [...inputs];
+    for (const stream of new Set(streams.values())) {
+      for (const [index, { data, type }] of stream.products.get(node) ?? []) {
+        const name = node.inputs[index]?.name ?? `${node.name}.bias`;
+        next[index] = constantNode(data, { dtype: type.dtype, name });
+      }
+      for (const [index, axis] of stream.constants.get(node) ?? []) {
+        const constant = node.inputs[index]!;
+        const data = affineData(dataOf(constant), centring(axis, constant.type.shape));
+        next[index] = constantNode(data, { dtype: constant.type.dtype, name: constant.name });
+      }
+    }
+    return rebuild(node, next);
+  });
+  return { graph: result, centred: new Set([...readers].map(({ name }) => name)) };
+}
+
+/**
+ * Runs after the fold.
+ *
+ * @param centred the RMSNorms whose stream `centreStream` has centred; of others it would be wrong
+ * @returns the graph with CRMSNorm in place of RMSNorm where that is exact, and how many were replaced
+ */
+export function compressStream(
+  graph: Graph,
+  centred: ReadonlySet<string>,
+): { graph: Graph; compressed: number } {
+  const isReader = (node: Node) =>
+    isOp(node, "rms_norm") && node.inputs.length === 1 && centred.has(node.name);
+  const streams = streamsOf(graph, isReader);
+  const uses = usesOf(graph);
+  const narrowed = new Map<Node, number>();
+  const products = new Set<Node>();
+  const readers = new Map<Node, ReadonlyMap<Node, number> | null>();
+  for (const reader of streams.keys()) readers.set(reader, normalizedUntilProducts(reader, uses));
+  // A stream is narrow for all of its readers or for none.
+  for (const stream of new Set(streams.values())) {
+    const own = [...streams].filter(([, of]) => of === stream).map(([reader]) => readers.get(reader)!);
+    if (own.some((behind) => behind === null)) continue;
+    for (const [node, axis] of [stream.axes, ...own.map((behind) => behind!)].flatMap((map) => [...map])) {
+      narrowed.set(node, axis);
+    }
+    for (const node of stream.products.keys()) products.add(node);
+  }
+  const constants = new Map([...new Set(streams.values())].flatMap((stream) => [...stream.constants]));
+  const result = mapGraph(graph, (node, inputs) => {
+    const axis = narrowed.get(node);
+    const isReading = isOp(node, "linear") && narrowed.has(node.inputs[0]!);
+    if (axis === undefined) return isReading ? reading(node, inputs) : rebuild(node, inputs);
+    if (products.has(node)) return writing(node, isReading ? reading(node, inputs).inputs : inputs);
+    const next = inputs.map((input, i) => {
+      const at = constants.get(node)?.get(i);
+      return at === undefined ? input : without(input, at);
+    });
+    if (readers.has(node)) {
+      const { epsilon } = node.attrs as AttrsOf<"rms_norm">;
+      return apply("rms_norm", next, { attrs: { epsilon, compressed: true }, name: node.name });
+    }
+    const attrs = "shape" in node.attrs
+      ? { ...node.attrs, shape: oneLess(node.attrs.shape as Shape, axis) }
+      : node.attrs;
+    return apply(node.op as OpName, next, { attrs: attrs as AttrsOf<OpName>, name: node.name });
+  });
+  const compressed = [...readers.keys()].filter((reader) => narrowed.has(reader)).length;
+  return { graph: result, compressed };
+}
+
+/** The stream behind each reader whose stream nobody else reads; readers of one stream share it. */
+function streamsOf(graph: Graph, isReader: (node: Node) => boolean): ReadonlyMap<Node, Stream> {
+  const uses = usesOf(graph);
+  const found = topological(graph).filter(isReader).map((reader) => ({
+    reader,
+    stream: streamBehind(reader),
+  }));
+  // Streams that share a node are one: either all of it is changed or nothing.
+  const groups: { readers: Node[]; streams: (Stream | null)[]; nodes: Set<Node> }[] = [];
+  for (const { reader, stream } of found) {
+    const nodes = new Set(stream?.nodes ?? []);
+    const touching = groups.filter((group) => [...nodes].some((node) => group.nodes.has(node)));
+    const merged = { readers: [reader], streams: [stream?.stream ?? null], nodes };
+    for (const group of touching) {
+      merged.readers.unshift(...group.readers);
+      merged.streams.unshift(...group.streams);
+      group.nodes.forEach((node) => merged.nodes.add(node));
+      groups.splice(groups.indexOf(group), 1);
+    }
+    groups.push(merged);
+  }
+  const result = new Map<Node, Stream>();
+  for (const { readers, streams } of groups) {
+    if (streams.some((stream) => stream === null)) continue;
+    const whole = union(streams as Stream[]);
+    const private_ = [...whole.axes.keys()].every((node) =>
+      uses.get(node)!.every((use) =>
+        "user" in use && (whole.axes.has(use.user) || readers.includes(use.user))
+      )
+    );
+    if (private_) readers.forEach((reader) => result.set(reader, whole));
+  }
+  return result;
+}
+
+function union(streams: readonly Stream[]): Stream {
+  return {
+    axes: new Map(streams.flatMap(({ axes }) => [...axes])),
+    products: new Map(streams.flatMap(({ products }) => [...products])),
+    constants: new Map(streams.flatMap(({ constants }) => [...constants])),
+  };
+}
+
+/** All that makes the tensor a reader reads, back to products and constants; `stream` is null where something cannot. */
+function streamBehind(reader: Node): { nodes: readonly Node[]; stream: Stream | null } {
+  const axes = new Map<Node, number>();
+  const products = new Map<Node, ReadonlyMap<number, Constant>>();
+  const constants = new Map<Node, Map<number, number>>();
+  const [x] = reader.inputs;
+  const open = [{ node: x!, axis: x!.type.shape.length - 1 }];
+  let isWhole = true;
+  while (open.length > 0) {
+    const { node, axis } = open.pop()!;
+    if (axes.has(node)) continue;
+    axes.set(node, axis);
+    const given = opOf(node).give?.(centring(axis, node.type.shape), node) ?? { refused: node.op };
+    if ("refused" in given || isOp(node, "channel_affine")) isWhole = false;
+    else if ("constants" in given) products.set(node, given.constants);
+    else {
+      for (const [index, { axis }] of given.inputs) {
+        const input = node.inputs[index]!;
+        if (input.op !== "constant") open.push({ node: input, axis });
+        else constants.set(node, (constants.get(node) ?? new Map<number, number>()).set(index, axis));
+      }
+    }
+  }
+  return { nodes: [...axes.keys()], stream: isWhole ? { axes, products, constants } : null };
+}
+
+function centring(axis: number, shape: Shape): ChannelAffine {
+  const channels = shape[axis] as number;
+  return {
+    axis,
+    scale: new Float64Array(channels).fill(1),
+    shift: new Float64Array(channels),
+    centred: true,
+  };
+}
+
+/** The nodes that hold the normalized rows, with their channel axes, up to products; null where another operator reads. */
+function normalizedUntilProducts(
+  reader: Node,
+  uses: Uses,
+): ReadonlyMap<Node, number> | null {
+  const axes = new Map([[reader, reader.type.shape.length - 1]]);
+  const open = [reader];
+  while (open.length > 0) {
+    const node = open.pop()!;
+    const axis = axes.get(node)!;
+    for (const use of uses.get(node)!) {
+      if ("output" in use) return null;
+      const { user, index } = use;
+      const isProduct = isOp(user, "linear") && index === 0 && axis === node.type.shape.length - 1 &&
+        user.inputs[1]!.op === "constant";
+      if (isProduct) continue;
+      const affine = { ...centring(axis, node.type.shape), centred: false };
+      const moves = isOp(user, "reshape") || isOp(user, "transpose") || isOp(user, "slice") ||
+        isOp(user, "gather") ||
+        isOp(user, "reduce_mean");
+      const carried = moves ? opOf(user).carry!([affine], user) : null;
+      const isWhole = carried !== null && !("refused" in carried) &&
+        user.type.shape[carried.affine.axis] === node.type.shape[axis];
+      if (!isWhole) return null;
+      axes.set(user, carried.affine.axis);
+      open.push(user);
+    }
+  }
+  return axes;
+}
+
+const oneLess = (shape: Shape, axis: number): Shape =>
+  shape.map((dim, i) => i === axis ? (dim as number) - 1 : dim);
+
+/** A product or convolution that gives every output but the last. */
+function writing(node: Node, [x, ...constants]: readonly Node[]): Node {
+  const inputs = [x!, ...constants.map((constant) => without(constant, 0))];
+  return apply(node.op as OpName, inputs, { attrs: node.attrs as AttrsOf<OpName>, name: node.name });
+}
+
+/** A product over channels of which the last is minus the sum of the others. */
+function reading(node: Node, [x, weight, ...bias]: readonly Node[]): Node {
+  const data = dataOf(weight!);
+  const [outputs, channels] = data.shape as [number, number];
+  const narrow: TensorData = {
+    dtype: "fp64",
+    shape: [outputs, channels - 1],
+    origin: data.origin,
+    bytes: () => {
+      const values = float64Of(data);
+      const result = new Float64Array(outputs * (channels - 1));
+      for (let o = 0, i = 0; o < outputs; o++) {
+        const last = values[(o + 1) * channels - 1]!;
+        for (let c = 0; c < channels - 1; c++, i++) result[i] = values[o * channels + c]! - last;
+      }
+      return new Uint8Array(result.buffer);
+    },
+  };
+  const constant = constantNode(narrow, { dtype: weight!.type.dtype, name: weight!.name });
+  return apply("linear", [x!, constant, ...bias], { attrs: {}, name: node.name });
+}
+
+/** A constant less its last entry along an axis. */
+function without(constant: Node, axis: number): Node {
+  const data = dataOf(constant);
+  const shape = oneLess(data.shape, axis) as readonly number[];
+  const narrow: TensorData = {
+    dtype: "fp64",
+    shape,
+    origin: data.origin,
+    bytes: () => {
+      const values = float64Of(data);
+      const inner = elementCount(data.shape.slice(axis + 1));
+      const [whole, kept] = [data.shape[axis]! * inner, shape[axis]! * inner];
+      const result = new Float64Array(elementCount(shape));
+      for (let from = 0, to = 0; to < result.length; from += whole, to += kept) {
+        result.set(values.subarray(from, from + kept), to);
+      }
+      return new Uint8Array(result.buffer);
+    },
+  };
+  return constantNode(narrow, { dtype: constant.type.dtype, name: constant.name });
+}

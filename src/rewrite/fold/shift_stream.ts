@@ -1,0 +1,235 @@
+/**
+ * `shiftStream`: an offline normalization in front of products without a bias would give them one, `W t`. Where the
+ * tensor it reads can carry a constant instead, it does not:
+ *
+ *     s x + t = s (x + c)   with c = t / s
+ *
+ * Whoever writes `x` adds `c` to a bias or constant it already has; every other reader takes it off again: a normalization
+ * from its shift, a residual addition from the branch that is added. Where nobody can, as with a network's input, and the
+ * products are an attention's, `c` is added in the open: one addition in place of a bias, which a backend does in passing.
+ * Products for queries stay without bias, which is what lets TensorRT merge them. It looks at siblings, hence a pass; it
+ * runs before the fold.
+ */
+import { float64Of, heldData } from "../../ir/data.ts";
+import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
+import { affineOf } from "../../ops/channel_affine.ts";
+import { affineData, dataOf } from "../../ops/constant.ts";
+import type { ChannelAffine } from "../../ops/define.ts";
+import { apply, type AttrsOf, constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { isConstantLinear } from "../tidy/constants.ts";
+import { isNorm } from "./norm_nodes.ts";
+
+/**
+ * The stream may carry a constant of at most this many times the usual size of its channels; trained networks have 0.01
+ * to 0.1. Its own reader loses nothing however large it is: it reads `x + c = y / s`, which rounds as the normalized value
+ * `y` itself would. But the sum of residual and branch rounds at the size of `x + c` before the constant is off again, and
+ * there a constant of k deviations costs the channel log2(k) bits of fp16's eleven: two at most. A normalization's own
+ * `1 / |s|` is a deviation over its gain, so that small gains make their channels look large; the median does not mind.
+ */
+const LARGEST_SHIFT = 4;
+
+type Change = (node: Node, inputs: readonly Node[]) => Node;
+
+/** A tensor and the axis of its channels. */
+interface Place {
+  readonly node: Node;
+  readonly axis: number;
+}
+
+/** @returns the graph, and how many normalizations lost their shift */
+export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
+  // Shifting keeps the order of normalizations, so each keeps its place in it. A stream is shifted once: the second
+  // normalization that reads it would give the first its shift back.
+  const settled = new Set<number>();
+  let shifted = 0;
+  for (;;) {
+    const uses = usesOf(graph);
+    const changes = new Map<Node, Change>();
+    const norms = [...uses.keys()].filter((node) => isOp(node, "channel_affine"));
+    norms.forEach((norm, place) => {
+      const plan = settled.has(place) ? null : planShift(norm, uses);
+      if (plan === null || [...plan.keys()].some((node) => changes.has(node))) return;
+      shifted++;
+      for (const [node, change] of plan) changes.set(node, change);
+    });
+    if (changes.size === 0) return { graph, shifted };
+    norms.forEach((norm, place) => changes.has(norm) && settled.add(place));
+    const { inputs, ...rest } = mapGraph(
+      graph,
+      (node, inputs) => changes.get(node)?.(node, inputs) ?? rebuild(node, inputs),
+    );
+    // What is added to an input takes its place everywhere but here.
+    graph = { ...rest, inputs: inputs.map((node) => node.op === "input" ? node : node.inputs[0]!) };
+  }
+}
+
+/** What becomes of each node around a normalization; null where shifting is not possible or not worth it. */
+function planShift(norm: Node, uses: Uses): ReadonlyMap<Node, Change> | null {
+  const affine = affineOf(norm);
+  if (affine === null || affine.axis !== norm.type.shape.length - 1 || affine.shift.every((t) => t === 0)) {
+    return null;
+  }
+  if (affine.centred) return null;
+  const products = uses.get(norm)!.flatMap((use) =>
+    "user" in use && use.index === 0 && isConstantLinear(use.user) && use.user.inputs.length === 2
+      ? [use.user]
+      : []
+  );
+  if (products.length === 0) return null;
+  const constant = affine.shift.map((t, c) => t === 0 ? 0 : t / affine.scale[c]!);
+  const usual = median(affine.scale.filter((s) => s !== 0).map((s) => 1 / Math.abs(s)));
+  // A channel that is scaled by zero has no such constant.
+  if (!constant.every((c) => Number.isFinite(c) && Math.abs(c) <= LARGEST_SHIFT * usual)) return null;
+
+  const root = rootOf({ node: norm.inputs[0]!, axis: affine.axis });
+  const changes = new Map<Node, Change>();
+  const writer = writerOf(root, { uses, channels: constant.length, isShared: true });
+  if (writer !== null) {
+    changes.set(writer.node, (node, inputs) => addTo({ ...writer, node }, inputs, constant));
+  } else if (!isNorm(root.node) && products.some((product) => isForAttention(product, uses))) {
+    changes.set(root.node, (node, inputs) => withAddition({ ...root, node }, inputs, constant));
+  } else return null;
+  const negative = constant.map((c) => -c);
+  const stream = [root];
+  for (const place of stream) {
+    for (const use of uses.get(place.node)!) {
+      if ("output" in use) return null;
+      const { user, index } = use;
+      const reader = isOp(user, "channel_affine") && index === 0 ? affineOf(user) : null;
+      const moved = index === 0 ? movedOn(user, place.axis) : null;
+      if (reader !== null) {
+        if (reader.axis !== place.axis || reader.centred) return null;
+        // For the normalization itself t - s c is zero, said exactly.
+        const shift = user === norm
+          ? new Float64Array(constant.length)
+          : reader.shift.map((t, c) => t - reader.scale[c]! * constant[c]!);
+        changes.set(user, (node, inputs) => withShift(node, inputs, shift));
+      } else if (isOp(user, "add")) {
+        const branch = user.inputs[1 - index]!;
+        const axis = place.axis - place.node.type.shape.length + branch.type.shape.length;
+        const whole = user.type.shape.at(place.axis - place.node.type.shape.length) === constant.length;
+        const own = branch === place.node || !whole
+          ? null
+          : writerOf({ node: branch, axis }, { uses, channels: constant.length });
+        if (own === null || changes.has(own.node)) return null;
+        changes.set(own.node, (node, inputs) => addTo({ ...own, node }, inputs, negative));
+      } else if (moved !== null && user.type.shape[moved] === constant.length) {
+        stream.push({ node: user, axis: moved });
+      } else return null;
+    }
+  }
+  return changes;
+}
+
+/** Back over whatever only moves tokens about: what a constant is added to there, all that is made of it carries. */
+function rootOf(place: Place): Place {
+  for (let next: Place | null = place; next !== null; next = movedFrom(place)) place = next;
+  return place;
+}
+
+const unmoved = (axis: number, channels: number): ChannelAffine => ({
+  axis,
+  scale: new Float64Array(channels).fill(1),
+  shift: new Float64Array(channels),
+});
+
+const isMove = (node: Node) =>
+  (["reshape", "transpose", "slice", "gather"] as const).some((op) => isOp(node, op));
+
+/** The channels in front of a move; null where it is none or they are not the same ones there. */
+function movedFrom({ node, axis }: Place): Place | null {
+  const channels = node.type.shape[axis];
+  if (!isMove(node) || typeof channels !== "number") return null;
+  const wanted = opOf(node).give!(unmoved(axis, channels), node);
+  const before = "refused" in wanted || !("inputs" in wanted) ? undefined : wanted.inputs.get(0);
+  const [x] = node.inputs;
+  return before === undefined || x!.type.shape[before.axis] !== channels
+    ? null
+    : { node: x!, axis: before.axis };
+}
+
+/** The axis of the channels behind a move; null where it is none. */
+function movedOn(node: Node, axis: number): number | null {
+  const channels = node.inputs[0]!.type.shape[axis];
+  if (!isMove(node) || typeof channels !== "number") return null;
+  const carried = opOf(node).carry!([unmoved(axis, channels)], node);
+  return "refused" in carried ? null : carried.affine.axis;
+}
+
+/** In the order of preference. */
+const WRITERS = ["linear", "conv", "channel_affine", "constant"];
+
+interface WriterOptions {
+  readonly uses: Uses;
+  readonly channels: number;
+  /** Whether others may read the tensor itself. */
+  readonly isShared?: boolean;
+}
+
+/** What has a bias or constant of its own, over all channels, that is part of a tensor and of nothing else. */
+function writerOf({ node, axis }: Place, { uses, channels, isShared = false }: WriterOptions): Place | null {
+  const { shape } = node.type;
+  if (shape[axis] !== channels || (!isShared && uses.get(node)!.length !== 1)) return null;
+  if (isConstantLinear(node)) return axis === shape.length - 1 ? { node, axis } : null;
+  if (isOp(node, "conv")) {
+    return axis === 1 && node.inputs.slice(1).every(({ op }) => op === "constant") ? { node, axis } : null;
+  }
+  if (isOp(node, "channel_affine")) return affineOf(node)?.axis === axis ? { node, axis } : null;
+  if (node.op === "constant") return { node, axis };
+  const before = movedFrom({ node, axis });
+  const parts = isOp(node, "add")
+    ? node.inputs.map((part) => ({ node: part, axis: axis - shape.length + part.type.shape.length }))
+    : before !== null
+    ? [before]
+    : [];
+  const found = parts.flatMap((part) => part.axis < 0 ? [] : writerOf(part, { uses, channels }) ?? []);
+  return found.sort((a, b) => WRITERS.indexOf(a.node.op) - WRITERS.indexOf(b.node.op))[0] ?? null;
+}
+
+/** Whether a product makes queries, keys or values. */
+function isForAttention(product: Node, uses: Uses): boolean {
+  return uses.get(product)!.some((use) =>
+    "user" in use && use.index < 3 &&
+    (isOp(use.user, "attention") || (isMove(use.user) && isForAttention(use.user, uses)))
+  );
+}
+
+/** A writer with a vector added along its channels. */
+function addTo({ node, axis }: Place, [x]: readonly Node[], vector: Float64Array): Node {
+  if (isOp(node, "channel_affine")) {
+    const { shift } = affineOf(node)!;
+    return withShift(node, [x!, ...node.inputs.slice(1)], shift.map((t, c) => t + vector[c]!));
+  }
+  if (node.op === "constant") {
+    const data = affineData(dataOf(node), { axis, scale: vector.map(() => 1), shift: vector });
+    return constantNode(data, { dtype: node.type.dtype, name: node.name });
+  }
+  const [, weight, bias] = node.inputs;
+  const values = bias === undefined ? vector : float64Of(dataOf(bias)).map((b, c) => b + vector[c]!);
+  const name = bias?.name ?? `${node.name}.bias`;
+  const constant = constantNode(heldData([values.length], values, name), { dtype: node.type.dtype, name });
+  return apply(node.op as "linear" | "conv", [x!, weight!, constant], {
+    attrs: node.attrs as AttrsOf<"linear" | "conv">,
+    name: node.name,
+  });
+}
+
+function withAddition({ node, axis }: Place, inputs: readonly Node[], vector: Float64Array): Node {
+  const { dtype, shape } = node.type;
+  const ends = shape.slice(axis).map((dim, i) => i === 0 ? dim as number : 1);
+  const name = `${node.name}.shift`;
+  const constant = constantNode(heldData(ends, vector, name), { dtype, name });
+  return apply("add", [rebuild(node, inputs), constant], { attrs: {}, name });
+}
+
+function withShift(norm: Node, [x, scale, shift]: readonly Node[], values: Float64Array): Node {
+  const name = shift!.name;
+  const constant = constantNode(heldData([values.length], values, name), { dtype: shift!.type.dtype, name });
+  const attrs = norm.attrs as AttrsOf<"channel_affine">;
+  return apply("channel_affine", [x!, scale!, constant], { attrs, name: norm.name });
+}
+
+/** The middle value, the upper of two; NaN of none. */
+function median(values: Float64Array): number {
+  return values.toSorted()[Math.floor(values.length / 2)] ?? NaN;
+}

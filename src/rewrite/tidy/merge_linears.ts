@@ -1,0 +1,88 @@
+/**
+ * `mergeLinears`: two products with nothing between them are one, where that is less work,
+ *
+ *     linear(linear(x; A, a); B, b) = linear(x; B A, B a + b)
+ *
+ * With inputs C, M in between and outputs O that is C O multiplications a token instead of (C + O) M: not so where M is the
+ * bottleneck on purpose, as in a low-rank factorization. The merged weight is computed in float64 when it is asked for and
+ * rounded once. It looks at who else reads the first product, hence a pass.
+ */
+import { float64Of, type TensorData } from "../../ir/data.ts";
+import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
+import { foldIntoWeight } from "../../ops/fold.ts";
+import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { isConstantLinear } from "./constants.ts";
+
+/** @returns the graph, and how many products were merged away */
+export function mergeLinears(graph: Graph): { graph: Graph; merged: number } {
+  const uses = usesOf(graph);
+  const seconds = new Set([...uses.keys()].filter((node) => {
+    const [first] = node.inputs;
+    return isConstantLinear(node) && isConstantLinear(first!) && uses.get(first!)!.length === 1 &&
+      isCheaper(first!, node);
+  }));
+  const result = mapGraph(graph, (node, inputs) => {
+    const [first] = inputs;
+    // The first may itself have been merged, and then be no smaller than what it came from.
+    return seconds.has(node) && isOp(first!, "linear") && isCheaper(first!, node)
+      ? mergedLinear(first!, rebuild(node, inputs))
+      : rebuild(node, inputs);
+  });
+  return { graph: result, merged: seconds.size };
+}
+
+const sizesOf = (linear: Node) => dataOf(linear.inputs[1]!).shape as [outputs: number, channels: number];
+
+function isCheaper(first: Node, second: Node): boolean {
+  const [[between, channels], [outputs]] = [sizesOf(first), sizesOf(second)];
+  return outputs * channels < (outputs + channels) * between;
+}
+
+function mergedLinear(first: Node, second: Node): Node {
+  const { dtype } = second.type;
+  const [a, b] = [first, second].map((linear) => dataOf(linear.inputs[1]!)) as [TensorData, TensorData];
+  const inputs = [first.inputs[0]!, constantNode(productData(b, a), { dtype, name: second.inputs[1]!.name })];
+  const [inner, outer] = [first, second].map((linear) => linear.inputs[2] ?? null);
+  if (inner !== null || outer !== null) {
+    const name = (outer ?? inner)!.name;
+    inputs.push(
+      constantNode(innerThrough(b, { inner: inner ?? null, outer: outer ?? null }), { dtype, name }),
+    );
+  }
+  return apply("linear", inputs, { attrs: {}, name: second.name });
+}
+
+/** `B a + b`, where either bias may be missing. */
+function innerThrough(
+  weight: TensorData,
+  { inner, outer }: Record<"inner" | "outer", Node | null>,
+): TensorData {
+  const own = outer === null ? null : dataOf(outer);
+  if (inner === null) return own!;
+  const scale = new Float64Array(weight.shape[1]!).fill(1);
+  const shift = () => float64Of(dataOf(inner));
+  return foldIntoWeight(weight, own, { scale, shift, dtype: "fp32" }).bias;
+}
+
+/** The matrix product of `b [O, M]` and `a [M, C]`. */
+function productData(b: TensorData, a: TensorData): TensorData {
+  const [[outputs, between], channels] = [b.shape as [number, number], a.shape[1]!];
+  return {
+    dtype: "fp64",
+    shape: [outputs, channels],
+    origin: `${b.origin} times ${a.origin}`,
+    bytes: () => {
+      const [left, right] = [float64Of(b), float64Of(a)];
+      const result = new Float64Array(outputs * channels);
+      for (let o = 0; o < outputs; o++) {
+        const row = result.subarray(o * channels, (o + 1) * channels);
+        for (let m = 0; m < between; m++) {
+          const factor = left[o * between + m]!;
+          for (let c = 0, i = m * channels; c < channels; c++, i++) row[c]! += factor * right[i]!;
+        }
+      }
+      return new Uint8Array(result.buffer);
+    },
+  };
+}
