@@ -201,3 +201,28 @@ Deno.test("a backbone reads laterals of its outputs alone, and leaves scales beh
   const others = { ...one, "neck.lateral_convs.0.conv.weight": [8, 96, 1, 1] };
   assert.deepEqual(outputs(others), ["stage1 192"]);
 });
+
+Deno.test("timmVit finds layer-scale under every name that it has in published code", () => {
+  const shapes = parametersOf(vit({ ...DEIT_TI, depth: 1, layerScale: true }));
+  for (const written of ["ls$1.gamma", "ls$1.weight", "ls$1.scale", "ls$1", "gamma_$1"]) {
+    const name = (parameter: string) => parameter.replace(/ls([12])\.gamma$/, written);
+    const file = Object.fromEntries(Object.entries(shapes).map(([key, shape]) => [name(key), shape]));
+    const { model, locate } = readAs(timmVit, viewOf(file, { num_heads: 3 }), {});
+    const found = parametersOf(model);
+    assert.deepEqual(found, shapes, written);
+    assert.deepEqual(Object.keys(found).map((key) => locate!(key)), Object.keys(found).map(name), written);
+  }
+});
+
+Deno.test("timmVit asks for the size of images where two fit the positions", () => {
+  const small = { ...DEIT_TI, depth: 1, image: 32, patch: 16, registers: { count: 4, placed: true } };
+  const shapes = parametersOf(vit(small));
+  refuses(
+    () => readAs(timmVit, viewOf(shapes, { num_heads: 3 }), {}),
+    "9 patches and of 4 patches, by whether the 5 other tokens have one",
+    "--image-size VALUE",
+  );
+  const { model } = readAs(timmVit, viewOf(shapes, { num_heads: 3 }), { "image-size": "32" });
+  assert.deepEqual(parametersOf(model), shapes);
+  assert.deepEqual(imageOf(model), ["B", 3, 32, 32]);
+});

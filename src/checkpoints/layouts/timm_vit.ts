@@ -78,10 +78,15 @@ export const timmVit: CheckpointFormat = {
   },
 };
 
+/** timm's name for layer-scale, and other code's. */
+const LAYER_SCALES = ["ls1.gamma", "ls1.weight", "ls1.scale", "ls1", "gamma_1"] as const;
+
 /** The same parts under other names: DINOv2's own code, DINOv3's, BEiT's. */
 const OTHER_NAMES: readonly (readonly [has: string, ...Renaming])[] = [
   ["register_tokens", /^reg_token$/, "register_tokens"],
   ["blocks.0.ls1.weight", /\.(ls[12])\.gamma$/, ".$1.weight"],
+  ["blocks.0.ls1.scale", /\.(ls[12])\.gamma$/, ".$1.scale"],
+  ["blocks.0.ls1", /\.(ls[12])\.gamma$/, ".$1"],
   ["blocks.0.gamma_1", /\.ls([12])\.gamma$/, ".gamma_$1"],
   ["blocks.0.mlp.w12.weight", /\.mlp\.fc1\./, ".mlp.w12."],
   ["blocks.0.mlp.w1.weight", /\.mlp\.fc1_g\./, ".mlp.w1."],
@@ -192,7 +197,7 @@ function configOf(
     }),
     ...(pool === "map" && { poolHidden: file.shapeOf("attn_pool.mlp.fc1.weight")[0]! }),
     lastNorm,
-    layerScale: ["ls1.gamma", "ls1.weight", "gamma_1"].some((name) => file.has(`blocks.0.${name}`)),
+    layerScale: LAYER_SCALES.some((name) => file.has(`blocks.0.${name}`)),
     preNorm: file.has("norm_pre.weight"),
     patchNorm: file.has("patch_embed.norm.weight"),
     innerNorms: file.has("blocks.0.attn.norm.weight") && file.has("blocks.0.mlp.norm.weight"),
@@ -279,14 +284,19 @@ function imageIn(
     size.map((side) => Math.floor(side / patch)) as unknown as GridSize;
   const count = (size: readonly number[]) => gridOf(size)[0] * gridOf(size)[1];
   const fits = (size: readonly number[] | undefined) => size !== undefined && cells.includes(count(size));
-  const square = cells.find((cell) => cell > 0 && Number.isInteger(Math.sqrt(cell)));
+  const squares = cells.filter((cell) => cell > 0 && Number.isInteger(Math.sqrt(cell)));
+  const square = squares.length === 1 ? squares[0] : undefined;
   const side = square === undefined ? 0 : Math.sqrt(square) * patch;
   // What is published of the architecture counts only where the positions are as many: it may be fine-tuned at another size.
   const published = fits(architecture?.image.value) ? architecture!.image : undefined;
   const assumed = square === undefined
     ? undefined
     : { value: [side, side], why: `${square} patches, taken as a square` };
-  const ask = `pos_embed has ${positions} positions, which are not those of a square`;
+  const ask = squares.length > 1
+    ? `pos_embed has ${positions} positions, which are those of ${
+      squares.map((cell) => `${cell} patches`).join(" and of ")
+    }, by whether the ${classTokens + registers} other tokens have one`
+    : `pos_embed has ${positions} positions, which are not those of a square`;
   const image = settle(IMAGE_SIZE, { published, assumed, ask, chosen: true }) as GridSize;
   const said = saidOf(file, IMAGE_SIZE);
   if (fits(image) && (said === undefined || String(gridOf(said.value)) === String(gridOf(image)))) {
