@@ -1,7 +1,6 @@
 /** A CUDA event: a point in a stream's work whose time on the GPU is taken (resolution about 0.5 microseconds). */
 import { Handle, type Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
-import type { Stream } from "./stream.ts";
 import { type CudaCalls, EVENT_DEFAULT } from "./symbols.ts";
 
 export class Event extends Handle<"cudaEvent"> {
@@ -21,7 +20,7 @@ export class Event extends Handle<"cudaEvent"> {
   }
 
   /** Marks the end of what is enqueued on `stream` so far. */
-  record(stream: Stream): void {
+  record(stream: Pick<Handle<"cudaStream">, "pointer">): void {
     this.#cuda.check(this.#cuda.symbols.cudaEventRecord(this.pointer, stream.pointer), "recording an event");
   }
 

@@ -1,7 +1,6 @@
 /** A CUDA graph, instantiated: the work of one capture, enqueued again with a single call (`Stream.capture`). */
 import { Handle, type Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
-import type { Stream } from "./stream.ts";
 import type { CudaCalls } from "./symbols.ts";
 
 export class Graph extends Handle<"cudaGraphExec"> {
@@ -19,7 +18,7 @@ export class Graph extends Handle<"cudaGraphExec"> {
   }
 
   /** Enqueues one run on `stream`; returns when it is enqueued, not done. */
-  launch(stream: Stream): void {
+  launch(stream: Pick<Handle<"cudaStream">, "pointer">): void {
     this.#cuda.check(
       this.#cuda.symbols.cudaGraphLaunch(this.pointer, stream.pointer),
       "launching a graph",

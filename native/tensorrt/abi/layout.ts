@@ -34,3 +34,8 @@ export const FIRST_SLOT = ITANIUM.destructorSlots;
 
 /** Slot of the first method of an interface's own where IVersionedInterface is its base (NvInferRuntimeBase.h 11.1). */
 export const VERSIONED_SLOT = 2 + ITANIUM.destructorSlots;
+
+/** Whether it is of Enterprise TensorRT 10, which numbers some flags otherwise than 11 and RTX do. */
+export function isBefore11({ flavour, version }: Layout): boolean {
+  return flavour === "enterprise" && version.startsWith("10.");
+}

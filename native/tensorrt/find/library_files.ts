@@ -9,6 +9,7 @@ import { fileProblem } from "../../system/binary_file.ts";
 import { type Platform, THIS_PLATFORM } from "../../system/environment.ts";
 import type { Flavour } from "../abi/layout.ts";
 import { LAYOUTS } from "../abi/layouts.ts";
+import { knownVersions } from "../abi/versions.ts";
 
 /** A TensorRT library that may be loaded. */
 export interface LibraryFile {
@@ -35,14 +36,6 @@ const NAMES = {
 /** The name of the library UNfold runs best with, for messages. */
 export function exampleName(platform: Platform = THIS_PLATFORM): string {
   return platform.os === "windows" ? "tensorrt_rtx_1_7.dll" : "libtensorrt_rtx.so.1.7.1";
-}
-
-/** The TensorRT versions UNfold has a layout for, as text. */
-export function supportedVersions(flavour?: Flavour): string {
-  const shown = ({ flavour, version }: { flavour: Flavour; version: string }) =>
-    `${flavour === "rtx" ? "TensorRT for RTX" : "TensorRT"} ${version}`;
-  const known = LAYOUTS.filter((layout) => flavour === undefined || layout.flavour === flavour);
-  return known.length === 0 ? "none" : known.map(shown).join(", ");
 }
 
 /** Looks through one folder, not through those inside it. */
@@ -109,7 +102,7 @@ function versionProblem(flavour: Flavour, version: readonly number[]): string | 
   const isKnown = LAYOUTS.some((layout) =>
     layout.flavour === flavour && layout.libVersions[0] <= last && first <= layout.libVersions[1]
   );
-  return isKnown ? undefined : `version ${version.join(".")}; supported: ${supportedVersions(flavour)}`;
+  return isKnown ? undefined : `version ${version.join(".")}; supported: ${knownVersions(flavour)}`;
 }
 
 function moreExactFirst(a: LibraryName, b: LibraryName): number {

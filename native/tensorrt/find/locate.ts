@@ -21,7 +21,8 @@ import type { LibraryPin } from "../../wheel/pin.ts";
 import { DEFAULT_INDEX_URL } from "../../wheel/pip_settings.ts";
 import { downloadTensorRt, findCachedLibrary, pinFor } from "./download.ts";
 import type { Flavour } from "../abi/layout.ts";
-import { exampleName, type LibraryFile, readLibraryFolder, supportedVersions } from "./library_files.ts";
+import { knownVersions } from "../abi/versions.ts";
+import { exampleName, type LibraryFile, readLibraryFolder } from "./library_files.ts";
 import { PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
 import { LIBRARY_SUBFOLDERS, PACKAGE_FOLDERS } from "./package_folders.ts";
 
@@ -171,7 +172,7 @@ async function named(
   throw new NativeError(
     reasons === ""
       ? `${by}: no TensorRT library is in ${path} or its lib folders; ${advice}`
-      : `${by}: no usable TensorRT library is in ${path} (UNfold supports ${supportedVersions()}):${reasons}`,
+      : `${by}: no usable TensorRT library is in ${path} (UNfold supports ${knownVersions()}):${reasons}`,
   );
 }
 

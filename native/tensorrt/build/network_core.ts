@@ -3,15 +3,13 @@
  * its name and asked what it is and which shape it has. So a refusal surfaces at the layer that caused it, with the
  * library's words, and a wrong slot before it does harm. The layers themselves are `network.ts`.
  */
-import { NativeError } from "../error.ts";
-import { Handle } from "../memory/handle.ts";
-import { cString, isObject, pin, type Pointer, stringAt } from "../memory/memory.ts";
-import type { Builder } from "./builder.ts";
-import { DATA_TYPE, type DType, ITEM_BYTES, LAYER_TYPE, type LayerKind, wordOf } from "./abi/enums.ts";
-import type { Context } from "./load.ts";
-import type { SIGNATURES } from "./abi/signatures.ts";
+import { NativeError } from "../../error.ts";
+import { cString, isObject, pin, type Pointer, stringAt } from "../../memory/memory.ts";
+import { DATA_TYPE, type DType, ITEM_BYTES, LAYER_TYPE, type LayerKind, wordOf } from "../abi/enums.ts";
+import { LibraryObject } from "../library.ts";
+import type { SIGNATURES } from "../abi/signatures.ts";
 import { Tensor } from "./tensor.ts";
-import { dimsFrom, dimsWriter, weightsWriter } from "./abi/values.ts";
+import { dimsFrom, dimsWriter, weightsWriter } from "../abi/values.ts";
 
 /** Constant values in memory: `bytes` row-major, little-endian. */
 export interface Values {
@@ -53,37 +51,31 @@ type Operands<M extends LayerMethod> = Parameters<Signature<M>> extends [unknown
 type Added<M extends LayerMethod> = NonNullable<ReturnType<Signature<M>>>;
 
 /** The base of Network. Nothing can be added while a build uses it. */
-export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
-  protected readonly context: Context;
+export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
   /** Writers of arguments that are Dims and Weights, one for each that a single call may take. */
   protected readonly dims = [dimsWriter(), dimsWriter(), dimsWriter()] as const;
   protected readonly weights = [weightsWriter(), weightsWriter()] as const;
   /** Values the library reads until the network's last build has ended. */
   readonly #pinned: Uint8Array[] = [];
 
-  constructor(builder: Builder, context: Context, pointer: Pointer<"INetworkDefinition">) {
-    super("Network", pointer, builder);
-    this.context = context;
-  }
-
   get layerCount(): number {
-    return this.context.calls.call("INetworkDefinition.getNbLayers", this.pointer);
+    return this.library.calls.call("INetworkDefinition.getNbLayers", this.pointer);
   }
 
   get inputCount(): number {
-    return this.context.calls.call("INetworkDefinition.getNbInputs", this.pointer);
+    return this.library.calls.call("INetworkDefinition.getNbInputs", this.pointer);
   }
 
   get outputCount(): number {
-    return this.context.calls.call("INetworkDefinition.getNbOutputs", this.pointer);
+    return this.library.calls.call("INetworkDefinition.getNbOutputs", this.pointer);
   }
 
   /** The engine's name. */
   get name(): string {
-    return stringAt(this.context.calls.call("INetworkDefinition.getName", this.pointer));
+    return stringAt(this.library.calls.call("INetworkDefinition.getName", this.pointer));
   }
   set name(name: string) {
-    this.context.calls.call(
+    this.library.calls.call(
       "INetworkDefinition.setName",
       this.pointerForChange,
       cString(name, "a network's name"),
@@ -100,7 +92,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
     dims: readonly number[],
     dimNames?: readonly (string | undefined)[],
   ): Tensor {
-    const { calls, logger } = this.context;
+    const { calls, logger } = this.library;
     const mark = logger.errorCount;
     const pointer = calls.call(
       "INetworkDefinition.addInput",
@@ -115,14 +107,14 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
       if (dimName === undefined) return;
       calls.call("ITensor.setDimensionName", pointer, axis, cString(dimName, "a dimension's name"));
     });
-    const tensor = new Tensor(this, this.context, pointer);
+    const tensor = new Tensor(this, this.library, pointer);
     this.#checkOnce(tensor, { name, dtype, dims });
     return tensor;
   }
 
   /** Makes `tensor` an output of the engine, under `name`. */
   markOutput(tensor: Tensor, name: string): void {
-    const { calls, logger } = this.context;
+    const { calls, logger } = this.library;
     const mark = logger.errorCount;
     this.assertUnused();
     const pointer = this.pointerOf(tensor, name);
@@ -140,7 +132,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
     operands: Operands<M>,
     configure?: (layer: Added<M>) => void,
   ): Tensor {
-    const { calls, logger } = this.context;
+    const { calls, logger } = this.library;
     const mark = logger.errorCount;
     const args = operands.map((operand: unknown) =>
       operand instanceof Tensor ? this.pointerOf(operand, name) : operand
@@ -163,13 +155,13 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
 
   /** The Tensor of a new layer's output, named and known to have a shape; otherwise throws `refusal`'s error. */
   protected named(output: Pointer<"ITensor"> | null, name: string, refusal: () => NativeError): Tensor {
-    const { calls, logger } = this.context;
+    const { calls, logger } = this.library;
     if (!isObject(output)) throw refusal();
     const mark = logger.errorCount;
     calls.call("ITensor.setName", output, cString(name, "a tensor's name"));
     const dims = dimsFrom(calls.call("ITensor.getDimensions", output));
     if (dims === undefined || logger.errorCount > mark) throw refusal();
-    return new Tensor(this, this.context, output);
+    return new Tensor(this, this.library, output);
   }
 
   /** The error for a layer that was not added, with its operands and the library's words since `mark`. */
@@ -177,7 +169,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
     name: string,
     { method, mark, operands }: { method: string; mark: number; operands: readonly unknown[] },
   ): NativeError {
-    const { logger } = this.context;
+    const { logger } = this.library;
     const words = logger.errorsSince(mark);
     const inputs = operands.filter((operand) => operand instanceof Tensor).map(describe);
     const of = inputs.length === 0 ? "" : ` (${inputs.join(", ")})`;
@@ -213,18 +205,18 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
 
   /** The first input of a library proves ITensor's slots: what was said must be what is heard. */
   #checkOnce(tensor: Tensor, said: { name: string; dtype: DType; dims: readonly number[] }): void {
-    if (this.context.isChecked) return;
+    if (this.library.isChecked) return;
     const heard = { name: tensor.name, dtype: tensor.dtype, dims: tensor.dims() };
     const isSame = heard.name === said.name && heard.dtype === said.dtype &&
       heard.dims.length === said.dims.length && heard.dims.every((size, i) => size === said.dims[i]);
     if (!isSame) {
       throw this.#wrongLayout(`an input added as ${JSON.stringify(said)} is ${JSON.stringify(heard)}`);
     }
-    this.context.isChecked = true;
+    this.library.isChecked = true;
   }
 
   #wrongLayout(finding: string): NativeError {
-    const { flavour, version } = this.context.layout;
+    const { flavour, version } = this.library.layout;
     return new NativeError(
       `this library does not have the binary layout of TensorRT (${flavour} ${version}): ${finding}. ` +
         `Use another version of the library`,
@@ -232,7 +224,7 @@ export abstract class NetworkCore extends Handle<"INetworkDefinition"> {
   }
 
   protected override release(pointer: Pointer<"INetworkDefinition">): void {
-    this.context.calls.delete(pointer);
+    this.library.calls.delete(pointer);
     this.#pinned.length = 0;
   }
 }

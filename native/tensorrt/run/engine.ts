@@ -2,10 +2,8 @@
  * A loaded engine: what it takes and gives, what its layers are, and its weights, replaced or streamed. All of it needs a
  * GPU. Engines and contexts end on another thread: `await using` waits for that.
  */
-import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../memory/handle.ts";
-import { cString, isObject, type Pointer, stringAt } from "../memory/memory.ts";
-import type { ShapeRange } from "./builder.ts";
+import { NativeError } from "../../error.ts";
+import { cString, type Pointer, stringAt } from "../../memory/memory.ts";
 import {
   ALLOCATION_STRATEGY,
   DATA_TYPE,
@@ -15,13 +13,14 @@ import {
   IO_MODE,
   PROFILE_SELECTOR,
   wordOf,
-} from "./abi/enums.ts";
+} from "../abi/enums.ts";
 import { ExecutionContext } from "./execution_context.ts";
-import type { Context } from "./load.ts";
-import { Plan } from "./plan.ts";
+import { LibraryObject } from "../library.ts";
+import { Plan } from "../plan.ts";
+import type { ShapeRange } from "../shape_range.ts";
 import { Refitter } from "./refitter.ts";
 import { RuntimeCache } from "./runtime_cache.ts";
-import { dimsFrom } from "./abi/values.ts";
+import { dimsFrom } from "../abi/values.ts";
 
 /** An input or output of an engine; -1 in `dims` for a size given at run time. */
 export interface IoTensor {
@@ -32,31 +31,23 @@ export interface IoTensor {
 }
 
 /** nvinfer1::ICudaEngine. */
-export class Engine extends Handle<"ICudaEngine"> {
-  readonly #context: Context;
-
-  /** @ignore Use Runtime.deserialize. */
-  constructor(runtime: Owner, context: Context, pointer: Pointer<"ICudaEngine">) {
-    super("Engine", pointer, runtime);
-    this.#context = context;
-  }
-
+export class Engine extends LibraryObject<"ICudaEngine"> {
   get name(): string {
-    return stringAt(this.#context.calls.call("ICudaEngine.getName", this.pointer));
+    return stringAt(this.library.calls.call("ICudaEngine.getName", this.pointer));
   }
 
   /** Layers after fusion. */
   get layerCount(): number {
-    return this.#context.calls.call("ICudaEngine.getNbLayers", this.pointer);
+    return this.library.calls.call("ICudaEngine.getNbLayers", this.pointer);
   }
 
   get profileCount(): number {
-    return this.#context.calls.call("ICudaEngine.getNbOptimizationProfiles", this.pointer);
+    return this.library.calls.call("ICudaEngine.getNbOptimizationProfiles", this.pointer);
   }
 
   /** Device memory one context needs for its activations under any profile. */
   get activationBytes(): number {
-    const { calls } = this.#context;
+    const { calls } = this.library;
     // V2 came with 10.1.
     const method = calls.has("ICudaEngine.getDeviceMemorySizeV2")
       ? "ICudaEngine.getDeviceMemorySizeV2"
@@ -66,7 +57,7 @@ export class Engine extends Handle<"ICudaEngine"> {
 
   /** Inputs and outputs in the order they were added to the network. */
   ioTensors(): readonly IoTensor[] {
-    const { calls } = this.#context;
+    const { calls } = this.library;
     const engine = this.pointer;
     return Array.from({ length: calls.call("ICudaEngine.getNbIOTensors", engine) }, (_, i) => {
       const name = stringAt(calls.call("ICudaEngine.getIOTensorName", engine, i));
@@ -86,7 +77,7 @@ export class Engine extends Handle<"ICudaEngine"> {
 
   /** The shapes input `name` may take under a profile. */
   profileShapes(name: string, profileIndex: number): ShapeRange {
-    const { calls } = this.#context;
+    const { calls } = this.library;
     const text = cString(name);
     const shape = (selector: keyof typeof PROFILE_SELECTOR) => {
       const bytes = calls.call(
@@ -107,37 +98,29 @@ export class Engine extends Handle<"ICudaEngine"> {
 
   /** Whether its weights may be replaced: it was built with the "refit" flag. */
   get isRefittable(): boolean {
-    return this.#context.calls.call("ICudaEngine.isRefittable", this.pointer);
+    return this.library.calls.call("ICudaEngine.isRefittable", this.pointer);
   }
 
   /** Replaces weights, of this engine as it is loaded; contexts made before see them, too. */
   createRefitter(): Refitter {
-    const { logger, createRefitter } = this.#context;
-    const mark = logger.errorCount;
-    const pointer = createRefitter(this.pointer);
-    if (!isObject(pointer) || logger.errorCount > mark) {
-      throw logger.failure(
-        `the weights of the engine cannot be replaced${
-          this.isRefittable ? "" : ": it was not built for that"
-        }`,
-        mark,
-      );
-    }
-    return new Refitter(this, this.#context, pointer);
+    const why = this.isRefittable ? "" : ": it was not built for that";
+    const refusal = `the weights of the engine cannot be replaced${why}`;
+    return new Refitter(this.library, this.library.createRefitter(this.pointer, refusal), this);
   }
 
   /** The engine as it is now, its weights included. */
   serialize(): Plan {
-    const { calls, logger } = this.#context;
-    const mark = logger.errorCount;
-    const memory = calls.call("ICudaEngine.serialize", this.pointer);
-    if (!isObject(memory)) throw logger.failure("the engine was not serialized", mark);
-    return new Plan(this.#context, memory);
+    const { library } = this;
+    const memory = library.created(
+      () => library.calls.call("ICudaEngine.serialize", this.pointer),
+      "the engine was not serialized",
+    );
+    return new Plan(library, memory);
   }
 
   /** Bytes of the weights that need not stay on the GPU; 0 unless it was built with weight streaming. */
   get streamableWeightBytes(): number {
-    return Number(this.#context.calls.call("ICudaEngine.getStreamableWeightsSize", this.pointer));
+    return Number(this.library.calls.call("ICudaEngine.getStreamableWeightsSize", this.pointer));
   }
 
   /**
@@ -145,32 +128,34 @@ export class Engine extends Handle<"ICudaEngine"> {
    * copied in while a run goes on. Before any context is made. Returns the bytes.
    */
   setWeightStreamingBudget(bytes: number | "automatic"): number {
-    const { calls, logger } = this.#context;
+    const { library } = this;
+    const { calls } = library;
     if (!calls.has("ICudaEngine.setWeightStreamingBudgetV2")) {
       throw new NativeError("this TensorRT is older than 10.1: its weight streaming is not supported");
     }
-    const mark = logger.errorCount;
     const budget = bytes === "automatic"
       ? calls.call("ICudaEngine.getWeightStreamingAutomaticBudget", this.pointer)
       : BigInt(bytes);
-    if (!calls.call("ICudaEngine.setWeightStreamingBudgetV2", this.pointer, budget)) {
-      throw logger.failure(`a weight streaming budget of ${budget} bytes was refused`, mark);
-    }
+    library.require(
+      () => calls.call("ICudaEngine.setWeightStreamingBudgetV2", this.pointer, budget),
+      `a weight streaming budget of ${budget} bytes was refused`,
+    );
     return Number(calls.call("ICudaEngine.getWeightStreamingBudgetV2", this.pointer));
   }
 
   /** What the engine says of its layers, as JSON text; with a context also what its shapes decide. */
   inspect(of?: ExecutionContext): string {
-    const { calls, logger } = this.#context;
-    const mark = logger.errorCount;
-    const inspector = calls.call("ICudaEngine.createEngineInspector", this.pointer);
-    if (!isObject(inspector)) throw logger.failure("the engine cannot be inspected", mark);
+    const { library } = this;
+    const { calls } = library;
+    const inspector = library.created(
+      () => calls.call("ICudaEngine.createEngineInspector", this.pointer),
+      "the engine cannot be inspected",
+    );
     try {
-      if (
-        of !== undefined && !calls.call("IEngineInspector.setExecutionContext", inspector, of.pointer)
-      ) {
-        throw logger.failure("the engine cannot be inspected with its context", mark);
-      }
+      library.require(
+        () => of === undefined || calls.call("IEngineInspector.setExecutionContext", inspector, of.pointer),
+        "the engine cannot be inspected with its context",
+      );
       return stringAt(
         calls.call("IEngineInspector.getEngineInformation", inspector, INFORMATION_FORMAT.json),
       );
@@ -181,13 +166,14 @@ export class Engine extends Handle<"ICudaEngine"> {
 
   /** A context to run the engine in, one per stream that runs it at a time. */
   async createContext(): Promise<ExecutionContext> {
-    const { calls, logger } = this.#context;
+    const { library } = this;
     using _held = this.hold();
-    const mark = logger.errorCount;
     const strategy = ALLOCATION_STRATEGY.static;
-    const pointer = await calls.callAsync("ICudaEngine.createExecutionContext", this.pointer, strategy);
-    if (!isObject(pointer)) throw logger.failure("the engine did not create an execution context", mark);
-    return new ExecutionContext(this, this.#context, pointer);
+    const context = await library.createdAsync(
+      () => library.calls.callAsync("ICudaEngine.createExecutionContext", this.pointer, strategy),
+      "the engine did not create an execution context",
+    );
+    return new ExecutionContext(library, context, this);
   }
 
   /**
@@ -195,10 +181,10 @@ export class Engine extends Handle<"ICudaEngine"> {
    * an earlier one kept (`RuntimeCache.bytes`).
    */
   createRuntimeCache(bytes?: Uint8Array): RuntimeCache {
-    return new RuntimeCache(this, this.#context, bytes);
+    return new RuntimeCache(this.library, this, bytes);
   }
 
   protected override release(pointer: Pointer<"ICudaEngine">): Promise<void> {
-    return this.#context.calls.deleteAsync(pointer);
+    return this.library.calls.deleteAsync(pointer);
   }
 }

@@ -2,7 +2,7 @@
  * What the layers of a network take besides their operands, in `network.ts`'s words: axes are numbered from 0, sizes are
  * in elements, and what is left out has TensorRT's default. Types only.
  */
-import type { ActivationKind, SampleMode } from "./abi/enums.ts";
+import type { ActivationKind, SampleMode } from "../abi/enums.ts";
 import type { Values } from "./network_core.ts";
 import type { Tensor } from "./tensor.ts";
 

@@ -2,14 +2,13 @@
  * Loads plans into engines, onto a GPU. `engine.ts` is what can be asked of one, `execution_context.ts` runs it. Device
  * memory and streams are `native/cuda`'s; nothing is allocated, copied or synchronized here.
  */
-import { NO_DRIVER } from "../cuda/names.ts";
-import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../memory/handle.ts";
-import { isObject, pin, type Pointer } from "../memory/memory.ts";
+import { NO_DRIVER } from "../../cuda/names.ts";
+import { NativeError } from "../../error.ts";
+import { pin } from "../../memory/memory.ts";
 import { Engine } from "./engine.ts";
-import { ENGINE_VALIDITY, type EngineValidity, INVALIDITY_BITS } from "./abi/enums.ts";
-import type { Context } from "./load.ts";
-import { endsWithErrors, refuseWithoutDriver } from "./silence.ts";
+import { ENGINE_VALIDITY, type EngineValidity, INVALIDITY_BITS } from "../abi/enums.ts";
+import { LibraryObject } from "../library.ts";
+import { endsWithErrors, refuseWithoutDriver } from "../silence.ts";
 
 /** "suboptimal": it runs, but one built anew would be faster. */
 export interface ValidityAnswer {
@@ -19,38 +18,31 @@ export interface ValidityAnswer {
 }
 
 /** nvinfer1::IRuntime. */
-export class Runtime extends Handle<"IRuntime"> {
-  readonly #context: Context;
-
-  /** @ignore Use TensorRt.createRuntime. */
-  constructor(parent: Owner, context: Context, pointer: Pointer<"IRuntime">) {
-    super("Runtime", pointer, parent);
-    this.#context = context;
-  }
-
+export class Runtime extends LibraryObject<"IRuntime"> {
   /**
    * Loads the engine in `plan`, onto CUDA's device 0 (CUDA_VISIBLE_DEVICES says which that is). `plan` may be dropped
    * afterwards. Rejects with NativeError quoting the library: no GPU, another version's plan, a damaged one.
    */
   async deserialize(plan: Uint8Array): Promise<Engine> {
-    const { calls, logger } = this.#context;
+    const { library } = this;
     if (plan.byteLength === 0) throw new NativeError("an empty plan is no engine");
-    const failed = (bytes: Uint8Array) =>
-      `the engine was not loaded from its plan (${bytes.byteLength} bytes)`;
-    refuseWithoutDriver(failed(plan));
+    const failed = `the engine was not loaded from its plan (${plan.byteLength} bytes)`;
+    refuseWithoutDriver(failed);
     using _held = this.hold();
-    const mark = logger.errorCount;
     const { alive } = pin(plan);
-    const pointer = await calls.callAsync(
-      "IRuntime.deserializeCudaEngine",
-      this.pointer,
-      alive as Uint8Array<ArrayBuffer>,
-      BigInt(alive.byteLength),
+    const engine = await library.createdAsync(
+      () =>
+        library.calls.callAsync(
+          "IRuntime.deserializeCudaEngine",
+          this.pointer,
+          alive as Uint8Array<ArrayBuffer>,
+          BigInt(alive.byteLength),
+        ),
+      failed,
     );
-    // `alive` is used here so that it is not collected while the other thread reads it.
-    const what = failed(alive);
-    if (!isObject(pointer)) throw logger.failure(what, mark);
-    return new Engine(this, this.#context, pointer);
+    // Asked for here so that it is not collected while the other thread reads it.
+    void alive.byteLength;
+    return new Engine(library, engine, this);
   }
 
   /**
@@ -58,7 +50,7 @@ export class Runtime extends Handle<"IRuntime"> {
    * engine to be loaded, and answers "invalid" where there is no GPU.
    */
   engineValidity(plan: Uint8Array): ValidityAnswer {
-    const { calls, logger } = this.#context;
+    const { calls, logger } = this.library;
     if (!calls.has("IRuntime.getEngineValidity")) {
       throw new NativeError("only TensorRT for RTX tells whether an engine is valid without loading it");
     }
@@ -81,9 +73,5 @@ export class Runtime extends Handle<"IRuntime"> {
     // Without a GPU it sets no bit and logs CUDA's error.
     const reasons = validity === "invalid" && known.length === 0 ? logger.reasonsSince(mark) : known;
     return { validity, reasons };
-  }
-
-  protected override release(pointer: Pointer<"IRuntime">): void {
-    this.#context.calls.delete(pointer);
   }
 }

@@ -4,8 +4,8 @@
  * converted, reshaped or composed here. Names and values of operations are `enums.ts`, what layers take besides operands
  * is `layer_options.ts`.
  */
-import { NativeError } from "../error.ts";
-import { cString, isObject } from "../memory/memory.ts";
+import { NativeError } from "../../error.ts";
+import { cString, isObject } from "../../memory/memory.ts";
 import {
   ACTIVATION,
   type ActivationKind,
@@ -20,7 +20,7 @@ import {
   SAMPLE_MODE,
   UNARY,
   type UnaryOp,
-} from "./abi/enums.ts";
+} from "../abi/enums.ts";
 import type {
   AttentionOptions,
   ConvolutionOptions,
@@ -32,7 +32,7 @@ import type {
 } from "./layer_options.ts";
 import { NetworkCore } from "./network_core.ts";
 import { Tensor } from "./tensor.ts";
-import { permutationBytes, pointerArray } from "./abi/values.ts";
+import { permutationBytes, pointerArray } from "../abi/values.ts";
 
 /**
  * nvinfer1::INetworkDefinition, strongly typed. Every method that adds a layer throws NativeError with the layer's
@@ -72,7 +72,7 @@ export class Network extends NetworkCore {
   /** An activation by name or, where it takes parameters, by name with `alpha` and `beta`. */
   activation(kind: ActivationKind | ParametricActivation, x: Tensor, name: string): Tensor {
     const { kind: type, alpha, beta }: ParametricActivation = typeof kind === "string" ? { kind } : kind;
-    const { calls } = this.context;
+    const { calls } = this.library;
     return this.layer("addActivation", name, [x, ACTIVATION[type]], (layer) => {
       if (alpha !== undefined) calls.call("IActivationLayer.setAlpha", layer, alpha);
       if (beta !== undefined) calls.call("IActivationLayer.setBeta", layer, beta);
@@ -85,7 +85,7 @@ export class Network extends NetworkCore {
 
   /** exp(x) / sum(exp(x)) over the axis whose bit is set in `axesMask`. */
   softmax(x: Tensor, axesMask: number, name: string): Tensor {
-    const { calls } = this.context;
+    const { calls } = this.library;
     return this.layer(
       "addSoftMax",
       name,
@@ -96,7 +96,7 @@ export class Network extends NetworkCore {
 
   /** Transpose, reshape, transpose: any of the three. */
   shuffle(x: Tensor, { first, reshape, second, zeroIsPlaceholder }: ShuffleOptions, name: string): Tensor {
-    const { calls } = this.context;
+    const { calls } = this.library;
     return this.layer("addShuffle", name, [x], (layer) => {
       if (first !== undefined) calls.call("IShuffleLayer.setFirstTranspose", layer, permutationBytes(first));
       if (zeroIsPlaceholder !== undefined) {
@@ -115,7 +115,7 @@ export class Network extends NetworkCore {
 
   /** x[start : start + size * stride : stride] along each axis. */
   slice(x: Tensor, { start, size, stride, mode }: SliceOptions, name: string): Tensor {
-    const { calls } = this.context;
+    const { calls } = this.library;
     const given = [start, size, stride];
     const fixed = given.find((value) => value !== undefined && !(value instanceof Tensor));
     const rank = fixed instanceof Tensor || fixed === undefined ? x.dims().length : fixed.length;
@@ -135,7 +135,7 @@ export class Network extends NetworkCore {
   }
 
   concat(xs: readonly Tensor[], axis: number, name: string): Tensor {
-    const { calls } = this.context;
+    const { calls } = this.library;
     const inputs = pointerArray(xs.map((x) => this.pointerOf(x, name)));
     return this.layer(
       "addConcatenation",
@@ -167,7 +167,7 @@ export class Network extends NetworkCore {
     { axesMask, epsilon, groups }: NormalizationOptions,
     name: string,
   ): Tensor {
-    const { calls } = this.context;
+    const { calls } = this.library;
     const hasV2 = calls.has("INetworkDefinition.addNormalizationV2");
     return this.layer(
       hasV2 ? "addNormalizationV2" : "addNormalization",
@@ -188,7 +188,7 @@ export class Network extends NetworkCore {
     { causal = false, mask, decomposable }: AttentionOptions,
     name: string,
   ): Tensor {
-    const { calls, logger } = this.context;
+    const { calls, logger } = this.library;
     if (!calls.has("INetworkDefinition.addAttention")) {
       throw new NativeError(
         `layer ${name}: this version of TensorRT has no attention layer; write it out as products and a softmax`,
@@ -217,7 +217,7 @@ export class Network extends NetworkCore {
   /** A 2-D convolution of [B, C, H, W]. */
   convolution(x: Tensor, options: ConvolutionOptions, name: string): Tensor {
     const { maps, kernel, weights, bias, stride, prePadding, postPadding, dilation, groups = 1 } = options;
-    const { calls } = this.context;
+    const { calls } = this.library;
     const channels = x.dims()[1] ?? 0;
     const count = maps * (channels / groups) * kernel[0] * kernel[1];
     const operands = [
