@@ -97,7 +97,7 @@ export function affine(
   );
   const offset = Float64Array.from({ length: channels }, () => shift ? random.normal() : 0);
   return apply("channel_affine", [x, held(scale, "scale"), held(offset, "shift")], {
-    attrs: { axis, family: "un" },
+    attrs: { axis, norm: Symbol(name), family: "un" },
     name,
   });
 }

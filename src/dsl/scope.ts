@@ -20,9 +20,10 @@ import { float64Of, heldData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
-import type { AffineOptions, NormScope } from "../norms/define.ts";
+import type { AffineOptions, NormScope, StatisticsAttrs, StatisticsOp } from "../norms/define.ts";
 import type { Norm } from "../norms/families.ts";
-import { apply, constantNode } from "../ops/table.ts";
+import type { NormId } from "../ops/define.ts";
+import { apply, type AttrsOf, constantNode } from "../ops/table.ts";
 import type { WeightHint, WeightSource } from "../weights/source.ts";
 
 /** What all scopes of one trace share. */
@@ -61,11 +62,14 @@ export class Scope implements NormScope {
   readonly #context: TraceContext;
   /** What affines of this scope are multiplied by. */
   readonly #gain: number;
+  /** Of the normalization whose scope it is. */
+  readonly #norm: NormId;
 
   constructor(context: TraceContext, path = "", gain = 1) {
     this.#context = context;
     this.path = path;
     this.#gain = gain;
+    this.#norm = Symbol(path);
   }
 
   /** The precision floating-point parameters are used in. */
@@ -115,6 +119,12 @@ export class Scope implements NormScope {
     );
   }
 
+  /** The part of this scope's normalization that depends on the input. */
+  statistics<Op extends StatisticsOp>(op: Op, x: Node, attrs: Omit<StatisticsAttrs[Op], "norm">): Node {
+    const own = { ...attrs, norm: this.#norm } as AttrsOf<Op>;
+    return apply(op, [x], { attrs: own, name: `${this.path}/statistics` });
+  }
+
   /** `scale * x + shift` over the last axis, named after this scope; how normalizations end. */
   affine(x: Node, { scale, shift, family, centred = false }: AffineOptions): Node {
     const held = (values: Float64Array, name: string) =>
@@ -122,8 +132,10 @@ export class Scope implements NormScope {
         dtype: this.precision,
         name: this.#join(name),
       });
+    // What is not behind this scope's statistics is a normalization by itself.
+    const norm = x.attrs.norm === this.#norm ? this.#norm : Symbol(this.path);
     return apply("channel_affine", [x, held(scale, "scale"), held(shift, "shift")], {
-      attrs: { axis: -1, family, ...(centred && { centred }) },
+      attrs: { axis: -1, norm, family, ...(centred && { centred }) },
       name: this.path,
     });
   }

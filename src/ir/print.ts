@@ -22,6 +22,8 @@ export function printGraph(graph: Graph): string {
     .filter((node) => node.op !== "constant" && node.op !== "input")
     .map((node) => {
       const attrs = Object.entries(node.attrs)
+        // An identity says nothing of what is computed.
+        .filter(([, value]) => typeof value !== "symbol")
         .map(([key, value]) => `${key}: ${Array.isArray(value) ? showShape(value) : String(value)}`)
         .join(", ");
       return `  ${names.get(node)} = ${node.op}(${node.inputs.map(operand).join(", ")})${

@@ -6,17 +6,32 @@
 import { UnfoldError } from "../errors.ts";
 import { EPSILON, given, type Kind, optional } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
+import type { DynamicTanhAttrs } from "../ops/dynamic_tanh.ts";
+import type { GroupNormAttrs } from "../ops/group_norm.ts";
+import type { NormAttrs } from "../ops/layer_norm.ts";
+import type { RmsNormAttrs } from "../ops/rms_norm.ts";
 import type { WeightHint } from "../weights/source.ts";
 
 /** What a normalization may ask of the parameter scope it is applied in; the DSL's `Scope` is one. */
 export interface NormScope {
   /** A vector of the checkpoint as float64; axes of size 1 around it do not count. */
   vector(name: string, length: number, hint: WeightHint): Float64Array;
+  /** The part of a normalization that depends on the input, as an operator of its own; the gain and shift come behind it. */
+  statistics<Op extends StatisticsOp>(op: Op, x: Node, attrs: Omit<StatisticsAttrs[Op], "norm">): Node;
   /** `scale * x + shift` over the last axis, named after this scope; `centred`: of `x - mean x`. */
   affine(x: Node, options: AffineOptions): Node;
   /** The scope's own path: "blocks.0.norm1". */
   readonly path: string;
 }
+
+/** Operators with statistics at run time, or a nonlinearity in their place, with their attributes. */
+export interface StatisticsAttrs {
+  readonly layer_norm: NormAttrs;
+  readonly rms_norm: RmsNormAttrs;
+  readonly group_norm: GroupNormAttrs;
+  readonly dynamic_tanh: DynamicTanhAttrs;
+}
+export type StatisticsOp = keyof StatisticsAttrs;
 
 export interface AffineOptions {
   readonly scale: Float64Array;
@@ -81,11 +96,6 @@ export function normOptions<Options extends NormOptions>(
     options,
     { epsilon: optional(EPSILON), ...more } as { [option in keyof Required<Options>]: Kind },
   );
-}
-
-/** What the run-time part of the normalization in a scope is called. */
-export function statisticsName(scope: string): string {
-  return `${scope}/statistics`;
 }
 
 /** The channel count of a tensor about to be normalized. */

@@ -1,6 +1,5 @@
 /** Dynamic Tanh (Zhu et al., CVPR 2025): a saturating nonlinearity in place of statistics. */
-import { apply } from "../ops/table.ts";
-import { gainAndShift, type Norm, statisticsName } from "./define.ts";
+import { gainAndShift, type Norm } from "./define.ts";
 
 /**
  * DyT: `weight tanh(alpha x) + bias` with a scalar `alpha` (section 4 of its paper). Weight and bias fold; the tanh,
@@ -14,8 +13,7 @@ export function dynamicTanh(): Norm {
     ignoredKeys: [],
     apply: (x, scope) => {
       const [alpha] = scope.vector("alpha", 1, { init: "ones" });
-      const name = statisticsName(scope.path);
-      const bare = apply("dynamic_tanh", [x], { attrs: { alpha: alpha! }, name });
+      const bare = scope.statistics("dynamic_tanh", x, { alpha: alpha! });
       return scope.affine(bare, { ...gainAndShift(x, scope), family: "dyt" });
     },
   };

@@ -1,7 +1,6 @@
 /** Group Normalization (Wu and He 2018) over the tokens of an example and groups of channels. */
 import { COUNT, optional } from "../ir/given.ts";
-import { apply } from "../ops/table.ts";
-import { gainAndShift, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
+import { gainAndShift, type Norm, type NormOptions, normOptions } from "./define.ts";
 
 export interface GroupNormOptions extends NormOptions {
   /** Groups of channels; 1, as PoolFormer has it, unless given. */
@@ -17,7 +16,7 @@ export function groupNorm(options: GroupNormOptions = {}): Norm {
     offline: false,
     ignoredKeys: [],
     apply: (x, scope) => {
-      const bare = apply("group_norm", [x], { attrs: { epsilon, groups }, name: statisticsName(scope.path) });
+      const bare = scope.statistics("group_norm", x, { epsilon, groups });
       return scope.affine(bare, { ...gainAndShift(x, scope), family: "gn" });
     },
   };

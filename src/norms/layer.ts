@@ -3,15 +3,7 @@
  * takes where its deviation has been made a constant.
  */
 import { FLAG, optional } from "../ir/given.ts";
-import { apply } from "../ops/table.ts";
-import {
-  gainAlone,
-  gainAndShift,
-  type Norm,
-  type NormOptions,
-  normOptions,
-  statisticsName,
-} from "./define.ts";
+import { gainAlone, gainAndShift, type Norm, type NormOptions, normOptions } from "./define.ts";
 
 export interface LayerNormOptions extends NormOptions {
   /** Whether there is a `bias`; nanoGPT and some ViTs have the gain alone. */
@@ -27,7 +19,7 @@ export function layerNorm(options: LayerNormOptions = {}): Norm {
     offline: false,
     ignoredKeys: [],
     apply: (x, scope) => {
-      const bare = apply("layer_norm", [x], { attrs: { epsilon }, name: statisticsName(scope.path) });
+      const bare = scope.statistics("layer_norm", x, { epsilon });
       const affine = bias ? gainAndShift(x, scope) : gainAlone(x, scope);
       return scope.affine(bare, { ...affine, family: "ln" });
     },

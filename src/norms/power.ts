@@ -4,8 +4,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { COUNT, EPSILON, optional } from "../ir/given.ts";
-import { apply } from "../ops/table.ts";
-import { channelsOf, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
+import { channelsOf, type Norm, type NormOptions, normOptions } from "./define.ts";
 import { bySecondMoment } from "./second_moment.ts";
 
 const IGNORED = ["ema_gz", "iters"];
@@ -68,8 +67,7 @@ export function powerNormGroupScaling(options: GroupScalingOptions = {}): Norm {
       if (channels % groups !== 0) {
         throw new UnfoldError(`${scope.path}: ${channels} channels do not divide among ${groups} groups`);
       }
-      const name = statisticsName(scope.path);
-      const scaled = apply("rms_norm", [x], { attrs: { epsilon: groupEpsilon, groups }, name });
+      const scaled = scope.statistics("rms_norm", x, { epsilon: groupEpsilon, groups });
       return bySecondMoment(scaled, scope, { moment: MOMENT, epsilon, family: "pngs" });
     },
   };

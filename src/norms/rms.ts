@@ -1,7 +1,6 @@
 /** Root-mean-square normalization (Zhang and Sennrich 2019): online, without mean and shift; and its compressed form. */
 import { FLAG, optional } from "../ir/given.ts";
-import { apply } from "../ops/table.ts";
-import { channelsOf, filled, type Norm, type NormOptions, normOptions, statisticsName } from "./define.ts";
+import { channelsOf, filled, type Norm, type NormOptions, normOptions } from "./define.ts";
 
 export interface RmsNormOptions extends NormOptions {
   /** Whether the stored gain is an offset from one, `(1 + weight)`, as in Gemma. */
@@ -22,7 +21,7 @@ export function rmsNorm(options: RmsNormOptions = {}): Norm {
       const channels = channelsOf(x, scope.path);
       const gain = scope.vector("weight", channels, { init: gainFromOne ? "bias" : "gain" });
       const scale = gainFromOne ? gain.map((g) => 1 + g) : gain;
-      const bare = apply("rms_norm", [x], { attrs: { epsilon }, name: statisticsName(scope.path) });
+      const bare = scope.statistics("rms_norm", x, { epsilon });
       return scope.affine(bare, { scale, shift: filled(channels, 0), family: "rms" });
     },
   };
@@ -49,8 +48,7 @@ export function compressedRmsNorm(options: CompressedRmsNormOptions = {}): Norm 
     apply: (x, scope) => {
       const channels = channelsOf(x, scope.path);
       const scale = gain ? scope.vector("weight", channels, { init: "gain" }) : filled(channels, 1);
-      const attrs = { epsilon, compressed: true } as const;
-      const bare = apply("rms_norm", [x], { attrs, name: statisticsName(scope.path) });
+      const bare = scope.statistics("rms_norm", x, { epsilon, compressed: true });
       return scope.affine(bare, { scale, shift: filled(channels, 0), family: "crms" });
     },
   };

@@ -12,12 +12,14 @@ import {
   commonDType,
   type Constant,
   defineOp,
+  type NormId,
   shapeError,
 } from "./define.ts";
 import { alongAxis, binary } from "./reference.ts";
 
 export type ChannelAffineAttrs = {
   readonly axis: number;
+  readonly norm: NormId;
   /** The normalization family it is the inference form of: "un", "bn". */
   readonly family: string;
   /** Whether the mean of x over `axis` is subtracted first. */

@@ -26,6 +26,12 @@ export interface ChannelAffine {
   readonly centred?: boolean;
 }
 
+/**
+ * Which normalization a node is part of: its statistics and the gain and shift behind them have the same identity, whatever
+ * they are called by now. What a symbol says of itself is the scope, for people.
+ */
+export type NormId = symbol;
+
 /** Why an affine can go no further, in words that fit behind "cannot fold ...: ". */
 export interface Refusal {
   readonly refused: string;

@@ -2,11 +2,14 @@
  * What stays of Dynamic Tanh (Zhu et al. 2025) at inference: its gain and bias are a channel affine behind it and fold, the
  * tanh does not.
  */
-import { defineOp, narrowEach, requireFloat, shapeError } from "./define.ts";
+import { defineOp, narrowEach, type NormId, requireFloat, shapeError } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
-/** The learnt factor, one number for all channels. */
-export type DynamicTanhAttrs = { readonly alpha: number };
+export type DynamicTanhAttrs = {
+  /** The learnt factor, one number for all channels. */
+  readonly alpha: number;
+  readonly norm?: NormId;
+};
 
 export const dynamicTanh = defineOp({
   name: "dynamic_tanh",

@@ -1,10 +1,14 @@
 /** Layer normalization over the last axis: statistics of each token at run time, hence never folded. */
 import { heldData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
-import { commonDType, defineOp, lastDim, narrowRows, shapeError } from "./define.ts";
+import { commonDType, defineOp, lastDim, narrowRows, type NormId, shapeError } from "./define.ts";
 import { alongAxis } from "./reference.ts";
 
-export type NormAttrs = { readonly epsilon: number };
+export type NormAttrs = {
+  readonly epsilon: number;
+  /** Absent of one whose gain and shift, if it has any, are its own inputs. */
+  readonly norm?: NormId;
+};
 
 export const layerNorm = defineOp({
   name: "layer_norm",

@@ -13,6 +13,8 @@ export type RmsNormAttrs = NormAttrs & {
   readonly groups?: number;
   /** The channels are all but the last of those meant; the last is minus their sum. Not with groups. */
   readonly compressed?: boolean;
+  /** Whether the channels are known to sum to zero: what `compressed` may be made of. */
+  readonly centred?: boolean;
 };
 
 export const rmsNorm = defineOp({

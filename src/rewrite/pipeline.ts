@@ -92,11 +92,13 @@ export function foldNorms(graph: Graph, { layerNorm = "layer" }: OptimizeOptions
   // A normalization folds into a weight that is known, so into `W - mean W` only once that is a constant.
   line.constants();
   line.rules("linearOfMatmul", [LINEAR_OF_MATMUL]);
-  const centred = layerNorm === "layer" ? new Set<string>() : line.step(
-    "centreStream",
-    centreStream,
-    ({ centred }) => `${centred.size} Layer Normalizations without a mean`,
-  ).centred;
+  if (layerNorm !== "layer") {
+    line.step(
+      "centreStream",
+      centreStream,
+      ({ centred }) => `${centred} Layer Normalizations without a mean`,
+    );
+  }
   line.step("shiftStream", shiftStream, ({ shifted }) => `${shifted} normalizations without a shift`);
   const { norms } = line.step(
     "foldNorm",
@@ -106,7 +108,7 @@ export function foldNorms(graph: Graph, { layerNorm = "layer" }: OptimizeOptions
   if (layerNorm === "crms") {
     line.step(
       "compressStream",
-      (graph) => compressStream(graph, centred),
+      compressStream,
       ({ compressed }) => `${compressed} normalizations of one channel less`,
     );
   }

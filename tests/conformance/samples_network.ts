@@ -137,19 +137,20 @@ export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
       inputs: tokens,
       dims,
       build: ({ x }, p) =>
-        apply("channel_affine", [x!, p([8]), p([8])], { attrs: { axis: -1, family: "un" } }),
+        apply("channel_affine", [x!, p([8]), p([8])], { attrs: { axis: -1, norm: Symbol(), family: "un" } }),
     },
     {
       name: "colours of an image",
       inputs: { x: { shape: ["B", 3, 4, 4] } },
       dims,
       build: ({ x }, p) =>
-        apply("channel_affine", [x!, p([3]), p([3])], { attrs: { axis: 1, family: "bn" } }),
+        apply("channel_affine", [x!, p([3]), p([3])], { attrs: { axis: 1, norm: Symbol(), family: "bn" } }),
     },
     {
       name: "computed scale and shift",
       inputs: { x: { shape: [2, 3, 4] }, s: { shape: [3] }, t: { shape: [3] } },
-      build: ({ x, s, t }) => apply("channel_affine", [x!, s!, t!], { attrs: { axis: -2, family: "un" } }),
+      build: ({ x, s, t }) =>
+        apply("channel_affine", [x!, s!, t!], { attrs: { axis: -2, norm: Symbol(), family: "un" } }),
     },
   ],
   conv: [

@@ -139,7 +139,7 @@ const WRONG = [
   wrong({
     op: "channel_affine",
     shapes: [[2, 4], [4], [2]],
-    attrs: { axis: -1, family: "un" },
+    attrs: { axis: -1, norm: Symbol(), family: "un" },
     problem: "scale and shift must be [4]",
   }),
 ];
@@ -166,7 +166,7 @@ Deno.test("operators refuse inputs of two element types", () => {
     ["layer_norm", [x, half([4]), half([4])], { epsilon: 1e-5 }],
     ["group_norm", [x, half([4]), half([4])], { epsilon: 1e-5, groups: 2 }],
     ["rms_norm", [x, half([4])], { epsilon: 1e-5 }],
-    ["channel_affine", [x, half([4]), half([4])], { axis: -1, family: "un" }],
+    ["channel_affine", [x, half([4]), half([4])], { axis: -1, norm: Symbol(), family: "un" }],
   ];
   for (const [op, inputs, attrs] of mixed) {
     refuses(

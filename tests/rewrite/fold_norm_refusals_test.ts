@@ -213,7 +213,10 @@ Deno.test("foldNorm() refuses an expand along the channels", () => {
 Deno.test("foldNorm() refuses a scale that is computed", () => {
   const random = new Random(1);
   const [x, s, t] = [input("x", [2, 4]), input("s", [4]), input("t", [4])];
-  const norm = apply("channel_affine", [x, s, t], { attrs: { axis: -1, family: "un" }, name: "norm" });
+  const norm = apply("channel_affine", [x, s, t], {
+    attrs: { axis: -1, norm: Symbol(), family: "un" },
+    name: "norm",
+  });
   const { norms } = foldNorm(graphOf(linear(norm, 3, { random })));
   assert.deepEqual(norms[0]!.refused, {
     consumer: "norm",

@@ -9,7 +9,7 @@ import { block, float, layerScale, linear as linearLayer, mean, model, norm } fr
 import { add, concat, expand, gather, mul, reshape, slice, transpose } from "../../src/dsl/tensor.ts";
 import type { Placement } from "../../src/dsl/block.ts";
 import { NORM_FAMILIES, type NormFamily, NORMS, powerNormGroupScaling } from "../../src/norms/families.ts";
-import { apply } from "../../src/ops/table.ts";
+import { apply, type AttrsOf } from "../../src/ops/table.ts";
 import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { indices } from "../conformance/sample.ts";
@@ -273,7 +273,7 @@ Deno.test("foldNorm() folds the mean of channels into a convolution of any kerne
 });
 
 function centred({ op, inputs, attrs, name }: ReturnType<typeof input>) {
-  const own = { ...attrs, centred: true } as unknown as { axis: number; family: string };
+  const own = { ...attrs, centred: true } as unknown as AttrsOf<"channel_affine">;
   return apply(op as "channel_affine", inputs, { attrs: own, name });
 }
 
@@ -322,7 +322,7 @@ function affineOf(scale: readonly number[], dtype: "fp16" | "bf16" | "fp32", nam
     });
   return (x: ReturnType<typeof input>) =>
     apply("channel_affine", [x, vector(scale, "scale"), vector(scale.map(() => 0), "shift")], {
-      attrs: { axis: -1, family: "un" },
+      attrs: { axis: -1, norm: Symbol(), family: "un" },
       name,
     });
 }

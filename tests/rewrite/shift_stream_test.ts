@@ -127,7 +127,7 @@ Deno.test("shiftStream() leaves a normalization with gains of zero", () => {
     const stream = linear(x, 8, { random, name: "writer" });
     const scale = vector("scale", (c) => c < zeros ? 0 : 1);
     const normalized = apply("channel_affine", [stream, scale, vector("shift", () => 0.5)], {
-      attrs: { axis: -1, family: "un" },
+      attrs: { axis: -1, norm: Symbol(), family: "un" },
       name: "norm",
     });
     const graph = graphOf(linear(normalized, 3, { random, bias: false, name: "product" }));

@@ -14,10 +14,10 @@
 import { type Graph, mapGraph, type Node, topological, uniqueNames, usesOf } from "../../ir/graph.ts";
 import { heldData } from "../../ir/data.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
-import type { ChannelAffine } from "../../ops/define.ts";
+import type { ChannelAffine, NormId } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../../ops/table.ts";
 import { type Plan, Planner, type Refused, type Surroundings, withConstants } from "./fold_plan.ts";
-import { isNorm, ONLINE, statisticsOf, whyOnline } from "./norm_nodes.ts";
+import { isNorm, normOf, onlineOf, statisticsOf, whyOnline } from "./norm_nodes.ts";
 
 /** What became of one normalization. */
 export interface NormFold {
@@ -44,44 +44,37 @@ export interface NormFold {
  * @returns the graph without them, and for each normalization of the old graph what became of it, online ones included
  */
 export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold[] } {
-  const norms: NormFold[] = [];
   const names = uniqueNames(graph);
   const nodes = topological(graph);
   // A gain and shift stands for the statistics in front of it.
   const covered = new Set(nodes.map(statisticsOf));
-  const order = nodes.filter((node) => isOp(node, "channel_affine") || (isNorm(node) && !covered.has(node)));
-  // Folding takes nodes out and leaves the order of the others, so each affine keeps its name in this list.
-  let pending = order.filter((node) => isOp(node, "channel_affine")).map((node) => names.get(node)!);
-  const done = new Set<string>();
+  const order = nodes.filter((node) => isNorm(node) && !covered.has(node) || isOp(node, "channel_affine"));
+  const nameOf = new Map(order.map((node) => [normOf(node), names.get(node)!]));
+  const fates = new Map<NormId | undefined, NormFold>();
   for (;;) {
     const uses = usesOf(graph);
-    const affines = [...uses.keys()].filter((node) => isOp(node, "channel_affine"));
     const places = new Map([...uses.keys()].map((node, place) => [node, place]));
-    const plans = affines.map((node, i) => ({
+    const affines = [...uses.keys()].filter((node) =>
+      isOp(node, "channel_affine") && !fates.has(normOf(node))
+    );
+    const open = affines.map((node) => ({
       node,
-      ...planFold(node, { name: pending[i]!, uses, places }),
+      ...planFold(node, { name: nameOf.get(normOf(node))!, uses, places }),
     }));
     // Those that touch different nodes are folded in one go; what meets in one consumer waits for the next round, and so
     // does a normalization into which another is about to go: each is folded once, with all that came down the stream.
-    const open = plans.filter(({ result }) => !done.has(result.norm));
     const awaiting = new Set(open.flatMap(({ plan }) => [...plan?.sites.keys() ?? []]));
     const ready = apart(open.filter(({ node }) => !awaiting.has(node)));
     // Two that would go into each other: the first goes.
     const accepted = ready.length > 0 ? ready : apart(open).slice(0, 1);
-    norms.push(
-      ...(accepted.length > 0 ? accepted : open).map(({ result }) => result),
-    );
+    for (const { node, result } of accepted.length > 0 ? accepted : open) fates.set(normOf(node), result);
     if (accepted.length === 0) break;
     const left = new Map(accepted.map(({ node, plan }) => [node, plan!.left]));
-    accepted.forEach(({ result }) => done.add(result.norm));
-    pending = pending.filter((_, i) => left.get(plans[i]!.node) !== null);
     graph = takeIn(graph, left, new Map(accepted.flatMap(({ plan }) => [...plan!.sites])));
   }
-  norms.push(
-    ...order.filter((node) => !isOp(node, "channel_affine")).map((node) => online(node, names.get(node)!)),
+  const norms = order.map((node) =>
+    isOp(node, "channel_affine") ? fates.get(node.attrs.norm)! : online(node, names.get(node)!)
   );
-  const place = new Map(order.map((node, i) => [names.get(node)!, i]));
-  norms.sort((a, b) => place.get(a.norm)! - place.get(b.norm)!);
   return { graph, norms };
 }
 
@@ -100,7 +93,7 @@ function apart<P extends { readonly node: Node; readonly plan: Plan | null }>(
 }
 
 function online(node: Node, name: string): NormFold {
-  const { family, why } = ONLINE[node.op]!;
+  const { family, why } = onlineOf(node)!;
   return {
     norm: name,
     family,
@@ -178,7 +171,7 @@ function withoutNewBias(
   { forward, around }: { forward: Plan; around: Surroundings },
 ): Plan | Refused {
   const { scale, shift } = affine;
-  const isFree = norm.inputs[0]!.op === "layer_norm" || norm.inputs[0]!.op === "group_norm";
+  const isFree = onlineOf(norm.inputs[0]!)!.own === "gain and shift";
   const isNew = [...forward.sites].some(([node, constants]) =>
     [...constants.keys()].some((index) => index >= node.inputs.length)
   );

@@ -31,14 +31,14 @@ interface Stream {
   readonly constants: ReadonlyMap<Node, ReadonlyMap<number, number>>;
 }
 
-/** @returns the graph with RMSNorm in place of LayerNorm where that is exact, and the names of those replaced */
-export function centreStream(graph: Graph): { graph: Graph; centred: ReadonlySet<string> } {
+/** @returns the graph with RMSNorm in place of LayerNorm where that is exact, and how many were replaced */
+export function centreStream(graph: Graph): { graph: Graph; centred: number } {
   const streams = streamsOf(graph, (node) => isOp(node, "layer_norm") && node.inputs.length === 1);
   const readers = new Set(streams.keys());
   const result = mapGraph(graph, (node, inputs) => {
     if (readers.has(node)) {
-      const { epsilon } = node.attrs as AttrsOf<"layer_norm">;
-      return apply("rms_norm", inputs, { attrs: { epsilon }, name: node.name });
+      const attrs = { ...node.attrs as AttrsOf<"layer_norm">, centred: true };
+      return apply("rms_norm", inputs, { attrs, name: node.name });
     }
     const next = [...inputs];
     for (const stream of new Set(streams.values())) {
@@ -54,21 +54,17 @@ export function centreStream(graph: Graph): { graph: Graph; centred: ReadonlySet
     }
     return rebuild(node, next);
   });
-  return { graph: result, centred: new Set([...readers].map(({ name }) => name)) };
+  return { graph: result, centred: readers.size };
 }
 
 /**
- * Runs after the fold.
+ * Runs after the fold, on RMSNorms whose stream `centreStream` has centred.
  *
- * @param centred the RMSNorms whose stream `centreStream` has centred; of others it would be wrong
  * @returns the graph with CRMSNorm in place of RMSNorm where that is exact, and how many were replaced
  */
-export function compressStream(
-  graph: Graph,
-  centred: ReadonlySet<string>,
-): { graph: Graph; compressed: number } {
+export function compressStream(graph: Graph): { graph: Graph; compressed: number } {
   const isReader = (node: Node) =>
-    isOp(node, "rms_norm") && node.inputs.length === 1 && centred.has(node.name);
+    isOp(node, "rms_norm") && node.inputs.length === 1 && node.attrs.centred === true;
   const streams = streamsOf(graph, isReader);
   const uses = usesOf(graph);
   const narrowed = new Map<Node, number>();
@@ -95,8 +91,8 @@ export function compressStream(
       return at === undefined ? input : without(input, at);
     });
     if (readers.has(node)) {
-      const { epsilon } = node.attrs as AttrsOf<"rms_norm">;
-      return apply("rms_norm", next, { attrs: { epsilon, compressed: true }, name: node.name });
+      const { centred: _, ...attrs } = node.attrs as AttrsOf<"rms_norm">;
+      return apply("rms_norm", next, { attrs: { ...attrs, compressed: true }, name: node.name });
     }
     const attrs = "shape" in node.attrs
       ? { ...node.attrs, shape: oneLess(node.attrs.shape as Shape, axis) }

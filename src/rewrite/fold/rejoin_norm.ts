@@ -2,43 +2,28 @@
  * A gain and shift that did not fold goes back into the normalization in front of it, whose operator applies it for
  * nothing.
  */
-import type { Node } from "../../ir/graph.ts";
+import type { StatisticsOp } from "../../norms/define.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
-import { apply, isOp } from "../../ops/table.ts";
+import { apply, type AttrsOf } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
-import { statisticsOf } from "./norm_nodes.ts";
+import { ONLINE, statisticsOf } from "./norm_nodes.ts";
 
-export const REJOIN_NORM: readonly Rule[] = [
-  withGainAndBias("layer_norm", "layer-norm-with-gain"),
-  withGainAndBias("group_norm", "group-norm-with-gain"),
-  {
-    name: "rms-norm-with-gain",
-    law: "g rms_norm(x) = rms_norm(x; g)",
-    rewrite: (node) => {
-      const bare = bareNorm(node);
-      if (bare === null || !isOp(bare, "rms_norm") || affineOf(node)?.shift.some((t) => t !== 0)) return null;
-      return apply("rms_norm", [bare.inputs[0]!, node.inputs[1]!], { attrs: bare.attrs, name: node.name });
-    },
-  },
-];
+export const REJOIN_NORM: readonly Rule[] = (["layer_norm", "group_norm", "rms_norm"] as const).map(rejoin);
 
-/** Of an operator that applies a gain and a bias of its own. */
-function withGainAndBias(op: "layer_norm" | "group_norm", name: string): Rule {
+function rejoin(op: StatisticsOp): Rule {
+  const hasShift = ONLINE[op].own === "gain and shift";
   return {
-    name,
-    law: `g ${op}(x) + b = ${op}(x; g, b)`,
+    name: `${op.replace("_", "-")}-with-gain`,
+    law: hasShift ? `g ${op}(x) + b = ${op}(x; g, b)` : `g ${op}(x) = ${op}(x; g)`,
     rewrite: (node) => {
-      const bare = bareNorm(node);
-      if (bare === null || !isOp(bare, op)) return null;
-      return apply(op, [bare.inputs[0]!, ...node.inputs.slice(1)], { attrs: bare.attrs, name: node.name });
+      const statistics = statisticsOf(node);
+      if (statistics?.op !== op || statistics.inputs.length !== 1) return null;
+      const affine = affineOf(node);
+      if (affine === null || affine.axis !== node.type.shape.length - 1 || affine.centred) return null;
+      if (!hasShift && affine.shift.some((t) => t !== 0)) return null;
+      const [, gain, shift] = node.inputs;
+      const inputs = [statistics.inputs[0]!, gain!, ...(hasShift ? [shift!] : [])];
+      return apply(op, inputs, { attrs: statistics.attrs as AttrsOf<StatisticsOp>, name: node.name });
     },
   };
-}
-
-/** The statistics, without a gain of their own, that a constant gain and shift over the channels stands behind. */
-function bareNorm(node: Node): Node | null {
-  const statistics = statisticsOf(node);
-  if (statistics === null || statistics.inputs.length !== 1) return null;
-  const affine = affineOf(node);
-  return affine !== null && affine.axis === node.type.shape.length - 1 && !affine.centred ? statistics : null;
 }

@@ -14,7 +14,7 @@ import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
 import { affineData, dataOf } from "../../ops/constant.ts";
-import type { ChannelAffine } from "../../ops/define.ts";
+import type { ChannelAffine, NormId } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 import { isNorm } from "./norm_nodes.ts";
@@ -38,22 +38,21 @@ interface Place {
 
 /** @returns the graph, and how many normalizations lost their shift */
 export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
-  // Shifting keeps the order of normalizations, so each keeps its place in it. A stream is shifted once: the second
-  // normalization that reads it would give the first its shift back.
-  const settled = new Set<number>();
+  // A stream is shifted once: the second normalization that reads it would give the first its shift back.
+  const settled = new Set<NormId>();
   let shifted = 0;
   for (;;) {
     const uses = usesOf(graph);
     const changes = new Map<Node, Change>();
     const norms = [...uses.keys()].filter((node) => isOp(node, "channel_affine"));
-    norms.forEach((norm, place) => {
-      const plan = settled.has(place) ? null : planShift(norm, uses);
-      if (plan === null || [...plan.keys()].some((node) => changes.has(node))) return;
+    for (const norm of norms) {
+      const plan = settled.has(norm.attrs.norm) ? null : planShift(norm, uses);
+      if (plan === null || [...plan.keys()].some((node) => changes.has(node))) continue;
       shifted++;
       for (const [node, change] of plan) changes.set(node, change);
-    });
+    }
     if (changes.size === 0) return { graph, shifted };
-    norms.forEach((norm, place) => changes.has(norm) && settled.add(place));
+    for (const norm of norms) if (changes.has(norm)) settled.add(norm.attrs.norm);
     const { inputs, ...rest } = mapGraph(
       graph,
       (node, inputs) => changes.get(node)?.(node, inputs) ?? rebuild(node, inputs),
