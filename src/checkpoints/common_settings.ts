@@ -29,6 +29,15 @@ export const HEADS: Setting<number> = {
   },
 };
 
+/** Where published weights were trained with another factor than their code gives by itself. */
+export const QK_SCALE: Setting<number> = {
+  name: "qk-scale",
+  what: "factor on the logits of the attention",
+  takes: "a number above 0",
+  keys: [...inTimm("qk_scale"), "MODEL.SWIN.QK_SCALE"],
+  parse: (value) => EPSILON.parse(value),
+};
+
 export const EPSILON: Setting<number> = {
   name: "epsilon",
   what: "epsilon of the normalization",

@@ -3,9 +3,9 @@
  * what its configuration says, with one way of refusing where these do not fit.
  */
 import { UnfoldError } from "../errors.ts";
-import { HEADS } from "./common_settings.ts";
+import { HEADS, QK_SCALE } from "./common_settings.ts";
 import type { CheckpointView, Settle } from "./define.ts";
-import type { Known } from "./settings.ts";
+import { type Known, saidOf } from "./settings.ts";
 
 /**
  * The number of layers: one more than the largest index that `pattern` captures.
@@ -55,6 +55,20 @@ export function headsOf(
 /** 64 channels a head, where the widths of a family are all published so. */
 export function headsOf64(channels: number): { value: number; why: string } {
   return { value: channels / 64, why: "64 channels a head, nothing in the file says" };
+}
+
+/**
+ * The factor on an attention's logits where the file's arguments say one, or a layout `known`s that there is a doubt; else
+ * undefined, which is 1 / sqrt(channels of a head).
+ */
+export function qkScaleOf(
+  file: CheckpointView,
+  settle: Settle,
+  known?: Known<number>,
+): { readonly qkScale?: number } {
+  return known === undefined && saidOf(file, QK_SCALE) === undefined
+    ? {}
+    : { qkScale: settle(QK_SCALE, known ?? {}) };
 }
 
 /** A number of the configuration; undefined where it has none under that key. */

@@ -16,6 +16,8 @@ export interface AttentionOptions {
   readonly outBias?: boolean;
   /** Whether rows of the output projection's weight are centred: `LinearOptions.centred`. */
   readonly outCentred?: boolean;
+  /** Factor on the logits; 1 / sqrt(C / heads) unless said. */
+  readonly scale?: number;
   /** Query t sees keys up to t. */
   readonly causal?: boolean;
   /** Added to the logits; broadcast to `[B, H, T, T]`. Within windows: `[H, window, window]`, or of each window of T. */
@@ -36,7 +38,7 @@ export interface AttentionOptions {
  */
 export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tensor {
   const known = given(layer("attention", x, p), options, ATTENTION);
-  const { heads, qkv = "qkv", out = "proj", qkvBias = true, causal = false, mask, window } = known;
+  const { heads, qkv = "qkv", out = "proj", qkvBias = true, causal = false, mask, scale, window } = known;
   const channels = fixedChannels(x, p);
   const third = (packed: Tensor, i: number) =>
     slice(packed, { axis: -1, start: i * channels, end: (i + 1) * channels });
@@ -48,7 +50,10 @@ export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tenso
     parts = qkv.map((name) => linear(x, p.at(name), { outputs: channels, bias: qkvBias }));
   }
   const [q, k, v] = parts.map((part) => splitHeads(part, heads, p, window)) as [Tensor, Tensor, Tensor];
-  const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) }, { causal });
+  const mixed = scaledDotProductAttention(
+    { q, k, v, ...(mask && { mask }) },
+    { causal, ...(scale !== undefined && { scale }) },
+  );
   const joined = joinHeads(mixed, x.type.shape);
   return projected(known.norm === undefined ? joined : norm(joined, known.norm), p.at(out), known);
 }
@@ -57,12 +62,12 @@ export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tenso
 export function crossAttention(
   inputs: { x: Tensor; memory: Tensor },
   p: Scope,
-  options: Omit<AttentionOptions, "qkv" | "causal" | "norm" | "window"> & {
+  options: Omit<AttentionOptions, "qkv" | "causal" | "norm" | "scale" | "window"> & {
     qkv: readonly [q: string, k: string, v: string];
   },
 ): Tensor {
   const { x, memory } = given("crossAttention", inputs, { x: TENSOR, memory: TENSOR });
-  const { causal: _causal, norm: _norm, window: _window, ...kinds } = ATTENTION;
+  const { causal: _causal, norm: _norm, scale: _scale, window: _window, ...kinds } = ATTENTION;
   const known = given(layer("crossAttention", x, p), options, { ...kinds, qkv: THREE_NAMES });
   const { heads, qkv, out = "out_proj", qkvBias = true, mask } = known;
   const channels = fixedChannels(x, p);

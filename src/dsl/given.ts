@@ -1,6 +1,6 @@
 /** What the DSL is given besides numbers and names: tensors and scopes. */
 import { UnfoldError } from "../errors.ts";
-import { argument, COUNT, either, FLAG, type Kind, listOf, optional, TEXT } from "../ir/given.ts";
+import { argument, COUNT, either, FLAG, type Kind, listOf, NUMBER, optional, TEXT } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { apply, type AttrsOf, isNode, type OpName } from "../ops/table.ts";
 import { Scope } from "./scope.ts";
@@ -18,6 +18,7 @@ export const ATTENTION = {
   qkvBias: optional(FLAG),
   outBias: optional(FLAG),
   outCentred: optional(FLAG),
+  scale: optional(NUMBER),
   causal: optional(FLAG),
   mask: optional(TENSOR),
   norm: optional(SCOPE),

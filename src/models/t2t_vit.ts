@@ -1,7 +1,7 @@
 /**
  * T2T-ViT (Yuan et al., ICCV 2021), the network of the Unified Normalization paper's image experiments: overlapping patches
- * are unfolded, attended to by a Performer (Choromanski et al., ICLR 2021) and unfolded again, twice, before a plain ViT
- * takes over. Names are those of both papers' code.
+ * are unfolded, attended to and unfolded again, twice, before a plain ViT takes over. What attends to them is a Performer
+ * (Choromanski et al., ICLR 2021) or, in the networks named T2T-ViT_t, a Transformer. Names are those of both papers' code.
  */
 import {
   add,
@@ -13,6 +13,7 @@ import {
   float,
   type Grid,
   gridOf,
+  joinHeads,
   linear,
   matmul,
   mlp,
@@ -26,8 +27,10 @@ import {
   reshape,
   residual,
   rowMajor,
+  scaledDotProductAttention,
   type Scope,
   slice,
+  splitHeads,
   sub,
   sum,
   type Tensor,
@@ -42,8 +45,8 @@ export interface T2tVitConfig {
   readonly image: number;
   /** Of the tokens between two soft splits. */
   readonly tokenChannels: number;
-  /** Random features of the Performer, m in its paper. */
-  readonly features: number;
+  /** Random features of the Performer, m in its paper; null where a Transformer is in its place. */
+  readonly features: number | null;
   readonly channels: number;
   readonly depth: number;
   readonly heads: number;
@@ -51,6 +54,8 @@ export interface T2tVitConfig {
   readonly hidden: number;
   readonly classes: number;
   readonly qkvBias: boolean;
+  /** Factor on the logits of the blocks' attention; 1 / sqrt(channels / heads) unless said. */
+  readonly qkScale?: number;
 }
 
 /** T2T-ViT-14 (table 1): 21.5 million parameters. */
@@ -69,7 +74,7 @@ export const T2T_VIT_14: T2tVitConfig = {
 
 /** `images [B, 3, H, W]` to `logits [B, classes]`. */
 export function t2tVit(config: T2tVitConfig, { norm: family = unifiedNorm() }: { norm?: Norm } = {}): Model {
-  const { image, channels, depth, heads, hidden, classes, qkvBias } = config;
+  const { image, channels, depth, heads, hidden, classes, qkvBias, qkScale } = config;
   return model({
     name: config.name,
     inputs: { images: float(["B", 3, image, image]) },
@@ -79,7 +84,12 @@ export function t2tVit(config: T2tVitConfig, { norm: family = unifiedNorm() }: {
       let x = prependToken(tokens, p.param("cls_token", [1, 1, channels]));
       x = add(x, p.param("pos_embed", [1, 1 + (image / 16) ** 2, channels]));
       for (let i = 0; i < depth; i++) {
-        x = block(x, p.at("blocks", i), { heads, qkvBias, mlp: { hidden } });
+        x = block(x, p.at("blocks", i), {
+          heads,
+          qkvBias,
+          mlp: { hidden },
+          ...(qkScale !== undefined && { scale: qkScale }),
+        });
       }
       const first = pick(norm(x, p.at("norm")), { axis: 1, index: 0 });
       return { logits: linear(first, p.at("head"), { outputs: classes }) };
@@ -93,9 +103,9 @@ function tokensToToken(images: Tensor, p: Scope, { image, channels, ...options }
   const eighth = gridOf([image, image], 8);
   const pixels = transpose(reshape(images, [images.type.shape[0]!, 3, image * image]), [0, 2, 1]);
   let x = softSplit(pixels, { height: image, width: image }, { kernel: 7, stride: 4, padding: 2 });
-  x = performer(x, p.at("attention1"), options);
+  x = tokenBlock(x, p.at("attention1"), options);
   x = softSplit(x, quarter, { kernel: 3, stride: 2, padding: 1 });
-  x = performer(x, p.at("attention2"), options);
+  x = tokenBlock(x, p.at("attention2"), options);
   x = softSplit(x, eighth, { kernel: 3, stride: 2, padding: 1 });
   return linear(x, p.at("project"), { outputs: channels });
 }
@@ -113,24 +123,42 @@ function softSplit(
   return reshape(apart, [batch, -1, channels * size]);
 }
 
-/** Linear attention by positive random features, its residual taken from v: `[B, T, C]` to `[B, T, tokenChannels]`. */
-function performer(
+/** Attention to fewer channels, its residual taken from v, and an MLP: `[B, T, C]` to `[B, T, tokenChannels]`. */
+function tokenBlock(
   x: Tensor,
   p: Scope,
   { tokenChannels: size, features }: Pick<T2tVitConfig, "tokenChannels" | "features">,
 ): Tensor {
-  const kqv = linear(norm(x, p.at("norm1")), p.at("kqv"), { outputs: 3 * size });
-  const [k, q, v] = [0, 1, 2].map((i) => slice(kqv, { axis: -1, start: i * size, end: (i + 1) * size }));
-  const w = wide(p.param("w", [features, size]));
+  const normalized = norm(x, p.at("norm1"));
+  const thirds = (packed: Tensor) =>
+    [0, 1, 2].map((i) => slice(packed, { axis: -1, start: i * size, end: (i + 1) * size })) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+  const mlpOf = (names: readonly [string, string]) => (y: Tensor) =>
+    residual(y, (z) => mlp(z, p.at("mlp"), { hidden: size, names }), { norm: p.at("norm2") });
+  if (features === null) {
+    const own = p.at("attn");
+    const [q, k, v] = thirds(linear(normalized, own.at("qkv"), { outputs: 3 * size, bias: false }));
+    // One head, whose factor is that of the channels it is made from, as in the authors' code.
+    const scale = 1 / Math.sqrt(x.type.shape[2] as number);
+    const [ofQ, ofK, ofV] = [q, k, v].map((y) => splitHeads(y, 1, own)) as [Tensor, Tensor, Tensor];
+    const mixed = joinHeads(scaledDotProductAttention({ q: ofQ, k: ofK, v: ofV }, { scale }));
+    return mlpOf(["fc1", "fc2"])(add(v, linear(mixed, own.at("proj"), { outputs: size })));
+  }
+  const [k, q, v] = thirds(linear(normalized, p.at("kqv"), { outputs: 3 * size }));
+  const mixed = performer({ k, q, v }, wide(p.param("w", [features, size])));
+  return mlpOf(["0", "2"])(add(v, linear(cast(mixed, p.precision), p.at("proj"), { outputs: size })));
+}
+
+/** Linear attention by positive random features: `[B, T, C]` each to the same, in fp32. */
+function performer({ k, q, v }: { k: Tensor; q: Tensor; v: Tensor }, w: Tensor): Tensor {
   const kernel = (y: Tensor) => softmaxKernel(wide(y), w);
-  const [keys, queries] = [kernel(k!), kernel(q!)];
-  const attended = matmul(queries, matmul(keys, wide(v!), { transposeA: true }));
+  const [keys, queries] = [kernel(k), kernel(q)];
+  const attended = matmul(queries, matmul(keys, wide(v), { transposeA: true }));
   const weights = matmul(queries, sum(keys, { axes: [1], keepDims: true }), { transposeB: true });
-  const mixed = div(attended, add(weights, scalar(1e-8)));
-  const y = add(v!, linear(cast(mixed, p.precision), p.at("proj"), { outputs: size }));
-  return residual(y, (z) => mlp(z, p.at("mlp"), { hidden: size, names: ["0", "2"] }), {
-    norm: p.at("norm2"),
-  });
+  return div(attended, add(weights, scalar(1e-8)));
 }
 
 /** `exp(w x - |x|^2 / 2) / sqrt(m)` (lemma 1 of the Performer paper): `[B, T, C]` to `[B, T, m]`. */

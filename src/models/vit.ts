@@ -93,6 +93,8 @@ export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
   readonly projBias?: boolean;
   /** Of both products of the MLP; true unless said. */
   readonly mlpBias?: boolean;
+  /** Factor on the attention's logits; 1 / sqrt(channels / heads) unless said. */
+  readonly qkScale?: number;
   /** In the MLP; exact GELU unless said. */
   readonly activation?: Activation;
   /** The gate of the MLP: `fc1_g` beside `fc1_x`, or a half of `fc1`; none unless said. */
@@ -179,6 +181,7 @@ export function vit(
           layerScale: config.layerScale,
           placement: config.placement ?? "pre",
           innerNorms: config.innerNorms ?? false,
+          ...(config.qkScale !== undefined && { scale: config.qkScale }),
         });
       }
 

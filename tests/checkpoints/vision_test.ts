@@ -214,6 +214,22 @@ Deno.test("timmVit finds layer-scale under every name that it has in published c
   }
 });
 
+Deno.test("another factor on the logits is read, asked for where two are published, or refused", () => {
+  const old = { ...DEIT_TI, channels: 768, depth: 8, heads: 8, hidden: 2304 };
+  const shapes = parametersOf(vit(old));
+  refuses(() => readAs(timmVit, viewOf(shapes, null), {}), "768 ** -0.5", "--set qk-scale=VALUE");
+  const { settled } = readAs(timmVit, viewOf(shapes, null), { "qk-scale": "0.036" });
+  assert.deepEqual(settled.find(({ name }) => name === "qk-scale")?.value, "0.036");
+  const small = parametersOf(vit(DEIT_TI));
+  const said = readAs(timmVit, viewOf(small, { num_heads: 3, qk_scale: 0.25 }), {}).settled;
+  assert.equal(said.find(({ name }) => name === "qk-scale")?.basis, "said");
+  refuses(
+    () => readAs(timmSwin, viewOf(parametersOf(swin(SWIN_T)), { MODEL: { SWIN: { QK_SCALE: 0.25 } } }), {}),
+    "QK_SCALE 0.25",
+    "1 / sqrt(channels of a head)",
+  );
+});
+
 Deno.test("timmVit asks for the size of images where two fit the positions", () => {
   const small = { ...DEIT_TI, depth: 1, image: 32, patch: 16, registers: { count: 4, placed: true } };
   const shapes = parametersOf(vit(small));

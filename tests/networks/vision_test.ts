@@ -20,7 +20,7 @@ interface Case {
 }
 
 const VIT = { format: "timm ViT or DeiT", heads: 2 };
-const T2T = { format: "T2T-ViT (Performer)", heads: 2 };
+const T2T = { format: "T2T-ViT", heads: 2 };
 const SWIN = { format: "Swin Transformer (timm or the authors')" };
 
 const CASES: readonly Case[] = [
@@ -53,6 +53,9 @@ const CASES: readonly Case[] = [
   // As the paper's repository saves it: a zip with the averaged weights under `state_dict_ema`, behind `module.`.
   { name: "t2t_vit_un", ...T2T, remaining: 0, file: "model.pth" },
   { name: "t2t_vit_ln", ...T2T, remaining: 7 },
+  // T2T-ViT_t, whose tokens a Transformer makes, with the factor on logits that its published weights are loaded with.
+  { name: "t2t_vit_t_un", ...T2T, settings: { "qk-scale": "0.25" }, remaining: 0 },
+  { name: "t2t_vit_t_ln", ...T2T, remaining: 7 },
   { name: "timm_swin_ln", ...SWIN, remaining: 9 },
   { name: "timm_swin_un", ...SWIN, remaining: 0 },
   { name: "timm_swin_bn", ...SWIN, remaining: 0 },

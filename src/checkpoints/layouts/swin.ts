@@ -16,6 +16,7 @@ import { type Evidence, valueAt } from "../settings.ts";
 import { numberIn, requireConfig, requireLibrary, requireSizes } from "../sizes.ts";
 import {
   gridsOf,
+  requireUsualScale,
   sameForAll,
   squareWindow,
   SWIN_BUFFERS,
@@ -52,6 +53,7 @@ export const timmSwin: CheckpointFormat = {
     const depth = sizes.depths.reduce((sum, blocks) => sum + blocks, 0);
     const architecture = architectureOf(file, { channels: sizes.channels, depth });
     requireConfig({ ...file, config: argumentsOf(file) }, { always_partition: [false, null] });
+    requireUsualScale(file);
     settle(POOL, {
       published: { value: "avg", why: "every Swin Transformer is published with the mean of all tokens" },
       fits: (pool) =>

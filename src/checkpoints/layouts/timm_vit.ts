@@ -18,6 +18,7 @@ import {
   POOL,
   type Pool,
   POOL_PREFIX,
+  QK_SCALE,
   TRAINED_SIZE,
 } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Recognised, Settle, Source } from "../define.ts";
@@ -25,7 +26,7 @@ import { normOf } from "../norms.ts";
 import { type GridSize, resampledPositions } from "../positions.ts";
 import { renamed, type Renaming } from "../rename.ts";
 import { type Evidence, type Known, saidOf } from "../settings.ts";
-import { hasScope, headsOf, layersIn } from "../sizes.ts";
+import { hasScope, headsOf, layersIn, qkScaleOf } from "../sizes.ts";
 import { type Architecture, architectureOf } from "./timm.ts";
 
 export const timmVit: CheckpointFormat = {
@@ -40,6 +41,7 @@ export const timmVit: CheckpointFormat = {
   without: [/^tokens_to_token\./, /\.attn\.dwc\./],
   settings: [
     HEADS,
+    QK_SCALE,
     ACTIVATION,
     EPSILON,
     POOL,
@@ -145,6 +147,15 @@ const PUBLISHED_HEADS: Readonly<Record<string, number>> = {
   "1280, 32, 5120": 16,
 };
 
+/** What timm called vit_small_patch16_224 before 2021; its published weights were trained with another factor. */
+const OLD_SMALL: Known<number> = {
+  ask:
+    `timm gave the first vit_small_patch16_224 768 ** -0.5 = ${
+      768 ** -0.5
+    } where it loaded published weights, ` +
+    `and 96 ** -0.5 = ${96 ** -0.5} elsewhere`,
+};
+
 function configOf(
   file: CheckpointView,
   settle: Settle,
@@ -156,7 +167,8 @@ function configOf(
 ): { config: VitConfig; positions: Source | undefined } {
   const patch = file.shapeOf("patch_embed.proj.weight")[2]!;
   const { gate, hidden } = mlpIn(file, settle, architecture);
-  const usual = PUBLISHED_HEADS[[channels, depth, hidden].join(", ")];
+  const sizes = [channels, depth, hidden].join(", ");
+  const usual = PUBLISHED_HEADS[sizes];
   const tokens = tokensOf(file);
   const { classTokens, registers } = tokens;
   const { image, placed, positions } = imageIn(file, settle, { ...tokens, patch, architecture });
@@ -180,6 +192,11 @@ function configOf(
       },
       ask: channels === 384 ? "384 channels are published with 6 and with 12 heads" : undefined,
     }),
+    ...qkScaleOf(
+      file,
+      settle,
+      sizes === "768, 8, 2304" && architecture === undefined ? OLD_SMALL : undefined,
+    ),
     hidden,
     ...(gate && { gate }),
     classes: file.has("head.weight") ? file.shapeOf("head.weight")[0]! : null,
