@@ -7,8 +7,9 @@ import { UnfoldError } from "../errors.ts";
 import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Int8Report } from "../report/report.ts";
-import { lowerForInt8 } from "../rewrite/backends/onnxruntime.ts";
-import { quantizeLinears } from "../rewrite/backends/quantize.ts";
+import { INT8 } from "../rewrite/backends/onnxruntime.ts";
+import { quantization } from "../rewrite/backends/quantize.ts";
+import { runPipeline } from "../rewrite/pass.ts";
 import { accuracy } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { calibrate, type CalibratedLinear } from "./calibrate.ts";
@@ -33,7 +34,7 @@ export interface QuantizeOptions {
 }
 
 export type Quantized =
-  & Pick<Int8Report, "quantized" | "products" | "inFloat" | "samples" | "sums" | "gate">
+  & Pick<Int8Report, "quantized" | "products" | "inFloat" | "samples" | "sums" | "gate" | "passes">
   & {
     readonly graph: Graph;
   };
@@ -48,7 +49,7 @@ const MOST_IN_FLOAT = 0.5;
  */
 export async function quantize(graph: Graph, options: QuantizeOptions): Promise<Quantized> {
   const { target, samples, labelled, batch, onnx, signal } = options;
-  const float = lowerForInt8(graph);
+  const { graph: float, trace } = runPipeline(graph, INT8);
   const products = await calibrate(float, { target, examples: samples, batch, onnx, signal });
   const worstFirst = products.toSorted((a, b) => b.error - a.error);
   const examples = labelled ?? samples;
@@ -59,12 +60,12 @@ export async function quantize(graph: Graph, options: QuantizeOptions): Promise<
   };
   const expected = await run(float);
   const quantized = (chosen: readonly CalibratedLinear[]) =>
-    quantizeLinears(float, new Map(chosen.map(({ node, attrs }) => [node, attrs])), target);
+    runPipeline(float, quantization(new Map(chosen.map(({ node, attrs }) => [node, attrs])), target));
   // Before the limits are looked at: wrong sums are no loss of accuracy that other samples or limits could mend.
-  const sums = await checkWholeNumbers(quantized(products), { target, onnx, signal });
+  const sums = await checkWholeNumbers(quantized(products).graph, { target, onnx, signal });
   for (let kept = 0;; kept = Math.max(1, 2 * kept)) {
     const chosen = worstFirst.slice(kept);
-    const graph = quantized(chosen);
+    const { graph, trace: quantizing } = quantized(chosen);
     const gate = judge(await run(graph), { ...options, expected, labels: labelled?.labels ?? null });
     if (gate.passed) {
       return {
@@ -75,6 +76,7 @@ export async function quantize(graph: Graph, options: QuantizeOptions): Promise<
         samples: samples.count,
         sums,
         gate,
+        passes: [...trace, ...quantizing],
       };
     }
     if (2 * Math.max(1, kept) > MOST_IN_FLOAT * products.length) throw refusal(graph.name, gate, kept);

@@ -7,13 +7,13 @@ import type { Model } from "../dsl/model.ts";
 import { onnxBytes } from "../emit/onnx.ts";
 import { UnfoldError } from "../errors.ts";
 import { isNarrow, type Narrow, type Precision } from "../ir/dtype.ts";
-import { type Graph, mapGraph, type Node, uniqueNames, type Uses, usesOf } from "../ir/graph.ts";
+import { type Graph, type Node, uniqueNames, type Uses, usesOf } from "../ir/graph.ts";
 import type { Norm, NormFamily } from "../norms/families.ts";
-import { isOp, rebuild } from "../ops/table.ts";
+import { isOp } from "../ops/table.ts";
 import type { NetworkRanges, RangesReport, TensorRange } from "../report/report.ts";
-import { lowerForTensorRt } from "../rewrite/backends/tensorrt.ts";
+import { TENSORRT_WRITTEN_OUT } from "../rewrite/backends/tensorrt.ts";
+import { type PassTrace, runPipeline } from "../rewrite/pass.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
-import { canBeWrittenOut, writtenOut } from "../rewrite/attention/write_attention.ts";
 import { type ExampleOutputs, loadExamples, openSizes, sampleInputs } from "./evaluate.ts";
 import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
 import { observe, type ObserveOptions, readersOf, type Seen } from "./rounded.ts";
@@ -40,6 +40,8 @@ export interface RoundedRun {
   readonly outputs: ExampleOutputs;
   /** In the order in which they are computed. */
   readonly tensors: readonly TensorRange[];
+  /** The passes of the lowering. */
+  readonly trace: readonly PassTrace[];
 }
 
 /**
@@ -52,26 +54,17 @@ export async function runRounded(
   options: Omit<ObserveOptions, "rounds">,
 ): Promise<RoundedRun> {
   const { precision } = options;
-  const lowered = writeAttentionOut(lowerForTensorRt(optimized));
+  const { graph: lowered, trace } = runPipeline(optimized, TENSORRT_WRITTEN_OUT);
   const uses = usesOf(lowered);
   const names = uniqueNames(lowered);
   const { outputs, seen } = await observe(lowered, { ...options, rounds: true });
   const rangesOf = (seen: readonly Seen[]) =>
     seen.map((tensor) => rangeOf(tensor, { name: names.get(tensor.node)!, uses, precision }));
   const tensors = rangesOf(seen);
-  if (!tensors.some(isOver)) return { outputs, tensors };
+  if (!tensors.some(isOver)) return { outputs, tensors, trace };
   // Behind a value that overflowed all is infinite or NaN; what each tensor reaches by itself says what would help.
   const exact = rangesOf((await observe(lowered, { ...options, rounds: false })).seen);
-  return { outputs, tensors: exact.some(isOver) ? exact : tensors };
-}
-
-/** Attention as the products that it is emitted as, so that its scores are seen. */
-function writeAttentionOut(graph: Graph): Graph {
-  return mapGraph(
-    graph,
-    (node, inputs) =>
-      isOp(node, "attention") && canBeWrittenOut(node) ? writtenOut(node, inputs) : rebuild(node, inputs),
-  );
+  return { outputs, tensors: exact.some(isOver) ? exact : tensors, trace };
 }
 
 const isOver = ({ verdict }: TensorRange) => verdict === "overflows";
@@ -205,6 +198,8 @@ export interface RangeAudit {
   readonly advice: Precision | "rescale";
   /** In the order in which they are computed. */
   readonly tensors: readonly TensorRange[];
+  /** Every pass from the description to the network that was run. */
+  readonly passes: readonly PassTrace[];
 }
 
 /** In words: where a model's examples come from. */
@@ -232,12 +227,12 @@ export async function measureRanges(
 ): Promise<RangeAudit> {
   const precision = isNarrow(asked) ? asked : "fp16";
   const weights = chooseWeights(model, norm, weightOptions);
-  const { graph } = compile(model, { weights: weights.open(), norm, precision, layerNorm });
+  const { graph, trace } = compile(model, { weights: weights.open(), norm, precision, layerNorm });
   const found = samples === undefined
     ? loadExamples(model, { count: RANDOM_EXAMPLES, dims: openSizes(model) })
     : sampleInputs(model, samples);
   const examples = { ...found, count: Math.min(found.count, MOST_EXAMPLES) };
-  const { tensors } = await runRounded(graph, {
+  const { tensors, trace: lowering } = await runRounded(graph, {
     precision,
     examples,
     batch: 1,
@@ -264,5 +259,6 @@ export async function measureRanges(
       ? "bf16"
       : "fp32",
     tensors,
+    passes: [...trace, ...lowering],
   };
 }

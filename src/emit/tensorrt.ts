@@ -12,7 +12,8 @@ import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
 import type { TensorRtEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/table.ts";
-import { lowerForTensorRt } from "../rewrite/backends/tensorrt.ts";
+import { TENSORRT } from "../rewrite/backends/tensorrt.ts";
+import { type PassTrace, runPipeline } from "../rewrite/pass.ts";
 import { readKeptFile, replaceFile } from "./kept_file.ts";
 import type { Target } from "./targets.ts";
 import { NetworkEmitter, type WeightsListener } from "./tensorrt_network.ts";
@@ -61,6 +62,8 @@ export interface BuiltEngine {
   /** Layers of the network that was described, constants included. */
   readonly layers: number;
   readonly library: { readonly version: string; readonly flavour: Flavour; readonly path: string };
+  /** The passes that made the form that TensorRT compiles best. */
+  readonly passes: readonly PassTrace[];
   /** Milliseconds of each phase. */
   readonly phases: { readonly describeMs: number; readonly buildMs: number; readonly writeMs: number };
 }
@@ -83,7 +86,10 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
 
   const started = performance.now();
   onPhase?.("emit");
-  describeNetwork(network, options.lower === false ? graph : lowerForTensorRt(graph));
+  const { graph: lowered, trace } = options.lower === false
+    ? { graph, trace: [] }
+    : runPipeline(graph, TENSORRT);
+  describeNetwork(network, lowered);
   for (const profile of profilesOf(graph, profiles)) config.addProfile(profile);
   if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
   if (options.refit) config.setFlag("refit");
@@ -115,6 +121,7 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
     byteLength,
     layers: network.layerCount,
     library: { version: trt.version, flavour: trt.flavour, path: library },
+    passes: trace,
     phases: {
       describeMs: described - started,
       buildMs: built - described,

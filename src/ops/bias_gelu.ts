@@ -17,7 +17,7 @@ export const biasGelu = defineOp({
     return { dtype: commonDType("bias_gelu", inputs), shape: x!.shape };
   },
   evaluate: (inputs, attrs) => gelu.evaluate([add.evaluate(inputs, {})], attrs),
-  tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
+  tensorrt: onlyForOnnxRuntime,
   onnx: (g, inputs, { approximate }) =>
     g.node(approximate === "tanh" ? "com.microsoft.FastGelu" : "com.microsoft.BiasGelu", inputs),
 });

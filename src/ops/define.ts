@@ -218,8 +218,8 @@ export function defineOp<const Name extends string, A extends object>(
   return spec;
 }
 
-/** What the `tensorrt` of operators does that only a graph lowered for ONNX Runtime has. */
-export function onlyForOnnxRuntime(node: Node): never {
+/** The `tensorrt` of operators that only a graph lowered for ONNX Runtime has. */
+export function onlyForOnnxRuntime<A>(_net: unknown, _inputs: unknown, _attrs: A, node: Node): never {
   throw new UnfoldError(
     `${node.name}: ${node.op} is a form for ONNX Runtime; build the TensorRT engine from the graph before it is ` +
       "lowered or quantized",

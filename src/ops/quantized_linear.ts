@@ -42,7 +42,7 @@ export const quantizedLinear = defineOp({
     }
     return { shape: [...x!.shape.slice(0, -1), outputs], data };
   },
-  tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
+  tensorrt: onlyForOnnxRuntime,
   onnx: (g, [x, weight, scale, bias], { step, zero }) => {
     const [size, offset] = [g.scalar(step, "fp32"), g.scalar(zero, "uint8")];
     const whole = g.node("QuantizeLinear", [x!, size, offset]);

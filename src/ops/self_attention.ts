@@ -35,7 +35,7 @@ export const selfAttention = defineOp({
     );
     return tokenAttention.evaluate([...thirds, ...inputs.slice(bias ? 3 : 2)], attrs);
   },
-  tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
+  tensorrt: onlyForOnnxRuntime,
   onnx: (g, [x, weight, ...rest], { heads, scale, causal, bias }, node) => {
     const [vector, mask] = bias ? rest : [undefined, rest[0]];
     const size = (node.type.shape.at(-1) as number) / heads;

@@ -31,7 +31,7 @@ export const tokenAttention = defineOp({
     const mixed = attention.evaluate([...parts, ...(mask ? [mask] : [])], { scale, causal });
     return { shape: q!.shape, data: transpose.evaluate([mixed], { permutation: [0, 2, 1, 3] }).data };
   },
-  tensorrt: (_net, _inputs, _attrs, node) => onlyForOnnxRuntime(node),
+  tensorrt: onlyForOnnxRuntime,
   onnx: (g, [q, k, v, mask], { heads, scale, causal }) =>
     g.node("com.microsoft.MultiHeadAttention", [q!, k!, v!, ...(mask ? ["", "", mask] : [])], {
       num_heads: heads,

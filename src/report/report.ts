@@ -5,7 +5,6 @@
 import type { EnginePrecision, Int8Target, Narrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/families.ts";
 import type { NormFold } from "../rewrite/fold/fold_norm.ts";
-import type { PassTrace } from "../rewrite/pipeline.ts";
 
 /** One engine and its ONNX twin. Without an engine (`--no-engine`) all that is its own is null. */
 export interface EngineReport {
@@ -25,6 +24,8 @@ export interface EngineReport {
   readonly stateDict?: StateDictReport | null | undefined;
   /** Whether they were trained with this normalization; if not, only the latency means something. */
   readonly trained: boolean;
+  /** What was done to the network for TensorRT and for its ONNX file; absent in reports of before it was told. */
+  readonly passes?: readonly PassReport[] | undefined;
 }
 
 /**
@@ -182,6 +183,8 @@ export interface Int8Report {
     /** Top-1 on the model's labelled data; null without labels, or where the weights were not trained. */
     readonly accuracy: { readonly fp32: number; readonly int8: number; readonly examples: number } | null;
   };
+  /** From the network in fp32 to that; absent in reports of before it was told. */
+  readonly passes?: readonly PassReport[] | undefined;
   /** Time on this machine's CPU over that of the folded network in fp32; null where nothing was timed. */
   readonly latency: {
     readonly backend: string;
@@ -222,6 +225,22 @@ export interface CheckpointReport {
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
 }
 
+/** One pass of the compiler, in the order in which they ran. A pass that changed nothing is there too. */
+export interface PassReport {
+  readonly pass: string;
+  /** The table it stands in: `fold`, `common`, then `tensorrt`, `onnxruntime`, `openvino` or `int8`. */
+  readonly pipeline?: string | undefined;
+  /** The equation that it holds by, or what holds of its result. */
+  readonly law?: string | undefined;
+  /** What it counted; of rules how often each fired. */
+  readonly figures?: Readonly<Record<string, number>> | undefined;
+  readonly nodesBefore: number;
+  readonly nodesAfter: number;
+  readonly ms?: number | undefined;
+  /** The figures in words, in reports of before they were numbers, which lack whatever may be absent here. */
+  readonly detail?: string | undefined;
+}
+
 /** When, how and from what a build was made. */
 export interface ProvenanceReport {
   /** ISO 8601, UTC. */
@@ -257,7 +276,8 @@ export interface Report {
     readonly remaining: number;
     readonly where: readonly NormFold[];
   };
-  readonly passes: readonly PassTrace[];
+  /** What the compiler did to the network that was folded, before any backend. */
+  readonly passes: readonly PassReport[];
   readonly engines: Readonly<Partial<Record<NormFamily, EngineReport>>>;
   /** In their order. */
   readonly phases: readonly PhaseReport[];

@@ -11,6 +11,17 @@ const ms = z.number().nonnegative();
 
 const stateDict = z.object({ key: z.string(), others: z.array(z.string()) });
 
+const passes = z.array(z.object({
+  pass: z.string(),
+  pipeline: z.string().optional(),
+  law: z.string().optional(),
+  figures: z.record(z.string(), z.number()).optional(),
+  nodesBefore: count,
+  nodesAfter: count,
+  ms: ms.optional(),
+  detail: z.string().optional(),
+})).readonly();
+
 const Engine = z.object({
   path: z.string().nullable(),
   bytes: count.nullable(),
@@ -23,6 +34,7 @@ const Engine = z.object({
   weights: z.string(),
   stateDict: stateDict.nullable().optional(),
   trained: z.boolean(),
+  passes: passes.optional(),
 });
 
 const Difference = z.object({
@@ -108,8 +120,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
       refused: z.object({ consumer: z.string(), reason: z.string() }).optional(),
     })),
   }),
-  passes: z.array(z.object({ pass: z.string(), nodesBefore: count, nodesAfter: count, detail: z.string() }))
-    .readonly(),
+  passes,
   engines: z.partialRecord(family, Engine),
   phases: z.array(
     z.object({ phase: z.enum(PHASES), network: family.nullable(), ms, peakBytes: count }),
@@ -157,6 +168,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
       limit: z.number(),
       accuracy: z.object({ fp32: z.number(), int8: z.number(), examples: count }).nullable(),
     }),
+    passes: passes.optional(),
     latency: z.object({
       backend: z.string(),
       batch: count,

@@ -1,11 +1,10 @@
 /**
  * Rewrite rules and the driver that applies them to a fixed point. A rule is a law: an equation between two forms of
- * one value, applied in one direction, toward fewer nodes. Work that must look at siblings or consumers is a pass, a
- * function of the graph.
+ * one value, applied in one direction, toward fewer nodes. Work that must look at siblings or consumers is a pass by
+ * itself, a function of the graph (`pass.ts`).
  */
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
 import { rebuild } from "../ops/table.ts";
-import { verifyGraph } from "./verify.ts";
 
 export interface Rule {
   readonly name: string;
@@ -46,24 +45,4 @@ export function applyRules(graph: Graph, rules: readonly Rule[]): { graph: Graph
   throw new Error(
     `${graph.name}: the rules did not come to rest after ${limit} sweeps: ${JSON.stringify(firings)}`,
   );
-}
-
-/** A step from graph to graph. */
-export interface Pass {
-  readonly name: string;
-  readonly run: (graph: Graph) => Graph;
-}
-
-/** A function from graph to graph that says more than the graph, as a pass under its own name. */
-export function passOf(run: (graph: Graph) => { readonly graph: Graph }): Pass {
-  return { name: run.name, run: (graph) => run(graph).graph };
-}
-
-/** Runs passes one after the other, and verifies the graph after each. */
-export function runPasses(graph: Graph, passes: readonly Pass[]): Graph {
-  for (const { name, run } of passes) {
-    graph = run(graph);
-    verifyGraph(graph, name);
-  }
-  return graph;
 }

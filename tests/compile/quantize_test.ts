@@ -9,7 +9,8 @@ import { quantize, type QuantizeOptions } from "../../src/compile/quantize.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import { float64Of, heldData } from "../../src/ir/data.ts";
 import type { Graph } from "../../src/ir/graph.ts";
-import { lowerForInt8 } from "../../src/rewrite/backends/onnxruntime.ts";
+import { INT8 } from "../../src/rewrite/backends/onnxruntime.ts";
+import { runPipeline } from "../../src/rewrite/pass.ts";
 import { nodesOf, refuses, rejects, withFolder } from "../support.ts";
 
 const HELD_OUT = new URL("../../examples/digits/heldout.safetensors", import.meta.url);
@@ -83,7 +84,7 @@ Deno.test("quantize() refuses in points of accuracy where labels tell", () =>
 Deno.test("calibrate() finds a step for each product's input that holds its range", () =>
   withFolder(async (folder) => {
     const given = options(folder);
-    const graph = lowerForInt8(folded());
+    const graph = runPipeline(folded(), INT8).graph;
     const found = await calibrate(graph, { ...given, examples: given.samples });
     assert.equal(found.length, nodesOf(graph, "linear").length);
     for (const { attrs, error } of found) {

@@ -6,7 +6,8 @@ import { swin } from "../../src/models/swin.ts";
 import { NORMS } from "../../src/norms/families.ts";
 import { apply } from "../../src/ops/table.ts";
 import { carryOne } from "../../src/rewrite/channels/carry_one.ts";
-import { lowerForTensorRt } from "../../src/rewrite/backends/tensorrt.ts";
+import { TENSORRT } from "../../src/rewrite/backends/tensorrt.ts";
+import { runPipeline } from "../../src/rewrite/pass.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import {
@@ -128,9 +129,9 @@ Deno.test("carryOne() writes causal attention out, and leaves it over an open nu
   carries(optimize(traced(decoder())).graph);
 });
 
-Deno.test("lowerForTensorRt() carries a one in fp16 and bf16 alone", () => {
+Deno.test("TENSORRT carries a one in fp16 and bf16 alone", () => {
   for (const [precision, biased] of [["fp32", 3], ["fp16", 0], ["bf16", 0]] as const) {
     const { graph } = optimize(traced(stack(3), { dims: { B: 2 }, precision }));
-    assert.equal(biasedQueries(lowerForTensorRt(graph)), biased, precision);
+    assert.equal(biasedQueries(runPipeline(graph, TENSORRT).graph), biased, precision);
   }
 });

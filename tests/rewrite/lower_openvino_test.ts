@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
-import { lowerForOpenVino } from "../../src/rewrite/backends/openvino.ts";
+import { OPENVINO } from "../../src/rewrite/backends/openvino.ts";
+import { runPipeline } from "../../src/rewrite/pass.ts";
 import { asOnnx, ONNX_FORMS } from "../../src/rewrite/backends/onnx_forms.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { meaningDifference } from "../support.ts";
@@ -10,11 +11,11 @@ import { decoder, encoder, traced } from "./networks.ts";
 /** Weights that took in a bias are folded from the unrounded original; all else is the same arithmetic in another order. */
 const ROUNDED_ONCE = 1e-6;
 
-Deno.test("lowerForOpenVino() keeps the meaning of encoders and decoders, with UN and with LN, by the standard's operators", () => {
+Deno.test("OPENVINO keeps the meaning of encoders and decoders, with UN and with LN, by the standard's operators", () => {
   for (const [seed, model] of [encoder(), encoder({ qkvBias: false, causal: true }), decoder()].entries()) {
     for (const norm of [unifiedNorm(), layerNorm()]) {
       const { graph } = optimize(traced(model, { seed, norm }));
-      const lowered = lowerForOpenVino(graph);
+      const lowered = runPipeline(graph, OPENVINO).graph;
       assert.ok(meaningDifference(lowered, graph, seed) <= ROUNDED_ONCE);
       assert.ok(!new TextDecoder("latin1").decode(onnxBytes(lowered)).includes("com.microsoft"));
     }

@@ -5,7 +5,8 @@ import type { Graph } from "../../src/ir/graph.ts";
 import { apply } from "../../src/ops/table.ts";
 import { layerNorm, rmsNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { applyRules } from "../../src/rewrite/driver.ts";
-import { lowerForTensorRt } from "../../src/rewrite/backends/tensorrt.ts";
+import { TENSORRT } from "../../src/rewrite/backends/tensorrt.ts";
+import { runPipeline } from "../../src/rewrite/pass.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { SIMPLIFY } from "../../src/rewrite/tidy/simplify.ts";
 import { TOKENS_2D } from "../../src/rewrite/backends/tokens_2d.ts";
@@ -26,7 +27,7 @@ import { decoder, encoder, traced } from "./networks.ts";
 
 const inTwo = (graph: Graph) => applyRules(graph, [...TOKENS_2D, ...SIMPLIFY]);
 
-Deno.test("lowerForTensorRt() keeps the meaning of every kind of network", () => {
+Deno.test("TENSORRT keeps the meaning of every kind of network", () => {
   for (const norm of [unifiedNorm(), layerNorm(), rmsNorm()]) {
     for (const qkvBias of [true, false]) {
       for (
@@ -34,16 +35,16 @@ Deno.test("lowerForTensorRt() keeps the meaning of every kind of network", () =>
       ) {
         for (const precision of ["fp32", "fp16"] as const) {
           const { graph } = optimize(traced(model, { norm, precision, seed: 4 }));
-          assert.ok(meaningDifference(lowerForTensorRt(graph), graph, 5) <= EXACT);
+          assert.ok(meaningDifference(runPipeline(graph, TENSORRT).graph, graph, 5) <= EXACT);
         }
       }
     }
   }
 });
 
-Deno.test("lowerForTensorRt() takes open sizes", () => {
+Deno.test("TENSORRT takes open sizes", () => {
   const { graph } = optimize(traced(encoder(), { dims: {}, precision: "fp16" }));
-  const after = lowerForTensorRt(graph);
+  const after = runPipeline(graph, TENSORRT).graph;
   assert.ok(meaningDifference(bindDims(after, { B: 3 }), bindDims(graph, { B: 3 }), 6) <= EXACT);
 });
 

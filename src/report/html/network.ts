@@ -2,6 +2,7 @@
 import { isNarrow } from "../../ir/dtype.ts";
 import type { DifferenceReport, Report } from "../report.ts";
 import { bytes, fatePhrase, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";
+import { figuresOf } from "../passes.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, breakable, details, name, note, percentOf, table } from "./parts.ts";
@@ -214,9 +215,7 @@ export function environmentSection(report: Report, id: string): Section {
             title: "after",
             align: "right",
           }, { title: "detail", breaks: true }],
-          rows: passes.map((
-            { pass, nodesBefore, nodesAfter, detail },
-          ) => [pass, nodesBefore, nodesAfter, detail]),
+          rows: passes.map((pass) => [pass.pass, pass.nodesBefore, pass.nodesAfter, figuresOf(pass)]),
         }),
       }),
     ],

@@ -13,8 +13,8 @@ import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import type { Dim } from "../../ir/shape.ts";
 import { apply, isOp, rebuild } from "../../ops/table.ts";
 
-/** @returns the graph with each attention over a packed product with bias in that form */
-export function packHeads(graph: Graph): Graph {
+/** @returns the graph with each attention over a packed product with bias in that form, and how many there are */
+export function packHeads(graph: Graph): { graph: Graph; packed: number } {
   const uses = usesOf(graph);
   const packed = new Map<Node, Node>();
   for (const node of uses.keys()) {
@@ -22,7 +22,7 @@ export function packHeads(graph: Graph): Graph {
     if (product !== null) packed.set(node, product);
   }
   const rebuilt = new Map<Node, Node>();
-  return mapGraph(graph, (node, inputs) => {
+  const result = mapGraph(graph, (node, inputs) => {
     const product = packed.get(node);
     const next = product === undefined || !isOp(node, "attention") ? rebuild(node, inputs) : apply(
       "attention",
@@ -32,6 +32,7 @@ export function packHeads(graph: Graph): Graph {
     rebuilt.set(node, next);
     return next;
   });
+  return { graph: result, packed: packed.size };
 }
 
 /** The product with bias whose thirds an attention's q, k and v are, where nothing else reads the product. */

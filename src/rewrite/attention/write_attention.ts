@@ -4,10 +4,21 @@
  * of tokens is only in the operator.
  */
 import { float64Of, heldData } from "../../ir/data.ts";
-import type { Node } from "../../ir/graph.ts";
+import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
 import { type AttentionAttrs, causalMask, repetitionOf } from "../../ops/attention.ts";
-import { apply, constantNode } from "../../ops/table.ts";
+import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+
+/** @returns the graph with every attention that can be written out, and how many were */
+export function writeAttention(graph: Graph): { graph: Graph; written: number } {
+  let written = 0;
+  const result = mapGraph(graph, (node, inputs) => {
+    if (!isOp(node, "attention") || !canBeWrittenOut(node)) return rebuild(node, inputs);
+    written++;
+    return writtenOut(node, inputs);
+  });
+  return { graph: result, written };
+}
 
 /** Whether an attention's mask, if it has one, can be added: a causal one needs to know how many tokens there are. */
 export function canBeWrittenOut(attention: Node): boolean {

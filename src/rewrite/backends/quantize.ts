@@ -12,6 +12,8 @@ import { type Graph, mapGraph, type Node, topological } from "../../ir/graph.ts"
 import { dataOf } from "../../ops/constant.ts";
 import { apply, constantNode, rebuild } from "../../ops/table.ts";
 import type { QuantizedLinearAttrs } from "../../ops/quantized_linear.ts";
+import type { Pipeline } from "../pass.ts";
+import { ANYTHING, QUANTIZABLE } from "../spec.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 
 /** The products of a graph that can be quantized. */
@@ -19,12 +21,25 @@ export function quantizable(graph: Graph): readonly Node[] {
   return topological(graph).filter((node) => isConstantLinear(node) && node.type.dtype === "fp32");
 }
 
-/** @param inputs how the input of each product is rounded; others stay in float */
-export function quantizeLinears(
-  graph: Graph,
-  inputs: ReadonlyMap<Node, QuantizedLinearAttrs>,
-  target: Int8Target,
-): Graph {
+/** How the input of each product is rounded; others stay in float. */
+export type Roundings = ReadonlyMap<Node, QuantizedLinearAttrs>;
+
+/** Of a graph that `INT8` made: the products of `inputs` quantized. */
+export function quantization(inputs: Roundings, target: Int8Target): Pipeline {
+  return {
+    name: "int8",
+    takes: QUANTIZABLE,
+    passes: [{
+      name: "quantizeLinears",
+      law: "linear(x; W, b) ~ r s (round(W / r) round(x / s)) + b, with a step s of x and r of each row of W",
+      run: (graph) => ({ graph: quantizeLinears(graph, inputs, target), quantized: inputs.size }),
+    }],
+    leaves: ANYTHING,
+  };
+}
+
+/** The products of `inputs` in 8-bit whole numbers. */
+export function quantizeLinears(graph: Graph, inputs: Roundings, target: Int8Target): Graph {
   return mapGraph(graph, (node, [x, weight, ...bias]) => {
     const attrs = inputs.get(node);
     if (attrs === undefined) {

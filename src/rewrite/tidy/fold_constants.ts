@@ -6,20 +6,24 @@ import { bytesFromNumbers, float64Of, type TensorData } from "../../ir/data.ts";
 import { isFloat } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { constantNode, opOf, rebuild } from "../../ops/table.ts";
 
 /** @returns the graph, and how many nodes became constants */
 export function foldConstants(graph: Graph): { graph: Graph; folded: number } {
   let folded = 0;
   const result = mapGraph(graph, (node, inputs) => {
     const next = rebuild(node, inputs);
-    if (next.inputs.length === 0 || isOp(next, "expand")) return next;
-    if (next.inputs.some((input) => input.op !== "constant")) return next;
-    if (next.type.shape.some((dim) => typeof dim !== "number")) return next;
+    if (!isKnown(next)) return next;
     folded++;
     return constantOf(next);
   });
   return { graph: result, folded };
+}
+
+/** Whether a node can be computed before the network runs, and is worth storing. */
+export function isKnown({ op, inputs, type }: Node): boolean {
+  return inputs.length > 0 && op !== "expand" && inputs.every((input) => input.op === "constant") &&
+    type.shape.every((dim) => typeof dim === "number");
 }
 
 function constantOf(node: Node): Node {

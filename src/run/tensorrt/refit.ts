@@ -8,7 +8,8 @@ import type { LayerWeights } from "../../emit/tensorrt_network.ts";
 import { UnfoldError } from "../../errors.ts";
 import { isFloat } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
-import { lowerForTensorRt } from "../../rewrite/backends/tensorrt.ts";
+import { TENSORRT } from "../../rewrite/backends/tensorrt.ts";
+import { runPipeline } from "../../rewrite/pass.ts";
 import { listed } from "../../text.ts";
 import { type GpuOptions, loadPlan } from "./engine.ts";
 
@@ -23,7 +24,7 @@ export async function layerWeights(graph: Graph, library: string): Promise<reado
   using builder = trt.createBuilder();
   using network = builder.createNetwork();
   const weights: LayerWeights[] = [];
-  describeNetwork(network, lowerForTensorRt(graph), (entry) => void weights.push(entry));
+  describeNetwork(network, runPipeline(graph, TENSORRT).graph, (entry) => void weights.push(entry));
   return weights;
 }
 

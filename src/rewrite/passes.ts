@@ -1,0 +1,100 @@
+/**
+ * Every pass as a record, by its name: the law in one line and the function that does it, whose file says more. Which pass
+ * runs when is told by the pipelines: `pipeline.ts` for every backend, `backends/` for each.
+ */
+import { topological } from "../ir/graph.ts";
+import { moveAttentionBiases } from "./attention/attention_bias.ts";
+import { fuseAttention } from "./attention/fuse_attention.ts";
+import { mergeQkv } from "./attention/merge_qkv.ts";
+import { packHeads } from "./attention/pack_heads.ts";
+import { scaleQueries } from "./attention/scale_queries.ts";
+import { writeAttention } from "./attention/write_attention.ts";
+import { biasGelu } from "./backends/bias_gelu.ts";
+import { TOKENS_2D } from "./backends/tokens_2d.ts";
+import { averageEarly } from "./channels/average_early.ts";
+import { carryOne } from "./channels/carry_one.ts";
+import { deferBiases } from "./channels/defer_biases.ts";
+import { padHidden } from "./channels/pad_hidden.ts";
+import { foldNorm } from "./fold/fold_norm.ts";
+import { centreStream, compressStream } from "./fold/recentre.ts";
+import { REJOIN_NORM } from "./fold/rejoin_norm.ts";
+import { shiftStream } from "./fold/shift_stream.ts";
+import { type Pass, rulesPass } from "./pass.ts";
+import { foldConstants } from "./tidy/fold_constants.ts";
+import { LINEAR_OF_MATMUL } from "./tidy/linear_of_matmul.ts";
+import { mergeLinears } from "./tidy/merge_linears.ts";
+import { narrow } from "./tidy/narrow.ts";
+import { shareConstants } from "./tidy/share_constants.ts";
+import { SIMPLIFY } from "./tidy/simplify.ts";
+
+export const PASSES = named({
+  foldConstants: { law: "op(constants) = their value, computed once", run: foldConstants },
+  linearOfMatmul: rulesPass(LINEAR_OF_MATMUL.law, [LINEAR_OF_MATMUL]),
+  centreStream: {
+    law: "layer_norm(x) = rms_norm(x) where mean x = 0",
+    run: centreStream,
+    when: (_, { layerNorm = "layer" }) => layerNorm !== "layer",
+  },
+  shiftStream: { law: "s x + t = s (x + t / s)", run: shiftStream },
+  foldNorm: {
+    law: "linear(s x + t; W, b) = linear(x; W diag(s), b + W t)",
+    run: (graph) => {
+      const { graph: folded, norms } = foldNorm(graph);
+      return {
+        graph: folded,
+        norms,
+        found: norms.length,
+        folded: norms.filter(({ folded }) => folded).length,
+      };
+    },
+  },
+  compressStream: {
+    law: "W n = (W_1..C-1 - W_C 1^T) n_1..C-1 where sum n = 0",
+    run: compressStream,
+    when: (_, { layerNorm }) => layerNorm === "crms",
+  },
+  rejoinNorm: rulesPass("g norm(x) + b = norm(x; g, b)", REJOIN_NORM),
+  moveAttentionBiases: {
+    law: "softmax(q (k + b)^T) = softmax(q k^T); softmax(...) (v + b) = softmax(...) v + b",
+    run: moveAttentionBiases,
+  },
+  narrow: { law: "part(op(x)) = op(part(x))", run: narrow },
+  mergeLinears: { law: "linear(linear(x; A, a); B, b) = linear(x; B A, B a + b)", run: mergeLinears },
+  mergeQkv: {
+    law: "[linear(x; Wq), linear(x; Wk), linear(x; Wv)] = slices of linear(x; [Wq; Wk; Wv])",
+    run: mergeQkv,
+  },
+  simplify: rulesPass("what moves or converts nothing is not there", SIMPLIFY),
+  shareConstants: { law: "constants over the same data are one", run: shareConstants },
+  carryOne: {
+    law: "W x + b = [W b 0] [x; 1; 0]",
+    run: carryOne,
+    // TensorRT has no fused attention for fp32, which is what a product without a bias is for.
+    when: (graph) => !topological(graph).some(({ op, type }) => op === "attention" && type.dtype === "fp32"),
+  },
+  packHeads: {
+    law: "transpose(reshape(slice_i(y))) = slice_i(transpose(reshape(y)))",
+    run: packHeads,
+  },
+  tokens2d: rulesPass("f([B, T, C]) = reshape(f([B T, C])), f of each token", [...TOKENS_2D, ...SIMPLIFY]),
+  writeAttention: { law: "attention(q, k, v) = softmax(a q k^T + m) v", run: writeAttention },
+  averageEarly: { law: "mean(x + W h + b) = mean(x) + W mean(h) + b", run: averageEarly },
+  deferBiases: { law: "x + (W h + b) = (x + W h) + b; V (y + b) + c = V y + (c + V b)", run: deferBiases },
+  padHidden: { law: "W2 f(W1 x + b1) = [W2 0] f([W1; 0] x + [b1; 0]) where f(0) = 0", run: padHidden },
+  scaleQueries: { law: "softmax(a (W x + b) k^T) = softmax(((a W) x + a b) k^T)", run: scaleQueries },
+  fuseHeads: {
+    law: "attention(heads q, heads k, heads v) = heads token_attention(q, k, v)",
+    run: (graph) => fuseAttention(graph, { products: false }),
+  },
+  fuseAttention: {
+    law: "attention(heads of thirds of linear(x; W, b)) = heads self_attention(x; W, b)",
+    run: (graph) => fuseAttention(graph, { products: true }),
+  },
+  biasGelu: { law: "gelu(linear(x; W, b)) = bias_gelu(linear(x; W), b)", run: biasGelu },
+});
+
+/** Records by name with that name in them. */
+function named<Name extends string>(table: Record<Name, Omit<Pass, "name">>): Readonly<Record<Name, Pass>> {
+  const entries = Object.entries<Omit<Pass, "name">>(table).map(([name, pass]) => [name, { name, ...pass }]);
+  return Object.fromEntries(entries);
+}
