@@ -1,7 +1,9 @@
 /** `deno task regress`: builds a baseline's models again and judges. Options and printing. */
-import { type Metric, METRICS, type RunReport } from "../report/run_report.ts";
+import { type Metric, METRICS, rowOf, SELECTIONS, selectionsText } from "../report/metrics.ts";
+import type { RunReport } from "../report/run_report.ts";
 import type { SelfTestRun } from "../regress/self_test.ts";
 import { withoutHome } from "../report/home.ts";
+import { wrapped } from "../report/table.ts";
 import { wholeNumber } from "./baseline.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { oneOf, parseOptions } from "./options.ts";
@@ -28,8 +30,8 @@ Options
   --threshold SHARE     a difference worth acting on: 3% (default)
   --max-time TIME       5m (default), 90s; timing stops sooner once verdicts are clear
   --rebuilds N          how often each model is built (default 3); timed loadings take the builds in turn
-  --only METRICS        some of latency (or latency-p50, -p95, -p99), throughput, build-time, structure (or plan-bytes,
-                        peak-memory, nodes, kernels, normalization-kernels), accuracy, parity
+  --only METRICS        some of these, the names in brackets being the parts of a group:
+${wrapped(selectionsText(), { indent: 24 }).join("\n")}
   --concurrency N       calls at a time, for throughput (default 2)
   --clock KIND          wall (default), or processor: the time of this program alone, on the CPU
   --threads N           CPU threads of ONNX Runtime; all cores unless given
@@ -52,7 +54,8 @@ Verdicts
   cannot tell      neither; with the rounds it would take
   refused          there is nothing to compare with, and why
   better, worse    of what has no noise: structure, accuracy, parity
-What cannot be told of tails, throughput and build time does not decide the exit code, unless --only asks for it.
+What cannot be told of these does not decide the exit code, unless --only asks for it:
+${METRICS.filter((name) => !rowOf(name).decides).join(", ")}.
 
 In a GitHub job the result is also written to its summary.`;
 
@@ -164,24 +167,14 @@ export function parseDuration(text: string): number {
   return duration;
 }
 
-const GROUPS: Readonly<Record<string, readonly Metric[]>> = {
-  latency: ["latency p50", "latency p95", "latency p99"],
-  structure: ["plan bytes", "peak memory", "nodes", "kernels", "normalization kernels"],
-};
-
 /** Metrics by name, hyphens for blanks, or groups of them. */
 export function parseMetrics(text: string): Metric[] {
   const chosen = text.split(",").flatMap((part): readonly Metric[] => {
-    const word = part.trim().replaceAll(/[-\s]+/g, " ");
-    if (Object.hasOwn(GROUPS, word)) return GROUPS[word]!;
-    const found = METRICS.find((metric) => metric === word);
-    if (found === undefined) {
-      const names = [...Object.keys(GROUPS), ...METRICS].map((name) => name.replaceAll(" ", "-"));
-      throw new UsageError(
-        `--only ${text}: there is no metric ${part.trim()}; there are ${names.join(", ")}`,
-      );
-    }
-    return [found];
+    const found = SELECTIONS.get(part.trim().replaceAll(/[-\s]+/g, "-"));
+    if (found !== undefined) return found;
+    throw new UsageError(
+      `--only ${text}: there is no metric ${part.trim()}; there are ${[...SELECTIONS.keys()].join(", ")}`,
+    );
   });
   return METRICS.filter((metric) => chosen.includes(metric));
 }

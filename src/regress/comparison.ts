@@ -1,33 +1,32 @@
 /** One model of a run: built again, timed beside the stored engine, and a verdict on each metric. */
 import { join } from "node:path";
 import { firstBatch } from "../compile/evaluate.ts";
-import {
-  type Metric,
-  type MetricReport,
-  METRICS,
-  type ModelRun,
-  type StructureChange,
-  type Timed,
-} from "../report/run_report.ts";
+import { type Metric, METRICS, rowOf, TIMED, type TimedMetric } from "../report/metrics.ts";
+import type { MetricReport, ModelRun, StructureChange, Timed } from "../report/run_report.ts";
 import { median } from "../run/statistics.ts";
 import { compareLatency } from "../run/timing.ts";
 import type { Build, Subject } from "./build.ts";
-import { backendOf, buildTimes, loaderOf } from "./builds.ts";
+import { backendOf, buildTimes, type Common, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, machineDifferences, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, StoredModel } from "./manifest.ts";
-import {
-  buildTimeMetric,
-  metric,
-  outputMetrics,
-  refusedAll,
-  structureMetrics,
-  type TimedMetric,
-  timedMetric,
-} from "./metrics.ts";
-import type { RegressOptions } from "./regress.ts";
+import { buildTimeMetric, metric, outputMetrics, refused, structureMetrics, timedMetric } from "./metrics.ts";
 import { structureChange } from "./structure.ts";
 import { type Engine, type Loader, timeInTurns } from "./time.ts";
 import { judgeTimes, judgeUnpaired } from "./verdict.ts";
+
+/** How models are compared. */
+export interface ComparisonOptions extends Common {
+  /** A difference worth acting on, 0.03 being 3 %. */
+  readonly threshold?: number | undefined;
+  /** How long each comparison is timed at least; default 3000. */
+  readonly minTimeMs?: number | undefined;
+  /** What is compared; default: everything, of which what cannot be told of some does not decide. */
+  readonly only?: readonly Metric[] | undefined;
+  /** Calls at a time, for throughput; default 2. */
+  readonly concurrency?: number | undefined;
+  /** What calls on the CPU are timed by: `processor` leaves out the time that other programs had it. Default `wall`. */
+  readonly clock?: "wall" | "processor" | undefined;
+}
 
 export interface Comparison {
   readonly subject: Subject;
@@ -35,7 +34,7 @@ export interface Comparison {
   readonly baseline: Baseline;
   readonly storedFolder: string;
   readonly folder: string;
-  readonly options: RegressOptions & {
+  readonly options: ComparisonOptions & {
     readonly threshold: number;
     readonly rebuilds: number;
     readonly concurrency: number;
@@ -43,9 +42,6 @@ export interface Comparison {
   readonly deadlineMs: number;
   readonly notes: Set<string>;
 }
-
-const LATENCIES = ["latency p50", "latency p95", "latency p99"] as const;
-const PERCENT = { "latency p50": null, "latency p95": 95, "latency p99": 99, throughput: null } as const;
 
 /** One model, compared. */
 export class ModelComparison {
@@ -82,7 +78,10 @@ export class ModelComparison {
       family: subject.norm.family,
       precision: subject.precision,
       batch: subject.batch.text,
-      metrics: metrics.map((one) => this.#explained(one, change)),
+      metrics: metrics.map((one) => ({
+        ...this.#explained(one, change),
+        decides: this.#decides(one.metric),
+      })),
       structure: change,
       latency: timed.latency,
       throughput: timed.throughput,
@@ -108,13 +107,13 @@ export class ModelComparison {
     throughput: Timed | null;
   }> {
     const { stored, subject, storedFolder, options, deadlineMs, notes, baseline } = this.#it;
-    const names = [...LATENCIES, "throughput" as const].filter((name) => this.#only.has(name));
+    const names = TIMED.filter((name) => this.#only.has(name));
     const nothing = { metrics: [], backend: NOTHING_TIMED, latency: null, throughput: null };
     if (names.length === 0) return nothing;
     const inputs = builds[0]!.inputs;
     if (inputs.join() !== stored.inputs.join()) {
       const reason = `other inputs: ${inputs.join(", ")} here, ${stored.inputs.join(", ")} in the baseline`;
-      return { ...nothing, metrics: refusedAll(names, reason) };
+      return { ...nothing, metrics: names.map((name) => refused(name, reason)) };
     }
     const engine: Engine = {
       onnxPath: stored.onnx && join(storedFolder, stored.onnx),
@@ -142,13 +141,16 @@ export class ModelComparison {
       { concurrency, share }: { concurrency: number; share: number },
     ): Promise<{ timed: Timed; metrics: MetricReport[] }> => {
       const judge = (timed: Timed) =>
-        timedNames.map((name) =>
-          timedMetric(name, {
-            judgement: judgeTimes(timed.loads, { threshold: options.threshold, percent: PERCENT[name] }),
+        timedNames.map((name) => {
+          const { percentile } = rowOf(name).timed;
+          // The ratio of medians of pairs takes fewer rounds than that of two medians.
+          const percent = percentile === 50 ? null : percentile;
+          return timedMetric(
+            name,
+            judgeTimes(timed.loads, { threshold: options.threshold, percent }),
             timed,
-            decides: this.#decides(name),
-          })
-        );
+          );
+        });
       const begun = performance.now();
       const timed = await timeInTurns({
         loader,
@@ -161,7 +163,7 @@ export class ModelComparison {
         minMs: options.minTimeMs ?? 3000,
         deadlineMs: begun + share * Math.max(0, deadlineMs - begun),
         isEnough: (timed) =>
-          judge(timed).every(({ decides, verdict }) => !decides || verdict !== "cannot tell"),
+          judge(timed).every(({ metric, verdict }) => !this.#decides(metric) || verdict !== "cannot tell"),
         signal: options.signal,
         onProgress: (fraction) =>
           options.onEvent?.({
@@ -173,35 +175,30 @@ export class ModelComparison {
       });
       return { timed, metrics: judge(timed) };
     };
-    const latencies = LATENCIES.filter((name) => this.#only.has(name));
-    const wantsThroughput = this.#only.has("throughput");
-    const latency = latencies.length === 0
+    const [several, single] = [true, false].map((concurrent) =>
+      names.filter((name) => rowOf(name).timed.concurrent === concurrent)
+    ) as [TimedMetric[], TimedMetric[]];
+    const latency = single.length === 0
       ? null
-      : await timing(latencies, { concurrency: 1, share: wantsThroughput ? 0.6 : 1 });
-    const throughput = !wantsThroughput || here.onGpu
+      : await timing(single, { concurrency: 1, share: several.length > 0 ? 0.6 : 1 });
+    const throughput = several.length === 0 || here.onGpu
       ? null
-      : await timing(["throughput"], { concurrency: options.concurrency, share: 1 });
+      : await timing(several, { concurrency: options.concurrency, share: 1 });
     return {
       backend: here,
       latency: latency?.timed ?? null,
       throughput: throughput?.timed ?? null,
       metrics: [
         ...latency?.metrics ?? [],
-        ...throughput?.metrics ?? [],
-        ...wantsThroughput && here.onGpu
-          ? [metric("throughput", {
-            verdict: "refused",
-            decides: false,
-            reason: "calls of one engine take turns on a GPU here",
-          })]
-          : [],
+        ...throughput?.metrics ??
+          several.map((name) => refused(name, "calls of one engine take turns on a GPU here")),
       ],
     };
   }
 
-  /** Tails and throughput inform; they decide only where they are asked for by name. */
+  /** What only informs decides where it is asked for by name. */
   #decides(name: Metric): boolean {
-    return this.#it.options.only !== undefined || name === "latency p50";
+    return this.#it.options.only !== undefined || rowOf(name).decides;
   }
 
   /** Without the stored engine there are its samples, which mean something on the same machine only. */
@@ -217,11 +214,11 @@ export class ModelComparison {
     const { stored, subject, options } = this.#it;
     const why = "no stored engine to time beside the new one";
     const others = names.filter((name) => name !== "latency p50");
-    const metrics = refusedAll(others, why).map((one) => ({ ...one, decides: this.#decides(one.metric) }));
+    const metrics = others.map((name) => refused(name, why));
     if (!names.includes("latency p50")) return { metrics, backend: here };
     if (differences.length > 0 || stored.latency === null) {
       const reason = differences.length > 0 ? `${why}, and another machine: ${differences.join(", ")}` : why;
-      return { metrics: [...refusedAll(["latency p50"], reason), ...metrics], backend: here };
+      return { metrics: [refused("latency p50", reason), ...metrics], backend: here };
     }
     await using session = await loader.load(builds[0]!);
     const { contenders } = await compareLatency({
@@ -237,7 +234,6 @@ export class ModelComparison {
     const judgement = judgeUnpaired(samplesMs, stored.latency.samplesMs, options);
     const p50 = metric("latency p50", {
       ...judgement,
-      unit: "ms",
       stored: median(stored.latency.samplesMs),
       current: medianMs,
       rounds: samplesMs.length,

@@ -4,7 +4,8 @@
  * where the ranks of the runs before and after differ most (Mann-Whitney), and is one if runs in random order differ as
  * much, wherever they are cut, in fewer than 0.2 % of orders: so the search for the place is accounted for.
  */
-import { isWorse, type Metric, METRICS, type RunReport } from "../report/run_report.ts";
+import { followed, type Metric, METRICS, rowOf } from "../report/metrics.ts";
+import { isWorse, type RunReport } from "../report/run_report.ts";
 import { median, seededRandom, shuffled } from "../run/statistics.ts";
 import { UNPAIRED_P } from "./verdict.ts";
 
@@ -40,16 +41,6 @@ export interface HistorySeries {
   readonly changes: readonly ChangePoint[];
 }
 
-const EXACT: ReadonlySet<Metric> = new Set([
-  "plan bytes",
-  "peak memory",
-  "nodes",
-  "kernels",
-  "normalization kernels",
-  "accuracy",
-]);
-const TIMED: ReadonlySet<Metric> = new Set(["latency p50", "latency p95", "latency p99", "throughput"]);
-
 /**
  * Figures of every model and metric over runs, oldest first. Ratios of runs against different saves of the baseline are
  * not one series: those against the last save are taken.
@@ -59,8 +50,9 @@ export function historyOf(runs: readonly RunReport[]): HistorySeries[] {
   const names = [...new Set(runs.flatMap(({ models }) => models.map(({ model }) => model)))];
   return names.flatMap((model) =>
     METRICS.flatMap((metric): HistorySeries[] => {
-      const isTimed = TIMED.has(metric);
-      if (!isTimed && !EXACT.has(metric)) return [];
+      const what = followed(metric);
+      if (what === undefined) return [];
+      const isTimed = what === "ratio";
       let unit = "";
       const points = runs.flatMap((run): HistoryPoint[] => {
         if (isTimed && run.baseline.id !== last) return [];
@@ -81,7 +73,7 @@ export function historyOf(runs: readonly RunReport[]): HistorySeries[] {
         const from = median(values.slice(cuts[i - 1]?.index ?? 0, index));
         const to = median(values.slice(index, cuts[i + 1]?.index));
         const { time, commit } = points[index]!;
-        const worse = metric === "accuracy" ? to < from : to > from;
+        const worse = !isTimed && rowOf(metric).better === "more" ? to < from : to > from;
         return { index, time, commit, after: points[index - 1]!.commit, from, to, isWorse: worse, pValue };
       });
       return [{ model, metric, unit, points, changes }];

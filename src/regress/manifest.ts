@@ -3,6 +3,7 @@
  * its exact structure, its raw samples, and the machine all of it came from. Times are in milliseconds, sizes in bytes.
  */
 import { z } from "npm:zod@4.6.7";
+import { COUNTED, type Counts, rowOf } from "../report/metrics.ts";
 import { type Fingerprint, FingerprintSchema } from "../report/run_report.ts";
 
 const count: z.ZodType<number> = z.number().int().nonnegative();
@@ -36,34 +37,29 @@ const KernelSchema: z.ZodType<Kernel> = z.object({
 });
 
 /** What a build consists of: figures without noise, the same on any machine. */
-export interface Structure {
-  /** Operators of the network as emitted; constants and inputs are none. */
-  readonly nodes: number;
+export interface Structure extends Counts {
   /** Elements of all constants. */
   readonly parameters: number;
   readonly parameterBytes: number;
-  /** Constants, and the most that intermediate results take at once when operators run in the graph's order. */
-  readonly peakBytes: number;
   /** Normalizations that compute statistics at inference. */
   readonly normalizations: number;
-  /** Null without a plan, or where the plan cannot be read. */
-  readonly planBytes: number | null;
-  readonly kernels: number | null;
-  readonly normalizationKernels: number | null;
   /** What the counts are made of, in order. */
   readonly graph: readonly Node[];
   readonly kernelList: readonly Kernel[];
 }
 
+const counts = Object.fromEntries(
+  COUNTED.map((name) => {
+    const { key, ofPlan } = rowOf(name).counted;
+    return [key, ofPlan ? count.nullable() : count];
+  }),
+) as { readonly [Key in keyof Counts]: z.ZodType<Counts[Key]> };
+
 export const StructureSchema: z.ZodType<Structure> = z.object({
-  nodes: count,
+  ...counts,
   parameters: count,
   parameterBytes: count,
-  peakBytes: count,
   normalizations: count,
-  planBytes: count.nullable(),
-  kernels: count.nullable(),
-  normalizationKernels: count.nullable(),
   graph: z.array(NodeSchema).readonly(),
   kernelList: z.array(KernelSchema).readonly(),
 });

@@ -1,5 +1,6 @@
-/** One verdict for each metric of a model: a table of rules for what is exact, and the words for what is measured. */
-import type { Fingerprint, Metric, MetricReport, StructureChange, Timed } from "../report/run_report.ts";
+/** One verdict for each metric of a model, by what the row of the metric says (`report/metrics.ts`). */
+import { COUNTED, type Metric, rowOf, type TimedMetric } from "../report/metrics.ts";
+import type { Fingerprint, MetricReport, StructureChange, Timed } from "../report/run_report.ts";
 import { median, percentile } from "../run/statistics.ts";
 import type { Checked } from "./build.ts";
 import { machineDifferences } from "./fingerprint.ts";
@@ -13,29 +14,22 @@ export function metric(
 ): MetricReport {
   return {
     metric: name,
-    unit: "",
+    unit: rowOf(name).unit,
     stored: null,
     current: null,
     ratio: null,
     noise: null,
     rounds: null,
     roundsNeeded: null,
-    decides: true,
+    decides: rowOf(name).decides,
     reason: null,
     ...rest,
   };
 }
 
-/** The same refusal for several metrics. */
-export const refusedAll = (names: readonly Metric[], reason: string): MetricReport[] =>
-  names.map((name) => metric(name, { verdict: "refused", reason }));
-
-const COUNTS = [
-  { name: "peak memory", key: "peakBytes", unit: "bytes", ofPlan: false },
-  { name: "nodes", key: "nodes", unit: "", ofPlan: false },
-  { name: "kernels", key: "kernels", unit: "", ofPlan: true },
-  { name: "normalization kernels", key: "normalizationKernels", unit: "", ofPlan: true },
-] as const;
+/** A metric that is not judged, and why. */
+export const refused = (name: Metric, reason: string, rest: Partial<MetricReport> = {}): MetricReport =>
+  metric(name, { verdict: "refused", reason, ...rest });
 
 export interface StructureOptions {
   readonly change: StructureChange;
@@ -44,46 +38,33 @@ export interface StructureOptions {
   readonly tensorrt: { readonly current: string | null; readonly stored: string | null };
 }
 
-/**
- * What has no noise: any increase is worse. A plan's size is compared beyond the threshold, since a compiler may choose
- * other code for the same network; of several rebuilds the one nearest to the stored one counts.
- */
+/** What has no noise; of several rebuilds the one nearest to the stored one counts. */
 export function structureMetrics(
   builds: readonly Structure[],
   stored: Structure,
   { change, threshold, tensorrt }: StructureOptions,
 ): MetricReport[] {
-  const current = builds[0]!;
-  const metrics: MetricReport[] = [];
-  const planless = planRefusal(current, stored, tensorrt);
-  if (current.planBytes !== null || stored.planBytes !== null) {
-    metrics.push(
-      planless ? metric("plan bytes", { verdict: "refused", unit: "bytes", reason: planless }) : planSize(),
-    );
-  }
-  for (const { name, key, unit, ofPlan } of COUNTS) {
-    if (ofPlan && current.planBytes === null && stored.planBytes === null) continue;
+  const planless = planRefusal(builds[0]!, stored, tensorrt);
+  const isWithoutPlans = builds[0]!.planBytes === null && stored.planBytes === null;
+  return COUNTED.filter((name) => !(rowOf(name).counted.ofPlan && isWithoutPlans)).map((name) => {
+    const { counted: { key, ofPlan }, judged } = rowOf(name);
     const counts = builds.map((build) => build[key]);
-    const [a, b] = [counts.includes(null) ? null : Math.min(...counts as number[]), stored[key]];
-    if (ofPlan && planless !== null) {
-      metrics.push(metric(name, { verdict: "refused", stored: b, current: a, unit, reason: planless }));
-    } else if (a === null || b === null) {
-      const reason = `the ${a === null ? "new" : "stored"} plan's schedule cannot be read`;
-      metrics.push(metric(name, { verdict: "refused", stored: b, current: a, unit, reason }));
-    } else {
-      const verdict = a > b ? "worse" : a < b ? "better" : "same";
-      const reason = verdict === "same" ? null : namedChange(ofPlan ? "kernels" : "nodes", change);
-      metrics.push(metric(name, { verdict, stored: b, current: a, unit, reason }));
+    const is = counts.includes(null) ? null : Math.min(...counts as number[]);
+    const was = stored[key];
+    const figures = { stored: was, current: is };
+    if (ofPlan && planless !== null) return refused(name, planless, figures);
+    if (is === null || was === null) {
+      return refused(name, `the ${is === null ? "new" : "stored"} plan's schedule cannot be read`, figures);
     }
-  }
-  return metrics;
-
-  function planSize(): MetricReport {
-    const was = stored.planBytes!;
-    const is = Math.min(...builds.map(({ planBytes }) => planBytes ?? Infinity));
-    const verdict = is > was * (1 + threshold) ? "worse" : is < was / (1 + threshold) ? "better" : "same";
-    return metric("plan bytes", { verdict, unit: "bytes", stored: was, current: is });
-  }
+    const limit = judged === "threshold" ? 1 + threshold : 1;
+    const verdict = is > was * limit ? "worse" : is < was / limit ? "better" : "same";
+    const isNamed = judged === "exact" && verdict !== "same";
+    return metric(name, {
+      verdict,
+      ...figures,
+      reason: isNamed ? namedChange(ofPlan ? "kernels" : "nodes", change) : null,
+    });
+  });
 }
 
 function planRefusal(
@@ -112,49 +93,46 @@ function namedChange(kind: "nodes" | "kernels", change: StructureChange): string
   ].join("; ") || "shapes or types changed";
 }
 
-/** Outputs may move by rounding, of which another processor has another: by a factor, from a floor on. */
-const PARITY_FACTOR = 4;
-const PARITY_FLOOR = { fp32: 1e-5, fp16: 1e-3, bf16: 1e-2 } as const;
-
 /** Accuracy may fall by one example, which rounding can decide; parity by a factor, or from agreeing to not. */
 export function outputMetrics(checked: Checked, stored: StoredModel, examples: number): MetricReport[] {
-  const metrics: MetricReport[] = [];
-  if (stored.accuracy !== null || checked.accuracy !== null) {
-    const [a, b] = [checked.accuracy, stored.accuracy];
-    const common = {
-      unit: "%",
-      stored: b === null ? null : 100 * b,
-      current: a === null ? null : 100 * a,
-    };
-    if (a === null || b === null || examples !== stored.examples) {
-      const reason = a === null
-        ? "this build has no labelled examples"
-        : b === null
-        ? "the baseline was saved without labelled examples"
-        : `other examples: ${examples} here, ${stored.examples} in the baseline`;
-      metrics.push(metric("accuracy", { ...common, verdict: "refused", reason }));
-    } else {
-      const one = 1.5 / examples;
-      const verdict = a < b - one ? "worse" : a > b + one ? "better" : "same";
-      metrics.push(metric("accuracy", { ...common, verdict }));
-    }
+  return [...accuracyMetric(checked, stored, examples), ...parityMetric(checked, stored)];
+}
+
+function accuracyMetric({ accuracy: is }: Checked, stored: StoredModel, examples: number): MetricReport[] {
+  const was = stored.accuracy;
+  if (is === null && was === null) return [];
+  const figures = { stored: was && 100 * was, current: is && 100 * is };
+  if (is === null) return [refused("accuracy", "this build has no labelled examples", figures)];
+  if (was === null) {
+    return [refused("accuracy", "the baseline was saved without labelled examples", figures)];
   }
-  const [a, b] = [checked.agreement, stored.agreement];
-  if (b !== null) {
-    const common = { unit: "relative", stored: b.maxRelError, current: a.maxRelError };
-    const floor = PARITY_FLOOR.fp32;
-    const fell = a.agrees === false && b.agrees !== false;
-    const larger = a.maxRelError > floor && a.maxRelError > PARITY_FACTOR * b.maxRelError;
-    const smaller = b.maxRelError > floor && b.maxRelError > PARITY_FACTOR * a.maxRelError;
-    metrics.push(
-      metric("parity", {
-        ...common,
-        verdict: fell || larger ? "worse" : smaller ? "better" : "same",
-        reason: fell ? `the outputs no longer agree with ${a.against}` : null,
-      }),
-    );
+  if (examples !== stored.examples) {
+    const reason = `other examples: ${examples} here, ${stored.examples} in the baseline`;
+    return [refused("accuracy", reason, figures)];
   }
-  return metrics;
+  const one = 1.5 / examples;
+  const verdict = is < was - one ? "worse" : is > was + one ? "better" : "same";
+  return [metric("accuracy", { verdict, ...figures })];
+}
+
+/** Outputs may move by rounding, of which another processor has another: by a factor, from a floor on. */
+const PARITY_FACTOR = 4;
+const PARITY_FLOOR = 1e-5;
+
+function parityMetric({ agreement: is }: Checked, { agreement: was }: StoredModel): MetricReport[] {
+  if (was === null) return [];
+  const fell = is.agrees === false && was.agrees !== false;
+  const exceeds = (a: number, b: number) => a > PARITY_FLOOR && a > PARITY_FACTOR * b;
+  return [metric("parity", {
+    stored: was.maxRelError,
+    current: is.maxRelError,
+    verdict: fell || exceeds(is.maxRelError, was.maxRelError)
+      ? "worse"
+      : exceeds(was.maxRelError, is.maxRelError)
+      ? "better"
+      : "same",
+    reason: fell ? `the outputs no longer agree with ${is.against}` : null,
+  })];
 }
 
 /** Builds cannot take turns with those of old code: they are compared on one machine only, and only where they differ a lot. */
@@ -164,54 +142,36 @@ export function buildTimeMetric(
   { threshold, current, there }: { threshold: number; current: Fingerprint; there: Fingerprint },
 ): MetricReport[] {
   if (buildsMs.length === 0 || stored.buildsMs.length === 0) return [];
-  const common = {
-    unit: "ms",
-    stored: median(stored.buildsMs),
-    current: median(buildsMs),
-    decides: false,
-  };
-  const differences = machineDifferences({ ...current, backend: null, threads: null }, {
-    ...there,
-    backend: null,
-    threads: null,
-  });
+  const figures = { stored: median(stored.buildsMs), current: median(buildsMs) };
+  const untimed = { backend: null, threads: null };
+  const differences = machineDifferences({ ...current, ...untimed }, { ...there, ...untimed });
   if (current.tensorrt !== there.tensorrt) {
     differences.push(`TensorRT (here ${current.tensorrt}, there ${there.tensorrt})`);
   }
   if (differences.length > 0) {
-    const reason = `another machine or library: ${differences.join(", ")}`;
-    return [metric("build time", { ...common, verdict: "refused", reason })];
+    return [refused("build time", `another machine or library: ${differences.join(", ")}`, figures)];
   }
-  return [metric("build time", { ...common, ...judgeUnpaired(buildsMs, stored.buildsMs, { threshold }) })];
+  return [metric("build time", { ...figures, ...judgeUnpaired(buildsMs, stored.buildsMs, { threshold }) })];
 }
-
-const PERCENTS = { "latency p50": 50, "latency p95": 95, "latency p99": 99, throughput: 50 } as const;
-export type TimedMetric = keyof typeof PERCENTS;
 
 /** The report of a judgement on times; of throughput, the figures are calls a second and the ratio is of times. */
 export function timedMetric(
   name: TimedMetric,
-  { judgement, timed: { loads, concurrency }, decides }: {
-    judgement: TimeJudgement;
-    timed: Timed;
-    decides: boolean;
-  },
+  judgement: TimeJudgement,
+  { loads, concurrency }: Timed,
 ): MetricReport {
-  const { verdict, ratio, noise, rounds, roundsNeeded, reason } = judgement;
-  const typical = (samplesMs: readonly number[]) => percentile(samplesMs, PERCENTS[name]);
-  const shown = (samplesMs: readonly number[]) =>
-    name === "throughput" ? 1000 * concurrency / typical(samplesMs) : typical(samplesMs);
+  const { ratio, noise, ...judged } = judgement;
+  const { unit, timed: { percentile: percent } } = rowOf(name);
+  const shown = (samplesMs: readonly number[]) => {
+    const typical = percentile(samplesMs, percent);
+    return unit === "calls/s" ? 1000 * concurrency / typical : typical;
+  };
   return metric(name, {
-    verdict,
-    unit: name === "throughput" ? "calls/s" : "ms",
+    ...judged,
     stored: shown(loads.flatMap(({ storedMs, againMs }) => [...storedMs, ...againMs])),
     current: shown(loads.flatMap(({ buildMs }) => buildMs)),
     // JSON knows no infinity: an end that is not known leaves the interval out.
     ratio: Number.isFinite(ratio.high) && ratio.low > 0 ? ratio : null,
     noise: Number.isFinite(noise.high) ? noise : null,
-    rounds,
-    roundsNeeded,
-    decides,
-    reason,
   });
 }

@@ -5,27 +5,18 @@
 import { join } from "node:path";
 import { commitHere } from "../report/commit.ts";
 import { UnfoldError } from "../errors.ts";
-import { type Metric, type ModelRun, type RunReport, runVerdict } from "../report/run_report.ts";
+import { type ModelRun, type RunReport, runVerdict } from "../report/run_report.ts";
 import type { Subject } from "./build.ts";
-import { type Common, DEFAULT_STORE, distinct } from "./builds.ts";
-import { ModelComparison } from "./comparison.ts";
+import { DEFAULT_STORE, distinct } from "./builds.ts";
+import { type ComparisonOptions, ModelComparison } from "./comparison.ts";
 import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
 import { BaselineStore } from "./store.ts";
 
-export interface RegressOptions extends Common {
+export interface RegressOptions extends ComparisonOptions {
   /** The models as they are now, by the names they had. */
   readonly subjects: readonly Subject[];
-  /** A difference worth acting on, 0.03 being 3 %. */
-  readonly threshold?: number | undefined;
   /** Default five minutes; builds come on top where they alone take longer. */
   readonly maxTimeMs?: number | undefined;
-  /** How long each comparison is timed at least; default 3000. */
-  readonly minTimeMs?: number | undefined;
-  readonly only?: readonly Metric[] | undefined;
-  /** Calls at a time, for throughput; default 2. */
-  readonly concurrency?: number | undefined;
-  /** What calls on the CPU are timed by: `processor` leaves out the time that other programs had it. Default `wall`. */
-  readonly clock?: "wall" | "processor" | undefined;
   /** Whether the run becomes part of the baseline's history; default true. */
   readonly record?: boolean | undefined;
 }

@@ -25,9 +25,11 @@ export function structureOf(
     elementCount(fixedShape(bindShape(shape, dims), name)) * ITEM_BYTES[dtype];
   const parameterBytes = constants.reduce((sum, node) => sum + bytesOf(node), 0);
   return {
+    // Operators of the network as emitted.
     nodes: operators.length,
     parameters: constants.reduce((sum, { type }) => sum + elementCount(fixedShape(type.shape)), 0),
     parameterBytes,
+    // Operators run in the graph's order.
     peakBytes: parameterBytes + peakOfResults(graph, bytesOf),
     normalizations: remainingNorms(graph),
     planBytes: plan?.byteLength ?? null,

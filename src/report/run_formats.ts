@@ -3,7 +3,8 @@
  * caller's. JSON is the report itself.
  */
 import { isWorse, type MetricReport, type ModelRun, type RunReport } from "./run_report.ts";
-import { bytes, commitText } from "./phrases.ts";
+import { changeText, figureText, percent } from "./metrics.ts";
+import { commitText } from "./phrases.ts";
 import { table, wrapped } from "./table.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow" | "red") => string;
@@ -172,27 +173,13 @@ function timedBy({ latency, throughput }: ModelRun): string {
     `${timed.loads.length} loadings`;
 }
 
-function figure({ unit }: MetricReport, value: number | null): string {
-  if (value === null) return "-";
-  if (unit === "bytes") return bytes(value);
-  if (unit === "ms") return `${value.toPrecision(4)} ms`;
-  if (unit === "calls/s") return `${value.toPrecision(4)} calls/s`;
-  if (unit === "%") return `${value.toFixed(2)} %`;
-  if (unit === "relative") return value.toExponential(1);
-  return String(value);
-}
-
-/** A ratio of times as a change: "+12.3 %". */
-export const percent = (ratio: number): string =>
-  `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
+const figure = ({ unit }: MetricReport, value: number | null): string => figureText(unit, value);
 
 /** "+12.3 %" of times, "+1" of counts. */
-function change({ ratio, stored, current, unit, metric }: MetricReport): string {
-  if (ratio !== null) return `${metric === "throughput" ? "time " : ""}${percent(ratio.median)}`;
-  if (stored === null || current === null || stored === current) return "";
-  if (unit === "") return `${current > stored ? "+" : ""}${current - stored}`;
-  if (unit === "%") return `${current > stored ? "+" : ""}${(current - stored).toFixed(2)} points`;
-  return stored > 0 && unit !== "relative" ? percent(current / stored) : "";
+function change({ ratio, unit, stored, current }: MetricReport): string {
+  if (ratio === null) return changeText(unit, { stored, current });
+  // The ratio is of times, whatever the figures are.
+  return `${unit === "ms" ? "" : "time "}${percent(ratio.median)}`;
 }
 
 /** "+9.3 % to +14.7 %; noise 7.4 %"; nothing of what has no noise. */

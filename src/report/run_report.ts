@@ -4,6 +4,7 @@
  * one's, below 1 is less. Raw samples are always there.
  */
 import { z } from "npm:zod@4.6.7";
+import { type Metric, METRICS } from "./metrics.ts";
 
 const count: z.ZodType<number> = z.number().int().nonnegative();
 const ms: z.ZodType<number> = z.number().nonnegative();
@@ -38,23 +39,6 @@ export const FingerprintSchema: z.ZodType<Fingerprint> = z.object({
   unfold: z.string(),
   deno: z.string(),
 });
-
-/** What is compared, in the order it is shown. */
-export const METRICS = [
-  "latency p50",
-  "latency p95",
-  "latency p99",
-  "throughput",
-  "build time",
-  "plan bytes",
-  "peak memory",
-  "nodes",
-  "kernels",
-  "normalization kernels",
-  "accuracy",
-  "parity",
-] as const;
-export type Metric = (typeof METRICS)[number];
 
 /** `faster` and `slower` are said of times and throughput, `better` and `worse` of all else. */
 export const VERDICTS = ["faster", "better", "same", "slower", "worse", "cannot tell", "refused"] as const;

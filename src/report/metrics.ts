@@ -1,0 +1,143 @@
+/**
+ * What a build is compared with a baseline by: one row a metric, in the order in which they are shown. The reports' and
+ * baselines' schemas, `--only` and its help, figures as words, what a history follows and the README's table are derived
+ * from the rows. Where a figure comes from and how it is judged is `src/regress/metrics.ts`, by the row's `judged`.
+ */
+import { bytes } from "./phrases.ts";
+
+/** How figures of a unit are written, and the change from one to another where it is no percentage. */
+interface Unit {
+  show(value: number): string;
+  change?(difference: number): string;
+}
+
+type UnitName = "ms" | "calls/s" | "bytes" | "" | "%" | "relative";
+
+const UNITS: Readonly<Record<UnitName, Unit>> = {
+  ms: { show: (value) => `${value.toPrecision(4)} ms` },
+  "calls/s": { show: (value) => `${value.toPrecision(4)} calls/s` },
+  bytes: { show: bytes },
+  /** A count. */
+  "": { show: String, change: String },
+  "%": {
+    show: (value) => `${value.toFixed(2)} %`,
+    change: (difference) => `${difference.toFixed(2)} points`,
+  },
+  relative: { show: (value) => value.toExponential(1), change: () => "" },
+};
+
+interface Row {
+  readonly unit: UnitName;
+  /**
+   * How two figures are compared: by the interval of their ratio; by several samples each (Mann-Whitney); exactly, or
+   * beyond the threshold; by more than one labelled example; by a factor.
+   */
+  readonly judged: "interval" | "samples" | "exact" | "threshold" | "example" | "factor";
+  /** Which is the better figure. */
+  readonly better: "less" | "more";
+  /** Whether a verdict that is missing makes the whole run undecided although nobody asked for this metric by name. */
+  readonly decides: boolean;
+  /** The name by which `--only` takes it together with others. */
+  readonly group?: string;
+  /** Of times: the percentile of a loading's samples, and whether several calls run at once. */
+  readonly timed?: { readonly percentile: 50 | 95 | 99; readonly concurrent: boolean };
+  /** Of counts: where a build's structure has it, and whether it takes a plan. */
+  readonly counted?: { readonly key: string; readonly ofPlan: boolean };
+}
+
+const TIME = { unit: "ms", judged: "interval", better: "less", decides: false } as const;
+const COUNT = { unit: "", judged: "exact", better: "less", decides: true, group: "structure" } as const;
+
+const TABLE = {
+  "latency p50": { ...TIME, decides: true, group: "latency", timed: { percentile: 50, concurrent: false } },
+  "latency p95": { ...TIME, group: "latency", timed: { percentile: 95, concurrent: false } },
+  "latency p99": { ...TIME, group: "latency", timed: { percentile: 99, concurrent: false } },
+  throughput: { ...TIME, unit: "calls/s", better: "more", timed: { percentile: 50, concurrent: true } },
+  "build time": { ...TIME, judged: "samples" },
+  "plan bytes": {
+    ...COUNT,
+    unit: "bytes",
+    // A compiler may choose other code for the same network.
+    judged: "threshold",
+    counted: { key: "planBytes", ofPlan: true },
+  },
+  "peak memory": { ...COUNT, unit: "bytes", counted: { key: "peakBytes", ofPlan: false } },
+  nodes: { ...COUNT, counted: { key: "nodes", ofPlan: false } },
+  kernels: { ...COUNT, counted: { key: "kernels", ofPlan: true } },
+  "normalization kernels": { ...COUNT, counted: { key: "normalizationKernels", ofPlan: true } },
+  accuracy: { unit: "%", judged: "example", better: "more", decides: true },
+  parity: { unit: "relative", judged: "factor", better: "less", decides: true },
+} as const satisfies Readonly<Record<string, Row>>;
+
+type Table = typeof TABLE;
+export type Metric = keyof Table;
+/** Metrics whose row has `K`. */
+type With<K extends "timed" | "counted"> = {
+  [M in Metric]: Table[M] extends Readonly<Record<K, unknown>> ? M : never;
+}[Metric];
+export type TimedMetric = With<"timed">;
+export type CountedMetric = With<"counted">;
+
+/** All metrics, in the order in which they are shown. */
+export const METRICS = Object.keys(TABLE) as [Metric, ...Metric[]];
+export const TIMED = METRICS.filter((name): name is TimedMetric => "timed" in TABLE[name]);
+export const COUNTED = METRICS.filter((name): name is CountedMetric => "counted" in TABLE[name]);
+
+export function rowOf<M extends Metric>(metric: M): Table[M] & Row {
+  return TABLE[metric];
+}
+
+/** The counts of a build, under the keys that the rows name; those of a plan are null where none can be read. */
+export type Counts = {
+  readonly [M in CountedMetric as Table[M]["counted"]["key"]]: Table[M]["counted"]["ofPlan"] extends true
+    ? number | null
+    : number;
+};
+
+const optionOf = (metric: Metric): string => metric.replaceAll(" ", "-");
+
+/** By what `--only` calls them together: the name of a group, or of the one metric that is in none. */
+const GROUPS = [...Map.groupBy(METRICS, (name) => rowOf(name).group ?? optionOf(name))];
+
+/** What `--only` takes: groups, and metrics with hyphens for blanks. */
+export const SELECTIONS: ReadonlyMap<string, readonly Metric[]> = new Map<string, readonly Metric[]>([
+  ...GROUPS.filter(([, names]) => names.length > 1),
+  ...METRICS.map((name) => [optionOf(name), [name]] as const),
+]);
+
+/** The same for help: "latency (or latency-p50, latency-p95, latency-p99), throughput, ...". */
+export function selectionsText(): string {
+  return GROUPS.map(([group, names]) =>
+    names.length === 1 ? group : `${group} (or ${names.map(optionOf).join(", ")})`
+  ).join(", ");
+}
+
+/** A figure of a report, in words. */
+export function figureText(unit: string, value: number | null): string {
+  return value === null ? "-" : unitOf(unit)?.show(value) ?? String(value);
+}
+
+/** A ratio as a change: "+12.3 %". */
+export const percent = (ratio: number): string =>
+  `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
+
+/** The change from one figure to another: "+1" of counts, "-0.50 points", "+12.3 %"; "" where there is none to tell. */
+export function changeText(
+  unit: string,
+  { stored, current }: { stored: number | null; current: number | null },
+): string {
+  if (stored === null || current === null || stored === current) return "";
+  const said = unitOf(unit)?.change?.(current - stored);
+  if (said !== undefined) return said === "" ? "" : `${current > stored ? "+" : ""}${said}`;
+  return stored > 0 ? percent(current / stored) : "";
+}
+
+function unitOf(unit: string): Unit | undefined {
+  return Object.hasOwn(UNITS, unit) ? UNITS[unit as UnitName] : undefined;
+}
+
+/** What a history follows: of times their ratio to the stored engine, of what has no noise the figure; else nothing. */
+export function followed(metric: Metric): "ratio" | "figure" | undefined {
+  const { judged } = rowOf(metric);
+  return judged === "interval" ? "ratio" : judged === "samples" || judged === "factor" ? undefined : "figure";
+}
