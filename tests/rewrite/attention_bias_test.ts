@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { repeatHeads } from "../../src/dsl/attention.ts";
 import { add, reshape, scaledDotProductAttention, slice, transpose } from "../../src/dsl/tensor.ts";
 import type { Node } from "../../src/ir/graph.ts";
 import { moveAttentionBiases } from "../../src/rewrite/attention/attention_bias.ts";
@@ -79,4 +80,24 @@ Deno.test("moveAttentionBiases() leaves a bias of v where the attention has anot
   const { graph: after, moved } = moveAttentionBiases(graph);
   assert.equal(moved, 1);
   assert.ok(meaningDifference(after, graph, 4) <= EXACT);
+});
+
+Deno.test("moveAttentionBiases() gives the bias of grouped values on from every head that they serve", () => {
+  const random = new Random(5);
+  const x = input("x", [2, 3, 4]);
+  const heads = (name: string, count: number) =>
+    transpose(reshape(linear(x, 2 * count, { random, name }), [2, 3, count, 2]), [0, 2, 1, 3]);
+  const [k, v] = ["k", "v"].map((name) => repeatHeads(heads(name, 2), 4)) as [Node, Node];
+  const mixed = scaledDotProductAttention({ q: heads("q", 4), k, v });
+  const joined = reshape(transpose(mixed, [0, 2, 1, 3]), [2, 3, 8]);
+  const graph = graphOf(linear(joined, 4, { random, name: "out" }));
+  const { graph: after, moved } = moveAttentionBiases(graph);
+  assert.equal(moved, 2);
+  assert.deepEqual(nodesOf(after, "linear").map(({ name, inputs }) => `${name} ${inputs.length}`).sort(), [
+    "k 2",
+    "out 3",
+    "q 3",
+    "v 2",
+  ]);
+  assert.ok(meaningDifference(after, graph, 6) <= EXACT);
 });

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { reshape, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
+import type { Node } from "../../src/ir/graph.ts";
 import { fuseAttention } from "../../src/rewrite/attention/fuse_attention.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
-import { EXACT, meaningDifference, nodesOf } from "../support.ts";
+import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, Random, theNode } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";
 
 Deno.test("fuseAttention() keeps the meaning, with the packed product or without", () => {
@@ -26,4 +28,28 @@ Deno.test("fuseAttention() takes the product in where q, k and v are all that re
   // The decoder attends to itself, and to another sequence.
   assert.equal(nodesOf(after, "self_attention").length, 1);
   assert.equal(nodesOf(after, "token_attention").length, 1);
+});
+
+Deno.test("fuseAttention() takes a causal mask of one token for none, and a lone head as its tokens", () => {
+  const random = new Random(1);
+  const x = input("x", [2, 1, 4]);
+  const [q, k, v] = ["q", "k", "v"].map((name) => reshape(linear(x, 4, { random, name }), [2, 1, 1, 4])) as [
+    Node,
+    Node,
+    Node,
+  ];
+  const graph = graphOf(scaledDotProductAttention({ q, k, v }, { causal: true }));
+  const { graph: after, fused } = fuseAttention(graph, { products: true });
+  assert.equal(fused, 1);
+  assert.equal(theNode(after, "token_attention").attrs.causal, false);
+  assert.ok(meaningDifference(after, graph, 2) <= EXACT);
+});
+
+Deno.test("fuseAttention() leaves heads of values that are wider than those of queries", () => {
+  const random = new Random(3);
+  const x = input("x", [2, 3, 4]);
+  const heads = (name: string, size: number) =>
+    transpose(reshape(linear(x, 2 * size, { random, name }), [2, 3, 2, size]), [0, 2, 1, 3]);
+  const graph = graphOf(scaledDotProductAttention({ q: heads("q", 2), k: heads("k", 2), v: heads("v", 3) }));
+  assert.equal(fuseAttention(graph, { products: true }).fused, 0);
 });

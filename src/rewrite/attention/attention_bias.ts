@@ -5,60 +5,52 @@
  *     softmax(...) (v + b) = softmax(...) v + b      rows of a softmax sum to one
  *
  * so the bias of k is dropped and that of v is folded into the product behind the attention, `b_o + W_o b_v`. Exact with
- * masks, and for one packed product as for three. It looks at producers and consumers, hence a pass; it reads no matrix.
+ * masks, for one packed product as for three, and for grouped heads, whose bias each head that they serve gives on. It
+ * looks at producers and consumers, hence a pass; it reads no matrix.
  */
 import { rowsOfData } from "../../ir/arranged.ts";
 import { float64Of, type TensorData } from "../../ir/data.ts";
-import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../../ir/graph.ts";
-import { dataOf } from "../../ops/constant.ts";
+import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { foldIntoWeight, isFolded } from "../../ops/fold.ts";
-import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
-import { isConstantLinear } from "../tidy/constants.ts";
+import { rebuild } from "../../ops/table.ts";
+import { type Constants, constantsOf, withConstants } from "../tidy/constants.ts";
+import { attentionsIn, type Operand } from "./anatomy.ts";
 
-/** The rows of a product that one attention input is made of. */
-interface Source {
-  readonly linear: Node;
-  readonly start: number;
-  readonly size: number;
-}
-
-/** What a product's weight and bias have become. */
-interface Constants {
-  readonly weight: TensorData;
-  readonly bias: TensorData | null;
-  /** Whether the bias takes reading the weight, which is not done here. */
+/** What a product's constants have become, and whether the bias takes reading the weight, which is not done here. */
+interface Changed extends Constants {
   readonly isFolded: boolean;
 }
 
 /** @returns the graph, and how many biases of k and v went */
 export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number } {
-  const uses = usesOf(graph);
-  const changed = new Map<Node, Constants>();
+  const changed = new Map<Node, Changed>();
+  const changedOf = (product: Node): Changed => {
+    const own = constantsOf(product);
+    return changed.get(product) ?? { ...own, isFolded: own.bias !== null && isFolded(own.bias) };
+  };
   let moved = 0;
-  const take = ({ linear, ...rows }: Source): TensorData | null => {
-    const constants = changed.get(linear) ?? constantsOf(linear);
+  /** Takes an operand's bias away; null where there was none. */
+  const take = ({ rows, isOwn }: Operand): TensorData | null => {
+    const constants = rows && changedOf(rows.product);
+    if (rows === null || !isOwn || !constants?.bias) return null;
     const { bias, isFolded } = constants;
-    if (bias === null) return null;
-    changed.set(linear, { ...constants, bias: withoutRows(bias, { ...rows, isFolded }) });
+    changed.set(rows.product, { ...constants, bias: withoutRows(bias, { ...rows, isFolded }) });
     const taken = rowsOfData(bias, rows);
     if (!isFolded && isZero(taken)) return null;
     moved++;
     return taken;
   };
-  for (const node of topological(graph)) {
-    if (!isOp(node, "attention")) continue;
-    const key = sourceOf(node, 1, uses);
-    if (key !== null) take(key);
-    const value = sourceOf(node, 2, uses);
-    const outputs = value === null ? null : readersOf(node, uses);
-    if (value === null || outputs === null) continue;
-    const shift = take(value);
-    if (shift === null) continue;
-    for (const output of outputs) {
-      const { weight, bias } = changed.get(output) ?? constantsOf(output);
-      const affine = { scale: new Float64Array(value.size).fill(1), shift: () => float64Of(shift) };
-      const folded = foldIntoWeight(weight, bias, { dtype: output.type.dtype, ...affine });
-      changed.set(output, { ...folded, isFolded: true });
+  for (const { node, k, v, readers } of attentionsIn(usesOf(graph))) {
+    take(k);
+    const taken = readers && take(v);
+    if (!taken) continue;
+    const heads = { size: node.type.shape[3] as number, repeats: v.repeats };
+    const shift = () => overHeads(float64Of(taken), heads);
+    for (const reader of readers) {
+      const { weight, bias } = changedOf(reader);
+      const scale = new Float64Array(weight.shape[1]!).fill(1);
+      const folded = foldIntoWeight(weight, bias, { dtype: reader.type.dtype, scale, shift });
+      changed.set(reader, { ...folded, isFolded: true });
     }
   }
   const result = mapGraph(graph, (node, inputs) => {
@@ -66,25 +58,6 @@ export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number
     return constants === undefined ? rebuild(node, inputs) : withConstants(node, inputs[0]!, constants);
   });
   return { graph: result, moved };
-}
-
-function constantsOf(linear: Node): Constants {
-  const [, weight, bias] = linear.inputs;
-  if (bias === undefined) return { weight: dataOf(weight!), bias: null, isFolded: false };
-  return { weight: dataOf(weight!), bias: dataOf(bias), isFolded: isFolded(dataOf(bias)) };
-}
-
-function withConstants(linear: Node, x: Node, { weight, bias }: Constants): Node {
-  const [, before, oldBias] = linear.inputs;
-  const { dtype } = before!.type;
-  const inputs = [
-    x,
-    weight === dataOf(before!) ? before! : constantNode(weight, { dtype, name: before!.name }),
-  ];
-  if (bias !== null) {
-    inputs.push(constantNode(bias, { dtype, name: oldBias?.name ?? `${linear.name}.bias` }));
-  }
-  return apply("linear", inputs, { attrs: {}, name: linear.name });
 }
 
 /** A bias with zeros in some rows; null where it is zero then. */
@@ -104,56 +77,10 @@ function withoutRows(
 
 const isZero = (vector: TensorData) => float64Of(vector).every((value) => value === 0);
 
-/**
- * The product behind input `index` of an attention where its bias is nobody else's: `[.., H D]`, possibly a slice of a
- * packed product, split into heads `[B, T, H, D]` and transposed to `[B, H, T, D]`.
- */
-export function sourceOf(attention: Node, index: number, uses: Uses): Source | null {
-  const transposed = attention.inputs[index]!;
-  if (!isHeadSwap(transposed)) return null;
-  const split = transposed.inputs[0]!;
-  if (!isOp(split, "reshape")) return null;
-  const part = split.inputs[0]!;
-  const [heads, size] = split.type.shape.slice(-2) as [number, number];
-  if (part.type.shape.length !== 3 || part.type.shape.at(-1) !== heads * size) return null;
-  if (![transposed, split, part].every((node) => uses.get(node)!.length === 1)) return null;
-  if (isConstantLinear(part)) return { linear: part, start: 0, size: heads * size };
-  const packed = part.inputs[0];
-  if (!isOp(part, "slice") || packed === undefined || !isConstantLinear(packed)) return null;
-  const { start, step } = part.attrs;
-  const ofRows = (axis: number) => axis === -1 || axis === part.type.shape.length - 1;
-  // Another slice of the same rows, or of tokens, would miss the bias.
-  const overlaps = uses.get(packed)!.filter((use) => {
-    if (!("user" in use) || !isOp(use.user, "slice") || !ofRows(use.user.attrs.axis)) return true;
-    const other = use.user.attrs;
-    if (typeof other.size !== "number") return true;
-    return other.start < start + heads * size && start < other.start + other.size * other.step;
+/** A vector over grouped heads of so many channels each, as one over all the heads that they serve. */
+function overHeads(vector: Float64Array, { size, repeats }: { size: number; repeats: number }): Float64Array {
+  return new Float64Array(vector.length * repeats).map((_, i) => {
+    const group = Math.floor(i / size / repeats);
+    return vector[group * size + i % size]!;
   });
-  return ofRows(part.attrs.axis) && step === 1 && overlaps.length === 1
-    ? { linear: packed, start, size: heads * size }
-    : null;
-}
-
-/** The products that read an attention's joined heads, where nothing else does. */
-function readersOf(attention: Node, uses: Uses): readonly Node[] | null {
-  const transposed = onlyUser(attention, uses);
-  if (transposed === null || !isHeadSwap(transposed)) return null;
-  const joined = onlyUser(transposed, uses);
-  if (joined === null || !isOp(joined, "reshape")) return null;
-  const [heads, size] = transposed.type.shape.slice(-2) as [number, number];
-  if (joined.type.shape.at(-1) !== heads * size) return null;
-  const users = uses.get(joined)!;
-  const readers = users.flatMap((use) =>
-    "user" in use && use.index === 0 && isConstantLinear(use.user) ? [use.user] : []
-  );
-  return readers.length === users.length ? readers : null;
-}
-
-function onlyUser(node: Node, uses: Uses): Node | null {
-  const [use, ...more] = uses.get(node)!;
-  return more.length === 0 && use !== undefined && "user" in use ? use.user : null;
-}
-
-function isHeadSwap(node: Node): boolean {
-  return isOp(node, "transpose") && node.attrs.permutation.join() === "0,2,1,3";
 }

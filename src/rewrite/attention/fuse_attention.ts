@@ -8,11 +8,12 @@
  * The transpose that joins the heads behind it then cancels (`SIMPLIFY`). Left as it is: attention over keys and values
  * that come as heads, from earlier tokens for instance, and masks that do not have every query and key.
  */
-import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
-import { type Dim, divideDims, type Shape } from "../../ir/shape.ts";
-import { apply, isOp, rebuild } from "../../ops/table.ts";
+import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
+import type { Dim, Shape } from "../../ir/shape.ts";
+import { repetitionOf } from "../../ops/attention.ts";
+import { apply, rebuild } from "../../ops/table.ts";
 import { fitsFused } from "../../ops/token_attention.ts";
-import { isConstantLinear } from "../tidy/constants.ts";
+import { type Attention, type AttentionNode, attentionsIn, isMasked } from "./anatomy.ts";
 
 export interface FuseOptions {
   /** Whether the packed product becomes part of the operator. */
@@ -21,11 +22,14 @@ export interface FuseOptions {
 
 /** @returns the graph, and how many attentions were fused */
 export function fuseAttention(graph: Graph, { products }: FuseOptions): { graph: Graph; fused: number } {
-  const uses = usesOf(graph);
+  const anatomies = new Map(
+    attentionsIn(usesOf(graph)).map((attention) => [attention.node as Node, attention]),
+  );
   const rebuilt = new Map<Node, Node>();
   let fused = 0;
   const result = mapGraph(graph, (node, inputs) => {
-    const next = (products ? fuseProduct(node, { uses, rebuilt, inputs }) : null) ?? fuse(node, inputs);
+    const anatomy = anatomies.get(node);
+    const next = anatomy === undefined ? null : fusedOf(anatomy, { products, rebuilt, mask: inputs[3] });
     if (next !== null) fused++;
     const chosen = next ?? rebuild(node, inputs);
     rebuilt.set(node, chosen);
@@ -34,90 +38,48 @@ export function fuseAttention(graph: Graph, { products }: FuseOptions): { graph:
   return { graph: result, fused };
 }
 
-/** Tokens `[B, T, H D]` whose heads a tensor `[B, H, T, D]` is; null where it is no such thing. */
-function tokensBehind(heads: Node): Node | null {
-  const split = heads.inputs[0];
-  if (!isOp(heads, "transpose") || heads.attrs.permutation.join() !== "0,2,1,3") return null;
-  if (split === undefined || !isOp(split, "reshape")) return null;
-  const tokens = split.inputs[0]!;
-  const [, , h, d] = split.type.shape as [Dim, Dim, number, number];
-  return tokens.type.shape.at(-1) === h * d ? tokens : null;
-}
-
-function fuse(node: Node, inputs: readonly Node[]): Node | null {
-  if (!isOp(node, "attention") || !canFuse(node)) return null;
-  const tokens = inputs.slice(0, 3).map((heads) => {
-    const behind = tokensBehind(heads);
-    return behind === null ? null : asTokens(behind, heads.type.shape);
-  });
-  if (tokens.some((part) => part === null)) return null;
-  const { scale, causal } = node.attrs;
-  const heads = node.type.shape[1] as number;
-  const mixed = apply("token_attention", [...tokens as Node[], ...maskOf(node, inputs[3])], {
-    attrs: { heads, scale, causal },
-    name: node.name,
-  });
-  return asHeads(mixed, node);
-}
-
-function fuseProduct(
-  node: Node,
-  { uses, rebuilt, inputs }: {
-    uses: Uses;
-    rebuilt: ReadonlyMap<Node, Node>;
-    inputs: readonly Node[];
+function fusedOf(
+  { node, q, k, v, packed }: Attention,
+  { products, rebuilt, mask }: FuseOptions & {
+    readonly rebuilt: ReadonlyMap<Node, Node>;
+    readonly mask: Node | undefined;
   },
 ): Node | null {
-  if (!isOp(node, "attention") || !canFuse(node)) return null;
-  const thirds = node.inputs.slice(0, 3).map(tokensBehind);
-  const product = thirds[0]?.inputs[0];
-  if (product === undefined || !isConstantLinear(product) || uses.get(product)!.length !== 3) return null;
-  const size = (product.type.shape.at(-1) as number) / 3;
-  const areThirds = thirds.every((third, i) =>
-    third !== null && isOp(third, "slice") && third.inputs[0] === product &&
-    third.type.shape.at(-1) === size &&
-    third.attrs.start === i * size && third.attrs.step === 1 && uses.get(third)!.length === 1 &&
-    uses.get(node.inputs[i]!)!.length === 1
-  );
-  if (!areThirds) return null;
-  const [x, ...constants] = rebuilt.get(product)!.inputs;
-  const { scale, causal } = node.attrs;
-  const tokens = asTokens(x!, node.type.shape);
-  const mixed = apply("self_attention", [tokens, ...constants, ...maskOf(node, inputs[3])], {
-    attrs: { heads: node.type.shape[1] as number, scale, causal, bias: constants.length > 1 },
-    name: node.name,
-  });
-  return asHeads(mixed, node);
+  const parts = [q, k, v];
+  const tokens = parts.flatMap((part) => part.tokens ?? []);
+  if (tokens.length < parts.length || !canFuse(node)) return null;
+  const attrs = { heads: node.type.shape[1] as number, scale: node.attrs.scale, causal: isMasked(node) };
+  const { name } = node;
+  const masks = mask === undefined ? [] : [repeated(mask, node)];
+  if (products && packed !== null && parts.every(({ isOwn }) => isOwn)) {
+    const [x, ...constants] = rebuilt.get(packed)!.inputs;
+    const inputs = [asTokens(x!, node.type.shape), ...constants, ...masks];
+    const bias = constants.length > 1;
+    return asHeads(apply("self_attention", inputs, { attrs: { ...attrs, bias }, name }), node);
+  }
+  const inputs = tokens.map((x, i) => asTokens(rebuilt.get(x)!, node.inputs[i]!.type.shape));
+  return asHeads(apply("token_attention", [...inputs, ...masks], { attrs, name }), node);
 }
 
-function canFuse(node: Node): boolean {
-  if (!isOp(node, "attention") || node.type.dtype !== "fp32") return false;
-  const [batch, heads, queries] = node.type.shape as [Dim, Dim, Dim];
-  const keys = node.inputs[1]!.type.shape[2]!;
-  // A lone query sees every key, so that it is no causal one; of several, only as many as there are keys.
-  if (typeof heads !== "number" || (node.attrs.causal && queries !== keys)) return false;
-  const mask = node.inputs[3];
-  return mask === undefined || fitsFused(mask, [batch, heads, queries, keys]) ||
-    repeatsOf(mask, [batch, heads, queries, keys]) !== null;
+function canFuse(node: AttentionNode): boolean {
+  const [q, keys, , mask] = node.inputs;
+  // The fused operator's result is as wide as its queries.
+  if (node.type.shape[3] !== q!.type.shape[3]) return false;
+  const logits = [...node.type.shape.slice(0, 3), keys!.type.shape[2]!];
+  // Its causal mask is for as many queries as keys.
+  if (node.type.dtype !== "fp32" || (isMasked(node) && logits[2] !== logits[3])) return false;
+  return mask === undefined || fitsFused(mask, repetitionOf(node)?.parts.slice(1) ?? logits);
 }
 
-/** How often a mask of an image's windows repeats along the batch. */
-function repeatsOf(mask: Node, [batch, ...logits]: Shape): Dim | null {
-  const windows = mask.type.shape[0];
-  if (mask.type.shape.length !== 4 || typeof windows !== "number") return null;
-  return fitsFused(mask, [windows, ...logits]) ? divideDims(batch!, windows) : null;
-}
-
-function maskOf(node: Node, mask: Node | undefined): readonly Node[] {
-  if (mask === undefined) return [];
-  const [batch, heads, queries] = node.type.shape as [Dim, Dim, Dim];
-  const logits = [batch, heads, queries, node.inputs[1]!.type.shape[2]!];
-  if (fitsFused(mask, logits)) return [mask];
-  const repeats = repeatsOf(mask, logits)!;
-  const one = apply("reshape", [mask], { attrs: { shape: [1, ...mask.type.shape] }, name: mask.name });
-  const many = apply("expand", [one], { attrs: { shape: [repeats, ...mask.type.shape] }, name: mask.name });
-  const shape = [batch, ...mask.type.shape.slice(1)];
-  return [apply("reshape", [many], { attrs: { shape }, name: mask.name })];
+/** A mask of one image's windows, for each image of the batch; any other as it is. */
+function repeated(mask: Node, attention: Node): Node {
+  const repetition = repetitionOf(attention);
+  if (repetition === null) return mask;
+  const { shape } = mask.type;
+  const { name } = mask;
+  const one = apply("reshape", [mask], { attrs: { shape: [1, ...shape] }, name });
+  const many = apply("expand", [one], { attrs: { shape: [repetition.parts[0]!, ...shape] }, name });
+  return apply("reshape", [many], { attrs: { shape: [repetition.whole[0]!, ...shape.slice(1)] }, name });
 }
 
 /** Tokens of any shape `[..., C]` as `[B, T, C]`, of the batch and tokens of `[B, H, T, D]`. */

@@ -8,21 +8,21 @@
  */
 import { stackedData } from "../../ir/arranged.ts";
 import type { TensorData } from "../../ir/data.ts";
-import { type Graph, mapGraph, type Node, topological } from "../../ir/graph.ts";
+import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
-import { isConstantLinear } from "../tidy/constants.ts";
+import { apply, constantNode, rebuild } from "../../ops/table.ts";
+import { attentionsIn } from "./anatomy.ts";
 
 /** @returns the graph, and how many products were merged away */
 export function mergeQkv(graph: Graph): { graph: Graph; merged: number } {
   const groups = new Map<Node, readonly Node[]>();
-  for (const node of topological(graph)) {
-    if (!isOp(node, "attention")) continue;
-    const products = node.inputs.slice(0, 3).map(productBehind);
+  for (const { q, k, v } of attentionsIn(usesOf(graph))) {
+    const parts = [q, k, v].flatMap(({ rows }) => rows ?? []);
+    const products = new Set(parts.flatMap(({ product, part }) => part === product ? product : []));
     for (const first of products) {
-      if (first === null || groups.has(first)) continue;
-      const siblings = [...new Set(products)].filter((other): other is Node =>
-        other !== null && other.inputs[0] === first.inputs[0] && !groups.has(other)
+      if (groups.has(first)) continue;
+      const siblings = [...products].filter((other) =>
+        other.inputs[0] === first.inputs[0] && !groups.has(other)
       );
       if (siblings.length > 1) siblings.forEach((product) => groups.set(product, siblings));
     }
@@ -42,12 +42,6 @@ export function mergeQkv(graph: Graph): { graph: Graph; merged: number } {
     });
   });
   return { graph: result, merged: [...merged.keys()].reduce((sum, group) => sum + group.length - 1, 0) };
-}
-
-/** The linear with constant weights that an attention input comes from, through reshapes and transposes; else null. */
-function productBehind(node: Node): Node | null {
-  while (isOp(node, "reshape") || isOp(node, "transpose")) node = node.inputs[0]!;
-  return isConstantLinear(node) ? node : null;
 }
 
 function mergedProduct(group: readonly Node[], x: Node): Node {

@@ -12,14 +12,16 @@
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import type { Dim } from "../../ir/shape.ts";
 import { apply, isOp, rebuild } from "../../ops/table.ts";
+import { attentionsIn } from "./anatomy.ts";
 
 /** @returns the graph with each attention over a packed product with bias in that form, and how many there are */
 export function packHeads(graph: Graph): { graph: Graph; packed: number } {
   const uses = usesOf(graph);
   const packed = new Map<Node, Node>();
-  for (const node of uses.keys()) {
-    const product = packedProduct(node, (node) => uses.get(node)!.length);
-    if (product !== null) packed.set(node, product);
+  for (const attention of attentionsIn(uses)) {
+    const product = attention.packed;
+    const hasBias = product?.inputs.length === 3;
+    if (hasBias && uses.get(product)!.length === 3) packed.set(attention.node, product);
   }
   const rebuilt = new Map<Node, Node>();
   const result = mapGraph(graph, (node, inputs) => {
@@ -33,25 +35,6 @@ export function packHeads(graph: Graph): { graph: Graph; packed: number } {
     return next;
   });
   return { graph: result, packed: packed.size };
-}
-
-/** The product with bias whose thirds an attention's q, k and v are, where nothing else reads the product. */
-function packedProduct(attention: Node, useCount: (node: Node) => number): Node | null {
-  if (!isOp(attention, "attention")) return null;
-  const products = attention.inputs.slice(0, 3).map((swapped, i) => {
-    const split = swapped.inputs[0];
-    const third = split?.inputs[0];
-    const product = third?.inputs[0];
-    const isThird = isOp(swapped, "transpose") && swapped.attrs.permutation.join() === "0,2,1,3" &&
-      split !== undefined && isOp(split, "reshape") && third !== undefined && isOp(third, "slice") &&
-      third.attrs.step === 1 && third.attrs.size === third.type.shape.at(-1) &&
-      third.attrs.start === i * (third.attrs.size as number) && third.type.shape.length === 3;
-    return isThird && product !== undefined && isOp(product, "linear") && product.inputs.length === 3 &&
-        product.type.shape.at(-1) === 3 * (third.attrs.size as number) && useCount(product) === 3
-      ? product
-      : null;
-  });
-  return products.every((product) => product !== null && product === products[0]) ? products[0]! : null;
 }
 
 function splitTogether(product: Node, attention: Node): Node[] {

@@ -7,23 +7,21 @@
  * 64 channels, nothing is rounded at all. It looks at who else reads the product, hence a pass.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
-import { dataOf } from "../../ops/constant.ts";
 import { foldIntoOutputs } from "../../ops/fold.ts";
-import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
-import { sourceOf } from "./attention_bias.ts";
+import { apply, isOp, rebuild } from "../../ops/table.ts";
+import { constantsOf, withConstants } from "../tidy/constants.ts";
+import { attentionsIn } from "./anatomy.ts";
 
 /** @returns the graph, and how many attentions have a factor of one now */
 export function scaleQueries(graph: Graph): { graph: Graph; scaled: number } {
   const uses = usesOf(graph);
   const scales = new Map<Node, Float64Array>();
   const done = new Set<Node>();
-  for (const node of uses.keys()) {
-    if (!isOp(node, "attention") || node.attrs.scale === 1) continue;
-    const source = sourceOf(node, 0, uses);
-    if (source === null) continue;
-    const { linear, start, size } = source;
-    const scale = scales.get(linear) ?? new Float64Array(linear.type.shape.at(-1) as number).fill(1);
-    scales.set(linear, scale.fill(node.attrs.scale, start, start + size));
+  for (const { node, q: { rows, isOwn } } of attentionsIn(uses)) {
+    if (rows === null || !isOwn || node.attrs.scale === 1) continue;
+    const { product, start, size } = rows;
+    const scale = scales.get(product) ?? new Float64Array(product.type.shape.at(-1) as number).fill(1);
+    scales.set(product, scale.fill(node.attrs.scale, start, start + size));
     done.add(node);
   }
   const result = mapGraph(graph, (node, inputs) => {
@@ -31,22 +29,11 @@ export function scaleQueries(graph: Graph): { graph: Graph; scaled: number } {
       return apply("attention", inputs, { attrs: { ...node.attrs, scale: 1 }, name: node.name });
     }
     const scale = scales.get(node);
-    return scale === undefined ? rebuild(node, inputs) : withOutputsScaled(node, inputs, scale);
+    if (scale === undefined) return rebuild(node, inputs);
+    const { weight, bias } = constantsOf(node);
+    const affine = { scale, shift: new Float64Array(scale.length), dtype: node.inputs[1]!.type.dtype };
+    const folded = foldIntoOutputs(weight, bias, affine);
+    return withConstants(node, inputs[0]!, { ...folded, bias: bias && folded.bias });
   });
   return { graph: result, scaled: done.size };
-}
-
-function withOutputsScaled(linear: Node, [x, weight, bias]: readonly Node[], scale: Float64Array): Node {
-  const { dtype } = weight!.type;
-  const data = bias === undefined ? null : dataOf(bias);
-  const folded = foldIntoOutputs(dataOf(weight!), data, {
-    dtype,
-    scale,
-    shift: new Float64Array(scale.length),
-  });
-  const constants = [constantNode(folded.weight, { dtype, name: weight!.name })];
-  if (bias !== undefined) {
-    constants.push(constantNode(folded.bias, { dtype: bias.type.dtype, name: bias.name }));
-  }
-  return apply("linear", [x!, ...constants], { attrs: {}, name: linear.name });
 }

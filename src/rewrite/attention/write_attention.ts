@@ -6,8 +6,9 @@
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
-import { type AttentionAttrs, causalMask, repetitionOf } from "../../ops/attention.ts";
+import { causalMask, repetitionOf } from "../../ops/attention.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { type AttentionNode, isMasked } from "./anatomy.ts";
 
 /** @returns the graph with every attention that can be written out, and how many were */
 export function writeAttention(graph: Graph): { graph: Graph; written: number } {
@@ -21,18 +22,15 @@ export function writeAttention(graph: Graph): { graph: Graph; written: number } 
 }
 
 /** Whether an attention's mask, if it has one, can be added: a causal one needs to know how many tokens there are. */
-export function canBeWrittenOut(attention: Node): boolean {
+export function canBeWrittenOut(attention: AttentionNode): boolean {
   const [queries, keys] = [attention.type.shape[2]!, attention.inputs[1]!.type.shape[2]!];
   const isOpen = typeof queries === "string" || typeof keys === "string";
-  return !(isOpen && queries !== 1 && (attention.attrs as AttentionAttrs).causal);
+  return !(isOpen && isMasked(attention));
 }
 
 /** An attention as products and a softmax, on rebuilt inputs. */
-export function writtenOut(
-  attention: Node & { readonly attrs: AttentionAttrs },
-  [q, k, v, mask]: readonly Node[],
-): Node {
-  const { scale, causal } = attention.attrs;
+export function writtenOut(attention: AttentionNode, [q, k, v, mask]: readonly Node[]): Node {
+  const { scale } = attention.attrs;
   const { dtype } = attention.type;
   const name = attention.name;
   const constant = (values: Float64Array, shape: readonly number[]) =>
@@ -43,7 +41,7 @@ export function writtenOut(
     ? q!
     : apply("mul", [q!, constant(Float64Array.of(scale), [1, 1, 1, 1])], { attrs: {}, name });
   let logits = apply("matmul", [scaled, k!], { attrs: { transposeB: true }, name });
-  if (causal && q!.type.shape[2] !== 1) {
+  if (isMasked(attention)) {
     const [above] = causalMask(attention);
     logits = sum(logits, constant(float64Of(above), above.shape));
   }

@@ -12,11 +12,11 @@
  */
 import { paddedData, withColumn } from "../../ir/arranged.ts";
 import { float64Of, heldData } from "../../ir/data.ts";
-import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../../ir/graph.ts";
+import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../../ops/table.ts";
-import { sourceOf } from "../attention/attention_bias.ts";
+import { attentionsIn, isMasked } from "../attention/anatomy.ts";
 import { channelsBehind, isWriter, type Stream, streamOf } from "./stream.ts";
 import { canBeWrittenOut, writtenOut } from "../attention/write_attention.ts";
 
@@ -26,7 +26,7 @@ const MULTIPLE = 8;
 /** @returns the graph, and how many attentions lost their queries' bias */
 export function carryOne(graph: Graph): { graph: Graph; carried: number } {
   const uses = usesOf(graph);
-  const targets = targetsIn(graph, uses);
+  const targets = targetsIn(uses);
   const products = new Set(targets.values());
   const plans: Plan[] = [];
   const claimed = new Set<Node>();
@@ -49,12 +49,11 @@ export function carryOne(graph: Graph): { graph: Graph; carried: number } {
 }
 
 /** Attentions whose queries come from a product with a bias, with that product. */
-function targetsIn(graph: Graph, uses: Uses): ReadonlyMap<Node, Node> {
+function targetsIn(uses: Uses): ReadonlyMap<Node, Node> {
   const targets = new Map<Node, Node>();
-  for (const node of topological(graph)) {
-    if (!isOp(node, "attention") || !canBeWrittenOut(node)) continue;
-    const linear = sourceOf(node, 0, uses)?.linear;
-    if (linear?.inputs[2] !== undefined) targets.set(node, linear);
+  for (const { node, q: { rows, isOwn } } of attentionsIn(uses)) {
+    if (rows === null || !isOwn || !canBeWrittenOut(node)) continue;
+    if (rows.product.inputs.length > 2) targets.set(node, rows.product);
   }
   return targets;
 }
@@ -205,8 +204,8 @@ class Widening {
 
   /** TensorRT's own operator, which a causal mask would ask for, does not read the product in place. */
   #other(node: Node, inputs: readonly Node[]): Node {
-    const isMasked = isOp(node, "attention") && node.attrs.causal && node.type.shape[2] !== 1;
-    return isMasked && this.#attentions.has(node) ? writtenOut(node, inputs) : rebuild(node, inputs);
+    const isFreed = this.#attentions.has(node) && isOp(node, "attention") && isMasked(node);
+    return isFreed ? writtenOut(node, inputs) : rebuild(node, inputs);
   }
 
   #wide(node: Node, rebuilt: Node): Node {

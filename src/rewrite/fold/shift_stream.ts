@@ -16,6 +16,7 @@ import { affineOf } from "../../ops/channel_affine.ts";
 import { affineData, dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine, NormId } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { attentionProducts } from "../attention/anatomy.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 import { isNorm } from "./norm_nodes.ts";
 
@@ -43,10 +44,11 @@ export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
   let shifted = 0;
   for (;;) {
     const uses = usesOf(graph);
+    const forAttention = attentionProducts(uses);
     const changes = new Map<Node, Change>();
     const norms = [...uses.keys()].filter((node) => isOp(node, "channel_affine"));
     for (const norm of norms) {
-      const plan = settled.has(norm.attrs.norm) ? null : planShift(norm, uses);
+      const plan = settled.has(norm.attrs.norm) ? null : planShift(norm, { uses, forAttention });
       if (plan === null || [...plan.keys()].some((node) => changes.has(node))) continue;
       shifted++;
       for (const [node, change] of plan) changes.set(node, change);
@@ -63,7 +65,10 @@ export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
 }
 
 /** What becomes of each node around a normalization; null where shifting is not possible or not worth it. */
-function planShift(norm: Node, uses: Uses): ReadonlyMap<Node, Change> | null {
+function planShift(
+  norm: Node,
+  { uses, forAttention }: { uses: Uses; forAttention: ReadonlySet<Node> },
+): ReadonlyMap<Node, Change> | null {
   const affine = affineOf(norm);
   if (affine === null || affine.axis !== norm.type.shape.length - 1 || affine.shift.every((t) => t === 0)) {
     return null;
@@ -85,7 +90,7 @@ function planShift(norm: Node, uses: Uses): ReadonlyMap<Node, Change> | null {
   const writer = writerOf(root, { uses, channels: constant.length, isShared: true });
   if (writer !== null) {
     changes.set(writer.node, (node, inputs) => addTo({ ...writer, node }, inputs, constant));
-  } else if (!isNorm(root.node) && products.some((product) => isForAttention(product, uses))) {
+  } else if (!isNorm(root.node) && products.some((product) => forAttention.has(product))) {
     changes.set(root.node, (node, inputs) => withAddition({ ...root, node }, inputs, constant));
   } else return null;
   const negative = constant.map((c) => -c);
@@ -183,14 +188,6 @@ function writerOf({ node, axis }: Place, { uses, channels, isShared = false }: W
     : [];
   const found = parts.flatMap((part) => part.axis < 0 ? [] : writerOf(part, { uses, channels }) ?? []);
   return found.sort((a, b) => WRITERS.indexOf(a.node.op) - WRITERS.indexOf(b.node.op))[0] ?? null;
-}
-
-/** Whether a product makes queries, keys or values. */
-function isForAttention(product: Node, uses: Uses): boolean {
-  return uses.get(product)!.some((use) =>
-    "user" in use && use.index < 3 &&
-    (isOp(use.user, "attention") || (isMove(use.user) && isForAttention(use.user, uses)))
-  );
 }
 
 /** A writer with a vector added along its channels. */
