@@ -21,6 +21,7 @@
 export { recogniseCheckpoint, type RecognisedCheckpoint } from "./src/checkpoints/recognise.ts";
 export { type Audit, type AuditedNorm, auditModel } from "./src/compile/audit.ts";
 export { type Batch, parseBatch } from "./src/compile/batch.ts";
+export type { Subject } from "./src/compile/order.ts";
 export { compile, type CompileOptions, type Network } from "./src/compile/networks.ts";
 export * from "./src/dsl/mod.ts";
 export { writeOnnx } from "./src/emit/onnx.ts";
@@ -41,7 +42,6 @@ export * from "./src/norms/families.ts";
 export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
 export { type Report } from "./src/report/report.ts";
 export { ReportSchema } from "./src/report/schema.ts";
-export type { Subject } from "./src/regress/build.ts";
 export type { Baseline } from "./src/regress/manifest.ts";
 export { regress, type RegressOptions } from "./src/regress/regress.ts";
 export { saveBaseline, type SaveOptions } from "./src/regress/save.ts";

@@ -2,10 +2,8 @@
  * `deno task bench`: every contender of every network, checked against its meaning and then timed in turns with all others
  * of its case (a network and a batch). One case is one set of rounds: only what took turns is divided by each other.
  */
-import config from "../../deno.json" with { type: "json" };
-import os from "node:os";
 import { UnfoldError } from "../errors.ts";
-import type { Int8Target } from "../ir/dtype.ts";
+import { environment } from "../run/environment.ts";
 import { findOpenVino } from "../run/openvino.ts";
 import { THIS_MACHINE } from "../run/machine.ts";
 import { loadingNoise, type Open, timeLoadings, timesOf } from "../run/loadings.ts";
@@ -15,61 +13,18 @@ import { noiseWarning } from "../run/timing.ts";
 import { leaves } from "../leavings.ts";
 import { type Contender, openContenders } from "./contenders.ts";
 import type { BenchNetwork } from "./networks.ts";
+import type { Bench, BenchOptions } from "./options.ts";
 import { peakProducts } from "./peak.ts";
 import { Peers, sitePackagesOf } from "./peers.ts";
 import { fastestRate, ratiosOf, samplesOf } from "./ratios.ts";
-import {
-  type BenchCase,
-  type BenchPrecision,
-  type BenchReport,
-  BenchReportSchema,
-  type Engine,
-  type Variant,
-} from "./schema.ts";
-import { structureOf } from "./structure.ts";
-
-export interface BenchOptions {
-  /** By the names they are to have in the report. */
-  readonly networks: Readonly<Record<string, BenchNetwork>>;
-  readonly batches: readonly number[];
-  readonly precisions: readonly BenchPrecision[];
-  /** The processors that int8 is for. */
-  readonly int8For: Int8Target;
-  readonly engines: readonly Engine[];
-  readonly variants: readonly Variant[];
-  readonly threads: number;
-  /** Rounds of a case, over 10 loadings; over fewer (but at least 6) where they would take longer than `maxTimeMs`. */
-  readonly rounds: number;
-  readonly maxTimeMs: number;
-  /** The Python that has PyTorch. */
-  readonly python?: string | undefined;
-  /** Whether PyTorch compiles its networks too. */
-  readonly torchCompile: boolean;
-  readonly openvinoLib?: string | undefined;
-  /** Builds TensorRT plans for their structure, which needs no GPU. */
-  readonly plans: boolean;
-  readonly tensorrtLib?: string | undefined;
-  /** As it was typed, for the report. */
-  readonly command: string;
-  readonly onProgress?: (text: string, fraction: number | null) => void;
-  readonly signal?: AbortSignal;
-}
-
-/** Everything that the cases share. */
-export interface Bench {
-  readonly options: BenchOptions;
-  /** Path of OpenVINO's library, or null where it is not asked for or not found. */
-  readonly openvino: string | null;
-  readonly peers: Peers | null;
-  /** For this run's files; removed at its end. */
-  readonly folder: string;
-  readonly versions: Record<string, string>;
-}
+import { structureOfPlans } from "./plans.ts";
+import { type BenchCase, type BenchReport, BenchReportSchema, type BenchStructure } from "./schema.ts";
 
 /** Measures all cases, one after the other. @throws {UnfoldError} nothing to measure, or a peer that cannot be started */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const startedAt = new Date().toISOString();
-  const { cores, loadAverage } = THIS_MACHINE.state();
+  const { unfold, deno, ...machine } = environment();
+  const { loadAverage } = THIS_MACHINE.state();
   const notes: string[] = [];
   await using stack = new AsyncDisposableStack();
   const folder = await Deno.makeTempDir({ prefix: "unfold_bench_" });
@@ -82,15 +37,15 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
       ? null
       : stack.use(await Peers.start(options.python, { threads: options.threads })),
     folder,
-    versions: { unfold: config.version, deno: Deno.version.deno },
+    versions: { unfold, deno },
   };
   Object.assign(bench.versions, bench.peers?.versions);
   const cases: BenchCase[] = [];
-  const structure = [];
+  const structure: BenchStructure[] = [];
   for (const [name, network] of Object.entries(options.networks)) {
     for (const batch of options.batches) {
       options.signal?.throwIfAborted();
-      if (options.plans) structure.push(...await structureOf(name, network, { batch, bench }));
+      if (options.plans) structure.push(...await structureOfPlans(name, network, { batch, bench }));
       if (options.engines.length > 0) cases.push(await runCase(name, network, { batch, bench }));
     }
   }
@@ -99,9 +54,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     command: options.command,
     startedAt,
     machine: {
-      os: `${Deno.build.os} ${Deno.build.arch}`,
-      cpu: os.cpus()[0]?.model ?? "unknown",
-      cores,
+      ...machine,
       threads: options.threads,
       loadAverage: loadAverage ?? null,
     },

@@ -3,7 +3,8 @@
  * compared with. Everything is made when it is asked for, and once.
  */
 import { join } from "node:path";
-import { firstBatch, loadExamples, openSizes, ROUNDING } from "../compile/evaluate.ts";
+import { firstBatch, ROUNDING } from "../compile/evaluate.ts";
+import { type Examples, loadExamples } from "../compile/examples.ts";
 import { quantize } from "../compile/quantize.ts";
 import { writeOnnx } from "../emit/onnx.ts";
 import { UnfoldError } from "../errors.ts";
@@ -17,8 +18,8 @@ import { sessionFromOnnxByOpenVino } from "../run/openvino.ts";
 import { type Feeds, numbersOf, type Outputs, type Session } from "../run/session.ts";
 import type { WeightSource } from "../weights/mod.ts";
 import { writeSafetensors } from "../weights/write.ts";
-import type { Bench } from "./bench.ts";
 import { benchGraph, type BenchNetwork, benchWeights } from "./networks.ts";
+import type { Bench } from "./options.ts";
 import type { BenchContender, BenchPrecision, Engine, PeerVariant, Variant } from "./schema.ts";
 
 export interface CaseOptions {
@@ -86,11 +87,10 @@ export class Case {
     if (engine !== "onnxruntime" || variant === "lnExported") {
       throw new UnfoldError("UNfold's int8 is for ONNX Runtime, from the best form of a network");
     }
-    const model = this.#network.model();
     const { int8For, signal } = this.#bench.options;
     const { graph: quantized } = await quantize(graph, {
       target: int8For,
-      samples: loadExamples(model, { count: this.#batch, dims: openSizes(model) }),
+      samples: this.#examples(),
       labelled: null,
       maxAccuracyDrop: 0,
       maxOutputError: INT8_OUTPUT_ERROR,
@@ -114,9 +114,12 @@ export class Case {
       : await sessionFromOnnxByOpenVino(path, { library: this.#bench.openvino!, threads });
   }
 
+  #examples(): Examples {
+    return loadExamples(this.#network.model(), this.#batch);
+  }
+
   feeds(session: Session): Feeds {
-    const model = this.#network.model();
-    const examples = loadExamples(model, { count: this.#batch, dims: openSizes(model) });
+    const examples = this.#examples();
     // An exporter names inputs by itself; there is one.
     const known = Object.keys(examples.inputs);
     const [port] = session.inputs;
@@ -180,9 +183,7 @@ export class Case {
       inputs: join(this.#folder, "inputs.safetensors"),
     };
     writeSafetensors(files.weights, recorded);
-    const model = this.#network.model();
-    const { inputs } = loadExamples(model, { count: this.#batch, dims: openSizes(model) });
-    writeSafetensors(files.inputs, Object.entries(inputs));
+    writeSafetensors(files.inputs, Object.entries(this.#examples().inputs));
     return await peers.open({
       network: this.#name,
       ...files,

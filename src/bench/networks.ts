@@ -4,7 +4,7 @@
  * so that what folding gains is not mixed up with what a better form of the graph gains.
  */
 import { compile } from "../compile/networks.ts";
-import { openSizes } from "../compile/evaluate.ts";
+import { usualSizes } from "../compile/examples.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
@@ -126,11 +126,7 @@ export function benchGraph(
 ): BenchGraph {
   const norm = normOf(network, variant);
   const model = network.model(norm);
-  const options = {
-    precision,
-    norm,
-    dims: { ...openSizes(model), ...(model.openDims.includes("B") && { B: batch }) },
-  };
+  const options = { precision, norm, dims: usualSizes(model, batch) };
   if (variant === "lnExported") {
     const meaning = model.trace({ ...options, weights });
     const exported = network.exported?.(norm).trace({ ...options, weights }) ?? meaning;

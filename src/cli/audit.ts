@@ -4,7 +4,7 @@
  */
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { Audit } from "../compile/audit.ts";
-import type { RangeAudit } from "../compile/ranges.ts";
+import type { RangeAudit } from "../compile/audit_ranges.ts";
 import { withoutHome } from "../report/home.ts";
 import { fate } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
@@ -75,7 +75,7 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
   if (values.samples !== undefined && !values.ranges) throw new UsageError("--samples: this is for --ranges");
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   if (values.ranges) {
-    const { measureRanges } = await import("../compile/ranges.ts");
+    const { measureRanges } = await import("../compile/audit_ranges.ts");
     const ranges = await measureRanges(model, {
       norm,
       precision,

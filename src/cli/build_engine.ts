@@ -110,10 +110,11 @@ export async function buildEngineCommand(
     );
   }
   if (!values["no-engine"]) await noteSilentRefusals();
-  const { buildModel } = await import("../compile/mod.ts");
+  const { buildModel } = await import("../compile/build.ts");
   const out = values.out ?? `build/${model.name}`;
   using progress = new Progress();
-  const report = await buildModel(model, {
+  const report = await buildModel({
+    model,
     norm,
     layerNorm,
     precision,
@@ -125,16 +126,17 @@ export async function buildEngineCommand(
     out,
     time: !values["no-time"],
     skip: (["engine", "check", "reference"] as const).filter((part) => values[`no-${part}`]),
-    ...weights,
+    weights,
     tensorrtLib: values["tensorrt-lib"],
     triton: values.triton,
+    targets,
     engine: {
       refit: values.refit,
       weightStreaming: values["weight-streaming"],
-      targets,
-      ...(values["timing-cache-file"] !== undefined && { timingCacheFile: values["timing-cache-file"] }),
+      timingCacheFile: values["timing-cache-file"],
     },
     command: typedCommand("build-engine", args),
+  }, {
     onEvent: (event) => progress.event(event),
     onWork: cleanUpFromNow,
     signal,

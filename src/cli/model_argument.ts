@@ -6,10 +6,10 @@ import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import { optionOf, SHORT } from "../checkpoints/settings.ts";
+import type { Subject } from "../compile/order.ts";
 import type { Model } from "../dsl/model.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
-import type { Norm } from "../norms/families.ts";
-import { LAYER_NORM_FORMS, type LayerNormForm } from "../rewrite/fold/recentre.ts";
+import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
 import { oneOf } from "./options.ts";
@@ -61,18 +61,8 @@ export const SUBJECT_HELP =
                         a centred residual stream) or crms (one channel less)
   --allow-nonfinite     accept NaN and infinity in the weights`;
 
-export interface Subject {
-  readonly model: Model;
-  readonly norm: Norm;
-  readonly layerNorm: LayerNormForm;
-  readonly weights: {
-    readonly checkpoint?: string;
-    /** How `checkpoint` is opened. */
-    readonly opening: OpenOptions;
-    readonly recognised?: RecognisedCheckpoint;
-    readonly allowNonFinite: boolean;
-  };
-}
+/** What of a subject the arguments name. */
+type NamedSubject = Pick<Subject, "model" | "norm" | "layerNorm" | "weights">;
 
 /** What the parser gives for `SUBJECT_OPTIONS`. */
 export interface SubjectValues {
@@ -98,7 +88,7 @@ export interface SubjectValues {
 export async function subjectOf(
   argument: string | undefined,
   values: SubjectValues,
-): Promise<Subject> {
+): Promise<NamedSubject> {
   const { NORM_FAMILIES, NORMS } = await import("../norms/families.ts");
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const opening = openingOf(values);
@@ -111,8 +101,8 @@ export async function subjectOf(
   const weights = {
     allowNonFinite: values["allow-nonfinite"],
     opening,
-    ...(values.weights !== undefined && { checkpoint: values.weights }),
-    ...(recognised && { recognised }),
+    checkpoint: values.weights,
+    recognised: recognised ?? undefined,
   };
   const model = await expectingOf(described, { norm, weights, values });
   return { model, norm, layerNorm, weights };
@@ -121,7 +111,7 @@ export async function subjectOf(
 /** The model with PyTorch's own outputs: of `--expect`, else those that lie beside the weights. */
 async function expectingOf(
   model: Model,
-  { norm, weights, values: { expect, checkpoint } }: Pick<Subject, "norm" | "weights"> & {
+  { norm, weights, values: { expect, checkpoint } }: Pick<NamedSubject, "norm" | "weights"> & {
     readonly values: { readonly expect?: string | undefined; readonly checkpoint?: string | undefined };
   },
 ): Promise<Model> {
@@ -137,7 +127,7 @@ async function expectingOf(
   const path = checkpoint ?? weights.checkpoint;
   return path === undefined || model.evaluation !== undefined
     ? model
-    : expectingRecorded(model, path, { norm, opening: weights.opening });
+    : expectingRecorded(model, path, { norm, opening: weights.opening ?? {} });
 }
 
 /** Which state dict of a file, and under which names. */

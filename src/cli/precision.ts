@@ -2,7 +2,7 @@
  * The options that say in which numbers a network computes, and in which form its ONNX files are: `--precision` with what
  * int8 needs besides, and `--onnx`.
  */
-import type { Int8Options } from "../compile/int8.ts";
+import type { Int8Options } from "../compile/order.ts";
 import { parseOpset } from "../emit/opset.ts";
 import { parseTargets, type Target } from "../emit/targets.ts";
 import {

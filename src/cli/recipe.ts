@@ -1,8 +1,8 @@
 /** From a command line to what a baseline builds, and back from what a baseline remembers of that command line. */
 import { parseBatch } from "../compile/batch.ts";
+import type { Subject } from "../compile/order.ts";
 import { UnfoldError } from "../errors.ts";
 import { ENGINE_PRECISIONS } from "../ir/dtype.ts";
-import type { Subject } from "../regress/build.ts";
 import type { Recipe } from "../regress/manifest.ts";
 import { fromHome } from "../report/home.ts";
 import { SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";

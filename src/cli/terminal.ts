@@ -2,7 +2,7 @@
  * What all commands share: exit codes, one-line errors, colour and progress. Results go to stdout, everything else to
  * stderr. Colour only on a terminal and never under NO_COLOR; so is progress, but for a line every ten seconds of a download.
  */
-import type { BuildEvent } from "../compile/mod.ts";
+import type { BuildEvent } from "../compile/line.ts";
 import { isRefusal, systemReason, UnfoldError } from "../errors.ts";
 import { removeLeavings } from "../leavings.ts";
 import { visible } from "../text.ts";

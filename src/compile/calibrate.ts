@@ -11,7 +11,8 @@ import { quantized, type QuantizedLinearAttrs } from "../ops/quantized_linear.ts
 import { quantizable, quantizedWeight } from "../rewrite/backends/quantize.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf } from "../run/session.ts";
-import { type Examples, feeder } from "./evaluate.ts";
+import { feeder } from "./evaluate.ts";
+import type { Examples } from "./examples.ts";
 
 /** A product and how it would be quantized. */
 export interface CalibratedLinear {

@@ -1,38 +1,16 @@
 /**
- * Agreement and accuracy: the same examples through the folded and the unfolded network, compared with the training
- * framework's own outputs where the model has them, else with each other.
+ * Agreement and accuracy: examples through a network, its outputs compared with the training framework's own where the
+ * model has them, else with another network's.
  */
-import type { Evaluation, Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
-import { bytesAs, elementCount, float64Of, type TensorData } from "../ir/data.ts";
+import { bytesAs, elementCount, float64Of } from "../ir/data.ts";
 import { ITEM_BYTES, type Precision } from "../ir/dtype.ts";
-import { bindShape, fixedShape, namesIn, sameShape, type Shape, showShape } from "../ir/shape.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
 import type { DifferenceReport } from "../report/report.ts";
 import { compareOutputs } from "../run/compare.ts";
-import { type Feeds, numbersOf, type Session, tensorValue } from "../run/session.ts";
-import { seededRandom } from "../run/statistics.ts";
-import { openCheckpoint, RECORDED } from "../weights/mod.ts";
-
-/** Examples to run a network on, and what is known of their outputs. */
-export interface Examples {
-  readonly count: number;
-  /** Input values; those of a batched input have the example as first axis. */
-  readonly inputs: Readonly<Record<string, TensorData>>;
-  /** Inputs whose first axis is the batch, B; the others are fed whole. */
-  readonly batched: ReadonlySet<string>;
-  readonly labels: Float64Array | null;
-  /** The training framework's outputs by normalization family and name; that of the first output may be null. */
-  readonly logits: Readonly<Record<string, readonly KnownOutput[]>>;
-}
-
-interface KnownOutput {
-  /** The network's; null for its first. */
-  readonly output: string | null;
-  readonly data: TensorData;
-  /** What the file calls it. */
-  readonly name: string;
-}
+import { type Feeds, numbersOf, type Session } from "../run/session.ts";
+import { RECORDED } from "../weights/mod.ts";
+import type { Examples } from "./examples.ts";
 
 /** Outputs of all examples by name; the first axis is the example. */
 export type ExampleOutputs = Readonly<Record<string, ReferenceTensor>>;
@@ -49,108 +27,6 @@ export interface Expected {
  * 1e-3. A wrong epsilon, a wrong weight or a wrong layer gives more; GELU by tanh in place of the exact one 2e-4.
  */
 export const ROUNDING = { fp32: 1e-4, fp16: 3e-2, bf16: 2e-1 } as const;
-
-/**
- * The model's labelled examples, or seeded random ones where it has none.
- *
- * @param count how many random examples to invent
- */
-export function loadExamples(
-  model: Model,
-  { count, dims }: { count: number; dims: Record<string, number> },
-): Examples {
-  const { evaluation } = model;
-  return evaluation === undefined ? randomExamples(model, { count, dims }) : examplesOf(model, evaluation);
-}
-
-/**
- * Sample inputs out of a file whose tensors are called what the model's inputs are.
- *
- * @throws {UnfoldError} a tensor is missing or of another shape
- */
-export function sampleInputs(model: Model, file: string | URL): Examples {
-  const names = Object.keys(model.inputs);
-  return examplesOf(model, { file, inputs: Object.fromEntries(names.map((name) => [name, name])) });
-}
-
-function examplesOf(model: Model, evaluation: Evaluation): Examples {
-  const file = openCheckpoint(evaluation.file);
-  const inputs: Record<string, TensorData> = {};
-  for (const name of Object.keys(model.inputs)) {
-    const tensor = evaluation.inputs[name];
-    if (tensor === undefined) {
-      throw new UnfoldError(`${model.name}: evaluation.inputs does not name a tensor for ${name}`);
-    }
-    inputs[name] = file.tensor(tensor);
-  }
-  const batched = batchedInputs(model);
-  const [first] = batched;
-  const total = first === undefined ? 1 : inputs[first]!.shape[0]!;
-  const sizes: Record<string, number> = { B: total };
-  for (const [name, { shape }] of Object.entries(model.inputs)) agree(inputs[name]!, shape, sizes);
-  const labels = evaluation.labels === undefined
-    ? null
-    : float64Of(agree(file.tensor(evaluation.labels), ["B"], sizes));
-  const logits = Object.fromEntries(
-    Object.entries(evaluation.logits ?? {}).map(([family, known]) => {
-      const named = typeof known === "string" ? [[null, known] as const] : Object.entries(known);
-      return [family, named.map(([output, name]) => ({ output, data: file.tensor(name), name }))];
-    }),
-  );
-  return { count: total, inputs, batched, labels, logits };
-}
-
-function batchedInputs(model: Model): ReadonlySet<string> {
-  return new Set(
-    Object.entries(model.inputs).filter(([, { shape }]) => shape[0] === "B").map(([name]) => name),
-  );
-}
-
-/** Data of the shape asked for; a name stands for one size, the same everywhere. */
-function agree(data: TensorData, shape: Shape, sizes: Record<string, number>): TensorData {
-  const needed = neededShape(data, shape, sizes);
-  if (sameShape(data.shape, needed)) return data;
-  throw new UnfoldError(
-    `${data.origin} has the shape ${showShape(data.shape)}; ${
-      showShape(needed)
-    } is needed, as the model's inputs say`,
-  );
-}
-
-/** The shape that data must have; an open size that is not among `sizes` yet is the data's, from now on. */
-export function neededShape(
-  data: Pick<TensorData, "shape">,
-  shape: Shape,
-  sizes: Record<string, number>,
-): Shape {
-  data.shape.forEach((size, i) => {
-    const dim = shape[i];
-    if (typeof dim === "string" && namesIn(dim)[0] === dim) sizes[dim] ??= size;
-  });
-  return bindShape(shape, sizes);
-}
-
-/** Values of order 1 for floats; small ids for integers, which every vocabulary has. */
-function randomExamples(
-  model: Model,
-  { count, dims }: { count: number; dims: Record<string, number> },
-): Examples {
-  const random = seededRandom(0);
-  const inputs = Object.fromEntries(
-    Object.entries(model.inputs).map(([name, { dtype, shape }]) => {
-      const fixed = fixedShape(bindShape(shape, { ...dims, B: count }), `the input ${name}`);
-      const values = Float64Array.from(
-        { length: elementCount(fixed) },
-        () => dtype === "float" ? 2 * random() - 1 : Math.floor(2 * random()),
-      );
-      const value = tensorValue(dtype === "float" ? "fp32" : dtype, fixed, values);
-      return [name, { ...value, origin: `random ${name}`, bytes: () => value.bytes }];
-    }),
-  );
-  const batched = batchedInputs(model);
-  return { count: batched.size > 0 ? count : 1, inputs, batched, labels: null, logits: {} };
-}
-
 /**
  * Runs all examples through a session, in batches of `batch`; the last is filled up with its own last example.
  *
@@ -255,9 +131,4 @@ export function frameworkOutputs(
     against: `PyTorch's own outputs, ${names} of ${examples.count} example${examples.count === 1 ? "" : "s"}`,
     isTruth: true,
   };
-}
-
-/** The usual sizes of a model's open dimensions other than the batch. */
-export function openSizes(model: Model): Record<string, number> {
-  return Object.fromEntries(Object.entries(model.dims ?? {}).map(([name, { opt }]) => [name, opt]));
 }

@@ -1,7 +1,7 @@
 /**
  * What a trained network gave for given inputs, brought under the names of a model: from a file of its own (`--expect`) or
  * from what `save_for_unfold` wrote beside the weights. The result is the model with these as its `evaluation`, so whatever
- * runs a model's own examples runs these. Leaves out the comparison, which is `check.ts`.
+ * runs a model's own examples runs these. Leaves out the comparison, which is `stages/compare.ts`.
  */
 import type { Evaluation, Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
@@ -17,7 +17,7 @@ import {
   randomWeights,
   RECORDED,
 } from "../weights/mod.ts";
-import { neededShape } from "./evaluate.ts";
+import { neededShape } from "./examples.ts";
 
 interface Port {
   readonly name: string;

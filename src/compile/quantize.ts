@@ -13,7 +13,8 @@ import { runPipeline } from "../rewrite/pass.ts";
 import { accuracy } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { calibrate, type CalibratedLinear } from "./calibrate.ts";
-import { type ExampleOutputs, type Examples, runExamples } from "./evaluate.ts";
+import { type ExampleOutputs, runExamples } from "./evaluate.ts";
+import type { Examples } from "./examples.ts";
 import { checkWholeNumbers } from "./whole_numbers.ts";
 
 export interface QuantizeOptions {
@@ -33,7 +34,7 @@ export interface QuantizeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export type Quantized =
+export type QuantizedNetwork =
   & Pick<Int8Report, "quantized" | "products" | "inFloat" | "samples" | "sums" | "gate" | "passes">
   & {
     readonly graph: Graph;
@@ -47,7 +48,7 @@ const MOST_IN_FLOAT = 0.5;
  * @throws {UnfoldError} the result loses too much, with half of the products in float still, or this processor adds
  * whole numbers up wrongly
  */
-export async function quantize(graph: Graph, options: QuantizeOptions): Promise<Quantized> {
+export async function quantize(graph: Graph, options: QuantizeOptions): Promise<QuantizedNetwork> {
   const { target, samples, labelled, batch, onnx, signal } = options;
   const { graph: float, trace } = runPipeline(graph, INT8);
   const products = await calibrate(float, { target, examples: samples, batch, onnx, signal });

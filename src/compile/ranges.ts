@@ -3,19 +3,15 @@
  * rounds it, says of each tensor that is computed, and what helps where one overflows. It speaks of the samples it saw,
  * not of all inputs.
  */
-import type { Model } from "../dsl/model.ts";
-import { onnxBytes } from "../emit/onnx.ts";
 import { UnfoldError } from "../errors.ts";
-import { isNarrow, type Narrow, type Precision } from "../ir/dtype.ts";
+import type { Narrow } from "../ir/dtype.ts";
 import { type Graph, type Node, uniqueNames, type Uses, usesOf } from "../ir/graph.ts";
-import type { Norm, NormFamily } from "../norms/families.ts";
+import type { NormFamily } from "../norms/families.ts";
 import { isOp } from "../ops/table.ts";
 import type { NetworkRanges, RangesReport, TensorRange } from "../report/report.ts";
 import { TENSORRT_WRITTEN_OUT } from "../rewrite/backends/tensorrt.ts";
 import { type PassTrace, runPipeline } from "../rewrite/pass.ts";
-import type { OptimizeOptions } from "../rewrite/pipeline.ts";
-import { type ExampleOutputs, loadExamples, openSizes, sampleInputs } from "./evaluate.ts";
-import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
+import type { ExampleOutputs } from "./evaluate.ts";
 import { observe, type ObserveOptions, readersOf, type Seen } from "./rounded.ts";
 
 /** The largest number of a type, and from where on a value rounds to infinity. */
@@ -27,9 +23,6 @@ const LIMITS = {
 const HEADROOM = 8;
 /** Rounding to fp16 that costs more than rounding to bf16 ever does, half a unit of its last place: digits are lost. */
 const MOST_ERROR = 2 ** -9;
-/** Examples looked at in an audit, at most: ranges settle after few. */
-const MOST_EXAMPLES = 32;
-const RANDOM_EXAMPLES = 4;
 
 /** What figures of rounded runs assume of engines. */
 export const ASSUMED =
@@ -67,7 +60,7 @@ export async function runRounded(
   return { outputs, tensors: exact.some(isOver) ? exact : tensors, trace };
 }
 
-const isOver = ({ verdict }: TensorRange) => verdict === "overflows";
+export const isOver = ({ verdict }: TensorRange) => verdict === "overflows";
 
 interface RangeContext {
   readonly name: string;
@@ -138,7 +131,7 @@ export function summaryOf(tensors: readonly TensorRange[]): NetworkRanges {
 }
 
 /** Null where a value was infinite or NaN. */
-function largestOf(tensors: readonly TensorRange[]): number | null {
+export function largestOf(tensors: readonly TensorRange[]): number | null {
   return tensors.some(({ largest }) => largest === null)
     ? null
     : tensors.reduce((most, { largest }) => Math.max(most, largest!), 0);
@@ -174,91 +167,8 @@ export function overflowOf(
 }
 
 /** By what the residual stream would have to be divided; null where that would not help every tensor. */
-function rescaleOf(over: readonly TensorRange[]): number | null {
+export function rescaleOf(over: readonly TensorRange[]): number | null {
   return over.every(({ helps }) => helps === "rescale")
     ? Math.max(...over.map(({ factor }) => factor!))
     : null;
-}
-
-/** The ranges of a model, whichever way it is built. */
-export interface RangeAudit {
-  readonly model: string;
-  readonly family: string;
-  readonly precision: Narrow;
-  readonly weights: string;
-  readonly trained: boolean;
-  readonly assumed: string;
-  /** Where the inputs came from, and how many examples were looked at. */
-  readonly samples: { readonly origin: string; readonly count: number };
-  /** Null where a value was infinite or NaN. */
-  readonly largest: number | null;
-  readonly overflows: number;
-  readonly near: number;
-  /** What to build it in. */
-  readonly advice: Precision | "rescale";
-  /** In the order in which they are computed. */
-  readonly tensors: readonly TensorRange[];
-  /** Every pass from the description to the network that was run. */
-  readonly passes: readonly PassTrace[];
-}
-
-/** In words: where a model's examples come from. */
-export const originOf = (model: Model): string =>
-  model.evaluation ? "the model's own examples" : "random inputs of the declared kinds";
-
-/**
- * Runs a model with normalization `norm`, as it would be built, and measures every tensor.
- *
- * @param options.precision that of the engine; of fp32 its fp16 is looked at
- * @param options.samples a file with inputs under the model's names; the model's own examples or random ones unless given
- * @throws {UnfoldError} weights or samples that do not fit
- */
-export async function measureRanges(
-  model: Model,
-  { norm, precision: asked = "fp16", layerNorm = "layer", samples, signal, ...weightOptions }:
-    & WeightOptions
-    & OptimizeOptions
-    & {
-      readonly norm: Norm;
-      readonly precision?: Precision;
-      readonly samples?: string | undefined;
-      readonly signal?: AbortSignal | undefined;
-    },
-): Promise<RangeAudit> {
-  const precision = isNarrow(asked) ? asked : "fp16";
-  const weights = chooseWeights(model, norm, weightOptions);
-  const { graph, trace } = compile(model, { weights: weights.open(), norm, precision, layerNorm });
-  const found = samples === undefined
-    ? loadExamples(model, { count: RANDOM_EXAMPLES, dims: openSizes(model) })
-    : sampleInputs(model, samples);
-  const examples = { ...found, count: Math.min(found.count, MOST_EXAMPLES) };
-  const { tensors, trace: lowering } = await runRounded(graph, {
-    precision,
-    examples,
-    batch: 1,
-    signal,
-    write: (graph, probe) => Promise.resolve(onnxBytes(graph, { probe })),
-  });
-  const over = tensors.filter(isOver);
-  return {
-    model: model.name,
-    family: norm.family,
-    precision,
-    weights: weights.origin,
-    trained: weights.trained,
-    assumed: ASSUMED,
-    samples: { origin: samples ?? originOf(model), count: examples.count },
-    largest: largestOf(tensors),
-    overflows: over.length,
-    near: tensors.filter(({ verdict }) => verdict === "near").length,
-    advice: over.length === 0
-      ? precision
-      : rescaleOf(over) !== null
-      ? "rescale"
-      : precision === "fp16"
-      ? "bf16"
-      : "fp32",
-    tensors,
-    passes: [...trace, ...lowering],
-  };
 }

@@ -12,7 +12,8 @@ import { isOp } from "../ops/table.ts";
 import { widen } from "../rewrite/backends/widen.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf } from "../run/session.ts";
-import { type ExampleOutputs, type Examples, runExamples } from "./evaluate.ts";
+import { type ExampleOutputs, runExamples } from "./evaluate.ts";
+import type { Examples } from "./examples.ts";
 
 /** What a run says of one tensor, before it was rounded. */
 export interface Seen {

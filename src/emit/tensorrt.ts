@@ -45,15 +45,15 @@ export interface EngineOptions {
    * Where kernels' measurements are kept from one build to the next, which makes builds of Enterprise TensorRT quicker
    * and alike; made if it is not there.
    */
-  readonly timingCacheFile?: string;
+  readonly timingCacheFile?: string | undefined;
   /** Whether the graph takes the form that TensorRT compiles best; true unless given. */
   readonly lower?: boolean;
-  readonly onProgress?: (event: ProgressEvent) => void;
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
   /** Told what begins: weights go to the library (`emit`), it builds, the plan is written. */
-  readonly onPhase?: (phase: "emit" | "build" | "write") => void;
+  readonly onPhase?: ((phase: "emit" | "build" | "write") => void) | undefined;
   readonly onLog?: (line: LogLine) => void;
   /** Aborting it cancels the build within milliseconds and leaves no file. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface BuiltEngine {

@@ -4,45 +4,51 @@
  * network.
  */
 import { join } from "node:path";
-import type { Batch } from "../compile/batch.ts";
-import { checkOutputs, roundNetworks } from "../compile/check.ts";
-import { type Examples, loadExamples, openSizes } from "../compile/evaluate.ts";
-import { type BuildOptions, contendersOf, emitEngine, findLibrary, type Stage } from "../compile/mod.ts";
-import type { WeightOptions } from "../compile/networks.ts";
-import { Workshop } from "../compile/workshop.ts";
-import type { Model } from "../dsl/model.ts";
-import type { EnginePrecision } from "../ir/dtype.ts";
+import { type Examples, usualSizes } from "../compile/examples.ts";
+import { line, type Watch } from "../compile/line.ts";
+import type { Ordered, Subject } from "../compile/order.ts";
+import { compare } from "../compile/stages/compare.ts";
+import { deliver } from "../compile/stages/deliver.ts";
+import { type Compiled, describe, type Described, eachNetwork } from "../compile/stages/describe.ts";
+import { engine, planOf } from "../compile/stages/engine.ts";
+import { locate, type Located } from "../compile/stages/locate.ts";
+import { onnx, type OnnxJob } from "../compile/stages/onnx.ts";
+import { open, type Opened } from "../compile/stages/open.ts";
+import { round } from "../compile/stages/round.ts";
 import { bindShape, showShape } from "../ir/shape.ts";
-import type { Norm } from "../norms/families.ts";
-import type { Target } from "../emit/targets.ts";
-import { inspectPlanFile } from "../report/plan.ts";
-import { asOnnx } from "../rewrite/backends/onnx_forms.ts";
-import type { LayerNormForm } from "../rewrite/fold/recentre.ts";
+import type { ParityReport } from "../report/report.ts";
 import type { Agreement, Structure } from "./manifest.ts";
 import { structureOf } from "./structure.ts";
 
-/** A model and how to compile it. */
-export interface Subject {
-  readonly model: Model;
-  readonly norm: Norm;
-  readonly precision: EnginePrecision;
-  readonly layerNorm: LayerNormForm;
-  readonly batch: Batch;
-  readonly weights: WeightOptions;
-  /** The GPUs the engine is for; as for `buildEngine`. */
-  readonly targets?: readonly Target[] | undefined;
-  /** Whether what overflows fp16 or bf16 on the examples is no failure; default: it is one. */
-  readonly allowOverflow?: boolean | undefined;
+const EMIT = line<Described & Opened & Located & { readonly network: Compiled }>()
+  .add(onnx(fastestOnnx))
+  .add(engine(planOf));
+
+const BUILD = line<Ordered>()
+  .add(describe)
+  .add(open)
+  .add(round)
+  .add(locate)
+  .add(eachNetwork(EMIT))
+  .add(compare)
+  .add(deliver);
+
+/** In fp32, as CPUs run it fastest. */
+function fastestOnnx(
+  { order: { model }, network: { wide } }: Ordered & { readonly network: Compiled },
+): OnnxJob {
+  const name = `${model.name}.onnx`;
+  return { graph: wide.graph, form: "onnxruntime", name, title: name };
 }
 
-export interface Building {
+export interface Building extends Pick<Watch, "onEvent" | "signal"> {
   /** Where the files go. */
   readonly folder: string;
   /** Whether to build the TensorRT plan. */
   readonly plans: boolean;
+  /** Whether to run the network and compare its outputs. */
+  readonly checks: boolean;
   readonly tensorrtLib?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onEvent?: BuildOptions["onEvent"];
 }
 
 /** A TensorRT library, and what it calls itself. */
@@ -53,7 +59,6 @@ export interface Library {
 }
 
 export interface Build {
-  /** In fp32, as CPUs run it fastest. */
   readonly onnxPath: string;
   readonly planPath: string | null;
   readonly library: Library | null;
@@ -61,6 +66,8 @@ export interface Build {
   readonly buildMs: number | null;
   readonly inputs: readonly string[];
   readonly examples: Examples;
+  /** Null where nothing was compared. */
+  readonly checked: Checked | null;
 }
 
 export interface Checked {
@@ -68,65 +75,47 @@ export interface Checked {
   readonly agreement: Agreement;
 }
 
-/** Compiles and builds; `check` runs the outputs, each network once. */
+/** Compiles, builds and compares. */
 export async function build(
-  { model, norm, precision, layerNorm, batch, weights, targets, allowOverflow = false }: Subject,
-  { folder, plans, tensorrtLib, signal, onEvent }: Building,
-): Promise<Build & { check(): Promise<Checked> }> {
-  const options: BuildOptions = {
-    ...weights,
-    norm,
-    precision,
-    layerNorm,
-    batch,
-    out: folder,
-    time: false,
-    tensorrtLib,
-    engine: { targets },
-    allowOverflow,
-    ...(onEvent && { onEvent }),
-    ...(signal && { signal }),
-  };
-  // With itself as reference a model has one contender.
-  const alone: Model = { ...model, reference: norm };
-  const contenders = contendersOf(alone, options);
-  const [primary] = contenders;
-  const examples = loadExamples(alone, { count: batch.timed, dims: openSizes(alone) });
-  const dims = { ...openSizes(alone), B: batch.timed };
-  await using work = await Workshop.open(folder);
-  const stage: Stage = { model: alone, contenders, examples, options, work };
-  const onnx = `${model.name}.onnx`;
-  await work.publish(asOnnx(primary.wide.graph, "onnxruntime"), onnx);
-  const library = plans ? await findLibrary(options) : null;
-  const built = library === null ? null : await emitEngine(primary, stage, { library: library.path });
-  const plan = built === null ? null : await inspectPlanFile(built.path);
-  await work.deliver();
-  const planPath = built === null ? null : join(folder, `${norm.family}.plan`);
-  return {
-    onnxPath: join(folder, onnx),
-    planPath,
-    library: built === null ? null : {
-      path: library!.path,
-      version: `${built.library.flavour} ${built.library.version}`,
+  subject: Subject,
+  { folder, plans, checks, tensorrtLib, onEvent, signal }: Building,
+): Promise<Build> {
+  const { model, norm, batch } = subject;
+  const left = { engine: !plans, check: !checks, reference: true };
+  const made = await BUILD.run({
+    order: {
+      ...subject,
+      out: folder,
+      tensorrtLib,
+      skip: (["engine", "check", "reference"] as const).filter((part) => left[part]),
     },
-    structure: structureOf(primary.network.graph, { dims, plan }),
-    buildMs: built?.phases.buildMs ?? null,
-    inputs: primary.wide.graph.inputs.map(({ name, type }) =>
+  }, {
+    signal,
+    // Which build this is has been said; of its stages, only what takes long and shows how far it is.
+    onEvent: (event) => event.kind === "progress" && onEvent?.(event),
+  });
+  const { networks: [{ network, wide }], emitted: [{ engine, onnx }], compared } = made;
+  const dims = usualSizes(model, batch.timed);
+  return {
+    onnxPath: onnx.path,
+    planPath: engine && join(folder, `${norm.family}.plan`),
+    library: engine && {
+      path: engine.built.library.path,
+      version: `${engine.built.library.flavour} ${engine.built.library.version}`,
+    },
+    structure: structureOf(network.graph, { dims, plan: engine && engine.plan }),
+    buildMs: engine && engine.built.phases.buildMs,
+    inputs: wide.graph.inputs.map(({ name, type }) =>
       `${name} ${type.dtype}${showShape(bindShape(type.shape, dims))}`
     ),
-    examples,
-    check: async () => {
-      await using work = await Workshop.open(`${folder}.check`);
-      const { parity, accuracy } = await checkOutputs(
-        { ...stage, work },
-        await roundNetworks({ ...stage, work }),
-      );
-      // Only a build that was told to compare nothing has no parity, and this one was not.
-      const { maxRelError, against, agrees } = parity!;
-      return {
-        accuracy: accuracy?.[`${norm.family}Folded`] ?? null,
-        agreement: { maxRelError, against, agrees },
-      };
+    examples: made.examples,
+    checked: compared.parity && {
+      accuracy: compared.accuracy?.[`${norm.family}Folded`] ?? null,
+      agreement: agreementOf(compared.parity),
     },
   };
+}
+
+function agreementOf({ maxRelError, against, agrees }: ParityReport): Agreement {
+  return { maxRelError, against, agrees };
 }

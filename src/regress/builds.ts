@@ -1,16 +1,17 @@
 /** What saving a baseline and running against one share: building a model several times, and what runs it here. */
 import { join } from "node:path";
-import type { BuildEvent } from "../compile/mod.ts";
+import type { Watch } from "../compile/line.ts";
+import type { Subject } from "../compile/order.ts";
 import { UnfoldError } from "../errors.ts";
-import { type Build, build, type Checked, type Subject } from "./build.ts";
+import { type Build, build, type Checked } from "./build.ts";
 import type { Backend } from "./fingerprint.ts";
 import type { StoreOptions } from "./store.ts";
-import { type Engine, type Loader, loaderFor } from "./time.ts";
+import { type EngineFiles, type Loader, loaderFor } from "./time.ts";
 
 /** Where baselines are kept unless said. */
 export const DEFAULT_STORE = ".unfold/baselines";
 
-export interface Common extends StoreOptions {
+export interface Common extends StoreOptions, Pick<Watch, "onEvent"> {
   /** A folder that can be committed or cached; `.unfold/baselines` unless given. */
   readonly store?: string | undefined;
   readonly name: string;
@@ -21,10 +22,9 @@ export interface Common extends StoreOptions {
   /** Whether TensorRT plans are built; without, there are no kernels to count. Default true. */
   readonly plans?: boolean | undefined;
   readonly tensorrtLib?: string | undefined;
-  readonly onEvent?: (event: BuildEvent) => void;
 }
 
-export interface Built {
+export interface Builds {
   readonly builds: readonly [Build, ...Build[]];
   readonly buildsMs: readonly number[];
   readonly checked: Checked;
@@ -36,29 +36,25 @@ export async function buildTimes(
   { folder, rebuilds, plans = true, tensorrtLib, signal, onEvent }:
     & Pick<Common, "plans" | "tensorrtLib" | "signal" | "onEvent">
     & { folder: string; rebuilds: number },
-): Promise<Built> {
+): Promise<Builds> {
   if (!Number.isInteger(rebuilds) || rebuilds < 1) {
     throw new UnfoldError(`the number of builds is a whole number from 1, not ${rebuilds}`);
   }
   const builds: Build[] = [];
-  let checked: Checked | undefined;
   for (let i = 0; i < rebuilds; i++) {
     signal?.throwIfAborted();
     onEvent?.({ kind: "step", text: `building ${subject.model.name}, ${i + 1} of ${rebuilds}` });
-    const { check, ...one } = await build(subject, {
-      folder: join(folder, `${i + 1}`),
-      plans,
-      tensorrtLib,
-      signal,
-      ...(onEvent && { onEvent }),
-    });
-    builds.push(one);
-    checked ??= await check();
+    const checks = i === 0;
+    builds.push(
+      await build(subject, { folder: join(folder, `${i + 1}`), plans, checks, tensorrtLib, signal, onEvent }),
+    );
   }
+  const [first, ...others] = builds as [Build, ...Build[]];
   return {
-    builds: builds as [Build, ...Build[]],
+    builds: [first, ...others],
     buildsMs: builds.flatMap(({ buildMs }) => buildMs ?? []),
-    checked: checked!,
+    // The first was checked.
+    checked: first.checked!,
   };
 }
 
@@ -76,7 +72,7 @@ export async function loaderOf(
 }
 
 /** What runs an engine here. */
-export async function backendOf(loader: Loader, engine: Engine): Promise<Backend> {
+export async function backendOf(loader: Loader, engine: EngineFiles): Promise<Backend> {
   await using session = await loader.load(engine);
   return { backend: session.backend, threads: session.threads ?? null, onGpu: loader.onGpu };
 }

@@ -1,17 +1,18 @@
 /** One model of a run: built again, timed beside the stored engine, and a verdict on each metric. */
 import { join } from "node:path";
 import { firstBatch } from "../compile/evaluate.ts";
+import type { Subject } from "../compile/order.ts";
 import { type Metric, METRICS, rowOf, TIMED, type TimedMetric } from "../report/metrics.ts";
 import type { MetricReport, ModelRun, StructureChange, Timed } from "../report/run_report.ts";
 import { median } from "../run/statistics.ts";
 import { compareLatency } from "../run/timing.ts";
-import type { Build, Subject } from "./build.ts";
+import type { Build } from "./build.ts";
 import { backendOf, buildTimes, type Common, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, machineDifferences, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, StoredModel } from "./manifest.ts";
 import { buildTimeMetric, metric, outputMetrics, refused, structureMetrics, timedMetric } from "./metrics.ts";
 import { structureChange } from "./structure.ts";
-import { type Engine, type Loader, timeInTurns } from "./time.ts";
+import { type EngineFiles, type Loader, timeInTurns } from "./time.ts";
 import { judgeTimes, judgeUnpaired } from "./verdict.ts";
 
 /** How models are compared. */
@@ -115,7 +116,7 @@ export class ModelComparison {
       const reason = `other inputs: ${inputs.join(", ")} here, ${stored.inputs.join(", ")} in the baseline`;
       return { ...nothing, metrics: names.map((name) => refused(name, reason)) };
     }
-    const engine: Engine = {
+    const engine: EngineFiles = {
       onnxPath: stored.onnx && join(storedFolder, stored.onnx),
       planPath: stored.plan && join(storedFolder, stored.plan),
     };

@@ -1,7 +1,6 @@
 /** Where figures come from: the machine and the software. What may not be asked is left open. */
-import config from "../../deno.json" with { type: "json" };
-import os from "node:os";
 import type { Fingerprint } from "../report/run_report.ts";
+import { environment } from "../run/environment.ts";
 import { THIS_MACHINE } from "../run/machine.ts";
 
 /** What of a fingerprint the timing knows. */
@@ -15,16 +14,12 @@ export const NOTHING_TIMED: Backend = { backend: null, threads: null, onGpu: fal
 
 export function fingerprint({ backend, threads, onGpu }: Backend, tensorrt: string | null): Fingerprint {
   return {
-    os: `${Deno.build.os} ${Deno.build.arch}`,
-    cpu: os.cpus()[0]?.model ?? "unknown",
-    cores: navigator.hardwareConcurrency,
+    ...environment(),
     clockMHz: THIS_MACHINE.state().clockMHz ?? null,
     backend,
     threads,
     onGpu,
     tensorrt,
-    unfold: config.version,
-    deno: Deno.version.deno,
   };
 }
 

@@ -3,10 +3,10 @@
  * metric gets a verdict. What a terminal shows of it is elsewhere.
  */
 import { join } from "node:path";
+import type { Subject } from "../compile/order.ts";
 import { commitHere } from "../report/commit.ts";
 import { UnfoldError } from "../errors.ts";
 import { type ModelRun, type RunReport, runVerdict } from "../report/run_report.ts";
-import type { Subject } from "./build.ts";
 import { DEFAULT_STORE, distinct } from "./builds.ts";
 import { type ComparisonOptions, ModelComparison } from "./comparison.ts";
 import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { commitHere } from "../report/commit.ts";
 import { firstBatch } from "../compile/evaluate.ts";
+import type { Subject } from "../compile/order.ts";
 import { compareLatency } from "../run/timing.ts";
-import type { Subject } from "./build.ts";
 import { buildTimes, type Common, DEFAULT_STORE, distinct, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, Recipe, StoredModel } from "./manifest.ts";

@@ -4,13 +4,13 @@
  */
 import { join } from "node:path";
 import { parseBatch } from "../compile/batch.ts";
+import type { Subject } from "../compile/order.ts";
 import { block, float, linear, mean, model, norm, relu } from "../dsl/mod.ts";
 import type { Model } from "../dsl/model.ts";
 import { unifiedNorm } from "../norms/families.ts";
 import type { Metric } from "../report/metrics.ts";
 import { isWorse, type MetricReport } from "../report/run_report.ts";
 import { leaves } from "../leavings.ts";
-import type { Subject } from "./build.ts";
 import { regress } from "./regress.ts";
 import { saveBaseline } from "./save.ts";
 

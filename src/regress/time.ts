@@ -3,20 +3,21 @@
  * in turn: plans on a GPU where there is one that runs them, else networks in ONNX Runtime on the CPU. It goes on until it
  * is told that a judgement can be made, or the time is up.
  */
-import { type Examples, firstBatch } from "../compile/evaluate.ts";
-import type { BuildOptions } from "../compile/mod.ts";
-import { isRefusal } from "../errors.ts";
+import { deviceFor } from "../compile/device.ts";
+import { firstBatch } from "../compile/evaluate.ts";
+import type { Examples } from "../compile/examples.ts";
+import type { Watch } from "../compile/line.ts";
 import type { Load, Timed } from "../report/run_report.ts";
 import { type Loading, type Open, timeLoadings } from "../run/loadings.ts";
 import { PROCESSOR_TIME, THIS_MACHINE } from "../run/machine.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
-import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt/engine.ts";
+import { sessionFromPlan } from "../run/tensorrt/engine.ts";
 import type { Library } from "./build.ts";
 import type { Backend } from "./fingerprint.ts";
 
 /** One build's files. */
-export interface Engine {
+export interface EngineFiles {
   readonly onnxPath: string | null;
   readonly planPath: string | null;
 }
@@ -25,59 +26,47 @@ export interface Engine {
 export interface Loader extends Backend {
   readonly whyCpu: string | null;
   /** Whether an engine has the file that this kind takes. */
-  has(engine: Engine): boolean;
-  load(engine: Engine): Promise<Session>;
+  has(engine: EngineFiles): boolean;
+  load(engine: EngineFiles): Promise<Session>;
 }
 
-export interface LoaderOptions {
+export interface LoaderOptions extends Pick<Watch, "onEvent" | "signal"> {
   readonly library: Library | null;
   /** A plan that must load, for a GPU to be used. */
   readonly probe: string | null;
   readonly threads: number;
-  readonly onEvent?: BuildOptions["onEvent"];
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Decides where engines are timed. */
 export async function loaderFor(
   { library, probe, threads, onEvent, signal }: LoaderOptions,
 ): Promise<Loader> {
-  const onCpu = (whyCpu: string): Loader => ({
+  const plans = probe === null ? [] : [probe];
+  const device = await deviceFor(plans, { library: library && library.path, onEvent, signal });
+  if ("gpu" in device) {
+    return {
+      backend: device.backend,
+      threads: null,
+      onGpu: true,
+      whyCpu: null,
+      has: ({ planPath }) => planPath !== null,
+      load: ({ planPath }) => sessionFromPlan(planPath!, device.gpu),
+    };
+  }
+  return {
     backend: null,
     threads,
     onGpu: false,
-    whyCpu,
+    whyCpu: device.whyCpu,
     has: ({ onnxPath }) => onnxPath !== null,
     load: ({ onnxPath }) => sessionFromOnnx(onnxPath!, { threads }),
-  });
-  if (library === null || probe === null) return onCpu("no plan was built");
-  const options: GpuOptions = {
-    library: library.path,
-    onProgress: ({ text, fraction }) => onEvent?.({ kind: "progress", text, done: fraction, total: 1 }),
-    ...(signal && { signal }),
-  };
-  const gpu = await findGpu(options);
-  if ("unavailable" in gpu) return onCpu(gpu.unavailable);
-  try {
-    await using _works = await sessionFromPlan(probe, options);
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    return onCpu(`${gpu.backend} cannot run the plan: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`);
-  }
-  return {
-    backend: gpu.backend,
-    threads: null,
-    onGpu: true,
-    whyCpu: null,
-    has: ({ planPath }) => planPath !== null,
-    load: ({ planPath }) => sessionFromPlan(planPath!, options),
   };
 }
 
 export interface TimeOptions {
   readonly loader: Loader;
-  readonly stored: Engine;
-  readonly builds: readonly Engine[];
+  readonly stored: EngineFiles;
+  readonly builds: readonly EngineFiles[];
   readonly examples: Examples;
   readonly batch: number;
   readonly concurrency: number;
@@ -102,7 +91,7 @@ export async function timeInTurns(options: TimeOptions): Promise<Timed> {
   const { loader, stored, builds, examples, batch, concurrency, clock, isEnough, ...rest } = options;
   let backend = "";
   let threads: number | undefined;
-  const open = (engineOf: (index: number) => Engine): Open => async (opened, index) => {
+  const open = (engineOf: (index: number) => EngineFiles): Open => async (opened, index) => {
     const session = opened.use(await loader.load(engineOf(index)));
     backend = session.backend;
     threads = session.threads;

@@ -44,7 +44,7 @@ export interface LatencyOptions {
   /** Called after each round, outside all measured time. */
   readonly onRound?: (progress: RoundProgress) => void;
   /** Stops between calls: the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Default: this one. */
   readonly machine?: Machine;
 }

@@ -4,7 +4,7 @@
  */
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { parseBatch } from "../../src/compile/batch.ts";
-import { buildModel } from "../../src/compile/mod.ts";
+import { buildModel } from "../../src/compile/build.ts";
 import { isRefusal } from "../../src/errors.ts";
 
 const lines = (await new Response(Deno.stdin.readable).text()).split("\n").filter((line) => line !== "");
@@ -14,15 +14,15 @@ for (const line of lines) {
   try {
     const recognised = recogniseCheckpoint(checkpoint);
     const { model, settled } = recognised;
-    await buildModel(model, {
+    await buildModel({
+      model,
       norm: model.norm,
+      layerNorm: "layer",
       precision: "fp32",
       batch: parseBatch("2"),
+      weights: { recognised },
       out,
-      time: false,
       skip: ["engine", "check", "reference"],
-      recognised,
-      engine: {},
     });
     answer = { onnx: `${out}/${model.norm.family}.onnx`, settled };
   } catch (error) {

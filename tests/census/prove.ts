@@ -5,7 +5,7 @@
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { parseBatch } from "../../src/compile/batch.ts";
 import { expectingRecorded } from "../../src/compile/expected.ts";
-import { buildModel } from "../../src/compile/mod.ts";
+import { buildModel } from "../../src/compile/build.ts";
 import { isRefusal } from "../../src/errors.ts";
 
 for (
@@ -16,18 +16,16 @@ for (
   try {
     const recognised = recogniseCheckpoint(path);
     const { norm } = recognised.model;
-    const { parity } = await buildModel(
-      expectingRecorded(recognised.model, path, { norm, opening: {} }),
-      {
-        norm,
-        precision: "fp32",
-        batch: parseBatch("2"),
-        out,
-        time: false,
-        skip: ["engine", "reference"],
-        recognised,
-      },
-    );
+    const { parity } = await buildModel({
+      model: expectingRecorded(recognised.model, path, { norm, opening: {} }),
+      norm,
+      layerNorm: "layer",
+      precision: "fp32",
+      batch: parseBatch("2"),
+      weights: { recognised },
+      out,
+      skip: ["engine", "reference"],
+    });
     const { maxRelError, agrees } = parity!;
     answer = { layout: recognised.format, maxRelError, agrees, settled: recognised.settled };
   } catch (error) {

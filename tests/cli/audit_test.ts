@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { Audit } from "../../src/compile/audit.ts";
-import type { RangeAudit } from "../../src/compile/ranges.ts";
+import type { RangeAudit } from "../../src/compile/audit_ranges.ts";
 import { withFolder } from "../support.ts";
 import { processOf } from "./process.ts";
 

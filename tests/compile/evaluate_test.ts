@@ -1,7 +1,8 @@
 /** Examples and how they are fed, with inputs that have the batch and inputs that do not. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { discrepancy, loadExamples, runExamples } from "../../src/compile/evaluate.ts";
+import { discrepancy, runExamples } from "../../src/compile/evaluate.ts";
+import { loadExamples } from "../../src/compile/examples.ts";
 import { add, float, model } from "../../src/dsl/mod.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { UnfoldError } from "../../src/errors.ts";
@@ -41,7 +42,7 @@ const describe = (file: string) =>
 for (const batch of [1, 2, 5, 8]) {
   Deno.test(`runExamples() joins batches of ${batch}, feeds what has no batch whole, and gives all outputs`, () =>
     withModel(async (model) => {
-      const examples = loadExamples(model, { count: batch, dims: { T: 2 } });
+      const examples = loadExamples(model, batch);
       assert.equal(examples.count, 5);
       const { inputs } = model.trace({ weights: randomWeights({ seed: 0 }), dims: { B: batch } });
       assert.deepEqual(inputs[0]!.type.shape, [batch, "T", 3]);
@@ -68,11 +69,11 @@ Deno.test("loadExamples() refuses data that does not fit the inputs", () =>
   withModel((model) => {
     const wide = { ...model, evaluation: { ...model.evaluation!, inputs: { x: "wide", mask: "mask" } } };
     assert.throws(
-      () => loadExamples(wide, { count: 2, dims: { T: 2 } }),
+      () => loadExamples(wide, 2),
       (error) =>
         error instanceof UnfoldError && /"wide".*\[5, 2, 4\]; \[5, 2, 3\] is needed/.test(error.message),
     );
     const short = { ...model, evaluation: { ...model.evaluation!, inputs: { x: "x" } } };
-    assert.throws(() => loadExamples(short, { count: 2, dims: { T: 2 } }), /does not name a tensor for mask/);
+    assert.throws(() => loadExamples(short, 2), /does not name a tensor for mask/);
     return Promise.resolve();
   }));

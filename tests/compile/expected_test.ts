@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { parseBatch } from "../../src/compile/batch.ts";
 import { expecting, expectingRecorded } from "../../src/compile/expected.ts";
-import { buildModel } from "../../src/compile/mod.ts";
+import { buildModel } from "../../src/compile/build.ts";
+import type { WeightOptions } from "../../src/compile/networks.ts";
 import { float, gelu, linear, model, norm } from "../../src/dsl/mod.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { heldData, type TensorData } from "../../src/ir/data.ts";
@@ -37,17 +38,18 @@ const described = (epsilon: number) =>
 /** Builds ONNX of a model from a file and gives the report. */
 const build = (
   described: ReturnType<typeof model>,
-  from: Pick<Parameters<typeof buildModel>[1], "recognised" | "checkpoint">,
+  weights: WeightOptions,
   out: string,
 ) =>
-  buildModel(described, {
+  buildModel({
+    model: described,
     norm: described.norm,
+    layerNorm: "layer",
     precision: "fp32",
     batch: parseBatch("2"),
     out,
-    time: false,
     skip: ["engine", "reference"],
-    ...from,
+    weights,
   });
 
 for (

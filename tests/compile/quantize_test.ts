@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import digits from "../../examples/digits/digits.ts";
 import { calibrate } from "../../src/compile/calibrate.ts";
-import { loadExamples, sampleInputs } from "../../src/compile/evaluate.ts";
+import { loadExamples, sampleInputs } from "../../src/compile/examples.ts";
 import { chooseWeights, compile } from "../../src/compile/networks.ts";
 import { quantize, type QuantizeOptions } from "../../src/compile/quantize.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
@@ -25,7 +25,7 @@ function options(folder: string): QuantizeOptions {
   return {
     target: "any",
     samples: sampleInputs(digits, HELD_OUT),
-    labelled: loadExamples(digits, { count: 1, dims: {} }),
+    labelled: loadExamples(digits, 1),
     maxAccuracyDrop: 0.5,
     maxOutputError: 0.1,
     batch: 60,

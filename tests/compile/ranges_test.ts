@@ -1,7 +1,7 @@
 /** Ranges of small networks whose values are known: what fits fp16, what does not, and what is said to help. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { measureRanges, type RangeAudit } from "../../src/compile/ranges.ts";
+import { measureRanges, type RangeAudit } from "../../src/compile/audit_ranges.ts";
 import { add, float, linear, type Model, model, mul, norm, relu } from "../../src/dsl/mod.ts";
 import { heldData } from "../../src/ir/data.ts";
 import { unifiedNorm } from "../../src/norms/families.ts";

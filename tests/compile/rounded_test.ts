@@ -1,6 +1,6 @@
 /** Rounded runs against their own meaning: ONNX Runtime rounds where it is told to, overflows, and keeps scores in fp32. */
 import assert from "node:assert/strict";
-import type { Examples } from "../../src/compile/evaluate.ts";
+import type { Examples } from "../../src/compile/examples.ts";
 import { observe } from "../../src/compile/rounded.ts";
 import { constant, float, matmul, model, mul, scaledDotProductAttention, sub } from "../../src/dsl/mod.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parseBatch } from "../../src/compile/batch.ts";
 import { float, linear, type Model, model, norm, relu, tanh } from "../../src/dsl/mod.ts";
 import { unifiedNorm } from "../../src/norms/families.ts";
-import type { Subject } from "../../src/regress/build.ts";
+import type { Subject } from "../../src/compile/order.ts";
 import type { Baseline, Structure } from "../../src/regress/manifest.ts";
 import type { BaselineStore } from "../../src/regress/store.ts";
 import type { Fingerprint, MetricReport, ModelRun, RunReport } from "../../src/report/run_report.ts";

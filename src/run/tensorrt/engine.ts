@@ -26,8 +26,8 @@ export interface GpuOptions {
   /** Path of the CUDA runtime; default: where there is a driver, one that is found, else downloaded once. */
   readonly cudartPath?: string | undefined;
   /** Hears of the CUDA runtime's download; `signal` ends it. */
-  readonly onProgress?: (progress: GpuProgress) => void;
-  readonly signal?: AbortSignal;
+  readonly onProgress?: ((progress: GpuProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface PlanOptions extends GpuOptions {

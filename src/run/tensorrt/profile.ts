@@ -245,7 +245,7 @@ async function timeLayers(
     profile: number;
     shapes: ReadonlyMap<string, readonly number[]>;
     layerRuns: number;
-    signal?: AbortSignal;
+    signal?: AbortSignal | undefined;
   },
 ): Promise<Pick<EngineProfile, "layers" | "layerInformation">> {
   const lane = await Lane.open({ engine, ...parts, index: 0, transfers: false });

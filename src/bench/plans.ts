@@ -3,38 +3,46 @@
  * kernels start, not how long they take; the bytes that normalizations read and write are counted from the graph.
  */
 import { join } from "node:path";
-import { buildEngine, locateLibrary } from "../emit/tensorrt.ts";
+import { line } from "../compile/line.ts";
+import type { Order } from "../compile/order.ts";
+import { engine, type PlanJob } from "../compile/stages/engine.ts";
+import { locate } from "../compile/stages/locate.ts";
 import type { Precision } from "../ir/dtype.ts";
-import { inspectPlanFile } from "../report/plan.ts";
-import type { Bench } from "./bench.ts";
 import { benchGraph, type BenchNetwork, benchWeights } from "./networks.ts";
+import type { Bench } from "./options.ts";
 import type { BenchStructure } from "./schema.ts";
 import { workOf } from "./work.ts";
 
 /** The precision that engines run in: attention is one kernel there, which it is not in fp32. */
 const PLAN_PRECISION: Precision = "fp16";
 
+const PLAN = line<{ readonly order: Pick<Order, "tensorrtLib">; readonly job: PlanJob }>()
+  .add(locate)
+  .add(engine(({ job }) => job));
+
 /** Builds and reads a plan for each variant of one network and batch. */
-export async function structureOf(
+export async function structureOfPlans(
   name: string,
   network: BenchNetwork,
   { batch, bench: { options, folder, versions } }: { batch: number; bench: Bench },
 ): Promise<BenchStructure[]> {
-  const { path: library } = await locateLibrary({ flag: options.tensorrtLib, signal: options.signal });
+  const { tensorrtLib, onProgress, signal } = options;
   const weights = benchWeights();
   const rows: BenchStructure[] = [];
   for (const variant of options.variants) {
-    options.signal?.throwIfAborted();
-    options.onProgress?.(`${name}, batch ${batch}: building the plan of ${variant}`, null);
+    const title = `${name}, batch ${batch}: building the plan of ${variant}`;
+    onProgress?.(title, null);
     const { graph } = benchGraph(network, variant, { batch, precision: PLAN_PRECISION, weights });
     const path = join(folder, "structure.plan");
-    const built = await buildEngine(graph, {
-      path,
-      library,
-      lower: variant !== "lnExported",
-      ...(options.signal && { signal: options.signal }),
+    const job = { graph, title, path, lower: variant !== "lnExported" };
+    const made = await PLAN.run({ order: { tensorrtLib }, job }, {
+      signal,
+      onEvent: (event) => {
+        // A download is worth a word; the library's own steps have no end that is known.
+        if (event.kind === "progress" && event.total > 0) onProgress?.(event.text, event.done / event.total);
+      },
     });
-    const plan = await inspectPlanFile(path);
+    const { built, plan } = made.engine!;
     await Deno.remove(path);
     versions[built.library.flavour === "rtx" ? "tensorrt_rtx" : "tensorrt"] = built.library.version;
     rows.push({

@@ -1,0 +1,43 @@
+/** What a bench is to measure, and what all its cases share. */
+import type { Int8Target } from "../ir/dtype.ts";
+import type { BenchNetwork } from "./networks.ts";
+import type { Peers } from "./peers.ts";
+import type { BenchPrecision, Engine, Variant } from "./schema.ts";
+
+export interface BenchOptions {
+  /** By the names they are to have in the report. */
+  readonly networks: Readonly<Record<string, BenchNetwork>>;
+  readonly batches: readonly number[];
+  readonly precisions: readonly BenchPrecision[];
+  /** The processors that int8 is for. */
+  readonly int8For: Int8Target;
+  readonly engines: readonly Engine[];
+  readonly variants: readonly Variant[];
+  readonly threads: number;
+  /** Rounds of a case, over 10 loadings; over fewer (but at least 6) where they would take longer than `maxTimeMs`. */
+  readonly rounds: number;
+  readonly maxTimeMs: number;
+  /** The Python that has PyTorch. */
+  readonly python?: string | undefined;
+  /** Whether PyTorch compiles its networks too. */
+  readonly torchCompile: boolean;
+  readonly openvinoLib?: string | undefined;
+  /** Builds TensorRT plans for their structure, which needs no GPU. */
+  readonly plans: boolean;
+  readonly tensorrtLib?: string | undefined;
+  /** As it was typed, for the report. */
+  readonly command: string;
+  readonly onProgress?: (text: string, fraction: number | null) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Everything that the cases share. */
+export interface Bench {
+  readonly options: BenchOptions;
+  /** Path of OpenVINO's library, or null where it is not asked for or not found. */
+  readonly openvino: string | null;
+  readonly peers: Peers | null;
+  /** For this run's files; removed at its end. */
+  readonly folder: string;
+  readonly versions: Record<string, string>;
+}

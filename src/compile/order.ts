@@ -1,0 +1,66 @@
+/** What is compiled, and what of it: the records that commands and scripts give to a build. */
+import type { Model } from "../dsl/model.ts";
+import type { EngineOptions } from "../emit/tensorrt.ts";
+import type { Target } from "../emit/targets.ts";
+import type { EnginePrecision, Int8Target } from "../ir/dtype.ts";
+import type { Norm } from "../norms/families.ts";
+import type { OnnxForm } from "../rewrite/backends/onnx_forms.ts";
+import type { LayerNormForm } from "../rewrite/fold/recentre.ts";
+import type { Batch } from "./batch.ts";
+import type { WeightOptions } from "./networks.ts";
+
+/** A model and how to compile it. */
+export interface Subject {
+  readonly model: Model;
+  readonly norm: Norm;
+  readonly precision: EnginePrecision;
+  /** The form Layer Normalization is compiled in, where the network allows it. */
+  readonly layerNorm: LayerNormForm;
+  readonly batch: Batch;
+  readonly weights: WeightOptions;
+  /** The GPUs the engine is for; as for `buildEngine`. */
+  readonly targets?: readonly Target[] | undefined;
+  /** Whether to build what overflows fp16 or bf16 on the samples there are, too; default: it is refused. */
+  readonly allowOverflow?: boolean | undefined;
+}
+
+/** What can be left out of a build: engines, so that ONNX files are all there is, the comparison, the reference network. */
+export type BuildPart = "engine" | "check" | "reference";
+
+/** What a build is to make of a subject. */
+export interface Order extends Subject {
+  /** Output folder; made if it is not there. */
+  readonly out: string;
+  readonly skip?: readonly BuildPart[] | undefined;
+  /** Whether to measure latency. */
+  readonly time?: boolean | undefined;
+  /** The form of the ONNX files: the standard's operators, which every tool reads, or the CPU's fastest. */
+  readonly onnx?: OnnxForm | undefined;
+  /** The version of the standard's operators in them, from 17; the lowest, which the oldest tools read, unless given. */
+  readonly opset?: number | undefined;
+  /** The folded network in int8 as well, as one more ONNX file. */
+  readonly int8?: Int8Options | undefined;
+  readonly tensorrtLib?: string | undefined;
+  /** What else the engines are built for. */
+  readonly engine?: Pick<EngineOptions, "refit" | "weightStreaming" | "timingCacheFile"> | undefined;
+  /** A folder for a model repository of Triton Inference Server with the folded network's engine. */
+  readonly triton?: string | undefined;
+  /** The command line as it was typed, for the report. */
+  readonly command?: string | undefined;
+}
+
+export interface Int8Options {
+  /** The processors it is for; default: `any`. */
+  readonly target?: Int8Target | undefined;
+  /** The file with sample inputs. */
+  readonly calibrate: string | URL;
+  /** In points of accuracy. */
+  readonly maxAccuracyDrop: number;
+  /** Of 1, where there are no labels. */
+  readonly maxOutputError: number;
+}
+
+/** What the first stage of every build is given. */
+export interface Ordered {
+  readonly order: Order;
+}

@@ -1,0 +1,67 @@
+/** A network's TensorRT plan, built in the working folder, and what its schedule says. */
+import { buildEngine, type BuiltEngine, type EngineOptions } from "../../emit/tensorrt.ts";
+import type { Graph } from "../../ir/graph.ts";
+import { inspectPlanFile, type PlanReport } from "../../report/plan.ts";
+import { profilesOf } from "../batch.ts";
+import type { Stage } from "../line.ts";
+import type { Compiled, Described } from "./describe.ts";
+import type { Located } from "./locate.ts";
+import type { Opened } from "./open.ts";
+
+/** A plan that is to be built. */
+export interface PlanJob extends Omit<EngineOptions, "library" | "onProgress" | "onPhase" | "signal"> {
+  readonly graph: Graph;
+  /** "un.plan (Unified Normalization)". */
+  readonly title: string;
+}
+
+export interface Built {
+  /** Null where no engine is wanted. */
+  readonly engine: { readonly built: BuiltEngine; readonly plan: PlanReport } | null;
+}
+
+/** @param jobOf what to build, of what is made by then */
+export function engine<In>(jobOf: (made: In) => PlanJob): Stage<In & Located, Built> {
+  return {
+    name: "engine",
+    says: (made) => `building ${jobOf(made).title}`,
+    when: ({ library }) => library !== null,
+    otherwise: { engine: null },
+    run: async (made, { onEvent, signal, meter, network }) => {
+      const { graph, title, ...options } = jobOf(made);
+      let done = 0;
+      const built = await buildEngine(graph, {
+        ...options,
+        library: made.library!.path,
+        signal,
+        onPhase: (phase) => meter.begin(phase, network),
+        onProgress: ({ kind }) => {
+          // TensorRT announces phases as it goes, so the whole is not known: steps done are what there is to show.
+          if (kind === "step") {
+            onEvent?.({ kind: "progress", text: `building ${title}`, done: ++done, total: 0 });
+          }
+        },
+      });
+      return { engine: { built, plan: await inspectPlanFile(built.path) } };
+    },
+  };
+}
+
+/** The plan of one of a build's networks. */
+export function planOf(
+  { order: { model, batch, precision, targets, engine }, work, network: { norm, network } }:
+    & Described
+    & Opened
+    & { readonly network: Compiled },
+): PlanJob {
+  const file = `${norm.family}.plan`;
+  return {
+    ...engine,
+    graph: network.graph,
+    title: `${file} (${norm.label})`,
+    path: work.path(file),
+    targets,
+    tf32: precision === "tf32",
+    profiles: profilesOf(batch, model.dims ?? {}),
+  };
+}

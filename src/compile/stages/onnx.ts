@@ -1,0 +1,53 @@
+/** A network's ONNX file, for the user. */
+import { join } from "node:path";
+import { networkPrecision } from "../../ir/dtype.ts";
+import type { Graph } from "../../ir/graph.ts";
+import type { EngineReport } from "../../report/report.ts";
+import { asOnnx, type OnnxForm } from "../../rewrite/backends/onnx_forms.ts";
+import type { Stage } from "../line.ts";
+import { aboutNetwork } from "../networks.ts";
+import type { Ordered } from "../order.ts";
+import type { Compiled } from "./describe.ts";
+import type { Opened } from "./open.ts";
+
+/** A file that is to be written. */
+export interface OnnxJob {
+  readonly graph: Graph;
+  readonly form: OnnxForm | undefined;
+  readonly name: string;
+  /** "un.onnx (Unified Normalization)". */
+  readonly title: string;
+  readonly about?: Readonly<Record<string, string>>;
+}
+
+export interface OnnxWritten {
+  /** Where it will lie. */
+  readonly onnx: EngineReport["onnx"];
+}
+
+/** @param jobOf what to write, of what is made by then */
+export function onnx<In>(jobOf: (made: In) => OnnxJob): Stage<In & Ordered & Opened, OnnxWritten> {
+  return {
+    name: "onnx",
+    says: (made) => `writing ${jobOf(made).title}`,
+    run: async (made) => {
+      const { graph, form, name, about } = jobOf(made);
+      const { byteLength, nodes } = await made.work.publish(asOnnx(graph, form), name, about);
+      return { onnx: { path: join(made.order.out, name), bytes: byteLength, nodes } };
+    },
+  };
+}
+
+/** One of a build's networks in the precision of the engine. */
+export function emittedOnnx(
+  { order, network: { norm, network } }: Ordered & { readonly network: Compiled },
+): OnnxJob {
+  const name = `${norm.family}.onnx`;
+  return {
+    graph: network.graph,
+    form: order.onnx,
+    name,
+    title: `${name} (${norm.label})`,
+    about: aboutNetwork({ norm, network, precision: networkPrecision(order.precision) }),
+  };
+}

@@ -1,0 +1,111 @@
+/** `report.json`: what the stages before have found, made and measured. */
+import { join } from "node:path";
+import type { RecognisedCheckpoint } from "../../checkpoints/recognise.ts";
+import type { NormFamily } from "../../norms/families.ts";
+import { withoutHome } from "../../report/home.ts";
+import { notExecuted } from "../../report/not_executed.ts";
+import type { CheckpointReport, EngineReport, ProvenanceReport, Report } from "../../report/report.ts";
+import { ReportSchema } from "../../report/schema.ts";
+import { remainingNorms } from "../../rewrite/pipeline.ts";
+import { environment } from "../../run/environment.ts";
+import type { Stage } from "../line.ts";
+import type { Ordered } from "../order.ts";
+import type { Compared } from "./compare.ts";
+import type { Compiled, Described } from "./describe.ts";
+import type { Built } from "./engine.ts";
+import type { Located } from "./locate.ts";
+import type { OnnxWritten } from "./onnx.ts";
+import type { Opened } from "./open.ts";
+import type { Quantized } from "./quantize.ts";
+import type { Rounded } from "./round.ts";
+import type { LatencyTimed } from "./time.ts";
+import type { Int8Timed } from "./time_int8.ts";
+
+export interface Reported {
+  readonly report: Report;
+}
+
+/** One network with its files. */
+type Emitted = Ordered & Built & OnnxWritten & { readonly network: Compiled };
+
+interface Provenanced {
+  readonly provenance: ProvenanceReport;
+  readonly emitted: readonly Emitted[];
+}
+
+type All =
+  & Described
+  & Opened
+  & Rounded
+  & Quantized
+  & Located
+  & Provenanced
+  & Compared
+  & LatencyTimed
+  & Int8Timed;
+
+export const report: Stage<All, Reported> = {
+  name: "report",
+  run: async (made, { meter }) => {
+    const { order, provenance, networks: [{ network }], emitted, library, rounded, int8 } = made;
+    const { recognised } = order.weights;
+    const last = emitted.at(-1)!.engine;
+    const figures: Report = {
+      schema: 1,
+      model: order.model.name,
+      provenance,
+      checkpoint: recognised === undefined ? null : checkpointReport(recognised),
+      precision: order.precision,
+      targets: last && last.plan.targets,
+      batch: order.batch.text,
+      norms: {
+        found: network.norms.length,
+        folded: network.norms.filter(({ folded }) => folded).length,
+        remaining: remainingNorms(network.graph),
+        where: network.norms,
+      },
+      passes: network.trace,
+      engines: Object.fromEntries(
+        emitted.map((one): [NormFamily, EngineReport] => [one.network.norm.family, engineReport(one)]),
+      ),
+      phases: meter.phases(),
+      ranges: rounded && rounded.ranges,
+      ...made.compared,
+      latency: made.latency,
+      int8: int8 && { ...int8.report, latency: made.int8Latency },
+      environment: {
+        ...environment(),
+        tensorrt: last && library && {
+          version: last.built.library.version,
+          flavour: last.built.library.flavour,
+          source: library.source,
+        },
+      },
+    };
+    const report = ReportSchema.parse({ ...figures, notExecuted: notExecuted(figures) });
+    await made.work.write("report.json", JSON.stringify(withoutHome(report), null, 2) + "\n");
+    return { report };
+  },
+};
+
+function engineReport({ order, network: { norm, weights }, engine, onnx }: Emitted): EngineReport {
+  return {
+    path: engine && join(order.out, `${norm.family}.plan`),
+    bytes: engine && engine.built.byteLength,
+    layers: engine && engine.built.layers,
+    kernels: engine && engine.plan.kernels,
+    unknown: engine && engine.plan.unknown,
+    normalizationKernels: engine && engine.plan.normalizationKernels,
+    buildMs: engine && engine.built.phases.buildMs,
+    onnx,
+    weights: weights.origin,
+    stateDict: weights.stateDict,
+    trained: weights.trained,
+  };
+}
+
+function checkpointReport(
+  { path, format, stateDict, prefix, settled, ignored }: RecognisedCheckpoint,
+): CheckpointReport {
+  return { path, format, stateDict, prefix, settled, ignored };
+}
