@@ -6,6 +6,7 @@ import { PRECISIONS } from "../ir/dtype.ts";
 import type { Audit } from "../compile/audit.ts";
 import type { RangeAudit } from "../compile/audit_ranges.ts";
 import { withoutHome } from "../report/home.ts";
+import { passLines } from "../report/passes.ts";
 import { fate } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -39,6 +40,7 @@ ${SUBJECT_HELP}
                         stream helps
   --samples FILE        inputs for that, under the model's names; else the model's own examples, else random ones
   --strict              exit with 1 where a normalization remains, or, with --ranges, where something overflows
+  --verbose             also list the compiler's passes: their laws, what each did and how long it took
   --json                the audit as JSON on stdout, nothing else
   --help                this text
 
@@ -53,6 +55,7 @@ const OPTIONS = {
   ranges: { type: "boolean", default: false },
   samples: { type: "string" },
   strict: { type: "boolean", default: false },
+  verbose: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   help: { type: "boolean", default: false, short: "h" },
 } as const;
@@ -83,7 +86,7 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
       samples: values.samples,
       ...weights,
     });
-    await print(values.json ? JSON.stringify(withoutHome(ranges), null, 2) : describeRanges(ranges));
+    await answer(ranges, describeRanges(ranges), values);
     return values.strict && ranges.overflows > 0 ? EXIT.failed : EXIT.ok;
   }
   const { auditModel } = await import("../compile/audit.ts");
@@ -96,8 +99,17 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
     onProgress: (fraction) => progress.show(`auditing ${model.name}`, fraction),
   });
   progress.clear();
-  await print(values.json ? JSON.stringify(withoutHome(audit), null, 2) : describeAudit(audit));
+  await answer(audit, describeAudit(audit), values);
   return values.strict && audit.remaining > 0 ? EXIT.failed : EXIT.ok;
+}
+
+async function answer(
+  audit: Audit | RangeAudit,
+  text: string,
+  { json, verbose }: { readonly json: boolean; readonly verbose: boolean },
+): Promise<void> {
+  if (json) return await print(JSON.stringify(withoutHome(audit), null, 2));
+  await print(verbose ? [text, "", "Passes", ...passLines(audit.passes)].join("\n") : text);
 }
 
 /** Tensors that are listed where nothing is wrong with them. */

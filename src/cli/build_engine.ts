@@ -44,6 +44,7 @@ ${PRECISION_HELP}
   --allow-overflow      build in fp16 or bf16 although values overflow on the samples there are (deno task audit --ranges)
   --no-engine           ONNX files alone, without TensorRT
   --no-reference        the folded network alone
+  --verbose             also list the compiler's passes: their laws, what each did and how long it took
   --json                the report as JSON on stdout, nothing else
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                this text
@@ -75,6 +76,7 @@ const OPTIONS = {
   "allow-overflow": { type: "boolean", default: false },
   "no-engine": { type: "boolean", default: false },
   "no-reference": { type: "boolean", default: false },
+  verbose: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
   help: { type: "boolean", default: false, short: "h" },
@@ -146,7 +148,7 @@ export async function buildEngineCommand(
     await print(JSON.stringify(withoutHome(report), null, 2));
   } else {
     const { summarize } = await import("../report/summary.ts");
-    await print(summarize(report, { out, style: styled }));
+    await print(summarize(report, { out, style: styled, verbose: values.verbose }));
   }
   if (values.triton !== undefined && report.environment.tensorrt?.flavour === "rtx") {
     note(

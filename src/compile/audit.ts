@@ -11,6 +11,7 @@ import { dataOf } from "../ops/constant.ts";
 import { foldErrorBound } from "../ops/fold.ts";
 import { isOp } from "../ops/table.ts";
 import type { NormFold } from "../rewrite/fold/fold_norm.ts";
+import type { PassTrace } from "../rewrite/pass.ts";
 import { foldNorms, type OptimizeOptions, remainingNorms } from "../rewrite/pipeline.ts";
 import { randomWeights, type WeightHint, type WeightSource } from "../weights/mod.ts";
 import { chooseWeights, type WeightOptions } from "./networks.ts";
@@ -37,6 +38,8 @@ export interface Audit {
   readonly folded: number;
   readonly remaining: number;
   readonly norms: readonly AuditedNorm[];
+  /** What the compiler did for it. */
+  readonly passes: readonly PassTrace[];
 }
 
 /**
@@ -55,7 +58,7 @@ export function auditModel(
 ): Audit {
   const weights = chooseWeights(model, norm, weightOptions);
   const traced = model.trace({ weights: weights.open(), precision, norm });
-  const { folded, norms } = foldNorms(traced, { layerNorm });
+  const { folded, norms, trace } = foldNorms(traced, { layerNorm });
   const products = productsOf(folded);
   const bounds = new Map<Node, number | null>();
   const boundOf = (node: Node): number | null => {
@@ -80,6 +83,7 @@ export function auditModel(
     folded: norms.filter(({ folded }) => folded).length,
     remaining: remainingNorms(folded),
     norms: audited,
+    passes: trace,
   };
 }
 

@@ -1,5 +1,5 @@
 /** What the compiler's passes did, in words, for the terminal (`--verbose`) and the page. */
-import type { PassReport } from "./report.ts";
+import type { PassReport, Report } from "./report.ts";
 import { table, wrapped } from "./table.ts";
 
 /** What a pass counted: "5 found, 5 folded". */
@@ -9,17 +9,36 @@ export function figuresOf({ figures, detail = "" }: PassReport): string {
   return counted.map(([what, count]) => `${count} ${what}`).join(", ") || "nothing to do";
 }
 
+/** What each pass of a build was done for, and the passes; lowerings that are not told, as in older reports, are left out. */
+export function passGroups(
+  { passes, engines, int8 }: Report,
+): readonly { readonly title: string; readonly passes: readonly PassReport[] }[] {
+  return [
+    { title: "the network that is folded", passes },
+    ...Object.entries(engines).map(([family, { path, passes = [] }]) => ({
+      title: path === null ? `${family}.onnx` : `${family}.plan and ${family}.onnx`,
+      passes,
+    })),
+    { title: "int8", passes: int8?.passes ?? [] },
+  ].filter(({ passes }) => passes.length > 0);
+}
+
+/** What a terminal shows at least. */
+const COLUMNS = 80;
+
 /** Each pass with its nodes, its time and what it counted, and of those that did something the law below it. */
-export function passLines(passes: readonly PassReport[], { indent = 2 } = {}): string[] {
-  const rows = passes.map((pass) => [
-    `${pass.pipeline ?? ""} ${pass.pass}`.trim(),
-    `${pass.nodesBefore} -> ${pass.nodesAfter}`,
-    pass.ms === undefined ? "" : `${pass.ms.toFixed(1)} ms`,
-    figuresOf(pass),
+export function passLines(passes: readonly PassReport[]): string[] {
+  const rows = passes.map(({ pipeline = "", pass, nodesBefore, nodesAfter, ms }) => [
+    `${pipeline} ${pass}`.trim(),
+    `${nodesBefore} -> ${nodesAfter}`,
+    ms === undefined ? "" : `${ms.toFixed(1)} ms`,
   ]);
-  const lines = table(rows, { align: ["left", "right", "right", "left"], indent }).split("\n");
+  const lines = table(rows, { align: ["left", "right"], indent: 2 }).split("\n");
   return passes.flatMap((pass, i) => {
-    const didNothing = Object.values(pass.figures ?? {}).every((count) => count === 0);
-    return [lines[i]!, ...didNothing ? [] : wrapped(pass.law ?? "", { indent: indent + 4 })];
+    const figures = figuresOf(pass);
+    const line = `${lines[i]}  ${figures}`;
+    const whole = line.length <= COLUMNS ? [line] : [lines[i]!, ...wrapped(figures, { indent: 6 })];
+    const isIdle = Object.values(pass.figures ?? {}).every((count) => count === 0);
+    return isIdle ? whole : [...whole, ...wrapped(pass.law ?? "", { indent: 6 })];
   });
 }

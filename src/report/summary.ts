@@ -4,14 +4,23 @@ import { basename } from "node:path";
 import { isNarrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/families.ts";
 import { bytes, fate, INT8_TARGET_LABEL, label, rangesText, rangeText, turns } from "./phrases.ts";
+import { passGroups, passLines } from "./passes.ts";
 import type { PhaseName, Report, StateDictReport } from "./report.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
 const VERDICT_STYLE = { faster: "green", slower: "yellow", "no difference shown": "dim" } as const;
 
-/** Shapes a report into a page of at most some forty lines. */
-export function summarize(report: Report, { out, style }: { out: string; style: Style }): string {
+export interface SummaryOptions {
+  /** The folder of the build. */
+  readonly out: string;
+  readonly style: Style;
+  /** Whether to list the compiler's passes; false unless given. */
+  readonly verbose?: boolean;
+}
+
+/** Shapes a report into a page of at most some forty lines, and the passes where they are asked for. */
+export function summarize(report: Report, { out, style, verbose = false }: SummaryOptions): string {
   return [
     `${style(report.model, "bold")}  ${report.precision}, batch ${report.batch}`,
     ...checkpoint(report, style),
@@ -25,6 +34,9 @@ export function summarize(report: Report, { out, style }: { out: string; style: 
     ...int8(report),
     "",
     ...phases(report),
+    ...verbose
+      ? passGroups(report).flatMap(({ title, passes }) => ["", `Passes of ${title}`, ...passLines(passes)])
+      : [],
     "",
     ...untested(report, style),
     `Files in ${out}/: ${files(report)}`,

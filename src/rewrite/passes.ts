@@ -40,12 +40,9 @@ export const PASSES = named({
     law: "linear(s x + t; W, b) = linear(x; W diag(s), b + W t)",
     run: (graph) => {
       const { graph: folded, norms } = foldNorm(graph);
-      return {
-        graph: folded,
-        norms,
-        found: norms.length,
-        folded: norms.filter(({ folded }) => folded).length,
-      };
+      const whole = norms.filter(({ folded }) => folded).length;
+      const partly = norms.filter(({ folded, into }) => !folded && into.length > 0).length;
+      return { graph: folded, norms, found: norms.length, folded: whole, partly };
     },
   },
   compressStream: {

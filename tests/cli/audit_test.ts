@@ -49,6 +49,15 @@ Deno.test("audit --ranges says what fits fp16, for people and for scripts", asyn
   assert.equal(audit.largest, Math.max(...audit.tensors.map(({ largest }) => largest!)));
 });
 
+Deno.test("audit --verbose lists the passes with their laws, with --ranges those of TensorRT's form as well", async () => {
+  const { code, stdout, stderr } = await run(["examples/digits/digits.ts", "--verbose"], Deno.cwd());
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /^ {2}fold foldNorm .* 9 found, 9 folded\n {6}linear\(s x \+ t; W, b\) = /m);
+  const ranges = await run(["examples/digits/digits.ts", "--ranges", "--verbose"], Deno.cwd());
+  assert.match(ranges.stdout, /^ {2}tensorrt tokens2d /m);
+  assert.match(ranges.stdout, /^ {2}tensorrt writeAttention .* 4 written$/m);
+});
+
 Deno.test("audit tells mistakes in the command in one line, and exits with 2", async () => {
   await withFolder(async (folder) => {
     const cases = [

@@ -2,7 +2,7 @@
 import { isNarrow } from "../../ir/dtype.ts";
 import type { DifferenceReport, Report } from "../report.ts";
 import { bytes, fatePhrase, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";
-import { figuresOf } from "../passes.ts";
+import { figuresOf, passGroups } from "../passes.ts";
 import { type Content, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, breakable, details, name, note, percentOf, table } from "./parts.ts";
@@ -209,14 +209,16 @@ export function environmentSection(report: Report, id: string): Section {
       }),
       passes.length === 0 ? null : details({
         summary: `The ${passes.length} passes of the compiler`,
-        body: table({
-          caption: "Nodes before and after each pass",
-          columns: [{ title: "pass" }, { title: "before", align: "right" }, {
-            title: "after",
-            align: "right",
-          }, { title: "detail", breaks: true }],
-          rows: passes.map((pass) => [pass.pass, pass.nodesBefore, pass.nodesAfter, figuresOf(pass)]),
-        }),
+        body: passGroups(report).map(({ title, passes }) =>
+          table({
+            caption: `Nodes before and after each pass: ${title}`,
+            columns: [{ title: "pass" }, { title: "before", align: "right" }, {
+              title: "after",
+              align: "right",
+            }, { title: "detail", breaks: true }],
+            rows: passes.map((pass) => [pass.pass, pass.nodesBefore, pass.nodesAfter, figuresOf(pass)]),
+          })
+        ),
       }),
     ],
   };
