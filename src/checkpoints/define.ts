@@ -17,7 +17,7 @@
  */
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
-import { stackedData, transposedData } from "../ir/arranged.ts";
+import { joinedData, transposedData } from "../weights/derived/derive.ts";
 import type { TensorData } from "../ir/data.ts";
 import {
   type Known,
@@ -123,7 +123,7 @@ export function stacked(from: readonly string[]): Source {
             `${first.dtype} [${first.shape.join(", ")}]`,
         );
       }
-      return stackedData(parts, first.dtype);
+      return joinedData(parts, 0);
     },
   };
 }

@@ -8,7 +8,7 @@ import type { Precision } from "../ir/dtype.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import type { Norm } from "../norms/families.ts";
 import { dataOf } from "../ops/constant.ts";
-import { foldErrorBound } from "../ops/fold.ts";
+import { foldErrorBound } from "../weights/derived/fold.ts";
 import { isOp } from "../ops/table.ts";
 import type { NormFold } from "../rewrite/fold/fold_norm.ts";
 import type { PassTrace } from "../rewrite/pass.ts";

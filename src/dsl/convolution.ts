@@ -2,6 +2,7 @@
 import { UnfoldError } from "../errors.ts";
 import { COUNT, FLAG, given, optional, whole } from "../ir/given.ts";
 import { dataOf } from "../ops/constant.ts";
+import { reshapedData } from "../weights/derived/derive.ts";
 import { constantNode } from "../ops/table.ts";
 import { layer, op } from "./given.ts";
 import type { Scope } from "./scope.ts";
@@ -67,9 +68,7 @@ export function convolution1d(
     throw new UnfoldError(`${p.path}: convolution1d needs [B, C, T] with a fixed number of channels`);
   }
   const stored = p.param("weight", [outputs, channels, kernel], { init: "linear" });
-  const data = dataOf(stored);
-  const shape = [outputs, channels, 1, kernel];
-  const flat = { dtype: data.dtype, shape, origin: data.origin, bytes: () => data.bytes() };
+  const flat = reshapedData(dataOf(stored), [outputs, channels, 1, kernel]);
   const weight = constantNode(flat, { dtype: stored.type.dtype, name: stored.name });
   const inputs = [
     reshape(x, [batch!, channels, 1, length!]),

@@ -4,7 +4,8 @@
  */
 import { UnfoldError } from "../errors.ts";
 import type { Dim } from "../ir/shape.ts";
-import { affineData, dataOf } from "../ops/constant.ts";
+import { dataOf } from "../ops/constant.ts";
+import { affineData } from "../weights/derived/derive.ts";
 import {
   argument,
   COUNT,
@@ -197,14 +198,6 @@ function centredRows(weight: Tensor): Tensor {
   if (weight.op !== "constant") {
     throw new UnfoldError(`${weight.name}: rows are centred of a parameter; this weight is computed`);
   }
-  const { dtype, shape } = weight.type;
-  const channels = shape[1] as number;
-  const ones = new Float64Array(channels).fill(1);
-  const data = affineData(dataOf(weight), {
-    axis: 1,
-    scale: ones,
-    shift: new Float64Array(channels),
-    centred: true,
-  });
-  return constantNode(data, { dtype, name: weight.name });
+  const { dtype } = weight.type;
+  return constantNode(affineData(dataOf(weight), { axis: 1, centred: true }), { dtype, name: weight.name });
 }

@@ -16,6 +16,8 @@ export interface TensorData {
    * from disk at every call: keep the result rather than calling twice. The caller must not write to it.
    */
   bytes(): Uint8Array;
+  /** The elements rounded once to `dtype`, of what can do that as it makes them; else they are converted from `bytes()`. */
+  bytesAs?(dtype: StorageType): Uint8Array;
 }
 
 export type NumberArray =
@@ -151,6 +153,7 @@ const PIECE = 2 ** 14;
  * @throws {UnfoldError} a finite value is too large for the type
  */
 export function bytesAs(data: TensorData, dtype: StorageType): Uint8Array {
+  if (data.dtype !== dtype && data.bytesAs !== undefined) return data.bytesAs(dtype);
   const bytes = data.bytes();
   if (data.dtype === dtype) return bytes;
   const [from, to] = [ITEM_BYTES[data.dtype], ITEM_BYTES[dtype]];

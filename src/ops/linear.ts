@@ -1,6 +1,5 @@
 /** A product with a weight as PyTorch stores it, `[outputs, channels]`: where normalizations end up. */
 import type { TensorData } from "../ir/data.ts";
-import type { DType } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import {
   type Absorbed,
@@ -13,7 +12,7 @@ import {
   type Refusal,
   shapeError,
 } from "./define.ts";
-import { foldIntoOutputs, foldIntoWeight } from "./fold.ts";
+import { type Folded, foldIntoOutputs, foldIntoWeight } from "../weights/derived/fold.ts";
 import { binary, matmulValues } from "./reference.ts";
 import { dataOf } from "./constant.ts";
 
@@ -73,7 +72,7 @@ export function absorbIntoWeight(node: Node, affine: Vectors, { groups = 1 } = {
   return replaceWeight(
     node,
     affine,
-    (weight, bias, dtype) => foldIntoWeight(weight, bias, { dtype, groups, ...affine }),
+    (weight, bias) => foldIntoWeight(weight, bias, { groups, ...affine }),
   );
 }
 
@@ -82,25 +81,21 @@ export function giveFromWeight(node: Node, affine: Vectors): Absorbed | Refusal 
   return replaceWeight(
     node,
     affine,
-    (weight, bias, dtype) => foldIntoOutputs(weight, bias, { dtype, ...affine }),
+    (weight, bias) => foldIntoOutputs(weight, bias, affine),
   );
 }
 
 function replaceWeight(
   node: Node,
   { shift }: Vectors,
-  fold: (
-    weight: TensorData,
-    bias: TensorData | null,
-    dtype: DType,
-  ) => { weight: TensorData; bias: TensorData },
+  fold: (weight: TensorData, bias: TensorData | null) => Folded,
 ): Absorbed | Refusal {
   const [, weight, bias] = node.inputs;
   if (weight!.op !== "constant" || (bias && bias.op !== "constant")) {
     return { refused: "its weight is computed at run time" };
   }
   const { dtype, shape } = weight!.type;
-  const folded = fold(dataOf(weight!), bias ? dataOf(bias) : null, dtype);
+  const folded = fold(dataOf(weight!), bias ? dataOf(bias) : null);
   const constants = new Map<number, Constant>([[1, { data: folded.weight, type: weight!.type }]]);
   // Without a shift there is nothing to add, and a product without a bias stays one.
   if (bias || shift.some((t) => t !== 0)) {

@@ -1,7 +1,7 @@
 /** Values that a narrower type cannot hold are refused where they are rounded, not left to be NaN in an engine. */
 import assert from "node:assert/strict";
 import { bytesAs, float64FromBytes, heldData } from "../../src/ir/data.ts";
-import { foldIntoWeight } from "../../src/ops/fold.ts";
+import { foldIntoWeight } from "../../src/weights/derived/fold.ts";
 import { refuses } from "../support.ts";
 
 const mask = (...values: number[]) => heldData([values.length], Float64Array.from(values), "mask");
@@ -27,6 +27,6 @@ Deno.test("bytesAs() keeps infinities and the largest values of each type", () =
 Deno.test("foldIntoWeight() refuses a fold that overflows, and names the weight", () => {
   const weight = heldData([1, 2], Float32Array.of(1, 300), "qkv.weight");
   const affine = { scale: Float64Array.of(1, 1000), shift: new Float64Array(2) };
-  const { weight: folded } = foldIntoWeight(weight, null, { dtype: "fp16", ...affine });
-  refuses(() => folded.bytes(), "qkv.weight, normalization folded in: element 1, 300000");
+  const { weight: folded } = foldIntoWeight(weight, null, affine);
+  refuses(() => bytesAs(folded, "fp16"), "qkv.weight, normalization folded in: element 1, 300000");
 });

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { bf16FromNumber, bytesAs, heldData, typedView } from "../../src/ir/data.ts";
 import type { Precision } from "../../src/ir/dtype.ts";
 import type { Node } from "../../src/ir/graph.ts";
-import { foldIntoWeight } from "../../src/ops/fold.ts";
+import { foldIntoWeight } from "../../src/weights/derived/fold.ts";
 import { apply, constantNode } from "../../src/ops/table.ts";
 import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import {
@@ -89,11 +89,11 @@ Deno.test("foldIntoWeight() starts a second fold from the original weight and bi
   const bias = heldData([3], random.normals([3]), "bias");
   const vector = () => Float64Array.from(random.normals([4]));
   const [s1, t1, s2, t2] = [vector(), vector(), vector(), vector()];
-  const once = foldIntoWeight(weight, bias, { dtype: "fp16", scale: s1, shift: t1 });
-  const twice = foldIntoWeight(once.weight, once.bias, { dtype: "fp16", scale: s2, shift: t2 });
+  const once = foldIntoWeight(weight, bias, { scale: s1, shift: t1 });
+  const twice = foldIntoWeight(once.weight, once.bias, { scale: s2, shift: t2 });
   // W (s1 (s2 x + t2) + t1) + b
   const [scale, shift] = [s1.map((s, c) => s * s2[c]!), t1.map((t, c) => t + s1[c]! * t2[c]!)];
-  const both = foldIntoWeight(weight, bias, { dtype: "fp16", scale, shift });
+  const both = foldIntoWeight(weight, bias, { scale, shift });
   assert.deepEqual(twice.weight.bytes(), both.weight.bytes());
   assert.deepEqual(twice.bias.bytes(), both.bias.bytes());
 });
@@ -104,13 +104,13 @@ Deno.test("foldIntoWeight() passes over the weight once for both results", () =>
   const held = heldData([3, 4], values, "weight");
   const weight = { ...held, bytes: () => (reads++, held.bytes()) };
   const ones = new Float64Array(4).fill(1);
-  const folded = foldIntoWeight(weight, null, { dtype: "fp32", scale: ones, shift: ones });
+  const folded = foldIntoWeight(weight, null, { scale: ones, shift: ones });
   assert.equal(reads, 0);
-  folded.weight.bytes();
+  const bytes = bytesAs(folded.weight, "fp32");
   folded.bias.bytes();
-  folded.weight.bytes();
+  bytesAs(folded.weight, "fp32");
   assert.equal(reads, 1);
-  assert.deepEqual(typedView(folded.weight.bytes(), "fp32"), values);
+  assert.deepEqual(typedView(bytes, "fp32"), values);
 });
 
 // One rounding moves a weight by up to 2^-24 of itself, so an output moves by up to 6e-8 of the sum of its terms'

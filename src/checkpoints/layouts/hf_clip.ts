@@ -4,7 +4,7 @@
  * a section for each tower, which leaves out what is the class's own.
  */
 import { UnfoldError } from "../../errors.ts";
-import { rowsOfData } from "../../ir/arranged.ts";
+import { partOfData } from "../../weights/derived/derive.ts";
 import type { Activation } from "../../dsl/activations.ts";
 import {
   imageTower,
@@ -249,7 +249,7 @@ function locate(parameter: string, prefix: string): string | Source {
     from: [`${prefix}${scope}in_proj_${leaf}`],
     make: ([packed]) => {
       const size = packed!.shape[0]! / 3;
-      return rowsOfData(packed!, { start: "qkv".indexOf(letter) * size, size });
+      return partOfData(packed!, { axis: 0, start: "qkv".indexOf(letter) * size, size });
     },
   };
 }

@@ -4,8 +4,8 @@
  * settled. Blocks of other kinds are refused by the part that is missing.
  */
 import { UnfoldError } from "../../errors.ts";
-import { stackedData } from "../../ir/arranged.ts";
-import { heldData, type TensorData } from "../../ir/data.ts";
+import { filledData, joinedData } from "../../weights/derived/derive.ts";
+import type { TensorData } from "../../ir/data.ts";
 import { vit, type VitConfig } from "../../models/vit.ts";
 import {
   ACTIVATION,
@@ -107,10 +107,7 @@ function placesIn(file: CheckpointView, positions: Source | undefined): NonNulla
     // Keys have none: it would add the same to all logits of a query.
     return {
       from: [q!, v!],
-      make: ([ofQ, ofV]) => {
-        const none = heldData(ofQ!.shape, new Float64Array(ofQ!.shape[0]!), "no bias of keys");
-        return stackedData([ofQ!, none, ofV!], "fp32");
-      },
+      make: ([ofQ, ofV]) => joinedData([ofQ!, filledData(ofQ!.shape, 0), ofV!], 0),
     };
   };
 }

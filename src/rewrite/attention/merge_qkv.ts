@@ -6,11 +6,10 @@
  * which reads `x` once and fills the machine better. It looks at siblings, hence a pass. A cross-attention's k and v
  * merge too; its q reads another tensor and stays.
  */
-import { stackedData } from "../../ir/arranged.ts";
-import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, constantNode, rebuild } from "../../ops/table.ts";
+import { filledData, joinedData } from "../../weights/derived/derive.ts";
 import { attentionsIn } from "./anatomy.ts";
 
 /** @returns the graph, and how many products were merged away */
@@ -51,19 +50,15 @@ function mergedProduct(group: readonly Node[], x: Node): Node {
   const leaves = group.map(({ name }) => name.split(".").at(-1)!);
   const name = `${scope}${scope && "."}${leaves.join("+")}`;
   const outputs = group.map(outputsOf);
-  const weight = stackedData(group.map((node) => dataOf(node.inputs[1]!)), dtype);
+  const weight = joinedData(group.map((node) => dataOf(node.inputs[1]!)), 0);
   const inputs = [x, constantNode(weight, { dtype, name: `${name}.weight` })];
   if (group.some((node) => node.inputs.length > 2)) {
-    const biases = group.map((node, i) => node.inputs[2] ? dataOf(node.inputs[2]) : zeros(outputs[i]!));
-    // Biases are held in float64, so that stacking rounds nothing.
-    const bias = stackedData(biases, "fp64");
-    inputs.push(constantNode(bias, { dtype, name: `${name}.bias` }));
+    const biases = group.map((node, i) =>
+      node.inputs[2] ? dataOf(node.inputs[2]) : filledData([outputs[i]!], 0)
+    );
+    inputs.push(constantNode(joinedData(biases, 0), { dtype, name: `${name}.bias` }));
   }
   return apply("linear", inputs, { attrs: {}, name });
 }
 
 const outputsOf = (node: Node) => node.type.shape.at(-1) as number;
-
-function zeros(length: number): TensorData {
-  return { dtype: "fp64", shape: [length], origin: "zeros", bytes: () => new Uint8Array(length * 8) };
-}

@@ -7,8 +7,8 @@
  * 64 channels, nothing is rounded at all. It looks at who else reads the product, hence a pass.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
-import { foldIntoOutputs } from "../../ops/fold.ts";
 import { apply, isOp, rebuild } from "../../ops/table.ts";
+import { foldIntoOutputs } from "../../weights/derived/fold.ts";
 import { constantsOf, withConstants } from "../tidy/constants.ts";
 import { attentionsIn } from "./anatomy.ts";
 
@@ -31,8 +31,7 @@ export function scaleQueries(graph: Graph): { graph: Graph; scaled: number } {
     const scale = scales.get(node);
     if (scale === undefined) return rebuild(node, inputs);
     const { weight, bias } = constantsOf(node);
-    const affine = { scale, shift: new Float64Array(scale.length), dtype: node.inputs[1]!.type.dtype };
-    const folded = foldIntoOutputs(weight, bias, affine);
+    const folded = foldIntoOutputs(weight, bias, { scale });
     return withConstants(node, inputs[0]!, { ...folded, bias: bias && folded.bias });
   });
   return { graph: result, scaled: done.size };

@@ -6,12 +6,15 @@
  * sample inputs (`calibrate` of `src/compile/quantize.ts`). The one pass that changes what a network computes, so it is
  * never part of a build that did not ask for it.
  */
-import { heldData, numbersFromBytes, type TensorData } from "../../ir/data.ts";
+import { heldData, type TensorData } from "../../ir/data.ts";
 import type { Int8Target } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, constantNode, rebuild } from "../../ops/table.ts";
 import type { QuantizedLinearAttrs } from "../../ops/quantized_linear.ts";
+import { LARGEST_INT8 } from "../../weights/derived/derivation.ts";
+import { quantizedData } from "../../weights/derived/derive.ts";
+import { eachRow } from "../../weights/derived/rows.ts";
 import type { Pipeline } from "../pass.ts";
 import { ANYTHING, QUANTIZABLE } from "../spec.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
@@ -59,47 +62,28 @@ export function quantizeLinears(graph: Graph, inputs: Roundings, target: Int8Tar
   });
 }
 
-const LARGEST = 127;
 /** The most that channels 2 c and 2 c + 1 of a row may be together, where they have one sign. */
-const LARGEST_PAIR: Readonly<Record<Int8Target, number>> = { any: 128, vnni: 2 * LARGEST };
+const LARGEST_PAIR: Readonly<Record<Int8Target, number>> = { any: 128, vnni: 2 * LARGEST_INT8 };
 
 /** A weight as whole numbers and the scale of each row. The whole numbers are made when they are read. */
 export function quantizedWeight(
   weight: TensorData,
   target: Int8Target,
 ): { whole: TensorData; scale: TensorData } {
-  const [rows, columns] = weight.shape as [number, number];
-  const values = numbersFromBytes(weight.bytes(), weight.dtype);
-  const scale = new Float32Array(rows);
+  const steps = new Float32Array(weight.shape[0]!);
   const mostTogether = LARGEST_PAIR[target];
-  for (let row = 0; row < rows; row++) {
+  eachRow(weight, (row, o) => {
     let [largest, largestPair] = [0, 0];
-    for (let i = row * columns, end = i + columns; i < end; i += 2) {
-      const [first, second] = [values[i]!, i + 1 < end ? values[i + 1]! : 0];
+    for (let i = 0; i < row.length; i += 2) {
+      const [first, second] = [row[i]!, row[i + 1] ?? 0];
       largest = Math.max(largest, Math.abs(first), Math.abs(second));
       if (first * second > 0) largestPair = Math.max(largestPair, Math.abs(first + second));
     }
     // A row of zeros is zeros at any scale.
-    scale[row] = Math.max(largest / LARGEST, largestPair / mostTogether) || 1;
-  }
-  const whole: TensorData = {
-    dtype: "int8",
-    shape: weight.shape,
-    origin: `${weight.origin} in int8`,
-    bytes: () => {
-      const values = numbersFromBytes(weight.bytes(), weight.dtype);
-      const result = new Int8Array(values.length);
-      for (let row = 0, i = 0; row < rows; row++) {
-        const factor = 1 / scale[row]!;
-        for (let c = 0; c < columns; c++, i++) {
-          let q = Math.max(-LARGEST, Math.min(LARGEST, Math.round(values[i]! * factor)));
-          // Both were half a step and rounded away from zero; back, the second is half a step off still.
-          if (c % 2 === 1 && Math.abs(q + result[i - 1]!) > mostTogether) q -= Math.sign(q);
-          result[i] = q;
-        }
-      }
-      return new Uint8Array(result.buffer);
-    },
+    steps[o] = Math.max(largest / LARGEST_INT8, largestPair / mostTogether) || 1;
+  });
+  return {
+    whole: quantizedData(weight, { steps, mostTogether }),
+    scale: heldData([steps.length], steps, `${weight.origin}, scales`),
   };
-  return { whole, scale: heldData([rows], scale, `${weight.origin}, scales`) };
 }

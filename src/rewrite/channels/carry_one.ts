@@ -10,12 +10,12 @@
  * result begins another, with the one set beside it. A product that only has to be wider keeps its bias, which costs TensorRT
  * nothing where no attention reads it. It looks at everything that touches a stream, hence a pass.
  */
-import { paddedData, withColumn } from "../../ir/arranged.ts";
-import { float64Of, heldData } from "../../ir/data.ts";
+import { heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { filledData, paddedData, reshapedData, withPart } from "../../weights/derived/derive.ts";
 import { attentionsIn, isMasked } from "../attention/anatomy.ts";
 import { channelsBehind, isWriter, type Stream, streamOf } from "./stream.ts";
 import { canBeWrittenOut, writtenOut } from "../attention/write_attention.ts";
@@ -247,11 +247,13 @@ class Widening {
     }
     const data = dataOf(weight!);
     const rows = data.shape[0]!;
-    const apart = { ...data, shape: [rows, outer, channels, inner] };
+    const apart = reshapedData(data, [rows, outer, channels, inner]);
     const padded = paddedData(apart, { axis: 2, extra: widthOf(plan) - channels });
-    const flat = { ...padded, shape: [rows, outer * inner * widthOf(plan)] };
+    const flat = reshapedData(padded, [rows, outer * inner * widthOf(plan)]);
     const { dtype } = weight!.type;
-    const values = frees ? withColumn(flat, channels * inner, () => float64Of(dataOf(bias!))) : flat;
+    const values = frees
+      ? withPart(flat, reshapedData(dataOf(bias!), [rows, 1]), { axis: 1, start: channels * inner })
+      : flat;
     const inputs = [x, constantNode(values, { dtype, name: weight!.name })];
     return apply("linear", frees || !bias ? inputs : [...inputs, bias], attrs);
   }
@@ -262,7 +264,7 @@ class Widening {
     const inputs = [x!, wider(weight!, { axis: 0, extra, first: 0 })];
     if (bias !== undefined) inputs.push(wider(bias, { axis: 0, extra, first }));
     else if (first !== 0) {
-      const zeros = heldData([plan.stream.channels], new Float64Array(plan.stream.channels), node.name);
+      const zeros = filledData([plan.stream.channels], 0);
       const none = constantNode(zeros, { dtype: node.type.dtype, name: `${node.name}.bias` });
       inputs.push(wider(none, { axis: 0, extra, first }));
     }

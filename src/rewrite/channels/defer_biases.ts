@@ -9,18 +9,19 @@
  * A product without a bias writes its outputs once. A Layer Normalization that reads the stream would notice, so beside one
  * nothing is deferred: the second of the two gains of a static normalization on a CPU. It looks at all readers, hence a pass.
  */
-import { float64Of, heldData, type TensorData } from "../../ir/data.ts";
+import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, type Uses, usesOf } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine } from "../../ops/define.ts";
-import { foldIntoWeight } from "../../ops/fold.ts";
 import { apply, constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { computedData, sumData } from "../../weights/derived/derive.ts";
+import { foldIntoWeight } from "../../weights/derived/fold.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 
-/** What was left out of a tensor: a number for each channel of an axis, computed when it is read. */
+/** What was left out of a tensor: a number for each channel of an axis. */
 interface Missing {
   readonly axis: number;
-  readonly vector: () => Float64Array;
+  readonly vector: TensorData;
 }
 
 /** @returns the graph, and how many products lost their bias to those that read the stream */
@@ -39,24 +40,22 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
       const defers = bias !== null && readers.areAdditions(node) && readers.makeUpFor(node, last);
       if (defers) {
         deferred++;
-        missing.set(node, { axis: last, vector: () => float64Of(bias) });
+        missing.set(node, { axis: last, vector: bias });
       }
       return withConstants(node, inputs[0]!, { weight, bias: defers ? null : bias });
     }
     if (isOp(node, "add") && lacks.length > 0) {
-      const vector = once(() => {
-        const total = new Float64Array(node.type.shape.at(-1) as number);
-        for (const { vector } of lacks) vector().forEach((value, c) => total[c]! += value);
-        return total;
-      });
-      missing.set(node, { axis: last, vector });
+      missing.set(node, { axis: last, vector: sumData(lacks.map(({ vector }) => vector)) });
     } else if (lacks.length > 0) {
       const [{ axis, vector }] = lacks as [Missing];
       const channels = node.inputs[0]!.type.shape[axis] as number;
-      missing.set(node, {
-        axis: carried(node, axis, new Float64Array(channels))!.axis,
-        vector: once(() => carried(node, axis, vector())!.shift),
+      const moved = carried(node, axis, new Float64Array(channels))!;
+      const made = computedData([vector], {
+        name: vector.origin,
+        shape: [moved.shift.length],
+        compute: ([values]) => carried(node, axis, values!.data)!.shift,
       });
+      missing.set(node, { axis: moved.axis, vector: made });
     }
     return rebuild(node, inputs);
   });
@@ -74,10 +73,7 @@ function isBareAndWide({ inputs: [, weight, bias] }: Node): boolean {
 
 /** What a product without a bias reads, with what it lacks. */
 function completed(x: Node, { vector }: Missing): Node {
-  const { dtype, shape } = x.type;
-  const channels = shape.at(-1) as number;
-  const data = heldData([channels], vector(), `${x.name}, deferred biases`);
-  return apply("add", [x, constantNode(data, { dtype, name: `${x.name}.bias` })], {
+  return apply("add", [x, constantNode(vector, { dtype: x.type.dtype, name: `${x.name}.bias` })], {
     attrs: {},
     name: `${x.name}/bias`,
   });
@@ -92,8 +88,7 @@ interface Constants {
 function made({ inputs: [, weight, bias] }: Node, lack: Missing | undefined): Constants {
   const own = { weight: dataOf(weight!), bias: bias === undefined ? null : dataOf(bias) };
   if (lack === undefined) return own;
-  const scale = new Float64Array(own.weight.shape[1]!).fill(1);
-  return foldIntoWeight(own.weight, own.bias, { dtype: weight!.type.dtype, scale, shift: lack.vector });
+  return foldIntoWeight(own.weight, own.bias, { shift: lack.vector });
 }
 
 function withConstants(linear: Node, x: Node, { weight, bias }: Constants): Node {
@@ -107,11 +102,6 @@ function withConstants(linear: Node, x: Node, { weight, bias }: Constants): Node
     inputs.push(isOld ? oldBias : constantNode(bias, { dtype, name }));
   }
   return apply("linear", inputs, { attrs: {}, name: linear.name });
-}
-
-function once<Value>(compute: () => Value): () => Value {
-  let value: Value | undefined;
-  return () => value ??= compute();
 }
 
 class Readers {

@@ -6,10 +6,10 @@
  * Rows of the hidden tensor that lie a multiple of 4096 bytes apart meet in the same sets of a processor's caches, so the
  * second product is some percent slower at such widths than beside them.
  */
-import { paddedData } from "../../ir/arranged.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { paddedData } from "../../weights/derived/derive.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 
 /** In floats: 4096 bytes. */

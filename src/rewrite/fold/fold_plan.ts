@@ -5,9 +5,10 @@
  */
 import type { Precision } from "../../ir/dtype.ts";
 import type { Node, Use, Uses } from "../../ir/graph.ts";
-import { affineData, dataOf } from "../../ops/constant.ts";
+import { dataOf } from "../../ops/constant.ts";
 import { type Absorbed, type Affines, type ChannelAffine, inverse } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf } from "../../ops/table.ts";
+import { affineData } from "../../weights/derived/derive.ts";
 
 /** What has to change for one normalization to go. */
 export interface Plan {

@@ -10,12 +10,12 @@
  *
  *     W n = (W_1..C-1 - W_C 1^T) n_1..C-1
  */
-import { elementCount, float64Of, type TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
-import { affineData, dataOf } from "../../ops/constant.ts";
+import { dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine, Constant } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../../ops/table.ts";
+import { affineData, lessLastData, partOfData } from "../../weights/derived/derive.ts";
 
 /** The form that Layer Normalization is compiled in: as it is, as RMSNorm, or as CRMSNorm. */
 export type LayerNormForm = (typeof LAYER_NORM_FORMS)[number];
@@ -224,44 +224,13 @@ function writing(node: Node, [x, ...constants]: readonly Node[]): Node {
 
 /** A product over channels of which the last is minus the sum of the others. */
 function reading(node: Node, [x, weight, ...bias]: readonly Node[]): Node {
-  const data = dataOf(weight!);
-  const [outputs, channels] = data.shape as [number, number];
-  const narrow: TensorData = {
-    dtype: "fp64",
-    shape: [outputs, channels - 1],
-    origin: data.origin,
-    bytes: () => {
-      const values = float64Of(data);
-      const result = new Float64Array(outputs * (channels - 1));
-      for (let o = 0, i = 0; o < outputs; o++) {
-        const last = values[(o + 1) * channels - 1]!;
-        for (let c = 0; c < channels - 1; c++, i++) result[i] = values[o * channels + c]! - last;
-      }
-      return new Uint8Array(result.buffer);
-    },
-  };
-  const constant = constantNode(narrow, { dtype: weight!.type.dtype, name: weight!.name });
+  const { type: { dtype }, name } = weight!;
+  const constant = constantNode(lessLastData(dataOf(weight!), 1), { dtype, name });
   return apply("linear", [x!, constant, ...bias], { attrs: {}, name: node.name });
 }
 
 /** A constant less its last entry along an axis. */
 function without(constant: Node, axis: number): Node {
-  const data = dataOf(constant);
-  const shape = oneLess(data.shape, axis) as readonly number[];
-  const narrow: TensorData = {
-    dtype: "fp64",
-    shape,
-    origin: data.origin,
-    bytes: () => {
-      const values = float64Of(data);
-      const inner = elementCount(data.shape.slice(axis + 1));
-      const [whole, kept] = [data.shape[axis]! * inner, shape[axis]! * inner];
-      const result = new Float64Array(elementCount(shape));
-      for (let from = 0, to = 0; to < result.length; from += whole, to += kept) {
-        result.set(values.subarray(from, from + kept), to);
-      }
-      return new Uint8Array(result.buffer);
-    },
-  };
-  return constantNode(narrow, { dtype: constant.type.dtype, name: constant.name });
+  const [data, { type: { dtype }, name }] = [dataOf(constant), constant];
+  return constantNode(partOfData(data, { axis, start: 0, size: data.shape[axis]! - 1 }), { dtype, name });
 }

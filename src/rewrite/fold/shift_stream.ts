@@ -13,9 +13,10 @@
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
-import { affineData, dataOf } from "../../ops/constant.ts";
+import { dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine, NormId } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { affineData } from "../../weights/derived/derive.ts";
 import { attentionProducts } from "../attention/anatomy.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 import { isNorm } from "./norm_nodes.ts";
@@ -197,7 +198,7 @@ function addTo({ node, axis }: Place, [x]: readonly Node[], vector: Float64Array
     return withShift(node, [x!, ...node.inputs.slice(1)], shift.map((t, c) => t + vector[c]!));
   }
   if (node.op === "constant") {
-    const data = affineData(dataOf(node), { axis, scale: vector.map(() => 1), shift: vector });
+    const data = affineData(dataOf(node), { axis, shift: vector });
     return constantNode(data, { dtype: node.type.dtype, name: node.name });
   }
   const [, weight, bias] = node.inputs;

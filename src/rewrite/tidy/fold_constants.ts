@@ -2,11 +2,11 @@
  * `foldConstants`: a node whose inputs are all known is its value, computed once in float64 by the operator's own
  * meaning, when somebody asks for it, and rounded once by whoever emits it. Large results that only repeat an input (`expand`) stay unfolded.
  */
-import { bytesFromNumbers, float64Of, type TensorData } from "../../ir/data.ts";
 import { isFloat } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { constantNode, opOf, rebuild } from "../../ops/table.ts";
+import { computedData } from "../../weights/derived/derive.ts";
 
 /** @returns the graph, and how many nodes became constants */
 export function foldConstants(graph: Graph): { graph: Graph; folded: number } {
@@ -27,22 +27,12 @@ export function isKnown({ op, inputs, type }: Node): boolean {
 }
 
 function constantOf(node: Node): Node {
-  const { dtype, shape } = node.type;
-  const stored = isFloat(dtype) ? "fp64" : dtype;
-  let bytes: Uint8Array | undefined;
-  const data: TensorData = {
-    dtype: stored,
+  const { type: { dtype, shape }, name } = node;
+  const data = computedData(node.inputs.map(dataOf), {
+    name,
     shape: shape as readonly number[],
-    origin: node.name,
-    bytes: () => bytes ??= bytesFromNumbers(valueOf(node), stored),
-  };
-  return constantNode(data, { dtype, name: node.name });
-}
-
-function valueOf(node: Node): Float64Array {
-  const inputs = node.inputs.map((input) => {
-    const data = dataOf(input);
-    return { shape: data.shape, data: float64Of(data) };
+    dtype: isFloat(dtype) ? "fp64" : dtype,
+    compute: (values) => opOf(node).evaluate(values, node.attrs).data,
   });
-  return opOf(node).evaluate(inputs, node.attrs).data;
+  return constantNode(data, { dtype, name });
 }

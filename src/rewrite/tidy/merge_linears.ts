@@ -7,11 +7,12 @@
  * bottleneck on purpose, as in a low-rank factorization. The merged weight is computed in float64 when it is asked for and
  * rounded once. It looks at who else reads the first product, hence a pass.
  */
-import { float64Of, type TensorData } from "../../ir/data.ts";
+import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { foldIntoWeight } from "../../ops/fold.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { productData } from "../../weights/derived/derive.ts";
+import { foldIntoWeight } from "../../weights/derived/fold.ts";
 import { isConstantLinear } from "./constants.ts";
 
 /** @returns the graph, and how many products were merged away */
@@ -60,29 +61,5 @@ function innerThrough(
 ): TensorData {
   const own = outer === null ? null : dataOf(outer);
   if (inner === null) return own!;
-  const scale = new Float64Array(weight.shape[1]!).fill(1);
-  const shift = () => float64Of(dataOf(inner));
-  return foldIntoWeight(weight, own, { scale, shift, dtype: "fp32" }).bias;
-}
-
-/** The matrix product of `b [O, M]` and `a [M, C]`. */
-function productData(b: TensorData, a: TensorData): TensorData {
-  const [[outputs, between], channels] = [b.shape as [number, number], a.shape[1]!];
-  return {
-    dtype: "fp64",
-    shape: [outputs, channels],
-    origin: `${b.origin} times ${a.origin}`,
-    bytes: () => {
-      const [left, right] = [float64Of(b), float64Of(a)];
-      const result = new Float64Array(outputs * channels);
-      for (let o = 0; o < outputs; o++) {
-        const row = result.subarray(o * channels, (o + 1) * channels);
-        for (let m = 0; m < between; m++) {
-          const factor = left[o * between + m]!;
-          for (let c = 0, i = m * channels; c < channels; c++, i++) row[c]! += factor * right[i]!;
-        }
-      }
-      return new Uint8Array(result.buffer);
-    },
-  };
+  return foldIntoWeight(weight, own, { shift: dataOf(inner) }).bias;
 }

@@ -7,13 +7,12 @@
  * leaves the keys and values of all tokens, and everything else of one. It looks at all users of a node, hence a pass. A
  * packed product of q, k and v is taken apart where q is narrowed, and the merge of siblings joins k and v again.
  */
-import { rowsOfData } from "../../ir/arranged.ts";
-import { float64Of } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, topological, usesOf } from "../../ir/graph.ts";
 import { axisIn } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { Narrowed, Part } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../../ops/table.ts";
+import { isZero, partOfData } from "../../weights/derived/derive.ts";
 import { isConstantLinear } from "./constants.ts";
 
 /** @returns the graph, and how many nodes compute less than before */
@@ -119,9 +118,9 @@ function takeApart(graph: Graph, needed: ReadonlyMap<Node, Need>): Graph {
     const { start, size } = node.attrs as { start: number; size: number };
     const [x, ...constants] = inputs[0]!.inputs;
     const own = constants.flatMap((constant, i) => {
-      const rows = rowsOfData(dataOf(constant), { start, size });
+      const rows = partOfData(dataOf(constant), { axis: 0, start, size });
       // Of a packed bias that q alone still has, k and v have zeros, which a product of their own does without.
-      if (i === 1 && float64Of(rows).every((value) => value === 0)) return [];
+      if (i === 1 && isZero(rows)) return [];
       return [constantNode(rows, { dtype: constant.type.dtype, name: constant.name })];
     });
     return apply("linear", [x!, ...own], { attrs: {}, name: product.name });

@@ -1,0 +1,167 @@
+/**
+ * Weights made of other weights, as data: what each is made of and how. Evaluation, error bounds and what passes ask of a
+ * weight are pattern matches on it, so that whoever moves a weight about keeps where it comes from. Values are exact up to
+ * float64 arithmetic, whatever a network computes in: they are rounded once, to the element type that is asked for. Leaves
+ * out the evaluation (`rows.ts`), and weights that are made of nothing: files, random numbers, arrays.
+ */
+import type { TensorData } from "../../ir/data.ts";
+import type { StorageType } from "../../ir/dtype.ts";
+
+/** The largest whole number of `quantized`, and minus the smallest. */
+export const LARGEST_INT8 = 127;
+
+/** How a weight is made of others. Moves keep the element type they find; what computes is held in float64. */
+export type Derivation =
+  /** Neighbouring entries of an axis. */
+  | { readonly kind: "slice"; readonly of: TensorData; readonly axis: number; readonly start: number }
+  /** One behind the other along an axis. */
+  | { readonly kind: "concat"; readonly parts: readonly TensorData[]; readonly axis: number }
+  /** One small whole number everywhere. */
+  | { readonly kind: "fill"; readonly value: number }
+  /** The same rows in other sizes behind axis 0. */
+  | { readonly kind: "reshape"; readonly of: TensorData }
+  /** A matrix with its axes swapped. */
+  | { readonly kind: "transpose"; readonly of: TensorData }
+  /** `scale (x - about x) + shift` along an axis. */
+  | { readonly kind: "affine"; readonly of: TensorData; readonly affine: Affine }
+  | { readonly kind: "sum"; readonly parts: readonly TensorData[] }
+  /** The matrix product `left right`. */
+  | { readonly kind: "product"; readonly left: TensorData; readonly right: TensorData }
+  /** The weight of a fold, or its bias. */
+  | { readonly kind: "fold"; readonly fold: Fold; readonly part: "weight" | "bias" }
+  /** Each row as whole numbers of a step of its own, and neighbours 2 c and 2 c + 1 of one sign within `mostTogether`. */
+  | {
+    readonly kind: "quantized";
+    readonly of: TensorData;
+    readonly steps: Float32Array;
+    readonly mostTogether: number;
+  }
+  /** What an operator, which messages call by `name`, makes of constants. */
+  | {
+    readonly kind: "computed";
+    readonly name: string;
+    readonly from: readonly TensorData[];
+    readonly compute: Compute;
+  };
+
+/** A map of each entry of an axis, over all others; a null scale is one, a null shift zero. */
+export interface Affine {
+  readonly axis: number;
+  readonly scale: TensorData | null;
+  readonly shift: TensorData | null;
+  /** What is subtracted before: the mean over the axis, its last entry, or nothing. */
+  readonly about: "mean" | "last" | null;
+}
+
+/**
+ * A product that takes in an affine on its input channels and one on its outputs,
+ *
+ *     r (W (s x + t) + b - mean) + u  =  W' x + b'    with  W' = diag(r) W diag(s),  b' = r (b + W t - mean) + u
+ *
+ * where the means are subtracted of what is centred.
+ */
+export interface Fold {
+  /** `[outputs, channels / groups, ...]` */
+  readonly weight: TensorData;
+  readonly bias: TensorData | null;
+  readonly columns: Affine | null;
+  readonly rows: Affine | null;
+  /** Groups of a convolution: output o reads the channels of group `o groups / outputs`. */
+  readonly groups: number;
+  /** `W t` of each output, NaN before it is known: whoever reads a row of the weight first leaves it here. */
+  readonly images: Float64Array;
+}
+
+/** Values in float64, with their shapes, into those of the result. */
+export type Compute = (
+  values: readonly { readonly shape: readonly number[]; readonly data: Float64Array }[],
+) => Float64Array;
+
+/** A weight made of others. A copy of its properties with other `bytes` is a weight of its own, and not derived. */
+export abstract class Derived implements TensorData {
+  readonly dtype: StorageType;
+  readonly shape: readonly number[];
+  readonly origin: string;
+  readonly bytes = (): Uint8Array => this.bytesAs(this.dtype);
+  readonly #derivation: Derivation;
+
+  constructor(derivation: Derivation, { dtype, shape }: { dtype: StorageType; shape: readonly number[] }) {
+    this.#derivation = derivation;
+    this.dtype = dtype;
+    this.shape = shape;
+    this.origin = originOf(derivation, shape);
+  }
+
+  get derivation(): Derivation {
+    return this.#derivation;
+  }
+
+  /** See `TensorData.bytesAs`. */
+  abstract bytesAs(dtype: StorageType): Uint8Array;
+}
+
+/** How a weight is made of others; null of one that is not. */
+export function derivationOf(data: TensorData): Derivation | null {
+  return data instanceof Derived ? data.derivation : null;
+}
+
+/** What a weight is made of. */
+export function sourcesOf(derivation: Derivation): readonly TensorData[] {
+  switch (derivation.kind) {
+    case "fill":
+      return [];
+    case "concat":
+    case "sum":
+      return derivation.parts;
+    case "product":
+      return [derivation.left, derivation.right];
+    case "computed":
+      return derivation.from;
+    case "affine": {
+      const { of, affine: { scale, shift } } = derivation;
+      return [of, scale, shift].filter((data) => data !== null);
+    }
+    case "fold": {
+      const { weight, bias, columns, rows } = derivation.fold;
+      return [weight, bias, columns?.scale, columns?.shift, rows?.scale, rows?.shift].filter((data) =>
+        data != null
+      );
+    }
+    default:
+      return [derivation.of];
+  }
+}
+
+/** For messages. */
+function originOf(derivation: Derivation, shape: readonly number[]): string {
+  switch (derivation.kind) {
+    case "slice": {
+      const { of, axis, start } = derivation;
+      return axis === 0 ? `rows ${start} to ${start + shape[0]! - 1} of ${of.origin}` : of.origin;
+    }
+    case "concat": {
+      const named = derivation.parts.filter((part) => derivationOf(part)?.kind !== "fill");
+      return [...new Set(named.map(({ origin }) => origin))].join(
+        derivation.axis === 0 ? " above " : " beside ",
+      );
+    }
+    case "fill":
+      return `a constant ${derivation.value}`;
+    case "affine":
+      return `${derivation.of.origin}, normalization taken in`;
+    case "sum":
+      return derivation.parts.map(({ origin }) => origin).join(" plus ");
+    case "product":
+      return `${derivation.left.origin} times ${derivation.right.origin}`;
+    case "fold": {
+      const { fold: { weight }, part } = derivation;
+      return `${part === "bias" ? "bias of " : ""}${weight.origin}, normalization folded in`;
+    }
+    case "quantized":
+      return `${derivation.of.origin} in int8`;
+    case "computed":
+      return derivation.name;
+    default:
+      return derivation.of.origin;
+  }
+}
