@@ -3,7 +3,7 @@
  * that costs each product by itself. Per input: one step size and the step that is zero, for all its channels.
  */
 import { UnfoldError } from "../errors.ts";
-import { float64Of, numbersFromBytes } from "../ir/data.ts";
+import { bytesAs, float64Of, numbersFromBytes } from "../ir/data.ts";
 import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
@@ -138,7 +138,7 @@ function ownError(
 ): number {
   const weight = dataOf(node.inputs[1]!);
   const { whole, scale } = quantizedWeight(weight, target);
-  const exact = numbersFromBytes(weight.bytes(), weight.dtype);
+  const exact = numbersFromBytes(bytesAs(weight, "fp32"), "fp32");
   const rounded = numbersFromBytes(whole.bytes(), whole.dtype);
   const scales = float64Of(scale);
   const [outputs, channels] = weight.shape as [number, number];

@@ -37,7 +37,7 @@ Deno.test("checkWholeNumbers() says which product is wrong, by how much, and wha
       const other = mapGraph(graph, (node, inputs) => {
         if (node.type.dtype !== "int8" || node.name !== "second.weight") return rebuild(node, inputs);
         const data = dataOf(node);
-        const bytes = data.bytes();
+        const bytes = data.bytes().slice();
         bytes[0]! += 1;
         return constantNode({ ...data, bytes: () => bytes }, { dtype: "int8", name: node.name });
       });
