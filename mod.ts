@@ -18,12 +18,138 @@
  *
  * @module
  */
+// A network is described,
+export {
+  attention,
+  type AttentionInputs,
+  type AttentionOptions,
+  block,
+  type BlockOptions,
+  cachedAttention,
+  type CachedAttentionOptions,
+  concat,
+  constant,
+  type ConstantOptions,
+  convolution,
+  convolution1d,
+  type ConvolutionOptions,
+  embedding,
+  endToken,
+  float,
+  ids,
+  joinHeads,
+  type KeyValues,
+  layerScale,
+  linear,
+  type LinearOptions,
+  mlp,
+  type MlpOptions,
+  model,
+  norm,
+  paddingMask,
+  patchEmbedding,
+  prependToken,
+  residual,
+  type ResidualOptions,
+  rotaryTable,
+  scaledDotProductAttention,
+  sinusoids,
+  splitHeads,
+  tokenPositions,
+} from "./src/dsl/mod.ts";
+export type {
+  Activation,
+  DimRange,
+  Evaluation,
+  InputSpec,
+  Model,
+  ModelSpec,
+  Placement,
+  ReduceOptions,
+  RotaryOptions,
+  RotaryScaling,
+  RotaryTable,
+  Scope,
+  SinusoidOptions,
+  SliceOptions,
+  Tensor,
+  TraceOptions,
+  TupleOf,
+} from "./src/dsl/mod.ts";
+// in windows and other orders of an image's tokens,
+export {
+  type Grid,
+  gridOf,
+  mergingOrder,
+  PADDING,
+  type PerAxis,
+  relativePositions,
+  reorder,
+  rowMajor,
+  shiftMask,
+  type TokenOrder,
+  unfoldOrder,
+  windowOrder,
+  type Windows,
+} from "./src/dsl/mod.ts";
+export type { DType, Precision, StorageType } from "./src/ir/dtype.ts";
+export type { Dim, DimValues, Shape } from "./src/ir/shape.ts";
+// with a normalization,
+export {
+  batchNorm,
+  batchRenorm,
+  type BatchRenormOptions,
+  compressedRmsNorm,
+  type CompressedRmsNormOptions,
+  constantLayerNorm,
+  dynamicTanh,
+  groupNorm,
+  type GroupNormOptions,
+  type GroupScalingOptions,
+  layerNorm,
+  movingAverageBatchNorm,
+  noNorm,
+  type Norm,
+  type NormFamily,
+  type NormOptions,
+  NORMS,
+  powerNorm,
+  powerNormGroupScaling,
+  powerNormV,
+  repBatchNorm,
+  type RepBatchNormOptions,
+  rmsNorm,
+  type RmsNormOptions,
+  unifiedNorm,
+} from "./src/norms/families.ts";
+// or taken from the papers,
+export * from "./src/models/mod.ts";
+// or from a checkpoint; its weights come from somewhere,
 export { recogniseCheckpoint, type RecognisedCheckpoint } from "./src/checkpoints/recognise.ts";
+export {
+  type Checkpoint,
+  checkpointWeights,
+  type CheckpointWeightsOptions,
+  type DownloadProgress,
+  openCheckpoint,
+  type OpenOptions,
+  type PinnedMember,
+  randomWeights,
+  type WeightHint,
+  type WeightSource,
+  wheelFiles,
+  type WheelPin,
+  writeSafetensors,
+} from "./src/weights/mod.ts";
+// it is folded,
 export { type Audit, type AuditedNorm, auditModel } from "./src/compile/audit.ts";
-export { type Batch, parseBatch } from "./src/compile/batch.ts";
-export type { Subject } from "./src/compile/order.ts";
 export { compile, type CompileOptions, type Network } from "./src/compile/networks.ts";
-export * from "./src/dsl/mod.ts";
+export type { Graph, Node, TensorType } from "./src/ir/graph.ts";
+export { printGraph } from "./src/ir/print.ts";
+export type { NormFold } from "./src/rewrite/fold/fold_norm.ts";
+export type { LayerNormForm } from "./src/rewrite/fold/recentre.ts";
+export type { OptimizeOptions } from "./src/rewrite/pipeline.ts";
+// written and looked at,
 export { writeOnnx } from "./src/emit/onnx.ts";
 export {
   buildEngine,
@@ -32,27 +158,21 @@ export {
   locateLibrary,
   type Profile,
 } from "./src/emit/tensorrt.ts";
-export { UnfoldError } from "./src/errors.ts";
-export type { DType, Precision } from "./src/ir/dtype.ts";
-export type { Graph, Node, TensorType } from "./src/ir/graph.ts";
-export { printGraph } from "./src/ir/print.ts";
-export type { Dim, Shape } from "./src/ir/shape.ts";
-export * from "./src/models/table.ts";
-export * from "./src/norms/families.ts";
 export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
-export { type Report } from "./src/report/report.ts";
-export { ReportSchema } from "./src/report/schema.ts";
+// run and timed,
+export { sessionFromOnnx } from "./src/run/onnxruntime.ts";
+export { findOpenVino, sessionFromOnnxByOpenVino } from "./src/run/openvino.ts";
+export { type Session, type TensorValue, tensorValue } from "./src/run/session.ts";
+export { type EngineProfile, type ProfileOptions, profilePlan } from "./src/run/tensorrt/profile.ts";
+export { layerWeights, refitPlan } from "./src/run/tensorrt/refit.ts";
+export { compareLatency } from "./src/run/timing.ts";
+// and compared with what it was.
+export { type Batch, parseBatch } from "./src/compile/batch.ts";
+export type { Subject } from "./src/compile/order.ts";
 export type { Baseline } from "./src/regress/manifest.ts";
 export { regress, type RegressOptions } from "./src/regress/regress.ts";
 export { saveBaseline, type SaveOptions } from "./src/regress/save.ts";
 export { type RunReport, RunReportSchema } from "./src/report/run_report.ts";
-export type { NormFold } from "./src/rewrite/fold/fold_norm.ts";
-export { type Folded, foldNorms, type OptimizeOptions } from "./src/rewrite/pipeline.ts";
-export type { LayerNormForm } from "./src/rewrite/fold/recentre.ts";
-export { compareLatency } from "./src/run/timing.ts";
-export { sessionFromOnnx } from "./src/run/onnxruntime.ts";
-export { type EngineProfile, type ProfileOptions, profilePlan } from "./src/run/tensorrt/profile.ts";
-export { layerWeights, refitPlan } from "./src/run/tensorrt/refit.ts";
-export { findOpenVino, sessionFromOnnxByOpenVino } from "./src/run/openvino.ts";
-export { type Session, type TensorValue, tensorValue } from "./src/run/session.ts";
-export * from "./src/weights/mod.ts";
+export type { Report } from "./src/report/report.ts";
+export { ReportSchema } from "./src/report/schema.ts";
+export { UnfoldError } from "./src/errors.ts";

@@ -3,18 +3,7 @@
  *
  *     deno task build-engine examples/digits/digits.ts
  */
-import {
-  add,
-  block,
-  float,
-  linear,
-  model,
-  norm,
-  patchEmbedding,
-  pick,
-  prependToken,
-  unifiedNorm,
-} from "../../mod.ts";
+import { block, float, linear, model, norm, patchEmbedding, prependToken, unifiedNorm } from "../../mod.ts";
 
 const depth = 4;
 const heads = 4;
@@ -38,14 +27,14 @@ export default model({
 
   forward({ images }, p) {
     const patches = patchEmbedding(images, p.at("patch_embed.proj"), { patch: 2, channels });
-    let x = prependToken(patches, p.param("cls_token", [1, 1, channels]));
-    x = add(x, p.param("pos_embed", [1, tokens, channels]));
+    let x = prependToken(patches, p.param("cls_token", [1, 1, channels]))
+      .add(p.param("pos_embed", [1, tokens, channels]));
 
     for (let i = 0; i < depth; i++) {
       x = block(x, p.at("blocks", i), { heads, qkvBias: false, mlp: { hidden } });
     }
 
-    const digit = pick(norm(x, p.at("norm")), { axis: 1, index: 0 });
+    const digit = norm(x, p.at("norm")).pick({ axis: 1, index: 0 });
     return { logits: linear(digit, p.at("head"), { outputs: 10 }) };
   },
 });

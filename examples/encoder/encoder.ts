@@ -7,7 +7,7 @@
  *     deno task build-engine examples/encoder/encoder.ts --precision fp16 --batch 8 --no-time
  *     deno task build-engine examples/encoder/encoder.ts --precision fp16 --batch 1:8:64 --no-time
  */
-import { add, block, embedding, ids, type Model, model, norm, unifiedNorm } from "../../mod.ts";
+import { block, embedding, ids, type Model, model, norm, unifiedNorm } from "../../mod.ts";
 
 export interface EncoderConfig {
   readonly vocabulary: number;
@@ -38,8 +38,8 @@ export function encoder({ vocabulary, tokens, channels, depth, ...options }: Enc
     inputs: { input_ids: ids(["B", tokens]) },
     norm: unifiedNorm(),
     forward({ input_ids }, p) {
-      let x = embedding(input_ids, p.at("tokens"), { entries: vocabulary, channels });
-      x = add(x, p.param("positions", [tokens, channels]));
+      let x = embedding(input_ids, p.at("tokens"), { entries: vocabulary, channels })
+        .add(p.param("positions", [tokens, channels]));
       for (let i = 0; i < depth; i++) {
         x = block(x, p.at("blocks", i), { heads, qkvBias, mlp: { hidden } });
       }

@@ -2,7 +2,7 @@
  * The encoder of the measurements: pre-norm, no images and no vocabulary, so that nothing but its blocks takes time. Q, K
  * and V are three products without biases, as PyTorch programs write them and as UN's own networks have them.
  */
-import { block, float, linear, mean, type Model, model, norm } from "../dsl/mod.ts";
+import { block, float, linear, type Model, model, norm } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 
 export interface EncoderConfig {
@@ -46,7 +46,7 @@ export function encoder(config: EncoderConfig, { norm: family = layerNorm() }: {
         });
       }
       return {
-        logits: linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: classes }),
+        logits: linear(norm(x, p.at("norm")).mean({ axes: [1] }), p.at("head"), { outputs: classes }),
       };
     },
   });

@@ -4,31 +4,22 @@
  * the shift has made neighbours. The same function, and the same names of weights, as `models/swin.ts`.
  */
 import {
-  add,
   concat,
   constant,
   eachAxis,
   float,
-  gather,
   type Grid,
   gridOf,
   linear,
-  matmul,
-  mean,
   mlp,
   type Model,
   model,
-  mul,
   norm,
   patchEmbedding,
   relativePositions,
-  reshape,
   type Scope,
   shiftMask,
-  slice,
-  softmax,
   type Tensor,
-  transpose,
 } from "../dsl/mod.ts";
 import { type SwinConfig, windowAt } from "../models/swin.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
@@ -64,7 +55,7 @@ export function swinAsExported(
           });
         }
       });
-      const pooled = mean(norm(x, p.at("norm")), { axes: [1] });
+      const pooled = norm(x, p.at("norm")).mean({ axes: [1] });
       return { logits: linear(pooled, p.at("head"), { outputs: config.classes }) };
     },
   });
@@ -79,28 +70,31 @@ interface BlockOptions {
 }
 
 function swinBlock(x: Tensor, p: Scope, { config, grid, heads, side, isShifted }: BlockOptions): Tensor {
-  const [batch, tokens, channels] = x.type.shape as [string | number, number, number];
+  const [batch, tokens] = x.sizes(3);
+  const { channels } = x;
   const { height, width } = grid;
   const window = Math.min(side, height, width);
   const shift = isShifted && Math.min(height, width) > window ? Math.floor(window / 2) : 0;
-  let y = reshape(norm(x, p.at("norm1")), [batch, height, width, channels]);
-  y = rolled(y, -shift);
-  y = reshape(y, [batch, height / window, window, width / window, window, channels]);
-  y = reshape(transpose(y, [0, 1, 3, 2, 4, 5]), [-1, window * window, channels]);
-  y = windowAttention(y, p.at("attn"), { config, grid, heads, window, shift });
-  y = reshape(y, [batch, height / window, width / window, window, window, channels]);
-  y = reshape(transpose(y, [0, 1, 3, 2, 4, 5]), [batch, height, width, channels]);
-  x = add(x, reshape(rolled(y, shift), [batch, tokens, channels]));
-  return add(x, mlp(norm(x, p.at("norm2")), p.at("mlp"), { hidden: config.mlpRatio * channels }));
+  let y = norm(x, p.at("norm1")).reshape([batch, height, width, channels]);
+  y = rolled(y, -shift)
+    .reshape([batch, height / window, window, width / window, window, channels])
+    .transpose([0, 1, 3, 2, 4, 5])
+    .reshape([-1, window * window, channels]);
+  y = windowAttention(y, p.at("attn"), { config, grid, heads, window, shift })
+    .reshape([batch, height / window, width / window, window, window, channels])
+    .transpose([0, 1, 3, 2, 4, 5])
+    .reshape([batch, height, width, channels]);
+  x = x.add(rolled(y, shift).reshape([batch, tokens, channels]));
+  return x.add(mlp(norm(x, p.at("norm2")), p.at("mlp"), { hidden: config.mlpRatio * channels }));
 }
 
 /** `torch.roll` by the same number along rows and columns. */
 function rolled(x: Tensor, by: number): Tensor {
   if (by === 0) return x;
   return [1, 2].reduce((rolling, axis) => {
-    const size = rolling.type.shape[axis] as number;
+    const size = rolling.shape[axis] as number;
     const at = (size - by) % size;
-    return concat([slice(rolling, { axis, start: at }), slice(rolling, { axis, end: at })], { axis });
+    return concat([rolling.slice({ axis, start: at }), rolling.slice({ axis, end: at })], { axis });
   }, x);
 }
 
@@ -112,39 +106,37 @@ function windowAttention(
     shift: number;
   },
 ): Tensor {
-  const [windows, tokens, channels] = x.type.shape as [string | number, number, number];
+  const [windows] = x.sizes(3);
+  const { channels } = x;
+  const tokens = window * window;
   const size = channels / heads;
   const packed = linear(x, p.at("qkv"), { outputs: 3 * channels, bias: config.qkvBias });
-  const split = transpose(reshape(packed, [windows, tokens, 3, heads, size]), [2, 0, 3, 1, 4]);
-  const [q, k, v] = [0, 1, 2].map((i) =>
-    reshape(slice(split, { axis: 0, start: i, end: i + 1 }), [windows, heads, tokens, size])
-  ) as [Tensor, Tensor, Tensor];
-  const { precision } = p;
-  const scale = constant([size ** -0.5], { shape: [1, 1, 1, 1], dtype: precision, name: "scale" });
-  let logits = matmul(mul(q, scale), transpose(k, [0, 1, 3, 2]));
+  const split = packed.reshape([windows, tokens, 3, heads, size]).transpose([2, 0, 3, 1, 4]);
+  const part = (index: number) => split.pick({ axis: 0, index });
+  const scale = constant(size ** -0.5, { shape: [1, 1, 1, 1], name: "scale" });
+  let logits = part(0).mul(scale).matmul(part(1).transpose([0, 1, 3, 2]));
   const table = p.param("relative_position_bias_table", [(2 * window - 1) ** 2, heads]);
   const rows = constant(relativePositions(window), { shape: [tokens, tokens], dtype: "int32", name: "rows" });
-  logits = add(logits, reshape(transpose(gather(table, rows), [2, 0, 1]), [1, heads, tokens, tokens]));
+  logits = logits.add(table.gather(rows).transpose([2, 0, 1]).reshape([1, heads, tokens, tokens]));
   if (shift > 0) {
     const apart = shiftMask(grid, { window, shift }).map((isApart) => isApart ? -100 : 0);
     const count = apart.length / tokens ** 2;
-    const mask = constant(apart, { shape: [1, count, 1, tokens, tokens], dtype: precision, name: "mask" });
-    logits = reshape(
-      add(reshape(logits, [-1, count, heads, tokens, tokens]), mask),
-      [windows, heads, tokens, tokens],
-    );
+    const mask = constant(apart, { shape: [1, count, 1, tokens, tokens], name: "mask" });
+    logits = logits.reshape([-1, count, heads, tokens, tokens]).add(mask)
+      .reshape([windows, heads, tokens, tokens]);
   }
-  const mixed = transpose(matmul(softmax(logits), v), [0, 2, 1, 3]);
-  return linear(reshape(mixed, [windows, tokens, channels]), p.at("proj"), { outputs: channels });
+  const mixed = logits.softmax().matmul(part(2)).transpose([0, 2, 1, 3]);
+  return linear(mixed.reshape([windows, tokens, channels]), p.at("proj"), { outputs: channels });
 }
 
 /** Four strided slices side by side, down the columns first. */
 function merged(x: Tensor, p: Scope, { height, width }: Grid): Tensor {
-  const [batch, tokens, channels] = x.type.shape as [string | number, number, number];
-  const rows = reshape(x, [batch, height, width, channels]);
+  const [batch] = x.sizes(3);
+  const { channels } = x;
+  const rows = x.reshape([batch, height, width, channels]);
   const four = [[0, 0], [1, 0], [0, 1], [1, 1]].map(([row, column]) =>
-    slice(slice(rows, { axis: 1, start: row!, step: 2 }), { axis: 2, start: column!, step: 2 })
+    rows.slice({ axis: 1, start: row!, step: 2 }).slice({ axis: 2, start: column!, step: 2 })
   );
-  const joined = reshape(concat(four, { axis: 3 }), [batch, tokens / 4, 4 * channels]);
+  const joined = concat(four, { axis: 3 }).reshape([batch, height * width / 4, 4 * channels]);
   return linear(norm(joined, p.at("norm")), p.at("reduction"), { outputs: 2 * channels, bias: false });
 }

@@ -1,23 +1,34 @@
 /** The activations of published MLPs, by name. */
-import { argument } from "../ir/given.ts";
-import { TENSOR } from "./given.ts";
-import { constant, gelu, mul, relu, silu, type Tensor } from "./tensor.ts";
+import { argument, either, FUNCTION, type Kind, oneOf } from "../ir/given.ts";
+import { TENSOR, type Tensor } from "./tensor.ts";
 
+/** The names of activations, in the order of help and messages. */
 export const ACTIVATIONS = ["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"] as const;
+/**
+ * An activation by name: GELU, exact or by a hyperbolic tangent as GPT-2 has it; `quick_gelu`, `x sigmoid(1.702 x)` of
+ * OpenAI's CLIP; ReLU; SiLU, `x sigmoid(x)`.
+ */
 export type Activation = (typeof ACTIVATIONS)[number];
 
-/** `x sigmoid(1.702 x)`, which OpenAI's CLIP has for a GELU: as `silu(1.702 x) / 1.702`. */
-export function quickGelu(x: Tensor): Tensor {
-  argument("quickGelu: x", x, TENSOR);
-  const { dtype } = x.type;
-  const times = (y: Tensor, factor: number) => mul(y, constant([factor], { shape: [1], dtype }));
-  return times(silu(times(x, 1.702)), 1 / 1.702);
-}
+/** A name or a function. */
+export const ACTIVATION: Kind = either(oneOf(...ACTIVATIONS), FUNCTION);
 
-export const ACTIVATION: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
-  gelu: (x) => gelu(x),
-  gelu_tanh: (x) => gelu(x, { approximate: "tanh" }),
-  quick_gelu: quickGelu,
-  relu,
-  silu,
+const BY_NAME: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
+  gelu: (x) => x.gelu(),
+  gelu_tanh: (x) => x.gelu({ approximate: "tanh" }),
+  quick_gelu: (x) => x.mul(1.702).silu().mul(1 / 1.702),
+  relu: (x) => x.relu(),
+  silu: (x) => x.silu(),
 };
+
+/** `activation(x)`. */
+export function activated(
+  x: Tensor,
+  activation: Activation | ((x: Tensor) => Tensor),
+  { what }: { what: string },
+): Tensor {
+  if (typeof activation === "string") return BY_NAME[activation](x);
+  const y = activation(x);
+  argument(`${what}: what the activation returns`, y, TENSOR);
+  return y;
+}

@@ -1,36 +1,74 @@
-/** Multi-head attention as a layer: projections, heads apart and together again. The operator itself is in `src/ops`. */
+/** Multi-head attention as a layer, with or without keys and values of earlier tokens. The operator is in `src/ops`. */
 import { UnfoldError } from "../errors.ts";
-import { argument, COUNT, given } from "../ir/given.ts";
-import { type Dim, type Shape, showShape } from "../ir/shape.ts";
-import { ATTENTION, layer, TENSOR, THREE_NAMES } from "./given.ts";
+import { COUNT, either, FLAG, given, listOf, NUMBER, OBJECT, optional, partsOf, TEXT } from "../ir/given.ts";
+import { layer, SCOPE, THREE_NAMES } from "./given.ts";
+import { joinHeads, repeatHeads, scaledDotProductAttention, splitHeads } from "./heads.ts";
 import { fixedChannels, linear, norm } from "./layers.ts";
+import { type RotaryTable, rotate } from "./positions.ts";
 import type { Scope } from "./scope.ts";
-import { expand, reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "./tensor.ts";
+import { concat, TENSOR, type Tensor } from "./tensor.ts";
 
+/** What `attention` takes besides tensor and scope. */
 export interface AttentionOptions {
+  /** H, of the queries. */
   readonly heads: number;
-  /** Names of the projections: one packed `[3C, C]` product in the order q, k, v, or three. */
-  readonly qkv?: string | readonly [q: string, k: string, v: string];
+  /** D, the channels of a head; `C / H` unless said. */
+  readonly size?: number;
+  /** Heads of keys and values, each for `heads / groups` heads of queries (Ainslie et al. 2023); `heads` unless said. */
+  readonly groups?: number;
+  /**
+   * Names of the products: one of queries, keys and values in this order, `qkv` unless said, or two, the second of keys
+   * and values, or three.
+   */
+  readonly qkv?: string | readonly [q: string, kv: string] | readonly [q: string, k: string, v: string];
+  /** The name of the last product; `proj` unless said. */
   readonly out?: string;
-  readonly qkvBias?: boolean;
+  /** Whether queries, keys and values have biases, all or each of three products; true unless said. */
+  readonly qkvBias?: boolean | readonly [q: boolean, k: boolean, v: boolean];
+  /** Whether the last product has a bias; true unless said. */
   readonly outBias?: boolean;
-  /** Whether rows of the output projection's weight are centred: `LinearOptions.centred`. */
+  /** Whether rows of the last product's weight are centred: `LinearOptions.centred`. */
   readonly outCentred?: boolean;
-  /** Factor on the logits; 1 / sqrt(C / heads) unless said. */
-  readonly scale?: number;
+  /** The factor of the logits; `1 / sqrt(D)` unless said. */
+  readonly scale?: number | undefined;
   /** Query t sees keys up to t. */
   readonly causal?: boolean;
   /** Added to the logits; broadcast to `[B, H, T, T]`. Within windows: `[H, window, window]`, or of each window of T. */
   readonly mask?: Tensor;
+  /** Another sequence `[B, S, C]` that keys and values are of: cross-attention. */
+  readonly memory?: Tensor;
+  /** Rotations of queries and keys by their positions. */
+  readonly rotary?: RotaryTable;
   /** Scope of a normalization in front of the output projection (BEiT-3, Magneto). */
   readonly norm?: Scope;
   /** Attends within windows of so many tokens that lie together, rather than over all T. */
   readonly window?: number;
 }
 
+/** Options of an attention, for whoever takes them too. */
+export const ATTENTION = {
+  heads: COUNT,
+  size: optional(COUNT),
+  groups: optional(COUNT),
+  qkv: optional(either(TEXT, THREE_NAMES, listOf(TEXT, 2))),
+  out: optional(TEXT),
+  qkvBias: optional(either(FLAG, listOf(FLAG, 3))),
+  outBias: optional(FLAG),
+  outCentred: optional(FLAG),
+  scale: optional(NUMBER),
+  causal: optional(FLAG),
+  mask: optional(TENSOR),
+  memory: optional(TENSOR),
+  rotary: optional(OBJECT),
+  norm: optional(SCOPE),
+  window: optional(COUNT),
+};
+
 /**
- * Multi-head self-attention: `[B, T, C]` to `[B, T, C]`. The defaults are timm's names, `qkv` and `proj`.
+ * Multi-head attention (Vaswani et al. 2017, section 3.2.2): `[B, T, C]` to `[B, T, C]`. The defaults are timm's names,
+ * `qkv` and `proj`.
  *
+ * @throws {UnfoldError} channels that do not divide among the heads, a tensor that is not `[B, T, C]`
  * @example
  * ```ts ignore
  * attention(x, p.at("self_attn"), { heads: 8, qkv: ["q_proj", "k_proj", "v_proj"], out: "out_proj" });
@@ -38,98 +76,116 @@ export interface AttentionOptions {
  */
 export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tensor {
   const known = given(layer("attention", x, p), options, ATTENTION);
-  const { heads, qkv = "qkv", out = "proj", qkvBias = true, causal = false, mask, scale, window } = known;
-  const channels = fixedChannels(x, p);
-  const third = (packed: Tensor, i: number) =>
-    slice(packed, { axis: -1, start: i * channels, end: (i + 1) * channels });
-  let parts: readonly Tensor[];
-  if (typeof qkv === "string") {
-    const packed = linear(x, p.at(qkv), { outputs: 3 * channels, bias: qkvBias });
-    parts = [0, 1, 2].map((i) => third(packed, i));
-  } else {
-    parts = qkv.map((name) => linear(x, p.at(name), { outputs: channels, bias: qkvBias }));
+  const { heads, causal = false, mask, scale, window, rotary, memory, out = "proj" } = known;
+  if (memory !== undefined && (causal || rotary !== undefined || window !== undefined)) {
+    throw new UnfoldError(`${p.path}: attention to a memory is not causal, rotary or within windows`);
   }
-  const [q, k, v] = parts.map((part) => splitHeads(part, heads, p, window)) as [Tensor, Tensor, Tensor];
+  if (memory !== undefined && (known.qkv === undefined || typeof known.qkv === "string")) {
+    throw new UnfoldError(`${p.path}: attention to a memory has names for two products or three in qkv`);
+  }
+  let [q, k, v] = projected(x, p, known);
+  if (rotary !== undefined) [q, k] = [rotate(q, rotary), rotate(k, rotary)];
   const mixed = scaledDotProductAttention(
-    { q, k, v, ...(mask && { mask }) },
-    { causal, ...(scale !== undefined && { scale }) },
+    { q, k: repeatHeads(k, heads), v: repeatHeads(v, heads), mask },
+    { scale, causal },
   );
-  const joined = joinHeads(mixed, x.type.shape);
-  return projected(known.norm === undefined ? joined : norm(joined, known.norm), p.at(out), known);
+  const joined = joinHeads(
+    mixed,
+    window === undefined ? undefined : [...x.shape.slice(0, 2), mixed.channels * heads],
+  );
+  const { norm: inner, outBias: bias = true, outCentred: centred = false } = known;
+  return linear(inner === undefined ? joined : norm(joined, inner), p.at(out), {
+    outputs: fixedChannels(x, p),
+    bias,
+    centred,
+  });
 }
 
-/** Multi-head attention over another sequence: queries from `x [B, T, C]`, keys and values from `memory [B, S, C]`. */
-export function crossAttention(
-  inputs: { x: Tensor; memory: Tensor },
-  p: Scope,
-  options: Omit<AttentionOptions, "qkv" | "causal" | "norm" | "scale" | "window"> & {
-    qkv: readonly [q: string, k: string, v: string];
-  },
-): Tensor {
-  const { x, memory } = given("crossAttention", inputs, { x: TENSOR, memory: TENSOR });
-  const { causal: _causal, norm: _norm, scale: _scale, window: _window, ...kinds } = ATTENTION;
-  const known = given(layer("crossAttention", x, p), options, { ...kinds, qkv: THREE_NAMES });
-  const { heads, qkv, out = "out_proj", qkvBias = true, mask } = known;
-  const channels = fixedChannels(x, p);
-  const [q, k, v] = qkv.map((name, i) =>
-    splitHeads(linear(i === 0 ? x : memory, p.at(name), { outputs: channels, bias: qkvBias }), heads, p)
-  ) as [Tensor, Tensor, Tensor];
-  const mixed = scaledDotProductAttention({ q, k, v, ...(mask && { mask }) });
-  return projected(joinHeads(mixed), p.at(out), known);
-}
-
+/** Queries, keys and values, their heads apart: `[B, H, T, D]`. */
 function projected(
   x: Tensor,
   p: Scope,
-  { outBias = true, outCentred = false }: Partial<AttentionOptions>,
-): Tensor {
-  return linear(x, p, { outputs: fixedChannels(x, p), bias: outBias, centred: outCentred });
-}
-
-/** `[B, T, C]` to `[B, H, T, C/H]`; within windows of W tokens to `[B T/W, H, W, C/H]`. */
-export function splitHeads(x: Tensor, heads: number, p: Scope, window?: number): Tensor {
-  const what = layer("splitHeads", x, p);
-  if (window !== undefined) argument(`${what}: the window`, window, COUNT);
-  const [batch, tokens, channels] = x.type.shape as [Dim, Dim, number];
-  if (x.type.shape.length !== 3) throw new UnfoldError(`${p.path}: attention needs [B, T, C]`);
-  argument(`${what}: heads`, heads, COUNT);
-  if (typeof channels !== "number" || channels % heads !== 0) {
+  { heads, groups = heads, qkv = "qkv", qkvBias = true, memory = x, window, ...rest }: AttentionOptions,
+): [q: Tensor, k: Tensor, v: Tensor] {
+  const channels = fixedChannels(x, p);
+  if (x.shape.length !== 3 || memory.shape.length !== 3) {
+    throw new UnfoldError(`${p.path}: attention needs [B, T, C]`);
+  }
+  if (rest.size === undefined && channels % heads !== 0) {
     throw new UnfoldError(`${p.path}: ${channels} channels do not divide among ${heads} heads`);
   }
-  const lead = window === undefined ? [batch, tokens] : [-1, window];
-  return transpose(reshape(x, [...lead, heads, channels / heads]), [0, 2, 1, 3]);
+  const names = typeof qkv === "string" ? [qkv] : qkv;
+  if (typeof qkvBias !== "boolean" && names.length !== 3) {
+    throw new UnfoldError(`${p.path}: biases of three products are said where qkv names one of each`);
+  }
+  const size = rest.size ?? channels / heads;
+  const counts = [heads, groups, groups];
+  const parts = names.flatMap((name, i) => {
+    // The last of fewer names is of all that are left.
+    const own = counts.slice(i, i === names.length - 1 ? 3 : i + 1);
+    const outputs = own.reduce((sum, count) => sum + count, 0) * size;
+    const bias = typeof qkvBias === "boolean" ? qkvBias : qkvBias[i]!;
+    const packed = linear(i === 0 ? x : memory, p.at(name), { outputs, bias });
+    let start = 0;
+    return own.map((count) => {
+      const part = own.length === 1 ? packed : packed.slice({ axis: -1, start, size: count * size });
+      start += count * size;
+      return splitHeads(part, { heads: count, window });
+    });
+  });
+  return parts as [Tensor, Tensor, Tensor];
 }
 
-/** `[B, H, T, D]` to `[B, T, H D]`; of windows to the tokens' `shape`. */
-export function joinHeads(x: Tensor, shape?: Shape): Tensor {
-  requireHeads("joinHeads", x);
-  const [batch, heads, tokens, size] = x.type.shape as [Dim, number, Dim, number];
-  return reshape(transpose(x, [0, 2, 1, 3]), shape ?? [batch, tokens, heads * size]);
+/** Keys and values of earlier tokens. */
+export interface KeyValues {
+  /** `[B, H, P, D]`. */
+  readonly key: Tensor;
+  /** `[B, H, P, D]`. */
+  readonly value: Tensor;
+}
+
+/** What `cachedAttention` takes besides tensor and scope. */
+export interface CachedAttentionOptions {
+  /** H. */
+  readonly heads: number;
+  /** The name of the packed product, `[3C, C]` in the order q, k, v. */
+  readonly qkv: string;
+  /** The name of the last product. */
+  readonly out: string;
+  /** Of both products; true unless said. */
+  readonly bias?: boolean;
+  /** What came before. Without it the tokens are the first ones. */
+  readonly past?: KeyValues | undefined;
 }
 
 /**
- * Grouped heads (Ainslie et al. 2023): each of the G heads of `[B, G, T, D]` serves `heads / G` query heads that stand
- * beside each other, so it is repeated that often: `[B, heads, T, D]`.
+ * Causal self-attention of `[B, T, C]` that keeps its keys and values: a prompt is read at once (prefill), and each further
+ * token (a step) attends to those before it, which are inputs and outputs of the network.
+ *
+ * @returns `output [B, T, C]`, and `key` and `value` of all tokens so far, `[B, H, P + T, D]`
+ * @throws {UnfoldError} more than one token with a past
  */
-export function repeatHeads(x: Tensor, heads: number): Tensor {
-  requireHeads("repeatHeads", x);
-  argument("repeatHeads: heads", heads, COUNT);
-  const [batch, groups, tokens, size] = x.type.shape as [Dim, number, Dim, number];
-  if (groups === heads) return x;
-  if (heads % groups !== 0) {
-    throw new UnfoldError(`${x.name}: ${heads} query heads do not divide among ${groups} key heads`);
+export function cachedAttention(
+  x: Tensor,
+  p: Scope,
+  options: CachedAttentionOptions,
+): KeyValues & { readonly output: Tensor } {
+  const what = layer("cachedAttention", x, p);
+  const known = given(what, options, {
+    heads: COUNT,
+    qkv: TEXT,
+    out: TEXT,
+    bias: optional(FLAG),
+    past: optional(OBJECT),
+  });
+  const { heads, qkv, out, bias = true } = known;
+  const past = known.past && partsOf(`${what}: past`, known.past, { key: TENSOR, value: TENSOR });
+  const [q, ownKey, ownValue] = projected(x, p, { heads, qkv, qkvBias: bias });
+  if (past !== undefined && x.shape[1] !== 1) {
+    throw new UnfoldError(`${p.path}: with keys and values of the past, one token is read at a time`);
   }
-  const apart = reshape(x, [batch, groups, 1, tokens, size]);
-  return reshape(expand(apart, [batch, groups, heads / groups, tokens, size]), [batch, heads, tokens, size]);
-}
-
-function requireHeads(what: string, x: Tensor): void {
-  argument(`${what}: x`, x, TENSOR);
-  const { shape } = x.type;
-  if (shape.length === 4 && typeof shape[1] === "number" && typeof shape[3] === "number") return;
-  throw new UnfoldError(
-    `${x.name}: ${what} needs [B, H, T, D] with a fixed number of heads and a fixed size, not ${
-      showShape(shape)
-    }`,
-  );
+  const key = past === undefined ? ownKey : concat([past.key, ownKey], { axis: 2 });
+  const value = past === undefined ? ownValue : concat([past.value, ownValue], { axis: 2 });
+  const mixed = scaledDotProductAttention({ q, k: key, v: value }, { causal: past === undefined });
+  return { output: linear(joinHeads(mixed), p.at(out), { outputs: fixedChannels(x, p), bias }), key, value };
 }

@@ -4,11 +4,11 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { argument, FLAG, FUNCTION, given, NUMBER, OBJECT, oneOf, optional } from "../ir/given.ts";
-import { attention, type AttentionOptions } from "./attention.ts";
-import { ATTENTION, layer, SCOPE, TENSOR } from "./given.ts";
+import { ATTENTION, attention, type AttentionOptions } from "./attention.ts";
+import { layer, SCOPE } from "./given.ts";
 import { layerScale, mlp, type MlpOptions, norm } from "./layers.ts";
 import type { Scope } from "./scope.ts";
-import { add, type Tensor } from "./tensor.ts";
+import { TENSOR, type Tensor } from "./tensor.ts";
 
 /**
  * Where a sublayer f is normalized: `pre` x + f(norm(x)); `post` norm(x + f(x)), as in the original Transformer and BERT;
@@ -17,6 +17,7 @@ import { add, type Tensor } from "./tensor.ts";
  */
 export type Placement = "pre" | "post" | "peri" | "res-post";
 
+/** Where the normalizations of a sublayer stand. */
 export interface ResidualOptions {
   /** `pre` unless said. */
   readonly placement?: Placement;
@@ -33,8 +34,10 @@ export interface ResidualOptions {
 const PLACEMENT = optional(oneOf("pre", "post", "peri", "res-post"));
 
 /**
- * A residual sublayer.
+ * A residual sublayer: `[..., C]` to the same.
  *
+ * @throws {UnfoldError} `peri` without `outNorm`; a sublayer that returns no tensor
+
  * @example
  * ```ts ignore
  * x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden: 2048 }), { placement: "post", norm: p.at("final_layer_norm") });
@@ -57,11 +60,11 @@ export function residual(x: Tensor, sublayer: (x: Tensor) => Tensor, options: Re
     return branch;
   };
   const scaled = (y: Tensor) => known.layerScale === undefined ? y : layerScale(y, known.layerScale);
-  if (placement === "post") return norm(add(x, scaled(branchOf(x))), known.norm, { scale });
-  if (placement === "res-post") return add(x, scaled(norm(branchOf(x), known.norm, { scale })));
+  if (placement === "post") return norm(x.add(scaled(branchOf(x))), known.norm, { scale });
+  if (placement === "res-post") return x.add(scaled(norm(branchOf(x), known.norm, { scale })));
   const branch = branchOf(norm(x, known.norm, { scale }));
-  if (placement === "pre") return add(x, scaled(branch));
-  return add(x, scaled(norm(branch, outNormOf(known))));
+  if (placement === "pre") return x.add(scaled(branch));
+  return x.add(scaled(norm(branch, outNormOf(known))));
 }
 
 function outNormOf({ outNorm, norm }: ResidualOptions): Scope {
@@ -71,7 +74,9 @@ function outNormOf({ outNorm, norm }: ResidualOptions): Scope {
   );
 }
 
+/** What `block` takes besides tensor and scope: the options of its attention, and where normalizations stand. */
 export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "placement" | "normScale"> {
+  /** Its MLP. */
   readonly mlp: MlpOptions;
   /** Whether both sublayers end in a layer-scale, `ls1` and `ls2`. */
   readonly layerScale?: boolean;
@@ -81,7 +86,7 @@ export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "p
 
 /**
  * A Transformer block of attention and MLP. Scopes are timm's: `norm1`, `attn`, `norm2`, `mlp`, with `ls1` and `ls2` where
- * there is a layer-scale and `norm1_out`, `norm2_out` where normalizations are `peri`.
+ * there is a layer-scale and `norm1_out`, `norm2_out` where normalizations are `peri`. `[B, T, C]` to the same.
  *
  * @example Post-norm for the first layers, pre-norm for the others (Mix-LN, Li et al. 2024)
  * ```ts ignore

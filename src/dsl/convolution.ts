@@ -4,28 +4,28 @@ import { COUNT, FLAG, given, optional, whole } from "../ir/given.ts";
 import { dataOf } from "../ops/constant.ts";
 import { reshapedData } from "../weights/derived/derive.ts";
 import { constantNode } from "../ops/table.ts";
-import { layer, op } from "./given.ts";
+import { layer } from "./given.ts";
 import type { Scope } from "./scope.ts";
-import { reshape, type Tensor } from "./tensor.ts";
+import { nodeOf, op, type Tensor, tensorOf } from "./tensor.ts";
 
+/** What a convolution takes besides tensor and scope. */
 export interface ConvolutionOptions {
+  /** Channels of the result. */
   readonly outputs: number;
   /** Side of the square kernel. */
   readonly kernel: number;
+  /** Rows and columns from one place of the kernel to the next; 1 unless said. */
   readonly stride?: number;
-  /** Rows and columns of zeros on each side. */
+  /** Rows and columns of zeros on each side; 0 unless said. */
   readonly padding?: number;
-  /** As many as channels: a depthwise convolution. */
+  /** Parts that see nothing of each other; 1 unless said, as many as channels for a depthwise convolution. */
   readonly groups?: number;
+  /** Whether there is a bias; true unless said. */
   readonly bias?: boolean;
 }
 
 /** `[B, C, H, W]` to `[B, outputs, H', W']`, reading `weight [outputs, C / groups, kernel, kernel]` and `bias [outputs]`. */
-export function convolution(
-  x: Tensor,
-  p: Scope,
-  options: ConvolutionOptions,
-): Tensor {
+export function convolution(x: Tensor, p: Scope, options: ConvolutionOptions): Tensor {
   const { outputs, kernel, stride = 1, padding = 0, groups = 1, bias = true } = given(
     layer("convolution", x, p),
     options,
@@ -38,7 +38,7 @@ export function convolution(
       bias: optional(FLAG),
     },
   );
-  const channels = x.type.shape[1];
+  const channels = x.shape[1];
   if (typeof channels !== "number" || channels % groups !== 0) {
     throw new UnfoldError(`${p.path}: ${channels} channels do not divide into ${groups} groups`);
   }
@@ -63,19 +63,19 @@ export function convolution1d(
     stride: optional(COUNT),
     padding: optional(whole(0)),
   });
-  const [batch, channels, length] = x.type.shape;
-  if (x.type.shape.length !== 3 || typeof channels !== "number") {
+  const [batch, channels, length] = x.shape;
+  if (x.shape.length !== 3 || typeof channels !== "number") {
     throw new UnfoldError(`${p.path}: convolution1d needs [B, C, T] with a fixed number of channels`);
   }
   const stored = p.param("weight", [outputs, channels, kernel], { init: "linear" });
-  const flat = reshapedData(dataOf(stored), [outputs, channels, 1, kernel]);
-  const weight = constantNode(flat, { dtype: stored.type.dtype, name: stored.name });
+  const flat = reshapedData(dataOf(nodeOf(stored)), [outputs, channels, 1, kernel]);
+  const weight = tensorOf(constantNode(flat, { dtype: stored.dtype, name: stored.name }));
   const inputs = [
-    reshape(x, [batch!, channels, 1, length!]),
+    x.reshape([batch!, channels, 1, length!]),
     weight,
     p.param("bias", [outputs], { init: "bias" }),
   ];
   const attrs = { stride: [1, stride], padding: [0, padding] } as const;
   const rows = op("conv", inputs, { attrs, name: p.path });
-  return reshape(rows, [batch!, outputs, rows.type.shape[3]!]);
+  return rows.reshape([batch!, outputs, rows.shape[3]!]);
 }

@@ -3,7 +3,6 @@
  * state dict maps onto the scopes by name; every name can be given.
  */
 import { UnfoldError } from "../errors.ts";
-import type { Dim } from "../ir/shape.ts";
 import { dataOf } from "../ops/constant.ts";
 import { affineData } from "../weights/derived/derive.ts";
 import {
@@ -11,7 +10,6 @@ import {
   COUNT,
   either,
   FLAG,
-  FUNCTION,
   given,
   listOf,
   NUMBER,
@@ -22,30 +20,38 @@ import {
   TEXT,
 } from "../ir/given.ts";
 import { constantNode } from "../ops/table.ts";
-import { layer, op, SCOPE, TENSOR } from "./given.ts";
-import type { Scope } from "./scope.ts";
-import { concat, expand, gather, gelu, mul, reshape, slice, type Tensor, transpose } from "./tensor.ts";
+import { activated, ACTIVATION, type Activation } from "./activations.ts";
+import { layer, SCOPE } from "./given.ts";
+import { normalized, normScope, type Scope } from "./scope.ts";
+import { concat, nodeOf, op, TENSOR, type Tensor, tensorOf } from "./tensor.ts";
 
 /**
  * The model's normalization over the last axis, with the parameters of `p`.
  *
  * @param options.scale a factor on the result: `1 / sqrt(depth)` is LayerNorm Scaling (Sun et al. 2025)
+ * @throws {UnfoldError} the root scope, a channel axis of open size, weights without the parameters
  */
-export function norm(x: Tensor, p: Scope, options: { scale?: number } = {}): Tensor {
-  const what = layer("norm", x, p);
-  return p.normalize(x, given(what, options, { scale: optional(NUMBER) }));
+export function norm(x: Tensor, p: Scope, options: { readonly scale?: number } = {}): Tensor {
+  const { scale = 1 } = given(layer("norm", x, p), options, { scale: optional(NUMBER) });
+  return normalized(x, p, scale);
 }
 
 /** `gamma x` per channel, `gamma [C]` (CaiT, Touvron et al. 2021): folds into the product that makes `x`. */
-export function layerScale(x: Tensor, p: Scope, options: { name?: string } = {}): Tensor {
+export function layerScale(x: Tensor, p: Scope, options: { readonly name?: string } = {}): Tensor {
   const { name = "gamma" } = given(layer("layerScale", x, p), options, { name: optional(TEXT) });
   const channels = fixedChannels(x, p);
-  const scale = p.vector(name, channels, { init: "gain" });
-  return p.affine(x, { scale, shift: new Float64Array(channels), family: "layerscale" });
+  const scope = normScope(p);
+  const scale = scope.vector(name, channels, { init: "gain" });
+  return tensorOf(
+    scope.affine(nodeOf(x), { scale, shift: new Float64Array(channels), family: "layerscale" }),
+  );
 }
 
+/** What `linear` takes besides tensor and scope. */
 export interface LinearOptions {
+  /** Channels of the result. */
   readonly outputs: number;
+  /** Whether there is a bias; true unless said. */
   readonly bias?: boolean;
   /** Subtracts from each row of the weight its mean, as MABN's training does without storing it. */
   readonly centred?: boolean;
@@ -61,11 +67,7 @@ export interface LinearOptions {
  * const logits = linear(x, p.at("head"), { outputs: 10 });
  * ```
  */
-export function linear(
-  x: Tensor,
-  p: Scope,
-  options: LinearOptions,
-): Tensor {
+export function linear(x: Tensor, p: Scope, options: LinearOptions): Tensor {
   const { outputs, bias = true, centred = false, tied } = given(layer("linear", x, p), options, {
     outputs: COUNT,
     bias: optional(FLAG),
@@ -82,14 +84,14 @@ export function linear(
 export function patchEmbedding(
   image: Tensor,
   p: Scope,
-  options: { patch: number; channels: number; bias?: boolean },
+  options: { readonly patch: number; readonly channels: number; readonly bias?: boolean },
 ): Tensor {
   const { patch, channels, bias = true } = given(layer("patchEmbedding", image, p), options, {
     patch: COUNT,
     channels: COUNT,
     bias: optional(FLAG),
   });
-  const colours = image.type.shape[1];
+  const colours = image.shape[1];
   if (typeof colours !== "number") {
     throw new UnfoldError(`${p.path}: the image's channel axis must have a fixed size`);
   }
@@ -97,38 +99,38 @@ export function patchEmbedding(
   const inputs = bias ? [image, weight, p.param("bias", [channels], { init: "bias" })] : [image, weight];
   const attrs = { stride: [patch, patch], padding: [0, 0] } as const;
   const patches = op("conv", inputs, { attrs, name: p.path });
-  const batch = patches.type.shape[0]!;
-  return transpose(reshape(patches, [batch, channels, -1]), [0, 2, 1]);
+  return patches.reshape([patches.shape[0]!, channels, -1]).transpose([0, 2, 1]);
 }
 
 /** Learned tokens `[1, N, C]` in front of every sequence: `[B, T, C]` to `[B, T + N, C]`. */
 export function prependToken(x: Tensor, tokens: Tensor): Tensor {
   argument("prependToken: x", x, TENSOR);
   argument("prependToken: the token", tokens, TENSOR);
-  if (x.type.shape.length !== 3) {
-    throw new UnfoldError(`${x.name}: prependToken needs [B, T, C], not [${x.type.shape.join(", ")}]`);
-  }
-  const [batch, , channels] = x.type.shape as [Dim, Dim, Dim];
-  return concat([expand(tokens, [batch, tokens.type.shape[1]!, channels]), x], { axis: 1 });
+  const [batch, , channels] = x.sizes(3);
+  const [, count] = tokens.sizes(3);
+  return concat([tokens.expand([batch, count, channels]), x], { axis: 1 });
 }
 
-/** Rows of `weight [entries, channels]` by token id. */
+/** Rows of `weight [entries, channels]` by token id: `[B, T]` to `[B, T, channels]`. */
 export function embedding(
   ids: Tensor,
   p: Scope,
-  options: { entries: number; channels: number },
+  options: { readonly entries: number; readonly channels: number },
 ): Tensor {
   const { entries, channels } = given(layer("embedding", ids, p), options, {
     entries: COUNT,
     channels: COUNT,
   });
-  return gather(p.param("weight", [entries, channels], { init: "embedding" }), ids);
+  return p.param("weight", [entries, channels]).gather(ids);
 }
 
+/** What `mlp` takes besides tensor and scope. */
 export interface MlpOptions {
+  /** Channels between the two products. */
   readonly hidden: number;
-  readonly activation?: (x: Tensor) => Tensor;
-  /** Names of the two products. */
+  /** Between them; exact GELU unless said. */
+  readonly activation?: Activation | ((x: Tensor) => Tensor);
+  /** Names of the two products; `fc1` and `fc2` unless said. */
   readonly names?: readonly [string, string];
   /**
    * Gated, `activation(gate) * value` (Shazeer 2020): the name of the gate's own product beside the first, or which half
@@ -137,67 +139,56 @@ export interface MlpOptions {
   readonly gate?: string | { readonly half: "first" | "last" };
   /** Scope of a normalization in front of the second product. */
   readonly norm?: Scope;
+  /** Whether the products have biases; true unless said. */
   readonly bias?: boolean;
   /** Whether rows of the second product's weight are centred: `LinearOptions.centred`. */
   readonly outCentred?: boolean;
 }
 
 /** Two products with an activation between, gated or not: `[..., C]` to `hidden` to `[..., C]`. */
-export function mlp(
-  x: Tensor,
-  p: Scope,
-  options: MlpOptions,
-): Tensor {
+export function mlp(x: Tensor, p: Scope, options: MlpOptions): Tensor {
   const what = layer("mlp", x, p);
   const known = given(what, options, {
     hidden: COUNT,
-    activation: optional(FUNCTION),
+    activation: optional(ACTIVATION),
     names: optional(listOf(TEXT, 2)),
     gate: optional(either(TEXT, OBJECT)),
     norm: optional(SCOPE),
     bias: optional(FLAG),
     outCentred: optional(FLAG),
   });
-  const { hidden, activation = gelu, names = ["fc1", "fc2"], gate, bias = true, outCentred = false } = known;
-  const activated = (y: Tensor) => {
-    const active = activation(y);
-    argument(`${what}: what the activation returns`, active, TENSOR);
-    return active;
-  };
+  const { hidden, activation = "gelu", names = ["fc1", "fc2"], gate, bias = true, outCentred = false } =
+    known;
+  const act = (y: Tensor) => activated(y, activation, { what });
   const product = (name: string, outputs = hidden) => linear(x, p.at(name), { outputs, bias });
   let inner: Tensor;
   if (gate === undefined) {
-    inner = activated(product(names[0]));
+    inner = act(product(names[0]));
   } else if (typeof gate === "string") {
-    inner = mul(activated(product(gate)), product(names[0]));
+    inner = act(product(gate)).mul(product(names[0]));
   } else {
     const { half } = partsOf(`${what}: the gate`, gate, { half: oneOf("first", "last") });
-    const packed = product(names[0], 2 * hidden);
-    const [first, last] = [0, hidden].map((start) => slice(packed, { axis: -1, start, size: hidden })) as [
-      Tensor,
-      Tensor,
-    ];
-    inner = half === "first" ? mul(activated(first), last) : mul(first, activated(last));
+    const [first, last] = product(names[0], 2 * hidden).split(2);
+    inner = half === "first" ? act(first).mul(last) : first.mul(act(last));
   }
   if (known.norm !== undefined) inner = norm(inner, known.norm);
   return linear(inner, p.at(names[1]), { outputs: fixedChannels(x, p), bias, centred: outCentred });
 }
 
-/** The channel count, which a weight needs to know. */
+/** The channel count, which a weight of this scope needs to know. */
 export function fixedChannels(x: Tensor, p: Scope): number {
   layer("fixedChannels", x, p);
-  const channels = x.type.shape.at(-1);
-  if (typeof channels !== "number") {
-    throw new UnfoldError(`${p.path}: the channel axis must have a fixed size`);
-  }
-  return channels;
+  const channels = x.shape.at(-1);
+  if (typeof channels === "number") return channels;
+  throw new UnfoldError(`${p.path}: the channel axis must have a fixed size`);
 }
 
 /** A weight less the mean of each row, `W (I - 11^T / C)`: a constant too, so that normalizations fold into it. */
-function centredRows(weight: Tensor): Tensor {
+function centredRows(tensor: Tensor): Tensor {
+  const weight = nodeOf(tensor);
   if (weight.op !== "constant") {
     throw new UnfoldError(`${weight.name}: rows are centred of a parameter; this weight is computed`);
   }
-  const { dtype } = weight.type;
-  return constantNode(affineData(dataOf(weight), { axis: 1, centred: true }), { dtype, name: weight.name });
+  const data = affineData(dataOf(weight), { axis: 1, centred: true });
+  return tensorOf(constantNode(data, { dtype: weight.type.dtype, name: weight.name }));
 }

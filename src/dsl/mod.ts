@@ -1,14 +1,25 @@
-/** The language models are written in. */
-export * from "./activations.ts";
+/**
+ * The language models are written in: operators are methods of a tensor, layers are functions of a tensor and a scope. Users
+ * get what `mod.ts` at the root chooses of it.
+ */
 export * from "./attention.ts";
 export * from "./block.ts";
-export * from "./cache.ts";
 export * from "./convolution.ts";
 export * from "./counting.ts";
+export * from "./heads.ts";
 export * from "./layers.ts";
 export * from "./masks.ts";
 export * from "./model.ts";
 export * from "./positions.ts";
-export { Scope } from "./scope.ts";
-export * from "./tensor.ts";
 export * from "./token_order.ts";
+export { type Activation } from "./activations.ts";
+export { Scope } from "./scope.ts";
+export {
+  concat,
+  constant,
+  type ConstantOptions,
+  type ReduceOptions,
+  type SliceOptions,
+  Tensor,
+  type TupleOf,
+} from "./tensor.ts";

@@ -3,24 +3,19 @@
  * symbolic tensors and gives the graph; the same description traced with another normalization is the reference.
  */
 import { UnfoldError } from "../errors.ts";
-import type { DType, Precision } from "../ir/dtype.ts";
+import type { Precision } from "../ir/dtype.ts";
 import { argument, shown, thrown } from "../ir/given.ts";
 import type { Graph } from "../ir/graph.ts";
 import { bindShape, type DimValues, namesIn, type Shape } from "../ir/shape.ts";
-import { layerNorm, type Norm, type NormFamily } from "../norms/families.ts";
-import { apply, isNode } from "../ops/table.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
+import { apply } from "../ops/table.ts";
 import type { WeightSource } from "../weights/source.ts";
-import { beginDescription } from "./given.ts";
-import { Scope } from "./scope.ts";
-import { checkedSpec, INPUT_SHAPE, NORM, PORT } from "./spec.ts";
-import type { Tensor } from "./tensor.ts";
+import { describing } from "./description.ts";
+import { rootScope, type Scope } from "./scope.ts";
+import { checkedSpec, INPUT_SHAPE, type InputSpec, type ModelSpec, NORM, PORT } from "./spec.ts";
+import { nodeOf, TENSOR, type Tensor, tensorOf } from "./tensor.ts";
 
-/** An input's type; `"float"` is whatever precision the model is compiled in. */
-export interface InputSpec {
-  readonly dtype: DType | "float";
-  /** Sizes, or names of sizes that stay open: `["B", 1, 8, 8]`. The batch is called B, tokens T. */
-  readonly shape: Shape;
-}
+export type { DimRange, Evaluation, InputSpec, ModelSpec } from "./spec.ts";
 
 /** A floating-point input of the compiled precision. */
 export function float(shape: Shape): InputSpec {
@@ -33,48 +28,9 @@ export function ids(shape: Shape): InputSpec {
   return { dtype: "int64", shape };
 }
 
-/** Labelled data to check a network on: a safetensors file and the names of what it holds. */
-export interface Evaluation {
-  readonly file: URL | string;
-  /** The tensor to feed for each input; its first axis is the example. */
-  readonly inputs: Readonly<Record<string, string>>;
-  /** Class indices `[N]`. */
-  readonly labels?: string;
-  /** The training framework's own values of the first output, or of outputs by name, by normalization family. */
-  readonly logits?: Readonly<Partial<Record<NormFamily, string | Readonly<Record<string, string>>>>>;
-}
-
-/** Smallest, usual and largest size of a named dimension. */
-export interface DimRange {
-  readonly min: number;
-  readonly opt: number;
-  readonly max: number;
-}
-
-export interface ModelSpec<Inputs extends string> {
-  /** Names the output folder: letters, digits, `-` and `_`. */
-  readonly name: string;
-  readonly inputs: Readonly<Record<Inputs, InputSpec>>;
-  /** The normalization the model was trained with. */
-  readonly norm: Norm;
-  /** The normalization to compare with; Layer Normalization unless said. */
-  readonly reference?: Norm;
-  /** The batch size that is built where none is asked for; 8 unless said. */
-  readonly batch?: number;
-  /** Sizes of named dimensions other than the batch. */
-  readonly dims?: Readonly<Record<string, DimRange>>;
-  /** A checkpoint for each normalization it was trained with; paths are relative to the working folder, URLs are not. */
-  readonly weights?: Readonly<Partial<Record<NormFamily, URL | string>>>;
-  /** From a parameter's path to the checkpoint's name for it. */
-  readonly rename?: (name: string) => string;
-  /** Names in the checkpoint that this network leaves unused on purpose. */
-  readonly unused?: readonly RegExp[];
-  readonly evaluation?: Evaluation;
-  /** The network: tensors by input name and the root scope to an output, or to several by name. */
-  forward(inputs: Readonly<Record<Inputs, Tensor>>, p: Scope): Tensor | Readonly<Record<string, Tensor>>;
-}
-
+/** What a network is traced with. */
 export interface TraceOptions {
+  /** Where its parameters come from. */
   readonly weights: WeightSource;
   /** `"fp32"` unless said. */
   readonly precision?: Precision;
@@ -86,6 +42,7 @@ export interface TraceOptions {
 
 /** A described network, not yet bound to weights. */
 export interface Model<Inputs extends string = string> extends ModelSpec<Inputs> {
+  /** The normalization to compare with. */
   readonly reference: Norm;
   /** Names of the sizes that stay open: `["B"]`. */
   readonly openDims: readonly string[];
@@ -102,7 +59,7 @@ export interface Model<Inputs extends string = string> extends ModelSpec<Inputs>
  *
  * @example
  * ```ts
- * import { block, float, linear, mean, model, norm, unifiedNorm } from "../../mod.ts";
+ * import { block, float, linear, model, norm, unifiedNorm } from "../../mod.ts";
  *
  * export default model({
  *   name: "encoder",
@@ -110,7 +67,7 @@ export interface Model<Inputs extends string = string> extends ModelSpec<Inputs>
  *   norm: unifiedNorm(),
  *   forward({ tokens }, p) {
  *     const x = block(tokens, p.at("block"), { heads: 4, mlp: { hidden: 256 } });
- *     return linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 10 });
+ *     return linear(norm(x, p.at("norm")).mean({ axes: [1] }), p.at("head"), { outputs: 10 });
  *   },
  * });
  * ```
@@ -139,9 +96,12 @@ function traceModel<Inputs extends string>(
     const open = apply("input", [], { attrs, name });
     return apply("input", [], { attrs: { ...attrs, shape: bindShape(open.type.shape, dims) }, name });
   });
-  const byName = Object.fromEntries(inputs.map((node) => [node.name, node])) as Record<Inputs, Tensor>;
-  beginDescription();
-  const result = forward(spec, byName, new Scope({ weights, precision, norm, params: new Map() }));
+  const byName = Object.fromEntries(inputs.map((node) => [node.name, tensorOf(node)])) as Record<
+    Inputs,
+    Tensor
+  >;
+  const root = rootScope({ weights, precision, norm, params: new Map() });
+  const result = describing(precision, () => forward(spec, byName, root));
   const entries = outputsOf(spec, result);
   const unused = weights.unused();
   if (unused.length > 0) {
@@ -154,12 +114,16 @@ function traceModel<Inputs extends string>(
         `${unused.slice(0, 5).join(", ")}${unused.length > 5 ? ", ..." : ""}. ${advice}`,
     );
   }
-  return { name: spec.name, inputs, outputs: entries.map(([name, node]) => ({ name, node })) };
+  return {
+    name: spec.name,
+    inputs,
+    outputs: entries.map(([name, tensor]) => ({ name, node: nodeOf(tensor) })),
+  };
 }
 
 /** What `forward` returned, by name. */
 function outputsOf({ name, inputs }: ModelSpec<string>, result: unknown): (readonly [string, Tensor])[] {
-  if (isNode(result)) return [["output", result]];
+  if (TENSOR.is(result)) return [["output", result as Tensor]];
   if (result instanceof Promise) {
     // Whatever it comes to: nobody waits for it.
     result.catch(() => {});
@@ -172,7 +136,7 @@ function outputsOf({ name, inputs }: ModelSpec<string>, result: unknown): (reado
       throw new UnfoldError(`${name}: what forward returned cannot be read: ${thrown(error)}`);
     }
   })();
-  const wrong = entries.find(([, node]) => !isNode(node));
+  const wrong = entries.find(([, tensor]) => !TENSOR.is(tensor));
   if (entries.length === 0 || wrong !== undefined) {
     const what = wrong === undefined ? shown(result) : `${shown(wrong[1])} as ${shown(wrong[0])}`;
     throw new UnfoldError(`${name}: forward must return a tensor, or tensors by name, not ${what}`);

@@ -3,7 +3,6 @@
  * of queries and keys. Both come as tables of a greatest length, of which a network takes as many rows as it has tokens.
  */
 import { UnfoldError } from "../errors.ts";
-import { type Precision, PRECISIONS } from "../ir/dtype.ts";
 import {
   argument,
   COUNT,
@@ -13,25 +12,25 @@ import {
   type Kind,
   NUMBER,
   OBJECT,
-  oneOf,
   optional,
   partsOf,
   whole,
 } from "../ir/given.ts";
-import { TENSOR } from "./given.ts";
-import { add, concat, constant, mul, slice, type Tensor } from "./tensor.ts";
+import type { Dim } from "../ir/shape.ts";
+import { concat, constant, TENSOR, type Tensor } from "./tensor.ts";
 
-const PRECISION = oneOf(...PRECISIONS);
 const POSITIVE: Kind = { words: "a finite number above 0", is: (value) => EPSILON.is(value) && value !== 0 };
 /** Elements of a table that are computed, one by one, when a network is described: 131072 positions of 128 channels. */
 const MOST_COMPUTED = 2 ** 24;
 
+/** What `sinusoids` are made from. */
 export interface SinusoidOptions {
+  /** Rows: positions. */
   readonly length: number;
+  /** Columns, an even number of 4 or more. */
   readonly channels: number;
   /** The position of the first row: 0 in the paper; fairseq counts from its padding index + 1, which is 2. */
   readonly first?: number;
-  readonly precision: Precision;
 }
 
 /**
@@ -40,11 +39,10 @@ export interface SinusoidOptions {
  * channels that the first layer learns, and the last rate is one step short of 1/10000.)
  */
 export function sinusoids(options: SinusoidOptions): Tensor {
-  const { length, channels, first = 0, precision } = given("sinusoids", options, {
+  const { length, channels, first = 0 } = given("sinusoids", options, {
     length: COUNT,
     channels: COUNT,
     first: optional(whole(0)),
-    precision: PRECISION,
   });
   if (channels % 2 !== 0 || channels < 4) {
     throw new UnfoldError(`sinusoids: ${channels} channels are not two halves of two or more`);
@@ -54,46 +52,60 @@ export function sinusoids(options: SinusoidOptions): Tensor {
     const angle = (first + row) * 10000 ** -((channel % half) / (half - 1));
     return channel < half ? Math.sin(angle) : Math.cos(angle);
   });
-  return constant(values, { shape: [length, channels], dtype: precision, name: "positions" });
+  return constant(values, { shape: [length, channels], name: "positions" });
 }
 
 /** Llama 3's slower rotation of low frequencies, for contexts longer than it was trained on at first. */
 export interface RotaryScaling {
+  /** How many times slower the longest waves turn. */
   readonly factor: number;
+  /** Waves longer than the first training's context divided by this turn `factor` times slower. */
   readonly lowFrequencyFactor: number;
+  /** Waves shorter than the first training's context divided by this are left as they are. */
   readonly highFrequencyFactor: number;
   /** Tokens of the first training. */
   readonly originalContext: number;
 }
 
+/** What a `rotaryTable` is made from. */
 export interface RotaryOptions {
+  /** The longest text, in tokens: the constant that is stored has so many rows. */
   readonly length: number;
+  /** How many tokens there are, which may be open, as `"T"`; all of `length` unless said. */
+  readonly tokens?: Dim;
   /** Channels of a head, D. */
   readonly size: number;
   /** The base of the rates, 10000 in the paper. */
   readonly theta: number;
+  /** Slower rotations of low frequencies. */
   readonly scaling?: RotaryScaling | undefined;
-  readonly precision: Precision;
 }
 
-/** What `rotate` multiplies with: cosines `[length, D]`, and sines with the sign of their half. */
+/** Rotations of T positions, for `attention`: what queries and keys are multiplied with. */
 export interface RotaryTable {
+  /** `[T, D]`. */
   readonly cosines: Tensor;
+  /** `[T, D]`, negative in the lower half. */
   readonly sines: Tensor;
 }
 
 const TABLE = { cosines: TENSOR, sines: TENSOR };
 
-/** Rotations of each position (Su et al. 2021), in the order of Hugging Face: channel i turns with channel i + D/2. */
+/**
+ * Rotations of each position (Su et al. 2021, RoFormer), in the order of Hugging Face: channel i turns with channel
+ * i + D/2, at the rate `theta^(-2i/D)`.
+ *
+ * @throws {UnfoldError} a head of an odd number of channels, a table of too many numbers
+ */
 export function rotaryTable(options: RotaryOptions): RotaryTable {
   const known = given("rotary positions", options, {
     length: COUNT,
+    tokens: optional(DIM),
     size: COUNT,
     theta: POSITIVE,
     scaling: optional(OBJECT),
-    precision: PRECISION,
   });
-  const { length, size, theta, precision } = known;
+  const { length, tokens, size, theta } = known;
   const scaling = known.scaling && partsOf("rotary positions: scaling", known.scaling, {
     factor: POSITIVE,
     lowFrequencyFactor: NUMBER,
@@ -103,39 +115,28 @@ export function rotaryTable(options: RotaryOptions): RotaryTable {
   if (size % 2 !== 0) throw new UnfoldError(`rotary positions: a head of ${size} channels has no two halves`);
   const half = size / 2;
   const rates = Array.from({ length: half }, (_, i) => scaledRate(theta ** -(i / half), scaling));
-  const table = (value: (angle: number, channel: number) => number, name: string) =>
-    constant(tableOf(length, size, (row, channel) => value(row * rates[channel % half]!, channel)), {
-      shape: [length, size],
-      dtype: precision,
-      name,
-    });
+  const table = (value: (angle: number, channel: number) => number, name: string) => {
+    const values = tableOf(length, size, (row, channel) => value(row * rates[channel % half]!, channel));
+    const rows = constant(values, { shape: [length, size], name });
+    return tokens === undefined ? rows : rows.slice({ axis: 0, size: tokens });
+  };
   return {
     cosines: table(Math.cos, "rotary.cosines"),
     sines: table((angle, channel) => channel < half ? -Math.sin(angle) : Math.sin(angle), "rotary.sines"),
   };
 }
 
-/** The rows of a table for the first `size` positions, which may be open: `"T"`. */
-export function firstRotations(table: RotaryTable, size: number | string): RotaryTable {
-  const { cosines, sines } = partsOf("firstRotations", table, TABLE);
-  argument("firstRotations: the size", size, DIM);
-  const rows = (table: Tensor) => slice(table, { axis: 0, size });
-  return { cosines: rows(cosines), sines: rows(sines) };
-}
-
 /** Turns queries or keys `[B, H, T, D]` by their positions: a rotation of the pairs (i, i + D/2). */
 export function rotate(x: Tensor, table: RotaryTable): Tensor {
   argument("rotate: x", x, TENSOR);
   const { cosines, sines } = partsOf("rotate", table, TABLE);
-  const size = x.type.shape.at(-1);
+  const size = x.shape.at(-1);
   if (typeof size !== "number" || size % 2 !== 0) {
     throw new UnfoldError(`${x.name}: a head of ${size} channels has no two halves to rotate`);
   }
-  const half = size / 2;
-  const lower = slice(x, { axis: -1, end: half });
-  const upper = slice(x, { axis: -1, start: half });
+  const [lower, upper] = x.split(2);
   // The sign of the rotation is in the table of sines.
-  return add(mul(x, cosines), mul(concat([upper, lower], { axis: -1 }), sines));
+  return x.mul(cosines).add(concat([upper, lower], { axis: -1 }).mul(sines));
 }
 
 /** Waves longer than the first training's context turn `factor` times slower; between two lengths, part of that. */

@@ -20,11 +20,12 @@ import { float64Of, heldData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
-import type { AffineOptions, NormScope, StatisticsAttrs, StatisticsOp } from "../norms/define.ts";
+import type { AffineOptions, NormScope } from "../norms/define.ts";
 import type { Norm } from "../norms/families.ts";
 import type { NormId } from "../ops/define.ts";
 import { apply, type AttrsOf, constantNode } from "../ops/table.ts";
 import type { WeightHint, WeightSource } from "../weights/source.ts";
+import { nodeOf, type Tensor, tensorOf } from "./tensor.ts";
 
 /** What all scopes of one trace share. */
 export interface TraceContext {
@@ -32,7 +33,7 @@ export interface TraceContext {
   readonly precision: Precision;
   readonly norm: Norm;
   /** Parameters already made, so that tied weights are one constant. */
-  readonly params: Map<string, Node>;
+  readonly params: Map<string, Tensor>;
 }
 
 const PART: Kind = {
@@ -47,8 +48,12 @@ const HINT = {
   onesDoNotCount: optional(FLAG),
 };
 
+/** The root scope of a trace. */
+export let rootScope: (context: TraceContext) => Scope;
+let contextOf: (scope: Scope) => TraceContext;
+
 /**
- * A place in the state dict.
+ * A place in the state dict; `forward` is given its root.
  *
  * @example
  * ```ts ignore
@@ -56,31 +61,25 @@ const HINT = {
  * const table = block.param("attn.bias", [4, 17, 17]);   // "blocks.0.attn.bias"
  * ```
  */
-export class Scope implements NormScope {
+export class Scope {
   /** The path so far, without a trailing dot; empty at the root. */
   readonly path: string;
   readonly #context: TraceContext;
-  /** What affines of this scope are multiplied by. */
-  readonly #gain: number;
-  /** Of the normalization whose scope it is. */
-  readonly #norm: NormId;
 
-  constructor(context: TraceContext, path = "", gain = 1) {
+  private constructor(context: TraceContext, path: string) {
     this.#context = context;
     this.path = path;
-    this.#gain = gain;
-    this.#norm = Symbol(path);
   }
 
-  /** The precision floating-point parameters are used in. */
-  get precision(): Precision {
-    return this.#context.precision;
+  static {
+    rootScope = (context) => new Scope(context, "");
+    contextOf = (scope) => scope.#context;
   }
 
   /** The scope below this one: `p.at("blocks", i, "attn")`. */
   at(...parts: readonly (string | number)[]): Scope {
     for (const part of parts) argument(`${this.path || "the root scope"}: a part of its path`, part, PART);
-    return new Scope(this.#context, this.#join(parts.join(".")));
+    return new Scope(this.#context, joined(this, parts.join(".")));
   }
 
   /**
@@ -89,70 +88,61 @@ export class Scope implements NormScope {
    * @param hint how a random source invents it; a checkpoint ignores that
    * @throws {UnfoldError} the weights lack it or hold another shape
    */
-  param(name: string, shape: readonly number[], hint: WeightHint = { init: "embedding" }): Node {
+  param(name: string, shape: readonly number[], hint: WeightHint = { init: "embedding" }): Tensor {
     argument(`${this.path || "the root scope"}: a parameter's name`, name, TEXT);
-    const path = this.#join(name);
+    const path = joined(this, name);
     argument(`${path}: its shape`, shape, FIXED_SHAPE);
     given(`${path}: its hint`, hint, HINT);
-    const known = this.#context.params.get(path);
-    if (known !== undefined) {
-      if (sameShape(known.type.shape, shape)) return known;
-      throw new UnfoldError(
-        `the parameter ${path} is used with the shapes ${showShape(known.type.shape)} and ${
-          showShape(shape)
-        }`,
-      );
+    const { params, weights, precision } = this.#context;
+    const known = params.get(path);
+    if (known === undefined) {
+      const node = constantNode(weights.take(path, shape, hint), { dtype: precision, name: path });
+      params.set(path, tensorOf(node));
+      return tensorOf(node);
     }
-    const data = this.#context.weights.take(path, shape, hint);
-    const node = constantNode(data, { dtype: this.#context.precision, name: path });
-    this.#context.params.set(path, node);
-    return node;
-  }
-
-  /** A vector parameter's values, for what is computed from it before the network runs; `[1, C, 1, 1]` is one too. */
-  vector(name: string, length: number, hint: WeightHint): Float64Array {
-    argument(`${this.path || "the root scope"}: a parameter's name`, name, TEXT);
-    argument(`${this.#join(name)}: its length`, length, COUNT);
-    given(`${this.#join(name)}: its hint`, hint, HINT);
-    return float64Of(
-      this.#context.weights.take(this.#join(name), [length], { ...hint, onesDoNotCount: true }),
+    if (sameShape(known.shape, shape)) return known;
+    throw new UnfoldError(
+      `the parameter ${path} is used with the shapes ${showShape(known.shape)} and ${showShape(shape)}`,
     );
   }
+}
 
-  /** The part of this scope's normalization that depends on the input. */
-  statistics<Op extends StatisticsOp>(op: Op, x: Node, attrs: Omit<StatisticsAttrs[Op], "norm">): Node {
-    const own = { ...attrs, norm: this.#norm } as AttrsOf<Op>;
-    return apply(op, [x], { attrs: own, name: `${this.path}/statistics` });
-  }
+/** `x` over its last axis with the model's normalization and a scope's parameters, times `gain`. */
+export function normalized(x: Tensor, p: Scope, gain: number): Tensor {
+  if (p.path === "") throw new UnfoldError('a normalization needs a scope of its own: norm(x, p.at("norm"))');
+  return tensorOf(contextOf(p).norm.apply(nodeOf(x), normScope(p, gain)));
+}
 
-  /** `scale * x + shift` over the last axis, named after this scope; how normalizations end. */
-  affine(x: Node, { scale, shift, family, centred = false }: AffineOptions): Node {
-    const held = (values: Float64Array, name: string) =>
-      constantNode(heldData([values.length], values.map((v) => v * this.#gain), this.#join(name)), {
-        dtype: this.precision,
-        name: this.#join(name),
+/** A scope as normalizations see it: vectors that are computed with before the network runs, and an affine at the end. */
+export function normScope(p: Scope, gain = 1): NormScope {
+  const { weights, precision } = contextOf(p);
+  const { path } = p;
+  const own: NormId = Symbol(path);
+  return {
+    path,
+    vector(name, length, hint) {
+      return float64Of(weights.take(joined(p, name), [length], { ...hint, onesDoNotCount: true }));
+    },
+    statistics: (op, x, attrs) =>
+      apply(op, [x], { attrs: { ...attrs, norm: own } as AttrsOf<typeof op>, name: `${path}/statistics` }),
+    affine(x: Node, { scale, shift, family, centred = false }: AffineOptions): Node {
+      const held = (values: Float64Array, part: string) => {
+        const name = joined(p, part);
+        return constantNode(heldData([values.length], values.map((v) => v * gain), name), {
+          dtype: precision,
+          name,
+        });
+      };
+      // What is not behind this scope's statistics is a normalization by itself.
+      const norm = x.attrs.norm === own ? own : Symbol(path);
+      return apply("channel_affine", [x, held(scale, "scale"), held(shift, "shift")], {
+        attrs: { axis: -1, norm, family, ...(centred && { centred }) },
+        name: path,
       });
-    // What is not behind this scope's statistics is a normalization by itself.
-    const norm = x.attrs.norm === this.#norm ? this.#norm : Symbol(this.path);
-    return apply("channel_affine", [x, held(scale, "scale"), held(shift, "shift")], {
-      attrs: { axis: -1, norm, family, ...(centred && { centred }) },
-      name: this.path,
-    });
-  }
+    },
+  };
+}
 
-  /**
-   * Normalizes `x` over its last axis with the model's normalization and the parameters of this scope.
-   *
-   * @param options.scale a factor on the result, as LayerNorm Scaling has it
-   */
-  normalize(x: Node, { scale = 1 } = {}): Node {
-    if (this.path === "") {
-      throw new UnfoldError('a normalization needs a scope of its own: norm(x, p.at("norm"))');
-    }
-    return this.#context.norm.apply(x, new Scope(this.#context, this.path, scale));
-  }
-
-  #join(name: string): string {
-    return this.path === "" ? name : `${this.path}.${name}`;
-  }
+function joined({ path }: Scope, name: string): string {
+  return path === "" ? name : `${path}.${name}`;
 }

@@ -3,7 +3,7 @@
  * and what goes with them. Sizes of inputs are looked at when the network is traced.
  */
 import { UnfoldError } from "../errors.ts";
-import { PRECISIONS } from "../ir/dtype.ts";
+import { type DType, PRECISIONS } from "../ir/dtype.ts";
 import {
   argument,
   COUNT,
@@ -18,8 +18,66 @@ import {
   record,
   TEXT,
 } from "../ir/given.ts";
-import { type Norm, NORM_FAMILIES } from "../norms/families.ts";
-import type { InputSpec, ModelSpec } from "./model.ts";
+import type { Shape } from "../ir/shape.ts";
+import { type Norm, NORM_FAMILIES, type NormFamily } from "../norms/families.ts";
+import type { Scope } from "./scope.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** An input's type; `"float"` is whatever precision the model is compiled in. */
+export interface InputSpec {
+  /** Its element type. */
+  readonly dtype: DType | "float";
+  /** Sizes, or names of sizes that stay open: `["B", 1, 8, 8]`. The batch is called B, tokens T. */
+  readonly shape: Shape;
+}
+
+/** Labelled data to check a network on: a safetensors file and the names of what it holds. */
+export interface Evaluation {
+  /** The safetensors file. */
+  readonly file: URL | string;
+  /** The tensor to feed for each input; its first axis is the example. */
+  readonly inputs: Readonly<Record<string, string>>;
+  /** Class indices `[N]`. */
+  readonly labels?: string;
+  /** The training framework's own values of the first output, or of outputs by name, by normalization family. */
+  readonly logits?: Readonly<Partial<Record<NormFamily, string | Readonly<Record<string, string>>>>>;
+}
+
+/** Smallest, usual and largest size of a named dimension. */
+export interface DimRange {
+  /** The smallest, from 1. */
+  readonly min: number;
+  /** What TensorRT chooses its kernels for. */
+  readonly opt: number;
+  /** The largest. */
+  readonly max: number;
+}
+
+/** What `model` is given. */
+export interface ModelSpec<Inputs extends string> {
+  /** Names the output folder: letters, digits, `-` and `_`. */
+  readonly name: string;
+  /** Inputs by name, which are the engine's. */
+  readonly inputs: Readonly<Record<Inputs, InputSpec>>;
+  /** The normalization the model was trained with. */
+  readonly norm: Norm;
+  /** The normalization to compare with; Layer Normalization unless said. */
+  readonly reference?: Norm;
+  /** The batch size that is built where none is asked for; 8 unless said. */
+  readonly batch?: number;
+  /** Sizes of named dimensions other than the batch. */
+  readonly dims?: Readonly<Record<string, DimRange>>;
+  /** A checkpoint for each normalization it was trained with; paths are relative to the working folder, URLs are not. */
+  readonly weights?: Readonly<Partial<Record<NormFamily, URL | string>>>;
+  /** From a parameter's path to the checkpoint's name for it. */
+  readonly rename?: (name: string) => string;
+  /** Names in the checkpoint that this network leaves unused on purpose. */
+  readonly unused?: readonly RegExp[];
+  /** What its networks are checked on where they are built. */
+  readonly evaluation?: Evaluation;
+  /** The network: tensors by input name and the root scope to an output, or to several by name. */
+  forward(inputs: Readonly<Record<Inputs, Tensor>>, p: Scope): Tensor | Readonly<Record<string, Tensor>>;
+}
 
 /** Sizes, or names of sizes; which of them are sound is said with the input's name. */
 export const INPUT_SHAPE: Kind = {

@@ -1,6 +1,7 @@
 /**
- * Operators as functions over symbolic tensors. Each takes tensors and options, checks shapes at once and returns the
- * new tensor; nothing is computed. What needs parameters is in `layers.ts`.
+ * Symbolic tensors and the operators on them, which are methods: each checks shapes at once and returns the new tensor;
+ * nothing is computed. What needs parameters is a function of a tensor and a scope, in `layers.ts` and its like. A tensor
+ * holds a node of the graph, which the rest of the compiler reads and users do not.
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesFromNumbers, elementCount, heldData } from "../ir/data.ts";
@@ -9,240 +10,383 @@ import {
   argument,
   COUNT,
   DIM,
+  either,
   FIXED_SHAPE,
   FLAG,
   given,
   INDEX,
   type Kind,
   listOf,
+  MOST_AXES,
   NUMBER,
   oneOf,
   optional,
   SHAPE,
   TEXT,
+  whole,
 } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { axisIn, type Dim, divideDims, type Shape, showShape, sizeOf } from "../ir/shape.ts";
-import { constantNode } from "../ops/table.ts";
-import { op, TENSOR } from "./given.ts";
+import { apply, type AttrsOf, constantNode, type OpName } from "../ops/table.ts";
+import { countOperator, resolved } from "./description.ts";
 
-/** A symbolic tensor: its element type and shape are `type.dtype` and `type.shape`. */
-export type Tensor = Node;
+/** So many items: what `sizes` and `split` return, so that each has a name when it is taken apart. */
+export type TupleOf<Item, Length extends number, Items extends readonly Item[] = readonly []> = number extends
+  Length ? readonly Item[]
+  : Items["length"] extends Length ? Items
+  : TupleOf<Item, Length, readonly [...Items, Item]>;
 
-/** `a + b`, broadcast. */
-export const add = (a: Tensor, b: Tensor): Tensor => op("add", [a, b], { attrs: {} });
-
-/** `a * b`, broadcast. */
-export const mul = (a: Tensor, b: Tensor): Tensor => op("mul", [a, b], { attrs: {} });
-
-/** `a - b`, broadcast. */
-export const sub = (a: Tensor, b: Tensor): Tensor => op("sub", [a, b], { attrs: {} });
-
-/** `a / b`, broadcast; of floating-point numbers. */
-export const div = (a: Tensor, b: Tensor): Tensor => op("div", [a, b], { attrs: {} });
-
-/** The larger of `a` and `b`, broadcast. */
-export const maximum = (a: Tensor, b: Tensor): Tensor => op("max", [a, b], { attrs: {} });
-
-/** `a b` over the last two axes. */
-export const matmul = (
-  a: Tensor,
-  b: Tensor,
-  options: { transposeA?: boolean; transposeB?: boolean } = {},
-): Tensor =>
-  op("matmul", [a, b], {
-    attrs: given("matmul", options, { transposeA: optional(FLAG), transposeB: optional(FLAG) }),
-  });
-
-export function softmax(x: Tensor, options: { axis?: number } = {}): Tensor {
-  const { axis = -1 } = given("softmax", options, { axis: optional(INDEX) });
-  return op("softmax", [x], { attrs: { axis } });
+/** The axes of a reduction. */
+export interface ReduceOptions {
+  /** Each axis once, counted from the end where it is negative. */
+  readonly axes: readonly number[];
+  /** Whether the axes stay, with size 1; false unless said. */
+  readonly keepDims?: boolean;
 }
 
-export const relu = (x: Tensor): Tensor => op("relu", [x], { attrs: {} });
-export const silu = (x: Tensor): Tensor => op("silu", [x], { attrs: {} });
-
-export const tanh = (x: Tensor): Tensor => op("tanh", [x], { attrs: {} });
-export const exp = (x: Tensor): Tensor => op("exp", [x], { attrs: {} });
-export const sqrt = (x: Tensor): Tensor => op("sqrt", [x], { attrs: {} });
-
-/** PyTorch's `GELU(approximate=...)`: exact by default. */
-export function gelu(x: Tensor, options: { approximate?: "none" | "tanh" } = {}): Tensor {
-  const { approximate = "none" } = given("gelu", options, { approximate: optional(oneOf("none", "tanh")) });
-  return op("gelu", [x], { attrs: { approximate } });
+/** Part of an axis, as Python's `[start:end:step]`. */
+export interface SliceOptions {
+  /** Counted from the end where it is negative. */
+  readonly axis: number;
+  /** The first element, counted from the end where it is negative; 0 unless said. */
+  readonly start?: number;
+  /** Behind the last element; the end of the axis unless said. */
+  readonly end?: number;
+  /** How many elements, in place of the end; it may be open, as `"T"`. */
+  readonly size?: Dim;
+  /** Every how many; 1 unless said. */
+  readonly step?: number;
 }
 
+/** The tensor over a node: for what describes networks, not for users. */
+export let tensorOf: (node: Node) => Tensor;
+/** The node of a tensor: for what describes networks, not for users. */
+export let nodeOf: (tensor: Tensor) => Node;
+let isTensor: (value: unknown) => value is Tensor;
+
+/**
+ * A tensor of a network that is being described: an element type and a shape, no values. Networks get them as inputs and
+ * as parameters; every method returns another. Where two tensors meet, their element types are the same and their shapes
+ * broadcast as NumPy's do; a number in place of the second takes the element type of the first.
+ *
+ * @example Scaled products of queries and keys
+ * ```ts
+ * import { float, layerNorm, model } from "../../mod.ts";
+ *
+ * const products = model({
+ *   name: "products",
+ *   inputs: { q: float(["B", 4, "T", 32]), k: float(["B", 4, "T", 32]) },
+ *   norm: layerNorm(),
+ *   forward: ({ q, k }) => q.matmul(k, { transposeB: true }).mul(32 ** -0.5).softmax(),
+ * });
+ * ```
+ */
+export class Tensor {
+  readonly #node: Node;
+
+  private constructor(node: Node) {
+    this.#node = node;
+  }
+
+  static {
+    tensorOf = (node) => new Tensor(node);
+    nodeOf = (tensor) => tensor.#node;
+    isTensor = (value): value is Tensor => typeof value === "object" && value !== null && #node in value;
+  }
+
+  /** Its element type. */
+  get dtype(): DType {
+    return this.#node.type.dtype;
+  }
+
+  /** Its sizes: numbers, and names of those that stay open until the engine runs: `["B", "T+1", 384]`. */
+  get shape(): Shape {
+    return this.#node.type.shape;
+  }
+
+  /** The scope or input that it comes from: what messages call it. */
+  get name(): string {
+    return this.#node.name;
+  }
+
+  /**
+   * The size of its last axis, which weights have to know.
+   *
+   * @throws {UnfoldError} a size that is open
+   */
+  get channels(): number {
+    const channels = this.shape.at(-1);
+    if (typeof channels === "number") return channels;
+    throw new UnfoldError(
+      `${this.name}: the channel axis must have a fixed size, not ${showShape(this.shape)}`,
+    );
+  }
+
+  /**
+   * The shape of a tensor of so many axes, to be taken apart: `const [batch, tokens, channels] = x.sizes(3)`.
+   *
+   * @throws {UnfoldError} another number of axes
+   */
+  sizes<Rank extends number>(rank: Rank): TupleOf<Dim, Rank> {
+    argument("sizes: the number of axes", rank, AXES);
+    if (this.shape.length === rank) return this.shape as TupleOf<Dim, Rank>;
+    throw new UnfoldError(`${this.name}: ${rank} axes are needed, not ${showShape(this.shape)}`);
+  }
+
+  /** `x + other`, broadcast. */
+  add(other: Tensor | number): Tensor {
+    return this.#with("add", other);
+  }
+
+  /** `x - other`, broadcast. */
+  sub(other: Tensor | number): Tensor {
+    return this.#with("sub", other);
+  }
+
+  /** `x * other`, element by element, broadcast. */
+  mul(other: Tensor | number): Tensor {
+    return this.#with("mul", other);
+  }
+
+  /** `x / other`, broadcast; of floating-point numbers. */
+  div(other: Tensor | number): Tensor {
+    return this.#with("div", other);
+  }
+
+  /** The larger of `x` and `other`, broadcast. */
+  maximum(other: Tensor | number): Tensor {
+    return this.#with("max", other);
+  }
+
+  /** The product over the last two axes, `[..., N, K]` with `[..., K, M]`; those in front broadcast. */
+  matmul(
+    other: Tensor,
+    options: { readonly transposeA?: boolean; readonly transposeB?: boolean } = {},
+  ): Tensor {
+    return op("matmul", [this, other], {
+      attrs: given("matmul", options, { transposeA: optional(FLAG), transposeB: optional(FLAG) }),
+    });
+  }
+
+  /** `max(0, x)`. */
+  relu(): Tensor {
+    return op("relu", [this], { attrs: {} });
+  }
+
+  /** `x sigmoid(x)`. */
+  silu(): Tensor {
+    return op("silu", [this], { attrs: {} });
+  }
+
+  /** The hyperbolic tangent. */
+  tanh(): Tensor {
+    return op("tanh", [this], { attrs: {} });
+  }
+
+  /** e to the power of x. */
+  exp(): Tensor {
+    return op("exp", [this], { attrs: {} });
+  }
+
+  /** The square root. */
+  sqrt(): Tensor {
+    return op("sqrt", [this], { attrs: {} });
+  }
+
+  /** `x Phi(x)`, Phi the normal distribution (Hendrycks and Gimpel 2016): exact, or by a hyperbolic tangent. */
+  gelu(options: { readonly approximate?: "none" | "tanh" } = {}): Tensor {
+    const { approximate = "none" } = given("gelu", options, { approximate: optional(oneOf("none", "tanh")) });
+    return op("gelu", [this], { attrs: { approximate } });
+  }
+
+  /** `exp(x) / sum(exp(x))` along an axis; the last unless said. */
+  softmax(options: { readonly axis?: number } = {}): Tensor {
+    const { axis = -1 } = given("softmax", options, { axis: optional(INDEX) });
+    return op("softmax", [this], { attrs: { axis } });
+  }
+
+  /** The same elements under another shape; one size may be -1 and is worked out. */
+  reshape(shape: Shape): Tensor {
+    argument("reshape: the shape", shape, RESHAPE);
+    const open = shape.filter((dim) => dim === -1).length;
+    if (open > 1) {
+      throw new UnfoldError(
+        `reshape: ${showShape(shape)} leaves ${open} sizes to be worked out; at most one`,
+      );
+    }
+    if (open === 0) return op("reshape", [this], { attrs: { shape } });
+    const rest = divideDims(sizeOf(this.shape), sizeOf(shape.filter((dim) => dim !== -1)));
+    if (rest === null) {
+      throw new UnfoldError(`reshape: ${showShape(this.shape)} does not divide into ${showShape(shape)}`);
+    }
+    return op("reshape", [this], { attrs: { shape: shape.map((dim) => dim === -1 ? rest : dim) } });
+  }
+
+  /** Axis i of the result is axis `permutation[i]` of this one. */
+  transpose(permutation: readonly number[]): Tensor {
+    argument("transpose: the permutation", permutation, listOf(INDEX));
+    return op("transpose", [this], { attrs: { permutation } });
+  }
+
+  /**
+   * Part of one axis: `x.slice({ axis: 1, start: 1 })` is Python's `x[:, 1:]`. Nothing is clamped: an end beyond the axis
+   * is an error, and where a size is open the caller promises that the axis reaches that far.
+   */
+  slice(options: SliceOptions): Tensor {
+    const { axis, start = 0, end, size, step = 1 } = given("slice", options, {
+      axis: INDEX,
+      start: optional(INDEX),
+      end: optional(INDEX),
+      size: optional(DIM),
+      step: optional(COUNT),
+    });
+    const all = this.shape[axisIn(axis, this.shape.length, "slice")]!;
+    const place = (index: number) => {
+      if (index >= 0) return index;
+      if (typeof all !== "number") {
+        throw new UnfoldError(`slice: cannot count back from the open size ${all}`);
+      }
+      return all + index;
+    };
+    if (size !== undefined) {
+      if (end !== undefined) {
+        throw new UnfoldError(`slice: give the end ${end} or the size ${size}, not both`);
+      }
+      return op("slice", [this], { attrs: { axis, start: place(start), size, step } });
+    }
+    if (end === undefined && typeof all !== "number") {
+      throw new UnfoldError(`slice: axis ${axis} has the open size ${all}: give the end`);
+    }
+    const [from, to] = [place(start), place(end ?? all as number)];
+    return op("slice", [this], { attrs: { axis, start: from, size: Math.ceil((to - from) / step), step } });
+  }
+
+  /** Equal parts of the last axis, side by side: `const [q, k, v] = packed.split(3)`. */
+  split<Count extends number>(count: Count): TupleOf<Tensor, Count> {
+    argument("split: the number of parts", count, PARTS);
+    const size = this.channels / count;
+    if (!Number.isInteger(size)) {
+      throw new UnfoldError(`${this.name}: ${this.channels} channels do not divide into ${count} parts`);
+    }
+    const parts = Array.from({ length: count }, (_, i) => this.slice({ axis: -1, start: i * size, size }));
+    return parts as readonly Tensor[] as TupleOf<Tensor, Count>;
+  }
+
+  /** One element along an axis, which goes away: `x[:, 0]` is `x.pick({ axis: 1, index: 0 })`. */
+  pick(options: { readonly axis: number; readonly index: number }): Tensor {
+    const { axis, index } = given("pick", options, { axis: INDEX, index: INDEX });
+    const at = axisIn(axis, this.shape.length, "pick");
+    const row = this.slice({ axis: at, start: index, ...(index !== -1 && { end: index + 1 }) });
+    return row.reshape(row.shape.filter((_, i) => i !== at));
+  }
+
+  /** Rows along `axis`, the first unless said, by index; `indices`, of any shape, stand in for the axis. */
+  gather(indices: Tensor, options: { readonly axis?: number } = {}): Tensor {
+    const { axis = 0 } = given("gather", options, { axis: optional(INDEX) });
+    return op("gather", [this, indices], { attrs: { axis } });
+  }
+
+  /** Axes of size 1 are repeated until it has `shape`. */
+  expand(shape: Shape): Tensor {
+    argument("expand: the shape", shape, SHAPE);
+    return op("expand", [this], { attrs: { shape } });
+  }
+
+  /** The mean over axes. */
+  mean(options: ReduceOptions): Tensor {
+    return op("reduce_mean", [this], { attrs: reduced("mean", options) });
+  }
+
+  /** The sum over axes. */
+  sum(options: ReduceOptions): Tensor {
+    return op("reduce_sum", [this], { attrs: reduced("sum", options) });
+  }
+
+  /** Another element type; `"float"` is the precision that the network is compiled in. */
+  cast(to: DType | "float"): Tensor {
+    argument("cast: the element type", to, DTYPE);
+    return op("cast", [this], { attrs: { to: resolved(to) } });
+  }
+
+  #with(name: "add" | "sub" | "mul" | "div" | "max", other: Tensor | number): Tensor {
+    argument(`${name}: the other`, other, OPERAND);
+    const second = typeof other === "number" ? constant(other, { dtype: this.dtype }) : other;
+    return op(name, [this, second], { attrs: {} });
+  }
+}
+
+/** What is told of a tensor where one is asked for. */
+export const TENSOR: Kind = { words: "a tensor", is: (value) => isTensor(value) };
+
+const OPERAND = either(TENSOR, NUMBER);
+const AXES = whole(0, MOST_AXES);
+const PARTS = whole(1, 1024);
 const RESHAPE: Kind = {
   words: `${SHAPE.words}, or -1`,
   is: (value) => Array.isArray(value) && SHAPE.is(value.map((dim) => dim === -1 ? 1 : dim)),
 };
+const DTYPE = oneOf("float", ...Object.keys(ITEM_BYTES).filter((type) => type !== "fp64"));
+const NUMBERS: Kind = { words: "numbers", is: (value) => typeof value === "number" };
 
-/** The same elements under another shape; one size may be -1 and is worked out. */
-export function reshape(x: Tensor, shape: Shape): Tensor {
-  argument("reshape: x", x, TENSOR);
-  argument("reshape: the shape", shape, RESHAPE);
-  const open = shape.filter((dim) => dim === -1).length;
-  if (open > 1) {
-    throw new UnfoldError(`reshape: ${showShape(shape)} leaves ${open} sizes to be worked out; at most one`);
-  }
-  if (open === 0) return op("reshape", [x], { attrs: { shape } });
-  const rest = divideDims(sizeOf(x.type.shape), sizeOf(shape.filter((dim) => dim !== -1)));
-  if (rest === null) {
-    throw new UnfoldError(`reshape: ${showShape(x.type.shape)} does not divide into ${showShape(shape)}`);
-  }
-  return op("reshape", [x], { attrs: { shape: shape.map((dim) => dim === -1 ? rest : dim) } });
+function reduced(what: string, options: ReduceOptions) {
+  const { axes, keepDims = false } = given(what, options, { axes: listOf(INDEX), keepDims: optional(FLAG) });
+  return { axes, keepDims };
 }
 
-/** Axis i of the result is axis `permutation[i]` of `x`. */
-export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
-  argument("transpose: the permutation", permutation, listOf(INDEX));
-  return op("transpose", [x], { attrs: { permutation } });
-}
-
-/**
- * Python's `x[start:end:step]` along one axis; negative ends count from the back. Instead of the end the number of
- * elements can be given, and that may be open: `slice(positions, { axis: 0, size: "T" })`. Nothing is clamped: an end
- * beyond the axis is an error, and where a size is open the caller promises that the axis reaches that far.
- */
-export function slice(
-  x: Tensor,
-  options: { axis: number; start?: number; end?: number; size?: Dim; step?: number },
+/** One operator on tensors, which are looked at first. */
+export function op<Name extends OpName>(
+  name: Name,
+  inputs: readonly Tensor[],
+  options: { attrs: AttrsOf<Name>; name?: string },
 ): Tensor {
-  argument("slice: x", x, TENSOR);
-  const { axis, start = 0, end, size, step = 1 } = given("slice", options, {
-    axis: INDEX,
-    start: optional(INDEX),
-    end: optional(INDEX),
-    size: optional(DIM),
-    step: optional(COUNT),
-  });
-  const whole = x.type.shape[axisIn(axis, x.type.shape.length, "slice")]!;
-  const place = (index: number) => {
-    if (index >= 0) return index;
-    if (typeof whole !== "number") {
-      throw new UnfoldError(`slice: cannot count back from the open size ${whole}`);
-    }
-    return whole + index;
-  };
-  if (size !== undefined) {
-    if (end !== undefined) throw new UnfoldError(`slice: give the end ${end} or the size ${size}, not both`);
-    return op("slice", [x], { attrs: { axis, start: place(start), size, step } });
+  for (const input of inputs) argument(`${name}: its input`, input, TENSOR);
+  countOperator();
+  const node = apply(name, inputs.map(nodeOf), options);
+  if (node.type.shape.length > MOST_AXES) {
+    throw new UnfoldError(`${node.name}: ${node.type.shape.length} axes; TensorRT has at most ${MOST_AXES}`);
   }
-  if (end === undefined && typeof whole !== "number") {
-    throw new UnfoldError(`slice: axis ${axis} has the open size ${whole}: give the end`);
-  }
-  const [from, to] = [place(start), place(end ?? whole as number)];
-  return op("slice", [x], { attrs: { axis, start: from, size: Math.ceil((to - from) / step), step } });
-}
-
-/** One element along an axis, which goes away: `x[:, 0]` is `pick(x, { axis: 1, index: 0 })`. */
-export function pick(x: Tensor, options: { axis: number; index: number }): Tensor {
-  argument("pick: x", x, TENSOR);
-  const { axis, index } = given("pick", options, { axis: INDEX, index: INDEX });
-  const at = axisIn(axis, x.type.shape.length, "pick");
-  const row = slice(
-    x,
-    { axis: at, start: index, ...(index !== -1 && { end: index + 1 }) },
-  );
-  return reshape(row, row.type.shape.filter((_, i) => i !== at));
+  return tensorOf(node);
 }
 
 /** Tensors side by side along an axis. */
-export function concat(xs: readonly Tensor[], options: { axis: number }): Tensor {
+export function concat(xs: readonly Tensor[], options: { readonly axis: number }): Tensor {
   argument("concat: its inputs", xs, listOf(TENSOR));
   return op("concat", xs, { attrs: given("concat", options, { axis: INDEX }) });
 }
 
-/** Rows of `x` along `axis` by index; indices of any shape stand in for the axis. */
-export function gather(x: Tensor, indices: Tensor, options: { axis?: number } = {}): Tensor {
-  const { axis = 0 } = given("gather", options, { axis: optional(INDEX) });
-  return op("gather", [x, indices], { attrs: { axis } });
+/** What `constant` takes besides its values. */
+export interface ConstantOptions {
+  /** Sizes, all fixed; as many as there are values in one row unless said. */
+  readonly shape?: readonly number[];
+  /** The precision that the network is compiled in, `"float"`, unless said. */
+  readonly dtype?: DType | "float";
+  /** What messages and files call it. */
+  readonly name?: string;
 }
-
-/** Repeats axes of size 1 until the tensor has `shape`. */
-export function expand(x: Tensor, shape: Shape): Tensor {
-  argument("expand: the shape", shape, SHAPE);
-  return op("expand", [x], { attrs: { shape } });
-}
-
-export interface ReduceOptions {
-  readonly axes: readonly number[];
-  /** Whether the axes stay, with size 1. */
-  readonly keepDims?: boolean;
-}
-
-function reduced(what: string, options: ReduceOptions) {
-  const { axes, keepDims = false } = given(what, options, {
-    axes: listOf(INDEX),
-    keepDims: optional(FLAG),
-  });
-  return { axes, keepDims };
-}
-
-/** The mean over axes. */
-export const mean = (x: Tensor, options: ReduceOptions): Tensor =>
-  op("reduce_mean", [x], { attrs: reduced("mean", options) });
-
-/** The sum over axes. */
-export const sum = (x: Tensor, options: ReduceOptions): Tensor =>
-  op("reduce_sum", [x], { attrs: reduced("sum", options) });
-
-/** Another element type. */
-export function cast(x: Tensor, to: DType): Tensor {
-  argument("cast: the element type", to, DTYPE);
-  return op("cast", [x], { attrs: { to } });
-}
-
-const DTYPE = oneOf(...Object.keys(ITEM_BYTES).filter((type) => type !== "fp64"));
 
 /**
- * `softmax(scale q k^T + mask) v`: q is `[B, H, T, D]`, k and v are `[B, H, S, D]`; `scale` is `1 / sqrt(D)` unless given.
- * Causal, query t sees keys up to `t + (S - T)`: the T queries are the last of S tokens. T and S must then be equal, or
- * fixed with T < S, or T = 1.
+ * Values that are known now: numbers, row-major. They are held in float64 and rounded once, to their element type.
+ *
+ * @throws {UnfoldError} another number of values than the shape has; a fraction in a type of whole numbers
  */
-export function scaledDotProductAttention(
-  inputs: { q: Tensor; k: Tensor; v: Tensor; mask?: Tensor },
-  options: { scale?: number; causal?: boolean } = {},
-): Tensor {
-  const { q, k, v, mask } = given("attention", inputs, {
-    q: TENSOR,
-    k: TENSOR,
-    v: TENSOR,
-    mask: optional(TENSOR),
-  });
-  const { scale, causal = false } = given("attention", options, {
-    scale: optional(NUMBER),
-    causal: optional(FLAG),
-  });
-  const headSize = q.type.shape.at(-1) as Dim;
-  if (scale === undefined && typeof headSize !== "number") {
-    throw new UnfoldError(`attention: give the scale where the head size ${headSize} is open`);
-  }
-  return op("attention", mask ? [q, k, v, mask] : [q, k, v], {
-    attrs: { scale: scale ?? 1 / Math.sqrt(headSize as number), causal },
-    // Named after what it mixes, as where there is no mask.
-    name: `${v.name.split("/")[0]}/attention`,
-  });
-}
-
-const ANY_NUMBER: Kind = { words: "numbers", is: (value) => typeof value === "number" };
-
-/** A value known now: numbers, row-major. */
-export function constant(
-  values: readonly number[],
-  options: { shape: readonly number[]; dtype: DType; name?: string },
-): Tensor {
-  const { shape, dtype, name = "constant" } = given("constant", options, {
-    shape: FIXED_SHAPE,
-    dtype: DTYPE,
+export function constant(values: number | readonly number[], options: ConstantOptions = {}): Tensor {
+  const known = given("constant", options, {
+    shape: optional(FIXED_SHAPE),
+    dtype: optional(DTYPE),
     name: optional(TEXT),
   });
-  argument(`${name}: its values`, values, listOf(ANY_NUMBER));
-  if (values.length !== elementCount(shape)) {
-    throw new UnfoldError(`${name}: ${values.length} values for the shape ${showShape(shape)}`);
+  const { name = "constant" } = known;
+  const list = typeof values === "number" ? [values] : values;
+  argument(`${name}: its values`, list, listOf(NUMBERS));
+  const dtype = resolved(known.dtype ?? "float");
+  const { shape = [list.length] } = known;
+  if (list.length !== elementCount(shape)) {
+    throw new UnfoldError(`${name}: ${list.length} values for the shape ${showShape(shape)}`);
   }
-  const wide = Float64Array.from(values);
-  const held = heldData(shape, wide, name);
-  const data = isFloat(dtype) ? held : { ...held, dtype, bytes: () => bytesFromNumbers(wide, dtype) };
-  return constantNode(data, { dtype, name });
+  const wide = Float64Array.from(list);
+  if (isFloat(dtype)) return tensorOf(constantNode(heldData(shape, wide, name), { dtype, name }));
+  const fraction = wide.find((value) => !Number.isSafeInteger(value));
+  if (fraction !== undefined) throw new UnfoldError(`${name}: ${fraction} is no ${dtype}`);
+  const data = { ...heldData(shape, wide, name), dtype, bytes: () => bytesFromNumbers(wide, dtype) };
+  return tensorOf(constantNode(data, { dtype, name }));
 }

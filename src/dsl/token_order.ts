@@ -17,13 +17,14 @@ import {
   partsOf,
   whole,
 } from "../ir/given.ts";
-import type { Dim } from "../ir/shape.ts";
-import { TENSOR } from "./given.ts";
-import { concat, constant, expand, gather, type Tensor } from "./tensor.ts";
+import { showShape } from "../ir/shape.ts";
+import { concat, constant, TENSOR, type Tensor } from "./tensor.ts";
 
 /** Rows and columns of an image's tokens. */
 export interface Grid {
+  /** Rows. */
   readonly height: number;
+  /** Columns. */
   readonly width: number;
 }
 
@@ -66,7 +67,7 @@ const ORDER: Kind = { words: "an order of tokens, a list of places", is: listOf(
 export type TokenOrder = readonly number[];
 
 /** The place of a token that is not of the image. */
-export const PADDING = -1;
+export const PADDING: number = -1;
 
 /** Row by row, as a patch embedding leaves them. */
 export function rowMajor(grid: Grid): TokenOrder {
@@ -83,6 +84,7 @@ export function eachAxis(size: PerAxis): readonly [height: number, width: number
   return typeof size === "number" ? [size, size] : size;
 }
 
+/** How a grid is cut into windows. */
 export interface Windows {
   /** Sides of a window, in tokens. */
   readonly window: PerAxis;
@@ -189,11 +191,9 @@ export function unfoldOrder(
 export function reorder(x: Tensor, orders: { from: TokenOrder; to: TokenOrder }): Tensor {
   argument("reorder: x", x, TENSOR);
   const { from, to } = given("reorder", orders, { from: ORDER, to: ORDER });
-  const [batch, tokens, channels] = x.type.shape as [Dim, Dim, number];
-  if (x.type.shape.length !== 3 || tokens !== from.length || typeof channels !== "number") {
-    throw new UnfoldError(
-      `reorder: the order is of ${from.length} tokens, the tensor [${x.type.shape.join(", ")}]`,
-    );
+  const [batch, tokens, channels] = x.shape;
+  if (x.shape.length !== 3 || tokens !== from.length || typeof channels !== "number") {
+    throw new UnfoldError(`reorder: the order is of ${from.length} tokens, the tensor ${showShape(x.shape)}`);
   }
   const position = new Map(from.map((place, i) => [place, i]));
   // A row of zeros behind the others is what padding reads.
@@ -208,13 +208,12 @@ export function reorder(x: Tensor, orders: { from: TokenOrder; to: TokenOrder })
   if (to.includes(PADDING)) {
     const zeros = constant(new Array<number>(channels).fill(0), {
       shape: [1, 1, channels],
-      dtype: x.type.dtype,
+      dtype: x.dtype,
       name: "zeros",
     });
-    rows = concat([x, expand(zeros, [batch, 1, channels])], { axis: 1 });
+    rows = concat([x, zeros.expand([batch!, 1, channels])], { axis: 1 });
   }
-  const order = constant(indices, { shape: [indices.length], dtype: "int32", name: "order" });
-  return gather(rows, order, { axis: 1 });
+  return rows.gather(constant(indices, { dtype: "int32", name: "order" }), { axis: 1 });
 }
 
 /**

@@ -6,30 +6,16 @@
  * the pooler and the heads for single tasks.
  */
 import {
-  ACTIVATION,
   type Activation,
-  add,
   attention,
-  cast,
-  constant,
   type DimRange,
-  div,
   embedding,
-  gather,
   ids,
-  maximum,
   mlp,
   type Model,
   model,
-  mul,
   norm,
-  pick,
-  reshape,
   type Scope,
-  slice,
-  sqrt,
-  sub,
-  sum,
   type Tensor,
   tokenPositions,
 } from "../dsl/mod.ts";
@@ -114,11 +100,11 @@ export function bert(config: BertConfig, options: BertOptions = {}): Model {
     unused: [/^pooler\./, /^embeddings\.position_ids$/],
 
     forward({ input_ids, attention_mask, token_type_ids }, p) {
-      const mask = cast(attention_mask!, p.precision);
-      const hidden = addend(mask, p);
+      const mask = attention_mask!.cast("float");
+      const hidden = addend(mask);
       let x = embeddings(input_ids!, p.at("embeddings"), { ...config, types: token_type_ids });
       for (let i = 0; i < layers; i++) x = layer(x, p.at("encoder.layer", i), { ...config, mask: hidden });
-      return pooling === "mean" ? { sentence_embedding: meanOfTokens(x, mask, p) } : { last_hidden_state: x };
+      return pooling === "mean" ? { sentence_embedding: meanOfTokens(x, mask) } : { last_hidden_state: x };
     },
   });
 }
@@ -133,17 +119,17 @@ function embeddings(
 ): Tensor {
   const table = p.param("position_embeddings.weight", [positions, channels]);
   const ofPosition = padding === undefined
-    ? slice(table, { axis: 0, size: words.type.shape[1]! })
-    : gather(table, tokenPositions(words, { padding, length: longestOf({ positions, padding }) }));
+    ? table.slice({ axis: 0, size: words.shape[1]! })
+    : table.gather(tokenPositions(words, { padding, length: longestOf({ positions, padding }) }));
   let x = embedding(words, p.at("word_embeddings"), { entries: vocabulary, channels });
   if (segments > 0) {
     const segment = p.at("token_type_embeddings");
     const ofSegment = types === undefined
-      ? pick(segment.param("weight", [segments, channels]), { axis: 0, index: 0 })
+      ? segment.param("weight", [segments, channels]).pick({ axis: 0, index: 0 })
       : embedding(types, segment, { entries: segments, channels });
-    x = add(x, ofSegment);
+    x = x.add(ofSegment);
   }
-  return norm(add(x, ofPosition), p.at("LayerNorm"));
+  return norm(x.add(ofPosition), p.at("LayerNorm"));
 }
 
 /** The longest sequence: RoBERTa's table has rows for padding and what lies before it. */
@@ -163,29 +149,27 @@ function layer(
     out: "output.dense",
     mask,
   });
-  x = norm(add(x, mixed), p.at("attention.output.LayerNorm"));
+  x = norm(x.add(mixed), p.at("attention.output.LayerNorm"));
   const thought = mlp(x, p, {
     hidden,
-    activation: ACTIVATION[activation],
+    activation,
     names: ["intermediate.dense", "output.dense"],
   });
-  return norm(add(x, thought), p.at("output.LayerNorm"));
+  return norm(x.add(thought), p.at("output.LayerNorm"));
 }
 
 /** What hides padding from the softmax: `[B, 1, 1, T]`, 0 or -1e4, whose exponential is 0 in every precision. */
-function addend(mask: Tensor, p: Scope): Tensor {
-  const [batch, tokens] = mask.type.shape;
-  return reshape(mul(sub(mask, scalar(1, p)), scalar(1e4, p)), [batch!, 1, 1, tokens!]);
+function addend(mask: Tensor): Tensor {
+  const [batch, tokens] = mask.sizes(2);
+  return mask.sub(1).mul(1e4).reshape([batch, 1, 1, tokens]);
 }
 
 /** The mean over the tokens whose mask is 1, divided by its length: `[B, T, C]` to `[B, C]`. */
-function meanOfTokens(x: Tensor, mask: Tensor, p: Scope): Tensor {
-  const [batch, tokens] = mask.type.shape;
-  const total = sum(mul(x, reshape(mask, [batch!, tokens!, 1])), { axes: [1] });
+function meanOfTokens(x: Tensor, mask: Tensor): Tensor {
+  const [batch, tokens] = mask.sizes(2);
+  const total = x.mul(mask.reshape([batch, tokens, 1])).sum({ axes: [1] });
   // Of a row that is all padding: 0 rather than 0 / 0.
-  const mean = div(total, maximum(sum(mask, { axes: [1], keepDims: true }), scalar(1, p)));
-  const length = sqrt(sum(mul(mean, mean), { axes: [-1], keepDims: true }));
-  return div(mean, maximum(length, scalar(1e-6, p)));
+  const mean = total.div(mask.sum({ axes: [1], keepDims: true }).maximum(1));
+  const length = mean.mul(mean).sum({ axes: [-1], keepDims: true }).sqrt();
+  return mean.div(length.maximum(1e-6));
 }
-
-const scalar = (value: number, p: Scope): Tensor => constant([value], { shape: [1], dtype: p.precision });

@@ -5,30 +5,22 @@
  * query. Names are those of Hugging Face's transformers. Leaves out the comparison, a product of the two embeddings.
  */
 import {
-  ACTIVATION,
   type Activation,
-  add,
   attention,
-  crossAttention,
   embedding,
   endToken,
-  expand,
   float,
   gridOf,
   ids,
   linear,
-  mean,
   mlp,
   type Model,
   model,
   norm,
   patchEmbedding,
-  pick,
   prependToken,
-  reshape,
   residual,
   type Scope,
-  slice,
   type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
@@ -118,19 +110,19 @@ export function imageTower(config: ImageTowerConfig, options: { norm?: Norm } = 
     forward({ images }, p) {
       const embed = p.at("embeddings");
       let x = patchEmbedding(images, embed.at("patch_embedding"), { patch, channels, bias: !clip });
-      if (clip) x = prependToken(x, reshape(embed.param("class_embedding", [channels]), [1, 1, channels]));
+      if (clip) x = prependToken(x, embed.param("class_embedding", [channels]).reshape([1, 1, channels]));
       const tokens = grid.height * grid.width + (clip ? 1 : 0);
-      x = add(x, embed.param("position_embedding.weight", [tokens, channels]));
+      x = x.add(embed.param("position_embedding.weight", [tokens, channels]));
       if (clip) x = norm(x, p.at("pre_layrnorm"));
       for (let i = 0; i < config.depth; i++) x = layer(x, p.at("encoder.layers", i), config);
       if (!clip) x = norm(x, p.at("post_layernorm"));
       if (classes !== null) {
-        const patches = clip ? slice(x, { axis: 1, start: 1 }) : x;
-        return { logits: linear(mean(patches, { axes: [1] }), p.at("classifier"), { outputs: classes }) };
+        const patches = clip ? x.slice({ axis: 1, start: 1 }) : x;
+        return { logits: linear(patches.mean({ axes: [1] }), p.at("classifier"), { outputs: classes }) };
       }
       if (!config.pooled) return { last_hidden_state: x };
       const pooled = clip
-        ? norm(pick(x, { axis: 1, index: 0 }), p.at("post_layernorm"))
+        ? norm(x.pick({ axis: 1, index: 0 }), p.at("post_layernorm"))
         : attended(x, p.at("head"), config);
       return outputs(x, pooled, { projection, p, name: "image" });
     },
@@ -150,16 +142,14 @@ export function textTower(config: TextTowerConfig, options: { norm?: Norm } = {}
     forward({ input_ids }, p) {
       const embed = p.at("embeddings");
       const table = embed.param("position_embedding.weight", [positions, channels]);
-      let x = add(
-        embedding(input_ids, embed.at("token_embedding"), { entries: vocabulary, channels }),
-        slice(table, { axis: 0, size: input_ids.type.shape[1]! }),
-      );
+      let x = embedding(input_ids, embed.at("token_embedding"), { entries: vocabulary, channels })
+        .add(table.slice({ axis: 0, size: input_ids.shape[1]! }));
       for (let i = 0; i < config.depth; i++) {
         x = layer(x, p.at("encoder.layers", i), { ...config, causal: clip });
       }
       x = norm(x, p.at("final_layer_norm"));
       const last = end === null
-        ? pick(x, { axis: 1, index: -1 })
+        ? x.pick({ axis: 1, index: -1 })
         : endToken({ x, ids: input_ids }, { end, length: positions });
       const pooled = config.head === null ? last : linear(last, p.at("head"), { outputs: config.head });
       return outputs(x, pooled, { projection, p, name: "text" });
@@ -176,16 +166,16 @@ function layer(
 ): Tensor {
   const mixed = (y: Tensor) => attention(y, p.at("self_attn"), { heads, causal, ...PROJECTIONS });
   x = residual(x, mixed, { norm: p.at("layer_norm1") });
-  const thought = (y: Tensor) => mlp(y, p.at("mlp"), { hidden, activation: ACTIVATION[activation] });
+  const thought = (y: Tensor) => mlp(y, p.at("mlp"), { hidden, activation });
   return residual(x, thought, { norm: p.at("layer_norm2") });
 }
 
 /** SigLIP's pooling (Lee et al. 2019, Set Transformer): a learned query over all tokens, then an MLP beside it. */
 function attended(memory: Tensor, p: Scope, { channels, heads, hidden, activation }: TowerConfig): Tensor {
-  const query = expand(p.param("probe", [1, 1, channels]), [memory.type.shape[0]!, 1, channels]);
-  const x = crossAttention({ x: query, memory }, p.at("attention"), { heads, ...PROJECTIONS });
-  const thought = (y: Tensor) => mlp(y, p.at("mlp"), { hidden, activation: ACTIVATION[activation] });
-  return pick(residual(x, thought, { norm: p.at("layernorm") }), { axis: 1, index: 0 });
+  const query = p.param("probe", [1, 1, channels]).expand([memory.shape[0]!, 1, channels]);
+  const x = attention(query, p.at("attention"), { heads, memory, ...PROJECTIONS });
+  const thought = (y: Tensor) => mlp(y, p.at("mlp"), { hidden, activation });
+  return residual(x, thought, { norm: p.at("layernorm") }).pick({ axis: 1, index: 0 });
 }
 
 function outputs(

@@ -4,21 +4,19 @@
  * there are the two of generation, which share the weights: one reads a prompt, one a token at a time.
  */
 import {
-  ACTIVATION,
   type Activation,
-  add,
   cachedAttention,
   embedding,
   float,
-  gather,
   ids,
   type InputSpec,
   linear,
   mlp,
+  type MlpOptions,
   type Model,
   model,
   norm,
-  slice,
+  residual,
   type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
@@ -86,7 +84,9 @@ export const GPT2_XL: Gpt2Config = {
  * `past.i.value`, `[B, H, P, D]`, and gives what is P + 1 long.
  */
 export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?: Norm } = {}): Model {
-  const { vocabulary, context, channels, depth, heads, hidden, mode } = config;
+  const { vocabulary, context, channels, depth, heads, hidden, mode, bias = true, tied = true } = config;
+  const { activation = "gelu_tanh" } = config;
+  const feedForward: MlpOptions = { hidden, activation, names: ["c_fc", "c_proj"], bias };
   const step = mode === "step";
   const kept = float(["B", heads, "P", channels / heads]);
   const past = Array.from({ length: depth }, (_, i) => [[`past.${i}.key`, kept], [`past.${i}.value`, kept]]);
@@ -104,35 +104,27 @@ export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?
       const tokens = inputs.input_ids!;
       const table = p.at("wpe").param("weight", [context, channels]);
       const positions = step
-        ? gather(table, inputs.position_ids!)
-        : slice(table, { axis: 0, size: tokens.type.shape[1]! });
+        ? table.gather(inputs.position_ids!)
+        : table.slice({ axis: 0, size: tokens.shape[1]! });
       const present: Record<string, Tensor> = {};
 
-      let x = add(embedding(tokens, p.at("wte"), { entries: vocabulary, channels }), positions);
+      let x = embedding(tokens, p.at("wte"), { entries: vocabulary, channels }).add(positions);
       for (let i = 0; i < depth; i++) {
         const block = p.at("h", i);
+        const past = step ? { key: inputs[`past.${i}.key`]!, value: inputs[`past.${i}.value`]! } : undefined;
         const { output, key, value } = cachedAttention(norm(x, block.at("ln_1")), block.at("attn"), {
           heads,
           qkv: "c_attn",
           out: "c_proj",
-          bias: config.bias ?? true,
-          past: step ? { key: inputs[`past.${i}.key`]!, value: inputs[`past.${i}.value`]! } : undefined,
+          bias,
+          past,
         });
-        x = add(x, output);
-        x = add(
-          x,
-          mlp(norm(x, block.at("ln_2")), block.at("mlp"), {
-            hidden,
-            activation: ACTIVATION[config.activation ?? "gelu_tanh"],
-            names: ["c_fc", "c_proj"],
-            bias: config.bias ?? true,
-          }),
-        );
+        x = x.add(output);
+        x = residual(x, (y) => mlp(y, block.at("mlp"), feedForward), { norm: block.at("ln_2") });
         present[`present.${i}.key`] = key;
         present[`present.${i}.value`] = value;
       }
       x = norm(x, p.at("ln_f"));
-      const tied = config.tied ?? true;
       const result: Record<string, Tensor> = config.head === false ? { last_hidden_state: x } : {
         logits: linear(x, p.at("lm_head"), {
           outputs: vocabulary,

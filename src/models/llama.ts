@@ -3,26 +3,19 @@
  * positions, grouped key and value heads, a gated feed-forward layer and no biases. Names are Hugging Face's.
  */
 import {
-  add,
+  attention,
+  type AttentionOptions,
   embedding,
-  firstRotations,
   ids,
-  joinHeads,
   linear,
+  mlp,
+  type MlpOptions,
   type Model,
   model,
-  mul,
   norm,
-  repeatHeads,
+  residual,
   type RotaryScaling,
-  type RotaryTable,
   rotaryTable,
-  rotate,
-  scaledDotProductAttention,
-  type Scope,
-  silu,
-  splitHeads,
-  type Tensor,
 } from "../dsl/mod.ts";
 import { type Norm, rmsNorm } from "../norms/families.ts";
 
@@ -77,12 +70,21 @@ export const TINY_LLAMA: LlamaConfig = {
   tied: false,
 };
 
+/** Names of the products, none of which has a bias. */
+const PROJECTIONS = {
+  qkv: ["q_proj", "k_proj", "v_proj"],
+  out: "o_proj",
+  qkvBias: false,
+  outBias: false,
+} as const;
+const GATED = { names: ["up_proj", "down_proj"], gate: "gate_proj", bias: false } as const;
+
 /** Token ids `[B, T]` to `logits [B, T, vocabulary]`. */
 export function llama(
   config: LlamaConfig,
   { norm: family = rmsNorm({ epsilon: 1e-5 }) }: { norm?: Norm } = {},
 ): Model {
-  const { vocabulary, context, channels, depth, size, theta, scaling } = config;
+  const { vocabulary, context, channels, depth, heads, groups, size, hidden, theta, scaling } = config;
   return model({
     name: config.name,
     inputs: { input_ids: ids(["B", "T"]) },
@@ -91,20 +93,20 @@ export function llama(
     batch: 1,
     norm: family,
     forward({ input_ids }, p) {
-      const table = rotaryTable({ length: context, size, theta, scaling, precision: p.precision });
-      const rotations = firstRotations(table, input_ids.type.shape[1]!);
+      const rotary = rotaryTable({ length: context, tokens: input_ids.shape[1]!, size, theta, scaling });
+      const self: AttentionOptions = { heads, groups, size, rotary, causal: true, ...PROJECTIONS };
+      // Gated: W_down (silu(W_gate x) * W_up x).
+      const feedForward: MlpOptions = { hidden, activation: "silu", ...GATED };
       const embed = p.at("model", "embed_tokens");
       let x = embedding(input_ids, embed, { entries: vocabulary, channels });
       for (let i = 0; i < depth; i++) {
-        const block = p.at("model", "layers", i);
-        x = add(
-          x,
-          selfAttention(norm(x, block.at("input_layernorm")), block.at("self_attn"), {
-            ...config,
-            rotations,
-          }),
-        );
-        x = add(x, gatedMlp(norm(x, block.at("post_attention_layernorm")), block.at("mlp"), config));
+        const layer = p.at("model", "layers", i);
+        x = residual(x, (y) => attention(y, layer.at("self_attn"), self), {
+          norm: layer.at("input_layernorm"),
+        });
+        x = residual(x, (y) => mlp(y, layer.at("mlp"), feedForward), {
+          norm: layer.at("post_attention_layernorm"),
+        });
       }
       const logits = linear(norm(x, p.at("model", "norm")), p.at("lm_head"), {
         outputs: vocabulary,
@@ -114,26 +116,4 @@ export function llama(
       return { logits };
     },
   });
-}
-
-/** Causal attention with rotated queries and keys; each head of keys and values serves `heads / groups` of queries. */
-function selfAttention(
-  x: Tensor,
-  p: Scope,
-  { channels, heads, groups, size, rotations }: LlamaConfig & { rotations: RotaryTable },
-): Tensor {
-  const project = (name: string, count: number) =>
-    splitHeads(linear(x, p.at(name), { outputs: count * size, bias: false }), count, p);
-  const q = rotate(project("q_proj", heads), rotations);
-  const k = repeatHeads(rotate(project("k_proj", groups), rotations), heads);
-  const v = repeatHeads(project("v_proj", groups), heads);
-  const mixed = scaledDotProductAttention({ q, k, v }, { causal: true });
-  return linear(joinHeads(mixed), p.at("o_proj"), { outputs: channels, bias: false });
-}
-
-/** `W_down (silu(W_gate x) * W_up x)` (Shazeer 2020). */
-function gatedMlp(x: Tensor, p: Scope, { channels, hidden }: LlamaConfig): Tensor {
-  const project = (name: string) => linear(x, p.at(name), { outputs: hidden, bias: false });
-  const inner = mul(silu(project("gate_proj")), project("up_proj"));
-  return linear(inner, p.at("down_proj"), { outputs: channels, bias: false });
 }

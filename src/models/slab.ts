@@ -3,32 +3,21 @@
  * ReLU is left at inference. It has no class token; the mean of all tokens is classified. Names are those of its code.
  */
 import {
-  add,
-  cast,
-  constant,
   convolution,
-  div,
   float,
   type Grid,
   gridOf,
   joinHeads,
   linear,
-  matmul,
-  mean,
   mlp,
   type Model,
   model,
   norm,
   patchEmbedding,
-  relu,
-  reshape,
   residual,
   type Scope,
-  slice,
   splitHeads,
-  sum,
   type Tensor,
-  transpose,
 } from "../dsl/mod.ts";
 import { type Norm, repBatchNorm } from "../norms/families.ts";
 import type { PatchConfig } from "./vit.ts";
@@ -58,14 +47,14 @@ export function slabDeit(
     norm: family,
     forward({ images }, p) {
       let x = patchEmbedding(images, p.at("patch_embed.proj"), { patch, channels });
-      x = add(x, p.param("pos_embed", [1, grid.height * grid.width, channels]));
+      x = x.add(p.param("pos_embed", [1, grid.height * grid.width, channels]));
       for (let i = 0; i < depth; i++) {
         const b = p.at("blocks", i);
         const attend = (y: Tensor) => simplifiedLinearAttention(y, b.at("attn"), { heads, grid });
         x = residual(x, attend, { norm: b.at("norm1") });
         x = residual(x, (y) => mlp(y, b.at("mlp"), { hidden }), { norm: b.at("norm2") });
       }
-      const pooled = mean(norm(x, p.at("norm")), { axes: [1] });
+      const pooled = norm(x, p.at("norm")).mean({ axes: [1] });
       return { logits: linear(pooled, p.at("head"), { outputs: classes }) };
     },
   });
@@ -80,27 +69,24 @@ function simplifiedLinearAttention(
   p: Scope,
   { heads, grid }: { heads: number; grid: Grid },
 ): Tensor {
-  const [, tokens, channels] = x.type.shape as [string, number, number];
-  const qkv = linear(x, p.at("qkv"), { outputs: 3 * channels });
-  const third = (i: number) => slice(qkv, { axis: -1, start: i * channels, end: (i + 1) * channels });
-  const apart = (y: Tensor) => splitHeads(y, heads, p);
-  const wide = (y: Tensor) => cast(apart(y), "fp32");
-  const q = wide(relu(third(0)));
-  const k = wide(relu(add(third(1), p.param("positional_encoding", [1, tokens, channels]))));
-  const v = third(2);
-  const attended = matmul(q, matmul(k, wide(v), { transposeA: true }));
-  const weights = matmul(q, sum(k, { axes: [2], keepDims: true }), { transposeB: true });
-  const epsilon = constant([1e-6], { shape: [1], dtype: "fp32" });
-  const mixed = cast(div(attended, add(weights, epsilon)), p.precision);
-  const near = neighbours(apart(v), p.at("dwc"), grid);
-  return linear(joinHeads(add(mixed, near)), p.at("proj"), { outputs: channels });
+  const [, tokens] = x.sizes(3);
+  const { channels } = x;
+  const [query, key, v] = linear(x, p.at("qkv"), { outputs: 3 * channels }).split(3);
+  const positioned = key.add(p.param("positional_encoding", [1, tokens as number, channels]));
+  const wide = (y: Tensor) => splitHeads(y, { heads }).cast("fp32");
+  const [q, k] = [wide(query.relu()), wide(positioned.relu())];
+  const attended = q.matmul(k.matmul(wide(v), { transposeA: true }));
+  const weights = q.matmul(k.sum({ axes: [2], keepDims: true }), { transposeB: true });
+  const mixed = attended.div(weights.add(1e-6)).cast("float");
+  const near = neighbours(splitHeads(v, { heads }), p.at("dwc"), grid);
+  return linear(joinHeads(mixed.add(near)), p.at("proj"), { outputs: channels });
 }
 
 /** A 5x5 depthwise convolution over the grid, its kernels shared by the heads: `[B, H, T, D]` to the same. */
 function neighbours(v: Tensor, p: Scope, { height, width }: Grid): Tensor {
-  const { shape } = v.type;
-  const size = shape.at(-1) as number;
-  const maps = reshape(transpose(v, [0, 1, 3, 2]), [-1, size, height, width]);
+  const [batch, heads, tokens] = v.sizes(4);
+  const { channels: size } = v;
+  const maps = v.transpose([0, 1, 3, 2]).reshape([-1, size, height, width]);
   const local = convolution(maps, p, { outputs: size, kernel: 5, padding: 2, groups: size });
-  return transpose(reshape(local, [shape[0]!, shape[1]!, size, height * width]), [0, 1, 3, 2]);
+  return local.reshape([batch, heads, size, tokens]).transpose([0, 1, 3, 2]);
 }

@@ -5,19 +5,15 @@
  * both (section 3.2) are one gather between two blocks.
  */
 import {
-  ACTIVATION,
   type Activation,
-  add,
   attention,
   constant,
   convolution,
   eachAxis,
   float,
-  gather,
   type Grid,
   gridOf,
   linear,
-  mean,
   mergingOrder,
   mlp,
   type Model,
@@ -28,14 +24,12 @@ import {
   type PerAxis,
   relativePositions,
   reorder,
-  reshape,
   residual,
   rowMajor,
   type Scope,
   shiftMask,
   type Tensor,
   type TokenOrder,
-  transpose,
   windowOrder,
   type Windows,
 } from "../dsl/mod.ts";
@@ -131,7 +125,7 @@ export function swin(config: SwinConfig, { norm: family = layerNorm() }: { norm?
     norm: family,
     forward({ images }, p) {
       const last = scales(images, p, config).at(-1)!;
-      const pooled = mean(norm(last.x, p.at("norm")), { axes: [1] });
+      const pooled = norm(last.x, p.at("norm")).mean({ axes: [1] });
       if (config.classes === null) return { features: pooled };
       return { logits: linear(pooled, p.at("head"), { outputs: config.classes }) };
     },
@@ -168,9 +162,8 @@ export function swinBackbone(
 
 /** `[B, T, C]` to `[B, C, H, W]`. */
 function featureMap({ x, order, grid }: Scale): Tensor {
-  const [batch, , channels] = x.type.shape as [string, number, number];
   const rows = reorder(x, { from: order, to: rowMajor(grid) });
-  return reshape(transpose(rows, [0, 2, 1]), [batch, channels, grid.height, grid.width]);
+  return rows.transpose([0, 2, 1]).reshape([x.shape[0]!, x.channels, grid.height, grid.width]);
 }
 
 /** The tokens `[B, T, C]` of one scale, the order they lie in, and the grid they are of. */
@@ -210,9 +203,9 @@ function placed(
 ): Tensor {
   if (positions === null) return x;
   const tokens = height * width;
-  if (positions === "tokens") return add(x, p.param("absolute_pos_embed", [1, tokens, channels]));
+  if (positions === "tokens") return x.add(p.param("absolute_pos_embed", [1, tokens, channels]));
   const map = p.param("absolute_pos_embed", [1, channels, height, width]);
-  return add(x, transpose(reshape(map, [1, channels, tokens]), [0, 2, 1]));
+  return x.add(map.reshape([1, channels, tokens]).transpose([0, 2, 1]));
 }
 
 /** Windows of M, every second time shifted by M / 2. */
@@ -264,10 +257,8 @@ function swinBlock(
     const mixed = attention(reorder(y, { from: kept, to: windows }), p.at("attn"), options);
     return reorder(mixed, { from: windows, to: kept });
   }, { norm: p.at("norm1") });
-  const hidden = mlpRatio * (x.type.shape.at(-1) as number);
-  x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden, activation: ACTIVATION[activation] }), {
-    norm: p.at("norm2"),
-  });
+  const hidden = mlpRatio * x.channels;
+  x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden, activation }), { norm: p.at("norm2") });
   return { x, order: kept, grid };
 }
 
@@ -288,11 +279,11 @@ function positionBias(
     dtype: "int32",
     name: "positions",
   });
-  const bias = reshape(transpose(gather(table, rows), [2, 0, 1]), [1, heads, tokens, tokens]);
+  const bias = table.gather(rows).transpose([2, 0, 1]).reshape([1, heads, tokens, tokens]);
   if (eachAxis(shift).every((by) => by === 0)) return bias;
   const apart = shiftMask(grid, { window, shift }).map((isApart) => isApart ? -1e4 : 0);
   const shape = [apart.length / tokens ** 2, 1, tokens, tokens];
-  return add(bias, constant(apart, { shape, dtype: p.precision, name: "shift_mask" }));
+  return bias.add(constant(apart, { shape, name: "shift_mask" }));
 }
 
 /** Patches two by two side by side, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`; an odd grid is padded. */
@@ -301,19 +292,16 @@ function patchMerging(
   p: Scope,
   { merging: within, cut }: Pick<SwinConfig, "merging" | "cut">,
 ): Scale {
-  const [batch, , channels] = x.type.shape as [string, number, number];
+  const { channels } = x;
   const half = cut === "whole"
     ? gridOf([grid.height, grid.width], 2)
     : { height: Math.ceil(grid.height / 2), width: Math.ceil(grid.width / 2) };
+  const [batch] = x.sizes(3);
   const merged = rowMajor(half);
   let four = reorder(x, { from: order, to: mergingOrder(half, { merged, within, of: grid }) });
-  if (within === "columns") {
-    four = reshape(four, [batch, merged.length, 4 * channels]);
-  } else {
-    // mmdetection unfolds: the four values of a channel lie together.
-    four = reshape(four, [batch, merged.length, 4, channels]);
-    four = reshape(transpose(four, [0, 1, 3, 2]), [batch, merged.length, 4 * channels]);
-  }
+  // mmdetection unfolds: the four values of a channel lie together.
+  if (within === "rows") four = four.reshape([batch, merged.length, 4, channels]).transpose([0, 1, 3, 2]);
+  four = four.reshape([batch, merged.length, 4 * channels]);
   const x2 = linear(norm(four, p.at("norm")), p.at("reduction"), { outputs: 2 * channels, bias: false });
   return { x: x2, order: merged, grid: half };
 }

@@ -4,28 +4,21 @@
  * Face's transformers. Version 1.1 (and Flan-T5 and mT5) has a gated feed-forward layer. Leaves out the decoder.
  */
 import {
-  ACTIVATION,
   type Activation,
-  add,
+  attention,
+  type AttentionOptions,
   constant,
   embedding,
-  gather,
   ids,
-  joinHeads,
-  linear,
+  mlp,
+  type MlpOptions,
   type Model,
   model,
-  mul,
   norm,
   paddingMask,
-  reshape,
   residual,
-  scaledDotProductAttention,
   type Scope,
-  slice,
-  splitHeads,
   type Tensor,
-  transpose,
 } from "../dsl/mod.ts";
 import { type Norm, rmsNorm } from "../norms/families.ts";
 
@@ -63,12 +56,20 @@ export const T5_SMALL: T5Config = {
   farthest: 128,
 };
 
+/** Names of an attention's products. */
+const PROJECTIONS = { qkv: ["q", "k", "v"], out: "o", qkvBias: false, outBias: false } as const;
+
 /** `input_ids` and `attention_mask`, both `[B, T]`, the mask 1 for tokens and 0 for padding, to `last_hidden_state [B, T, C]`. */
 export function t5Encoder(
   config: T5Config,
   { norm: family = rmsNorm({ epsilon: 1e-6 }) }: { norm?: Norm } = {},
 ): Model {
-  const { vocabulary, context, channels, depth } = config;
+  const { vocabulary, context, channels, depth, heads, size, hidden, activation } = config;
+  // `W_o act(W_i x)`, or with a gate `W_o (act(W_0 x) * W_1 x)`.
+  const names = config.gated
+    ? { names: ["wi_1", "wo"], gate: "wi_0" } as const
+    : { names: ["wi", "wo"] } as const;
+  const feedForward: MlpOptions = { hidden, activation, bias: false, ...names };
   return model({
     name: config.name,
     inputs: { input_ids: ids(["B", "T"]), attention_mask: ids(["B", "T"]) },
@@ -79,39 +80,21 @@ export function t5Encoder(
       const layers = p.at("encoder", "block");
       const distances = distanceBias(layers.at(0, "layer", 0, "SelfAttention"), {
         ...config,
-        tokens: input_ids.type.shape[1]!,
+        tokens: input_ids.shape[1]!,
       });
-      const mask = add(distances, paddingMask(attention_mask, p.precision));
+      const mask = distances.add(paddingMask(attention_mask));
+      const self: AttentionOptions = { heads, size, scale: 1, mask, ...PROJECTIONS };
       let x = embedding(input_ids, p.at("shared"), { entries: vocabulary, channels });
       for (let i = 0; i < depth; i++) {
         const [first, second] = [layers.at(i, "layer", 0), layers.at(i, "layer", 1)];
-        const mixed = (y: Tensor) => selfAttention(y, first.at("SelfAttention"), { ...config, mask });
+        const mixed = (y: Tensor) => attention(y, first.at("SelfAttention"), self);
         x = residual(x, mixed, { norm: first.at("layer_norm") });
-        const thought = (y: Tensor) => feedForward(y, second.at("DenseReluDense"), config);
+        const thought = (y: Tensor) => mlp(y, second.at("DenseReluDense"), feedForward);
         x = residual(x, thought, { norm: second.at("layer_norm") });
       }
       return { last_hidden_state: norm(x, p.at("encoder", "final_layer_norm")) };
     },
   });
-}
-
-function selfAttention(
-  x: Tensor,
-  p: Scope,
-  { channels, heads, size, mask }: T5Config & { readonly mask: Tensor },
-): Tensor {
-  const part = (name: string) =>
-    splitHeads(linear(x, p.at(name), { outputs: heads * size, bias: false }), heads, p);
-  const mixed = scaledDotProductAttention({ q: part("q"), k: part("k"), v: part("v"), mask }, { scale: 1 });
-  return linear(joinHeads(mixed), p.at("o"), { outputs: channels, bias: false });
-}
-
-/** `W_o act(W_i x)`, or with a gate `W_o (act(W_0 x) * W_1 x)` (Shazeer 2020). */
-function feedForward(x: Tensor, p: Scope, { channels, hidden, activation, gated }: T5Config): Tensor {
-  const part = (name: string) => linear(x, p.at(name), { outputs: hidden, bias: false });
-  const act = ACTIVATION[activation];
-  const inner = gated ? mul(act(part("wi_0")), part("wi_1")) : act(part("wi"));
-  return linear(inner, p.at("wo"), { outputs: channels, bias: false });
 }
 
 /** Added to the logits of each head, by the distance from query to key: `[1, H, T, T]`. */
@@ -127,9 +110,9 @@ function distanceBias(
     ),
     { shape: [context, context], dtype: "int64", name: "distances" },
   );
-  const own = slice(slice(table, { axis: 0, size }), { axis: 1, size });
-  const bias = gather(p.param("relative_attention_bias.weight", [buckets, heads]), own);
-  return reshape(transpose(bias, [2, 0, 1]), [1, heads, size, size]);
+  const own = table.slice({ axis: 0, size }).slice({ axis: 1, size });
+  const bias = p.param("relative_attention_bias.weight", [buckets, heads]).gather(own);
+  return bias.transpose([2, 0, 1]).reshape([1, heads, size, size]);
 }
 
 /**

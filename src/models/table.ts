@@ -126,16 +126,3 @@ export const MODELS: Readonly<Record<string, NamedModel>> = {
     build: () => slabDeit(SLAB_DEIT_TI),
   },
 };
-
-export * from "./bert.ts";
-export * from "./clip.ts";
-export * from "./gpt2.ts";
-export * from "./llama.ts";
-export * from "./slab.ts";
-export * from "./swin.ts";
-export * from "./t2t_vit.ts";
-export * from "./t5.ts";
-export * from "./translation.ts";
-export * from "./vit.ts";
-export * from "./whisper.ts";
-export * from "./widenet.ts";

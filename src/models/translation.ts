@@ -4,24 +4,18 @@
  * in the original. Names are fairseq's. Sources are padded on the right; leaves out the search for the best translation.
  */
 import {
-  add,
   attention,
-  constant,
-  crossAttention,
   embedding,
   ids,
   linear,
   mlp,
   type Model,
   model,
-  mul,
   norm,
   paddingMask,
-  relu,
   residual,
   type Scope,
   sinusoids,
-  slice,
   type Tensor,
 } from "../dsl/mod.ts";
 import { type Norm, unifiedNorm } from "../norms/families.ts";
@@ -111,17 +105,15 @@ export function translation(
     dims: { S: tokens, T: tokens },
     norm: family,
     forward({ src_tokens, src_mask, prev_output_tokens }, p) {
-      const positions = sinusoids({ length, channels, first: PADDING + 1, precision: p.precision });
-      const root = constant([Math.sqrt(channels)], { shape: [1], dtype: p.precision, name: "embed_scale" });
+      const positions = sinusoids({ length, channels, first: PADDING + 1 });
       const embed = (tokens: Tensor, table: Scope, entries: number) =>
-        add(
-          mul(embedding(tokens, table, { entries, channels }), root),
-          slice(positions, { axis: 0, size: tokens.type.shape[1]! }),
-        );
+        embedding(tokens, table, { entries, channels })
+          .mul(Math.sqrt(channels))
+          .add(positions.slice({ axis: 0, size: tokens.shape[1]! }));
       const shared = embeddings === "shared";
       const source = p.at("encoder", "embed_tokens");
       const target = shared ? source : p.at("decoder", "embed_tokens");
-      const mask = paddingMask(src_mask, p.precision);
+      const mask = paddingMask(src_mask);
 
       let memory = embed(src_tokens, source, vocabulary.source);
       for (let i = 0; i < config.encoder; i++) {
@@ -149,7 +141,7 @@ function encoderLayer(x: Tensor, p: Scope, { heads, mask, placement, hidden }: L
   const self = { heads, mask, ...PROJECTIONS };
   const around = (name: string) => ({ placement, norm: p.at(name) });
   x = residual(x, (y) => attention(y, p.at("self_attn"), self), around("self_attn_layer_norm"));
-  return residual(x, (y) => mlp(y, p, { hidden, activation: relu }), around("final_layer_norm"));
+  return residual(x, (y) => mlp(y, p, { hidden, activation: "relu" }), around("final_layer_norm"));
 }
 
 function decoderLayer(
@@ -158,10 +150,9 @@ function decoderLayer(
   { heads, mask, placement, hidden }: LayerOptions,
 ): Tensor {
   const self = { heads, causal: true, ...PROJECTIONS };
-  const cross = { heads, mask, ...PROJECTIONS };
+  const cross = { heads, memory, mask, ...PROJECTIONS };
   const around = (name: string) => ({ placement, norm: p.at(name) });
-  const attend = (y: Tensor) => crossAttention({ x: y, memory }, p.at("encoder_attn"), cross);
   x = residual(x, (y) => attention(y, p.at("self_attn"), self), around("self_attn_layer_norm"));
-  x = residual(x, attend, around("encoder_attn_layer_norm"));
-  return residual(x, (y) => mlp(y, p, { hidden, activation: relu }), around("final_layer_norm"));
+  x = residual(x, (y) => attention(y, p.at("encoder_attn"), cross), around("encoder_attn_layer_norm"));
+  return residual(x, (y) => mlp(y, p, { hidden, activation: "relu" }), around("final_layer_norm"));
 }

@@ -7,32 +7,21 @@
  * other activations, no head.
  */
 import {
-  ACTIVATION,
   type Activation,
-  add,
+  attention,
   block,
   concat,
-  constant,
-  expand,
   float,
-  joinHeads,
   linear,
-  maximum,
-  mean,
   mlp,
   type MlpOptions,
   type Model,
   model,
-  mul,
   norm,
   patchEmbedding,
-  pick,
   prependToken,
   residual,
-  scaledDotProductAttention,
   type Scope,
-  slice,
-  splitHeads,
   type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
@@ -153,19 +142,19 @@ export function vit(
       const register = () => p.param("reg_token", [1, registers!.count, channels]);
       const classed = () => {
         const own = p.param("cls_token", [1, 1, channels]);
-        return config.distilled ? concat([own, p.param("dist_token", [1, 1, channels])], { axis: 1 }) : own;
+        return config.distilled ? prependToken(p.param("dist_token", [1, 1, channels]), own) : own;
       };
       if (config.patchNorm) x = norm(x, p.at("patch_embed.norm"));
-      if (placed === 0) x = add(x, positions);
+      if (placed === 0) x = x.add(positions);
       if (registers?.placed) x = prependToken(x, register());
       if (classToken === "placed") x = prependToken(x, classed());
-      if (placed > 0) x = add(x, positions);
+      if (placed > 0) x = x.add(positions);
       // DINOv2's registers come between a class token that has a position and the patches.
       if (registers && !registers.placed) {
         x = classToken === "placed"
           ? concat([
-            slice(x, { axis: 1, end: classTokens }),
-            prependToken(slice(x, { axis: 1, start: classTokens }), register()),
+            x.slice({ axis: 1, end: classTokens }),
+            prependToken(x.slice({ axis: 1, start: classTokens }), register()),
           ], { axis: 1 })
           : prependToken(x, register());
       }
@@ -181,7 +170,7 @@ export function vit(
           layerScale: config.layerScale,
           placement: config.placement ?? "pre",
           innerNorms: config.innerNorms ?? false,
-          ...(config.qkScale !== undefined && { scale: config.qkScale }),
+          scale: config.qkScale,
         });
       }
 
@@ -190,7 +179,7 @@ export function vit(
       if (pool === "none" && classes === null) return { last_hidden_state: x };
       const pooled = prefix === 0 || config.poolsPrefix || pool === "token" || pool === "none"
         ? x
-        : slice(x, { axis: 1, start: prefix });
+        : x.slice({ axis: 1, start: prefix });
       x = POOLING[pool](pooled, p, config);
       if (config.lastNorm === "pooled") x = norm(x, p.at("fc_norm"));
       if (classes === null) return { features: x };
@@ -200,61 +189,49 @@ export function vit(
 }
 
 function mlpOf({ hidden, activation = "gelu", mlpBias = true, gate }: VitConfig): MlpOptions {
-  const options = { hidden, activation: ACTIVATION[activation], bias: mlpBias };
+  const options = { hidden, activation, bias: mlpBias };
   if (gate === undefined) return options;
   return gate === "apart"
     ? { ...options, names: ["fc1_x", "fc2"], gate: "fc1_g" }
     : { ...options, gate: { half: gate } };
 }
 
-const half = (x: Tensor) => mul(x, constant([0.5], { shape: [1], dtype: x.type.dtype, name: "half" }));
-const average = (x: Tensor) => mean(x, { axes: [1] });
+const average = (x: Tensor) => x.mean({ axes: [1] });
 
 /** `[B, T, C]` to `[B, C]`, or with `none` as it is. */
 const POOLING: Readonly<
   Record<VitConfig["pool"], (x: Tensor, p: Scope, config: VitConfig) => Tensor>
 > = {
-  token: (x) => pick(x, { axis: 1, index: 0 }),
+  token: (x) => x.pick({ axis: 1, index: 0 }),
   mean: average,
   max: largest,
-  avgmax: (x) => half(add(largest(x), average(x))),
+  avgmax: (x) => largest(x).add(average(x)).mul(0.5),
   map: (x, p, config) => attended(x, p.at("attn_pool"), config),
   none: (x) => x,
 };
 
 /** The maximum over tokens, halves against each other until one token is left; an odd one is in both halves. */
 function largest(x: Tensor): Tensor {
-  const tokens = x.type.shape[1] as number;
-  if (tokens === 1) return pick(x, { axis: 1, index: 0 });
+  const tokens = x.shape[1] as number;
+  if (tokens === 1) return x.pick({ axis: 1, index: 0 });
   const size = Math.ceil(tokens / 2);
-  return largest(maximum(slice(x, { axis: 1, size }), slice(x, { axis: 1, start: tokens - size, size })));
+  return largest(x.slice({ axis: 1, size }).maximum(x.slice({ axis: 1, start: tokens - size, size })));
 }
 
 /** A learned query attends to all tokens; an MLP stands beside what it finds. */
 function attended(memory: Tensor, p: Scope, config: VitConfig): Tensor {
   const { channels, heads, poolHidden = 4 * channels, activation = "gelu" } = config;
-  const latent = expand(p.param("latent", [1, 1, channels]), [memory.type.shape[0]!, 1, channels]);
-  const query = linear(latent, p.at("q"), { outputs: channels });
-  const packed = linear(memory, p.at("kv"), { outputs: 2 * channels });
-  const [key, value] = [0, channels].map((start) => slice(packed, { axis: -1, start, size: channels }));
-  const [q, k, v] = [query, key!, value!].map((part) => splitHeads(part, heads, p)) as [
-    Tensor,
-    Tensor,
-    Tensor,
-  ];
-  const found = joinHeads(scaledDotProductAttention({ q, k, v }));
-  const x = linear(found, p.at("proj"), { outputs: channels });
-  const options = { hidden: poolHidden, activation: ACTIVATION[activation] };
-  return pick(residual(x, (y) => mlp(y, p.at("mlp"), options), { norm: p.at("norm") }), {
-    axis: 1,
-    index: 0,
-  });
+  const latent = p.param("latent", [1, 1, channels]).expand([memory.shape[0]!, 1, channels]);
+  const x = attention(latent, p, { heads, memory, qkv: ["q", "kv"] });
+  const thought = (y: Tensor) => mlp(y, p.at("mlp"), { hidden: poolHidden, activation });
+  return residual(x, thought, { norm: p.at("norm") }).pick({ axis: 1, index: 0 });
 }
 
 /** Class token and distillation token, each through its own head, and the mean of both. */
 function distilled(x: Tensor, p: Scope, classes: number | null): Record<string, Tensor> {
-  const [own, teacher] = [0, 1].map((index) => pick(x, { axis: 1, index })) as [Tensor, Tensor];
-  if (classes === null) return { features: half(add(own, teacher)) };
+  const own = x.pick({ axis: 1, index: 0 });
+  const teacher = x.pick({ axis: 1, index: 1 });
+  if (classes === null) return { features: own.add(teacher).mul(0.5) };
   const head = (y: Tensor, name: string) => linear(y, p.at(name), { outputs: classes });
-  return { logits: half(add(head(own, "head"), head(teacher, "head_dist"))) };
+  return { logits: head(own, "head").add(head(teacher, "head_dist")).mul(0.5) };
 }

@@ -4,24 +4,16 @@
  * writes the text, and how the spectrogram is made.
  */
 import {
-  ACTIVATION,
   type Activation,
-  add,
+  attention,
   convolution1d,
   float,
-  gelu,
-  joinHeads,
-  linear,
   mlp,
   type Model,
   model,
   norm,
   residual,
-  scaledDotProductAttention,
-  type Scope,
-  splitHeads,
   type Tensor,
-  transpose,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 
@@ -50,6 +42,12 @@ export const WHISPER_BASE: WhisperConfig = {
   hidden: 2048,
 };
 
+const PROJECTIONS = {
+  qkv: ["q_proj", "k_proj", "v_proj"],
+  qkvBias: [true, false, true],
+  out: "out_proj",
+} as const;
+
 /** `input_features [B, bands, 2 positions]`, a log-mel spectrogram, to `last_hidden_state [B, positions, C]`. */
 export function whisperEncoder(
   config: WhisperConfig,
@@ -62,27 +60,17 @@ export function whisperEncoder(
     norm: family,
     forward({ input_features }, p) {
       const near = { outputs: channels, kernel: 3, padding: 1 };
-      let x = gelu(convolution1d(input_features, p.at("conv1"), near));
-      x = gelu(convolution1d(x, p.at("conv2"), { ...near, stride: 2 }));
-      x = add(transpose(x, [0, 2, 1]), p.param("embed_positions.weight", [positions, channels]));
+      let x = convolution1d(input_features, p.at("conv1"), near).gelu();
+      x = convolution1d(x, p.at("conv2"), { ...near, stride: 2 }).gelu();
+      x = x.transpose([0, 2, 1]).add(p.param("embed_positions.weight", [positions, channels]));
       for (let i = 0; i < depth; i++) {
         const layer = p.at("layers", i);
-        x = residual(x, (y) => selfAttention(y, layer.at("self_attn"), heads), {
-          norm: layer.at("self_attn_layer_norm"),
-        });
-        x = residual(x, (y) => mlp(y, layer, { hidden, activation: ACTIVATION[activation] }), {
-          norm: layer.at("final_layer_norm"),
-        });
+        const mixed = (y: Tensor) => attention(y, layer.at("self_attn"), { heads, ...PROJECTIONS });
+        x = residual(x, mixed, { norm: layer.at("self_attn_layer_norm") });
+        const thought = (y: Tensor) => mlp(y, layer, { hidden, activation });
+        x = residual(x, thought, { norm: layer.at("final_layer_norm") });
       }
       return { last_hidden_state: norm(x, p.at("layer_norm")) };
     },
   });
-}
-
-function selfAttention(x: Tensor, p: Scope, heads: number): Tensor {
-  const outputs = x.type.shape[2] as number;
-  const part = (name: string, bias: boolean) =>
-    splitHeads(linear(x, p.at(name), { outputs, bias }), heads, p);
-  const [q, k, v] = [part("q_proj", true), part("k_proj", false), part("v_proj", true)];
-  return linear(joinHeads(scaledDotProductAttention({ q, k, v })), p.at("out_proj"), { outputs });
 }

@@ -5,7 +5,6 @@
  * take the normalizations in; the other two stay shared. So a folded WideNet is faster and larger.
  */
 import {
-  add,
   attention,
   float,
   linear,
@@ -14,8 +13,8 @@ import {
   model,
   norm,
   patchEmbedding,
-  pick,
   prependToken,
+  residual,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 import type { PatchConfig } from "./vit.ts";
@@ -42,15 +41,13 @@ export function wideNet(config: PatchConfig, { norm: family = layerNorm() }: { n
     forward({ image }, p) {
       const tokens = (side / patch) ** 2 + 1;
       const patches = patchEmbedding(image, p.at("patch_embed", "proj"), { patch, channels });
-      let x = add(
-        prependToken(patches, p.param("cls_token", [1, 1, channels])),
-        p.param("pos_embed", [1, tokens, channels]),
-      );
+      let x = prependToken(patches, p.param("cls_token", [1, 1, channels]))
+        .add(p.param("pos_embed", [1, tokens, channels]));
       for (let i = 0; i < depth; i++) {
-        x = add(x, attention(norm(x, p.at("norms", i, "norm1")), p.at("attn"), { heads }));
-        x = add(x, mlp(norm(x, p.at("norms", i, "norm2")), p.at("mlp"), { hidden }));
+        x = residual(x, (y) => attention(y, p.at("attn"), { heads }), { norm: p.at("norms", i, "norm1") });
+        x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden }), { norm: p.at("norms", i, "norm2") });
       }
-      const first = pick(norm(x, p.at("norm")), { axis: 1, index: 0 });
+      const first = norm(x, p.at("norm")).pick({ axis: 1, index: 0 });
       return { logits: linear(first, p.at("head"), { outputs: classes }) };
     },
   });

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { parseBatch } from "../compile/batch.ts";
 import type { Subject } from "../compile/order.ts";
-import { block, float, linear, mean, model, norm, relu } from "../dsl/mod.ts";
+import { block, float, linear, model, norm } from "../dsl/mod.ts";
 import type { Model } from "../dsl/model.ts";
 import { unifiedNorm } from "../norms/families.ts";
 import type { Metric } from "../report/metrics.ts";
@@ -111,8 +111,8 @@ function network(depth: number, { extraNode = false } = {}): Model {
     forward({ tokens }, p) {
       let x = tokens;
       for (let i = 0; i < depth; i++) x = block(x, p.at("blocks", i), { heads: 4, mlp: { hidden: 256 } });
-      const logits = linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 10 });
-      return extraNode ? relu(logits) : logits;
+      const logits = linear(norm(x, p.at("norm")).mean({ axes: [1] }), p.at("head"), { outputs: 10 });
+      return extraNode ? logits.relu() : logits;
     },
   });
 }

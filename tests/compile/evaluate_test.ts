@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { discrepancy, runExamples } from "../../src/compile/evaluate.ts";
 import { loadExamples } from "../../src/compile/examples.ts";
-import { add, float, model } from "../../src/dsl/mod.ts";
+import { float, model } from "../../src/dsl/mod.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { heldData } from "../../src/ir/data.ts";
 import { noNorm } from "../../src/norms/families.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { randomWeights, writeSafetensors } from "../../src/weights/mod.ts";
+import { add } from "../nodes.ts";
 
 /** Five examples of [2, 3] and one mask [2, 3] for all of them. */
 async function withModel(run: (model: ReturnType<typeof describe>) => Promise<void>) {

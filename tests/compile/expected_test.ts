@@ -10,13 +10,14 @@ import { parseBatch } from "../../src/compile/batch.ts";
 import { expecting, expectingRecorded } from "../../src/compile/expected.ts";
 import { buildModel } from "../../src/compile/build.ts";
 import type { WeightOptions } from "../../src/compile/networks.ts";
-import { float, gelu, linear, model, norm } from "../../src/dsl/mod.ts";
+import { float, linear, model, norm } from "../../src/dsl/mod.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { heldData, type TensorData } from "../../src/ir/data.ts";
 import { unifiedNorm } from "../../src/norms/families.ts";
 import { openCheckpoint, RECORDED, writeSafetensors } from "../../src/weights/mod.ts";
 import { processOf } from "../cli/process.ts";
 import { withFolder } from "../support.ts";
+import { gelu } from "../nodes.ts";
 
 const proof = (name: string) =>
   fileURLToPath(new URL(`../fixtures/proof/${name}.safetensors`, import.meta.url));

@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { measureRanges, type RangeAudit } from "../../src/compile/audit_ranges.ts";
-import { add, float, linear, type Model, model, mul, norm, relu } from "../../src/dsl/mod.ts";
+import { float, linear, type Model, model, norm } from "../../src/dsl/mod.ts";
 import { heldData } from "../../src/ir/data.ts";
 import { unifiedNorm } from "../../src/norms/families.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { encoder } from "../rewrite/networks.ts";
 import { rejects, withFolder } from "../support.ts";
+import { add, mul, relu } from "../nodes.ts";
 
 const byName = ({ tensors }: RangeAudit) => Object.fromEntries(tensors.map((range) => [range.tensor, range]));
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Examples } from "../../src/compile/examples.ts";
 import { observe } from "../../src/compile/rounded.ts";
-import { constant, float, matmul, model, mul, scaledDotProductAttention, sub } from "../../src/dsl/mod.ts";
+import { float, model } from "../../src/dsl/mod.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { bytesFromNumbers, float64FromBytes, heldData } from "../../src/ir/data.ts";
 import type { Narrow } from "../../src/ir/dtype.ts";
@@ -12,6 +12,7 @@ import { isOp } from "../../src/ops/table.ts";
 import { mapGraph } from "../../src/ir/graph.ts";
 import { rebuild } from "../../src/ops/table.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
+import { constant, matmul, mul, scaledDotProductAttention, sub } from "../nodes.ts";
 
 const weights = randomWeights({ seed: 1 });
 

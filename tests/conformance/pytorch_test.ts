@@ -4,6 +4,14 @@
  * up to 48 products. Hence 1e-6 of the largest value of each output.
  */
 import assert from "node:assert/strict";
+import { normScope, rootScope } from "../../src/dsl/scope.ts";
+import { float64Of, type TensorData } from "../../src/ir/data.ts";
+import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/families.ts";
+import { apply, type OpName } from "../../src/ops/table.ts";
+import { compareTensors } from "../../src/run/compare.ts";
+import { evaluateGraph } from "../../src/run/reference.ts";
+import { openCheckpoint } from "../../src/weights/mod.ts";
+import { graphOf, input, weightsOf } from "../support.ts";
 import {
   div,
   exp,
@@ -20,15 +28,7 @@ import {
   sum,
   tanh,
   type Tensor,
-} from "../../src/dsl/tensor.ts";
-import { Scope } from "../../src/dsl/scope.ts";
-import { float64Of, type TensorData } from "../../src/ir/data.ts";
-import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/families.ts";
-import { apply, type OpName } from "../../src/ops/table.ts";
-import { compareTensors } from "../../src/run/compare.ts";
-import { evaluateGraph } from "../../src/run/reference.ts";
-import { openCheckpoint } from "../../src/weights/mod.ts";
-import { graphOf, input, weightsOf } from "../support.ts";
+} from "../nodes.ts";
 
 const BOUND = 1e-6;
 const fixtures = openCheckpoint(new URL("../fixtures/pytorch.safetensors", import.meta.url));
@@ -40,8 +40,8 @@ const normalize = (norm: Norm) => (case_: string): Tensor => {
   const { x, y: _, ...parameters } = tensorsOf(case_);
   const named = Object.entries(parameters).map(([name, data]) => [`norm.${name}`, data]);
   const weights = weightsOf(Object.fromEntries(named));
-  const scope = new Scope({ weights, precision: "fp32", norm, params: new Map() });
-  return scope.at("norm").normalize(input("x", x!.shape));
+  const scope = rootScope({ weights, precision: "fp32", norm, params: new Map() });
+  return norm.apply(input("x", x!.shape), normScope(scope.at("norm")));
 };
 
 const of = (build: (x: Tensors) => Tensor) => (case_: string): Tensor => {

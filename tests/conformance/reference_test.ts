@@ -1,8 +1,8 @@
 /** `evaluateGraph`, which every other conformance test leans on. */
 import assert from "node:assert/strict";
-import { add, cast, mul } from "../../src/dsl/tensor.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { graphOf, input, refuses } from "../support.ts";
+import { add, cast, mul } from "../nodes.ts";
 
 const feed = (shape: readonly number[], ...values: number[]) => ({ shape, data: Float64Array.from(values) });
 

@@ -6,11 +6,11 @@ import { heldData } from "../../src/ir/data.ts";
 import type { DType, Precision } from "../../src/ir/dtype.ts";
 import { type Graph, topological } from "../../src/ir/graph.ts";
 import { bindShape, type DimValues, fixedShape, type Shape } from "../../src/ir/shape.ts";
-import { constant, type Tensor } from "../../src/dsl/tensor.ts";
 import type { ReferenceTensor } from "../../src/ops/define.ts";
 import { constantNode, type OpName } from "../../src/ops/table.ts";
 import { type Feeds, numbersOf, tensorValue } from "../../src/run/session.ts";
 import { bindDims, input, Random } from "../support.ts";
+import { constant, type Tensor } from "../nodes.ts";
 
 /** What a sample's input is fed. */
 export interface SampleInput {

@@ -3,6 +3,13 @@
  * `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic, `samples_onnxruntime.ts` those of one backend. The table is typed by the operators' names:
  * an operator without a row does not compile.
  */
+import { multiplyDims } from "../../src/ir/shape.ts";
+import type { OpName } from "../../src/ops/table.ts";
+import { indices, type Sample } from "./sample.ts";
+import { NETWORK_SAMPLES } from "./samples_network.ts";
+import { NORM_SAMPLES } from "./samples_norms.ts";
+import { NUMBER_SAMPLES } from "./samples_numbers.ts";
+import { ONNXRUNTIME_SAMPLES } from "./samples_onnxruntime.ts";
 import {
   add,
   cast,
@@ -16,14 +23,7 @@ import {
   slice,
   softmax,
   transpose,
-} from "../../src/dsl/tensor.ts";
-import { multiplyDims } from "../../src/ir/shape.ts";
-import type { OpName } from "../../src/ops/table.ts";
-import { indices, type Sample } from "./sample.ts";
-import { NETWORK_SAMPLES } from "./samples_network.ts";
-import { NORM_SAMPLES } from "./samples_norms.ts";
-import { NUMBER_SAMPLES } from "./samples_numbers.ts";
-import { ONNXRUNTIME_SAMPLES } from "./samples_onnxruntime.ts";
+} from "../nodes.ts";
 
 const x234 = { x: { shape: [2, 3, 4] } } as const;
 const xBT4 = { x: { shape: ["B", "T", 4] } } as const;

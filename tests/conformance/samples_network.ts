@@ -1,7 +1,7 @@
 /** Samples of the operators with weights, and of attention; the rest and the whole table are in `samples.ts`. */
-import { matmul, mul, reshape, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
 import { apply, type AttrsOf } from "../../src/ops/table.ts";
 import type { Sample } from "./sample.ts";
+import { matmul, mul, reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
 
 const dims = { B: 3, T: 5, S: 4 };
 const tokens = { x: { shape: ["B", "T", 8] } } as const;

@@ -1,20 +1,7 @@
 /** Samples of arithmetic on single numbers and of sums; the rest and the whole table are in `samples.ts`. */
-import {
-  constant,
-  div,
-  exp,
-  gelu,
-  maximum,
-  mul,
-  relu,
-  silu,
-  sqrt,
-  sub,
-  sum,
-  tanh,
-} from "../../src/dsl/tensor.ts";
 import { apply } from "../../src/ops/table.ts";
 import type { Sample } from "./sample.ts";
+import { constant, div, exp, gelu, maximum, mul, relu, silu, sqrt, sub, sum, tanh } from "../nodes.ts";
 
 const x234 = { x: { shape: [2, 3, 4] } } as const;
 const xBT4 = { x: { shape: ["B", "T", 4] } } as const;

@@ -1,18 +1,13 @@
 /** Tests of attention that keeps keys and values, of grouped heads and of the mask of padding. */
 import assert from "node:assert/strict";
-import { cachedAttention, ids, model, paddingMask, repeatHeads, Scope } from "../../src/dsl/mod.ts";
+import { cachedAttention, ids, model, paddingMask, repeatHeads } from "../../src/dsl/mod.ts";
 import { unifiedNorm } from "../../src/norms/families.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
-import { EXACT, graphOf, input, Random, refuses } from "../support.ts";
+import { EXACT, Random, refuses } from "../support.ts";
+import { graphOf, input, scope as rootScope } from "./support.ts";
 
-const scope = () =>
-  new Scope({
-    weights: randomWeights({ seed: 1 }),
-    precision: "fp32",
-    norm: unifiedNorm(),
-    params: new Map(),
-  }).at("attn");
+const scope = () => rootScope().at("attn");
 const NAMES = { heads: 2, qkv: "c_attn", out: "c_proj" };
 
 Deno.test("cachedAttention() of a token after others is what it is of all at once", () => {
@@ -59,7 +54,7 @@ Deno.test("paddingMask() is 0 for a token and what no softmax sees for padding, 
     name: "masked",
     inputs: { mask: ids(["B", 3]) },
     norm: unifiedNorm(),
-    forward: ({ mask }, p) => paddingMask(mask, p.precision),
+    forward: ({ mask }) => paddingMask(mask),
   });
   const graph = masked.trace({ weights: randomWeights({ seed: 1 }), precision: "fp16", dims: { B: 1 } });
   const { output } = evaluateGraph(graph, { mask: { shape: [1, 3], data: Float64Array.of(1, 1, 0) } });

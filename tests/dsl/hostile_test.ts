@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import * as dsl from "../../src/dsl/mod.ts";
+import { TENSOR } from "../../src/dsl/tensor.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import * as norms from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
@@ -52,7 +53,7 @@ Deno.test("the DSL's options are validated where they are given, with the scope'
     ],
     [({ x, p }) => dsl.attention(x, p, { heads: -2 }), "blocks.0: attention: heads must be"],
     [({ x, p }) => dsl.attention(x, p, { heads: 3 }), "blocks.0: 8 channels do not divide among 3 heads"],
-    [({ x, p }) => dsl.attention(x, p, { heads: 2, qkv: ["q", "k"] as never }), "3 of a name"],
+    [({ x, p }) => dsl.attention(x, p, { heads: 2, qkv: ["q"] as never }), "3 of a name"],
     [
       ({ p }) => dsl.linear(undefined as never, p, { outputs: 3 }),
       "blocks.0: linear: x is missing: give a tensor",
@@ -62,11 +63,32 @@ Deno.test("the DSL's options are validated where they are given, with the scope'
     [({ image, p }) => dsl.patchEmbedding(image, p, { patch: 0, channels: 8 }), "patch must be"],
     [({ image, p }) => dsl.convolution(image, p, { outputs: 4, kernel: 3, groups: 0 }), "groups must be"],
     [({ x, p }) => dsl.block(x, p, { heads: 2, mlp: { hidden: 0 } }), "blocks.0.mlp: mlp: hidden must be"],
+    [
+      ({ x, p }) => dsl.mlp(x, p, { hidden: 4, activation: "swish" as never }),
+      "activation must be one of gelu",
+    ],
+    [({ x, p }) => dsl.attention(x, p, { heads: 2, memory: x }), "blocks.0: attention to a memory has names"],
+    [
+      ({ x, p }) => dsl.attention(x, p, { heads: 2, memory: x, qkv: ["q", "kv"], causal: true }),
+      "blocks.0: attention to a memory is not causal",
+    ],
+    [
+      ({ x, p }) => dsl.attention(x, p, { heads: 2, qkvBias: [true, false, true] }),
+      "blocks.0: biases of three products",
+    ],
+    [({ x }) => x.add(NaN), "add: the other must be a tensor, or a finite number, not NaN"],
+    [({ x }) => x.cast("int32").mul(0.5), "constant: 0.5 is no int32"],
+    [({ x }) => x.sizes(2), "x: 2 axes are needed, not [B, 4, 8]"],
+    [({ x }) => x.split(3), "x: 8 channels do not divide into 3 parts"],
+    [
+      ({ x }) => x.transpose([0, 2, 1]).reshape([8, 4, "B"]).channels,
+      "the channel axis must have a fixed size",
+    ],
     [({ p }) => p.at(null as never), "blocks.0: a part of its path must be", "not null"],
     [({ p }) => p.param("w", [2, 0]), "blocks.0.w: its shape must be"],
-    [({ x }) => dsl.reshape(x, [-1, Symbol() as never]), "reshape: the shape must be"],
+    [({ x }) => x.reshape([-1, Symbol() as never]), "reshape: the shape must be"],
     [
-      () => dsl.sinusoids({ length: 2 ** 30, channels: 2 ** 20, precision: "fp32" }),
+      () => dsl.sinusoids({ length: 2 ** 30, channels: 2 ** 20 }),
       "a table of 1073741824 by 1048576",
     ],
     [() => dsl.relativePositions(1e6), "entries are more than"],
@@ -88,7 +110,7 @@ Deno.test("model() refuses what no network can be described by", () => {
     name: "tiny",
     inputs: { x: dsl.float(["B", 4]) },
     norm: norms.unifiedNorm(),
-    forward: ({ x }: { x: dsl.Tensor }) => dsl.relu(x),
+    forward: ({ x }: { x: dsl.Tensor }) => x.relu(),
   };
   const trace = (change: Given) =>
     dsl.model({ ...good, ...change } as typeof good).trace({ weights: randomWeights({ seed: 1 }) });
@@ -121,7 +143,7 @@ Deno.test("model() refuses what no network can be described by", () => {
       },
       "tiny: null was thrown",
     ],
-    [{ forward: ({ x }: { x: dsl.Tensor }) => ({ x: dsl.relu(x) }) }, 'tiny: "x" is an input\'s name'],
+    [{ forward: ({ x }: { x: dsl.Tensor }) => ({ x: x.relu() }) }, 'tiny: "x" is an input\'s name'],
     [returning({ "": 1 }), 'not 1 as ""'],
     [returning({ op: "relu", type: { dtype: "fp32", shape: [1] } }), 'not "relu" as "op"'],
   ];
@@ -130,7 +152,7 @@ Deno.test("model() refuses what no network can be described by", () => {
 
 Deno.test("a network that grows without end is refused before memory is", () => {
   const grow = ({ x }: { x: dsl.Tensor }) => {
-    for (;;) x = dsl.relu(x);
+    for (;;) x = x.relu();
   };
   refuses(() => inside(grow), "hostile: more than 262144 operators are described");
 });
@@ -293,8 +315,17 @@ const OPTION_NAMES = [
 Deno.test("a thousand hostile calls of every function: refusals, no crash, none that takes long", () => {
   const random = new Random(12);
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random.uniform() * items.length)]!;
-  const { Scope: _, ...functions } = dsl;
-  const all = Object.entries({ ...functions, ...norms }).filter(([, value]) => typeof value === "function");
+  const { Scope: _, Tensor, ...functions } = dsl;
+  const { constructor: _made, ...methods } = Object.getOwnPropertyDescriptors(Tensor.prototype);
+  const onTensors = Object.entries(methods).flatMap(([name, { value: method }]) =>
+    method === undefined ? [] : [[name, (...args: unknown[]) => {
+      const [x, ...rest] = TENSOR.is(args[0]) ? args : [constant, ...args];
+      return method.apply(x, rest);
+    }]]
+  );
+  const constant = dsl.constant([1, 2, 3, 4], { shape: [2, 2] });
+  const all = [...Object.entries({ ...functions, ...norms }), ...onTensors]
+    .filter(([, value]) => typeof value === "function");
   assert.ok(all.length > 60, `${all.length} functions`);
   let refused = 0;
   const slow: string[] = [];

@@ -2,19 +2,16 @@ import assert from "node:assert/strict";
 import {
   attention,
   block,
-  crossAttention,
   embedding,
   linear,
   mlp,
   patchEmbedding,
   prependToken,
-  relu,
-  type Tensor,
+  type Scope,
 } from "../../src/dsl/mod.ts";
-import { Scope } from "../../src/dsl/scope.ts";
-import { unifiedNorm } from "../../src/norms/families.ts";
 import { randomWeights, type WeightSource } from "../../src/weights/mod.ts";
-import { graphOf, input, nodesOf, refuses } from "../support.ts";
+import { nodesOf, refuses } from "../support.ts";
+import { graphOf, input, scope } from "./support.ts";
 
 /** A scope, and the shapes of what is asked of it. */
 function recorded(): { p: Scope; taken: Record<string, string> } {
@@ -29,14 +26,14 @@ function recorded(): { p: Scope; taken: Record<string, string> } {
     },
     unused: () => [],
   };
-  return { p: new Scope({ weights, precision: "fp32", norm: unifiedNorm(), params: new Map() }), taken };
+  return { p: scope(weights), taken };
 }
 
 const x = input("x", ["B", 5, 8]);
 
 Deno.test("linear() reads PyTorch's weight and bias", () => {
   const { p, taken } = recorded();
-  assert.deepEqual(linear(x, p.at("fc"), { outputs: 3 }).type.shape, ["B", 5, 3]);
+  assert.deepEqual(linear(x, p.at("fc"), { outputs: 3 }).shape, ["B", 5, 3]);
   linear(x, p.at("bare"), { outputs: 3, bias: false });
   assert.deepEqual(taken, { "fc.weight": "3x8", "fc.bias": "3", "bare.weight": "3x8" });
   refuses(
@@ -47,7 +44,7 @@ Deno.test("linear() reads PyTorch's weight and bias", () => {
 
 Deno.test("block() has timm's names", () => {
   const { p, taken } = recorded();
-  assert.deepEqual(block(x, p.at("blocks", 0), { heads: 2, mlp: { hidden: 16 } }).type.shape, ["B", 5, 8]);
+  assert.deepEqual(block(x, p.at("blocks", 0), { heads: 2, mlp: { hidden: 16 } }).shape, ["B", 5, 8]);
   const names = Object.keys(taken).map((name) => name.replace("blocks.0.", ""));
   assert.deepEqual(names, [
     "norm1.weight",
@@ -94,11 +91,11 @@ Deno.test("attention() refuses heads that do not divide the channels, and other 
   refuses(() => attention(input("z", [2, 8]), p.at("attn"), { heads: 2 }), "attn: attention needs [B, T, C]");
 });
 
-Deno.test("crossAttention() reads keys and values from the memory", () => {
+Deno.test("attention() to a memory reads keys and values from the memory", () => {
   const { p } = recorded();
   const memory = input("memory", ["B", "S", 8]);
-  const y = crossAttention({ x, memory }, p.at("cross"), { heads: 2, qkv: ["q", "k", "v"] });
-  assert.deepEqual(y.type.shape, ["B", 5, 8]);
+  const y = attention(x, p.at("cross"), { heads: 2, memory, qkv: ["q", "k", "v"] });
+  assert.deepEqual(y.shape, ["B", 5, 8]);
   const sources = nodesOf(graphOf(y), "linear").map(({ name, inputs }) => [name, inputs[0]!.name]);
   assert.deepEqual(sources.slice(0, 3).sort(), [["cross.k", "memory"], ["cross.q", "x"], [
     "cross.v",
@@ -108,7 +105,12 @@ Deno.test("crossAttention() reads keys and values from the memory", () => {
 
 Deno.test("mlp() takes an activation and names", () => {
   const { p, taken } = recorded();
-  const y: Tensor = mlp(x, p.at("ffn"), { hidden: 16, activation: relu, names: ["up", "down"], bias: false });
+  const y = mlp(x, p.at("ffn"), {
+    hidden: 16,
+    activation: (z) => z.relu(),
+    names: ["up", "down"],
+    bias: false,
+  });
   assert.equal(nodesOf(graphOf(y), "relu").length, 1);
   assert.deepEqual(taken, { "ffn.up.weight": "16x8", "ffn.down.weight": "8x16" });
 });
@@ -116,7 +118,7 @@ Deno.test("mlp() takes an activation and names", () => {
 Deno.test("patchEmbedding() makes tokens of patches, row by row", () => {
   const { p, taken } = recorded();
   const tokens = patchEmbedding(input("image", ["B", 3, 8, 12]), p.at("embed"), { patch: 4, channels: 8 });
-  assert.deepEqual(tokens.type.shape, ["B", 6, 8]);
+  assert.deepEqual(tokens.shape, ["B", 6, 8]);
   assert.deepEqual(taken, { "embed.weight": "8x3x4x4", "embed.bias": "8" });
   refuses(
     () => patchEmbedding(input("image", ["B", "C", 8, 8]), p.at("embed"), { patch: 4, channels: 8 }),
@@ -131,11 +133,11 @@ Deno.test("patchEmbedding() makes tokens of patches, row by row", () => {
 Deno.test("prependToken() makes sequences one longer", () => {
   const { p } = recorded();
   const open = input("tokens", ["B", "T", 8]);
-  assert.deepEqual(prependToken(open, p.param("cls", [1, 1, 8])).type.shape, ["B", "T+1", 8]);
+  assert.deepEqual(prependToken(open, p.param("cls", [1, 1, 8])).shape, ["B", "T+1", 8]);
 });
 
 Deno.test("embedding() looks rows up", () => {
   const { p, taken } = recorded();
   const tokens = embedding(input("ids", ["B", "T"], "int64"), p.at("embed"), { entries: 50, channels: 8 });
-  assert.deepEqual([tokens.type.shape, taken], [["B", "T", 8], { "embed.weight": "50x8" }]);
+  assert.deepEqual([tokens.shape, taken], [["B", "T", 8], { "embed.weight": "50x8" }]);
 });

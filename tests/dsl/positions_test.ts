@@ -1,11 +1,13 @@
 /** Tests of computed positions: the tables' values by other formulas, and rotation as what it is. */
 import assert from "node:assert/strict";
-import { firstRotations, rotaryTable, rotate, sinusoids } from "../../src/dsl/mod.ts";
+import { rotaryTable, rotate, sinusoids } from "../../src/dsl/mod.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
-import { EXACT, graphOf, input, Random, refuses, valuesOf } from "../support.ts";
+import { nodeOf } from "../../src/dsl/tensor.ts";
+import { EXACT, Random, refuses, valuesOf } from "../support.ts";
+import { graphOf, input } from "./support.ts";
 
 Deno.test("sinusoids() is fairseq's table from the position given", () => {
-  const table = valuesOf(sinusoids({ length: 3, channels: 8, first: 2, precision: "fp32" }));
+  const table = valuesOf(nodeOf(sinusoids({ length: 3, channels: 8, first: 2 })));
   assert.equal(table.length, 24);
   for (let row = 0; row < 3; row++) {
     for (let rate = 0; rate < 4; rate++) {
@@ -14,17 +16,17 @@ Deno.test("sinusoids() is fairseq's table from the position given", () => {
       assert.ok(Math.abs(table[row * 8 + 4 + rate]! - Math.cos(angle)) < EXACT);
     }
   }
-  refuses(() => sinusoids({ length: 3, channels: 7, precision: "fp32" }), "7 channels");
+  refuses(() => sinusoids({ length: 3, channels: 7 }), "7 channels");
 });
 
 Deno.test("rotate() turns pairs of channels, so that products depend on the distance alone", () => {
   const random = new Random(1);
   const [tokens, size] = [6, 8];
-  const table = rotaryTable({ length: 16, size, theta: 100, precision: "fp32" });
+  const table = rotaryTable({ length: 16, tokens, size, theta: 100 });
   const x = input("x", [1, 1, tokens, size]);
   const row = Float64Array.from(random.normals([size]));
   const data = Float64Array.from({ length: tokens * size }, (_, i) => row[i % size]!);
-  const graph = graphOf(rotate(x, firstRotations(table, tokens)));
+  const graph = graphOf(rotate(x, table));
   const turned = evaluateGraph(graph, { x: { shape: [1, 1, tokens, size], data } }).y!.data;
   const dot = (a: number, b: number) =>
     Array.from({ length: size }, (_, i) => turned[a * size + i]! * turned[b * size + i]!).reduce((s, v) =>
@@ -40,8 +42,8 @@ Deno.test("rotate() turns pairs of channels, so that products depend on the dist
 Deno.test("rotaryTable() leaves fast rates, slows slow ones by the factor, and mixes between", () => {
   const scaling = { factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 64 };
   const angles = (options: { scaling?: typeof scaling }) => {
-    const { sines } = rotaryTable({ length: 2, size: 8, theta: 1e4, precision: "fp32", ...options });
-    return [...valuesOf(sines).slice(12, 16)].map(Math.asin);
+    const { sines } = rotaryTable({ length: 2, size: 8, theta: 1e4, ...options });
+    return [...valuesOf(nodeOf(sines)).slice(12, 16)].map(Math.asin);
   };
   const [plain, scaled] = [angles({}), angles({ scaling })];
   const ratios = plain.map((angle, i) => angle / scaled[i]!);
@@ -49,5 +51,5 @@ Deno.test("rotaryTable() leaves fast rates, slows slow ones by the factor, and m
   assert.ok(Math.abs(ratios[0]! - 1) < EXACT);
   assert.ok(ratios[1]! > 7 && ratios[1]! < 8, `${ratios[1]}`);
   assert.ok(Math.abs(ratios[2]! - 8) < 1e-9 && Math.abs(ratios[3]! - 8) < 1e-9);
-  refuses(() => rotaryTable({ length: 2, size: 7, theta: 1e4, precision: "fp32" }), "no two halves");
+  refuses(() => rotaryTable({ length: 2, size: 7, theta: 1e4 }), "no two halves");
 });

@@ -13,7 +13,8 @@ import {
   windowOrder,
 } from "../../src/dsl/mod.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
-import { graphOf, input, refuses } from "../support.ts";
+import { refuses } from "../support.ts";
+import { graphOf, input } from "./support.ts";
 
 const grid = { height: 4, width: 6 };
 

@@ -1,7 +1,6 @@
 /** Attention within windows and convolutions, as layers, against the same written out. */
 import assert from "node:assert/strict";
-import { attention, concat, convolution, float, model, slice, type Tensor } from "../../src/dsl/mod.ts";
-import type { Scope } from "../../src/dsl/mod.ts";
+import { attention, concat, convolution, float, model, type Scope, type Tensor } from "../../src/dsl/mod.ts";
 import { noNorm } from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { EXACT, meaningDifference, refuses, theNode } from "../support.ts";
@@ -14,7 +13,7 @@ Deno.test("attention() within windows attends to each run of tokens by itself", 
   const options = { heads: 2 };
   const windows = traced([2, 6, 8], (x, p) => attention(x, p, { ...options, window: 3 }));
   const apart = traced([2, 6, 8], (x, p) => {
-    const part = (start: number) => attention(slice(x, { axis: 1, start, end: start + 3 }), p, options);
+    const part = (start: number) => attention(x.slice({ axis: 1, start, end: start + 3 }), p, options);
     return concat([part(0), part(3)], { axis: 1 });
   });
   assert.ok(meaningDifference(windows, apart, 1) <= EXACT);
@@ -26,8 +25,8 @@ Deno.test("attention() gives each window of an image its mask, and every image t
   const windows = traced([2, 6, 8], (x, p) => attention(x, p, { ...options, window: 3, mask: masks(p) }));
   const apart = traced([2, 6, 8], (x, p) => {
     const part = (i: number) => {
-      const mask = slice(masks(p), { axis: 0, start: i, end: i + 1 });
-      return attention(slice(x, { axis: 1, start: 3 * i, end: 3 * i + 3 }), p, { ...options, mask });
+      const mask = masks(p).slice({ axis: 0, start: i, end: i + 1 });
+      return attention(x.slice({ axis: 1, start: 3 * i, end: 3 * i + 3 }), p, { ...options, mask });
     };
     return concat([part(0), part(1)], { axis: 1 });
   });

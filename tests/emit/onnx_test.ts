@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { add, expand, gelu, relu } from "../../src/dsl/tensor.ts";
 import { onnxBytes, writeOnnx } from "../../src/emit/onnx.ts";
 import { parseOpset } from "../../src/emit/opset.ts";
 import type { Graph } from "../../src/ir/graph.ts";
@@ -16,6 +15,7 @@ import { evaluateGraph } from "../../src/run/reference.ts";
 import { tensorValue } from "../../src/run/session.ts";
 import { decoder, encoder, traced } from "../rewrite/networks.ts";
 import { bindDims, graphOf, input, linear, param, Random, refuses, rejects, withFolder } from "../support.ts";
+import { add, expand, gelu, relu } from "../nodes.ts";
 
 async function filesIn(folder: string): Promise<string[]> {
   return (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();

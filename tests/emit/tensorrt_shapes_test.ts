@@ -1,11 +1,12 @@
 /** Shapes that the reference and ONNX allow and TensorRT takes only after a reshape. */
 import { join } from "node:path";
-import { add, float, linear, matmul, model, softmax } from "../../src/dsl/mod.ts";
+import { float, linear, model } from "../../src/dsl/mod.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
 import { noNorm } from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
+import { add, matmul, softmax } from "../nodes.ts";
 
 const range = { min: 1, opt: 4, max: 8 };
 const weights = randomWeights({ seed: 0 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { add, relu, type Tensor } from "../../src/dsl/tensor.ts";
 import { mapGraph, topological, uniqueNames, usesOf } from "../../src/ir/graph.ts";
 import { apply, rebuild } from "../../src/ops/table.ts";
 import { graphOf, input } from "../support.ts";
+import { add, relu, type Tensor } from "../nodes.ts";
 
 function chain(length: number): Tensor {
   let x: Tensor = input("x", [2]);

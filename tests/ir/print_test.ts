@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { add, relu, reshape, softmax } from "../../src/dsl/tensor.ts";
 import { printGraph } from "../../src/ir/print.ts";
 import { graphOf, input, linear, param, Random } from "../support.ts";
+import { add, relu, reshape, softmax } from "../nodes.ts";
 
 Deno.test("printGraph() writes one line a node, constants as operands", () => {
   const random = new Random(1);

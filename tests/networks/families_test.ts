@@ -2,7 +2,7 @@
  * Every normalization family against PyTorch, trained there for 60 steps: one small Transformer, its placements and what
  * its blocks may add. The residual stream has channels as small as the square root of epsilon.
  */
-import { block, float, linear, mean, type Model, model, norm, type Placement } from "../../src/dsl/mod.ts";
+import { block, float, linear, type Model, model, norm, type Placement } from "../../src/dsl/mod.ts";
 import {
   batchNorm,
   batchRenorm,
@@ -23,6 +23,7 @@ import {
 } from "../../src/norms/families.ts";
 import { checkpointWeights, openCheckpoint } from "../../src/weights/mod.ts";
 import { checkParity, fixture } from "./parity.ts";
+import { mean } from "../nodes.ts";
 
 interface Case {
   readonly norm: Norm;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Scope } from "../../src/dsl/scope.ts";
+import { normScope, rootScope } from "../../src/dsl/scope.ts";
+import type { Node } from "../../src/ir/graph.ts";
 import { heldData } from "../../src/ir/data.ts";
 import {
   batchNorm,
@@ -34,14 +35,17 @@ const vectors = (names: readonly (keyof typeof parameters)[]) =>
     ),
   );
 
-function scopeOf(norm: Norm, weights = randomWeights({ seed: 1 })): Scope {
-  return new Scope({ weights, precision: "fp32", norm, params: new Map() }).at("norm");
+function normalized(x: Node, norm: Norm, weights = randomWeights({ seed: 1 })): Node {
+  return norm.apply(
+    x,
+    normScope(rootScope({ weights, precision: "fp32", norm, params: new Map() }).at("norm")),
+  );
 }
 
 /** A normalization of `x [2, 3, 4]` in plain formulas. */
 function applied(norm: Norm, names: readonly (keyof typeof parameters)[]) {
   const x = input("x", [2, 3, 4]);
-  const graph = graphOf(scopeOf(norm, vectors(names)).normalize(x));
+  const graph = graphOf(normalized(x, norm, vectors(names)));
   const feed = new Random(1).tensor([2, 3, 4]);
   return { graph, feed, y: evaluateGraph(graph, { x: feed }).y! };
 }
@@ -124,7 +128,7 @@ Deno.test("layerNorm() and rmsNorm() stay operators, with their epsilon", () => 
 
 Deno.test("noNorm() is the tensor itself", () => {
   const x = input("x", [2, 4]);
-  assert.equal(scopeOf(noNorm()).normalize(x), x);
+  assert.equal(normalized(x, noNorm()), x);
 });
 
 Deno.test("NORMS has every family, offline where inference needs no statistics of the input", () => {
@@ -143,10 +147,10 @@ Deno.test("unifiedNorm() knows the buffers that training leaves", () => {
 
 Deno.test("normalizations name a parameter that is missing", () => {
   const x = input("x", [2, 4]);
-  refuses(() => scopeOf(unifiedNorm(), vectors(["weight", "bias"])).normalize(x), "norm.running_var");
+  refuses(() => normalized(x, unifiedNorm(), vectors(["weight", "bias"])), "norm.running_var");
   refuses(
-    () => scopeOf(batchNorm(), vectors(["weight", "bias", "running_var"])).normalize(x),
+    () => normalized(x, batchNorm(), vectors(["weight", "bias", "running_var"])),
     "norm.running_mean",
   );
-  refuses(() => scopeOf(layerNorm(), vectors(["weight"])).normalize(x), "norm.bias");
+  refuses(() => normalized(x, layerNorm(), vectors(["weight"])), "norm.bias");
 });

@@ -1,12 +1,13 @@
 /** Baselines and runs made by hand, and a network that is compiled in no time. */
 import { join } from "node:path";
 import { parseBatch } from "../../src/compile/batch.ts";
-import { float, linear, type Model, model, norm, relu, tanh } from "../../src/dsl/mod.ts";
+import { float, linear, type Model, model, norm } from "../../src/dsl/mod.ts";
 import { unifiedNorm } from "../../src/norms/families.ts";
 import type { Subject } from "../../src/compile/order.ts";
 import type { Baseline, Structure } from "../../src/regress/manifest.ts";
 import type { BaselineStore } from "../../src/regress/store.ts";
 import type { Fingerprint, MetricReport, ModelRun, RunReport } from "../../src/report/run_report.ts";
+import { relu, tanh } from "../nodes.ts";
 
 export const FINGERPRINT: Fingerprint = {
   os: "linux x86_64",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { block, float, layerNorm, linear, mean, model, norm, unifiedNorm } from "../../mod.ts";
+import { block, float, layerNorm, linear, model, norm, unifiedNorm } from "../../mod.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { inspectPlan, inspectPlanFile } from "../../src/report/plan.ts";
@@ -219,7 +219,7 @@ testWithLibrary("inspectPlan() reads what TensorRT writes", async (library) => {
     forward({ tokens }, p) {
       let x = tokens;
       for (let i = 0; i < 2; i++) x = block(x, p.at("blocks", i), { heads: 4, mlp: { hidden: 128 } });
-      return linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 10 });
+      return linear(norm(x, p.at("norm")).mean({ axes: [1] }), p.at("head"), { outputs: 10 });
     },
   });
   const weights = randomWeights({ seed: 1 });

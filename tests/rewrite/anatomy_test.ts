@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type { Model } from "../../src/dsl/mod.ts";
-import { scaledDotProductAttention, slice } from "../../src/dsl/tensor.ts";
 import { heldData } from "../../src/ir/data.ts";
 import { type Node, usesOf } from "../../src/ir/graph.ts";
 import type { DimValues } from "../../src/ir/shape.ts";
@@ -17,6 +16,7 @@ import { optimize } from "../../src/rewrite/pipeline.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { graphOf, input, linear, meaningDifference, Random } from "../support.ts";
 import { SWIN_TINY, traced } from "./networks.ts";
+import { scaledDotProductAttention, slice } from "../nodes.ts";
 
 const SMALL = { channels: 32, heads: 4, hidden: 64, depth: 1 } as const;
 const IMAGES = { ...SMALL, image: 32, classes: 5 } as const;

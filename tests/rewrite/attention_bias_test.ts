@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { repeatHeads } from "../../src/dsl/attention.ts";
-import { add, reshape, scaledDotProductAttention, slice, transpose } from "../../src/dsl/tensor.ts";
 import type { Node } from "../../src/ir/graph.ts";
 import { moveAttentionBiases } from "../../src/rewrite/attention/attention_bias.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
@@ -16,6 +14,7 @@ import {
   valuesOf,
 } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";
+import { add, repeatHeads, reshape, scaledDotProductAttention, slice, transpose } from "../nodes.ts";
 
 Deno.test("moveAttentionBiases() keeps the meaning of encoders and decoders", () => {
   const models = [true, false].flatMap((packed) =>

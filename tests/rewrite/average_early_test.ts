@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { block, float, linear as linearLayer, mean, model, norm } from "../../src/dsl/mod.ts";
-import { add, gelu, mul, softmax } from "../../src/dsl/tensor.ts";
+import { block, float, linear as linearLayer, model, norm } from "../../src/dsl/mod.ts";
 import { NORMS } from "../../src/norms/families.ts";
 import { apply } from "../../src/ops/table.ts";
 import { averageEarly } from "../../src/rewrite/channels/average_early.ts";
@@ -8,6 +7,7 @@ import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, param, Random } from "../support.ts";
 import { traced } from "./networks.ts";
+import { add, gelu, mean, mul, softmax } from "../nodes.ts";
 
 const meanOver = (x: ReturnType<typeof input>, axes: readonly number[], keepDims = false) =>
   apply("reduce_mean", [x], { attrs: { axes, keepDims }, name: "mean" });

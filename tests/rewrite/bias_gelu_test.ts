@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { add, gelu } from "../../src/dsl/tensor.ts";
 import { apply } from "../../src/ops/table.ts";
 import { biasGelu } from "../../src/rewrite/backends/bias_gelu.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, Random } from "../support.ts";
+import { add, gelu } from "../nodes.ts";
 
 Deno.test("biasGelu() takes the bias of a product that only a GELU reads, exact or by tanh", () => {
   const x = input("x", [2, 3, 4]);

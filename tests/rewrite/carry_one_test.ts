@@ -1,7 +1,6 @@
 /** `carryOne`: a stream that is wider by a one means the same, to the last digits of float64. */
 import assert from "node:assert/strict";
-import { block, float, linear as linearLayer, mean, model, norm } from "../../src/dsl/mod.ts";
-import { add, gelu, scaledDotProductAttention } from "../../src/dsl/tensor.ts";
+import { block, float, linear as linearLayer, model, norm } from "../../src/dsl/mod.ts";
 import { swin } from "../../src/models/swin.ts";
 import { NORMS } from "../../src/norms/families.ts";
 import { apply } from "../../src/ops/table.ts";
@@ -22,6 +21,7 @@ import {
   Random,
 } from "../support.ts";
 import { decoder, encoder, SWIN_TINY, traced } from "./networks.ts";
+import { add, gelu, mean, scaledDotProductAttention } from "../nodes.ts";
 
 type Graph = ReturnType<typeof graphOf>;
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { add, float, gelu, linear, mean, model, norm, reshape } from "../../src/dsl/mod.ts";
+import { float, linear, model, norm } from "../../src/dsl/mod.ts";
 import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { deferBiases } from "../../src/rewrite/channels/defer_biases.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
@@ -15,6 +15,7 @@ import {
   valuesOf,
 } from "../support.ts";
 import { encoder, traced } from "./networks.ts";
+import { add, gelu, mean, reshape } from "../nodes.ts";
 
 /** The weight that a bias is multiplied with is folded without rounding, the network's own is rounded to float32 once. */
 const ROUNDED_ONCE = 1e-6;

@@ -1,19 +1,8 @@
 import assert from "node:assert/strict";
-import {
-  add,
-  cast,
-  concat,
-  constant,
-  expand,
-  gather,
-  mul,
-  reshape,
-  slice,
-  transpose,
-} from "../../src/dsl/tensor.ts";
 import { foldConstants } from "../../src/rewrite/tidy/fold_constants.ts";
 import { indices } from "../conformance/sample.ts";
 import { dataOf, graphOf, input, meaningDifference, nodesOf, param, Random, valuesOf } from "../support.ts";
+import { add, cast, concat, constant, expand, gather, mul, reshape, slice, transpose } from "../nodes.ts";
 
 Deno.test("foldConstants() computes what is known, and nothing else", () => {
   const random = new Random(1);

@@ -3,6 +3,21 @@
  * consumer and the reason.
  */
 import assert from "node:assert/strict";
+import { apply } from "../../src/ops/table.ts";
+import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
+import { remainingNorms } from "../../src/rewrite/pipeline.ts";
+import { indices } from "../conformance/sample.ts";
+import {
+  affine,
+  EXACT,
+  graphOf,
+  input,
+  linear,
+  meaningDifference,
+  param,
+  Random,
+  theNode,
+} from "../support.ts";
 import {
   add,
   cast,
@@ -20,22 +35,7 @@ import {
   softmax,
   type Tensor,
   transpose,
-} from "../../src/dsl/tensor.ts";
-import { apply } from "../../src/ops/table.ts";
-import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
-import { remainingNorms } from "../../src/rewrite/pipeline.ts";
-import { indices } from "../conformance/sample.ts";
-import {
-  affine,
-  EXACT,
-  graphOf,
-  input,
-  linear,
-  meaningDifference,
-  param,
-  Random,
-  theNode,
-} from "../support.ts";
+} from "../nodes.ts";
 
 interface Refused {
   readonly name: string;

@@ -4,15 +4,6 @@
  * is in `round_once_test.ts`.
  */
 import assert from "node:assert/strict";
-import {
-  add,
-  concat,
-  gelu,
-  mul,
-  reshape,
-  scaledDotProductAttention,
-  transpose,
-} from "../../src/dsl/tensor.ts";
 import { apply } from "../../src/ops/table.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
 import { foldNorm, type NormFold } from "../../src/rewrite/fold/fold_norm.ts";
@@ -33,6 +24,7 @@ import {
   valuesOf,
 } from "../support.ts";
 import { endInLinear, randomPath, STEPS } from "./paths.ts";
+import { add, concat, gelu, mul, reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
 
 /** Folds, and checks that the meaning stayed and nothing is left. */
 function foldsExactly(graph: Graph, what = ""): { graph: Graph; norms: readonly NormFold[] } {

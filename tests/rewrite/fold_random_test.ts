@@ -3,10 +3,10 @@
  * times, one output or two. Whatever it folds, the meaning stays, to the last digits of float64: scales are powers of two.
  */
 import assert from "node:assert/strict";
-import { add, concat, mul, relu, slice, transpose } from "../../src/dsl/tensor.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
 import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
 import { affine, EXACT, graphOf, input, linear, meaningDifference, param, Random } from "../support.ts";
+import { add, concat, mul, relu, slice, transpose } from "../nodes.ts";
 
 const SHAPE = [2, 4, 4] as const;
 

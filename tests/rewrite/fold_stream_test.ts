@@ -5,8 +5,7 @@
  * output (each of some twenty roundings is 6e-8, and eight layers amplify them).
  */
 import assert from "node:assert/strict";
-import { block, float, layerScale, linear as linearLayer, mean, model, norm } from "../../src/dsl/mod.ts";
-import { add, concat, expand, gather, mul, reshape, slice, transpose } from "../../src/dsl/tensor.ts";
+import { block, float, layerScale, linear as linearLayer, model, norm } from "../../src/dsl/mod.ts";
 import type { Placement } from "../../src/dsl/block.ts";
 import { NORM_FAMILIES, type NormFamily, NORMS, powerNormGroupScaling } from "../../src/norms/families.ts";
 import { apply, type AttrsOf } from "../../src/ops/table.ts";
@@ -26,6 +25,7 @@ import {
   valuesOf,
 } from "../support.ts";
 import { traced } from "./networks.ts";
+import { add, concat, expand, gather, mean, mul, reshape, slice, transpose } from "../nodes.ts";
 
 const NETWORK = 1e-5;
 

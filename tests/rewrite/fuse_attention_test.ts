@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { reshape, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
 import type { Node } from "../../src/ir/graph.ts";
 import { fuseAttention } from "../../src/rewrite/attention/fuse_attention.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, Random, theNode } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";
+import { reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
 
 Deno.test("fuseAttention() keeps the meaning, with the packed product or without", () => {
   const models = [encoder(), encoder({ causal: true }), encoder({ qkvBias: false }), decoder()];

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { matmul } from "../../src/dsl/tensor.ts";
 import { applyRules } from "../../src/rewrite/driver.ts";
 import { LINEAR_OF_MATMUL } from "../../src/rewrite/tidy/linear_of_matmul.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { affine, EXACT, graphOf, input, meaningDifference, nodesOf, param, Random } from "../support.ts";
+import { matmul } from "../nodes.ts";
 
 for (const transposeB of [false, true]) {
   Deno.test(`linear-of-matmul: matmul(x, W${transposeB ? "^T" : ""}) is a linear`, () => {

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { reshape, scaledDotProductAttention, transpose } from "../../src/dsl/tensor.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { swin } from "../../src/models/swin.ts";
 import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
@@ -11,6 +10,7 @@ import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { tensorValue } from "../../src/run/session.ts";
 import { graphOf, input, linear, meaningDifference, nodesOf, param, Random } from "../support.ts";
 import { decoder, encoder, SWIN_TINY, traced } from "./networks.ts";
+import { reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
 
 /** Weights that took in a bias are folded from the unrounded original; all else is the same arithmetic in another order. */
 const ROUNDED_ONCE = 1e-6;

@@ -1,6 +1,5 @@
 /** The lowering as a whole and its laws about tokens; what single passes do is tested beside them. */
 import assert from "node:assert/strict";
-import { add, gelu, mul, relu, slice } from "../../src/dsl/tensor.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { apply } from "../../src/ops/table.ts";
 import { layerNorm, rmsNorm, unifiedNorm } from "../../src/norms/families.ts";
@@ -24,6 +23,7 @@ import {
   Random,
 } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";
+import { add, gelu, mul, relu, slice } from "../nodes.ts";
 
 const inTwo = (graph: Graph) => applyRules(graph, [...TOKENS_2D, ...SIMPLIFY]);
 

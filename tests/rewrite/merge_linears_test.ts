@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { relu } from "../../src/dsl/tensor.ts";
 import { mergeLinears } from "../../src/rewrite/tidy/merge_linears.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, Random } from "../support.ts";
+import { relu } from "../nodes.ts";
 
 Deno.test("mergeLinears() keeps the meaning of chains, with biases and without", () => {
   for (let seed = 0; seed < 20; seed++) {

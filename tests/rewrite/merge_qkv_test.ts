@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { add, scaledDotProductAttention } from "../../src/dsl/tensor.ts";
-import { reshape, transpose } from "../../src/dsl/tensor.ts";
 import { apply } from "../../src/ops/table.ts";
 import type { Node } from "../../src/ir/graph.ts";
 import { mergeQkv } from "../../src/rewrite/attention/merge_qkv.ts";
@@ -17,6 +15,7 @@ import {
   valuesOf,
 } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";
+import { add, reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
 
 const heads = (x: Node) => {
   const [batch, tokens, channels] = x.type.shape as readonly number[];

@@ -4,23 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { block, float, linear as linearLayer, model, norm } from "../../src/dsl/mod.ts";
-import {
-  add,
-  concat,
-  expand,
-  gelu,
-  mul,
-  pick,
-  reshape,
-  slice,
-  softmax,
-  transpose,
-} from "../../src/dsl/tensor.ts";
 import { type Norm, NORMS } from "../../src/norms/families.ts";
 import { narrow } from "../../src/rewrite/tidy/narrow.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, param, Random } from "../support.ts";
 import { encoder, traced } from "./networks.ts";
+import { add, concat, expand, gelu, mul, pick, reshape, slice, softmax, transpose } from "../nodes.ts";
 
 function narrowsExactly(graph: ReturnType<typeof graphOf>) {
   const result = narrow(graph);

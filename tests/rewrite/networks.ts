@@ -1,9 +1,7 @@
 /** Networks that the passes are tested on: an encoder and a decoder in the DSL, small, with every option that matters. */
 import {
-  add,
   attention,
   block,
-  crossAttention,
   float,
   linear,
   mlp,
@@ -11,7 +9,6 @@ import {
   model,
   norm,
   patchEmbedding,
-  pick,
   prependToken,
 } from "../../src/dsl/mod.ts";
 import type { Graph } from "../../src/ir/graph.ts";
@@ -20,6 +17,7 @@ import { type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import type { Precision } from "../../src/ir/dtype.ts";
 import type { DimValues } from "../../src/ir/shape.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
+import { add, pick } from "../nodes.ts";
 
 export interface Variant {
   /** One product for q, k and v, or three. */
@@ -64,7 +62,7 @@ export function decoder({ qkvBias = true }: Variant = {}): Model {
       const options = { heads: 2, qkv, out: "o", qkvBias };
       let y = add(x, attention(norm(x, p.at("norm1")), p.at("self"), { ...options, causal: true }));
       const kept = norm(memory, p.at("norm_memory"));
-      y = add(y, crossAttention({ x: norm(y, p.at("norm2")), memory: kept }, p.at("cross"), options));
+      y = add(y, attention(norm(y, p.at("norm2")), p.at("cross"), { ...options, memory: kept }));
       return add(y, mlp(norm(y, p.at("norm3")), p.at("mlp"), { hidden: 16 }));
     },
   });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { add, gelu, relu, softmax, type Tensor } from "../../src/dsl/tensor.ts";
 import { padHidden } from "../../src/rewrite/channels/pad_hidden.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, Random } from "../support.ts";
+import { add, gelu, relu, softmax, type Tensor } from "../nodes.ts";
 
 function mlp(
   hidden: number,

@@ -1,6 +1,5 @@
 /** Pipelines as tables: what they may contain, and what the runner finds. */
 import assert from "node:assert/strict";
-import { add, matmul, transpose } from "../../src/dsl/tensor.ts";
 import { NORMS } from "../../src/norms/families.ts";
 import { apply } from "../../src/ops/table.ts";
 import { ONNX_PIPELINES } from "../../src/rewrite/backends/onnx_forms.ts";
@@ -14,6 +13,7 @@ import { COMMON, FOLD, optimize } from "../../src/rewrite/pipeline.ts";
 import { ANYTHING, FOLDED, OPTIMIZED, QUANTIZABLE, type Spec, STANDARD } from "../../src/rewrite/spec.ts";
 import { affine, graphOf, input, linear, param, Random, refuses } from "../support.ts";
 import { encoder, traced } from "./networks.ts";
+import { add, matmul, transpose } from "../nodes.ts";
 
 const PIPELINES = [
   FOLD,

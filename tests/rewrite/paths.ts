@@ -3,18 +3,9 @@
  * normalization at their beginning can always be folded. Keeps track of the channel axis by itself, independently of
  * the code under test.
  */
-import {
-  concat,
-  expand,
-  gather,
-  mean,
-  reshape,
-  slice,
-  type Tensor,
-  transpose,
-} from "../../src/dsl/tensor.ts";
 import { indices } from "../conformance/sample.ts";
 import { input, linear, param, type Random } from "../support.ts";
+import { concat, expand, gather, mean, reshape, slice, type Tensor, transpose } from "../nodes.ts";
 
 /** A tensor and which of its axes holds the channels. */
 export interface Carried {

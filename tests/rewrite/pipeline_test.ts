@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { float, matmul, model, mul, norm, slice, transpose } from "../../src/dsl/mod.ts";
+import { float, model, norm } from "../../src/dsl/mod.ts";
 import { batchNorm, layerNorm, movingAverageBatchNorm, noNorm, rmsNorm } from "../../src/norms/families.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { bindDims, meaningDifference } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";
+import { matmul, mul, slice, transpose } from "../nodes.ts";
 
 // Folded weights are rounded once, to float32: 6e-8 of each, which two blocks spread over the outputs.
 const ROUNDED_ONCE = 2e-6;

@@ -3,13 +3,13 @@
  * of the largest output, as for whole networks elsewhere), and only where nobody else reads the stream.
  */
 import assert from "node:assert/strict";
-import { block, embedding, float, ids, linear, mean, model, norm } from "../../src/dsl/mod.ts";
-import { add } from "../../src/dsl/tensor.ts";
+import { block, embedding, float, ids, linear, model, norm } from "../../src/dsl/mod.ts";
 import { NORMS } from "../../src/norms/families.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { difference, meaningDifference, nodesOf } from "../support.ts";
 import { encoder, traced } from "./networks.ts";
+import { add, mean } from "../nodes.ts";
 
 const NETWORK = 1e-5;
 const layerNorm = { norm: NORMS.ln() };

@@ -5,7 +5,7 @@ import { scaleQueries } from "../../src/rewrite/attention/scale_queries.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, meaningDifference, nodesOf } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";
-import { scaledDotProductAttention } from "../../src/dsl/tensor.ts";
+import { scaledDotProductAttention } from "../nodes.ts";
 
 /** `a (W s)` is rounded to fp32 as one factor where the description rounds `W s` alone. */
 const ROUNDED_ONCE = 1e-6;

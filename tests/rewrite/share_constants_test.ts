@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { gather } from "../../src/dsl/tensor.ts";
 import { heldData } from "../../src/ir/data.ts";
 import { apply, constantNode } from "../../src/ops/table.ts";
 import { shareConstants } from "../../src/rewrite/tidy/share_constants.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { graphOf, input, meaningDifference, nodesOf } from "../support.ts";
+import { gather } from "../nodes.ts";
 
 const order = (...places: number[]) =>
   constantNode(heldData([places.length], Int32Array.from(places), "order"), {

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { add, gather, relu, reshape, slice, transpose } from "../../src/dsl/tensor.ts";
 import { heldData } from "../../src/ir/data.ts";
 import type { Node } from "../../src/ir/graph.ts";
 import { apply, constantNode } from "../../src/ops/table.ts";
@@ -18,6 +17,7 @@ import {
   Random,
 } from "../support.ts";
 import { encoder, traced } from "./networks.ts";
+import { add, gather, relu, reshape, slice, transpose } from "../nodes.ts";
 
 Deno.test("shiftStream() keeps the meaning of networks without q, k and v biases", () => {
   for (const packed of [true, false]) {

@@ -1,11 +1,11 @@
 /** Each rule of SIMPLIFY is a law: applied alone to random left sides, it fires and the meaning stays, exactly. */
 import assert from "node:assert/strict";
-import { cast, concat, relu, reshape, slice, type Tensor, transpose } from "../../src/dsl/tensor.ts";
 import { topological } from "../../src/ir/graph.ts";
 import { applyRules, type Rule } from "../../src/rewrite/driver.ts";
 import { SIMPLIFY } from "../../src/rewrite/tidy/simplify.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { graphOf, input, meaningDifference, Random } from "../support.ts";
+import { cast, concat, relu, reshape, slice, type Tensor, transpose } from "../nodes.ts";
 
 const shapes = [[2, 3, 4], [6, 4], [24], [4, 3, 2], [2, 3, 2, 2], [1, 24]] as const;
 

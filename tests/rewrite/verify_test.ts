@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { add, relu } from "../../src/dsl/tensor.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { graphOf, input } from "../support.ts";
+import { add, relu } from "../nodes.ts";
 
 Deno.test("verifyGraph() finds what a broken pass leaves, and names the pass", () => {
   const x = input("x", [2, 3]);

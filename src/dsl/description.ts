@@ -1,0 +1,33 @@
+/**
+ * The description that is under way: what a model's `forward` need not hand on. It runs from start to end without a
+ * pause, so there is one at a time, or one inside another.
+ */
+import { UnfoldError } from "../errors.ts";
+import type { DType, Precision } from "../ir/dtype.ts";
+
+/** Operators that one network is described with, at most: hundreds of times those of the largest that are known. */
+const MOST_OPERATORS = 2 ** 18;
+
+let current: { readonly precision: Precision; operators: number } = { precision: "fp32", operators: 0 };
+
+/** Runs what describes one network, whose `"float"` is a precision; outside of any it is fp32. */
+export function describing<Result>(precision: Precision, run: () => Result): Result {
+  const outer = current;
+  current = { precision, operators: 0 };
+  try {
+    return run();
+  } finally {
+    current = outer;
+  }
+}
+
+/** An element type where `"float"` stands for the precision that the network is compiled in. */
+export function resolved(dtype: DType | "float"): DType {
+  return dtype === "float" ? current.precision : dtype;
+}
+
+/** @throws {UnfoldError} where a network has more operators than anybody means to describe */
+export function countOperator(): void {
+  if (++current.operators <= MOST_OPERATORS) return;
+  throw new UnfoldError(`more than ${MOST_OPERATORS} operators are described: does a loop in forward end?`);
+}
