@@ -6,7 +6,8 @@
 import { elementCount } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
-import { fixedShape } from "../ir/shape.ts";
+import { sizesOf } from "../ops/define.ts";
+import { opOf } from "../ops/table.ts";
 import { isNorm } from "../rewrite/fold/norm_nodes.ts";
 
 export interface Work {
@@ -18,11 +19,11 @@ export interface Work {
   readonly normalizationBytes: number;
 }
 
-/** @param graph without open dimensions, before a backend's own operators replace what is counted here */
+/** @param graph without open dimensions */
 export function workOf(graph: Graph): Work {
   const nodes = topological(graph);
   const norms = nodes.filter(isNorm);
-  const bytes = (node: Node) => elementCount(sizes(node)) * ITEM_BYTES[node.type.dtype];
+  const bytes = (node: Node) => elementCount(sizesOf(node)) * ITEM_BYTES[node.type.dtype];
   return {
     gflop: nodes.reduce((sum, node) => sum + flopOf(node), 0) / 1e9,
     normalizations: norms.length,
@@ -30,24 +31,7 @@ export function workOf(graph: Graph): Work {
   };
 }
 
-const sizes = (node: Node) => fixedShape(node.type.shape, node.name);
-
 function flopOf(node: Node): number {
-  const shapes = node.inputs.map(sizes);
-  const outputs = elementCount(sizes(node));
-  switch (node.op) {
-    case "linear":
-      return 2 * outputs * shapes[1]![1]!;
-    case "matmul": {
-      const { transposeA = false } = node.attrs as { transposeA?: boolean };
-      return 2 * outputs * shapes[0]!.at(transposeA ? -2 : -1)!;
-    }
-    case "attention":
-      // q k^T and the product with v, both over S keys; a causal mask leaves half of it unused but computed.
-      return 2 * outputs * shapes[1]![2]! * (1 + shapes[0]!.at(-1)! / shapes[2]!.at(-1)!);
-    case "conv":
-      return 2 * outputs * elementCount(shapes[1]!.slice(1));
-    default:
-      return 0;
-  }
+  const op = opOf(node);
+  return op.kind === "product" ? op.flop(node) : 0;
 }

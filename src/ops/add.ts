@@ -17,6 +17,7 @@ export const add = {
     meaning: (a, b) => a + b,
     tensorrt: "sum",
     onnx: "Add",
+    keepsZero: true,
   }),
   carry,
   give,

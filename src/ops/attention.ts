@@ -4,10 +4,20 @@
  * windows serves every image.
  */
 import { UnfoldError } from "../errors.ts";
-import { heldData, type TensorData } from "../ir/data.ts";
+import { elementCount, heldData, type TensorData } from "../ir/data.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
 import { broadcastShapes, type Dim, divideDims, type Shape, showShape } from "../ir/shape.ts";
-import { commonDType, defineOp, type Part, type ReferenceTensor, shapeError } from "./define.ts";
+import {
+  commonDType,
+  defineOp,
+  everyAxis,
+  type InputAxis,
+  type Part,
+  type ReferenceTensor,
+  shapeError,
+  sizesOf,
+  type Track,
+} from "./define.ts";
 import { binary, matmulValues, softmaxValues } from "./reference.ts";
 
 export type AttentionAttrs = {
@@ -24,6 +34,13 @@ export const attention = defineOp({
   doc:
     "softmax(scale q k^T + mask) v, with q [B, H, T, D], k and v [B, H, S, D], mask broadcast to [B, H, T, S]; " +
     "a mask [W, H, T, S] repeats along B = n W",
+  kind: "product",
+  // q k^T and the product with v, both over S keys; a causal mask leaves half of it unused but computed.
+  flop: (node) => {
+    const [query, key, value] = node.inputs.map(sizesOf);
+    return 2 * elementCount(sizesOf(node)) * key![2]! * (1 + query![3]! / value![3]!);
+  },
+  ahead: axisAhead,
   infer: (inputs, { causal }: AttentionAttrs) => {
     const [q, k, v, mask] = inputs;
     const dtype = commonDType("attention", inputs);
@@ -102,12 +119,10 @@ export const attention = defineOp({
     if (repeated !== null) logits = g.reshape(logits, repeated.parts, repeated.whole);
     return g.node("MatMul", [g.node("Softmax", [logits], { axis: -1 }), v!]);
   },
+  // A causal mask ends in the lower right corner, so of the last queries it is the same.
   narrow: (part, node) => {
-    const { causal } = node.attrs as AttentionAttrs;
-    const { axis, start, size, step } = part;
-    // A causal mask ends in the lower right corner, so only of the last queries is it the same.
-    const isLast = step === 1 && start + size === node.type.shape[2];
-    if (axis !== 2 || (causal && !isLast)) return null;
+    const isLast = part.axis === 2 && part.step === 1 && part.start + part.size === node.type.shape[2];
+    if (!isLast) return null;
     const mask = node.inputs[3]?.type.shape;
     const rows = mask === undefined || (mask.at(-2) ?? 1) === 1
       ? []
@@ -115,6 +130,19 @@ export const attention = defineOp({
     return { inputs: new Map<number, Part>([[0, part], ...rows]) };
   },
 });
+
+/** Batch, heads, and where every query sees the same keys the queries; and the channels of the values. */
+function axisAhead({ axis, index }: InputAxis, node: Node): Track | null {
+  const ahead = index < 3 ? { axis } : everyAxis({ axis, index }, node);
+  if (ahead === null) return null;
+  const isKept = [
+    repetitionOf(node) === null,
+    true,
+    (index === 0 || index === 3) && !(node.attrs as AttentionAttrs).causal,
+    index === 2,
+  ];
+  return isKept[ahead.axis] ? ahead : null;
+}
 
 /** How many windows `W` a mask `[W, H, T, S]` is of, where the batch is of several images of as many; else null. */
 function periodOf(mask: Shape, [batch]: Shape): number | null {

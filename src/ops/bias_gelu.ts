@@ -3,12 +3,15 @@
  * ONNX Runtime's matrix product the bias is written beforehand, by one thread, and read back.
  */
 import { add } from "./add.ts";
-import { commonDType, defineOp, lastDim, onlyForOnnxRuntime, shapeError } from "./define.ts";
+import { commonDType, defineOp, everyAxis, lastDim, onlyForOnnxRuntime, shapeError } from "./define.ts";
 import { gelu, type GeluAttrs } from "./gelu.ts";
 
 export const biasGelu = defineOp({
   name: "bias_gelu",
   doc: "gelu(x + b), with x [..., C], b [C]",
+  kind: "pointwise",
+  keepsZero: true,
+  ahead: everyAxis,
   infer: (inputs, _: GeluAttrs) => {
     const [x, bias] = inputs;
     if (bias!.shape.length !== 1 || lastDim(x!) !== bias!.shape[0]) {

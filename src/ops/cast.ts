@@ -1,12 +1,15 @@
 /** Conversion between element types, rounding to nearest even. */
 import { type DType, isFloat } from "../ir/dtype.ts";
-import { carryOne, defineOp, narrowEach } from "./define.ts";
+import { defineOp } from "./define.ts";
 
 export type CastAttrs = { readonly to: DType };
 
 export const cast = defineOp({
   name: "cast",
   doc: "x in another element type",
+  kind: "move",
+  breaks: () => "it makes whole numbers of it",
+  ahead: ({ axis }, { type }) => isFloat(type.dtype) ? { axis } : null,
   infer: ([x], { to }: CastAttrs) => ({ dtype: to, shape: x!.shape }),
   // Integers truncate toward zero, as PyTorch, ONNX and TensorRT do; floats stay as they are in float64.
   evaluate: ([x], { to }) =>
@@ -17,8 +20,4 @@ export const cast = defineOp({
       : x!,
   tensorrt: (net, [x], { to }) => net.cast(x!, to),
   onnx: (g, [x], { to }) => g.cast(x!, to),
-  narrow: narrowEach,
-  carry: carryOne((affine, node) =>
-    isFloat((node.attrs as CastAttrs).to) ? affine : { refused: "it makes whole numbers of it" }
-  ),
 });

@@ -29,6 +29,8 @@ export type ChannelAffineAttrs = {
 export const channelAffine = defineOp({
   name: "channel_affine",
   doc: "s x + t, with s and t [C] along `axis`; s (x - mean x) + t where centred",
+  kind: "other",
+  ahead: ({ axis, index }, node) => index === 0 && axis !== affineAxis(node) ? { axis } : null,
   infer: (inputs, { axis }: ChannelAffineAttrs) => {
     const [x, scale, shift] = inputs;
     const channels = x!.shape[axisIn(axis, x!.shape.length, "channel_affine")];
@@ -63,7 +65,6 @@ export const channelAffine = defineOp({
     const from = centred ? g.node("Sub", [x!, g.reduce("ReduceMean", x!, [axis], true)]) : x!;
     return g.node("Add", [g.node("Mul", [from, s!]), t!]);
   },
-  narrow: (part, node) => part.axis === affineAxis(node) ? null : { inputs: new Map([[0, part]]) },
   // s2 (s1 x + t1) + t2 = (s2 s1) x + (s2 t1 + t2)
   absorb: (first, { node, index }) => {
     const second = affineOf(node);

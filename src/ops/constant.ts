@@ -13,6 +13,8 @@ export type ConstantAttrs = { readonly data: TensorData; readonly dtype: DType }
 export const constant = defineOp({
   name: "constant",
   doc: "a value known at compile time",
+  kind: "source",
+  ahead: () => null,
   infer: (_, { data, dtype }: ConstantAttrs) => {
     if (isFloat(data.dtype) !== isFloat(dtype)) {
       throw new UnfoldError(`constant: ${data.origin} holds ${data.dtype} where ${dtype} is needed`);

@@ -1,7 +1,7 @@
 /** Two-dimensional convolution: patch embeddings, and depthwise ones inside attention. No dilation. */
 import { type Dim, divideDims } from "../ir/shape.ts";
 import { elementCount } from "../ir/data.ts";
-import { commonDType, defineOp, shapeError } from "./define.ts";
+import { commonDType, defineOp, shapeError, sizesOf } from "./define.ts";
 import { absorbIntoWeight, giveFromWeight } from "./linear.ts";
 import { stridesOf } from "./reference.ts";
 
@@ -16,6 +16,9 @@ export type ConvAttrs = {
 export const conv = defineOp({
   name: "conv",
   doc: "2-D convolution of x [B, C, H, W] with a weight [O, C / groups, h, w] and bias [O]",
+  kind: "product",
+  flop: (node) => 2 * elementCount(sizesOf(node)) * elementCount(sizesOf(node.inputs[1]!).slice(1)),
+  ahead: ({ axis, index }) => axis === 0 && index === 0 ? { axis } : null,
   infer: (inputs, { stride, padding, groups = 1 }: ConvAttrs) => {
     const [x, weight, bias] = inputs;
     const channels = (weight!.shape[1] as number) * groups;

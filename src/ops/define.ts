@@ -7,7 +7,7 @@ import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { type DType, isFloat } from "../ir/dtype.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
-import { type Dim, type Shape, showShape } from "../ir/shape.ts";
+import { type Dim, fixedShape, type Shape, showShape } from "../ir/shape.ts";
 
 /** A value of the reference: float64 whatever the type, row-major. */
 export interface ReferenceTensor {
@@ -104,7 +104,26 @@ export interface OnnxEmitter {
 }
 
 /** The record one operator is. `A` is the type of its attributes. */
-export interface OpSpec<Name extends string = string, A extends object = object> {
+export type OpSpec<Name extends string = string, A extends object = object> = Declaration<Name, A> & Kind;
+
+/** What an operator does to numbers, and what passes ask of its kind. */
+export type Kind =
+  /** A value from outside the graph. */
+  | { readonly kind: "source" }
+  /**
+   * Along the axes that `ahead` knows, every element of the result is an element of an input, chosen by its place alone,
+   * or the mean of such: a scale and shift of channels passes both. `breaks` says, behind "cannot fold ...:", why one
+   * along another axis does not.
+   */
+  | { readonly kind: "move" | "mean"; breaks(node: Node): string }
+  /** Every element of the result is a function of the inputs' elements at its place, broadcast. */
+  | { readonly kind: "pointwise"; /** Whether zeros make zeros. */ readonly keepsZero: boolean }
+  /** Sums of products; `flop` counts the multiplications and additions. */
+  | { readonly kind: "product"; flop(node: Node): number }
+  /** Each element of the result is made of several, in another way. */
+  | { readonly kind: "other" };
+
+interface Declaration<Name extends string, A extends object> {
   readonly name: Name;
   /** One line: the equation. */
   readonly doc: string;
@@ -115,22 +134,55 @@ export interface OpSpec<Name extends string = string, A extends object = object>
   tensorrt(net: TensorRtEmitter, inputs: readonly TensorRtTensor[], attrs: A, node: Node): TensorRtTensor;
   onnx(g: OnnxEmitter, inputs: readonly string[], attrs: A, node: Node): string;
   /**
+   * Where an axis of an input is on the result; null where it does not stay one axis, or the result's elements along it
+   * are not made of the input's alone. Claimed is that selecting elements commutes with the operator: for an axis of the
+   * result, and the axes of inputs that it says are there, `op(select(x), ...) = select(op(x, ...))`.
+   */
+  ahead(from: InputAxis, node: Node): Track | null;
+  /**
    * The affine on the result when affines stand on inputs, `op(a(x), ...) = a'(op(x, ...))`; `affines` has null for an
-   * input that carries none. Absent: it does not commute.
+   * input that carries none. Absent: it follows from `kind` and `ahead` (`carryOf`).
    */
   carry?(affines: Affines, node: Node): Carried | Refusal;
   /** The constants with which the operator takes in the affine on an input: `op(a(x); W, b) = op(x; W', b')`. */
   absorb?(affine: ChannelAffine, site: AffineSite): Absorbed | Refusal;
   /**
    * The constants with which the operator gives the affine of its result itself, `a(op(x; W, b)) = op(x; W', b')`, or
-   * the affines that its inputs have to give for it. Only asked of a node that nothing else reads.
+   * the affines that its inputs have to give for it. Only asked of a node that nothing else reads. Absent: it follows
+   * from `kind` and `ahead` (`giveOf`).
    */
   give?(affine: ChannelAffine, node: Node): Absorbed | Wanted | Refusal;
   /**
    * The parts of the inputs that a part of the result needs, `part(op(x)) = op(part(x))`, and the attributes that go with
-   * them; an input that is missing is needed whole. Null, or absent: the whole of everything.
+   * them; an input that is missing is needed whole. Null: the whole of everything. Absent: it follows from `ahead`
+   * (`narrowOf`).
    */
   narrow?(part: Part, node: Node): Narrowed | null;
+}
+
+/** An axis of one of a node's inputs. */
+export interface InputAxis {
+  readonly axis: number;
+  readonly index: number;
+}
+
+/** Where an axis is at the other end of an operator, and which elements of the input's stand along the result's. */
+export interface Track {
+  readonly axis: number;
+  /** Absent: all, in their order. */
+  readonly elements?: Some | Joined;
+}
+
+/** Element `start + step i` at place i, where there is one; other inputs' elements elsewhere. */
+export interface Some {
+  readonly start: number;
+  readonly step: number;
+}
+
+/** Rows of channels that a reshape joins: of the axis `[outer, C, inner]` that is made, element c at each `[o, c, i]`. */
+export interface Joined {
+  readonly outer: number;
+  readonly inner: number;
 }
 
 /** Elements `start`, `start + step`, ... of an axis, `size` of them. */
@@ -147,18 +199,16 @@ export interface Narrowed {
   readonly attrs?: Node["attrs"];
 }
 
-/** The `narrow` of operators on single elements, broadcast as NumPy does: every input that has the axis. */
-export function narrowEach(part: Part, { inputs, type }: Node): Narrowed {
-  const parts = inputs.flatMap((input, index): [number, Part][] => {
-    const axis = part.axis - type.shape.length + input.type.shape.length;
-    return axis < 0 || input.type.shape[axis] === 1 ? [] : [[index, { ...part, axis }]];
-  });
-  return { inputs: new Map(parts) };
+/** The `ahead` of operators on single elements, broadcast as NumPy does: axes count from the back. */
+export function everyAxis({ axis, index }: InputAxis, { inputs, type }: Node): Track | null {
+  const { shape } = inputs[index]!.type;
+  const at = axis - shape.length + type.shape.length;
+  return shape[axis] === type.shape[at] ? { axis: at } : null;
 }
 
-/** The `narrow` of operators along the last axis: the first input, as long as it is not of that axis. */
-export function narrowRows(part: Part, { type }: Node): Narrowed | null {
-  return part.axis === type.shape.length - 1 ? null : { inputs: new Map([[0, part]]) };
+/** The `ahead` of operators on rows along the last axis: every other axis of the first input. */
+export function everyRow({ axis, index }: InputAxis, { inputs }: Node): Track | null {
+  return index === 0 && axis < inputs[0]!.type.shape.length - 1 ? { axis } : null;
 }
 
 export type Affines = readonly (ChannelAffine | null)[];
@@ -185,24 +235,6 @@ export interface Absorbed {
 export interface Constant {
   readonly data: TensorData;
   readonly type: TensorType;
-}
-
-/** The `carry` of an operator with one tensor input that moves channels about: what becomes of the affine on it. */
-export function carryOne(
-  move: (affine: ChannelAffine, node: Node) => ChannelAffine | Refusal,
-): (affines: Affines, node: Node) => Carried | Refusal {
-  return ([affine], node) => {
-    if (!affine) return { refused: "it reads it as indices" };
-    const moved = move(affine, node);
-    return "refused" in moved ? moved : { affine: moved };
-  };
-}
-
-/** Whether two affines are one map. */
-export function sameAffine(a: ChannelAffine, b: ChannelAffine): boolean {
-  const same = (x: Float64Array, y: Float64Array) => x.every((value, i) => value === y[i]);
-  return a.axis === b.axis && (a.centred ?? false) === (b.centred ?? false) &&
-    same(a.scale, b.scale) && same(a.shift, b.shift);
 }
 
 /** The affine that undoes `scale * x + shift`; null where a scale is zero or the mean is gone. */
@@ -252,4 +284,9 @@ export function commonDType(op: string, inputs: readonly TensorType[]): DType {
 
 export function lastDim(type: TensorType): Dim {
   return type.shape.at(-1)!;
+}
+
+/** The sizes of a node's result; throws where one is open. */
+export function sizesOf(node: Node): readonly number[] {
+  return fixedShape(node.type.shape, node.name);
 }

@@ -7,5 +7,6 @@ export const div = elementwise({
   meaning: (a, b) => a / b,
   tensorrt: "div",
   onnx: "Div",
+  keepsZero: false,
   floatOnly: true,
 });

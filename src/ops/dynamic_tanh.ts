@@ -2,7 +2,7 @@
  * What stays of Dynamic Tanh (Zhu et al. 2025) at inference: its gain and bias are a channel affine behind it and fold, the
  * tanh does not.
  */
-import { defineOp, narrowEach, type NormId, requireFloat, shapeError } from "./define.ts";
+import { defineOp, everyAxis, type NormId, requireFloat, shapeError } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export type DynamicTanhAttrs = {
@@ -14,6 +14,9 @@ export type DynamicTanhAttrs = {
 export const dynamicTanh = defineOp({
   name: "dynamic_tanh",
   doc: "tanh(alpha x)",
+  kind: "pointwise",
+  keepsZero: true,
+  ahead: everyAxis,
   infer: (inputs, { alpha }: DynamicTanhAttrs) => {
     requireFloat("dynamic_tanh", inputs);
     if (!Number.isFinite(alpha)) {
@@ -28,5 +31,4 @@ export const dynamicTanh = defineOp({
       net.elementwise("prod", x!, net.scalar(alpha, node.type.dtype, x!.dims.length)),
     ),
   onnx: (g, [x], { alpha }, node) => g.node("Tanh", [g.node("Mul", [x!, g.scalar(alpha, node.type.dtype)])]),
-  narrow: narrowEach,
 });

@@ -1,6 +1,6 @@
 /** What `add`, `mul` and their like share: NumPy broadcasting of two tensors of one element type. */
 import { broadcastShapes } from "../ir/shape.ts";
-import { commonDType, defineOp, narrowEach, requireFloat, shapeError } from "./define.ts";
+import { commonDType, defineOp, everyAxis, requireFloat, shapeError } from "./define.ts";
 import { binary } from "./reference.ts";
 
 type Elementwise<Name extends string> = {
@@ -9,16 +9,19 @@ type Elementwise<Name extends string> = {
   meaning: (a: number, b: number) => number;
   tensorrt: "sum" | "sub" | "prod" | "div" | "max";
   onnx: string;
+  keepsZero: boolean;
   /** Refuses whole numbers, where backends mean something else by it. */
   floatOnly?: boolean;
 };
 
 export function elementwise<const Name extends string>(
-  { name, doc, meaning, floatOnly = false, ...backend }: Elementwise<Name>,
+  { name, doc, meaning, keepsZero, floatOnly = false, ...backend }: Elementwise<Name>,
 ) {
   return defineOp({
     name,
     doc,
+    kind: "pointwise",
+    keepsZero,
     infer: (inputs, _: Record<never, never>) => {
       const shape = broadcastShapes(inputs[0]!.shape, inputs[1]!.shape);
       if (shape === null) throw shapeError(name, "the shapes do not broadcast", inputs);
@@ -30,6 +33,6 @@ export function elementwise<const Name extends string>(
     evaluate: ([a, b]) => binary(a!, b!, meaning),
     tensorrt: (net, [a, b]) => net.elementwise(backend.tensorrt, a!, b!),
     onnx: (g, [a, b]) => g.node(backend.onnx, [a!, b!]),
-    narrow: narrowEach,
+    ahead: everyAxis,
   });
 }

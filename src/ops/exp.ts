@@ -7,4 +7,5 @@ export const exp = pointwise({
   meaning: Math.exp,
   tensorrt: (net, x) => net.unary("exp", x),
   onnx: "Exp",
+  keepsZero: false,
 });

@@ -2,13 +2,20 @@
 import { axisIn } from "../ir/shape.ts";
 import { UnfoldError } from "../errors.ts";
 import { elementCount } from "../ir/data.ts";
-import { carryOne, defineOp, shapeError } from "./define.ts";
+import { defineOp, shapeError } from "./define.ts";
 
 export type GatherAttrs = { readonly axis: number };
 
 export const gather = defineOp({
   name: "gather",
   doc: "x[..., indices, ...] along `axis`: indices of any shape stand in for that axis",
+  kind: "move",
+  breaks: () => "it picks single channels",
+  ahead: ({ axis, index }, { attrs, inputs: [x, indices] }) => {
+    const at = axisIn((attrs as GatherAttrs).axis, x!.type.shape.length, "gather");
+    if (index !== 0 || axis === at) return null;
+    return { axis: axis < at ? axis : axis - 1 + indices!.type.shape.length };
+  },
   infer: (inputs, { axis }: GatherAttrs) => {
     const [x, indices] = inputs;
     const at = axisIn(axis, x!.shape.length, "gather");
@@ -39,17 +46,4 @@ export const gather = defineOp({
   },
   tensorrt: (net, [x, indices], { axis }) => net.gather(x!, indices!, axisIn(axis, x!.dims.length, "gather")),
   onnx: (g, [x, indices], { axis }) => g.node("Gather", [x!, indices!], { axis }),
-  carry: carryOne(({ axis, ...affine }, node) => {
-    const [x, indices] = node.inputs;
-    const at = axisIn((node.attrs as GatherAttrs).axis, x!.type.shape.length, "gather");
-    if (axis === at) return { refused: "it picks single channels" };
-    return { axis: axis < at ? axis : axis - 1 + indices!.type.shape.length, ...affine };
-  }),
-  give: ({ axis, ...affine }, node) => {
-    const [x, indices] = node.inputs;
-    const at = axisIn((node.attrs as GatherAttrs).axis, x!.type.shape.length, "gather");
-    const rank = indices!.type.shape.length;
-    if (axis >= at && axis < at + rank) return { refused: "its channels are picked by index" };
-    return { inputs: new Map([[0, { axis: axis < at ? axis : axis + 1 - rank, ...affine }]]) };
-  },
 });

@@ -1,5 +1,5 @@
 /** Gaussian error linear unit, exact (`erf`) or in its tanh approximation; the two differ by up to 1e-3. */
-import { defineOp, narrowEach, requireFloat } from "./define.ts";
+import { defineOp, everyAxis, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export type GeluAttrs = { readonly approximate: "none" | "tanh" };
@@ -7,6 +7,9 @@ export type GeluAttrs = { readonly approximate: "none" | "tanh" };
 export const gelu = defineOp({
   name: "gelu",
   doc: "x Phi(x): x (1 + erf(x / sqrt 2)) / 2, or with tanh(sqrt(2 / pi) (x + 0.044715 x^3)) for the erf",
+  kind: "pointwise",
+  keepsZero: true,
+  ahead: everyAxis,
   infer: (inputs, _: GeluAttrs) => {
     requireFloat("gelu", inputs);
     return inputs[0]!;
@@ -34,7 +37,6 @@ export const gelu = defineOp({
     const inner = binary("Mul", binary("Mul", x!, Math.sqrt(2 / Math.PI)), binary("Add", square, 1));
     return binary("Mul", binary("Mul", x!, 0.5), binary("Add", g.node("Tanh", [inner]), 1));
   },
-  narrow: narrowEach,
 });
 
 /**

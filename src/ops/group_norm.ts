@@ -17,6 +17,8 @@ export const groupNorm = defineOp({
   name: "group_norm",
   doc:
     "g (x - mean x) / sqrt(var x + eps) + b over the middle axes and each group of channels of x [B, ..., C]",
+  kind: "other",
+  ahead: ({ axis, index }) => axis === 0 && index === 0 ? { axis } : null,
   infer: (inputs, { groups }: GroupNormAttrs) => {
     const [x, ...vectors] = inputs;
     if (x!.shape.length < 2) throw shapeError("group_norm", "x must be [B, ..., C]", inputs);

@@ -13,6 +13,8 @@ const fed = (): never => {
 export const input = defineOp({
   name: "input",
   doc: "a tensor fed at run time",
+  kind: "source",
+  ahead: () => null,
   infer: (_, { dtype, shape }: InputAttrs) => {
     const wrong = shape.find((dim) => !isDim(dim));
     if (wrong === undefined) return { dtype, shape };

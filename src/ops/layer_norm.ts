@@ -1,7 +1,7 @@
 /** Layer normalization over the last axis: statistics of each token at run time, hence never folded. */
 import { heldData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
-import { commonDType, defineOp, lastDim, narrowRows, type NormId, shapeError } from "./define.ts";
+import { commonDType, defineOp, everyRow, lastDim, type NormId, shapeError } from "./define.ts";
 import { alongAxis } from "./reference.ts";
 
 export type NormAttrs = {
@@ -13,6 +13,8 @@ export type NormAttrs = {
 export const layerNorm = defineOp({
   name: "layer_norm",
   doc: "g (x - mean x) / sqrt(var x + eps) + b over the last axis; without g and b the bare standardization",
+  kind: "other",
+  ahead: everyRow,
   infer: (inputs, _: NormAttrs) => {
     const [x, ...vectors] = inputs;
     const channels = lastDim(x!);
@@ -48,7 +50,6 @@ export const layerNorm = defineOp({
       gain === undefined ? [x!, g.constant(...everyChannel(1, node))] : [x!, gain, bias!],
       { axis: -1, epsilon: { float: epsilon } },
     ),
-  narrow: narrowRows,
 });
 
 /** `value` for each channel of the result. */

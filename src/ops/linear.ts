@@ -1,5 +1,5 @@
 /** A product with a weight as PyTorch stores it, `[outputs, channels]`: where normalizations end up. */
-import type { TensorData } from "../ir/data.ts";
+import { elementCount, type TensorData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
 import {
   type Absorbed,
@@ -7,10 +7,11 @@ import {
   commonDType,
   type Constant,
   defineOp,
+  everyRow,
   lastDim,
-  narrowRows,
   type Refusal,
   shapeError,
+  sizesOf,
 } from "./define.ts";
 import { type Folded, foldIntoOutputs, foldIntoWeight } from "../weights/derived/fold.ts";
 import { binary, matmulValues } from "./reference.ts";
@@ -19,6 +20,9 @@ import { dataOf } from "./constant.ts";
 export const linear = defineOp({
   name: "linear",
   doc: "x W^T + b, with x [..., C], W [O, C], b [O]",
+  kind: "product",
+  flop: (node) => 2 * elementCount(sizesOf(node)) * sizesOf(node.inputs[1]!)[1]!,
+  ahead: everyRow,
   infer: (inputs) => {
     const [x, weight, bias] = inputs;
     if (x!.shape.length < 1 || weight!.shape.length !== 2 || lastDim(x!) !== weight!.shape[1]) {
@@ -50,7 +54,6 @@ export const linear = defineOp({
     const product = g.node("MatMul", [x!, g.node("Transpose", [weight!], { perm: [1, 0] })]);
     return bias ? g.node("Add", [product, bias]) : product;
   },
-  narrow: narrowRows,
   absorb: ({ axis, ...affine }, { node, index }) => {
     const rank = node.inputs[0]!.type.shape.length;
     if (index !== 0) return { refused: "it is the weight, not the input" };

@@ -1,6 +1,7 @@
 /** The product of two computed tensors. A product with a weight is `linear`. */
+import { elementCount } from "../ir/data.ts";
 import { broadcastShapes, type Shape } from "../ir/shape.ts";
-import { commonDType, defineOp, shapeError } from "./define.ts";
+import { commonDType, defineOp, everyAxis, shapeError, sizesOf } from "./define.ts";
 import { matmulValues } from "./reference.ts";
 
 export type MatmulAttrs = { readonly transposeA?: boolean; readonly transposeB?: boolean };
@@ -8,6 +9,18 @@ export type MatmulAttrs = { readonly transposeA?: boolean; readonly transposeB?:
 export const matmul = defineOp({
   name: "matmul",
   doc: "a b over the last two axes, broadcast over the others, either side transposed",
+  kind: "product",
+  flop: (node) => {
+    const { transposeA = false } = node.attrs as MatmulAttrs;
+    return 2 * elementCount(sizesOf(node)) * sizesOf(node.inputs[0]!).at(transposeA ? -2 : -1)!;
+  },
+  ahead: ({ axis, index }, node) => {
+    const { transposeA = false, transposeB = false } = node.attrs as MatmulAttrs;
+    const rank = node.inputs[index]!.type.shape.length;
+    if (axis < rank - 2) return everyAxis({ axis, index }, node);
+    const kept = index === 0 ? (transposeA ? -1 : -2) : (transposeB ? -2 : -1);
+    return axis === rank + kept ? { axis: node.type.shape.length - 2 + index } : null;
+  },
   infer: (inputs, { transposeA = false, transposeB = false }: MatmulAttrs) => {
     const [a, b] = inputs;
     if (a!.shape.length < 2 || b!.shape.length < 2) {

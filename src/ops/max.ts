@@ -7,4 +7,5 @@ export const max = elementwise({
   meaning: Math.max,
   tensorrt: "max",
   onnx: "Max",
+  keepsZero: true,
 });

@@ -7,4 +7,5 @@ export const mul = elementwise({
   meaning: (a, b) => a * b,
   tensorrt: "prod",
   onnx: "Mul",
+  keepsZero: true,
 });

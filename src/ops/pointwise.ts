@@ -1,5 +1,5 @@
 /** What functions of single numbers without attributes share: shape and floating-point type stay. */
-import { defineOp, narrowEach, requireFloat, type TensorRtEmitter, type TensorRtTensor } from "./define.ts";
+import { defineOp, everyAxis, requireFloat, type TensorRtEmitter, type TensorRtTensor } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 type Pointwise<Name extends string> = {
@@ -8,14 +8,17 @@ type Pointwise<Name extends string> = {
   meaning: (value: number) => number;
   tensorrt: (net: TensorRtEmitter, x: TensorRtTensor) => TensorRtTensor;
   onnx: string;
+  keepsZero: boolean;
 };
 
 export function pointwise<const Name extends string>(
-  { name, doc, meaning, tensorrt, onnx }: Pointwise<Name>,
+  { name, doc, meaning, keepsZero, tensorrt, onnx }: Pointwise<Name>,
 ) {
   return defineOp({
     name,
     doc,
+    kind: "pointwise",
+    keepsZero,
     infer: (inputs, _: Record<never, never>) => {
       requireFloat(name, inputs);
       return inputs[0]!;
@@ -23,6 +26,6 @@ export function pointwise<const Name extends string>(
     evaluate: ([x]) => mapValues(x!, meaning),
     tensorrt: (net, [x]) => tensorrt(net, x!),
     onnx: (g, [x]) => g.node(onnx, [x!]),
-    narrow: narrowEach,
+    ahead: everyAxis,
   });
 }

@@ -3,8 +3,9 @@
  * numbers and a scale, sums are exact, and one multiplication makes them floats again. For ONNX Runtime, which has the
  * operator; left out are steps that are measured at run time.
  */
+import { elementCount } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
-import { defineOp, lastDim, onlyForOnnxRuntime, shapeError } from "./define.ts";
+import { defineOp, everyRow, lastDim, onlyForOnnxRuntime, shapeError, sizesOf } from "./define.ts";
 
 /** How an input is rounded: to `(q - zero) step` with q from 0 to 255. */
 export type QuantizedLinearAttrs = {
@@ -16,6 +17,9 @@ export const quantizedLinear = defineOp({
   name: "quantized_linear",
   doc:
     "step diag(r) W (q - zero) + b with q = clamp(round(x / step) + zero; 0, 255), W [O, C] in int8, r [O]",
+  kind: "product",
+  flop: (node) => 2 * elementCount(sizesOf(node)) * sizesOf(node.inputs[1]!)[1]!,
+  ahead: everyRow,
   infer: (inputs, _: QuantizedLinearAttrs) => {
     const [x, weight, scale, bias] = inputs;
     const outputs = weight!.shape[0]!;

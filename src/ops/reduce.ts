@@ -1,6 +1,6 @@
 /** What `reduce_mean` and `reduce_sum` share: axes that go away, or stay with size 1. */
 import { axisIn } from "../ir/shape.ts";
-import { defineOp, requireFloat, shapeError } from "./define.ts";
+import { defineOp, type Kind, requireFloat, shapeError } from "./define.ts";
 import { reduceValues } from "./reference.ts";
 
 export type ReduceAttrs = { readonly axes: readonly number[]; readonly keepDims: boolean };
@@ -12,14 +12,22 @@ type Reduction<Name extends string> = {
   meaning: (run: Float64Array) => number;
   tensorrt: "sum" | "avg";
   onnx: "ReduceMean" | "ReduceSum";
+  does: Kind;
 };
 
 export function reduction<const Name extends string>(
-  { name, doc, meaning, ...backend }: Reduction<Name>,
+  { name, doc, meaning, does, ...backend }: Reduction<Name>,
 ) {
   return defineOp({
     name,
     doc,
+    ...does,
+    ahead: ({ axis }, { attrs, inputs: [x] }) => {
+      const { axes, keepDims } = attrs as ReduceAttrs;
+      const reduced = axes.map((other) => axisIn(other, x!.type.shape.length, name));
+      if (reduced.includes(axis)) return null;
+      return { axis: keepDims ? axis : axis - reduced.filter((other) => other < axis).length };
+    },
     infer: ([x], { axes, keepDims }: ReduceAttrs) => {
       const reduced = axes.map((axis) => axisIn(axis, x!.shape.length, name));
       // ONNX reads no axes as all of them.

@@ -8,4 +8,5 @@ export const reduceSum = reduction({
   meaning: sumOf,
   tensorrt: "sum",
   onnx: "ReduceSum",
+  does: { kind: "other" },
 });

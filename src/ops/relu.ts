@@ -1,10 +1,13 @@
 /** Rectified linear unit. */
-import { defineOp, narrowEach, requireFloat } from "./define.ts";
+import { defineOp, everyAxis, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export const relu = defineOp({
   name: "relu",
   doc: "max(x, 0)",
+  kind: "pointwise",
+  keepsZero: true,
+  ahead: everyAxis,
   infer: (inputs, _: Record<never, never>) => {
     requireFloat("relu", inputs);
     return inputs[0]!;
@@ -12,5 +15,4 @@ export const relu = defineOp({
   evaluate: ([x]) => mapValues(x!, (v) => Math.max(v, 0)),
   tensorrt: (net, [x]) => net.activation("relu", x!),
   onnx: (g, [x]) => g.node("Relu", [x!]),
-  narrow: narrowEach,
 });

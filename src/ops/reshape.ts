@@ -1,12 +1,16 @@
 /** The same elements under another shape. */
-import { type Shape, showShape, sizeOf } from "../ir/shape.ts";
-import { carryOne, type ChannelAffine, defineOp, type Refusal, shapeError } from "./define.ts";
+import { divideDims, multiplyDims, type Shape, showShape, sizeOf } from "../ir/shape.ts";
+import { defineOp, shapeError, type Track } from "./define.ts";
 
 export type ReshapeAttrs = { readonly shape: Shape };
 
 export const reshape = defineOp({
   name: "reshape",
   doc: "the same elements, row-major, under another shape",
+  kind: "move",
+  breaks: ({ inputs: [x], type }) =>
+    `it breaks up the channel axis: ${showShape(x!.type.shape)} to ${showShape(type.shape)}`,
+  ahead: ({ axis }, { inputs: [x], type }) => axisBehind(axis, x!.type.shape, type.shape),
   infer: (inputs, { shape }: ReshapeAttrs) => {
     if (sizeOf(inputs[0]!.shape) !== sizeOf(shape)) {
       const hint = shape.some((dim) => typeof dim === "string")
@@ -20,33 +24,21 @@ export const reshape = defineOp({
   evaluate: ([x], { shape }) => ({ shape: shape as readonly number[], data: x!.data }),
   tensorrt: (net, [x], { shape }, node) => net.reshape(x!, node.inputs[0]!.type.shape, shape),
   onnx: (g, [x], { shape }, node) => g.reshape(x!, node.inputs[0]!.type.shape, shape),
-  carry: carryOne((affine, node) => moved(affine, node.inputs[0]!.type.shape, node.type.shape)),
-  narrow: (part, node) => {
-    const { shape } = node.type;
-    const at = keptAxis(part.axis, shape, node.inputs[0]!.type.shape);
-    if (at === null) return null;
-    return {
-      inputs: new Map([[0, { ...part, axis: at }]]),
-      attrs: { shape: shape.map((dim, i) => i === part.axis ? part.size : dim) },
-    };
-  },
-  give: (affine, node) => {
-    const before = moved(affine, node.type.shape, node.inputs[0]!.type.shape);
-    return "refused" in before ? before : { inputs: new Map([[0, before]]) };
-  },
 });
 
-/** An affine on the axis that a reshape keeps whole. */
-function moved({ axis, ...affine }: ChannelAffine, from: Shape, to: Shape): ChannelAffine | Refusal {
-  const kept = keptAxis(axis, from, to);
-  return kept === null
-    ? { refused: `it breaks up the channel axis: ${showShape(from)} to ${showShape(to)}` }
-    : { axis: kept, ...affine };
-}
-
-/** Where an axis is behind a reshape that neither splits nor joins it; null where it does. */
-function keptAxis(axis: number, from: Shape, to: Shape): number | null {
-  const before = sizeOf(from.slice(0, axis));
-  const kept = to.findIndex((dim, i) => dim === from[axis] && sizeOf(to.slice(0, i)) === before);
-  return kept < 0 ? null : kept;
+/**
+ * Where an axis is behind a reshape that keeps it whole, or joins rows of it into one axis; null where it is broken up,
+ * or where a size of the joined axis is open.
+ */
+function axisBehind(axis: number, from: Shape, to: Shape): Track | null {
+  const [before, after] = [sizeOf(from.slice(0, axis)), sizeOf(from.slice(axis + 1))];
+  const tracks = to.flatMap((dim, at): Track[] => {
+    const outer = divideDims(before, sizeOf(to.slice(0, at)));
+    const inner = divideDims(after, sizeOf(to.slice(at + 1)));
+    if (outer === 1 && dim === from[axis]) return [{ axis: at }];
+    const isJoined = typeof outer === "number" && typeof inner === "number" && typeof dim === "number" &&
+      dim === multiplyDims(outer * inner, from[axis]!);
+    return isJoined ? [{ axis: at, elements: { outer, inner } }] : [];
+  });
+  return tracks.find(({ elements }) => elements === undefined) ?? tracks[0] ?? null;
 }

@@ -4,7 +4,7 @@
  * of them sum to zero (CRMSNorm, Jiang et al. 2023).
  */
 import { divideDims, type Shape } from "../ir/shape.ts";
-import { commonDType, defineOp, lastDim, narrowRows, shapeError } from "./define.ts";
+import { commonDType, defineOp, everyRow, lastDim, shapeError } from "./define.ts";
 import type { NormAttrs } from "./layer_norm.ts";
 import { alongAxis } from "./reference.ts";
 
@@ -21,6 +21,8 @@ export const rmsNorm = defineOp({
   name: "rms_norm",
   doc: "g x / sqrt(mean(x^2) + eps) over the last axis, or each of `groups` of it; " +
     "compressed: mean(x^2) = (sum(x^2) + sum(x)^2) / (C + 1)",
+  kind: "other",
+  ahead: everyRow,
   infer: (inputs, { groups = 1, compressed = false }: RmsNormAttrs) => {
     const [x, gain] = inputs;
     const channels = lastDim(x!);
@@ -91,7 +93,6 @@ export const rmsNorm = defineOp({
     const normalized = dtype === "fp32" ? joined : g.cast(joined, dtype);
     return gain ? g.node("Mul", [normalized, gain]) : normalized;
   },
-  narrow: narrowRows,
 });
 
 /** `[..., C]` as `[..., groups, C / groups]`; itself where there is one group. */

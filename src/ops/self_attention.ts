@@ -2,10 +2,10 @@
  * Self-attention together with the packed product of q, k and v in front of it: one operator of ONNX Runtime, whose
  * products write each head where the attention reads it, so that nothing is split, transposed or copied.
  */
-import { heldData } from "../ir/data.ts";
+import { elementCount, heldData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Dim } from "../ir/shape.ts";
-import { defineOp, onlyForOnnxRuntime, type OnnxEmitter, shapeError } from "./define.ts";
+import { defineOp, onlyForOnnxRuntime, type OnnxEmitter, shapeError, sizesOf } from "./define.ts";
 import { linear } from "./linear.ts";
 import { slice } from "./slice.ts";
 import { tokenAttention, type TokenAttentionAttrs } from "./token_attention.ts";
@@ -18,6 +18,16 @@ export type SelfAttentionAttrs = TokenAttentionAttrs & {
 export const selfAttention = defineOp({
   name: "self_attention",
   doc: "token_attention of the thirds of x W^T + b, with x [B, T, C], W [3 H D, C]",
+  kind: "product",
+  // That of linear, and that of token_attention.
+  flop: (node) => {
+    const tokens = sizesOf(node)[1]!;
+    return elementCount(sizesOf(node)) * (6 * sizesOf(node.inputs[1]!)[1]! + 4 * tokens);
+  },
+  ahead: ({ axis, index }, { attrs, inputs }) => {
+    const mask = inputs[(attrs as SelfAttentionAttrs).bias ? 3 : 2];
+    return axis === 0 && index === 0 && (mask?.type.shape[0] ?? 1) === 1 ? { axis } : null;
+  },
   infer: (inputs, { bias, ...attrs }: SelfAttentionAttrs) => {
     const packed = linear.infer(inputs.slice(0, bias ? 3 : 2), {});
     const outputs = packed.shape.at(-1);

@@ -1,10 +1,13 @@
 /** Sigmoid linear unit (swish). */
-import { defineOp, narrowEach, requireFloat } from "./define.ts";
+import { defineOp, everyAxis, requireFloat } from "./define.ts";
 import { mapValues } from "./reference.ts";
 
 export const silu = defineOp({
   name: "silu",
   doc: "x / (1 + exp(-x))",
+  kind: "pointwise",
+  keepsZero: true,
+  ahead: everyAxis,
   infer: (inputs, _: Record<never, never>) => {
     requireFloat("silu", inputs);
     return inputs[0]!;
@@ -12,5 +15,4 @@ export const silu = defineOp({
   evaluate: ([x]) => mapValues(x!, (v) => v / (1 + Math.exp(-v))),
   tensorrt: (net, [x]) => net.elementwise("prod", x!, net.activation("sigmoid", x!)),
   onnx: (g, [x]) => g.node("Mul", [x!, g.node("Sigmoid", [x!])]),
-  narrow: narrowEach,
 });

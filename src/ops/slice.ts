@@ -1,6 +1,6 @@
 /** Every `step`-th of `size` elements along one axis. */
 import { addDims, axisIn, type Dim, isDim } from "../ir/shape.ts";
-import { carryOne, defineOp, shapeError } from "./define.ts";
+import { defineOp, shapeError } from "./define.ts";
 import { gatherStrided, stridesOf } from "./reference.ts";
 
 export type SliceAttrs = {
@@ -14,6 +14,14 @@ export type SliceAttrs = {
 export const slice = defineOp({
   name: "slice",
   doc: "x[..., start : start + size * step : step, ...] along `axis`",
+  kind: "move",
+  breaks: () => "it takes some channels of several",
+  ahead: ({ axis }, node) => {
+    const { axis: own, start, step } = node.attrs as SliceAttrs;
+    const isWhole = axisIn(own, node.type.shape.length, "slice") !== axis ||
+      node.inputs[0]!.type.shape[axis] === node.type.shape[axis];
+    return { axis, ...(!isWhole && { elements: { start, step } }) };
+  },
   infer: (inputs, { axis, start, size, step }: SliceAttrs) => {
     const { dtype, shape } = inputs[0]!;
     const at = axisIn(axis, shape.length, "slice");
@@ -66,28 +74,11 @@ export const slice = defineOp({
       g.int64([axis]),
       g.int64([step]),
     ]),
+  // A part of a part is a part of the whole.
   narrow: (part, node) => {
     const { axis, start, size, step } = node.attrs as SliceAttrs;
-    const own = axisIn(axis, node.type.shape.length, "slice");
-    if (typeof size !== "number") return null;
-    // A part of a part is a part of the whole.
-    if (own === part.axis) {
-      const whole = { axis: own, start: start + part.start * step, size: part.size, step: step * part.step };
-      return { inputs: new Map(), attrs: whole };
-    }
-    return { inputs: new Map([[0, part]]) };
+    if (axisIn(axis, node.type.shape.length, "slice") !== part.axis || typeof size !== "number") return null;
+    const whole = { ...part, start: start + part.start * step, step: step * part.step };
+    return { inputs: new Map(), attrs: whole };
   },
-  carry: carryOne((affine, node) => {
-    const { axis, start, size, step } = node.attrs as SliceAttrs;
-    if (axisIn(axis, node.type.shape.length, "slice") !== affine.axis) return affine;
-    if (affine.centred) return { refused: "it takes channels apart, of which the mean is subtracted" };
-    if (typeof size !== "number") return { refused: `it takes an open number of channels, ${size}` };
-    const kept = (values: Float64Array) =>
-      Float64Array.from({ length: size }, (_, i) => values[start + i * step]!);
-    return { axis: affine.axis, scale: kept(affine.scale), shift: kept(affine.shift) };
-  }),
-  give: (affine, node) =>
-    axisIn((node.attrs as SliceAttrs).axis, node.type.shape.length, "slice") === affine.axis
-      ? { refused: "it takes some channels of several" }
-      : { inputs: new Map([[0, affine]]) },
 });

@@ -8,6 +8,9 @@ export type SoftmaxAttrs = { readonly axis: number };
 export const softmax = defineOp({
   name: "softmax",
   doc: "exp(x) / sum(exp(x)) along `axis`",
+  kind: "other",
+  ahead: ({ axis }, { attrs, type }) =>
+    axisIn((attrs as SoftmaxAttrs).axis, type.shape.length, "softmax") === axis ? null : { axis },
   infer: (inputs, { axis }: SoftmaxAttrs) => {
     axisIn(axis, inputs[0]!.shape.length, "softmax");
     requireFloat("softmax", inputs);
@@ -22,8 +25,4 @@ export const softmax = defineOp({
     return net.reshape(net.softmax(net.reshape(x!, shape, row), 1), row, shape);
   },
   onnx: (g, [x], { axis }) => g.node("Softmax", [x!], { axis }),
-  narrow: (part, node) =>
-    axisIn((node.attrs as SoftmaxAttrs).axis, node.type.shape.length, "softmax") === part.axis
-      ? null
-      : { inputs: new Map([[0, part]]) },
 });

@@ -7,4 +7,5 @@ export const sqrt = pointwise({
   meaning: Math.sqrt,
   tensorrt: (net, x) => net.unary("sqrt", x),
   onnx: "Sqrt",
+  keepsZero: true,
 });

@@ -7,4 +7,5 @@ export const sub = elementwise({
   meaning: (a, b) => a - b,
   tensorrt: "sub",
   onnx: "Sub",
+  keepsZero: true,
 });

@@ -7,4 +7,5 @@ export const tanh = pointwise({
   meaning: Math.tanh,
   tensorrt: (net, x) => net.activation("tanh", x),
   onnx: "Tanh",
+  keepsZero: true,
 });

@@ -2,10 +2,11 @@
  * Attention of tokens whose heads are not split: q, k and v as the products give them, and the result as the next one
  * reads it. The form ONNX Runtime's fused operator has, which splits and joins on its own.
  */
+import { elementCount } from "../ir/data.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
 import type { Dim } from "../ir/shape.ts";
 import { attention } from "./attention.ts";
-import { defineOp, onlyForOnnxRuntime, type ReferenceTensor, shapeError } from "./define.ts";
+import { defineOp, onlyForOnnxRuntime, type ReferenceTensor, shapeError, sizesOf } from "./define.ts";
 import { transpose } from "./transpose.ts";
 
 export type TokenAttentionAttrs = {
@@ -20,6 +21,11 @@ export const tokenAttention = defineOp({
   name: "token_attention",
   doc:
     "attention of q [B, T, H D], k and v [B, S, H D] in H heads, joined again: [B, T, H D]; mask [B or 1, H or 1, T, S]",
+  kind: "product",
+  // q k^T and the product with v, over S keys and the channels of all heads.
+  flop: ({ inputs: [q, k] }) => 4 * elementCount(sizesOf(q!)) * sizesOf(k!)[1]!,
+  ahead: ({ axis, index }, { inputs: [, , , mask] }) =>
+    axis === 0 && index < 3 && (mask?.type.shape[0] ?? 1) === 1 ? { axis } : null,
   infer: (inputs, { heads, scale, causal }: TokenAttentionAttrs) => {
     const [q, k, v, mask] = inputs;
     const parts = [q!, k!, v!].map((part) => splitType(part, heads, inputs));

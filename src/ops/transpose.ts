@@ -1,5 +1,5 @@
 /** Permutation of axes. */
-import { carryOne, defineOp, shapeError } from "./define.ts";
+import { defineOp, shapeError } from "./define.ts";
 import { gatherStrided, stridesOf } from "./reference.ts";
 
 export type TransposeAttrs = { readonly permutation: readonly number[] };
@@ -7,6 +7,9 @@ export type TransposeAttrs = { readonly permutation: readonly number[] };
 export const transpose = defineOp({
   name: "transpose",
   doc: "axis i of the result is axis permutation[i] of x",
+  kind: "move",
+  breaks: () => "it moves the channels to an axis that does not exist",
+  ahead: ({ axis }, { attrs }) => ({ axis: (attrs as TransposeAttrs).permutation.indexOf(axis) }),
   infer: (inputs, { permutation }: TransposeAttrs) => {
     const { dtype, shape } = inputs[0]!;
     if ([...permutation].sort((a, b) => a - b).join() !== shape.map((_, i) => i).join()) {
@@ -21,14 +24,4 @@ export const transpose = defineOp({
   },
   tensorrt: (net, [x], { permutation }) => net.transpose(x!, permutation),
   onnx: (g, [x], { permutation }) => g.node("Transpose", [x!], { perm: permutation }),
-  carry: carryOne(({ axis, ...affine }, node) => ({
-    axis: (node.attrs as TransposeAttrs).permutation.indexOf(axis),
-    ...affine,
-  })),
-  narrow: ({ axis, ...part }, node) => ({
-    inputs: new Map([[0, { axis: (node.attrs as TransposeAttrs).permutation[axis]!, ...part }]]),
-  }),
-  give: ({ axis, ...affine }, node) => ({
-    inputs: new Map([[0, { axis: (node.attrs as TransposeAttrs).permutation[axis]!, ...affine }]]),
-  }),
 });

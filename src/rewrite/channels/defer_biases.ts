@@ -11,9 +11,10 @@
  */
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, type Uses, usesOf } from "../../ir/graph.ts";
+import { carryOf } from "../../ops/channels.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine } from "../../ops/define.ts";
-import { apply, constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
 import { computedData, sumData } from "../../weights/derived/derive.ts";
 import { foldIntoWeight } from "../../weights/derived/fold.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
@@ -153,8 +154,8 @@ function carried(node: Node, axis: number, vector: Float64Array): ChannelAffine 
     return { axis: node.type.shape.length - 1, scale: new Float64Array(shift.length).fill(1), shift };
   }
   const affine = { axis, scale: new Float64Array(vector.length).fill(1), shift: vector };
-  const moved = opOf(node).carry?.([affine, ...node.inputs.slice(1).map(() => null)], node);
-  return moved === undefined || "refused" in moved ? null : moved.affine;
+  const moved = carryOf([affine, ...node.inputs.slice(1).map(() => null)], node);
+  return "refused" in moved ? null : moved.affine;
 }
 
 /** How many whole rows of channels a reshape makes one of: 4 where patches merge. */

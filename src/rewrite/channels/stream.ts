@@ -6,7 +6,8 @@
  */
 import type { Node, Use, Uses } from "../../ir/graph.ts";
 import { axisIn } from "../../ir/shape.ts";
-import { isOp, opOf } from "../../ops/table.ts";
+import { carryOf } from "../../ops/channels.ts";
+import { isOp } from "../../ops/table.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 
 /** How a row of `outer * channels * inner` numbers is made of channels that were joined: Swin's patches as they merge. */
@@ -97,7 +98,7 @@ export function channelsBehind(node: Node, { axis, channels }: Channels): readon
   const vector = new Float64Array(channels);
   const before = x!.type.shape.findIndex((dim, at) => {
     if (dim !== channels) return false;
-    const moved = opOf(node).carry!(
+    const moved = carryOf(
       [{ axis: at, scale: vector, shift: vector }, ...others.map(() => null)],
       node,
     );

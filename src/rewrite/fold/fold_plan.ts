@@ -5,6 +5,7 @@
  */
 import type { Precision } from "../../ir/dtype.ts";
 import type { Node, Use, Uses } from "../../ir/graph.ts";
+import { carryOf, giveOf } from "../../ops/channels.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { type Absorbed, type Affines, type ChannelAffine, inverse } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf } from "../../ops/table.ts";
@@ -135,8 +136,7 @@ export class Planner {
     }
     if (this.#changed.has(node)) return refuse({ refused: "it would have to be changed twice" });
     this.#changed.add(node);
-    const carried = op.carry?.(affines, node) ??
-      { refused: `${node.op} does not commute with a scale and shift per channel` };
+    const carried = carryOf(affines, node);
     if ("refused" in carried) return refuse(carried);
     this.#through.add(node.op);
     for (const [index, wanted] of carried.others ?? []) {
@@ -190,9 +190,7 @@ export class Planner {
     if (others.length > 0 && undone === null) return refuse("others read what would have to be changed");
     if (this.#changed.has(producer)) return refuse("it would have to be changed twice");
     this.#changed.add(producer);
-    const op = opOf(producer);
-    const given = op.give?.(affine, this.#current(producer)) ??
-      { refused: `${producer.op} cannot take in a scale and shift of its result` };
+    const given = giveOf(affine, this.#current(producer));
     if ("refused" in given) return refuse(given.refused);
     if ("constants" in given) {
       this.#into.add(producer.name);

@@ -12,9 +12,10 @@
  */
 import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
+import { carryOf, giveOf } from "../../ops/channels.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine, Constant } from "../../ops/define.ts";
-import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../../ops/table.ts";
+import { apply, type AttrsOf, constantNode, isOp, type OpName, rebuild } from "../../ops/table.ts";
 import { affineData, lessLastData, partOfData } from "../../weights/derived/derive.ts";
 
 /** The form that Layer Normalization is compiled in: as it is, as RMSNorm, or as CRMSNorm. */
@@ -158,7 +159,7 @@ function streamBehind(reader: Node): { nodes: readonly Node[]; stream: Stream | 
     const { node, axis } = open.pop()!;
     if (axes.has(node)) continue;
     axes.set(node, axis);
-    const given = opOf(node).give?.(centring(axis, node.type.shape), node) ?? { refused: node.op };
+    const given = giveOf(centring(axis, node.type.shape), node);
     if ("refused" in given || isOp(node, "channel_affine")) isWhole = false;
     else if ("constants" in given) products.set(node, given.constants);
     else {
@@ -202,7 +203,7 @@ function normalizedUntilProducts(
       const moves = isOp(user, "reshape") || isOp(user, "transpose") || isOp(user, "slice") ||
         isOp(user, "gather") ||
         isOp(user, "reduce_mean");
-      const carried = moves ? opOf(user).carry!([affine], user) : null;
+      const carried = moves ? carryOf([affine], user) : null;
       const isWhole = carried !== null && !("refused" in carried) &&
         user.type.shape[carried.affine.axis] === node.type.shape[axis];
       if (!isWhole) return null;

@@ -13,9 +13,10 @@
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
+import { carryOf, giveOf } from "../../ops/channels.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine, NormId } from "../../ops/define.ts";
-import { apply, type AttrsOf, constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../../ops/table.ts";
 import { affineData } from "../../weights/derived/derive.ts";
 import { attentionProducts } from "../attention/anatomy.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
@@ -145,7 +146,7 @@ const isMove = (node: Node) =>
 function movedFrom({ node, axis }: Place): Place | null {
   const channels = node.type.shape[axis];
   if (!isMove(node) || typeof channels !== "number") return null;
-  const wanted = opOf(node).give!(unmoved(axis, channels), node);
+  const wanted = giveOf(unmoved(axis, channels), node);
   const before = "refused" in wanted || !("inputs" in wanted) ? undefined : wanted.inputs.get(0);
   const [x] = node.inputs;
   return before === undefined || x!.type.shape[before.axis] !== channels
@@ -157,7 +158,7 @@ function movedFrom({ node, axis }: Place): Place | null {
 function movedOn(node: Node, axis: number): number | null {
   const channels = node.inputs[0]!.type.shape[axis];
   if (!isMove(node) || typeof channels !== "number") return null;
-  const carried = opOf(node).carry!([unmoved(axis, channels)], node);
+  const carried = carryOf([unmoved(axis, channels)], node);
   return "refused" in carried ? null : carried.affine.axis;
 }
 

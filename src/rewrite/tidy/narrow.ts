@@ -9,9 +9,10 @@
  */
 import { type Graph, mapGraph, type Node, topological, usesOf } from "../../ir/graph.ts";
 import { axisIn } from "../../ir/shape.ts";
+import { narrowOf } from "../../ops/channels.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { Narrowed, Part } from "../../ops/define.ts";
-import { apply, type AttrsOf, constantNode, isOp, type OpName, opOf, rebuild } from "../../ops/table.ts";
+import { apply, type AttrsOf, constantNode, isOp, type OpName, rebuild } from "../../ops/table.ts";
 import { isZero, partOfData } from "../../weights/derived/derive.ts";
 import { isConstantLinear } from "./constants.ts";
 
@@ -83,7 +84,7 @@ function neededOf(graph: Graph): ReadonlyMap<Node, Need> {
 /** How a node is narrowed to a part of its result; null where it cannot be, or there is nothing to it. */
 function narrowedBy(node: Node, part: Part): Narrowed | null {
   if (node.op === "constant" || node.op === "input") return null;
-  return opOf(node).narrow?.(part, node) ?? null;
+  return narrowOf(part, node);
 }
 
 /** The part that a slice of fewer elements cuts out; null of other nodes. */
