@@ -4,10 +4,10 @@
  * out: heads that something is computed with on the way, such as rotations, or that are set beside kept ones.
  */
 import type { Node, Uses } from "../../ir/graph.ts";
+import { type Dim, multiplyDims, sameShape } from "../../ir/shape.ts";
 import type { AttentionAttrs } from "../../ops/attention.ts";
 import { isOp } from "../../ops/table.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
-import { areTokens, type Place, placeAhead, placeBehind, placeOf, repeatsOf } from "./digits.ts";
 
 export type AttentionNode = Node & { readonly attrs: AttentionAttrs };
 
@@ -48,7 +48,7 @@ export function attentionsIn(uses: Uses): readonly Attention[] {
   return [...uses.keys()].flatMap((node) => {
     if (!isOp(node, "attention")) return [];
     const [q, k, v] = [0, 1, 2].map((i) => operandOf(node.inputs[i]!, uses)) as [Operand, Operand, Operand];
-    return [{ node, q, k, v, packed: packedOf([q, k, v]), readers: readersOf(placeOf(node), uses) }];
+    return [{ node, q, k, v, packed: packedOf([q, k, v]), readers: readersOf(node, uses) }];
   });
 }
 
@@ -64,19 +64,46 @@ export function isMasked({ attrs, type }: AttentionNode): boolean {
   return attrs.causal && type.shape[2] !== 1;
 }
 
-function operandOf(operand: Node, uses: Uses): Operand {
-  const places: Place[] = [];
-  for (let place: Place | null = placeOf(operand); place !== null; place = placeBehind(place)) {
-    places.push(place);
-  }
-  const last = places.at(-1)!;
-  const tokens = places.findLast(areTokens)?.node ?? null;
-  const repeats = repeatsOf(last);
-  const rows = repeats === null ? null : rowsOf(last.node);
-  if (repeats === null || rows === null) return { rows: null, repeats: 1, isOwn: false, tokens };
-  const isOwn = places.every(({ node }) => uses.get(node)!.length === 1) && isAlone(rows, uses);
-  return { rows, repeats, isOwn, tokens };
+function operandOf(heads: Node, uses: Uses): Operand {
+  const { own, repeats } = ownHeads(heads);
+  const part = partBehind(own);
+  const rows = part && rowsOf(part);
+  const isOwn = rows !== null && isAlone(heads, { ...rows, uses });
+  return { rows, repeats, isOwn, tokens: repeats === 1 ? part : null };
 }
+
+/** `[B, G, T, D]` of which `[B, H, T, D]` is each head `H / G` times beside itself; the same heads where that is once. */
+function ownHeads(heads: Node): { own: Node; repeats: number } {
+  const [many] = heads.inputs;
+  const [thin] = many?.inputs ?? [];
+  const [own] = thin?.inputs ?? [];
+  const repeats = many?.type.shape[2];
+  if (
+    isOp(heads, "reshape") && isOp(many!, "expand") && isOp(thin!, "reshape") && typeof repeats === "number"
+  ) {
+    const [batch, count, tokens, size] = own!.type.shape as [Dim, Dim, Dim, Dim];
+    const isRepeated = sameShape(thin.type.shape, [batch, count, 1, tokens, size]) &&
+      sameShape(many.type.shape, [batch, count, repeats, tokens, size]) &&
+      sameShape(heads.type.shape, [batch, multiplyDims(count, repeats), tokens, size]);
+    if (isRepeated) return { own: own!, repeats };
+  }
+  return { own: heads, repeats: 1 };
+}
+
+/** The tensor `[.., H D]`, batch and tokens in front, that `[B, H, T, D]` is split from; null where there is none. */
+function partBehind(heads: Node): Node | null {
+  const [, count, , size] = heads.type.shape as [Dim, Dim, Dim, Dim];
+  const isSwapped = isHeadSwap(heads);
+  if (!isSwapped && !isJoined(heads)) return null;
+  const chain = [isSwapped ? heads.inputs[0]! : heads];
+  while (isOp(chain.at(-1)!, "reshape")) chain.push(chain.at(-1)!.inputs[0]!);
+  return chain.findLast(({ type }) => type.shape.at(-1) === multiplyDims(count, size)) ?? null;
+}
+
+const isHeadSwap = (node: Node) => isOp(node, "transpose") && node.attrs.permutation.join() === "0,2,1,3";
+
+/** Whether `[B, H, T, D]` holds the heads of each token side by side: a lone head, or those of a lone token. */
+const isJoined = ({ type: { shape } }: Node) => shape[1] === 1 || shape[2] === 1;
 
 /** The rows that a tensor's last axis is. */
 function rowsOf(part: Node): Rows | null {
@@ -89,8 +116,12 @@ function rowsOf(part: Node): Rows | null {
   return { product: product!, part, start: taken.start, size: taken.size };
 }
 
-/** Whether a product's rows have no other reader than `part`; a slice of tokens would be one. */
-function isAlone({ product, part, start, size }: Rows, uses: Uses): boolean {
+/** Whether nothing but `heads` reads rows of a product, over one chain of moves; a slice of tokens reads them too. */
+function isAlone(heads: Node, { product, part, start, size, uses }: Rows & { uses: Uses }): boolean {
+  for (let node = heads;; node = node.inputs[0]!) {
+    if (uses.get(node)!.length !== 1) return false;
+    if (node === part) break;
+  }
   return part === product || uses.get(product)!.every((use) => {
     if (!("user" in use)) return false;
     const other = takenRows(use.user);
@@ -109,26 +140,27 @@ function takenRows(node: Node): { start: number; size: number; step: number } | 
 
 function packedOf(operands: readonly Operand[]): Node | null {
   const product = operands[0]!.rows?.product;
-  const areThirds = product !== undefined &&
-    operands.every(({ rows, tokens }, i) =>
-      rows?.product === product && rows.part === tokens && rows.start === i * rows.size &&
-      3 * rows.size === product.type.shape.at(-1)
-    );
-  return areThirds ? product : null;
+  const areThirds = operands.every(({ rows, tokens }, i) =>
+    rows !== null && tokens !== null && rows.product === product && rows.start === i * rows.size &&
+    3 * rows.size === product.type.shape.at(-1)
+  );
+  return areThirds ? product! : null;
 }
 
-function readersOf(place: Place, uses: Uses): readonly Node[] | null {
-  const readers: Node[] = [];
-  for (const use of uses.get(place.node)!) {
-    if ("output" in use) return null;
-    if (isConstantLinear(use.user) && repeatsOf(place) === 1) {
-      readers.push(use.user);
+function readersOf(attention: AttentionNode, uses: Uses): readonly Node[] | null {
+  const [, heads, , size] = attention.type.shape as [Dim, Dim, Dim, Dim];
+  let joined: Node = attention;
+  let areJoined = isJoined(attention);
+  for (;;) {
+    const users = uses.get(joined)!.map((use) => "user" in use ? use.user : null);
+    const [next] = users;
+    if (users.length === 1 && next && (isOp(next, "reshape") || (joined === attention && isHeadSwap(next)))) {
+      areJoined ||= isHeadSwap(next);
+      joined = next;
       continue;
     }
-    const ahead = placeAhead(place, use.user);
-    const behind = ahead && readersOf(ahead, uses);
-    if (behind === null) return null;
-    readers.push(...behind);
+    const readers = users.flatMap((user) => user !== null && isConstantLinear(user) ? user : []);
+    const isWhole = areJoined && joined.type.shape.at(-1) === multiplyDims(heads, size);
+    return isWhole && readers.length === users.length ? readers : null;
   }
-  return readers;
 }
