@@ -407,8 +407,10 @@ testWithLibrary("build-engine leaves nothing behind after Ctrl-C", async () => {
   const child = command(BUILD.slice(0, -1), { cwd: work.path, stdout: "null", stderr: "piped" }).spawn();
   // The working folder appears with the first step; timing alone then takes seconds.
   const isBuilding = () => [...walkNames(work.path)].some((name) => name.endsWith("un.plan"));
-  while (!isBuilding()) await new Promise((done) => setTimeout(done, 20));
-  child.kill("SIGINT");
+  let hasEnded = false;
+  child.status.then(() => hasEnded = true);
+  while (!isBuilding() && !hasEnded) await new Promise((done) => setTimeout(done, 20));
+  if (!hasEnded) child.kill("SIGINT");
   const { code, stderr } = await child.output();
   assert.equal(code, 130);
   assert.match(new TextDecoder().decode(stderr), /cancelled; nothing was written/);
