@@ -1,7 +1,7 @@
 /**
- * The direction of imports, as `deno info` sees them: each folder of `src/` uses only those below it, `native/` uses
- * nothing of `src/`, and foreign memory is reached lazily and from few files. What is not checked is what a file does
- * with what it imports.
+ * The house as a plan: in which direction its rooms import each other, as `deno info` sees it, that no files import each
+ * other in a circle, that foreign memory is reached lazily and from few files, and how large rooms and files are. What is
+ * not checked is what a file does with what it imports.
  */
 import assert from "node:assert/strict";
 import { relative } from "node:path";
@@ -58,9 +58,14 @@ async function* sourcesIn(folder: string): AsyncGenerator<string> {
   }
 }
 
+const sources = (async () => [
+  ...await Array.fromAsync(sourcesIn("src")),
+  ...await Array.fromAsync(sourcesIn("native")),
+])();
+
 /** All imports of `src/` and `native/`, whether the public module reaches them or not. */
 const everything = (async () => {
-  const files = [...await Array.fromAsync(sourcesIn("src")), ...await Array.fromAsync(sourcesIn("native"))];
+  const files = await sources;
   const entry = await Deno.makeTempFile({ suffix: ".ts" });
   try {
     const lines = files.map((file) => `import ${JSON.stringify(new URL(file, `file://${root}`).href)};`);
@@ -71,8 +76,16 @@ const everything = (async () => {
   }
 })();
 
-/** From the bottom up; a folder may use its own row and those before it. */
+/** From the bottom up; a room may use its own row and those before it. */
 const LAYERS: readonly (readonly string[])[] = [
+  ["native/error.ts"],
+  // Plain: bytes, names and downloads.
+  ["native/system", "native/cpp", "native/zip"],
+  ["native/wheel"],
+  // Foreign: other people's libraries in this process's memory.
+  ["native/memory"],
+  ["native/cuda", "native/openvino"],
+  ["native/nvml", "native/tensorrt"],
   ["src/text.ts", "src/leavings.ts"],
   ["src/errors.ts"],
   ["src/ir"],
@@ -94,65 +107,123 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/cli"],
 ];
 
-const layerOf = (file: string) =>
-  LAYERS.findIndex((row) => row.some((folder) => file === folder || file.startsWith(`${folder}/`)));
+const isIn = (file: string, room: string) => file === room || file.startsWith(`${room}/`);
+const layerOf = (file: string) => LAYERS.findIndex((row) => row.some((room) => isIn(file, room)));
+
+const FOREIGN = ["native/memory", "native/cuda", "native/nvml", "native/openvino", "native/tensorrt"];
+const isForeign = (file: string) => FOREIGN.some((room) => isIn(file, room));
 
 const show = ({ from, to, kind }: Import) => `${from} -> ${to} (${kind})`;
 
-Deno.test("every file of src/ belongs to a layer", async () => {
-  for await (const file of sourcesIn("src")) {
-    assert.ok(layerOf(file) >= 0, `${file} is in no layer of this test`);
-  }
+Deno.test("every file of src/ and native/ belongs to a layer", async () => {
+  assert.deepEqual((await sources).filter((file) => layerOf(file) < 0), []);
 });
 
-Deno.test("each layer of src/ imports only those below it", async () => {
-  const upward = (await everything).filter(({ from, to }) =>
-    from.startsWith("src/") && to.startsWith("src/") && layerOf(to) > layerOf(from)
-  );
+Deno.test("each layer imports only those below it", async () => {
+  const upward = (await everything).filter(({ from, to }) => layerOf(to) > layerOf(from));
   assert.deepEqual(upward.map(show), []);
 });
 
-Deno.test("native/ imports nothing of src/", async () => {
-  const imports = (await everything).filter(({ from, to }) =>
-    from.startsWith("native/") && !to.startsWith("native/")
-  );
-  assert.deepEqual(imports.filter(({ to }) => !/^(node|npm):/.test(to)).map(show), []);
+Deno.test("no files import each other in a circle", async () => {
+  assert.deepEqual(circlesOf(await everything).map((circle) => circle.join(" ")), []);
 });
 
-/**
- * A zip archive's directory as arithmetic on bytes: wheels are read with it and so are PyTorch's checkpoints. It lies in
- * `native/`, which may import nothing of `src/`, and touches no foreign memory itself: `src/weights` may load it.
- */
-const ZIP_DIRECTORY = "native/wheel/zip_directory.ts";
-
-Deno.test("the one file of native/ that src/weights shares imports nothing", async () => {
-  const imports = await everything;
-  assert.deepEqual(imports.filter(({ from }) => from === ZIP_DIRECTORY).map(show), []);
-  const users = imports.filter(({ from, to }) => to === ZIP_DIRECTORY && from.startsWith("src/"));
-  assert.deepEqual(users.map(({ from }) => from), ["src/weights/pytorch/archive.ts"]);
+Deno.test("circlesOf() finds what reaches itself, through types and lazily too", () => {
+  const imports = ["a b", "b c", "c a", "c d", "d e", "e d", "e f"].map((pair): Import => {
+    const [from, to] = pair.split(" ") as [string, string];
+    return { from, to, kind: "type" };
+  });
+  assert.deepEqual(circlesOf(imports), [["a", "b", "c"], ["d", "e"]]);
 });
 
-Deno.test("native/ is imported lazily, by the files that drive TensorRT or OpenVINO and the one that fetches wheels", async () => {
-  const imports = (await everything).filter(({ from, to }) =>
-    from.startsWith("src/") && to.startsWith("native/") && to !== ZIP_DIRECTORY
-  );
-  // Weights come the way TensorRT comes: a pinned wheel, the cache, pip's settings.
-  const allowed = /^src\/(emit\/tensorrt\w*|run\/(tensorrt\/\w+|openvino)|weights\/wheel|cli\/\w+)\.ts$/;
+/** Files that reach themselves, those that reach each other together. */
+function circlesOf(imports: readonly Import[]): string[][] {
+  const targets = Map.groupBy(imports, ({ from }) => from);
+  const reached = new Map([...targets.keys()].map((file) => {
+    const seen = new Set<string>();
+    const open = [file];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      for (const { to } of targets.get(next) ?? []) {
+        if (!seen.has(to)) open.push(to);
+        seen.add(to);
+      }
+    }
+    return [file, seen] as const;
+  }));
+  const circular = [...reached.keys()].filter((file) => reached.get(file)!.has(file));
+  return [
+    ...Map.groupBy(
+      circular,
+      (file) => circular.find((other) => reached.get(file)!.has(other) && reached.get(other)!.has(file)),
+    ).values(),
+  ]
+    .map((circle) => circle.toSorted());
+}
+
+Deno.test("src/ reaches foreign memory lazily, from what drives TensorRT or OpenVINO", async () => {
+  const drivers = /^src\/(emit\/tensorrt\w*|run\/(tensorrt\/\w+|openvino)|cli\/\w+)\.ts$/;
+  const imports = (await everything).filter(({ from, to }) => from.startsWith("src/") && isForeign(to));
   assert.deepEqual(
-    imports.filter(({ from, kind }) => !allowed.test(from) || kind === "static").map(show),
+    imports.filter(({ from, kind }) => !drivers.test(from) || kind === "static").map(show),
     [],
   );
 });
 
-Deno.test("mod.ts loads neither native/ nor ONNX Runtime before it is asked to run something", async () => {
+Deno.test("only the foreign rooms touch foreign memory", async () => {
+  for (const file of await sources) {
+    if (isForeign(file)) continue;
+    assert.doesNotMatch(await Deno.readTextFile(`${root}${file}`), /\bDeno\.(dlopen|Unsafe\w+)\(/, file);
+  }
+});
+
+/** Folders of like things, one file each, beside a table that names them all. */
+const TABLES = { "src/ops": "operators" };
+const MOST_FILES = 20;
+
+Deno.test("a room has at most 20 files, unless they are rows of a table", async () => {
+  const rooms = Map.groupBy(await sources, (file) => file.slice(0, file.lastIndexOf("/")));
+  const crowded = [...rooms].filter(([room, files]) =>
+    files.length > MOST_FILES && !Object.hasOwn(TABLES, room)
+  );
+  assert.deepEqual(crowded.map(([room, files]) => `${room}: ${files.length}`), []);
+});
+
+/** Longer than this, a file is two things. */
+const MOST_LINES = 320;
+/** Those that are to be split. */
+const LONG = [
+  "src/checkpoints/layouts/timm_vit.ts",
+  "src/dsl/tensor.ts",
+  "src/emit/onnx.ts",
+  "src/weights/derived/rows.ts",
+  "src/weights/pytorch/pickle.ts",
+];
+
+Deno.test("a file has at most 320 lines, and names in its comments only files that are there", async () => {
+  const texts = await Promise.all(
+    (await sources).map(async (file) => [file, await Deno.readTextFile(`${root}${file}`)] as const),
+  );
+  const long = texts.filter(([file, text]) =>
+    text.split("\n").length - 1 > MOST_LINES && !LONG.includes(file)
+  );
+  assert.deepEqual(long.map(([file]) => file), []);
+  const isThere = (name: string) =>
+    texts.some(([file]) => `/${file}`.endsWith(`/${name}`)) || name === "mod.ts";
+  const stale = texts.flatMap(([file, text]) =>
+    [...text.matchAll(/^ *(?:\/?\*|\/\/).*$/gm)].flatMap(([line]) =>
+      [...line.matchAll(/`((?:[a-z]\w*\/)*[a-z]\w*\.ts)`/g)].map(([, name]) => name!)
+    ).filter((name) => !isThere(name)).map((name) => `${file}: ${name}`)
+  );
+  assert.deepEqual(stale, []);
+});
+
+Deno.test("mod.ts loads neither foreign memory nor ONNX Runtime before it is asked to run something", async () => {
   const imports = await importsOf(`${root}mod.ts`);
   const loaded = new Set(["mod.ts"]);
   for (const file of loaded) {
     for (const { from, to, kind } of imports) if (from === file && kind === "static") loaded.add(to);
   }
   assert.ok(loaded.size > 20, [...loaded].join(" "));
-  const early = [...loaded].filter((file) =>
-    file.startsWith("native/") && file !== ZIP_DIRECTORY || file.includes("onnxruntime-node")
-  );
+  const early = [...loaded].filter((file) => isForeign(file) || file.includes("onnxruntime-node"));
   assert.deepEqual(early, []);
 });

@@ -3,8 +3,8 @@
  * interface headers are written in (namespaces, versioned interfaces behind `using`, single inheritance, overrides,
  * overloads) and the Itanium C++ ABI of Linux: a first virtual destructor takes two slots, an override keeps its base's
  * slot, everything else takes the next one in the order of declaration. Left out: macros that expand to declarations,
- * virtual inheritance, the second and later bases, and the Microsoft ABI. Conditions are `cpp_preprocessor.ts`,
- * declarations `cpp_parser.ts`.
+ * virtual inheritance, the second and later bases, and the Microsoft ABI. Conditions are `preprocessor.ts`,
+ * declarations `parser.ts`.
  */
 import { type ClassDeclaration, DESTRUCTOR, type Member, type Method, parseDeclarations } from "./parser.ts";
 import { NativeError } from "../error.ts";

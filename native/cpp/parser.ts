@@ -2,7 +2,7 @@
  * The declarations of a C++ header without comments and conditions: classes with bases, methods and data members, and
  * what `using` names. It promises that everything else (functions, templates, enums, linkage blocks, bodies) is passed
  * over as a whole, and that brackets which do not match are an error with file and line. What the declarations mean is
- * `cpp_headers.ts`.
+ * `headers.ts`.
  */
 import { NativeError } from "../error.ts";
 

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
 import { type Environment, homeFolder, type Platform, THIS_PLATFORM } from "../system/environment.ts";
 import { NativeError } from "../error.ts";
-import { readZipEntries, zipEntryChunks } from "./zip.ts";
+import { readZipEntries, zipEntryChunks } from "../zip/entries.ts";
 import type { PinnedMember, WheelPin } from "./pin.ts";
 import { firstChanged } from "./stamp.ts";
 

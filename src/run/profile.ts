@@ -1,6 +1,6 @@
 /**
  * What trtexec makes of the times of inferences, from the same times: throughput, and how latency, enqueue, copies and
- * compute are distributed. Pure arithmetic over traces; taking them is `tensorrt_profile.ts`. Percentiles are
+ * compute are distributed. Pure arithmetic over traces; taking them is `tensorrt/profile.ts`. Percentiles are
  * interpolated, where trtexec takes the sample below.
  */
 import { UnfoldError } from "../errors.ts";

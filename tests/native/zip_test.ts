@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readZipEntries, zipEntryChunks } from "../../native/wheel/zip.ts";
+import { readZipEntries, zipEntryChunks } from "../../native/zip/entries.ts";
 import { refusal, TemporaryFolder } from "./support.ts";
 import { concat, noise, zip, type ZipMember } from "./wheel/fake_wheel.ts";
 

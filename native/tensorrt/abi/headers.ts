@@ -1,6 +1,6 @@
 /**
  * What NVIDIA's public TensorRT headers promise of the library that comes with them: its version, and for each
- * interface which method of its implementation sits in which slot. How such headers are read is `cpp_headers.ts`; what
+ * interface which method of its implementation sits in which slot. How such headers are read is `cpp/headers.ts`; what
  * is left out is told there.
  */
 

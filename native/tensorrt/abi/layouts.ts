@@ -2,6 +2,6 @@
 import type { Layout } from "./layout.ts";
 import { ENTERPRISE_10 } from "./layouts/enterprise_10.ts";
 import { ENTERPRISE_11, ENTERPRISE_11_4 } from "./layouts/enterprise_11.ts";
-import { RTX_1_7 } from "./layouts/rtx_1_7.ts";
+import { RTX_1 } from "./layouts/rtx_1.ts";
 
-export const LAYOUTS: readonly Layout[] = [RTX_1_7, ...ENTERPRISE_10, ...ENTERPRISE_11, ENTERPRISE_11_4];
+export const LAYOUTS: readonly Layout[] = [...RTX_1, ...ENTERPRISE_10, ...ENTERPRISE_11, ENTERPRISE_11_4];

@@ -33,11 +33,6 @@ const NAMES = {
   windows: /^(tensorrt_rtx|nvinfer)((?:_\d+)+)\.dll$/i,
 };
 
-/** The name of the library UNfold runs best with, for messages. */
-export function exampleName(platform: Platform = THIS_PLATFORM): string {
-  return platform.os === "windows" ? "tensorrt_rtx_1_7.dll" : "libtensorrt_rtx.so.1.7.1";
-}
-
 /** Looks through one folder, not through those inside it. */
 export async function readLibraryFolder(
   folder: string,

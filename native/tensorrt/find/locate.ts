@@ -22,8 +22,8 @@ import { DEFAULT_INDEX_URL } from "../../wheel/pip_settings.ts";
 import { downloadTensorRt, findCachedLibrary, pinFor } from "./download.ts";
 import type { Flavour } from "../abi/layout.ts";
 import { knownVersions } from "../abi/versions.ts";
-import { exampleName, type LibraryFile, readLibraryFolder } from "./library_files.ts";
-import { PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
+import { type LibraryFile, readLibraryFolder } from "./library_files.ts";
+import { exampleName, PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
 import { LIBRARY_SUBFOLDERS, PACKAGE_FOLDERS } from "./package_folders.ts";
 
 export { ENVIRONMENT_NAMES } from "../../system/environment.ts";

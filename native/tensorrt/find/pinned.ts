@@ -4,14 +4,17 @@
  * the ONNX parser, which UNfold does not load.
  */
 
+import { type Platform, THIS_PLATFORM } from "../../system/environment.ts";
 import { pinsOf } from "../../wheel/pin.ts";
 
 export const PINNED_PACKAGE = "tensorrt-rtx-cu13-libs";
 export const PINNED_PACKAGE_VERSION = "1.7.1.116";
 
 const DIST_INFO = `tensorrt_rtx_cu13_libs-${PINNED_PACKAGE_VERSION}.dist-info`;
-const SHARED_OBJECT = "tensorrt_rtx_libs/libtensorrt_rtx.so.1";
-const DLL = "tensorrt_rtx_libs/tensorrt_rtx_1_7.dll";
+const [MAJOR, MINOR, PATCH] = PINNED_PACKAGE_VERSION.split(".");
+const SHARED_OBJECT = `tensorrt_rtx_libs/libtensorrt_rtx.so.${MAJOR}`;
+const DLL_NAME = `tensorrt_rtx_${MAJOR}_${MINOR}.dll`;
+const DLL = `tensorrt_rtx_libs/${DLL_NAME}`;
 const LICENCE = {
   path: `${DIST_INFO}/LICENSE.txt`,
   byteLength: 46961,
@@ -79,3 +82,8 @@ export const PINS = pinsOf(RELEASE, [
     licence: WINDOWS_LICENCE,
   },
 ]);
+
+/** The library's name where it is installed, for messages. */
+export function exampleName({ os }: Platform = THIS_PLATFORM): string {
+  return os === "windows" ? DLL_NAME : `libtensorrt_rtx.so.${MAJOR}.${MINOR}.${PATCH}`;
+}

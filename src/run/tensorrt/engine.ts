@@ -1,7 +1,7 @@
 /**
  * TensorRT engines on a GPU: whether one can run here, and a session for it. The native half is loaded inside the
  * functions, so that importing this file needs no `--allow-ffi`; calling them does. CUDA's device 0 is used
- * (CUDA_VISIBLE_DEVICES says which that is). How a session works is in `tensorrt_session.ts`.
+ * (CUDA_VISIBLE_DEVICES says which that is). How a session works is in `session.ts`.
  */
 import { fileURLToPath } from "node:url";
 import type { Cuda } from "../../../native/cuda/mod.ts";

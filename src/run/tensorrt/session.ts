@@ -1,6 +1,6 @@
 /**
  * A TensorRT engine behind the `Session` interface: runs one after another on a stream of its own, and calls timed by
- * the GPU's own events, of which no copy is part. It knows `native/` only through `tensorrt_binding.ts`, so that all of
+ * the GPU's own events, of which no copy is part. It knows `native/` only through `binding.ts`, so that all of
  * it is tested without a GPU; opening an engine is `tensorrt.ts`'s matter.
  */
 import { UnfoldError } from "../../errors.ts";

@@ -5,12 +5,7 @@
  */
 import { crc32 } from "node:zlib";
 // Arithmetic on bytes that the native half reads wheels with; it touches no foreign memory and imports nothing.
-import {
-  LOCAL_BYTES,
-  zipDataOffset,
-  zipDirectory,
-  type ZipEntry,
-} from "../../../native/wheel/zip_directory.ts";
+import { LOCAL_BYTES, zipDataOffset, zipDirectory, type ZipEntry } from "../../../native/zip/directory.ts";
 import { UnfoldError } from "../../errors.ts";
 import { readRange } from "../file.ts";
 

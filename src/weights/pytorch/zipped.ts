@@ -2,7 +2,7 @@
  * A file that `torch.save` wrote since PyTorch 1.6 (.pt, .pth, .bin): a zip archive of one pickle, which describes the
  * tensors, and one stored member for each storage, which holds their bytes. Read lazily, as safetensors is: opening
  * reads the zip directory and the pickle, and a tensor's bytes are read, just their range, each time they are asked for.
- * No code is run: the pickle becomes inert data. Leaves out TorchScript; `pytorch_legacy.ts` has what was written before.
+ * No code is run: the pickle becomes inert data. Leaves out TorchScript; `legacy.ts` has what was written before.
  */
 import { UnfoldError } from "../../errors.ts";
 import { quoted } from "../../text.ts";

@@ -7,14 +7,17 @@ import { deepStrictEqual, match, strictEqual, throws } from "node:assert/strict"
 import { changesFrom, checkAbi, compareLayout, layoutFor } from "../../../native/tensorrt/abi/check_abi.ts";
 import type { TensorRtHeaders } from "../../../native/tensorrt/abi/headers.ts";
 import { FIRST_SLOT, type Layout } from "../../../native/tensorrt/abi/layout.ts";
-import { ENTERPRISE_10, layoutsFromReleases } from "../../../native/tensorrt/abi/layouts/enterprise_10.ts";
+import { ENTERPRISE_10 } from "../../../native/tensorrt/abi/layouts/enterprise_10.ts";
 import { ENTERPRISE_11 } from "../../../native/tensorrt/abi/layouts/enterprise_11.ts";
+import { RTX_1 } from "../../../native/tensorrt/abi/layouts/rtx_1.ts";
+import { layoutsFromReleases } from "../../../native/tensorrt/abi/releases.ts";
 import { TemporaryFolder } from "../support.ts";
 
 const ENTERPRISE = [...ENTERPRISE_10, ...ENTERPRISE_11];
+const KNOWN = [...ENTERPRISE, ...RTX_1];
 
 function layout(version: string): Layout {
-  return ENTERPRISE.find((candidate) => candidate.version === version)!;
+  return KNOWN.find((candidate) => candidate.version === version)!;
 }
 
 function slot(version: string, method: `${string}.${string}`): number {
@@ -144,6 +147,20 @@ Deno.test("ENTERPRISE_10 has the slots that are known of 10.x", () => {
   strictEqual(slot("10.14", "INetworkDefinition.addAttention"), 84);
 });
 
+Deno.test("RTX_1 has the slots that were measured from 1.7.1, and is the one that tests run", () => {
+  strictEqual(slot("1.7", "IBuilder.buildSerializedNetwork"), 11);
+  strictEqual(slot("1.7", "INetworkDefinition.addNormalization"), 56);
+  strictEqual(slot("1.7", "INetworkDefinition.addSqueezeV2"), 87);
+  strictEqual(slot("1.7", "ITensor.setAllowedFormats"), 9);
+  strictEqual(slot("1.7", "IBuilderConfig.setComputeCapability"), 57);
+  strictEqual(slot("1.7", "IBuilderConfig.getAllBuildRoutes"), 61);
+  strictEqual(slot("1.7", "IExecutionContext.isStreamCapturable"), 52);
+  strictEqual(slot("1.7", "IRuntime.getEngineValidity"), 24);
+  strictEqual(slot("1.7", "IRuntimeConfig.createRuntimeCache"), 5);
+  deepStrictEqual(layout("1.7").libVersions, [10700, 10799]);
+  deepStrictEqual(KNOWN.filter(({ exercised }) => exercised), [layout("1.7")]);
+});
+
 Deno.test("ENTERPRISE_10 only grows at the end, but for addCumulative in 10.8", () => {
   ENTERPRISE_10.slice(1).forEach(({ version, interfaces }, index) => {
     for (const [name, before] of Object.entries(ENTERPRISE_10[index]!.interfaces)) {
@@ -160,6 +177,7 @@ Deno.test("layoutsFromReleases() refuses a release that names a missing method",
   throws(
     () =>
       layoutsFromReleases([{ minor: 0, removed: { ITensor: "setName" } }], {
+        flavour: "enterprise",
         major: 12,
         loggerSlot: 4,
         progressSlot: 4,

@@ -1,85 +1,11 @@
 /**
- * Slots of Enterprise TensorRT 10.0 to 10.16 as the release history of its implementation tables: the methods of 10.0
- * in slot order, then what each minor version changed. Every slot was compared with the headers of each tag of NVIDIA's
- * public TensorRT repository (`deno task check-abi`) and with g++'s member pointers for them; none was ever called by
- * UNfold's own tests. Only the interfaces that UNfold uses are listed. Patch releases are taken to keep their minor version's slots, as those with a tag of their own do
- * (10.0.0 and 10.0.1; 10.13.0, .2 and .3).
+ * Slots of Enterprise TensorRT 10.0 to 10.16: the methods of 10.0 in slot order, then what each minor version changed.
+ * Every slot was compared with the headers of each tag of NVIDIA's public TensorRT repository (`deno task check-abi`)
+ * and with g++'s member pointers for them; none was ever called by UNfold's own tests. Only the interfaces that UNfold
+ * uses are listed.
  */
-
-import { NativeError } from "../../../error.ts";
 import type { Layout } from "../layout.ts";
-
-type Interfaces = Layout["interfaces"];
-
-/** What one minor version did to the tables of the one before; method names by interface, separated by blanks. */
-export interface Release {
-  readonly minor: number;
-  /** Methods that went away, the last of their name where there are overloads; what followed moved up. */
-  readonly removed?: Readonly<Record<string, string>>;
-  /** A method put in front of another; that one and what followed moved down. */
-  readonly inserted?: Readonly<Record<string, { readonly method: string; readonly before: string }>>;
-  /** Methods added behind the others; an interface that is new has all of its methods here. */
-  readonly appended?: Readonly<Record<string, string>>;
-}
-
-/**
- * One layout per release of a major version, each built from the one before.
- *
- * @throws NativeError if a release names a method that is not there.
- */
-export function layoutsFromReleases(
-  releases: readonly Release[],
-  common: {
-    readonly major: number;
-    readonly loggerSlot: number;
-    readonly progressSlot: number;
-    /** Tables before the first release. */
-    readonly from: Interfaces;
-  },
-): readonly Layout[] {
-  const { major, loggerSlot, progressSlot } = common;
-  let interfaces = common.from;
-  return releases.map((release) => {
-    interfaces = changed(interfaces, release);
-    // NV_TENSORRT_VERSION_INT of NvInferRuntimeBase.h, 10.0 and later.
-    const first = major * 10000 + release.minor * 100;
-    return {
-      flavour: "enterprise",
-      version: `${major}.${release.minor}`,
-      libVersions: [first, first + 99],
-      exercised: false,
-      loggerSlot,
-      progressSlot,
-      interfaces,
-    };
-  });
-}
-
-function changed(
-  interfaces: Interfaces,
-  { minor, removed = {}, inserted = {}, appended = {} }: Release,
-): Interfaces {
-  const tables: Record<string, readonly (string | null)[]> = { ...interfaces };
-  const splice = (name: string, method: string, change: { drop: number; add: readonly string[] }) => {
-    const index = tables[name]?.lastIndexOf(method) ?? -1;
-    if (index < 0) throw new NativeError(`release .${minor} names ${name}::${method}, which is not there`);
-    tables[name] = tables[name]!.toSpliced(index, change.drop, ...change.add);
-  };
-  for (const [name, methods] of Object.entries(removed)) {
-    for (const method of words(methods)) splice(name, method, { drop: 1, add: [] });
-  }
-  for (const [name, { method, before }] of Object.entries(inserted)) {
-    splice(name, before, { drop: 0, add: [method] });
-  }
-  for (const [name, methods] of Object.entries(appended)) {
-    tables[name] = [...tables[name] ?? [], ...words(methods)];
-  }
-  return tables;
-}
-
-function words(text: string): string[] {
-  return text.match(/\w+/g) ?? [];
-}
+import { layoutsFromReleases, type Release } from "../releases.ts";
 
 const RELEASES: readonly Release[] = [
   {
@@ -250,7 +176,7 @@ const RELEASES: readonly Release[] = [
   {
     minor: 8,
     // In the middle of the table, for this one release.
-    inserted: { INetworkDefinition: { method: "addCumulative", before: "getBuilder" } },
+    inserted: { INetworkDefinition: { methods: "addCumulative", before: "getBuilder" } },
     appended: {
       INetworkDefinition: "addDynamicQuantize",
       IBuilderConfig: `
@@ -340,6 +266,7 @@ const RELEASES: readonly Release[] = [
 
 /** 10.0 to 10.16. `log` comes first in ILogger, which is not versioned yet; IProgressMonitor is (NvInfer.h). */
 export const ENTERPRISE_10: readonly Layout[] = layoutsFromReleases(RELEASES, {
+  flavour: "enterprise",
   major: 10,
   loggerSlot: 0,
   progressSlot: 4,

@@ -1,15 +1,15 @@
 /**
  * Reads members out of a zip archive through an open file, a piece at a time. It promises that a member's pieces
  * add up to the size and CRC-32 its directory entry states, or throws; it never holds a member in memory. What the
- * directory says, and what of zip is left out, is `zip_directory.ts`.
+ * directory says, and what of zip is left out, is `directory.ts`.
  */
 
 import { pipeline, Readable } from "node:stream";
 import { crc32, createInflateRaw } from "node:zlib";
 import { NativeError } from "../error.ts";
-import { LOCAL_BYTES, zipDataOffset, zipDirectory, type ZipEntry } from "./zip_directory.ts";
+import { LOCAL_BYTES, zipDataOffset, zipDirectory, type ZipEntry } from "./directory.ts";
 
-export type { ZipEntry } from "./zip_directory.ts";
+export type { ZipEntry } from "./directory.ts";
 
 const READ_BYTES = 1 << 18;
 const INFLATED_CHUNK_BYTES = 1 << 20;

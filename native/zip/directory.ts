@@ -1,9 +1,8 @@
 /**
  * The directory of a zip archive, as arithmetic on bytes: it says which bytes of the file it wants and is given them,
  * so that whoever holds the file reads as suits it, at once or asynchronously. Reads zip64, the form of archives over
- * 4 GB. It imports nothing, so that both halves of UNfold can use it. Leaves out encryption, archives in several parts
- * and every method but "stored" and "deflated", and says so when it meets one. Layout and offsets: PKWARE's APPNOTE
- * 6.3, sections 4.3 and 4.5.3.
+ * 4 GB. Leaves out encryption, archives in several parts and every method but "stored" and "deflated", and says so when
+ * it meets one. Layout and offsets: PKWARE's APPNOTE 6.3, sections 4.3 and 4.5.3.
  */
 
 export interface ZipEntry {
