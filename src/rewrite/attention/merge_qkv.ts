@@ -7,9 +7,9 @@
  * merge too; its q reads another tensor and stays.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
-import { dataOf } from "../../ops/constant.ts";
 import { apply, constantNode, rebuild } from "../../ops/table.ts";
 import { filledData, joinedData } from "../../weights/derived/derive.ts";
+import { constantsOf } from "../tidy/constants.ts";
 import { attentionsIn } from "./anatomy.ts";
 
 /** @returns the graph, and how many products were merged away */
@@ -44,18 +44,14 @@ export function mergeQkv(graph: Graph): { graph: Graph; merged: number } {
 }
 
 function mergedProduct(group: readonly Node[], x: Node): Node {
-  const first = group[0]!;
-  const dtype = first.type.dtype;
-  const scope = first.name.split(".").slice(0, -1).join(".");
-  const leaves = group.map(({ name }) => name.split(".").at(-1)!);
-  const name = `${scope}${scope && "."}${leaves.join("+")}`;
-  const outputs = group.map(outputsOf);
-  const weight = joinedData(group.map((node) => dataOf(node.inputs[1]!)), 0);
+  const { name: first, type: { dtype } } = group[0]!;
+  const scope = first.slice(0, first.lastIndexOf(".") + 1);
+  const name = scope + group.map(({ name }) => name.split(".").at(-1)!).join("+");
+  const constants = group.map(constantsOf);
+  const weight = joinedData(constants.map(({ weight }) => weight), 0);
   const inputs = [x, constantNode(weight, { dtype, name: `${name}.weight` })];
-  if (group.some((node) => node.inputs.length > 2)) {
-    const biases = group.map((node, i) =>
-      node.inputs[2] ? dataOf(node.inputs[2]) : filledData([outputs[i]!], 0)
-    );
+  if (constants.some(({ bias }) => bias !== null)) {
+    const biases = constants.map(({ weight, bias }) => bias ?? filledData([weight.shape[0]!], 0));
     inputs.push(constantNode(joinedData(biases, 0), { dtype, name: `${name}.bias` }));
   }
   return apply("linear", inputs, { attrs: {}, name });

@@ -14,10 +14,9 @@ import { attentionsIn } from "./anatomy.ts";
 
 /** @returns the graph, and how many attentions have a factor of one now */
 export function scaleQueries(graph: Graph): { graph: Graph; scaled: number } {
-  const uses = usesOf(graph);
   const scales = new Map<Node, Float64Array>();
   const done = new Set<Node>();
-  for (const { node, q: { rows, isOwn } } of attentionsIn(uses)) {
+  for (const { node, q: { rows, isOwn } } of attentionsIn(usesOf(graph))) {
     if (rows === null || !isOwn || node.attrs.scale === 1) continue;
     const { product, start, size } = rows;
     const scale = scales.get(product) ?? new Float64Array(product.type.shape.at(-1) as number).fill(1);

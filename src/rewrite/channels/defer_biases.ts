@@ -12,12 +12,11 @@
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, type Uses, usesOf } from "../../ir/graph.ts";
 import { carryOf } from "../../ops/channels.ts";
-import { dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine } from "../../ops/define.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
 import { computedData, sumData } from "../../weights/derived/derive.ts";
 import { foldIntoWeight } from "../../weights/derived/fold.ts";
-import { isConstantLinear } from "../tidy/constants.ts";
+import { constantsOf, isConstantLinear, withConstants } from "../tidy/constants.ts";
 
 /** What was left out of a tensor: a number for each channel of an axis. */
 interface Missing {
@@ -37,7 +36,10 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
       if (lacks[0] !== undefined && isBareAndWide(node)) {
         return rebuild(node, [completed(inputs[0]!, lacks[0]), ...inputs.slice(1)]);
       }
-      const { weight, bias } = made(node, lacks[0]);
+      const own = constantsOf(node);
+      const { weight, bias } = lacks[0] === undefined
+        ? own
+        : foldIntoWeight(own.weight, own.bias, { shift: lacks[0].vector });
       const defers = bias !== null && readers.areAdditions(node) && readers.makeUpFor(node, last);
       if (defers) {
         deferred++;
@@ -78,31 +80,6 @@ function completed(x: Node, { vector }: Missing): Node {
     attrs: {},
     name: `${x.name}/bias`,
   });
-}
-
-interface Constants {
-  readonly weight: TensorData;
-  readonly bias: TensorData | null;
-}
-
-/** The weight and bias of a product that makes up for what its input lacks. */
-function made({ inputs: [, weight, bias] }: Node, lack: Missing | undefined): Constants {
-  const own = { weight: dataOf(weight!), bias: bias === undefined ? null : dataOf(bias) };
-  if (lack === undefined) return own;
-  return foldIntoWeight(own.weight, own.bias, { shift: lack.vector });
-}
-
-function withConstants(linear: Node, x: Node, { weight, bias }: Constants): Node {
-  const [, before, oldBias] = linear.inputs;
-  const { dtype } = before!.type;
-  const same = weight === dataOf(before!);
-  const inputs = [x, same ? before! : constantNode(weight, { dtype, name: before!.name })];
-  if (bias !== null) {
-    const isOld = oldBias !== undefined && bias === dataOf(oldBias);
-    const name = oldBias?.name ?? `${linear.name}.bias`;
-    inputs.push(isOld ? oldBias : constantNode(bias, { dtype, name }));
-  }
-  return apply("linear", inputs, { attrs: {}, name: linear.name });
 }
 
 class Readers {
