@@ -5,12 +5,12 @@
  * without its scale it is another number. Leaves out blocks, groups, zero points, and the quantization of activations.
  */
 import { UnfoldError } from "../errors.ts";
-import { elementCount, float64Of, float64Reader, float64Writer, type TensorData } from "../ir/data.ts";
-import { isFloat, ITEM_BYTES } from "../ir/dtype.ts";
+import { bytesAs, elementCount, type TensorData } from "../ir/data.ts";
+import { isFloat } from "../ir/dtype.ts";
 import { listed, quoted } from "../text.ts";
 import { type Checkpoint, noSuchTensor } from "./checkpoint.ts";
+import { affineData, computedData } from "./derived/derive.ts";
 import { FLOAT8 } from "./float8.ts";
-import { allocate } from "./file.ts";
 
 /** Types of eight bits, in the words of safetensors and of PyTorch. */
 const EIGHT_BITS: ReadonlySet<string> = new Set([...FLOAT8.keys(), "I8", "U8", "int8", "uint8"]);
@@ -78,13 +78,13 @@ export function withoutScales(checkpoint: Checkpoint): Checkpoint {
   return result;
 }
 
-/** How many neighbouring elements have one scale; those behind have the next. */
-function runOf(data: TensorData, scale: TensorData, file: Scaled): number {
+/** Refuses scales that are neither one of all nor one of each row. */
+function checkScale(data: TensorData, scale: TensorData, file: Scaled): void {
   const [rows = 1, ...inner] = data.shape;
-  if (elementCount(scale.shape) === 1) return elementCount(data.shape);
+  if (elementCount(scale.shape) === 1) return;
   const isColumn = scale.shape.length === data.shape.length && scale.shape[0] === rows &&
     elementCount(scale.shape) === rows;
-  if (isColumn) return elementCount(inner);
+  if (isColumn) return;
   if (scale.shape.length !== 1 || scale.shape[0] !== rows) {
     throw unknownScale(
       data,
@@ -99,7 +99,6 @@ function runOf(data: TensorData, scale: TensorData, file: Scaled): number {
       `${scale.origin} may be of its rows or of its columns: save it in the shape [${rows}, 1]`,
     );
   }
-  return elementCount(inner);
 }
 
 interface Scaled {
@@ -116,9 +115,6 @@ function rowsElsewhere({ checkpoint, scales }: Scaled): boolean {
   });
 }
 
-/** Elements at a time: few enough to stay in a core's cache. */
-const PIECE = 2 ** 14;
-
 function scaled(data: TensorData, found: readonly string[], file: Scaled): TensorData {
   const [name, second] = found as [string, string?];
   if (second !== undefined) {
@@ -126,31 +122,16 @@ function scaled(data: TensorData, found: readonly string[], file: Scaled): Tenso
   }
   const scale = file.checkpoint.tensor(name);
   if (!isFloat(scale.dtype)) throw unknownScale(data, `${scale.origin}, its scale, is ${scale.dtype}`);
-  const run = runOf(data, scale, file);
+  checkScale(data, scale, file);
   const { shape, origin } = data;
-  return {
-    dtype: "fp32",
-    shape,
-    origin: `${origin} times its scale`,
-    bytes: () => {
-      const factors = float64Of(scale);
-      const [count, stored] = [elementCount(shape), data.bytes()];
-      const bytes = allocate(count * ITEM_BYTES.fp32, origin);
-      const [read, write] = [float64Reader(stored, data.dtype), float64Writer(bytes, "fp32")];
-      const room = new Float64Array(Math.min(PIECE, count));
-      for (let start = 0; start < count;) {
-        const row = Math.floor(start / run);
-        const length = Math.min(room.length, (row + 1) * run - start);
-        const values = room.subarray(0, length);
-        read(values, start);
-        const factor = factors[row]!;
-        for (let i = 0; i < length; i++) values[i]! *= factor;
-        write(values, start);
-        start += length;
-      }
-      return bytes;
-    },
-  };
+  const rows = shape[0] ?? 1;
+  const factors = computedData([scale], {
+    name: scale.origin,
+    shape: [rows],
+    compute: ([one]) => one!.data.length === 1 ? new Float64Array(rows).fill(one!.data[0]!) : one!.data,
+  });
+  const product = affineData(data, { axis: 0, scale: factors });
+  return { dtype: "fp32", shape, origin: `${origin} times its scale`, bytes: () => bytesAs(product, "fp32") };
 }
 
 function unknownScale({ origin }: TensorData, why: string): UnfoldError {

@@ -10,7 +10,7 @@
  * Products for queries stay without bias, which is what lets TensorRT merge them. It looks at siblings, hence a pass; it
  * runs before the fold.
  */
-import { float64Of, heldData } from "../../ir/data.ts";
+import { heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
 import { carryOf, giveOf } from "../../ops/channels.ts";
@@ -203,9 +203,11 @@ function addTo({ node, axis }: Place, [x]: readonly Node[], vector: Float64Array
     return constantNode(data, { dtype: node.type.dtype, name: node.name });
   }
   const [, weight, bias] = node.inputs;
-  const values = bias === undefined ? vector : float64Of(dataOf(bias)).map((b, c) => b + vector[c]!);
   const name = bias?.name ?? `${node.name}.bias`;
-  const constant = constantNode(heldData([values.length], values, name), { dtype: node.type.dtype, name });
+  const data = bias === undefined
+    ? heldData([vector.length], vector, name)
+    : affineData(dataOf(bias), { axis: 0, shift: vector });
+  const constant = constantNode(data, { dtype: node.type.dtype, name });
   return apply(node.op as "linear" | "conv", [x!, weight!, constant], {
     attrs: node.attrs as AttrsOf<"linear" | "conv">,
     name: node.name,

@@ -68,8 +68,11 @@ export interface Fold {
   readonly rows: Affine | null;
   /** Groups of a convolution: output o reads the channels of group `o groups / outputs`. */
   readonly groups: number;
-  /** `W t` of each output, NaN before it is known: whoever reads a row of the weight first leaves it here. */
-  readonly images: Float64Array;
+  /**
+   * The array of `W t`, NaN where it is not known yet: whoever reads a row of the weight first leaves it there. So weight and
+   * bias come from one pass, in whichever order they are asked for.
+   */
+  readonly images: () => Float64Array;
 }
 
 /** Values in float64, with their shapes, into those of the result. */
@@ -105,8 +108,10 @@ export function derivationOf(data: TensorData): Derivation | null {
   return data instanceof Derived ? data.derivation : null;
 }
 
-/** What a weight is made of. */
+/** What is read for a weight's values. */
 export function sourcesOf(derivation: Derivation): readonly TensorData[] {
+  const present = (sources: readonly (TensorData | null | undefined)[]) =>
+    sources.filter((data) => data != null);
   switch (derivation.kind) {
     case "fill":
       return [];
@@ -117,15 +122,12 @@ export function sourcesOf(derivation: Derivation): readonly TensorData[] {
       return [derivation.left, derivation.right];
     case "computed":
       return derivation.from;
-    case "affine": {
-      const { of, affine: { scale, shift } } = derivation;
-      return [of, scale, shift].filter((data) => data !== null);
-    }
+    case "affine":
+      return present([derivation.of, derivation.affine.scale, derivation.affine.shift]);
     case "fold": {
       const { weight, bias, columns, rows } = derivation.fold;
-      return [weight, bias, columns?.scale, columns?.shift, rows?.scale, rows?.shift].filter((data) =>
-        data != null
-      );
+      if (derivation.part === "weight") return present([weight, columns?.scale, rows?.scale]);
+      return present([bias, rows?.scale, rows?.shift, ...columns?.shift ? [columns.shift, weight] : []]);
     }
     default:
       return [derivation.of];

@@ -4,6 +4,7 @@
  */
 import { elementCount, float64Of, heldData, type TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";
+import { sameShape } from "../../ir/shape.ts";
 import {
   type Affine,
   type Compute,
@@ -83,7 +84,7 @@ function foldOfRows(fold: Fold, part: { axis: 0; start: number; size: number }):
     weight: partOfData(fold.weight, part),
     bias: of(fold.bias),
     rows: rows && { ...rows, scale: of(rows.scale), shift: of(rows.shift) },
-    images: fold.images.subarray(part.start, part.start + part.size),
+    images: () => fold.images().subarray(part.start, part.start + part.size),
   };
 }
 
@@ -121,6 +122,7 @@ export function paddedData(
 
 /** The same elements in other sizes behind axis 0, which stays. */
 export function reshapedData(data: TensorData, shape: readonly number[]): TensorData {
+  if (sameShape(data.shape, shape)) return data;
   const derivation = derivationOf(data);
   if (derivation?.kind === "reshape") return reshapedData(derivation.of, shape);
   if (data.shape[0] !== shape[0] || elementCount(data.shape) !== elementCount(shape)) {
@@ -233,10 +235,5 @@ function isZeroAsMade(data: TensorData): boolean {
 /** Whether reading values takes reading a matrix: of the bias of a fold, say. */
 function readsMatrix(data: TensorData): boolean {
   const derivation = derivationOf(data);
-  if (derivation === null) return data.shape.length > 1;
-  if (derivation.kind !== "fold" || derivation.part === "weight" || derivation.fold.columns?.shift != null) {
-    return derivation.kind === "fold" || sourcesOf(derivation).some(readsMatrix);
-  }
-  const { bias, rows } = derivation.fold;
-  return [bias, rows?.scale, rows?.shift].some((source) => source != null && readsMatrix(source));
+  return derivation === null ? data.shape.length > 1 : sourcesOf(derivation).some(readsMatrix);
 }

@@ -31,38 +31,51 @@ export function foldIntoWeight(
   { groups = 1, ...vectors }: Vectors & { readonly groups?: number },
 ): Folded {
   const affine = affineOf({ axis: 1, ...vectors });
-  const known = foldOf(weight, bias, groups);
+  const known = foldOf(weight, bias);
   // (W diag(s) C) diag(s2) is no fold of W.
   const fold = known.columns?.about == null ? known : onTop(known);
   const columns = fold.columns === null ? affine : composed(fold.columns, affine);
-  return resultsOf({ ...fold, columns, images: unknown(fold.weight) });
+  return resultsOf({ ...fold, columns, groups, images: unknown(fold.weight) });
 }
 
 /** The same for an affine on the outputs, axis 0 of `weight`: `r (W x + b) + u`, less the mean where it is centred. */
-export function foldIntoOutputs(
-  weight: TensorData,
-  bias: TensorData | null,
-  { groups = 1, ...vectors }: Vectors & { readonly groups?: number },
-): Folded {
+export function foldIntoOutputs(weight: TensorData, bias: TensorData | null, vectors: Vectors): Folded {
   const affine = affineOf({ axis: 0, ...vectors });
-  const known = foldOf(weight, bias, groups);
+  const known = foldOf(weight, bias);
   const fold = affine.about !== null && known.rows !== null ? onTop(known) : known;
   return resultsOf({ ...fold, rows: fold.rows === null ? affine : composed(affine, fold.rows) });
 }
 
 /** The fold that both are the results of, or one that is none yet. */
-function foldOf(weight: TensorData, bias: TensorData | null, groups: number): Fold {
+function foldOf(weight: TensorData, bias: TensorData | null): Fold {
   const [of, own] = [derivationOf(weight), bias && derivationOf(bias)];
-  const isOne = of?.kind === "fold" && (own === null || (own.kind === "fold" && own.fold === of.fold));
-  return isOne ? of.fold : { weight, bias, columns: null, rows: null, groups, images: unknown(weight) };
+  const fold = of?.kind === "fold" && of.part === "weight" ? of.fold : null;
+  if (fold !== null && own?.kind === "fold" && own.fold === fold) return fold;
+  // Whatever bias it had went elsewhere.
+  if (fold !== null && bias === null) return withoutBias(fold);
+  return newFold(weight, bias);
 }
 
+function withoutBias({ columns, rows, ...fold }: Fold): Fold {
+  const bare = (affine: Affine | null) => affine && { ...affine, shift: null };
+  return { ...fold, bias: null, columns: bare(columns), rows: bare(rows) };
+}
+
+/** One of the results of another. */
 function onTop(fold: Fold): Fold {
   const { weight, bias } = resultsOf(fold);
-  return { weight, bias, columns: null, rows: null, groups: fold.groups, images: unknown(weight) };
+  return newFold(weight, bias);
 }
 
-const unknown = ({ shape }: TensorData) => new Float64Array(shape[0]!).fill(NaN);
+function newFold(weight: TensorData, bias: TensorData | null): Fold {
+  return { weight, bias, columns: null, rows: null, groups: 1, images: unknown(weight) };
+}
+
+/** No image is known yet. */
+function unknown({ shape }: TensorData): Fold["images"] {
+  let images: Float64Array | undefined;
+  return () => images ??= new Float64Array(shape[0]!).fill(NaN);
+}
 
 function resultsOf(fold: Fold): Folded {
   const { shape } = fold.weight;
