@@ -298,7 +298,9 @@ Deno.test("a part of a fold reads that part of the weight alone for its bias", (
 
 /** A random weight `[rows, columns]` of a few kinds on top of each other. */
 function anyWeight(random: Random, [rows, columns]: readonly [number, number], depth: number): TensorData {
-  if (depth === 0) return heldData([rows, columns], random.normals([rows, columns]), "leaf");
+  if (depth === 0 || Math.min(rows, columns) < 4) {
+    return heldData([rows, columns], random.normals([rows, columns]), "leaf");
+  }
   const inner = (r = rows, c = columns) => anyWeight(random, [r, c], depth - 1);
   const normals = (length: number) => Float64Array.from(random.normals([length]));
   switch (random.integer(0, 8)) {
