@@ -3,27 +3,27 @@
  * fast. A failure or Ctrl-C leaves what was there before.
  */
 import { commitHere } from "../report/commit.ts";
-import type { ProvenanceReport, Report } from "../report/report.ts";
+import type { Report } from "../report/report.ts";
 import { line, type Watch } from "./line.ts";
-import type { Order, Ordered } from "./order.ts";
+import type { Has } from "./made.ts";
+import type { Order } from "./order.ts";
 import { compare } from "./stages/compare.ts";
 import { deliver } from "./stages/deliver.ts";
-import { type Compiled, describe, type Described, eachNetwork } from "./stages/describe.ts";
+import { describe, eachNetwork } from "./stages/describe.ts";
 import { engine, planOf } from "./stages/engine.ts";
-import { locate, type Located } from "./stages/locate.ts";
+import { locate } from "./stages/locate.ts";
 import { emittedOnnx, onnx } from "./stages/onnx.ts";
-import { open, type Opened } from "./stages/open.ts";
+import { open } from "./stages/open.ts";
 import { quantize } from "./stages/quantize.ts";
 import { report } from "./stages/report.ts";
 import { round } from "./stages/round.ts";
-import { time } from "./stages/time.ts";
-import { timeInt8 } from "./stages/time_int8.ts";
+import { time, timeInt8 } from "./stages/time.ts";
 
-const EMIT = line<Described & Opened & Located & { readonly network: Compiled }>()
+const EMIT = line<Has<"order" | "work" | "library"> & Has<"network">>()
   .add(engine(planOf))
   .add(onnx(emittedOnnx));
 
-const BUILD = line<Ordered & { readonly provenance: ProvenanceReport }>()
+const BUILD = line<Has<"order" | "provenance">>()
   .add(describe)
   .add(open)
   .add(round)

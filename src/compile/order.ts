@@ -59,8 +59,3 @@ export interface Int8Options {
   /** Of 1, where there are no labels. */
   readonly maxOutputError: number;
 }
-
-/** What the first stage of every build is given. */
-export interface Ordered {
-  readonly order: Order;
-}

@@ -6,25 +6,26 @@
 import { join } from "node:path";
 import { type Examples, usualSizes } from "../compile/examples.ts";
 import { line, type Watch } from "../compile/line.ts";
-import type { Ordered, Subject } from "../compile/order.ts";
+import type { Has } from "../compile/made.ts";
+import type { Subject } from "../compile/order.ts";
 import { compare } from "../compile/stages/compare.ts";
 import { deliver } from "../compile/stages/deliver.ts";
-import { type Compiled, describe, type Described, eachNetwork } from "../compile/stages/describe.ts";
+import { describe, eachNetwork } from "../compile/stages/describe.ts";
 import { engine, planOf } from "../compile/stages/engine.ts";
-import { locate, type Located } from "../compile/stages/locate.ts";
+import { locate } from "../compile/stages/locate.ts";
 import { onnx, type OnnxJob } from "../compile/stages/onnx.ts";
-import { open, type Opened } from "../compile/stages/open.ts";
+import { open } from "../compile/stages/open.ts";
 import { round } from "../compile/stages/round.ts";
 import { bindShape, showShape } from "../ir/shape.ts";
 import type { ParityReport } from "../report/report.ts";
 import type { Agreement, Structure } from "./manifest.ts";
 import { structureOf } from "./structure.ts";
 
-const EMIT = line<Described & Opened & Located & { readonly network: Compiled }>()
+const EMIT = line<Has<"order" | "work" | "library"> & Has<"network">>()
   .add(onnx(fastestOnnx))
   .add(engine(planOf));
 
-const BUILD = line<Ordered>()
+const BUILD = line<Has<"order">>()
   .add(describe)
   .add(open)
   .add(round)
@@ -34,9 +35,7 @@ const BUILD = line<Ordered>()
   .add(deliver);
 
 /** In fp32, as CPUs run it fastest. */
-function fastestOnnx(
-  { order: { model }, network: { wide } }: Ordered & { readonly network: Compiled },
-): OnnxJob {
+function fastestOnnx({ order: { model }, network: { wide } }: Has<"order" | "network">): OnnxJob {
   const name = `${model.name}.onnx`;
   return { graph: wide.graph, form: "onnxruntime", name, title: name };
 }

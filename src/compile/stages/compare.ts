@@ -5,7 +5,7 @@
 import { UnfoldError } from "../../errors.ts";
 import { isNarrow } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
-import type { ParityReport, Report } from "../../report/report.ts";
+import type { ParityReport } from "../../report/report.ts";
 import { asOnnx } from "../../rewrite/backends/onnx_forms.ts";
 import { accuracy } from "../../run/compare.ts";
 import { sessionFromOnnx } from "../../run/onnxruntime.ts";
@@ -17,16 +17,10 @@ import {
   runExamples,
 } from "../evaluate.ts";
 import type { Stage } from "../line.ts";
-import type { Compiled, Described } from "./describe.ts";
-import type { Opened } from "./open.ts";
-import type { Rounded } from "./round.ts";
-
-export interface Compared {
-  readonly compared: Pick<Report, "parity" | "accuracy">;
-}
+import type { Compiled, Has } from "../made.ts";
 
 /** Runs every network that is compared, one after the other, each at most once; none that `round` has run. */
-export const compare: Stage<Described & Opened & Rounded, Compared> = {
+export const compare: Stage<Has<"order" | "networks" | "examples" | "work" | "rounded">, Has<"compared">> = {
   name: "compare",
   says: () => "comparing outputs",
   when: ({ order: { skip = [] } }) => !skip.includes("check"),

@@ -3,15 +3,10 @@ import { join } from "node:path";
 import { writeTritonModel } from "../../emit/triton.ts";
 import { profilesOf } from "../batch.ts";
 import type { Stage } from "../line.ts";
-import type { Described } from "./describe.ts";
-import type { Built } from "./engine.ts";
-import type { Opened } from "./open.ts";
+import type { Has } from "../made.ts";
 
 /** The last of a line: what it has moved is the user's. */
-export const deliver: Stage<
-  Described & Opened & { readonly emitted: readonly [folded: Built, ...reference: Built[]] },
-  object
-> = {
+export const deliver: Stage<Has<"order" | "networks" | "work" | "emitted">, object> = {
   name: "deliver",
   run: async ({ order, work, networks: [{ norm, network }], emitted: [{ engine }] }) => {
     await work.deliver();

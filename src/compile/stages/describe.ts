@@ -1,28 +1,13 @@
 /** The networks of a build, traced and optimized, and the examples that they are run on. No matrix is read. */
 import { networkPrecision, type Precision } from "../../ir/dtype.ts";
 import type { Norm } from "../../norms/families.ts";
-import { type Examples, loadExamples } from "../examples.ts";
+import { loadExamples } from "../examples.ts";
 import type { Line, Stage } from "../line.ts";
-import { chooseWeights, compile, type Network, type WeightChoice } from "../networks.ts";
-import type { Order, Ordered } from "../order.ts";
+import type { Compiled, Emitted, Has } from "../made.ts";
+import { chooseWeights, compile } from "../networks.ts";
+import type { Order } from "../order.ts";
 
-/** The networks of one normalization, from one choice of weights. */
-export interface Compiled {
-  readonly norm: Norm;
-  readonly weights: WeightChoice;
-  /** In the precision of the engine. */
-  readonly network: Network;
-  /** In fp32, for the algebra and for CPUs, made when it is asked for; the same network where that is the precision. */
-  readonly wide: Network;
-}
-
-export interface Described extends Ordered {
-  /** The folded network and, unless it is the same one or not wanted, the reference. */
-  readonly networks: readonly [folded: Compiled, ...reference: Compiled[]];
-  readonly examples: Examples;
-}
-
-export const describe: Stage<Ordered, Pick<Described, "networks" | "examples">> = {
+export const describe: Stage<Has<"order">, Has<"networks" | "examples">> = {
   name: "describe",
   says: () => "describing the networks",
   run: ({ order }) => {
@@ -59,19 +44,19 @@ function compiled(
   };
 }
 
-/** A line of one network's stages, for each of them in turn; what they make is in `emitted`, in the same order. */
-export function eachNetwork<Given extends Described, Made extends object>(
-  stages: Line<Given & { readonly network: Compiled }, Made>,
-): Stage<Given, { readonly emitted: readonly [folded: Made, ...reference: Made[]] }> {
+/** A line of one network's stages, for each of them in turn. */
+export function eachNetwork<Given>(
+  stages: Line<Given & Has<"network">, Emitted>,
+): Stage<Given & Has<"networks">, Has<"emitted">> {
   return {
     name: "each network",
     run: async (made, context) => {
-      const through = (network: Compiled) =>
-        stages.within({ ...made, network }, { ...context, network: network.norm.family });
-      const [folded, ...others] = made.networks;
-      const emitted: [Made, ...Made[]] = [await through(folded)];
-      for (const network of others) emitted.push(await through(network));
-      return { emitted };
+      const emitted: Emitted[] = [];
+      for (const network of made.networks) {
+        const own = { ...context, network: network.norm.family };
+        emitted.push(await stages.within({ ...made, network }, own));
+      }
+      return { emitted: emitted as [Emitted, ...Emitted[]] };
     },
   };
 }

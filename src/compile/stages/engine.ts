@@ -1,12 +1,10 @@
 /** A network's TensorRT plan, built in the working folder, and what its schedule says. */
-import { buildEngine, type BuiltEngine, type EngineOptions } from "../../emit/tensorrt.ts";
+import { buildEngine, type EngineOptions } from "../../emit/tensorrt.ts";
 import type { Graph } from "../../ir/graph.ts";
-import { inspectPlanFile, type PlanReport } from "../../report/plan.ts";
+import { inspectPlanFile } from "../../report/plan.ts";
 import { profilesOf } from "../batch.ts";
 import type { Stage } from "../line.ts";
-import type { Compiled, Described } from "./describe.ts";
-import type { Located } from "./locate.ts";
-import type { Opened } from "./open.ts";
+import type { Has } from "../made.ts";
 
 /** A plan that is to be built. */
 export interface PlanJob extends Omit<EngineOptions, "library" | "onProgress" | "onPhase" | "signal"> {
@@ -15,13 +13,8 @@ export interface PlanJob extends Omit<EngineOptions, "library" | "onProgress" | 
   readonly title: string;
 }
 
-export interface Built {
-  /** Null where no engine is wanted. */
-  readonly engine: { readonly built: BuiltEngine; readonly plan: PlanReport } | null;
-}
-
 /** @param jobOf what to build, of what is made by then */
-export function engine<In>(jobOf: (made: In) => PlanJob): Stage<In & Located, Built> {
+export function engine<In>(jobOf: (made: In) => PlanJob): Stage<In & Has<"library">, Has<"engine">> {
   return {
     name: "engine",
     says: (made) => `building ${jobOf(made).title}`,
@@ -49,10 +42,9 @@ export function engine<In>(jobOf: (made: In) => PlanJob): Stage<In & Located, Bu
 
 /** The plan of one of a build's networks. */
 export function planOf(
-  { order: { model, batch, precision, targets, engine }, work, network: { norm, network } }:
-    & Described
-    & Opened
-    & { readonly network: Compiled },
+  { order: { model, batch, precision, targets, engine }, work, network: { norm, network } }: Has<
+    "order" | "work" | "network"
+  >,
 ): PlanJob {
   const file = `${norm.family}.plan`;
   return {

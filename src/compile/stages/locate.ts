@@ -1,14 +1,10 @@
 /** The TensorRT library that the order names, else one that is there, else downloaded. */
 import { locateLibrary } from "../../emit/tensorrt.ts";
 import type { Stage } from "../line.ts";
+import type { Has } from "../made.ts";
 import type { Order } from "../order.ts";
 
-export interface Located {
-  /** Null where no engine is wanted. */
-  readonly library: Awaited<ReturnType<typeof locateLibrary>> | null;
-}
-
-export const locate: Stage<{ readonly order: Pick<Order, "tensorrtLib" | "skip"> }, Located> = {
+export const locate: Stage<{ readonly order: Pick<Order, "tensorrtLib" | "skip"> }, Has<"library">> = {
   name: "locate",
   says: () => "finding TensorRT",
   when: ({ order: { skip = [] } }) => !skip.includes("engine"),

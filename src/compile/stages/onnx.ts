@@ -2,13 +2,10 @@
 import { join } from "node:path";
 import { networkPrecision } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
-import type { EngineReport } from "../../report/report.ts";
 import { asOnnx, type OnnxForm } from "../../rewrite/backends/onnx_forms.ts";
 import type { Stage } from "../line.ts";
+import type { Has } from "../made.ts";
 import { aboutNetwork } from "../networks.ts";
-import type { Ordered } from "../order.ts";
-import type { Compiled } from "./describe.ts";
-import type { Opened } from "./open.ts";
 
 /** A file that is to be written. */
 export interface OnnxJob {
@@ -20,13 +17,8 @@ export interface OnnxJob {
   readonly about?: Readonly<Record<string, string>>;
 }
 
-export interface OnnxWritten {
-  /** Where it will lie. */
-  readonly onnx: EngineReport["onnx"];
-}
-
 /** @param jobOf what to write, of what is made by then */
-export function onnx<In>(jobOf: (made: In) => OnnxJob): Stage<In & Ordered & Opened, OnnxWritten> {
+export function onnx<In>(jobOf: (made: In) => OnnxJob): Stage<In & Has<"order" | "work">, Has<"onnx">> {
   return {
     name: "onnx",
     says: (made) => `writing ${jobOf(made).title}`,
@@ -40,7 +32,7 @@ export function onnx<In>(jobOf: (made: In) => OnnxJob): Stage<In & Ordered & Ope
 
 /** One of a build's networks in the precision of the engine. */
 export function emittedOnnx(
-  { order, network: { norm, network } }: Ordered & { readonly network: Compiled },
+  { order, network: { norm, network } }: Has<"order" | "network">,
 ): OnnxJob {
   const name = `${norm.family}.onnx`;
   return {

@@ -1,13 +1,9 @@
 /** The folder that a build works in; from here on there is something to clean up. */
 import type { Stage } from "../line.ts";
-import type { Ordered } from "../order.ts";
+import type { Has } from "../made.ts";
 import { Workshop } from "../workshop.ts";
 
-export interface Opened {
-  readonly work: Workshop;
-}
-
-export const open: Stage<Ordered, Opened> = {
+export const open: Stage<Has<"order">, Has<"work">> = {
   name: "open",
   run: async ({ order: { out, opset } }, { keep }) => ({
     work: await keep(() => Workshop.open(out, { opset })),

@@ -1,22 +1,15 @@
 /** The folded network in int8, one more ONNX file, or the build is refused before anything takes long. */
 import { join } from "node:path";
-import type { Graph } from "../../ir/graph.ts";
-import type { Int8Report } from "../../report/report.ts";
 import { sampleInputs } from "../examples.ts";
 import type { Stage } from "../line.ts";
+import type { Has } from "../made.ts";
 import { aboutNetwork } from "../networks.ts";
 import { quantize as quantizeNetwork } from "../quantize.ts";
-import type { Described } from "./describe.ts";
-import type { Opened } from "./open.ts";
-
-export interface Quantized {
-  readonly int8: { readonly graph: Graph; readonly report: Omit<Int8Report, "latency"> } | null;
-}
 
 /** The file's own word, in its `metadata_props`, on the processors that it is for. */
 const TARGET_KEY = "unfold.int8_for";
 
-export const quantize: Stage<Described & Opened, Quantized> = {
+export const quantize: Stage<Has<"order" | "networks" | "examples" | "work">, Has<"int8">> = {
   name: "quantize",
   says: () => "quantizing",
   when: ({ order: { int8 } }) => int8 !== undefined,

@@ -1,50 +1,29 @@
 /** `report.json`: what the stages before have found, made and measured. */
 import { join } from "node:path";
 import type { RecognisedCheckpoint } from "../../checkpoints/recognise.ts";
-import type { NormFamily } from "../../norms/families.ts";
 import { withoutHome } from "../../report/home.ts";
 import { notExecuted } from "../../report/not_executed.ts";
-import type { CheckpointReport, EngineReport, ProvenanceReport, Report } from "../../report/report.ts";
+import type { CheckpointReport, EngineReport, Report } from "../../report/report.ts";
 import { ReportSchema } from "../../report/schema.ts";
 import { remainingNorms } from "../../rewrite/pipeline.ts";
 import { environment } from "../../run/environment.ts";
 import type { Stage } from "../line.ts";
-import type { Ordered } from "../order.ts";
-import type { Compared } from "./compare.ts";
-import type { Compiled, Described } from "./describe.ts";
-import type { Built } from "./engine.ts";
-import type { Located } from "./locate.ts";
-import type { OnnxWritten } from "./onnx.ts";
-import type { Opened } from "./open.ts";
-import type { Quantized } from "./quantize.ts";
-import type { Rounded } from "./round.ts";
-import type { LatencyTimed } from "./time.ts";
-import type { Int8Timed } from "./time_int8.ts";
+import type { Emitted, Has } from "../made.ts";
 
-export interface Reported {
-  readonly report: Report;
-}
+type Told =
+  | "order"
+  | "provenance"
+  | "networks"
+  | "work"
+  | "rounded"
+  | "int8"
+  | "library"
+  | "emitted"
+  | "compared"
+  | "latency"
+  | "int8Latency";
 
-/** One network with its files. */
-type Emitted = Ordered & Built & OnnxWritten & { readonly network: Compiled };
-
-interface Provenanced {
-  readonly provenance: ProvenanceReport;
-  readonly emitted: readonly Emitted[];
-}
-
-type All =
-  & Described
-  & Opened
-  & Rounded
-  & Quantized
-  & Located
-  & Provenanced
-  & Compared
-  & LatencyTimed
-  & Int8Timed;
-
-export const report: Stage<All, Reported> = {
+export const report: Stage<Has<Told>, Has<"report">> = {
   name: "report",
   run: async (made, { meter }) => {
     const { order, provenance, networks: [{ network }], emitted, library, rounded, int8 } = made;
@@ -66,7 +45,7 @@ export const report: Stage<All, Reported> = {
       },
       passes: network.trace,
       engines: Object.fromEntries(
-        emitted.map((one): [NormFamily, EngineReport] => [one.network.norm.family, engineReport(one)]),
+        emitted.map((one) => [one.network.norm.family, engineReport(one, order.out)]),
       ),
       phases: meter.phases(),
       ranges: rounded && rounded.ranges,
@@ -88,9 +67,9 @@ export const report: Stage<All, Reported> = {
   },
 };
 
-function engineReport({ order, network: { norm, weights }, engine, onnx }: Emitted): EngineReport {
+function engineReport({ network: { norm, weights }, engine, onnx }: Emitted, out: string): EngineReport {
   return {
-    path: engine && join(order.out, `${norm.family}.plan`),
+    path: engine && join(out, `${norm.family}.plan`),
     bytes: engine && engine.built.byteLength,
     layers: engine && engine.built.layers,
     kernels: engine && engine.plan.kernels,

@@ -8,21 +8,11 @@ import type { NetworkRanges, RangesReport } from "../../report/report.ts";
 import type { ExampleOutputs } from "../evaluate.ts";
 import { originOf } from "../examples.ts";
 import type { Stage } from "../line.ts";
+import type { Has } from "../made.ts";
 import { ASSUMED, overflowOf, runRounded, summaryOf } from "../ranges.ts";
-import type { Described } from "./describe.ts";
-import type { Opened } from "./open.ts";
-
-/** What is known of networks as emitted, before they are built. */
-export interface Rounded {
-  readonly rounded: {
-    readonly ranges: RangesReport;
-    /** Their outputs, by network. */
-    readonly outputs: ReadonlyMap<Graph, ExampleOutputs>;
-  } | null;
-}
 
 /** Refuses a network in which a tensor overflows, unless that is allowed; of a reference that was never trained it is only reported. */
-export const round: Stage<Described & Opened, Rounded> = {
+export const round: Stage<Has<"order" | "networks" | "examples" | "work">, Has<"rounded">> = {
   name: "round",
   says: ({ order }) => `looking for overflows in ${order.precision}`,
   when: ({ order: { precision, skip = [] } }) => isNarrow(precision) && !skip.includes("check"),

@@ -1,0 +1,60 @@
+/** All that a build knows: what it is given, and what its stages have made. A stage says which of it it takes and makes. */
+import type { BuiltEngine, locateLibrary } from "../emit/tensorrt.ts";
+import type { Graph } from "../ir/graph.ts";
+import type { Norm } from "../norms/families.ts";
+import type { PlanReport } from "../report/plan.ts";
+import type {
+  EngineReport,
+  Int8Report,
+  LatencyReport,
+  ProvenanceReport,
+  RangesReport,
+  Report,
+} from "../report/report.ts";
+import type { ExampleOutputs } from "./evaluate.ts";
+import type { Examples } from "./examples.ts";
+import type { Network, WeightChoice } from "./networks.ts";
+import type { Order } from "./order.ts";
+import type { Workshop } from "./workshop.ts";
+
+/** The networks of one normalization, from one choice of weights. */
+export interface Compiled {
+  readonly norm: Norm;
+  readonly weights: WeightChoice;
+  /** In the precision of the engine. */
+  readonly network: Network;
+  /** In fp32, for the algebra and for CPUs, made when it is asked for; the same network where that is the precision. */
+  readonly wide: Network;
+}
+
+/** In the order in which it becomes known; null is what was not wanted. */
+export interface Made {
+  readonly order: Order;
+  readonly provenance: ProvenanceReport;
+  /** The folded network and, unless it is the same one or not wanted, the reference. */
+  readonly networks: readonly [folded: Compiled, ...reference: Compiled[]];
+  readonly examples: Examples;
+  /** Where files are written until they are delivered. */
+  readonly work: Workshop;
+  /** Whether the networks' values fit fp16 or bf16, and their outputs, by network. */
+  readonly rounded:
+    | { readonly ranges: RangesReport; readonly outputs: ReadonlyMap<Graph, ExampleOutputs> }
+    | null;
+  readonly int8: { readonly graph: Graph; readonly report: Omit<Int8Report, "latency"> } | null;
+  readonly library: Awaited<ReturnType<typeof locateLibrary>> | null;
+  /** The one whose files are made. */
+  readonly network: Compiled;
+  readonly engine: { readonly built: BuiltEngine; readonly plan: PlanReport } | null;
+  readonly onnx: EngineReport["onnx"];
+  /** The files of each of `networks`. */
+  readonly emitted: readonly [folded: Emitted, ...reference: Emitted[]];
+  readonly compared: Pick<Report, "parity" | "accuracy">;
+  readonly latency: LatencyReport | null;
+  readonly int8Latency: Int8Report["latency"];
+  readonly report: Report;
+}
+
+export type Emitted = Pick<Made, "network" | "engine" | "onnx">;
+
+/** A part of it: `Stage<Has<"order" | "work">, Has<"int8">>`. */
+export type Has<Key extends keyof Made> = Pick<Made, Key>;
