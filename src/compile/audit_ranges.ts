@@ -8,7 +8,7 @@ import type { PassTrace } from "../rewrite/pass.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
 import { loadExamples, originOf, sampleInputs } from "./examples.ts";
 import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
-import { ASSUMED, isOver, largestOf, rescaleOf, runRounded } from "./ranges.ts";
+import { ASSUMED, rescaleOf, runRounded, summaryOf } from "./ranges.ts";
 
 /** Examples looked at at most: ranges settle after few. */
 const MOST_EXAMPLES = 32;
@@ -67,7 +67,7 @@ export async function measureRanges(
     signal,
     write: (graph, probe) => Promise.resolve(onnxBytes(graph, { probe })),
   });
-  const over = tensors.filter(isOver);
+  const { largest, overflows, near } = summaryOf(tensors);
   return {
     model: model.name,
     family: norm.family,
@@ -76,12 +76,12 @@ export async function measureRanges(
     trained: weights.trained,
     assumed: ASSUMED,
     samples: { origin: samples ?? originOf(model), count: examples.count },
-    largest: largestOf(tensors),
-    overflows: over.length,
-    near: tensors.filter(({ verdict }) => verdict === "near").length,
-    advice: over.length === 0
+    largest,
+    overflows,
+    near,
+    advice: overflows === 0
       ? precision
-      : rescaleOf(over) !== null
+      : rescaleOf(tensors) !== null
       ? "rescale"
       : precision === "fp16"
       ? "bf16"

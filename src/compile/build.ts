@@ -5,7 +5,7 @@
 import { commitHere } from "../report/commit.ts";
 import type { Report } from "../report/report.ts";
 import { line, type Watch } from "./line.ts";
-import type { Has } from "./made.ts";
+import type { Has } from "./known.ts";
 import type { Order } from "./order.ts";
 import { compare } from "./stages/compare.ts";
 import { deliver } from "./stages/deliver.ts";

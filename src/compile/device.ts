@@ -3,10 +3,6 @@ import { isRefusal } from "../errors.ts";
 import { findGpu, type GpuOptions, sessionFromPlan } from "../run/tensorrt/engine.ts";
 import type { Watch } from "./line.ts";
 
-export type Device =
-  | { readonly gpu: GpuOptions; readonly backend: string }
-  | { readonly whyCpu: string };
-
 /**
  * A GPU that cannot run these plans after all is a reason to time the CPU, not a failed build.
  *
@@ -16,7 +12,7 @@ export type Device =
 export async function deviceFor(
   plans: readonly string[],
   { library, onEvent, signal }: Pick<Watch, "onEvent" | "signal"> & { readonly library: string | null },
-): Promise<Device> {
+): Promise<{ readonly gpu: GpuOptions; readonly backend: string } | { readonly whyCpu: string }> {
   if (library === null || plans.length === 0) return { whyCpu: "no engine was built" };
   const gpu: GpuOptions = {
     library,

@@ -60,7 +60,7 @@ export async function runRounded(
   return { outputs, tensors: exact.some(isOver) ? exact : tensors, trace };
 }
 
-export const isOver = ({ verdict }: TensorRange) => verdict === "overflows";
+const isOver = ({ verdict }: TensorRange) => verdict === "overflows";
 
 interface RangeContext {
   readonly name: string;
@@ -131,7 +131,7 @@ export function summaryOf(tensors: readonly TensorRange[]): NetworkRanges {
 }
 
 /** Null where a value was infinite or NaN. */
-export function largestOf(tensors: readonly TensorRange[]): number | null {
+function largestOf(tensors: readonly TensorRange[]): number | null {
   return tensors.some(({ largest }) => largest === null)
     ? null
     : tensors.reduce((most, { largest }) => Math.max(most, largest!), 0);
@@ -167,7 +167,8 @@ export function overflowOf(
 }
 
 /** By what the residual stream would have to be divided; null where that would not help every tensor. */
-export function rescaleOf(over: readonly TensorRange[]): number | null {
+export function rescaleOf(tensors: readonly TensorRange[]): number | null {
+  const over = tensors.filter(isOver);
   return over.every(({ helps }) => helps === "rescale")
     ? Math.max(...over.map(({ factor }) => factor!))
     : null;

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { type Examples, usualSizes } from "../compile/examples.ts";
 import { line, type Watch } from "../compile/line.ts";
-import type { Has } from "../compile/made.ts";
+import type { Has } from "../compile/known.ts";
 import type { Subject } from "../compile/order.ts";
 import { compare } from "../compile/stages/compare.ts";
 import { deliver } from "../compile/stages/deliver.ts";

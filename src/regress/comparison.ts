@@ -1,18 +1,16 @@
 /** One model of a run: built again, timed beside the stored engine, and a verdict on each metric. */
 import { join } from "node:path";
-import { firstBatch } from "../compile/evaluate.ts";
 import type { Subject } from "../compile/order.ts";
 import { type Metric, METRICS, rowOf, TIMED, type TimedMetric } from "../report/metrics.ts";
 import type { MetricReport, ModelRun, StructureChange, Timed } from "../report/run_report.ts";
 import { median } from "../run/statistics.ts";
-import { compareLatency } from "../run/timing.ts";
 import type { Build } from "./build.ts";
 import { backendOf, buildTimes, type Common, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, machineDifferences, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, StoredModel } from "./manifest.ts";
 import { buildTimeMetric, metric, outputMetrics, refused, structureMetrics, timedMetric } from "./metrics.ts";
 import { structureChange } from "./structure.ts";
-import { type EngineFiles, type Loader, timeInTurns } from "./time.ts";
+import { type EngineFiles, type Loader, timeAlone, timeInTurns } from "./time.ts";
 import { judgeTimes, judgeUnpaired } from "./verdict.ts";
 
 /** How models are compared. */
@@ -222,16 +220,12 @@ export class ModelComparison {
       return { metrics: [refused("latency p50", reason), ...metrics], backend: here };
     }
     await using session = await loader.load(builds[0]!);
-    const { contenders } = await compareLatency({
-      contenders: {
-        build: await session.prepare(firstBatch(session, builds[0]!.examples, subject.batch.timed)),
-      },
-      baseline: "build",
+    const { samplesMs, medianMs } = await timeAlone(session, {
+      examples: builds[0]!.examples,
+      batch: subject.batch.timed,
       minMs: options.minTimeMs ?? 3000,
-      noiseMs: 0,
-      ...(options.signal && { signal: options.signal }),
+      signal: options.signal,
     });
-    const { samplesMs, medianMs } = contenders.build!;
     const judgement = judgeUnpaired(samplesMs, stored.latency.samplesMs, options);
     const p50 = metric("latency p50", {
       ...judgement,

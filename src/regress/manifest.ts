@@ -15,22 +15,26 @@ export const NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const name: z.ZodType<string> = z.string().regex(NAME);
 
 /** An operator, by the layer it came from. */
-export interface Node {
+export interface StoredNode {
   readonly name: string;
   readonly op: string;
   readonly shape: string;
 }
 
-const NodeSchema: z.ZodType<Node> = z.object({ name: z.string(), op: z.string(), shape: z.string() });
+const StoredNodeSchema: z.ZodType<StoredNode> = z.object({
+  name: z.string(),
+  op: z.string(),
+  shape: z.string(),
+});
 
 /** A kernel of the plan, and the layers it works for. */
-export interface Kernel {
+export interface StoredKernel {
   readonly kind: string;
   readonly name: string;
   readonly layers: readonly string[];
 }
 
-const KernelSchema: z.ZodType<Kernel> = z.object({
+const StoredKernelSchema: z.ZodType<StoredKernel> = z.object({
   kind: z.string(),
   name: z.string(),
   layers: z.array(z.string()),
@@ -44,8 +48,8 @@ export interface Structure extends Counts {
   /** Normalizations that compute statistics at inference. */
   readonly normalizations: number;
   /** What the counts are made of, in order. */
-  readonly graph: readonly Node[];
-  readonly kernelList: readonly Kernel[];
+  readonly graph: readonly StoredNode[];
+  readonly kernelList: readonly StoredKernel[];
 }
 
 const counts = Object.fromEntries(
@@ -60,8 +64,8 @@ export const StructureSchema: z.ZodType<Structure> = z.object({
   parameters: count,
   parameterBytes: count,
   normalizations: count,
-  graph: z.array(NodeSchema).readonly(),
-  kernelList: z.array(KernelSchema).readonly(),
+  graph: z.array(StoredNodeSchema).readonly(),
+  kernelList: z.array(StoredKernelSchema).readonly(),
 });
 
 /** How far outputs were from what they should be. */

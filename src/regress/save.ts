@@ -1,13 +1,12 @@
 /** Saves a baseline: builds its models, takes raw samples, and keeps engines, structure and where all of it came from. */
 import { join } from "node:path";
 import { commitHere } from "../report/commit.ts";
-import { firstBatch } from "../compile/evaluate.ts";
 import type { Subject } from "../compile/order.ts";
-import { compareLatency } from "../run/timing.ts";
 import { buildTimes, type Common, DEFAULT_STORE, distinct, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, Recipe, StoredModel } from "./manifest.ts";
 import { BaselineStore, checkName } from "./store.ts";
+import { timeAlone } from "./time.ts";
 
 export interface SaveOptions extends Common {
   readonly subjects: readonly (Subject & { readonly recipe?: Recipe })[];
@@ -47,12 +46,11 @@ export async function saveBaseline(options: SaveOptions): Promise<Baseline> {
     const loader = await loaderOf(built.builds, options);
     onEvent?.({ kind: "step", text: `timing ${model.name}` });
     await using session = await loader.load(first);
-    const { contenders } = await compareLatency({
-      contenders: { stored: await session.prepare(firstBatch(session, first.examples, batch.timed)) },
-      baseline: "stored",
+    const { samplesMs } = await timeAlone(session, {
+      examples: first.examples,
+      batch: batch.timed,
       minMs: sampleMs,
-      noiseMs: 0,
-      ...(signal && { signal }),
+      signal,
     });
     backend = { backend: session.backend, threads: session.threads ?? null, onGpu: loader.onGpu };
     models.push({
@@ -67,7 +65,7 @@ export async function saveBaseline(options: SaveOptions): Promise<Baseline> {
       accuracy: built.checked.accuracy,
       examples: first.examples.count,
       agreement: built.checked.agreement,
-      latency: { concurrency: 1, samplesMs: contenders.stored!.samplesMs },
+      latency: { concurrency: 1, samplesMs },
       onnx: engines ? `${model.name}.onnx` : null,
       plan: engines && first.planPath !== null ? `${model.name}.plan` : null,
     });

@@ -13,6 +13,7 @@ import { PROCESSOR_TIME, THIS_MACHINE } from "../run/machine.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import type { PreparedCall, Session } from "../run/session.ts";
 import { sessionFromPlan } from "../run/tensorrt/engine.ts";
+import { compareLatency, type Latency } from "../run/timing.ts";
 import type { Library } from "./build.ts";
 import type { Backend } from "./fingerprint.ts";
 
@@ -120,6 +121,21 @@ export async function timeInTurns(options: TimeOptions): Promise<Timed> {
     ...rest,
   });
   return timed(loadings, { clock: by === "device" ? by : clock, warnings });
+}
+
+/** Times one engine by itself, where there is no other to take turns with. */
+export async function timeAlone(
+  session: Session,
+  { examples, batch, ...options }: Pick<TimeOptions, "examples" | "batch" | "minMs" | "signal">,
+): Promise<Latency> {
+  const alone = await session.prepare(firstBatch(session, examples, batch));
+  const { contenders } = await compareLatency({
+    contenders: { alone },
+    baseline: "alone",
+    noiseMs: 0,
+    ...options,
+  });
+  return contenders.alone!;
 }
 
 /** A call that runs `concurrency` calls at once and ends with the last. */

@@ -41,8 +41,16 @@ export const FingerprintSchema: z.ZodType<Fingerprint> = z.object({
 });
 
 /** `faster` and `slower` are said of times and throughput, `better` and `worse` of all else. */
-export const VERDICTS = ["faster", "better", "same", "slower", "worse", "cannot tell", "refused"] as const;
-export type Verdict = (typeof VERDICTS)[number];
+export const METRIC_VERDICTS = [
+  "faster",
+  "better",
+  "same",
+  "slower",
+  "worse",
+  "cannot tell",
+  "refused",
+] as const;
+export type MetricVerdict = (typeof METRIC_VERDICTS)[number];
 
 const IntervalSchema: z.ZodType<{ readonly low: number; readonly high: number }> = z.object({
   low: z.number(),
@@ -51,7 +59,7 @@ const IntervalSchema: z.ZodType<{ readonly low: number; readonly high: number }>
 
 export interface MetricReport {
   readonly metric: Metric;
-  readonly verdict: Verdict;
+  readonly verdict: MetricVerdict;
   /** "ms", "calls/s" of `concurrency` at once, "bytes", "" for a count, "%" for accuracy, "relative" for parity. */
   readonly unit: string;
   readonly stored: number | null;
@@ -71,7 +79,7 @@ export interface MetricReport {
 
 export const MetricReportSchema: z.ZodType<MetricReport> = z.object({
   metric: z.enum(METRICS),
-  verdict: z.enum(VERDICTS),
+  verdict: z.enum(METRIC_VERDICTS),
   unit: z.string(),
   stored: z.number().nullable(),
   current: z.number().nullable(),

@@ -121,7 +121,7 @@ async function timeOne(
       ? { minMs: Math.max(loadMs, performance.now() - begun), minRounds: 5 }
       : { minMs: 0, minRounds: rounds, maxRounds: rounds }),
     seed: seed + index,
-    ...(signal && { signal }),
+    signal,
     ...(machine && { machine }),
   });
   return {

@@ -34,8 +34,8 @@ export interface Distribution {
   readonly coefficientOfVariation: number;
 }
 
-export const METRICS = ["latency", "enqueue", "h2d", "compute", "d2h"] as const;
-export type Metric = typeof METRICS[number];
+export const MEASURED = ["latency", "enqueue", "h2d", "compute", "d2h"] as const;
+export type Measured = typeof MEASURED[number];
 
 /** trtexec's performance summary. */
 export interface ProfileFigures {
@@ -47,11 +47,11 @@ export interface ProfileFigures {
   readonly walltimeMs: number;
   readonly totalComputeMs: number;
   /** latency = h2d + compute + d2h. */
-  readonly distributions: Readonly<Record<Metric, Distribution>>;
+  readonly distributions: Readonly<Record<Measured, Distribution>>;
 }
 
-/** Milliseconds of one inference per metric. */
-export function timesOf(trace: QueryTrace): Readonly<Record<Metric, number>> {
+/** Milliseconds of one inference of each. */
+export function timesOf(trace: QueryTrace): Readonly<Record<Measured, number>> {
   const h2d = trace.endH2dMs - trace.startH2dMs;
   const compute = trace.endComputeMs - trace.startComputeMs;
   const d2h = trace.endD2hMs - trace.startD2hMs;
@@ -81,8 +81,8 @@ export function profileFigures(
   const walltimeMs = counted.map(({ endD2hMs }) => endD2hMs).reduce((a, b) => Math.max(a, b)) -
     counted.map(({ startH2dMs }) => startH2dMs).reduce((a, b) => Math.min(a, b));
   const distributions = Object.fromEntries(
-    METRICS.map((metric) => [metric, distribution(times.map((time) => time[metric]), percentiles)]),
-  ) as Record<Metric, Distribution>;
+    MEASURED.map((name) => [name, distribution(times.map((time) => time[name]), percentiles)]),
+  ) as Record<Measured, Distribution>;
   return {
     queries: counted.length,
     warmUpQueries: traces.length - counted.length,

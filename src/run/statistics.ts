@@ -130,7 +130,7 @@ export function noiseBand(ratios: ArrayLike<number>, options: BootstrapOptions =
   return { low: 1 / factor, high: factor };
 }
 
-export type Judgement = "slower" | "faster" | "no difference shown";
+export type LatencyVerdict = "slower" | "faster" | "no difference shown";
 
 /**
  * Whether an interval of time ratios shows a difference: all of it must lie outside the noise band and beyond the
@@ -139,7 +139,7 @@ export type Judgement = "slower" | "faster" | "no difference shown";
 export function judge(
   ratio: Interval,
   { band, threshold = 0.03 }: { band: Interval; threshold?: number },
-): Judgement {
+): LatencyVerdict {
   if (ratio.low > Math.max(band.high, 1 + threshold)) return "slower";
   if (ratio.high < Math.min(band.low, 1 / (1 + threshold))) return "faster";
   return "no difference shown";

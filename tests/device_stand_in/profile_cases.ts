@@ -1,7 +1,7 @@
 /** Sessions and profiles of src/run on the stand-ins: real calls, and a clock that makes every figure exact. */
 import assert from "node:assert/strict";
 import { UnfoldError } from "../../src/errors.ts";
-import { METRICS, timesOf } from "../../src/run/profile.ts";
+import { MEASURED, timesOf } from "../../src/run/profile.ts";
 import { numbersOf, tensorValue } from "../../src/run/session.ts";
 import { findGpu, sessionFromPlan } from "../../src/run/tensorrt/engine.ts";
 import { type ProfileOptions, profilePlan } from "../../src/run/tensorrt/profile.ts";
@@ -88,7 +88,7 @@ testWithStandIn("profilePlan() gives figures that add up", async (standIn) => {
   for (const trace of traces) {
     const times = timesOf(trace);
     assert.equal(times.latency, times.h2d + times.compute + times.d2h);
-    assert.ok(METRICS.every((metric) => times[metric] >= 0));
+    assert.ok(MEASURED.every((name) => times[name] >= 0));
     assert.ok(trace.endH2dMs === trace.startComputeMs && trace.endComputeMs === trace.startD2hMs);
   }
   assert.ok(Array.isArray(result.clocks) && result.clocks.length > 0);

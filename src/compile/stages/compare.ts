@@ -17,7 +17,7 @@ import {
   runExamples,
 } from "../evaluate.ts";
 import type { Stage } from "../line.ts";
-import type { Compiled, Has } from "../made.ts";
+import type { Compiled, Has } from "../known.ts";
 
 /** Runs every network that is compared, one after the other, each at most once; none that `round` has run. */
 export const compare: Stage<Has<"order" | "networks" | "examples" | "work" | "rounded">, Has<"compared">> = {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { writeTritonModel } from "../../emit/triton.ts";
 import { profilesOf } from "../batch.ts";
 import type { Stage } from "../line.ts";
-import type { Has } from "../made.ts";
+import type { Has } from "../known.ts";
 
 /** The last of a line: what it has moved is the user's. */
 export const deliver: Stage<Has<"order" | "networks" | "work" | "emitted">, object> = {

@@ -3,7 +3,7 @@ import { networkPrecision, type Precision } from "../../ir/dtype.ts";
 import type { Norm } from "../../norms/families.ts";
 import { loadExamples } from "../examples.ts";
 import type { Line, Stage } from "../line.ts";
-import type { Compiled, Emitted, Has } from "../made.ts";
+import type { Compiled, Emitted, Has } from "../known.ts";
 import { chooseWeights, compile } from "../networks.ts";
 import type { Order } from "../order.ts";
 

@@ -4,7 +4,7 @@ import type { Graph } from "../../ir/graph.ts";
 import { inspectPlanFile } from "../../report/plan.ts";
 import { profilesOf } from "../batch.ts";
 import type { Stage } from "../line.ts";
-import type { Has } from "../made.ts";
+import type { Has } from "../known.ts";
 
 /** A plan that is to be built. */
 export interface PlanJob extends Omit<EngineOptions, "library" | "onProgress" | "onPhase" | "signal"> {

@@ -1,7 +1,7 @@
 /** The TensorRT library that the order names, else one that is there, else downloaded. */
 import { locateLibrary } from "../../emit/tensorrt.ts";
 import type { Stage } from "../line.ts";
-import type { Has } from "../made.ts";
+import type { Has } from "../known.ts";
 import type { Order } from "../order.ts";
 
 export const locate: Stage<{ readonly order: Pick<Order, "tensorrtLib" | "skip"> }, Has<"library">> = {

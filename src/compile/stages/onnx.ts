@@ -4,7 +4,7 @@ import { networkPrecision } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
 import { asOnnx, type OnnxForm } from "../../rewrite/backends/onnx_forms.ts";
 import type { Stage } from "../line.ts";
-import type { Has } from "../made.ts";
+import type { Has } from "../known.ts";
 import { aboutNetwork } from "../networks.ts";
 
 /** A file that is to be written. */

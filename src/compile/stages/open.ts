@@ -1,6 +1,6 @@
 /** The folder that a build works in; from here on there is something to clean up. */
 import type { Stage } from "../line.ts";
-import type { Has } from "../made.ts";
+import type { Has } from "../known.ts";
 import { Workshop } from "../workshop.ts";
 
 export const open: Stage<Has<"order">, Has<"work">> = {

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { sampleInputs } from "../examples.ts";
 import type { Stage } from "../line.ts";
-import type { Has } from "../made.ts";
+import type { Has } from "../known.ts";
 import { aboutNetwork } from "../networks.ts";
 import { quantize as quantizeNetwork } from "../quantize.ts";
 

@@ -8,7 +8,7 @@ import { ReportSchema } from "../../report/schema.ts";
 import { remainingNorms } from "../../rewrite/pipeline.ts";
 import { environment } from "../../run/environment.ts";
 import type { Stage } from "../line.ts";
-import type { Emitted, Has } from "../made.ts";
+import type { Emitted, Has } from "../known.ts";
 
 type Told =
   | "order"

@@ -8,7 +8,7 @@ import type { NetworkRanges, RangesReport } from "../../report/report.ts";
 import type { ExampleOutputs } from "../evaluate.ts";
 import { originOf } from "../examples.ts";
 import type { Stage } from "../line.ts";
-import type { Has } from "../made.ts";
+import type { Has } from "../known.ts";
 import { ASSUMED, overflowOf, runRounded, summaryOf } from "../ranges.ts";
 
 /** Refuses a network in which a tensor overflows, unless that is allowed; of a reference that was never trained it is only reported. */

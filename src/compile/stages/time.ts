@@ -13,7 +13,7 @@ import { noiseWarning } from "../../run/timing.ts";
 import { deviceFor } from "../device.ts";
 import { firstBatch } from "../evaluate.ts";
 import type { Stage } from "../line.ts";
-import type { Has } from "../made.ts";
+import type { Has } from "../known.ts";
 
 /** How long the rounds of all loadings take together, at least; networks that take long to load are loaded less often. */
 const EFFORT = { minMs: 4000, firstLook: 12, mostMs: 30_000 };

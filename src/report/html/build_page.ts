@@ -5,7 +5,7 @@ import { bytes } from "../phrases.ts";
 import { headOf, madeOf } from "./head.ts";
 import { type History, historySection } from "./history.ts";
 import { kernelsSection, type Plans } from "./kernels.ts";
-import { contendersOf, headline, latencySection, shortVerdict } from "./latency.ts";
+import { headline, latencySection, shortVerdict, timedNetworks } from "./latency.ts";
 import {
   agreementSection,
   environmentSection,
@@ -195,7 +195,7 @@ function wordsSection(builds: readonly Build[], hasHistory: boolean): Section {
   const used: Word[] = builds.length === 0
     ? []
     : ["folding", "kernel", "normalizationKernel", "plan", "agreement"];
-  if (builds.some(({ report }) => contendersOf(report).length > 0)) {
+  if (builds.some(({ report }) => timedNetworks(report).length > 0)) {
     used.push("paired", "interval", "noise", "percentiles");
   }
   if (builds.some(({ report }) => report.latency?.whyCpu)) used.push("cpu");

@@ -8,14 +8,14 @@ import type { Section } from "./page.ts";
 import { badge, figure, milliseconds, note, percentOf, table, type Tile } from "./parts.ts";
 import { distributions, MOST_DOTS, roundRatios, type Samples } from "./plots.ts";
 
-export interface Contender {
+export interface TimedNetwork {
   readonly family: NormFamily;
   readonly label: string;
   readonly timing: TimingReport;
 }
 
 /** In the order of the engines: the folded network, then its reference. */
-export function contendersOf({ engines, latency }: Report): readonly Contender[] {
+export function timedNetworks({ engines, latency }: Report): readonly TimedNetwork[] {
   const order = [...new Set([...Object.keys(engines) as NormFamily[], ...NORM_FAMILIES])];
   return order.flatMap((family) => {
     const timing = latency?.[family];
@@ -56,8 +56,8 @@ export function ratioSentence({ ratio, ratioLow, ratioHigh, noiseLow, noiseHigh 
 export function latencySection(report: Report, id: string): Section | null {
   const { latency } = report;
   if (latency === null) return null;
-  const contenders = contendersOf(report);
-  const [primary, reference] = contenders;
+  const networks = timedNetworks(report);
+  const [primary, reference] = networks;
   if (primary === undefined || reference === undefined) return null;
   const { backend, precision, batch, whyCpu } = latency;
   const cpu = whyCpu === null
@@ -83,15 +83,15 @@ predict them; the gain a GPU sees is in kernels, below.</p>`);
       `,
       cpu,
       warnings,
-      distributionFigure(contenders, id),
+      distributionFigure(networks, id),
       ratioFigure({ latency, primary, reference, id }),
-      timesTable(contenders),
+      timesTable(networks),
     ],
   };
 }
 
-function distributionFigure(contenders: readonly Contender[], id: string): Content {
-  const samples = contenders.map(({ label, timing }, series): Samples => ({
+function distributionFigure(networks: readonly TimedNetwork[], id: string): Content {
+  const samples = networks.map(({ label, timing }, series): Samples => ({
     label,
     series,
     samplesMs: timing.samplesMs,
@@ -99,7 +99,7 @@ function distributionFigure(contenders: readonly Contender[], id: string): Conte
   return figure({
     id: `${id}-distribution`,
     title: "All times, by contender",
-    description: contenders.map(({ label, timing: { samplesMs } }) =>
+    description: networks.map(({ label, timing: { samplesMs } }) =>
       `${label}: ${samplesMs.length} samples, median ${
         milliseconds(percentile(samplesMs, 50))
       }, 99th percentile ` +
@@ -115,8 +115,8 @@ function distributionFigure(contenders: readonly Contender[], id: string): Conte
 function ratioFigure(
   { latency, primary, reference, id }: {
     latency: LatencyReport;
-    primary: Contender;
-    reference: Contender;
+    primary: TimedNetwork;
+    reference: TimedNetwork;
     id: string;
   },
 ): Content {
@@ -148,10 +148,10 @@ function ratioFigure(
   });
 }
 
-function timesTable(contenders: readonly Contender[]): Content {
+function timesTable(networks: readonly TimedNetwork[]): Content {
   const row = (title: string, cell: (samplesMs: readonly number[], timing: TimingReport) => string) => [
     title,
-    ...contenders.map(({ timing }) => cell(timing.samplesMs, timing)),
+    ...networks.map(({ timing }) => cell(timing.samplesMs, timing)),
   ];
   const at = (percent: number) => (samplesMs: readonly number[]) =>
     milliseconds(percentile(samplesMs, percent));
@@ -159,7 +159,7 @@ function timesTable(contenders: readonly Contender[]): Content {
     caption: "Time per call; compared within this run only",
     columns: [
       { title: "of all samples" },
-      ...contenders.map(({ label }) => ({ title: label, align: "right" as const })),
+      ...networks.map(({ label }) => ({ title: label, align: "right" as const })),
     ],
     rows: [
       row("fastest", at(0)),

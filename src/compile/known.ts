@@ -28,7 +28,7 @@ export interface Compiled {
 }
 
 /** In the order in which it becomes known; null is what was not wanted. */
-export interface Made {
+export interface Known {
   readonly order: Order;
   readonly provenance: ProvenanceReport;
   /** The folded network and, unless it is the same one or not wanted, the reference. */
@@ -54,7 +54,7 @@ export interface Made {
   readonly report: Report;
 }
 
-export type Emitted = Pick<Made, "network" | "engine" | "onnx">;
+export type Emitted = Pick<Known, "network" | "engine" | "onnx">;
 
 /** A part of it: `Stage<Has<"order" | "work">, Has<"int8">>`. */
-export type Has<Key extends keyof Made> = Pick<Made, Key>;
+export type Has<Key extends keyof Known> = Pick<Known, Key>;
