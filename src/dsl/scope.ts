@@ -124,7 +124,10 @@ export function normScope(p: Scope, gain = 1): NormScope {
       return float64Of(weights.take(joined(p, name), [length], { ...hint, onesDoNotCount: true }));
     },
     statistics: (op, x, attrs) =>
-      apply(op, [x], { attrs: { ...attrs, norm: own } as AttrsOf<typeof op>, name: `${path}/statistics` }),
+      apply(op, [x] as readonly Node[], {
+        attrs: { ...attrs, norm: own } as AttrsOf<typeof op>,
+        name: `${path}/statistics`,
+      }),
     affine(x: Node, { scale, shift, family, centred = false }: AffineOptions): Node {
       const held = (values: Float64Array, part: string) => {
         const name = joined(p, part);

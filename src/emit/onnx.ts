@@ -148,14 +148,14 @@ class Emitter implements OnnxEmitter {
 
   node(
     type: string,
-    inputs: readonly string[],
+    inputs: readonly (string | undefined)[],
     attributes: Readonly<Record<string, OnnxAttribute>> = {},
   ): string {
     const dot = type.lastIndexOf(".");
     const opType = type.slice(dot + 1);
     const name = this.#free(`${this.#scope}/${opType}`);
     this.nodes.push({
-      input: [...inputs],
+      input: inputs.slice(0, inputs.findLastIndex((input) => input !== undefined) + 1).map((x) => x ?? ""),
       output: [name],
       name,
       opType,

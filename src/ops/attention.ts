@@ -5,19 +5,20 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { elementCount, heldData, type TensorData } from "../ir/data.ts";
-import type { Node, TensorType } from "../ir/graph.ts";
+import type { TensorType } from "../ir/graph.ts";
 import { broadcastShapes, type Dim, divideDims, type Shape, showShape } from "../ir/shape.ts";
 import {
   commonDType,
   defineOp,
   everyAxis,
   type InputAxis,
+  type OpNode,
   type Part,
   type ReferenceTensor,
-  shapeError,
   sizesOf,
   type Track,
 } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import { binary, matmulValues, softmaxValues } from "./reference.ts";
 
 export type AttentionAttrs = {
@@ -29,50 +30,51 @@ export type AttentionAttrs = {
   readonly fused?: boolean;
 };
 
+const OPERANDS = ["q", "k", "v", ["mask"]] as const;
+
+export type AttentionNode = OpNode<"attention", AttentionAttrs, typeof OPERANDS>;
+
 export const attention = defineOp({
   name: "attention",
   doc:
     "softmax(scale q k^T + mask) v, with q [B, H, T, D], k and v [B, H, S, D], mask broadcast to [B, H, T, S]; " +
     "a mask [W, H, T, S] repeats along B = n W",
-  kind: "product",
-  // q k^T and the product with v, both over S keys; a causal mask leaves half of it unused but computed.
-  flop: (node) => {
-    const [query, key, value] = node.inputs.map(sizesOf);
-    return 2 * elementCount(sizesOf(node)) * key![2]! * (1 + query![3]! / value![3]!);
-  },
-  ahead: axisAhead,
+  operands: OPERANDS,
   infer: (inputs, { causal }: AttentionAttrs) => {
     const [q, k, v, mask] = inputs;
-    const dtype = commonDType("attention", inputs);
-    if ([q!, k!, v!].some(({ shape }) => shape.length !== 4)) {
-      throw shapeError("attention", "q, k and v must be [B, H, T, D]", inputs);
+    const dtype = commonDType(inputs);
+    if ([q, k, v].some(({ shape }) => shape.length !== 4)) {
+      throw new Misfit("q, k and v must be [B, H, T, D]");
     }
-    const [b, h, t, d] = q!.shape;
-    const [bk, hk, s, dk] = k!.shape;
-    const [bv, hv, sv, dv] = v!.shape;
+    const [b, h, t, d] = q.shape as [Dim, Dim, Dim, Dim];
+    const [bk, hk, s, dk] = k.shape;
+    const [bv, hv, sv, dv] = v.shape;
     if (b !== bk || b !== bv || h !== hk || h !== hv || s !== sv || d !== dk) {
-      throw shapeError("attention", "batch, heads, keys and head size must agree", inputs);
+      throw new Misfit("batch, heads, keys and head size must agree");
     }
     if (causal && t !== s && t !== 1 && !(typeof t === "number" && typeof s === "number" && t < s)) {
       const known = "of one query, or of fixed sizes with more keys than queries";
-      throw shapeError(
-        "attention",
-        `a causal mask needs as many keys as queries; else it must be ${known}`,
-        inputs,
-      );
+      throw new Misfit(`a causal mask needs as many keys as queries; else it must be ${known}`);
     }
     if (mask) {
-      const full = [b!, h!, t!, s!];
-      const own = [periodOf(mask.shape, full) ?? b!, ...full.slice(1)];
+      const full = [b, h, t, s!];
+      const own = [periodOf(mask.shape, full) ?? b, ...full.slice(1)];
       const fits = broadcastShapes(mask.shape, own);
       if (fits === null || fits.some((dim, i) => dim !== own[i])) {
-        throw shapeError("attention", `the mask does not broadcast to ${showShape(full)}`, inputs);
+        throw new Misfit(`the mask does not broadcast to ${showShape(full)}`);
       }
     }
-    return { dtype, shape: [b!, h!, t!, dv!] };
+    return { dtype, shape: [b, h, t, dv!] };
   },
+  kind: "product",
+  // q k^T and the product with v, both over S keys; a causal mask leaves half of it unused but computed.
+  flop: (node) => {
+    const [query, key, value] = node.inputs;
+    return 2 * elementCount(sizesOf(node)) * sizesOf(key)[2]! * (1 + sizesOf(query)[3]! / sizesOf(value)[3]!);
+  },
+  ahead: axisAhead,
   evaluate: ([q, k, v, mask], { scale, causal }) => {
-    const logits = matmulValues(q!, k!, { transposeB: true });
+    const logits = matmulValues(q, k, { transposeB: true });
     const [queries, keys] = logits.shape.slice(-2) as [number, number];
     const scaled = {
       shape: logits.shape,
@@ -81,10 +83,10 @@ export const attention = defineOp({
       ),
     };
     const masked = mask ? addMask(scaled, mask) : scaled;
-    return matmulValues(softmaxValues(masked, 3), v!);
+    return matmulValues(softmaxValues(masked, 3), v);
   },
   tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false }, node) => {
-    const scaled = scale === 1 ? q! : net.elementwise("prod", q!, net.scalar(scale, node.type.dtype, 4));
+    const scaled = scale === 1 ? q : net.elementwise("prod", q, net.scalar(scale, node.type.dtype, 4));
     const [queries, keys] = tokensOf(node);
     // A single query sees everything. TensorRT's own causal mask counts from the first key, so it is for T = S only.
     const own = causal && queries === keys && queries !== 1 && !mask;
@@ -93,16 +95,16 @@ export const attention = defineOp({
     const both = mask && above ? net.elementwise("sum", mask, above) : mask ?? above;
     const repeated = repetitionOf(node);
     if (repeated === null) {
-      return net.attention(scaled, k!, v!, { causal: own, fused, ...(both && { mask: both }) });
+      return net.attention(scaled, k, v, { causal: own, fused, ...(both && { mask: both }) });
     }
-    const logits = net.reshape(net.matmul(scaled, k!, { transposeB: true }), repeated.whole, repeated.parts);
+    const logits = net.reshape(net.matmul(scaled, k, { transposeB: true }), repeated.whole, repeated.parts);
     const masked = net.reshape(net.elementwise("sum", logits, both!), repeated.parts, repeated.whole);
-    return net.matmul(net.softmax(masked, 3), v!);
+    return net.matmul(net.softmax(masked, 3), v);
   },
   onnx: (g, [q, k, v, mask], { scale, causal }, node) => {
     const { dtype } = node.type;
-    const keys = g.node("Transpose", [k!], { perm: [0, 1, 3, 2] });
-    const scaled = scale === 1 ? q! : g.node("Mul", [q!, g.scalar(scale, dtype)]);
+    const keys = g.node("Transpose", [k], { perm: [0, 1, 3, 2] });
+    const scaled = scale === 1 ? q : g.node("Mul", [q, g.scalar(scale, dtype)]);
     let logits = g.node("MatMul", [scaled, keys]);
     const [queries, keyCount] = tokensOf(node);
     if (causal && queries !== keyCount && queries !== 1) {
@@ -117,7 +119,7 @@ export const attention = defineOp({
     if (repeated !== null) logits = g.reshape(logits, repeated.whole, repeated.parts);
     if (mask) logits = g.node("Add", [logits, mask]);
     if (repeated !== null) logits = g.reshape(logits, repeated.parts, repeated.whole);
-    return g.node("MatMul", [g.node("Softmax", [logits], { axis: -1 }), v!]);
+    return g.node("MatMul", [g.node("Softmax", [logits], { axis: -1 }), v]);
   },
   // A causal mask ends in the lower right corner, so of the last queries it is the same.
   narrow: (part, node) => {
@@ -132,13 +134,13 @@ export const attention = defineOp({
 });
 
 /** Batch, heads, and where every query sees the same keys the queries; and the channels of the values. */
-function axisAhead({ axis, index }: InputAxis, node: Node): Track | null {
+function axisAhead({ axis, index }: InputAxis, node: AttentionNode): Track | null {
   const ahead = index < 3 ? { axis } : everyAxis({ axis, index }, node);
   if (ahead === null) return null;
   const isKept = [
     repetitionOf(node) === null,
     true,
-    (index === 0 || index === 3) && !(node.attrs as AttentionAttrs).causal,
+    (index === 0 || index === 3) && !node.attrs.causal,
     index === 2,
   ];
   return isKept[ahead.axis] ? ahead : null;
@@ -152,10 +154,10 @@ function periodOf(mask: Shape, [batch]: Shape): number | null {
 }
 
 /** The logits' shape, and that in which a mask that repeats along the batch broadcasts to them; null where none does. */
-export function repetitionOf(node: Node): { readonly whole: Shape; readonly parts: Shape } | null {
+export function repetitionOf(node: AttentionNode): { readonly whole: Shape; readonly parts: Shape } | null {
   const mask = node.inputs[3]?.type.shape;
   const [batch, heads, queries] = node.type.shape as [Dim, Dim, Dim];
-  const whole = [batch, heads, queries, node.inputs[1]!.type.shape[2]!];
+  const whole = [batch, heads, queries, node.inputs[1].type.shape[2]!];
   const period = mask === undefined ? null : periodOf(mask, whole);
   if (period === null) return null;
   return { whole, parts: [divideDims(batch, period)!, period, ...whole.slice(1)] };
@@ -172,12 +174,12 @@ function addMask(logits: ReferenceTensor, mask: ReferenceTensor): ReferenceTenso
 }
 
 /** Queries T and keys S. */
-function tokensOf(node: Node): readonly [Dim, Dim] {
-  return [node.type.shape[2]!, node.inputs[1]!.type.shape[2]!];
+function tokensOf(node: AttentionNode): readonly [Dim, Dim] {
+  return [node.type.shape[2]!, node.inputs[1].type.shape[2]!];
 }
 
 /** -infinity above the diagonal that ends in the lower right corner of `[T, S]`, to be added to the logits or a mask. */
-export function causalMask(node: Node): [TensorData, TensorType] {
+export function causalMask(node: AttentionNode): [TensorData, TensorType] {
   const [queries, keys] = tokensOf(node);
   if (typeof queries !== "number" || typeof keys !== "number") {
     throw new UnfoldError(

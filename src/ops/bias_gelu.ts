@@ -3,22 +3,24 @@
  * ONNX Runtime's matrix product the bias is written beforehand, by one thread, and read back.
  */
 import { add } from "./add.ts";
-import { commonDType, defineOp, everyAxis, lastDim, onlyForOnnxRuntime, shapeError } from "./define.ts";
+import { commonDType, defineOp, everyAxis, lastDim, onlyForOnnxRuntime } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import { gelu, type GeluAttrs } from "./gelu.ts";
 
 export const biasGelu = defineOp({
   name: "bias_gelu",
   doc: "gelu(x + b), with x [..., C], b [C]",
+  operands: ["x", "bias"],
+  infer: (inputs, _: GeluAttrs) => {
+    const [x, bias] = inputs;
+    if (bias.shape.length !== 1 || lastDim(x) !== bias.shape[0]) {
+      throw new Misfit("x [..., C] needs a bias [C]");
+    }
+    return { dtype: commonDType(inputs), shape: x.shape };
+  },
   kind: "pointwise",
   keepsZero: true,
   ahead: everyAxis,
-  infer: (inputs, _: GeluAttrs) => {
-    const [x, bias] = inputs;
-    if (bias!.shape.length !== 1 || lastDim(x!) !== bias!.shape[0]) {
-      throw shapeError("bias_gelu", "x [..., C] needs a bias [C]", inputs);
-    }
-    return { dtype: commonDType("bias_gelu", inputs), shape: x!.shape };
-  },
   evaluate: (inputs, attrs) => gelu.evaluate([add.evaluate(inputs, {})], attrs),
   tensorrt: onlyForOnnxRuntime,
   onnx: (g, inputs, { approximate }) =>

@@ -13,8 +13,8 @@ import {
   type Constant,
   defineOp,
   type NormId,
-  shapeError,
 } from "./define.ts";
+import { type Inputs, Misfit } from "./operands.ts";
 import { alongAxis, binary } from "./reference.ts";
 
 export type ChannelAffineAttrs = {
@@ -26,43 +26,46 @@ export type ChannelAffineAttrs = {
   readonly centred?: boolean;
 };
 
+const OPERANDS = ["x", "scale", "shift"] as const;
+
 export const channelAffine = defineOp({
   name: "channel_affine",
   doc: "s x + t, with s and t [C] along `axis`; s (x - mean x) + t where centred",
-  kind: "other",
-  ahead: ({ axis, index }, node) => index === 0 && axis !== affineAxis(node) ? { axis } : null,
+  operands: OPERANDS,
   infer: (inputs, { axis }: ChannelAffineAttrs) => {
     const [x, scale, shift] = inputs;
-    const channels = x!.shape[axisIn(axis, x!.shape.length, "channel_affine")];
-    if ([scale!, shift!].some(({ shape }) => shape.length !== 1 || shape[0] !== channels)) {
-      throw shapeError("channel_affine", `scale and shift must be [${channels}]`, inputs);
+    const channels = x.shape[axisIn(axis, x.shape.length, "channel_affine")];
+    if ([scale, shift].some(({ shape }) => shape.length !== 1 || shape[0] !== channels)) {
+      throw new Misfit(`scale and shift must be [${channels}]`);
     }
-    return { dtype: commonDType("channel_affine", inputs), shape: x!.shape };
+    return { dtype: commonDType(inputs), shape: x.shape };
   },
+  kind: "other",
+  ahead: ({ axis, index }, node) => index === 0 && axis !== affineAxis(node) ? { axis } : null,
   evaluate: ([x, scale, shift], { axis, centred }) => {
-    const shape = vectorShape(x!.shape, axis) as readonly number[];
-    const from = centred ? alongAxis(x!, axisIn(axis, x!.shape.length, "channel_affine"), lessMean) : x!;
-    const scaled = binary(from, { shape, data: scale!.data }, (a, s) => a * s);
-    return binary(scaled, { shape, data: shift!.data }, (a, t) => a + t);
+    const shape = vectorShape(x.shape, axis) as readonly number[];
+    const from = centred ? alongAxis(x, axisIn(axis, x.shape.length, "channel_affine"), lessMean) : x;
+    const scaled = binary(from, { shape, data: scale.data }, (a, s) => a * s);
+    return binary(scaled, { shape, data: shift.data }, (a, t) => a + t);
   },
   tensorrt: (net, [x, scale, shift], { axis, centred }, node) => {
     const shape = vectorShape(node.type.shape, axis);
-    const [s, t] = [scale!, shift!].map((vector, i) =>
+    const [s, t] = [scale, shift].map((vector, i) =>
       net.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
     );
-    let from = x!;
+    let from = x;
     if (centred) {
-      const mean = net.reduce("avg", x!, [axisIn(axis, node.type.shape.length, "channel_affine")], true);
-      from = net.elementwise("sub", x!, mean);
+      const mean = net.reduce("avg", x, [axisIn(axis, node.type.shape.length, "channel_affine")], true);
+      from = net.elementwise("sub", x, mean);
     }
     return net.elementwise("sum", net.elementwise("prod", from, s!), t!);
   },
   onnx: (g, [x, scale, shift], { axis, centred }, node) => {
     const shape = vectorShape(node.type.shape, axis);
-    const [s, t] = [scale!, shift!].map((vector, i) =>
+    const [s, t] = [scale, shift].map((vector, i) =>
       g.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
     );
-    const from = centred ? g.node("Sub", [x!, g.reduce("ReduceMean", x!, [axis], true)]) : x!;
+    const from = centred ? g.node("Sub", [x, g.reduce("ReduceMean", x, [axis], true)]) : x;
     return g.node("Add", [g.node("Mul", [from, s!]), t!]);
   },
   // s2 (s1 x + t1) + t2 = (s2 s1) x + (s2 t1 + t2)
@@ -109,14 +112,14 @@ const affineAxis = ({ attrs, type }: Node) =>
 
 /** The affine a `channel_affine` node applies, in float64; null where it is not constant. */
 export function affineOf(node: Node): ChannelAffine | null {
-  const [x, scale, shift] = node.inputs;
-  if (scale!.op !== "constant" || shift!.op !== "constant") return null;
+  const [x, scale, shift] = node.inputs as Inputs<typeof OPERANDS, Node>;
+  if (scale.op !== "constant" || shift.op !== "constant") return null;
   const values = (constant: Node) => float64Of(dataOf(constant));
   const { axis, centred = false } = node.attrs as ChannelAffineAttrs;
   return {
-    axis: axisIn(axis, x!.type.shape.length, "channel_affine"),
-    scale: values(scale!),
-    shift: values(shift!),
+    axis: axisIn(axis, x.type.shape.length, "channel_affine"),
+    scale: values(scale),
+    shift: values(shift),
     ...(centred && { centred }),
   };
 }

@@ -13,14 +13,15 @@ export type ConstantAttrs = { readonly data: TensorData; readonly dtype: DType }
 export const constant = defineOp({
   name: "constant",
   doc: "a value known at compile time",
-  kind: "source",
-  ahead: () => null,
+  operands: [],
   infer: (_, { data, dtype }: ConstantAttrs) => {
     if (isFloat(data.dtype) !== isFloat(dtype)) {
       throw new UnfoldError(`constant: ${data.origin} holds ${data.dtype} where ${dtype} is needed`);
     }
     return { dtype, shape: data.shape };
   },
+  kind: "source",
+  ahead: () => null,
   evaluate: (_, { data }) => ({ shape: data.shape, data: float64Of(data) }),
   tensorrt: (net, _, { data }, node) => net.constant(data, node.type),
   onnx: (g, _, { data }, node) => g.constant(data, node.type),

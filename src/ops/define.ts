@@ -7,7 +7,8 @@ import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { type DType, isFloat } from "../ir/dtype.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
-import { type Dim, fixedShape, type Shape, showShape } from "../ir/shape.ts";
+import { type Dim, fixedShape, type Shape } from "../ir/shape.ts";
+import { checkCount, type Inputs, Misfit, type Operands, showOperands } from "./operands.ts";
 
 /** A value of the reference: float64 whatever the type, row-major. */
 export interface ReferenceTensor {
@@ -38,8 +39,8 @@ export interface Refusal {
 }
 
 /** Where an operator is met by the affine: the node and which of its inputs carries it. */
-export interface AffineSite {
-  readonly node: Node;
+export interface AffineSite<N extends Node = Node> {
+  readonly node: N;
   readonly index: number;
 }
 
@@ -84,10 +85,13 @@ export type OnnxAttribute = number | string | readonly number[] | { readonly flo
 export interface OnnxEmitter {
   /** The version of the standard's operators that is written. */
   readonly opset: number;
-  /** `type` is an operator of the standard or, with its domain in front, another: `com.microsoft.Attention`. */
+  /**
+   * `type` is an operator of the standard or, with its domain in front, another: `com.microsoft.Attention`; an undefined
+   * input is one left out.
+   */
   node(
     type: string,
-    inputs: readonly string[],
+    inputs: readonly (string | undefined)[],
     attributes?: Readonly<Record<string, OnnxAttribute>>,
   ): string;
   /** A small int64 vector, e.g. axes. */
@@ -103,11 +107,20 @@ export interface OnnxEmitter {
   cast(x: string, dtype: DType): string;
 }
 
-/** The record one operator is. `A` is the type of its attributes. */
-export type OpSpec<Name extends string = string, A extends object = object> = Declaration<Name, A> & Kind;
+/** A node whose operator is known: its attributes and inputs are typed by the operator's declaration. */
+export interface OpNode<Name extends string, A extends object, O extends Operands> extends Node {
+  readonly op: Name;
+  readonly attrs: A & Node["attrs"];
+  readonly inputs: readonly Node[] & Inputs<O, Node, never>;
+}
+
+/** The record one operator is. `A` is the type of its attributes; an `inputs` has one element for each operand. */
+export type OpSpec<Name extends string = string, A extends object = object, O extends Operands = Operands> =
+  & Declaration<Name, A, O>
+  & Kind<OpNode<Name, A, O>>;
 
 /** What an operator does to numbers, and what passes ask of its kind. */
-export type Kind =
+export type Kind<N extends Node = Node> =
   /** A value from outside the graph. */
   | { readonly kind: "source" }
   /**
@@ -115,49 +128,59 @@ export type Kind =
    * or the mean of such: a scale and shift of channels passes both. `breaks` says, behind "cannot fold ...:", why one
    * along another axis does not.
    */
-  | { readonly kind: "move" | "mean"; breaks(node: Node): string }
+  | { readonly kind: "move" | "mean"; breaks(node: N): string }
   /** Every element of the result is a function of the inputs' elements at its place, broadcast. */
   | { readonly kind: "pointwise"; /** Whether zeros make zeros. */ readonly keepsZero: boolean }
   /** Sums of products; `flop` counts the multiplications and additions. */
-  | { readonly kind: "product"; flop(node: Node): number }
+  | { readonly kind: "product"; flop(node: N): number }
   /** Each element of the result is made of several, in another way. */
   | { readonly kind: "other" };
 
-interface Declaration<Name extends string, A extends object> {
+interface Declaration<Name extends string, A extends object, O extends Operands> {
   readonly name: Name;
   /** One line: the equation. */
   readonly doc: string;
-  /** The result's type, or an `UnfoldError` that names shapes. */
-  infer(inputs: readonly TensorType[], attrs: A): TensorType;
+  /** The operands' names, in order. */
+  readonly operands: O;
+  /**
+   * The result's type, or a `Misfit`, which `defineOp` completes to an `UnfoldError` that names operands and shapes. It
+   * stands in front of whatever else has attributes, whose type is taken from here.
+   */
+  infer(inputs: Inputs<O, TensorType>, attrs: A): TensorType;
   /** The meaning, in float64. */
-  evaluate(inputs: readonly ReferenceTensor[], attrs: A): ReferenceTensor;
-  tensorrt(net: TensorRtEmitter, inputs: readonly TensorRtTensor[], attrs: A, node: Node): TensorRtTensor;
-  onnx(g: OnnxEmitter, inputs: readonly string[], attrs: A, node: Node): string;
+  evaluate(inputs: Inputs<O, ReferenceTensor>, attrs: A): ReferenceTensor;
+  tensorrt(
+    net: TensorRtEmitter,
+    inputs: Inputs<O, TensorRtTensor>,
+    attrs: A,
+    node: OpNode<Name, A, O>,
+  ): TensorRtTensor;
+  onnx(g: OnnxEmitter, inputs: Inputs<O, string>, attrs: A, node: OpNode<Name, A, O>): string;
   /**
    * Where an axis of an input is on the result; null where it does not stay one axis, or the result's elements along it
    * are not made of the input's alone. Claimed is that selecting elements commutes with the operator: for an axis of the
    * result, and the axes of inputs that it says are there, `op(select(x), ...) = select(op(x, ...))`.
    */
-  ahead(from: InputAxis, node: Node): Track | null;
+  ahead(from: InputAxis, node: OpNode<Name, A, O>): Track | null;
   /**
    * The affine on the result when affines stand on inputs, `op(a(x), ...) = a'(op(x, ...))`; `affines` has null for an
    * input that carries none. Absent: it follows from `kind` and `ahead` (`carryOf`).
    */
-  carry?(affines: Affines, node: Node): Carried | Refusal;
+  carry?(affines: Affines, node: OpNode<Name, A, O>): Carried | Refusal;
   /** The constants with which the operator takes in the affine on an input: `op(a(x); W, b) = op(x; W', b')`. */
-  absorb?(affine: ChannelAffine, site: AffineSite): Absorbed | Refusal;
+  absorb?(affine: ChannelAffine, site: AffineSite<OpNode<Name, A, O>>): Absorbed | Refusal;
   /**
    * The constants with which the operator gives the affine of its result itself, `a(op(x; W, b)) = op(x; W', b')`, or
    * the affines that its inputs have to give for it. Only asked of a node that nothing else reads. Absent: it follows
    * from `kind` and `ahead` (`giveOf`).
    */
-  give?(affine: ChannelAffine, node: Node): Absorbed | Wanted | Refusal;
+  give?(affine: ChannelAffine, node: OpNode<Name, A, O>): Absorbed | Wanted | Refusal;
   /**
    * The parts of the inputs that a part of the result needs, `part(op(x)) = op(part(x))`, and the attributes that go with
    * them; an input that is missing is needed whole. Null: the whole of everything. Absent: it follows from `ahead`
    * (`narrowOf`).
    */
-  narrow?(part: Part, node: Node): Narrowed | null;
+  narrow?(part: Part, node: OpNode<Name, A, O>): Narrowed | null;
 }
 
 /** An axis of one of a node's inputs. */
@@ -243,11 +266,23 @@ export function inverse({ axis, scale, shift, centred }: ChannelAffine): Channel
   return { axis, scale: scale.map((s) => 1 / s), shift: shift.map((t, c) => t === 0 ? 0 : -t / scale[c]!) };
 }
 
-/** Declares an operator; the call only fixes the types. */
-export function defineOp<const Name extends string, A extends object>(
-  spec: OpSpec<Name, A>,
-): OpSpec<Name, A> {
-  return spec;
+/** Declares an operator: fixes its types, and has `infer` refuse operands by the operator's name and theirs. */
+export function defineOp<const Name extends string, A extends object, const O extends Operands>(
+  spec: OpSpec<Name, A, O>,
+): OpSpec<Name, A, O> {
+  const { name, operands } = spec;
+  const infer: typeof spec.infer = (inputs, attrs) => {
+    const given = (inputs as readonly (TensorType | undefined)[]).filter((input) => input !== undefined);
+    try {
+      checkCount(operands, given.length);
+      return spec.infer(inputs, attrs);
+    } catch (error) {
+      if (!(error instanceof Misfit)) throw error;
+      const shown = given.length > 0 ? ` (${showOperands(operands, given)})` : "";
+      throw new UnfoldError(`${name}: ${error.message}${shown}`);
+    }
+  };
+  return { ...spec, infer };
 }
 
 /** The `tensorrt` of operators that only a graph lowered for ONNX Runtime has. */
@@ -258,28 +293,17 @@ export function onlyForOnnxRuntime<A>(_net: unknown, _inputs: unknown, _attrs: A
   );
 }
 
-/** A shape mistake in one operator, phrased the same way everywhere. */
-export function shapeError(op: string, problem: string, inputs: readonly TensorType[]): UnfoldError {
-  return new UnfoldError(`${op}: ${problem} (inputs: ${inputs.map(showType).join(", ")})`);
-}
-
-export function showType(type: TensorType): string {
-  return `${type.dtype}${showShape(type.shape)}`;
-}
-
 /** Refuses inputs that are not floating-point, which the backends would refuse later and less clearly. */
-export function requireFloat(op: string, inputs: readonly TensorType[]): void {
-  if (inputs.every(({ dtype }) => isFloat(dtype))) return;
-  throw shapeError(op, "the inputs must be floating-point; cast them", inputs);
+export function requireFloat(inputs: readonly (TensorType | undefined)[]): void {
+  if (inputs.every((input) => input === undefined || isFloat(input.dtype))) return;
+  throw new Misfit("the inputs must be floating-point; cast them");
 }
 
 /** All inputs of one element type, which is the result's; else an error. */
-export function commonDType(op: string, inputs: readonly TensorType[]): DType {
-  const dtype = inputs[0]!.dtype;
-  if (inputs.some((input) => input.dtype !== dtype)) {
-    throw shapeError(op, "the inputs must have one element type", inputs);
-  }
-  return dtype;
+export function commonDType(inputs: readonly [TensorType, ...(TensorType | undefined)[]]): DType {
+  const [{ dtype }] = inputs;
+  if (inputs.every((input) => input === undefined || input.dtype === dtype)) return dtype;
+  throw new Misfit("the inputs must have one element type");
 }
 
 export function lastDim(type: TensorType): Dim {

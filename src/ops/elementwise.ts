@@ -1,6 +1,7 @@
 /** What `add`, `mul` and their like share: NumPy broadcasting of two tensors of one element type. */
 import { broadcastShapes } from "../ir/shape.ts";
-import { commonDType, defineOp, everyAxis, requireFloat, shapeError } from "./define.ts";
+import { commonDType, defineOp, everyAxis, requireFloat } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import { binary } from "./reference.ts";
 
 type Elementwise<Name extends string> = {
@@ -20,19 +21,20 @@ export function elementwise<const Name extends string>(
   return defineOp({
     name,
     doc,
-    kind: "pointwise",
-    keepsZero,
+    operands: ["a", "b"],
     infer: (inputs, _: Record<never, never>) => {
-      const shape = broadcastShapes(inputs[0]!.shape, inputs[1]!.shape);
-      if (shape === null) throw shapeError(name, "the shapes do not broadcast", inputs);
-      const dtype = commonDType(name, inputs);
-      if (dtype === "bool") throw shapeError(name, "booleans have no arithmetic; cast them", inputs);
-      if (floatOnly) requireFloat(name, inputs);
+      const shape = broadcastShapes(inputs[0].shape, inputs[1].shape);
+      if (shape === null) throw new Misfit("the shapes do not broadcast");
+      const dtype = commonDType(inputs);
+      if (dtype === "bool") throw new Misfit("booleans have no arithmetic; cast them");
+      if (floatOnly) requireFloat(inputs);
       return { dtype, shape };
     },
-    evaluate: ([a, b]) => binary(a!, b!, meaning),
-    tensorrt: (net, [a, b]) => net.elementwise(backend.tensorrt, a!, b!),
-    onnx: (g, [a, b]) => g.node(backend.onnx, [a!, b!]),
+    kind: "pointwise",
+    keepsZero,
+    evaluate: ([a, b]) => binary(a, b, meaning),
+    tensorrt: (net, [a, b]) => net.elementwise(backend.tensorrt, a, b),
+    onnx: (g, [a, b]) => g.node(backend.onnx, [a, b]),
     ahead: everyAxis,
   });
 }

@@ -13,8 +13,7 @@ const fed = (): never => {
 export const input = defineOp({
   name: "input",
   doc: "a tensor fed at run time",
-  kind: "source",
-  ahead: () => null,
+  operands: [],
   infer: (_, { dtype, shape }: InputAttrs) => {
     const wrong = shape.find((dim) => !isDim(dim));
     if (wrong === undefined) return { dtype, shape };
@@ -25,6 +24,8 @@ export const input = defineOp({
         'size that stays open, such as "B", "T" or "T+1"',
     );
   },
+  kind: "source",
+  ahead: () => null,
   evaluate: fed,
   tensorrt: fed,
   onnx: fed,

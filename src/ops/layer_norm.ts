@@ -1,7 +1,9 @@
 /** Layer normalization over the last axis: statistics of each token at run time, hence never folded. */
 import { heldData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
-import { commonDType, defineOp, everyRow, lastDim, type NormId, shapeError } from "./define.ts";
+import { sameShape } from "../ir/shape.ts";
+import { commonDType, defineOp, everyRow, lastDim, type NormId } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import { alongAxis } from "./reference.ts";
 
 export type NormAttrs = {
@@ -13,41 +15,39 @@ export type NormAttrs = {
 export const layerNorm = defineOp({
   name: "layer_norm",
   doc: "g (x - mean x) / sqrt(var x + eps) + b over the last axis; without g and b the bare standardization",
-  kind: "other",
-  ahead: everyRow,
+  operands: ["x", ["gain", "bias"]],
   infer: (inputs, _: NormAttrs) => {
     const [x, ...vectors] = inputs;
-    const channels = lastDim(x!);
-    if (
-      vectors.length === 1 || vectors.length > 2 ||
-      vectors.some(({ shape }) => shape.length !== 1 || shape[0] !== channels)
-    ) {
-      throw shapeError("layer_norm", "x [..., C] needs a gain [C] and a bias [C], or neither", inputs);
+    const channels = lastDim(x);
+    if (vectors.some((vector) => vector && !sameShape(vector.shape, [channels]))) {
+      throw new Misfit("x [..., C] needs a gain [C] and a bias [C], or neither");
     }
-    if (vectors.length === 0 && typeof channels !== "number") {
-      throw shapeError("layer_norm", "without a gain the channel axis must have a fixed size", inputs);
+    if (vectors[0] === undefined && typeof channels !== "number") {
+      throw new Misfit("without a gain the channel axis must have a fixed size");
     }
-    return { dtype: commonDType("layer_norm", inputs), shape: x!.shape };
+    return { dtype: commonDType(inputs), shape: x.shape };
   },
+  kind: "other",
+  ahead: everyRow,
   evaluate: ([x, gain, bias], { epsilon }) =>
-    alongAxis(x!, x!.shape.length - 1, (run) => {
+    alongAxis(x, x.shape.length - 1, (run) => {
       const mean = run.reduce((a, b) => a + b, 0) / run.length;
       const variance = run.reduce((sum, v) => sum + (v - mean) ** 2, 0) / run.length;
       const bare = run.map((v) => (v - mean) / Math.sqrt(variance + epsilon));
-      return gain === undefined ? bare : bare.map((v, c) => gain.data[c]! * v + bias!.data[c]!);
+      return gain === undefined ? bare : bare.map((v, c) => gain.data[c]! * v + bias.data[c]!);
     }),
   // Both backends' operators want a gain, and TensorRT's a bias.
   tensorrt: (net, [x, gain, bias], { epsilon }, node) =>
     net.normalization(
-      x!,
+      x,
       gain ?? net.constant(...everyChannel(1, node)),
       bias ?? net.constant(...everyChannel(0, node)),
-      { axes: [x!.dims.length - 1], epsilon },
+      { axes: [x.dims.length - 1], epsilon },
     ),
   onnx: (g, [x, gain, bias], { epsilon }, node) =>
     g.node(
       "LayerNormalization",
-      gain === undefined ? [x!, g.constant(...everyChannel(1, node))] : [x!, gain, bias!],
+      [x, gain ?? g.constant(...everyChannel(1, node)), bias],
       { axis: -1, epsilon: { float: epsilon } },
     ),
 });

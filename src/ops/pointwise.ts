@@ -17,15 +17,16 @@ export function pointwise<const Name extends string>(
   return defineOp({
     name,
     doc,
+    operands: ["x"],
+    infer: (inputs, _: Record<never, never>) => {
+      requireFloat(inputs);
+      return inputs[0];
+    },
     kind: "pointwise",
     keepsZero,
-    infer: (inputs, _: Record<never, never>) => {
-      requireFloat(name, inputs);
-      return inputs[0]!;
-    },
-    evaluate: ([x]) => mapValues(x!, meaning),
-    tensorrt: (net, [x]) => tensorrt(net, x!),
-    onnx: (g, [x]) => g.node(onnx, [x!]),
+    evaluate: ([x]) => mapValues(x, meaning),
+    tensorrt: (net, [x]) => tensorrt(net, x),
+    onnx: (g, [x]) => g.node(onnx, [x]),
     ahead: everyAxis,
   });
 }

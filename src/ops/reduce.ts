@@ -1,6 +1,7 @@
 /** What `reduce_mean` and `reduce_sum` share: axes that go away, or stay with size 1. */
 import { axisIn } from "../ir/shape.ts";
-import { defineOp, type Kind, requireFloat, shapeError } from "./define.ts";
+import { defineOp, type Kind, requireFloat } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import { reduceValues } from "./reference.ts";
 
 export type ReduceAttrs = { readonly axes: readonly number[]; readonly keepDims: boolean };
@@ -21,31 +22,32 @@ export function reduction<const Name extends string>(
   return defineOp({
     name,
     doc,
+    operands: ["x"],
+    infer: ([x], { axes, keepDims }: ReduceAttrs) => {
+      const reduced = axes.map((axis) => axisIn(axis, x.shape.length, name));
+      // ONNX reads no axes as all of them.
+      if (reduced.length === 0 || new Set(reduced).size < reduced.length) {
+        throw new Misfit("give each axis to reduce over, once");
+      }
+      requireFloat([x]);
+      const shape = x.shape.flatMap((dim, i) => !reduced.includes(i) ? [dim] : keepDims ? [1] : []);
+      return { dtype: x.dtype, shape };
+    },
     ...does,
     ahead: ({ axis }, { attrs, inputs: [x] }) => {
-      const { axes, keepDims } = attrs as ReduceAttrs;
-      const reduced = axes.map((other) => axisIn(other, x!.type.shape.length, name));
+      const { axes, keepDims } = attrs;
+      const reduced = axes.map((other) => axisIn(other, x.type.shape.length, name));
       if (reduced.includes(axis)) return null;
       return { axis: keepDims ? axis : axis - reduced.filter((other) => other < axis).length };
     },
-    infer: ([x], { axes, keepDims }: ReduceAttrs) => {
-      const reduced = axes.map((axis) => axisIn(axis, x!.shape.length, name));
-      // ONNX reads no axes as all of them.
-      if (reduced.length === 0 || new Set(reduced).size < reduced.length) {
-        throw shapeError(name, "give each axis to reduce over, once", [x!]);
-      }
-      requireFloat(name, [x!]);
-      const shape = x!.shape.flatMap((dim, i) => !reduced.includes(i) ? [dim] : keepDims ? [1] : []);
-      return { dtype: x!.dtype, shape };
-    },
     evaluate: ([x], { axes, keepDims }) => {
-      const reduced = axes.map((axis) => axisIn(axis, x!.shape.length, name));
-      const filled = reduced.reduce((value, axis) => reduceValues(value, axis, meaning), x!);
+      const reduced = axes.map((axis) => axisIn(axis, x.shape.length, name));
+      const filled = reduced.reduce((value, axis) => reduceValues(value, axis, meaning), x);
       const shape = keepDims ? filled.shape : filled.shape.filter((_, i) => !reduced.includes(i));
       return { shape, data: filled.data };
     },
     tensorrt: (net, [x], { axes, keepDims }) =>
-      net.reduce(backend.tensorrt, x!, axes.map((axis) => axisIn(axis, x!.dims.length, name)), keepDims),
-    onnx: (g, [x], { axes, keepDims }) => g.reduce(backend.onnx, x!, axes, keepDims),
+      net.reduce(backend.tensorrt, x, axes.map((axis) => axisIn(axis, x.dims.length, name)), keepDims),
+    onnx: (g, [x], { axes, keepDims }) => g.reduce(backend.onnx, x, axes, keepDims),
   });
 }

@@ -1,29 +1,31 @@
 /** The same elements under another shape. */
 import { divideDims, multiplyDims, type Shape, showShape, sizeOf } from "../ir/shape.ts";
-import { defineOp, shapeError, type Track } from "./define.ts";
+import { defineOp, type Track } from "./define.ts";
+import { Misfit } from "./operands.ts";
 
 export type ReshapeAttrs = { readonly shape: Shape };
 
 export const reshape = defineOp({
   name: "reshape",
   doc: "the same elements, row-major, under another shape",
-  kind: "move",
-  breaks: ({ inputs: [x], type }) =>
-    `it breaks up the channel axis: ${showShape(x!.type.shape)} to ${showShape(type.shape)}`,
-  ahead: ({ axis }, { inputs: [x], type }) => axisBehind(axis, x!.type.shape, type.shape),
+  operands: ["x"],
   infer: (inputs, { shape }: ReshapeAttrs) => {
-    if (sizeOf(inputs[0]!.shape) !== sizeOf(shape)) {
+    if (sizeOf(inputs[0].shape) !== sizeOf(shape)) {
       const hint = shape.some((dim) => typeof dim === "string")
         ? "; take sizes that stay open from x.type.shape"
         : "";
-      throw shapeError("reshape", `${showShape(shape)} does not hold as many elements${hint}`, inputs);
+      throw new Misfit(`${showShape(shape)} does not hold as many elements${hint}`);
     }
-    return { dtype: inputs[0]!.dtype, shape };
+    return { dtype: inputs[0].dtype, shape };
   },
+  kind: "move",
+  breaks: ({ inputs: [x], type }) =>
+    `it breaks up the channel axis: ${showShape(x.type.shape)} to ${showShape(type.shape)}`,
+  ahead: ({ axis }, { inputs: [x], type }) => axisBehind(axis, x.type.shape, type.shape),
   // The reference binds open sizes from the value, so its target shape comes in bound.
-  evaluate: ([x], { shape }) => ({ shape: shape as readonly number[], data: x!.data }),
-  tensorrt: (net, [x], { shape }, node) => net.reshape(x!, node.inputs[0]!.type.shape, shape),
-  onnx: (g, [x], { shape }, node) => g.reshape(x!, node.inputs[0]!.type.shape, shape),
+  evaluate: ([x], { shape }) => ({ shape: shape as readonly number[], data: x.data }),
+  tensorrt: (net, [x], { shape }, node) => net.reshape(x, node.inputs[0].type.shape, shape),
+  onnx: (g, [x], { shape }, node) => g.reshape(x, node.inputs[0].type.shape, shape),
 });
 
 /**

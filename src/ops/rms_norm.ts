@@ -3,8 +3,9 @@
  * channels (the GroupScaling of PowerNorm, Shen et al. 2020), and over channels of which the last is left out because all
  * of them sum to zero (CRMSNorm, Jiang et al. 2023).
  */
-import { divideDims, type Shape } from "../ir/shape.ts";
-import { commonDType, defineOp, everyRow, lastDim, shapeError } from "./define.ts";
+import { divideDims, sameShape, type Shape } from "../ir/shape.ts";
+import { commonDType, defineOp, everyRow, lastDim } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import type { NormAttrs } from "./layer_norm.ts";
 import { alongAxis } from "./reference.ts";
 
@@ -21,33 +22,34 @@ export const rmsNorm = defineOp({
   name: "rms_norm",
   doc: "g x / sqrt(mean(x^2) + eps) over the last axis, or each of `groups` of it; " +
     "compressed: mean(x^2) = (sum(x^2) + sum(x)^2) / (C + 1)",
-  kind: "other",
-  ahead: everyRow,
+  operands: ["x", ["gain"]],
   infer: (inputs, { groups = 1, compressed = false }: RmsNormAttrs) => {
     const [x, gain] = inputs;
-    const channels = lastDim(x!);
-    if (inputs.length > 2 || (gain && (gain.shape.length !== 1 || gain.shape[0] !== channels))) {
-      throw shapeError("rms_norm", "x [..., C] needs a gain [C], or none", inputs);
+    const channels = lastDim(x);
+    if (gain && !sameShape(gain.shape, [channels])) {
+      throw new Misfit("x [..., C] needs a gain [C], or none");
     }
     if (!Number.isInteger(groups) || groups < 1 || divideDims(channels, groups) === null) {
-      throw shapeError("rms_norm", `${channels} channels do not divide into ${groups} groups`, inputs);
+      throw new Misfit(`${channels} channels do not divide into ${groups} groups`);
     }
     if (compressed && (groups !== 1 || typeof channels !== "number")) {
-      throw shapeError("rms_norm", "compressed, it takes a fixed number of channels in one group", inputs);
+      throw new Misfit("compressed, it takes a fixed number of channels in one group");
     }
-    return { dtype: commonDType("rms_norm", inputs), shape: x!.shape };
+    return { dtype: commonDType(inputs), shape: x.shape };
   },
+  kind: "other",
+  ahead: everyRow,
   evaluate: ([x, gain], { epsilon, groups = 1, compressed = false }) => {
-    const parts = splitLast(x!.shape, groups) as readonly number[];
-    const { data } = alongAxis({ shape: parts, data: x!.data }, parts.length - 1, (run) => {
+    const parts = splitLast(x.shape, groups) as readonly number[];
+    const { data } = alongAxis({ shape: parts, data: x.data }, parts.length - 1, (run) => {
       const total = run.reduce((sum, v) => sum + v * v, 0);
       const square = compressed
         ? (total + run.reduce((sum, v) => sum + v, 0) ** 2) / (run.length + 1)
         : total / run.length;
       return run.map((v) => v / Math.sqrt(square + epsilon));
     });
-    const channels = x!.shape.at(-1)!;
-    return { shape: x!.shape, data: gain ? data.map((v, i) => gain.data[i % channels]! * v) : data };
+    const channels = x.shape.at(-1)!;
+    return { shape: x.shape, data: gain ? data.map((v, i) => gain.data[i % channels]! * v) : data };
   },
   // Neither backend's opset has it as one operator everywhere; the statistics are taken in float32, as PyTorch does.
   tensorrt: (net, [x, gain], { epsilon, groups = 1, compressed = false }, node) => {
@@ -55,7 +57,7 @@ export const rmsNorm = defineOp({
     const parts = splitLast(shape, groups);
     const last = parts.length - 1;
     const scalar = (value: number) => net.scalar(value, "fp32", parts.length);
-    const whole = dtype === "fp32" ? x! : net.cast(x!, "fp32");
+    const whole = dtype === "fp32" ? x : net.cast(x, "fp32");
     const wide = groups === 1 ? whole : net.reshape(whole, shape, parts);
     const squares = net.elementwise("prod", wide, wide);
     let square;
@@ -78,7 +80,7 @@ export const rmsNorm = defineOp({
     const { dtype, shape } = node.type;
     const parts = splitLast(shape, groups);
     const overLast = (type: "ReduceMean" | "ReduceSum", value: string) => g.reduce(type, value, [-1], true);
-    const whole = dtype === "fp32" ? x! : g.cast(x!, "fp32");
+    const whole = dtype === "fp32" ? x : g.cast(x, "fp32");
     const wide = groups === 1 ? whole : g.reshape(whole, shape, parts);
     const squares = g.node("Mul", [wide, wide]);
     let square;

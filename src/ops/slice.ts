@@ -1,6 +1,7 @@
 /** Every `step`-th of `size` elements along one axis. */
 import { addDims, axisIn, type Dim, isDim } from "../ir/shape.ts";
-import { defineOp, shapeError } from "./define.ts";
+import { defineOp } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import { gatherStrided, stridesOf } from "./reference.ts";
 
 export type SliceAttrs = {
@@ -14,16 +15,9 @@ export type SliceAttrs = {
 export const slice = defineOp({
   name: "slice",
   doc: "x[..., start : start + size * step : step, ...] along `axis`",
-  kind: "move",
-  breaks: () => "it takes some channels of several",
-  ahead: ({ axis }, node) => {
-    const { axis: own, start, step } = node.attrs as SliceAttrs;
-    const isWhole = axisIn(own, node.type.shape.length, "slice") !== axis ||
-      node.inputs[0]!.type.shape[axis] === node.type.shape[axis];
-    return { axis, ...(!isWhole && { elements: { start, step } }) };
-  },
+  operands: ["x"],
   infer: (inputs, { axis, start, size, step }: SliceAttrs) => {
-    const { dtype, shape } = inputs[0]!;
+    const { dtype, shape } = inputs[0];
     const at = axisIn(axis, shape.length, "slice");
     const whole = shape[at]!;
     if (typeof size === "string") {
@@ -36,31 +30,35 @@ export const slice = defineOp({
         : start > 0 && size === whole
         ? `${size} elements from ${start} on are not all within axis ${at} of ${whole}`
         : null;
-      if (problem !== null) throw shapeError("slice", problem, inputs);
+      if (problem !== null) throw new Misfit(problem);
       return { dtype, shape: shape.map((dim, i) => i === at ? size : dim) };
     }
     const last = start + (size - 1) * step;
     if (start < 0 || size < 1 || step < 1 || (typeof whole === "number" && last >= whole)) {
-      throw shapeError(
-        "slice",
-        `elements ${start} to ${last} are not all within axis ${at} of ${whole}`,
-        inputs,
-      );
+      throw new Misfit(`elements ${start} to ${last} are not all within axis ${at} of ${whole}`);
     }
     return { dtype, shape: shape.map((dim, i) => i === at ? size : dim) };
   },
+  kind: "move",
+  breaks: () => "it takes some channels of several",
+  ahead: ({ axis }, node) => {
+    const { axis: own, start, step } = node.attrs;
+    const isWhole = axisIn(own, node.type.shape.length, "slice") !== axis ||
+      node.inputs[0].type.shape[axis] === node.type.shape[axis];
+    return { axis, ...(!isWhole && { elements: { start, step } }) };
+  },
   evaluate: ([x], { axis, start, size, step }) => {
-    const at = axisIn(axis, x!.shape.length, "slice");
-    const own = stridesOf(x!.shape);
+    const at = axisIn(axis, x.shape.length, "slice");
+    const own = stridesOf(x.shape);
     // The reference has bound the size.
-    const shape = x!.shape.map((dim, i) => i === at ? size as number : dim);
+    const shape = x.shape.map((dim, i) => i === at ? size as number : dim);
     const strides = own.map((stride, i) => i === at ? stride * step : stride);
-    return { shape, data: gatherStrided(x!.data, shape, { strides, offset: start * own[at]! }) };
+    return { shape, data: gatherStrided(x.data, shape, { strides, offset: start * own[at]! }) };
   },
   tensorrt: (net, [x], { axis, start, step }, node) => {
-    const at = axisIn(axis, x!.dims.length, "slice");
-    const along = (value: number, other: number) => x!.dims.map((_, i) => i === at ? value : other);
-    return net.slice(x!, {
+    const at = axisIn(axis, x.dims.length, "slice");
+    const along = (value: number, other: number) => x.dims.map((_, i) => i === at ? value : other);
+    return net.slice(x, {
       start: along(start, 0),
       size: node.type.shape,
       stride: along(step, 1),
@@ -68,7 +66,7 @@ export const slice = defineOp({
   },
   onnx: (g, [x], { axis, start, size, step }) =>
     g.node("Slice", [
-      x!,
+      x,
       g.int64([start]),
       typeof size === "number" ? g.int64([start + (size - 1) * step + 1]) : g.shape([addDims(size, start)]),
       g.int64([axis]),
@@ -76,7 +74,7 @@ export const slice = defineOp({
     ]),
   // A part of a part is a part of the whole.
   narrow: (part, node) => {
-    const { axis, start, size, step } = node.attrs as SliceAttrs;
+    const { axis, start, size, step } = node.attrs;
     if (axisIn(axis, node.type.shape.length, "slice") !== part.axis || typeof size !== "number") return null;
     const whole = { ...part, start: start + part.start * step, step: step * part.step };
     return { inputs: new Map(), attrs: whole };

@@ -13,7 +13,7 @@ import { channelAffine } from "./channel_affine.ts";
 import { concat } from "./concat.ts";
 import { constant } from "./constant.ts";
 import { conv } from "./conv.ts";
-import type { OpSpec } from "./define.ts";
+import type { OpNode, OpSpec } from "./define.ts";
 import { div } from "./div.ts";
 import { dynamicTanh } from "./dynamic_tanh.ts";
 import { exp } from "./exp.ts";
@@ -27,6 +27,7 @@ import { linear } from "./linear.ts";
 import { matmul } from "./matmul.ts";
 import { max } from "./max.ts";
 import { mul } from "./mul.ts";
+import { type Inputs, positionOf } from "./operands.ts";
 import { quantizedLinear } from "./quantized_linear.ts";
 import { reduceMean } from "./reduce_mean.ts";
 import { reduceSum } from "./reduce_sum.ts";
@@ -85,35 +86,50 @@ export const OPS = {
 export type OpName = keyof typeof OPS;
 /** The attributes of an operator, as its declaration types them. */
 export type AttrsOf<Name extends OpName> = Parameters<(typeof OPS)[Name]["infer"]>[1];
+type OperandsOf<Name extends OpName> = (typeof OPS)[Name]["operands"];
+/** A node of an operator, its attributes and inputs as the declaration types them. */
+export type NodeOf<Name extends OpName> = OpNode<Name, AttrsOf<Name>, OperandsOf<Name>>;
 
-/** An operator by the name a node carries, its attribute type erased. */
-export function opOf(node: Node): OpSpec<OpName, Node["attrs"]> {
-  return OPS[node.op as OpName] as unknown as OpSpec<OpName, Node["attrs"]>;
+/** An operator by the name a node carries, its types erased. */
+export function opOf(node: { readonly op: string }): OpSpec<string, Node["attrs"]> {
+  return OPS[node.op as OpName] as unknown as OpSpec<string, Node["attrs"]>;
 }
 
-/** Whether a node is of an operator; narrows its attributes. */
-export function isOp<Name extends OpName>(node: Node, name: Name): node is Node & { attrs: AttrsOf<Name> } {
+/** Whether a node is of an operator; narrows its attributes and inputs. */
+export function isOp<Name extends OpName>(node: Node, name: Name): node is NodeOf<Name> {
   return node.op === name;
 }
+
+/** The input that stands for an operand, by its name; undefined where it was left out or the operator has none of it. */
+export function operand(node: Node, name: string): Node | undefined {
+  return node.inputs[positionOf(opOf(node).operands, name)];
+}
+
+/** A list of a known length is checked by the type checker, one of any length when the node is made. */
+type Checked<Name extends OpName, Given extends readonly unknown[]> = number extends Given["length"] ? Given
+  : Inputs<OperandsOf<Name>, Node>;
 
 /**
  * Makes a node: infers its type and, unless one is given, derives a name from the last computed input ("blocks.0.attn.proj"
  * added to something is "blocks.0.attn.proj/add").
+ *
+ * @param given the operands in order; an optional one may be undefined
+ * @throws {UnfoldError} operands are missing, too many, or of types that do not fit
  */
-export function apply<Name extends OpName>(
+export function apply<Name extends OpName, const Given extends readonly (Node | undefined)[]>(
   op: Name,
-  inputs: readonly Node[],
+  given: Checked<Name, Given>,
   { name, ...options }: { attrs: AttrsOf<Name>; name?: string },
 ): Node {
   const attrs = options.attrs as Node["attrs"];
-  const spec = OPS[op] as unknown as OpSpec<OpName, Node["attrs"]>;
+  const inputs = (given as readonly (Node | undefined)[]).filter((input) => input !== undefined);
   const source = inputs.findLast((input) => input.op !== "constant") ?? inputs.at(-1);
   const node: Node = {
     op,
     inputs,
     attrs,
     name: name ?? `${source?.name.split("/")[0] ?? op}/${op}`,
-    type: spec.infer(inputs.map(({ type }) => type), attrs),
+    type: opOf({ op }).infer(inputs.map(({ type }) => type), attrs),
   };
   NODES.add(node);
   return node;

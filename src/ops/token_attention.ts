@@ -6,7 +6,8 @@ import { elementCount } from "../ir/data.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
 import type { Dim } from "../ir/shape.ts";
 import { attention } from "./attention.ts";
-import { defineOp, onlyForOnnxRuntime, type ReferenceTensor, shapeError, sizesOf } from "./define.ts";
+import { defineOp, onlyForOnnxRuntime, type ReferenceTensor, sizesOf } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import { transpose } from "./transpose.ts";
 
 export type TokenAttentionAttrs = {
@@ -21,25 +22,25 @@ export const tokenAttention = defineOp({
   name: "token_attention",
   doc:
     "attention of q [B, T, H D], k and v [B, S, H D] in H heads, joined again: [B, T, H D]; mask [B or 1, H or 1, T, S]",
+  operands: ["q", "k", "v", ["mask"]],
+  infer: ([q, k, v, mask], { heads, scale, causal }: TokenAttentionAttrs) => {
+    const split = (part: TensorType) => splitType(part, heads);
+    const { dtype } = attention.infer([split(q), split(k), split(v), mask], { scale, causal });
+    return { dtype, shape: q.shape };
+  },
   kind: "product",
   // q k^T and the product with v, over S keys and the channels of all heads.
-  flop: ({ inputs: [q, k] }) => 4 * elementCount(sizesOf(q!)) * sizesOf(k!)[1]!,
+  flop: ({ inputs: [q, k] }) => 4 * elementCount(sizesOf(q)) * sizesOf(k)[1]!,
   ahead: ({ axis, index }, { inputs: [, , , mask] }) =>
     axis === 0 && index < 3 && (mask?.type.shape[0] ?? 1) === 1 ? { axis } : null,
-  infer: (inputs, { heads, scale, causal }: TokenAttentionAttrs) => {
-    const [q, k, v, mask] = inputs;
-    const parts = [q!, k!, v!].map((part) => splitType(part, heads, inputs));
-    const { dtype } = attention.infer([...parts, ...(mask ? [mask] : [])], { scale, causal });
-    return { dtype, shape: q!.shape };
-  },
   evaluate: ([q, k, v, mask], { heads, scale, causal }) => {
-    const parts = [q!, k!, v!].map((part) => splitValues(part, heads));
-    const mixed = attention.evaluate([...parts, ...(mask ? [mask] : [])], { scale, causal });
-    return { shape: q!.shape, data: transpose.evaluate([mixed], { permutation: [0, 2, 1, 3] }).data };
+    const split = (part: ReferenceTensor) => splitValues(part, heads);
+    const mixed = attention.evaluate([split(q), split(k), split(v), mask], { scale, causal });
+    return { shape: q.shape, data: transpose.evaluate([mixed], { permutation: [0, 2, 1, 3] }).data };
   },
   tensorrt: onlyForOnnxRuntime,
   onnx: (g, [q, k, v, mask], { heads, scale, causal }) =>
-    g.node("com.microsoft.MultiHeadAttention", [q!, k!, v!, ...(mask ? ["", "", mask] : [])], {
+    g.node("com.microsoft.MultiHeadAttention", [q, k, v, undefined, undefined, mask], {
       num_heads: heads,
       scale: { float: scale },
       ...(causal && { unidirectional: 1 }),
@@ -47,10 +48,10 @@ export const tokenAttention = defineOp({
 });
 
 /** `[B, T, H D]` as `[B, H, T, D]`. */
-function splitType({ dtype, shape }: TensorType, heads: number, inputs: readonly TensorType[]): TensorType {
+function splitType({ dtype, shape }: TensorType, heads: number): TensorType {
   const [batch, tokens, channels] = shape as [Dim, Dim, Dim];
   if (shape.length !== 3 || typeof channels !== "number" || channels % heads !== 0) {
-    throw shapeError("token_attention", `q, k and v must be [B, T, channels of ${heads} heads]`, inputs);
+    throw new Misfit(`q, k and v must be [B, T, channels of ${heads} heads]`);
   }
   return { dtype, shape: [batch, heads, tokens, channels / heads] };
 }

@@ -1,5 +1,6 @@
 /** Permutation of axes. */
-import { defineOp, shapeError } from "./define.ts";
+import { defineOp } from "./define.ts";
+import { Misfit } from "./operands.ts";
 import { gatherStrided, stridesOf } from "./reference.ts";
 
 export type TransposeAttrs = { readonly permutation: readonly number[] };
@@ -7,21 +8,22 @@ export type TransposeAttrs = { readonly permutation: readonly number[] };
 export const transpose = defineOp({
   name: "transpose",
   doc: "axis i of the result is axis permutation[i] of x",
-  kind: "move",
-  breaks: () => "it moves the channels to an axis that does not exist",
-  ahead: ({ axis }, { attrs }) => ({ axis: (attrs as TransposeAttrs).permutation.indexOf(axis) }),
+  operands: ["x"],
   infer: (inputs, { permutation }: TransposeAttrs) => {
-    const { dtype, shape } = inputs[0]!;
+    const { dtype, shape } = inputs[0];
     if ([...permutation].sort((a, b) => a - b).join() !== shape.map((_, i) => i).join()) {
-      throw shapeError("transpose", `[${permutation.join(", ")}] is no permutation of the axes`, inputs);
+      throw new Misfit(`[${permutation.join(", ")}] is no permutation of the axes`);
     }
     return { dtype, shape: permutation.map((axis) => shape[axis]!) };
   },
+  kind: "move",
+  breaks: () => "it moves the channels to an axis that does not exist",
+  ahead: ({ axis }, { attrs }) => ({ axis: attrs.permutation.indexOf(axis) }),
   evaluate: ([x], { permutation }) => {
-    const own = stridesOf(x!.shape);
-    const shape = permutation.map((axis) => x!.shape[axis]!);
-    return { shape, data: gatherStrided(x!.data, shape, { strides: permutation.map((axis) => own[axis]!) }) };
+    const own = stridesOf(x.shape);
+    const shape = permutation.map((axis) => x.shape[axis]!);
+    return { shape, data: gatherStrided(x.data, shape, { strides: permutation.map((axis) => own[axis]!) }) };
   },
-  tensorrt: (net, [x], { permutation }) => net.transpose(x!, permutation),
-  onnx: (g, [x], { permutation }) => g.node("Transpose", [x!], { perm: permutation }),
+  tensorrt: (net, [x], { permutation }) => net.transpose(x, permutation),
+  onnx: (g, [x], { permutation }) => g.node("Transpose", [x], { perm: permutation }),
 });

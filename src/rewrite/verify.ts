@@ -3,7 +3,7 @@
  */
 import { type Graph, topological } from "../ir/graph.ts";
 import { sameShape } from "../ir/shape.ts";
-import { showType } from "../ops/define.ts";
+import { showType } from "../ops/operands.ts";
 import { opOf, OPS } from "../ops/table.ts";
 
 /** Throws where a node's type is not what its operator infers, an input is undeclared, or a name is used twice. */

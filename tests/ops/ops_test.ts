@@ -1,12 +1,21 @@
 /** What every operator's declaration promises, and the types each one refuses. Meanings are in `conformance/`. */
 import assert from "node:assert/strict";
-import type { Node } from "../../src/ir/graph.ts";
+import type { Node, TensorType } from "../../src/ir/graph.ts";
+import {
+  defineOp,
+  everyAxis,
+  type OnnxEmitter,
+  type ReferenceTensor,
+  type TensorRtEmitter,
+  type TensorRtTensor,
+} from "../../src/ops/define.ts";
 import { erf } from "../../src/ops/gelu.ts";
 import {
   apply,
   type AttrsOf,
   constantNode,
   isOp,
+  operand,
   type OpName,
   opOf,
   OPS,
@@ -72,7 +81,7 @@ const WRONG = [
     op: "layer_norm",
     shapes: [[2, 4], [4]],
     attrs: { epsilon: 1e-5 },
-    problem: "needs a gain [C] and a bias [C]",
+    problem: "it takes 1 or 3 operands (x, [gain, bias]), not 2",
   }),
   wrong({
     op: "layer_norm",
@@ -109,7 +118,7 @@ const WRONG = [
     op: "group_norm",
     shapes: [[2, 3, 4], [4]],
     attrs: { epsilon: 1e-5, groups: 2 },
-    problem: "needs a gain [C] and a bias [C], or neither",
+    problem: "it takes 1 or 3 operands (x, [gain, bias]), not 2",
   }),
   wrong({
     op: "group_norm",
@@ -156,6 +165,92 @@ Deno.test("operators refuse shapes that do not fit, with the shapes", () => {
   }
 });
 
+Deno.test("every operator refuses a number of operands that it does not have, by their names", () => {
+  for (const [name, { operands }] of Object.entries(OPS)) {
+    const names: readonly string[] = operands.flat();
+    const isOpen = names.at(-1)?.startsWith("...") ?? false;
+    const counts = operands.reduce<number[]>(
+      (sums, operand) =>
+        typeof operand === "string" ? [sums[0]! + 1] : [...sums, sums.at(-1)! + operand.length],
+      [0],
+    );
+    for (let count = 0; count <= names.length + 2; count++) {
+      if (counts.includes(count) || (isOpen && count > 0)) continue;
+      const inputs = Array.from({ length: count }, (_, i) => input(`x${i}`, [2, 4]));
+      const make = () => apply(name as OpName, inputs, { attrs: {} as AttrsOf<OpName> });
+      refuses(make, `${name}: it takes `, ...names, `, not ${count}`);
+    }
+  }
+});
+
+Deno.test("apply() says which operands an operator takes, and that it is not so many", () => {
+  const x = input("x", [2, 4]);
+  const refused = (make: () => Node, message: string) => {
+    assert.throws(make, { name: "UnfoldError", message });
+  };
+  // Each call is a type error besides.
+  refused(
+    // @ts-expect-error: one operand too many
+    () => apply("relu", [x, x], { attrs: {} }),
+    "relu: it takes 1 operand (x), not 2 (x fp32[2, 4], fp32[2, 4])",
+  );
+  refused(
+    // @ts-expect-error: no weight
+    () => apply("linear", [x], { attrs: {} }),
+    "linear: it takes 2 or 3 operands (x, weight, [bias]), not 1 (x fp32[2, 4])",
+  );
+  refused(
+    // @ts-expect-error: a gain without a bias
+    () => apply("layer_norm", [x, x], { attrs: { epsilon: 1e-5, norm: Symbol() } }),
+    "layer_norm: it takes 1 or 3 operands (x, [gain, bias]), not 2 (x fp32[2, 4], gain fp32[2, 4])",
+  );
+  refused(
+    // @ts-expect-error: nothing to join
+    () => apply("concat", [], { attrs: { axis: 0 } }),
+    "concat: it takes 1 or more operands (...parts), not 0",
+  );
+  refused(
+    () => apply("concat", [x, input("z", [2, 3])], { attrs: { axis: 0 } }),
+    "concat: sizes other than axis 0 must agree (parts[0] fp32[2, 4], parts[1] fp32[2, 3])",
+  );
+  // An operand that may be left out may be undefined.
+  const weight = input("w", [3, 4]);
+  assert.deepEqual(apply("linear", [x, weight, undefined], { attrs: {} }).inputs, [x, weight]);
+});
+
+Deno.test("operand() finds an input by the name the operator gives it", () => {
+  const [x, weight, bias] = [input("x", [2, 4]), input("w", [3, 4]), input("b", [3])];
+  const node = apply("linear", [x, weight, bias], { attrs: {} });
+  assert.equal(operand(node, "bias"), bias);
+  assert.equal(operand(apply("linear", [x, weight], { attrs: {} }), "bias"), undefined);
+  assert.equal(operand(node, "mask"), undefined);
+});
+
+Deno.test("defineOp() asks for everything that backends and passes need", () => {
+  const twice = {
+    name: "twice",
+    doc: "2 x",
+    operands: ["x"],
+    infer: ([x]: readonly [TensorType]) => x,
+    kind: "pointwise",
+    keepsZero: true,
+    ahead: everyAxis,
+    evaluate: ([x]: readonly [ReferenceTensor]) => ({ shape: x.shape, data: x.data.map((v) => 2 * v) }),
+    tensorrt: (net: TensorRtEmitter, [x]: readonly [TensorRtTensor]) => net.elementwise("sum", x, x),
+    onnx: (g: OnnxEmitter, [x]: readonly [string]) => g.node("Add", [x, x]),
+  } as const;
+  defineOp(twice);
+  const { onnx: _, ...withoutOnnx } = twice;
+  // @ts-expect-error: no ONNX
+  defineOp(withoutOnnx);
+  const { ahead: ___, ...withoutAxes } = twice;
+  // @ts-expect-error: where axes go is not said
+  defineOp(withoutAxes);
+  const { operands: __, ...withoutOperands } = twice;
+  // @ts-expect-error: no operands
+  assert.throws(() => defineOp(withoutOperands).infer([], {}));
+});
+
 Deno.test("operators refuse inputs of two element types", () => {
   const half = (shape: readonly number[]) => input("half", shape, "fp16");
   const x = input("x", [2, 4]);
@@ -181,7 +276,7 @@ Deno.test("operators of floating-point numbers refuse whole ones", () => {
   for (const op of ["exp", "sqrt", "tanh", "dynamic_tanh", "div", "reduce_sum"] as const) {
     const attrs = { alpha: 1, axes: [0], keepDims: false };
     refuses(
-      () => apply(op, [ids, ids], { attrs }),
+      () => apply(op, op === "div" ? [ids, ids] : [ids], { attrs }),
       `${op}: the inputs must be floating-point; cast them`,
     );
   }

@@ -5,11 +5,9 @@
  */
 import type { Node, Uses } from "../../ir/graph.ts";
 import { type Dim, multiplyDims, sameShape } from "../../ir/shape.ts";
-import type { AttentionAttrs } from "../../ops/attention.ts";
+import type { AttentionNode } from "../../ops/attention.ts";
 import { isOp } from "../../ops/table.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
-
-export type AttentionNode = Node & { readonly attrs: AttentionAttrs };
 
 /** Some neighbouring outputs of a product with constant weights. */
 export interface Rows {

@@ -10,10 +10,10 @@
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import type { Dim, Shape } from "../../ir/shape.ts";
-import { repetitionOf } from "../../ops/attention.ts";
+import { type AttentionNode, repetitionOf } from "../../ops/attention.ts";
 import { apply, rebuild } from "../../ops/table.ts";
 import { fitsFused } from "../../ops/token_attention.ts";
-import { type Attention, type AttentionNode, attentionsIn, isMasked } from "./anatomy.ts";
+import { type Attention, attentionsIn, isMasked } from "./anatomy.ts";
 
 export interface FuseOptions {
   /** Whether the packed product becomes part of the operator. */
@@ -64,15 +64,15 @@ function fusedOf(
 function canFuse(node: AttentionNode): boolean {
   const [q, keys, , mask] = node.inputs;
   // The fused operator's result is as wide as its queries.
-  if (node.type.shape[3] !== q!.type.shape[3]) return false;
-  const logits = [...node.type.shape.slice(0, 3), keys!.type.shape[2]!];
+  if (node.type.shape[3] !== q.type.shape[3]) return false;
+  const logits = [...node.type.shape.slice(0, 3), keys.type.shape[2]!];
   // Its causal mask is for as many queries as keys.
   if (node.type.dtype !== "fp32" || (isMasked(node) && logits[2] !== logits[3])) return false;
   return mask === undefined || fitsFused(mask, repetitionOf(node)?.parts.slice(1) ?? logits);
 }
 
 /** A mask of one image's windows, for each image of the batch; any other as it is. */
-function repeated(mask: Node, attention: Node): Node {
+function repeated(mask: Node, attention: AttentionNode): Node {
   const repetition = repetitionOf(attention);
   if (repetition === null) return mask;
   const { shape } = mask.type;

@@ -6,9 +6,9 @@
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
-import { causalMask, repetitionOf } from "../../ops/attention.ts";
+import { type AttentionNode, causalMask, repetitionOf } from "../../ops/attention.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
-import { type AttentionNode, isMasked } from "./anatomy.ts";
+import { isMasked } from "./anatomy.ts";
 
 /** @returns the graph with every attention that can be written out, and how many were */
 export function writeAttention(graph: Graph): { graph: Graph; written: number } {
