@@ -13,8 +13,10 @@ import {
   type Constant,
   defineOp,
   type NormId,
+  type OpNode,
 } from "./define.ts";
-import { type Inputs, Misfit } from "./operands.ts";
+import { Misfit } from "./operands.ts";
+import { onOnnx, onTensorRt, type Primitives } from "./primitives.ts";
 import { alongAxis, binary } from "./reference.ts";
 
 export type ChannelAffineAttrs = {
@@ -27,6 +29,8 @@ export type ChannelAffineAttrs = {
 };
 
 const OPERANDS = ["x", "scale", "shift"] as const;
+
+type AffineNode = OpNode<"channel_affine", ChannelAffineAttrs, typeof OPERANDS>;
 
 export const channelAffine = defineOp({
   name: "channel_affine",
@@ -48,26 +52,8 @@ export const channelAffine = defineOp({
     const scaled = binary(from, { shape, data: scale.data }, (a, s) => a * s);
     return binary(scaled, { shape, data: shift.data }, (a, t) => a + t);
   },
-  tensorrt: (net, [x, scale, shift], { axis, centred }, node) => {
-    const shape = vectorShape(node.type.shape, axis);
-    const [s, t] = [scale, shift].map((vector, i) =>
-      net.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
-    );
-    let from = x;
-    if (centred) {
-      const mean = net.reduce("avg", x, [axisIn(axis, node.type.shape.length, "channel_affine")], true);
-      from = net.elementwise("sub", x, mean);
-    }
-    return net.elementwise("sum", net.elementwise("prod", from, s!), t!);
-  },
-  onnx: (g, [x, scale, shift], { axis, centred }, node) => {
-    const shape = vectorShape(node.type.shape, axis);
-    const [s, t] = [scale, shift].map((vector, i) =>
-      g.reshape(vector, node.inputs[i + 1]!.type.shape, shape)
-    );
-    const from = centred ? g.node("Sub", [x, g.reduce("ReduceMean", x, [axis], true)]) : x;
-    return g.node("Add", [g.node("Mul", [from, s!]), t!]);
-  },
+  tensorrt: (net, inputs, _, node) => emitted(onTensorRt(net), inputs, node),
+  onnx: (g, inputs, _, node) => emitted(onOnnx(g), inputs, node),
   // s2 (s1 x + t1) + t2 = (s2 s1) x + (s2 t1 + t2)
   absorb: (first, { node, index }) => {
     const second = affineOf(node);
@@ -94,12 +80,23 @@ export const channelAffine = defineOp({
   },
 });
 
-function replaceVectors(node: Node, vectors: { scale: Float64Array; shift: Float64Array }): Absorbed {
-  const held = (values: Float64Array, index: number): Constant => ({
-    data: heldData([values.length], values, node.name),
-    type: node.inputs[index]!.type,
+function emitted<V>(p: Primitives<V>, [x, scale, shift]: readonly [V, V, V], node: AffineNode): V {
+  const { axis, centred } = node.attrs;
+  const shape = vectorShape(node.type.shape, axis);
+  const along = (vector: V) => p.reshape(vector, shape.slice(0, 1), shape);
+  const [s, t] = [along(scale), along(shift)];
+  return p.add(p.mul(centred ? p.sub(x, p.mean(x, [axis])) : x, s), t);
+}
+
+function replaceVectors(
+  { name, inputs: [, scale, shift] }: AffineNode,
+  vectors: { scale: Float64Array; shift: Float64Array },
+): Absorbed {
+  const held = (values: Float64Array, { type }: Node): Constant => ({
+    data: heldData([values.length], values, name),
+    type,
   });
-  return { constants: new Map([[1, held(vectors.scale, 1)], [2, held(vectors.shift, 2)]]) };
+  return { constants: new Map([[1, held(vectors.scale, scale)], [2, held(vectors.shift, shift)]]) };
 }
 
 const lessMean = (run: Float64Array) => {
@@ -107,19 +104,16 @@ const lessMean = (run: Float64Array) => {
   return run.map((value) => value - mean);
 };
 
-const affineAxis = ({ attrs, type }: Node) =>
-  axisIn((attrs as ChannelAffineAttrs).axis, type.shape.length, "channel_affine");
+const affineAxis = ({ attrs, type }: AffineNode) => axisIn(attrs.axis, type.shape.length, "channel_affine");
 
 /** The affine a `channel_affine` node applies, in float64; null where it is not constant. */
 export function affineOf(node: Node): ChannelAffine | null {
-  const [x, scale, shift] = node.inputs as Inputs<typeof OPERANDS, Node>;
+  const { attrs: { centred = false }, inputs: [, scale, shift] } = node as AffineNode;
   if (scale.op !== "constant" || shift.op !== "constant") return null;
-  const values = (constant: Node) => float64Of(dataOf(constant));
-  const { axis, centred = false } = node.attrs as ChannelAffineAttrs;
   return {
-    axis: axisIn(axis, x.type.shape.length, "channel_affine"),
-    scale: values(scale),
-    shift: values(shift),
+    axis: affineAxis(node as AffineNode),
+    scale: float64Of(dataOf(scale)),
+    shift: float64Of(dataOf(shift)),
     ...(centred && { centred }),
   };
 }

@@ -2,9 +2,9 @@
  * What stays of Dynamic Tanh (Zhu et al. 2025) at inference: its gain and bias are a channel affine behind it and fold, the
  * tanh does not.
  */
-import { defineOp, everyAxis, type NormId, requireFloat } from "./define.ts";
+import type { NormId } from "./define.ts";
 import { Misfit } from "./operands.ts";
-import { mapValues } from "./reference.ts";
+import { pointwise } from "./pointwise.ts";
 
 export type DynamicTanhAttrs = {
   /** The learnt factor, one number for all channels. */
@@ -12,25 +12,15 @@ export type DynamicTanhAttrs = {
   readonly norm?: NormId;
 };
 
-export const dynamicTanh = defineOp({
+export const dynamicTanh = pointwise({
   name: "dynamic_tanh",
   doc: "tanh(alpha x)",
-  operands: ["x"],
-  infer: (inputs, { alpha }: DynamicTanhAttrs) => {
-    requireFloat(inputs);
-    if (!Number.isFinite(alpha)) {
-      throw new Misfit(`alpha must be a finite number, not ${alpha}`);
-    }
-    return inputs[0];
+  check: ({ alpha }: DynamicTanhAttrs) => {
+    if (!Number.isFinite(alpha)) throw new Misfit(`alpha must be a finite number, not ${alpha}`);
   },
-  kind: "pointwise",
+  meaning: (value, { alpha }) => Math.tanh(alpha * value),
+  tensorrt: (net, x, { alpha }, node) =>
+    net.activation("tanh", net.elementwise("prod", x, net.scalar(alpha, node.type.dtype, x.dims.length))),
+  onnx: (g, x, { alpha }, node) => g.node("Tanh", [g.node("Mul", [x, g.scalar(alpha, node.type.dtype)])]),
   keepsZero: true,
-  ahead: everyAxis,
-  evaluate: ([x], { alpha }) => mapValues(x, (v) => Math.tanh(alpha * v)),
-  tensorrt: (net, [x], { alpha }, node) =>
-    net.activation(
-      "tanh",
-      net.elementwise("prod", x, net.scalar(alpha, node.type.dtype, x.dims.length)),
-    ),
-  onnx: (g, [x], { alpha }, node) => g.node("Tanh", [g.node("Mul", [x, g.scalar(alpha, node.type.dtype)])]),
 });

@@ -1,31 +1,17 @@
 /** Gaussian error linear unit, exact (`erf`) or in its tanh approximation; the two differ by up to 1e-3. */
-import { defineOp, everyAxis, requireFloat } from "./define.ts";
-import { mapValues } from "./reference.ts";
+import { pointwise } from "./pointwise.ts";
 
 export type GeluAttrs = { readonly approximate: "none" | "tanh" };
 
-export const gelu = defineOp({
+export const gelu = pointwise({
   name: "gelu",
   doc: "x Phi(x): x (1 + erf(x / sqrt 2)) / 2, or with tanh(sqrt(2 / pi) (x + 0.044715 x^3)) for the erf",
-  operands: ["x"],
-  infer: (inputs, _: GeluAttrs) => {
-    requireFloat(inputs);
-    return inputs[0];
-  },
-  kind: "pointwise",
-  keepsZero: true,
-  ahead: everyAxis,
-  evaluate: ([x], { approximate }) =>
-    mapValues(
-      x,
-      (v) =>
-        approximate === "tanh"
-          ? 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))
-          : 0.5 * v * (1 + erf(v / Math.SQRT2)),
-    ),
-  tensorrt: (net, [x], { approximate }) =>
-    net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x),
-  onnx: (g, [x], { approximate }, node) => {
+  meaning: (v, { approximate }: GeluAttrs) =>
+    approximate === "tanh"
+      ? 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))
+      : 0.5 * v * (1 + erf(v / Math.SQRT2)),
+  tensorrt: (net, x, { approximate }) => net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x),
+  onnx: (g, x, { approximate }, node) => {
     // An operator since 20. The form in older ones is that which ONNX Runtime, OpenVINO and TensorRT make one of again.
     if (g.opset >= 20) return g.node("Gelu", [x], { approximate });
     const binary = (type: "Add" | "Mul" | "Div", a: string, b: string | number) =>
@@ -38,6 +24,7 @@ export const gelu = defineOp({
     const inner = binary("Mul", binary("Mul", x, Math.sqrt(2 / Math.PI)), binary("Add", square, 1));
     return binary("Mul", binary("Mul", x, 0.5), binary("Add", g.node("Tanh", [inner]), 1));
   },
+  keepsZero: true,
 });
 
 /**

@@ -2,10 +2,12 @@
  * Group normalization (Wu and He 2018) of channel-last tokens: statistics of each example at run time, over all its tokens
  * and one group of channels, as PyTorch's GroupNorm takes them of `[B, C, ...]`.
  */
+import type { TensorType } from "../ir/graph.ts";
 import { divideDims, sameShape, type Shape, sizeOf } from "../ir/shape.ts";
 import { commonDType, defineOp, lastDim, type ReferenceTensor } from "./define.ts";
 import { Misfit } from "./operands.ts";
 import type { NormAttrs } from "./layer_norm.ts";
+import { inFloat32, onOnnx, onTensorRt, type Primitives } from "./primitives.ts";
 import { binary, mapValues, meanOf, reduceValues } from "./reference.ts";
 
 /** `groups` divides the channels into contiguous parts. */
@@ -43,32 +45,23 @@ export const groupNorm = defineOp({
     const bare = { shape: x.shape, data };
     return gain ? binary(binary(bare, gain, (v, s) => v * s), bias, (v, t) => v + t) : bare;
   },
-  // By primitives: the backends' own operators want the channels first. Statistics in float32, as PyTorch's.
-  tensorrt: (net, [x, gain, bias], { groups, epsilon }, node) => {
-    const { dtype, shape } = node.type;
-    const parts = grouped(shape, groups);
-    const mean = (value: typeof wide) => net.reduce("avg", value, AVERAGED, true);
-    const wide = net.reshape(dtype === "fp32" ? x : net.cast(x, "fp32"), shape, parts);
-    const centred = net.elementwise("sub", wide, mean(wide));
-    const variance = mean(net.elementwise("prod", centred, centred));
-    const root = net.unary("sqrt", net.elementwise("sum", variance, net.scalar(epsilon, "fp32", 4)));
-    const joined = net.reshape(net.elementwise("div", centred, root), parts, shape);
-    const bare = dtype === "fp32" ? joined : net.cast(joined, dtype);
-    return gain ? net.elementwise("sum", net.elementwise("prod", bare, gain), bias) : bare;
-  },
-  onnx: (g, [x, gain, bias], { groups, epsilon }, node) => {
-    const { dtype, shape } = node.type;
-    const parts = grouped(shape, groups);
-    const mean = (value: string) => g.reduce("ReduceMean", value, AVERAGED, true);
-    const wide = g.reshape(dtype === "fp32" ? x : g.cast(x, "fp32"), shape, parts);
-    const centred = g.node("Sub", [wide, mean(wide)]);
-    const variance = mean(g.node("Mul", [centred, centred]));
-    const root = g.node("Sqrt", [g.node("Add", [variance, g.scalar(epsilon, "fp32")])]);
-    const joined = g.reshape(g.node("Div", [centred, root]), parts, shape);
-    const bare = dtype === "fp32" ? joined : g.cast(joined, dtype);
-    return gain ? g.node("Add", [g.node("Mul", [bare, gain]), bias]) : bare;
-  },
+  tensorrt: (net, inputs, attrs, node) => emitted(onTensorRt(net), inputs, { attrs, type: node.type }),
+  onnx: (g, inputs, attrs, node) => emitted(onOnnx(g), inputs, { attrs, type: node.type }),
 });
+
+/** By primitives: the backends' own operators want the channels first. */
+function emitted<V>(
+  p: Primitives<V>,
+  [x, gain, bias]: readonly [V, (V | undefined)?, (V | undefined)?],
+  { attrs: { groups, epsilon }, type }: { attrs: GroupNormAttrs; type: TensorType },
+): V {
+  const bare = inFloat32(p, { x, type, parts: grouped(type.shape, groups) }, (wide) => {
+    const centred = p.sub(wide, p.mean(wide, AVERAGED));
+    const variance = p.mean(p.mul(centred, centred), AVERAGED);
+    return p.div(centred, p.sqrt(p.add(variance, p.scalar(epsilon, 4))));
+  });
+  return gain === undefined || bias === undefined ? bare : p.add(p.mul(bare, gain), bias);
+}
 
 /** `[B, ..., C]` as `[B, tokens, groups, C / groups]`. */
 function grouped(shape: Shape, groups: number): Shape {

@@ -1,4 +1,5 @@
 /** The product of two computed tensors. A product with a weight is `linear`. */
+import type { Node } from "../ir/graph.ts";
 import { elementCount } from "../ir/data.ts";
 import { broadcastShapes, type Shape } from "../ir/shape.ts";
 import { commonDType, defineOp, everyAxis, sizesOf } from "./define.ts";
@@ -38,14 +39,14 @@ export const matmul = defineOp({
   evaluate: ([a, b], attrs) => matmulValues(a, b, attrs),
   tensorrt: (net, [a, b], attrs) => net.matmul(a, b, attrs),
   onnx: (g, [a, b], { transposeA, transposeB }, node) => {
-    const side = (name: string, index: number, transposed?: boolean) => {
+    const side = (name: string, { type }: Node, transposed?: boolean) => {
       if (!transposed) return name;
-      const rank = node.inputs[index]!.type.shape.length;
+      const rank = type.shape.length;
       const perm = Array.from({ length: rank }, (_, i) => i);
       [perm[rank - 2], perm[rank - 1]] = [rank - 1, rank - 2];
       return g.node("Transpose", [name], { perm });
     };
-    return g.node("MatMul", [side(a, 0, transposeA), side(b, 1, transposeB)]);
+    return g.node("MatMul", [side(a, node.inputs[0], transposeA), side(b, node.inputs[1], transposeB)]);
   },
 });
 

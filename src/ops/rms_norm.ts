@@ -3,10 +3,12 @@
  * channels (the GroupScaling of PowerNorm, Shen et al. 2020), and over channels of which the last is left out because all
  * of them sum to zero (CRMSNorm, Jiang et al. 2023).
  */
+import type { TensorType } from "../ir/graph.ts";
 import { divideDims, sameShape, type Shape } from "../ir/shape.ts";
 import { commonDType, defineOp, everyRow, lastDim } from "./define.ts";
 import { Misfit } from "./operands.ts";
 import type { NormAttrs } from "./layer_norm.ts";
+import { inFloat32, onOnnx, onTensorRt, type Primitives } from "./primitives.ts";
 import { alongAxis } from "./reference.ts";
 
 export type RmsNormAttrs = NormAttrs & {
@@ -51,51 +53,32 @@ export const rmsNorm = defineOp({
     const channels = x.shape.at(-1)!;
     return { shape: x.shape, data: gain ? data.map((v, i) => gain.data[i % channels]! * v) : data };
   },
-  // Neither backend's opset has it as one operator everywhere; the statistics are taken in float32, as PyTorch does.
-  tensorrt: (net, [x, gain], { epsilon, groups = 1, compressed = false }, node) => {
-    const { dtype, shape } = node.type;
-    const parts = splitLast(shape, groups);
-    const last = parts.length - 1;
-    const scalar = (value: number) => net.scalar(value, "fp32", parts.length);
-    const whole = dtype === "fp32" ? x : net.cast(x, "fp32");
-    const wide = groups === 1 ? whole : net.reshape(whole, shape, parts);
-    const squares = net.elementwise("prod", wide, wide);
-    let square;
-    if (compressed) {
-      const sum = net.reduce("sum", wide, [last], true);
-      const total = net.elementwise(
-        "sum",
-        net.reduce("sum", squares, [last], true),
-        net.elementwise("prod", sum, sum),
-      );
-      square = net.elementwise("prod", total, scalar(1 / (parts[last] as number + 1)));
-    } else square = net.reduce("avg", squares, [last], true);
-    const root = net.unary("sqrt", net.elementwise("sum", square, scalar(epsilon)));
-    const ratio = net.elementwise("div", wide, root);
-    const joined = groups === 1 ? ratio : net.reshape(ratio, parts, shape);
-    const normalized = dtype === "fp32" ? joined : net.cast(joined, dtype);
-    return gain ? net.elementwise("prod", normalized, gain) : normalized;
-  },
-  onnx: (g, [x, gain], { epsilon, groups = 1, compressed = false }, node) => {
-    const { dtype, shape } = node.type;
-    const parts = splitLast(shape, groups);
-    const overLast = (type: "ReduceMean" | "ReduceSum", value: string) => g.reduce(type, value, [-1], true);
-    const whole = dtype === "fp32" ? x : g.cast(x, "fp32");
-    const wide = groups === 1 ? whole : g.reshape(whole, shape, parts);
-    const squares = g.node("Mul", [wide, wide]);
-    let square;
-    if (compressed) {
-      const sum = overLast("ReduceSum", wide);
-      const total = g.node("Add", [overLast("ReduceSum", squares), g.node("Mul", [sum, sum])]);
-      square = g.node("Mul", [total, g.scalar(1 / (parts.at(-1) as number + 1), "fp32")]);
-    } else square = overLast("ReduceMean", squares);
-    const root = g.node("Sqrt", [g.node("Add", [square, g.scalar(epsilon, "fp32")])]);
-    const ratio = g.node("Div", [wide, root]);
-    const joined = groups === 1 ? ratio : g.reshape(ratio, parts, shape);
-    const normalized = dtype === "fp32" ? joined : g.cast(joined, dtype);
-    return gain ? g.node("Mul", [normalized, gain]) : normalized;
-  },
+  tensorrt: (net, inputs, attrs, node) => emitted(onTensorRt(net), inputs, { attrs, type: node.type }),
+  onnx: (g, inputs, attrs, node) => emitted(onOnnx(g), inputs, { attrs, type: node.type }),
 });
+
+/** Neither backend's opset has it as one operator everywhere. */
+function emitted<V>(
+  p: Primitives<V>,
+  [x, gain]: readonly [V, (V | undefined)?],
+  { attrs: { epsilon, groups = 1, compressed = false }, type }: { attrs: RmsNormAttrs; type: TensorType },
+): V {
+  const parts = splitLast(type.shape, groups);
+  const scalar = (value: number) => p.scalar(value, parts.length);
+  const squareOf = (wide: V) => {
+    const squares = p.mul(wide, wide);
+    if (!compressed) return p.mean(squares, [-1]);
+    const sum = p.sum(wide, [-1]);
+    const total = p.add(p.sum(squares, [-1]), p.mul(sum, sum));
+    return p.mul(total, scalar(1 / (parts.at(-1) as number + 1)));
+  };
+  const bare = inFloat32(
+    p,
+    { x, type, parts },
+    (wide) => p.div(wide, p.sqrt(p.add(squareOf(wide), scalar(epsilon)))),
+  );
+  return gain === undefined ? bare : p.mul(bare, gain);
+}
 
 /** `[..., C]` as `[..., groups, C / groups]`; itself where there is one group. */
 function splitLast(shape: Shape, groups: number): Shape {
