@@ -90,7 +90,7 @@ export function auditModel(
 /** Linears and convolutions of constant weight, by name. */
 function productsOf(graph: Graph): ReadonlyMap<string, Node[]> {
   const products = topological(graph).filter((node) =>
-    (isOp(node, "linear") || isOp(node, "conv")) && node.inputs[1]!.op === "constant"
+    (isOp(node, "linear") || isOp(node, "conv")) && node.inputs[1].op === "constant"
   );
   return Map.groupBy(products, ({ name }) => name);
 }

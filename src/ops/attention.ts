@@ -94,11 +94,11 @@ export const attention = defineOp({
     // IAttention takes a mask or a causal one, never both; their sum is a mask too.
     const both = mask && above ? net.elementwise("sum", mask, above) : mask ?? above;
     const repeated = repetitionOf(node);
-    if (repeated === null) {
+    if (repeated === null || both === undefined) {
       return net.attention(scaled, k, v, { causal: own, fused, ...(both && { mask: both }) });
     }
     const logits = net.reshape(net.matmul(scaled, k, { transposeB: true }), repeated.whole, repeated.parts);
-    const masked = net.reshape(net.elementwise("sum", logits, both!), repeated.parts, repeated.whole);
+    const masked = net.reshape(net.elementwise("sum", logits, both), repeated.parts, repeated.whole);
     return net.matmul(net.softmax(masked, 3), v);
   },
   onnx: (g, [q, k, v, mask], { scale, causal }, node) => {

@@ -230,8 +230,8 @@ export function everyAxis({ axis, index }: InputAxis, { inputs, type }: Node): T
 }
 
 /** The `ahead` of operators on rows along the last axis: every other axis of the first input. */
-export function everyRow({ axis, index }: InputAxis, { inputs }: Node): Track | null {
-  return index === 0 && axis < inputs[0]!.type.shape.length - 1 ? { axis } : null;
+export function everyRow({ axis, index }: InputAxis, { type }: Node): Track | null {
+  return index === 0 && axis < type.shape.length - 1 ? { axis } : null;
 }
 
 export type Affines = readonly (ChannelAffine | null)[];

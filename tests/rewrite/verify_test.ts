@@ -14,6 +14,7 @@ Deno.test("verifyGraph() finds what a broken pass leaves, and names the pass", (
       type: { dtype: "fp32", shape: [3, 2] },
     }),
     "its operator relu gives fp32[2, 3]": graphOf({ ...y, type: { dtype: "fp16", shape: [2, 3] } }),
+    "x/relu is no relu: relu: it takes 1 operand (x), not 2": graphOf({ ...y, inputs: [x, x] }),
     "the input x is not declared": { ...graphOf(y), inputs: [] },
     "two inputs or outputs are called x": graphOf({ x: y }),
     "called y": { ...graphOf(y), outputs: [{ name: "y", node: y }, { name: "y", node: x }] },

@@ -10,7 +10,7 @@
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { apply, constantNode, isOp, operand, rebuild } from "../../ops/table.ts";
 import { productData } from "../../weights/derived/derive.ts";
 import { foldIntoWeight } from "../../weights/derived/fold.ts";
 import { isConstantLinear } from "./constants.ts";
@@ -44,7 +44,7 @@ function mergedLinear(first: Node, second: Node): Node {
   const { dtype } = second.type;
   const [a, b] = [first, second].map((linear) => dataOf(linear.inputs[1]!)) as [TensorData, TensorData];
   const inputs = [first.inputs[0]!, constantNode(productData(b, a), { dtype, name: second.inputs[1]!.name })];
-  const [inner, outer] = [first, second].map((linear) => linear.inputs[2] ?? null);
+  const [inner, outer] = [first, second].map((linear) => operand(linear, "bias") ?? null);
   if (inner !== null || outer !== null) {
     const name = (outer ?? inner)!.name;
     inputs.push(
