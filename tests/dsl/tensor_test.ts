@@ -120,7 +120,7 @@ Deno.test("operators refuse shapes that do not fit, with the shapes", () => {
   refuses(() => x.mean({ axes: [3] }), "reduce_mean: axis 3");
   refuses(() => x.mean({ axes: [] }), "reduce_mean: give each axis to reduce over, once");
   refuses(() => x.mean({ axes: [1, -2] }), "reduce_mean: give each axis to reduce over, once");
-  refuses(() => concat([], { axis: 0 }), "concat: it needs at least one input");
+  refuses(() => concat([], { axis: 0 }), "concat: it takes 1 or more operands (...parts), not 0");
 });
 
 Deno.test("scaledDotProductAttention() scales by the head size unless told otherwise, and checks its shapes", () => {
