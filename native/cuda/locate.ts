@@ -4,30 +4,20 @@
  * runtime is of use, nothing is searched and nothing is downloaded. It leaves out opening it (`load.ts`).
  */
 import { dirname, join } from "node:path";
-import { fileProblem } from "../system/binary_file.ts";
-import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "../system/environment.ts";
 import { NativeError } from "../error.ts";
-import { type Places, usualPlaces } from "../system/places.ts";
-import { type DownloadProgress, wheelFiles } from "../wheel/files.ts";
-import { libraryName, type LibraryPin } from "../wheel/pin.ts";
+import { fileProblem } from "../system/binary_file.ts";
+import { type Platform, readEnvironment, THIS_PLATFORM } from "../system/environment.ts";
+import { usualPlaces } from "../system/places.ts";
+import { namesIn } from "../system/search.ts";
+import { wheelFiles } from "../wheel/files.ts";
+import { type LibrarySearchOptions, pinOf, platformName } from "../wheel/library.ts";
+import { libraryName } from "../wheel/pin.ts";
 import { driverProblem, nvidiaNames, opens } from "./names.ts";
 import { CUDA_RUNTIME_PACKAGE, CUDA_RUNTIME_PINS, CUDA_RUNTIME_VERSION } from "./pins.ts";
 
-export interface LocateCudaOptions {
+export interface LocateCudaOptions extends LibrarySearchOptions {
   /** A library beside which a CUDA runtime may lie, as it does beside TensorRT in some packages. */
   readonly beside?: string | undefined;
-  /** Instead of the process's environment. */
-  readonly environment?: Environment | undefined;
-  /** Never downloads. */
-  readonly offline?: boolean | undefined;
-  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Instead of this machine's; for tests. */
-  readonly platform?: Platform | undefined;
-  /** Instead of the usual places; for tests. */
-  readonly places?: Places | undefined;
-  /** Instead of the wheel pinned for the platform; for tests. */
-  readonly pin?: LibraryPin | undefined;
   /** What the system's loader is asked for, instead of NVIDIA's names; for tests. */
   readonly names?: { readonly driver: string; readonly cudart: readonly string[] } | undefined;
 }
@@ -78,12 +68,7 @@ export async function locateCuda(options: LocateCudaOptions = {}): Promise<strin
 /** The newest CUDA runtime in a folder. */
 async function runtimeIn(folder: string, platform: Platform): Promise<string | undefined> {
   const { cudartFile } = nvidiaNames(platform);
-  let names: readonly string[];
-  try {
-    names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-  } catch {
-    return undefined;
-  }
+  const names = await namesIn(folder) ?? [];
   for (const name of names.filter((name) => cudartFile.test(name)).sort(NEWEST_FIRST.compare).reverse()) {
     const path = join(folder, name);
     if (await fileProblem(path, platform) === undefined) return path;
@@ -92,10 +77,9 @@ async function runtimeIn(folder: string, platform: Platform): Promise<string | u
 }
 
 async function fetched({ platform = THIS_PLATFORM, ...options }: LocateCudaOptions): Promise<string> {
-  const name = `${platform.os}-${platform.arch}`;
-  const pin = options.pin ?? CUDA_RUNTIME_PINS.find((known) => known.platform === name);
+  const pin = options.pin ?? pinOf(CUDA_RUNTIME_PINS, platform);
   try {
-    if (pin === undefined) throw new NativeError(`NVIDIA publishes none for ${name}`);
+    if (pin === undefined) throw new NativeError(`NVIDIA publishes none for ${platformName(platform)}`);
     return (await wheelFiles(pin, options))[libraryName(pin)]!;
   } catch (error) {
     if (!(error instanceof NativeError)) throw error;

@@ -4,29 +4,18 @@
  * loading the library (`load.ts`).
  */
 
-import { join, resolve } from "node:path";
-import {
-  type Environment,
-  homeFolder,
-  type Platform,
-  readEnvironment,
-  THIS_PLATFORM,
-} from "../system/environment.ts";
+import { join } from "node:path";
 import { NativeError } from "../error.ts";
-import { type Places, usualPlaces } from "../system/places.ts";
+import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "../system/environment.ts";
+import { usualPlaces } from "../system/places.ts";
+import { namedPath, namesIn, type SearchOptions } from "../system/search.ts";
 import { OPENVINO_PACKAGE } from "./load.ts";
 
-export interface LocateOpenVinoOptions {
+export interface LocateOpenVinoOptions extends SearchOptions {
   /** `--openvino-lib`: the library or a folder above it. */
   readonly flag?: string | undefined;
-  /** Instead of the process's environment. */
-  readonly environment?: Environment | undefined;
   /** Folders of a Python's packages to search first: those of the Python that peers are measured with. */
   readonly sitePackages?: readonly string[] | undefined;
-  /** Instead of this machine's; for tests. */
-  readonly platform?: Platform | undefined;
-  /** Instead of the usual places; for tests. */
-  readonly places?: Places | undefined;
 }
 
 /** Where the library lies below a folder that a user names, an unpacked OpenVINO's or a Python package's. */
@@ -73,23 +62,14 @@ async function namedLibrary(
   text: string,
   { by, environment, platform }: { by: string; environment: Environment; platform: Platform },
 ): Promise<string> {
-  if (text.trim() === "") {
-    throw new NativeError(`${by} is empty: give ${exampleName(platform)} or its folder`);
-  }
-  const home = homeFolder(environment, platform);
-  const path = resolve(home !== undefined && /^~[/\\]/.test(text) ? join(home, text.slice(2)) : text);
-  const info = await Deno.stat(path).catch(() => null);
-  if (info === null) throw new NativeError(`${by}: ${path} does not exist or may not be read`);
-  if (info.isFile) return path;
+  const advice = `give ${exampleName(platform)} or its folder`;
+  const { path, isFile } = await namedPath(text, { by, advice, environment, platform });
+  if (isFile) return path;
   for (const subfolder of SUBFOLDERS) {
     const found = await libraryIn(join(path, subfolder), platform);
     if (found !== undefined) return found;
   }
-  throw new NativeError(
-    `${by}: no OpenVINO library is in ${path} or its library folders; give ${
-      exampleName(platform)
-    } or its folder`,
-  );
+  throw new NativeError(`${by}: no OpenVINO library is in ${path} or its library folders; ${advice}`);
 }
 
 async function libraryIn(folder: string, { os }: Platform): Promise<string | undefined> {
@@ -98,14 +78,10 @@ async function libraryIn(folder: string, { os }: Platform): Promise<string | und
     : os === "darwin"
     ? /^libopenvino_c(\.\d+)*\.dylib$/
     : /^libopenvino_c\.so(\.\d+)*$/;
-  try {
-    const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-    // The most exactly named first: the others are links to it.
-    const [name] = names.filter((name) => pattern.test(name)).sort((a, b) => b.length - a.length);
-    return name === undefined ? undefined : join(folder, name);
-  } catch {
-    return undefined;
-  }
+  const names = (await namesIn(folder) ?? []).filter((name) => pattern.test(name));
+  // The most exactly named first: the others are links to it.
+  const [name] = names.sort((a, b) => b.length - a.length);
+  return name === undefined ? undefined : join(folder, name);
 }
 
 function exampleName({ os }: Platform): string {

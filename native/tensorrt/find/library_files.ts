@@ -7,6 +7,7 @@
 import { basename, join } from "node:path";
 import { fileProblem } from "../../system/binary_file.ts";
 import { type Platform, THIS_PLATFORM } from "../../system/environment.ts";
+import { namesIn } from "../../system/search.ts";
 import type { Flavour } from "../abi/layout.ts";
 import { LAYOUTS } from "../abi/layouts.ts";
 import { knownVersions } from "../abi/versions.ts";
@@ -40,12 +41,8 @@ export async function readLibraryFolder(
 ): Promise<FolderContents> {
   const libraries: LibraryFile[] = [];
   const unusable: { path: string; reason: string }[] = [];
-  let names: readonly string[];
-  try {
-    names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-  } catch {
-    return { exists: false, libraries, unusable };
-  }
+  const names = await namesIn(folder);
+  if (names === undefined) return { exists: false, libraries, unusable };
   for (const name of names) {
     const path = join(folder, name);
     const library = libraryName(name, platform);

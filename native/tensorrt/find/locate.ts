@@ -5,26 +5,21 @@
  * version (`load.ts`).
  */
 
-import { join, resolve } from "node:path";
-import {
-  type Environment,
-  homeFolder,
-  type Platform,
-  readEnvironment,
-  THIS_PLATFORM,
-} from "../../system/environment.ts";
-import { fileProblem } from "../../system/binary_file.ts";
+import { join } from "node:path";
 import { NativeError } from "../../error.ts";
+import { fileProblem } from "../../system/binary_file.ts";
+import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "../../system/environment.ts";
 import { type Places, usualPlaces } from "../../system/places.ts";
-import { cacheFolder, type DownloadProgress, pinFolder } from "../../wheel/cache.ts";
+import { namedPath } from "../../system/search.ts";
+import { cacheFolder, pinFolder } from "../../wheel/cache.ts";
+import { downloadLibrary, findCachedLibrary, type LibrarySearchOptions, pinOf } from "../../wheel/library.ts";
 import type { LibraryPin } from "../../wheel/pin.ts";
 import { DEFAULT_INDEX_URL } from "../../wheel/pip_settings.ts";
-import { downloadTensorRt, findCachedLibrary, pinFor } from "./download.ts";
 import type { Flavour } from "../abi/layout.ts";
 import { knownVersions } from "../abi/versions.ts";
 import { type LibraryFile, readLibraryFolder } from "./library_files.ts";
-import { exampleName, PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
 import { LIBRARY_SUBFOLDERS, PACKAGE_FOLDERS } from "./package_folders.ts";
+import { exampleName, pinFor, PINNED_PACKAGE, PINNED_PACKAGE_VERSION, PINS } from "./pinned.ts";
 
 export { ENVIRONMENT_NAMES } from "../../system/environment.ts";
 export type { Environment, EnvironmentName } from "../../system/environment.ts";
@@ -40,23 +35,11 @@ export interface LocatedTensorRt {
   readonly tried: readonly string[];
 }
 
-export interface LocateOptions {
+export interface LocateOptions extends LibrarySearchOptions {
   /** `--tensorrt-lib`: the library, the folder that holds it, or the folder TensorRT was unpacked to. */
   readonly flag?: string | undefined;
-  /** Instead of the process's environment. */
-  readonly environment?: Environment | undefined;
   /** Restricts the search; without it TensorRT for RTX is preferred, then an installed Enterprise TensorRT. */
   readonly flavour?: Flavour | undefined;
-  /** Never downloads. */
-  readonly offline?: boolean | undefined;
-  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Instead of this machine's; for tests. */
-  readonly platform?: Platform | undefined;
-  /** Instead of the usual places; for tests. */
-  readonly places?: Places | undefined;
-  /** Instead of the wheel pinned for the platform; for tests. */
-  readonly pin?: LibraryPin | undefined;
 }
 
 /**
@@ -77,7 +60,7 @@ export async function locateTensorRt(options: LocateOptions = {}): Promise<Locat
   const { flag, flavour, platform = THIS_PLATFORM, environment = readEnvironment() } = options;
   const tried: string[] = [];
   const places = options.places ?? await usualPlaces(environment, platform);
-  const pin = options.pin ?? PINS.find((known) => known.platform === `${platform.os}-${platform.arch}`);
+  const pin = options.pin ?? pinOf(PINS, platform);
   const cache = cacheFolder(environment, platform);
   const search: Search = { places, platform, environment, tried, pin, cache };
 
@@ -106,7 +89,7 @@ export async function locateTensorRt(options: LocateOptions = {}): Promise<Locat
     if (options.offline === true) throw new NativeError("UNfold was told to stay offline");
     if (cache === undefined) throw new NativeError("nowhere to keep it: set HOME or XDG_CACHE_HOME");
     const { onProgress, signal } = options;
-    const path = await downloadTensorRt(pin ?? pinFor(platform), {
+    const path = await downloadLibrary(pin ?? pinFor(platform), {
       cache,
       environment,
       onProgress,
@@ -140,17 +123,8 @@ async function named(
 ): Promise<LocatedTensorRt> {
   const { by, source, platform, environment, tried } = search;
   const advice = `give the library (${exampleName(platform)}) or the folder that holds it`;
-  if (text.trim() === "") throw new NativeError(`${by} is empty: ${advice}`);
-  const home = homeFolder(environment, platform);
-  // Shells leave "~" alone in --tensorrt-lib=~/lib.
-  const path = resolve(home !== undefined && /^~[/\\]/.test(text) ? join(home, text.slice(2)) : text);
-  const info = await Deno.stat(path).catch((error: unknown) => error);
-  if (info instanceof Deno.errors.NotFound) throw new NativeError(`${by}: ${path} does not exist; ${advice}`);
-  if (info instanceof Deno.errors.NotCapable) {
-    throw new NativeError(`${by}: ${path} may not be read (--allow-read)`, { cause: info });
-  }
-  if (info instanceof Error) throw new NativeError(`${by}: ${path}: ${info.message}`, { cause: info });
-  if ((info as Deno.FileInfo).isFile) {
+  const { path, isFile } = await namedPath(text, { by, advice, environment, platform });
+  if (isFile) {
     const problem = await fileProblem(path, platform);
     if (problem !== undefined) throw new NativeError(`${by}: ${path}: ${problem}; ${advice}`);
     tried.push(`${by}: ${path}`);

@@ -4,8 +4,10 @@
  * the ONNX parser, which UNfold does not load.
  */
 
+import { NativeError } from "../../error.ts";
 import { type Platform, THIS_PLATFORM } from "../../system/environment.ts";
-import { pinsOf } from "../../wheel/pin.ts";
+import { pinOf, platformName } from "../../wheel/library.ts";
+import { type LibraryPin, pinsOf } from "../../wheel/pin.ts";
 
 export const PINNED_PACKAGE = "tensorrt-rtx-cu13-libs";
 export const PINNED_PACKAGE_VERSION = "1.7.1.116";
@@ -86,4 +88,12 @@ export const PINS = pinsOf(RELEASE, [
 /** The library's name where it is installed, for messages. */
 export function exampleName({ os }: Platform = THIS_PLATFORM): string {
   return os === "windows" ? DLL_NAME : `libtensorrt_rtx.so.${MAJOR}.${MINOR}.${PATCH}`;
+}
+
+/** The wheel pinned for a platform; throws NativeError where there is none. */
+export function pinFor(platform: Platform): LibraryPin {
+  const pin = pinOf(PINS, platform);
+  if (pin !== undefined) return pin;
+  const known = new Intl.ListFormat("en").format(PINS.map((pin) => pin.platform));
+  throw new NativeError(`UNfold downloads TensorRT for ${known} only; this is ${platformName(platform)}`);
 }

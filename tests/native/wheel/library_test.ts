@@ -1,20 +1,21 @@
-/** Tests of the pinned library's download; how a wheel is downloaded is tested in `wheel/`. No library is loaded. */
+/** Tests of a pinned library's download; how a wheel is downloaded is `download_test.ts`. No library is loaded. */
 
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { NativeError } from "../../../native/error.ts";
-import { downloadTensorRt, findCachedLibrary, pinFor } from "../../../native/tensorrt/find/download.ts";
+import { pinFor } from "../../../native/tensorrt/find/pinned.ts";
+import { downloadLibrary, findCachedLibrary } from "../../../native/wheel/library.ts";
 import { TemporaryFolder } from "../support.ts";
-import { BARE, FakeIndex, names } from "../wheel/fake_wheel.ts";
-import { fakeLibrary } from "./fake_library.ts";
+import { BARE, FakeIndex, names } from "./fake_wheel.ts";
+import { fakeLibrary } from "../tensorrt/fake_library.ts";
 
-Deno.test("downloadTensorRt() names the library it brought, whose licence is kept beside it", async () => {
+Deno.test("downloadLibrary() names the library it brought, whose licence is kept beside it", async () => {
   await using folder = await TemporaryFolder.make();
   const cache = join(folder.path, "unfold");
   const { pin, bytes } = fakeLibrary();
   assert.deepEqual(await findCachedLibrary(pin, cache), { missing: "no libtensorrt_rtx.so.1.7.1" });
   await using index = new FakeIndex({ pin, bytes });
-  const path = await downloadTensorRt(pin, {
+  const path = await downloadLibrary(pin, {
     cache,
     environment: { ...BARE, PIP_INDEX_URL: index.indexUrl },
   });
