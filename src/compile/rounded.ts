@@ -8,7 +8,7 @@ import type { Probe } from "../emit/onnx.ts";
 import { isFloat, type Narrow } from "../ir/dtype.ts";
 import { type Graph, type Node, type Uses, usesOf } from "../ir/graph.ts";
 import type { OnnxEmitter } from "../ops/define.ts";
-import { isOp } from "../ops/table.ts";
+import { isOp, opOf } from "../ops/table.ts";
 import { widen } from "../rewrite/backends/widen.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf } from "../run/session.ts";
@@ -68,16 +68,11 @@ export async function observe(narrow: Graph, options: ObserveOptions): Promise<O
   return { outputs, seen: probe.seen() };
 }
 
-/** Operators that only move values which were rounded and measured before. */
-const MOVES: ReadonlySet<string> = new Set([
-  "constant",
-  "reshape",
-  "transpose",
-  "slice",
-  "gather",
-  "expand",
-  "concat",
-]);
+/** Whether a tensor holds values that were rounded and measured before, if they are not known. */
+function isMoved(node: Node): boolean {
+  return node.op === "constant" ||
+    (opOf(node).kind === "move" && node.inputs[0]!.type.dtype === node.type.dtype);
+}
 
 /** Figures per tensor: the largest magnitude, the sum of squares, that of rounding errors, and how many elements. */
 const FIGURES = 4;
@@ -113,7 +108,7 @@ class RangeProbe implements Probe {
   value(g: OnnxEmitter, node: Node, value: string): string {
     const origin = this.#origins.get(node);
     // A constant has its cast for an origin; what is wide in the narrow network too is not rounded.
-    if (origin === undefined || MOVES.has(origin.op) || origin.type.dtype !== this.#precision) return value;
+    if (origin === undefined || isMoved(origin) || origin.type.dtype !== this.#precision) return value;
     if (isMasked(origin, this.#uses) || isMask(origin, this.#uses)) return value;
     const isRounded = this.#rounds && !isScore(origin, this.#uses);
     const rounded = isRounded ? g.cast(g.cast(value, this.#precision), "fp32") : value;
@@ -190,7 +185,7 @@ const isReadBySoftmax = (node: Node, uses: Uses): boolean =>
 export function readersOf(node: Node, uses: Uses): readonly (Node | null)[] {
   return uses.get(node)!.flatMap((use) => {
     if (!("user" in use)) return [null];
-    const isMove = MOVES.has(use.user.op) || (isOp(use.user, "cast") && isFloat(use.user.type.dtype));
+    const isMove = opOf(use.user).kind === "move" && isFloat(use.user.type.dtype);
     return isMove ? readersOf(use.user, uses) : [use.user];
   });
 }

@@ -43,9 +43,8 @@ export const slice = defineOp({
   breaks: () => "it takes some channels of several",
   ahead: ({ axis }, node) => {
     const { axis: own, start, step } = node.attrs;
-    const isWhole = axisIn(own, node.type.shape.length, "slice") !== axis ||
-      node.inputs[0].type.shape[axis] === node.type.shape[axis];
-    return { axis, ...(!isWhole && { elements: { start, step } }) };
+    const isCut = axisIn(own, node.type.shape.length, "slice") === axis;
+    return { axis, ...(isCut && { elements: { start, step } }) };
   },
   evaluate: ([x], { axis, start, size, step }) => {
     const at = axisIn(axis, x.shape.length, "slice");

@@ -62,7 +62,6 @@ Deno.test("TOKENS_2D makes every product one of matrices, and keeps what is betw
   assert.deepEqual(Object.keys(firings).sort(), [
     "matrix-function",
     "matrix-product",
-    "matrix-slice",
     "matrix-sum",
   ]);
   assert.ok(nodesOf(after, "linear").every(({ inputs }) => inputs[0]!.type.shape.length === 2));

@@ -5,13 +5,9 @@
  */
 import type { Node } from "../../ir/graph.ts";
 import { sameShape, type Shape, sizeOf } from "../../ir/shape.ts";
-import { apply, type AttrsOf, isOp, type OpName } from "../../ops/table.ts";
+import { wholeAxesBehind } from "../../ops/channels.ts";
+import { apply, type AttrsOf, isOp, type OpName, opOf, rebuild } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
-
-/** Functions of a token alone: of single numbers, or along the channels. */
-const TOKENWISE: readonly OpName[] = ["gelu", "relu", "silu", "tanh", "dynamic_tanh"];
-const CHANNELWISE: readonly OpName[] = ["channel_affine", "layer_norm", "rms_norm"];
-const ELEMENTWISE: readonly OpName[] = ["add", "mul", "sub"];
 
 const MATRIX_PRODUCT: Rule = {
   name: "matrix-product",
@@ -30,12 +26,12 @@ export const TOKENS_2D: readonly Rule[] = [
     name: "matrix-function",
     law: "f(reshape(x)) = reshape(f(x)), f of each token",
     rewrite: (node) => {
-      const [x, ...vectors] = node.inputs;
+      const [x, ...constants] = node.inputs;
       const inner = x && matrixOf(x);
-      if (!inner || !isTokenwise(node)) return null;
+      if (!inner || isBroadcast(node) || !isTokenwise(node)) return null;
       // The channels are the last axis whatever the rank is.
-      const attrs = isOp(node, "channel_affine") ? { ...node.attrs, axis: -1 } : node.attrs;
-      const result = apply(node.op as OpName, [inner, ...vectors], {
+      const attrs = "axis" in node.attrs ? { ...node.attrs, axis: -1 } : node.attrs;
+      const result = apply(node.op as OpName, [inner, ...constants], {
         attrs: attrs as AttrsOf<OpName>,
         name: node.name,
       });
@@ -46,7 +42,7 @@ export const TOKENS_2D: readonly Rule[] = [
     name: "matrix-sum",
     law: "reshape(a) + b = reshape(a + reshape(b; [B T, C]))",
     rewrite: (node) => {
-      if (!ELEMENTWISE.some((op) => isOp(node, op)) || !node.inputs.some(matrixOf)) return null;
+      if (!isBroadcast(node) || !node.inputs.some(matrixOf)) return null;
       const { shape } = node.type;
       const inputs = node.inputs.map((input) =>
         sameShape(input.type.shape, shape)
@@ -56,28 +52,30 @@ export const TOKENS_2D: readonly Rule[] = [
           : null
       );
       if (!inputs.every((input) => input !== null)) return null;
-      const sum = apply(node.op as "add", inputs, { attrs: {}, name: node.name });
+      const sum = rebuild(node, inputs);
       return reshaped(sum, shape);
-    },
-  },
-  {
-    name: "matrix-slice",
-    law: "slice(reshape(x); channels) = reshape(slice(x; channels))",
-    rewrite: (node) => {
-      const inner = isOp(node, "slice") ? matrixOf(node.inputs[0]!) : null;
-      if (inner === null || !isOp(node, "slice")) return null;
-      const { axis } = node.attrs;
-      if (axis !== -1 && axis !== node.type.shape.length - 1) return null;
-      const part = apply("slice", [inner], { attrs: { ...node.attrs, axis: -1 }, name: node.name });
-      return reshaped(part, node.type.shape);
     },
   },
 ];
 
+/** Whether a node combines elements of several tensors place by place. */
+function isBroadcast(node: Node): boolean {
+  return opOf(node).kind === "pointwise" && node.inputs.length > 1;
+}
+
+/**
+ * Whether each row along the last axis is a function of that row of the first input, by attributes that are of no other
+ * axis: every other axis stays where it is, and other inputs are read whole.
+ */
 function isTokenwise(node: Node): boolean {
-  if (TOKENWISE.some((op) => isOp(node, op))) return true;
-  if (!CHANNELWISE.some((op) => isOp(node, op))) return false;
-  return !isOp(node, "channel_affine") || [-1, node.type.shape.length - 1].includes(node.attrs.axis);
+  const { shape } = node.type;
+  if ("shape" in node.attrs || "axes" in node.attrs || node.inputs[0]!.type.shape.length !== shape.length) {
+    return false;
+  }
+  return shape.slice(0, -1).every((_, axis) => {
+    const [at, ...others] = wholeAxesBehind(node, axis) ?? [null];
+    return at === axis && others.every((other) => other === null);
+  });
 }
 
 /** `[N, C]` where a node is that and no more under a shape `[..., C]`; else null. */

@@ -12,12 +12,13 @@
  */
 import { heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
-import type { Shape } from "../../ir/shape.ts";
+import { resized } from "../../ops/channels.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { apply, type AttrsOf, constantNode, isOp, type OpName, rebuild } from "../../ops/table.ts";
 import { filledData, paddedData, reshapedData, withPart } from "../../weights/derived/derive.ts";
 import { attentionsIn, isMasked } from "../attention/anatomy.ts";
-import { channelsBehind, isWriter, type Stream, streamOf } from "./stream.ts";
+import { isWriter, type Stream, streamOf } from "./stream.ts";
+import { behind } from "./walk.ts";
 import { canBeWrittenOut, writtenOut } from "../attention/write_attention.ts";
 
 /** Tensor cores take fp16 in rows of whole 16 bytes, which is eight numbers. */
@@ -115,10 +116,9 @@ class Ones {
     const known = this.#tensors.get(node);
     if (known !== undefined) return known === value;
     this.#tensors.set(node, value);
-    const { axes, channels } = this.#stream;
-    const behind = channelsBehind(node, { axis: axes.get(node)!, channels });
-    if (behind === null) return true;
-    const parts = node.inputs.filter((_, i) => behind[i] !== null);
+    const sources = behind({ node, axis: this.#stream.axes.get(node)! });
+    if (sources === null) return true;
+    const parts = sources.flatMap((source) => source?.node ?? []);
     const give = (ones: Ones, part: Node, value: number) => {
       if (part.op !== "constant") return ones.want(part, value);
       ones.#constants.set(node, value);
@@ -174,23 +174,20 @@ class Widening {
     const joins = this.#joined.get(node);
     if (joins !== undefined) {
       const { outer, inner } = joins.stream.joined.get(node)!;
-      const shape = [...node.type.shape.slice(0, -1), outer * inner * widthOf(joins)];
-      return reshaped(node, [this.#wide(node.inputs[0]!, inputs[0]!)], shape);
+      const [axis, size] = [node.type.shape.length - 1, outer * inner * widthOf(joins)];
+      return remade(node, [this.#wide(node.inputs[0]!, inputs[0]!)], { axis, size });
     }
     const home = this.#home.get(node);
     const axis = home?.stream.axes.get(node) ?? 0;
-    const behind = home && channelsBehind(node, { axis, channels: home.stream.channels });
-    if (home !== undefined && behind) {
+    const sources = home && behind({ node, axis });
+    if (home !== undefined && sources) {
       const operands = inputs.map((input, i) => {
         const own = node.inputs[i]!;
-        if (behind[i] === null) return this.#narrow(own, input);
+        if (sources[i] === null) return this.#narrow(own, input);
         if (own.op !== "constant") return this.#wide(own, input);
-        return this.#padded(own, { axis: behind[i]!, plan: home, first: home.ones.ofConstantIn(node) });
+        return this.#padded(own, { axis: sources[i]!.axis, plan: home, first: home.ones.ofConstantIn(node) });
       });
-      const shape = node.type.shape.map((dim, i) => i === axis ? widthOf(home) : dim);
-      return isOp(node, "reshape") || isOp(node, "expand")
-        ? reshaped(node, operands, shape)
-        : rebuild(node, operands);
+      return remade(node, operands, { axis, size: widthOf(home) });
     }
     const reads = this.#readers.get(node);
     const next = reads === undefined
@@ -278,8 +275,10 @@ class Widening {
 /** Channels of the wider stream. */
 const widthOf = ({ stream: { channels } }: Plan) => (Math.floor(channels / MULTIPLE) + 1) * MULTIPLE;
 
-function reshaped(node: Node, inputs: readonly Node[], shape: Shape): Node {
-  return apply(node.op as "reshape" | "expand", inputs, { attrs: { shape }, name: node.name });
+/** A move or sum of wider inputs, of which one axis is wider. */
+function remade(node: Node, inputs: readonly Node[], axis: { axis: number; size: number }): Node {
+  const attrs = resized(node, axis) as AttrsOf<OpName>;
+  return apply(node.op as OpName, inputs, { attrs, name: node.name });
 }
 
 function wider(constant: Node, pad: { axis: number; extra: number; first: number }): Node {

@@ -11,12 +11,13 @@
  */
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, type Uses, usesOf } from "../../ir/graph.ts";
-import { carryOf } from "../../ops/channels.ts";
-import type { ChannelAffine } from "../../ops/define.ts";
+import { isWhole, spread } from "../../ops/channels.ts";
+import type { ReferenceTensor } from "../../ops/define.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
 import { computedData, sumData } from "../../weights/derived/derive.ts";
 import { foldIntoWeight } from "../../weights/derived/fold.ts";
 import { constantsOf, isConstantLinear, withConstants } from "../tidy/constants.ts";
+import { ahead, follow, isReading, movedTo, type Place } from "./walk.ts";
 
 /** What was left out of a tensor: a number for each channel of an axis. */
 interface Missing {
@@ -26,12 +27,11 @@ interface Missing {
 
 /** @returns the graph, and how many products lost their bias to those that read the stream */
 export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
-  const readers = new Readers(usesOf(graph));
+  const uses = usesOf(graph);
   const missing = new Map<Node, Missing>();
   let deferred = 0;
   const result = mapGraph(graph, (node, inputs) => {
     const lacks = node.inputs.flatMap((input) => missing.get(input) ?? []);
-    const last = node.type.shape.length - 1;
     if (isConstantLinear(node)) {
       if (lacks[0] !== undefined && isBareAndWide(node)) {
         return rebuild(node, [completed(inputs[0]!, lacks[0]), ...inputs.slice(1)]);
@@ -40,26 +40,15 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
       const { weight, bias } = lacks[0] === undefined
         ? own
         : foldIntoWeight(own.weight, own.bias, { shift: lacks[0].vector });
-      const defers = bias !== null && readers.areAdditions(node) && readers.makeUpFor(node, last);
+      const place = { node, axis: node.type.shape.length - 1 };
+      const defers = bias !== null && areAdditions(uses.get(node)!) && canMakeUpFor(place, uses);
       if (defers) {
         deferred++;
-        missing.set(node, { axis: last, vector: bias });
+        missing.set(node, { axis: place.axis, vector: bias });
       }
       return withConstants(node, inputs[0]!, { weight, bias: defers ? null : bias });
     }
-    if (isOp(node, "add") && lacks.length > 0) {
-      missing.set(node, { axis: last, vector: sumData(lacks.map(({ vector }) => vector)) });
-    } else if (lacks.length > 0) {
-      const [{ axis, vector }] = lacks as [Missing];
-      const channels = node.inputs[0]!.type.shape[axis] as number;
-      const moved = carried(node, axis, new Float64Array(channels))!;
-      const made = computedData([vector], {
-        name: vector.origin,
-        shape: [moved.shift.length],
-        compute: ([values]) => carried(node, axis, values!.data)!.shift,
-      });
-      missing.set(node, { axis: moved.axis, vector: made });
-    }
+    if (lacks.length > 0) missing.set(node, missingOf(node, missing));
     return rebuild(node, inputs);
   });
   return { graph: result, deferred };
@@ -82,65 +71,39 @@ function completed(x: Node, { vector }: Missing): Node {
   });
 }
 
-class Readers {
-  readonly #uses: Uses;
-  readonly #known = new Map<Node, Map<number, boolean>>();
-
-  constructor(uses: Uses) {
-    this.#uses = uses;
-  }
-
-  /** Whether a product is one side of additions and nothing else. */
-  areAdditions(node: Node): boolean {
-    return this.#uses.get(node)!.every((use) => "user" in use && isOp(use.user, "add"));
-  }
-
-  /** Whether everything that reads a tensor can make up for a constant missing along an axis. */
-  makeUpFor(node: Node, axis: number): boolean {
-    const known = this.#known.get(node) ?? new Map<number, boolean>();
-    this.#known.set(node, known);
-    if (!known.has(axis)) {
-      known.set(axis, this.#uses.get(node)!.every((use) => this.#makesUp(use, { node, axis })));
-    }
-    return known.get(axis)!;
-  }
-
-  #makesUp(use: Use, { node, axis }: { node: Node; axis: number }): boolean {
-    if ("output" in use) return false;
-    const { user, index } = use;
-    const channels = node.type.shape[axis] as number;
-    if (isConstantLinear(user)) return index === 0 && axis === node.type.shape.length - 1;
-    if (isOp(user, "add")) {
-      const isWhole = [...user.inputs, user].every(({ type }) => type.shape.at(-1) === channels);
-      return isWhole && axis === node.type.shape.length - 1 && user.inputs[0] !== user.inputs[1] &&
-        this.makeUpFor(user, user.type.shape.length - 1);
-    }
-    const moved = index === 0 ? carried(user, axis, new Float64Array(channels)) : null;
-    return moved !== null && this.makeUpFor(user, moved.axis);
-  }
+/** Whether a product is one side of additions and nothing else. */
+function areAdditions(uses: readonly Use[]): boolean {
+  return uses.every((use) => "user" in use && isOp(use.user, "add"));
 }
 
-/** Operators that move values about, or average them, and so carry a constant along. */
-const MOVES = new Set(["reshape", "slice", "gather", "transpose", "reduce_mean"]);
-
-function carried(node: Node, axis: number, vector: Float64Array): ChannelAffine | null {
-  if (!MOVES.has(node.op)) return null;
-  const joined = joinedRows(node, axis);
-  if (joined > 1) {
-    const shift = Float64Array.from({ length: joined * vector.length }, (_, i) => vector[i % vector.length]!);
-    return { axis: node.type.shape.length - 1, scale: new Float64Array(shift.length).fill(1), shift };
-  }
-  const affine = { axis, scale: new Float64Array(vector.length).fill(1), shift: vector };
-  const moved = carryOf([affine, ...node.inputs.slice(1).map(() => null)], node);
-  return "refused" in moved ? null : moved.affine;
+/** Whether everything that reads a tensor can make up for a constant missing along an axis. */
+function canMakeUpFor(start: Place, uses: Uses): boolean {
+  const ways = follow(start, (place) => {
+    const users = uses.get(place.node)!.filter((use) => !isReading(use, place));
+    const next = users.map((use) => nextOf(use, place.axis));
+    return next.every((place) => place !== null) ? next : null;
+  });
+  return ways !== null;
 }
 
-/** How many whole rows of channels a reshape makes one of: 4 where patches merge. */
-function joinedRows(node: Node, axis: number): number {
-  const before = node.inputs[0]!.type.shape;
-  const [channels, joined] = [before[axis], node.type.shape.at(-1)];
-  if (!isOp(node, "reshape") || axis !== before.length - 1) return 1;
-  return typeof channels === "number" && typeof joined === "number" && joined % channels === 0
-    ? joined / channels
-    : 1;
+/** Where a sum, or a move of one tensor, has the channels that it reads; null of others. */
+function nextOf(use: Use, axis: number) {
+  return "user" in use && isOp(use.user, "add") ? ahead(use, axis) : movedTo(use, axis);
+}
+
+/** What a sum or move lacks of which inputs lack something. */
+function missingOf(node: Node, missing: ReadonlyMap<Node, Missing>): Missing {
+  const lacks = node.inputs.flatMap((input, index) => {
+    const lack = missing.get(input);
+    return lack === undefined ? [] : [{ ...lack, track: nextOf({ user: node, index }, lack.axis)! }];
+  });
+  const [{ vector, track }] = lacks as [typeof lacks[number]];
+  if (isOp(node, "add")) return { axis: track.axis, vector: sumData(lacks.map(({ vector }) => vector)) };
+  if (isWhole(track)) return { axis: track.axis, vector };
+  const length = node.type.shape[track.axis] as number;
+  const compute = ([values]: readonly ReferenceTensor[]) => spread(values!.data, track, { length, rest: 0 });
+  return {
+    axis: track.axis,
+    vector: computedData([vector], { name: vector.origin, shape: [length], compute }),
+  };
 }

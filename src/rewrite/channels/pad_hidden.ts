@@ -8,7 +8,7 @@
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { apply, constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
 import { paddedData } from "../../weights/derived/derive.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 
@@ -29,10 +29,7 @@ export function padHidden(graph: Graph): { graph: Graph; padded: number } {
     for (const part of [node, ...chain]) widened.add(part);
   }
   const result = mapGraph(graph, (node, inputs) => {
-    if (!widened.has(node)) return rebuild(node, inputs);
-    if (!isOp(node, "linear")) {
-      return apply(node.op as "relu", inputs, { attrs: node.attrs, name: node.name });
-    }
+    if (!widened.has(node) || !isOp(node, "linear")) return rebuild(node, inputs);
     const isSecond = widened.has(node.inputs[0]!);
     const [x, ...constants] = inputs;
     const wider = constants.map((constant, i) => {
@@ -47,8 +44,6 @@ export function padHidden(graph: Graph): { graph: Graph; padded: number } {
   return { graph: result, padded };
 }
 
-const KEEPS_ZERO = new Set(["gelu", "relu", "silu", "tanh"]);
-
 /** What is between a product of such a width and the one in front of it, that one included; else null. */
 function chainInto(node: Node, useCount: (node: Node) => number): readonly Node[] | null {
   if (!isConstantLinear(node)) return null;
@@ -59,6 +54,7 @@ function chainInto(node: Node, useCount: (node: Node) => number): readonly Node[
     chain.push(at);
     if (useCount(at) !== 1) return null;
     if (isConstantLinear(at)) return chain.length > 1 ? chain : null;
-    if (!KEEPS_ZERO.has(at.op)) return null;
+    const op = opOf(at);
+    if (op.kind !== "pointwise" || !op.keepsZero || at.inputs.length > 1) return null;
   }
 }

@@ -12,18 +12,19 @@
  */
 import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
-import { carryOf, giveOf } from "../../ops/channels.ts";
+import { giveOf, isWhole, resized } from "../../ops/channels.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { ChannelAffine, Constant } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, rebuild } from "../../ops/table.ts";
+import { follow, isReading, movedTo, type Place } from "../channels/walk.ts";
 import { affineData, lessLastData, partOfData } from "../../weights/derived/derive.ts";
 
 /** The form that Layer Normalization is compiled in: as it is, as RMSNorm, or as CRMSNorm. */
 export type LayerNormForm = (typeof LAYER_NORM_FORMS)[number];
 export const LAYER_NORM_FORMS = ["layer", "rms", "crms"] as const;
 
-/** A stream and all that makes it: every node whose value is a row of channels that its readers normalize. */
-interface Stream {
+/** All that makes a stream: every node whose value is a row of channels that its readers normalize. */
+interface Origin {
   /** The channel axis of each. */
   readonly axes: ReadonlyMap<Node, number>;
   /** Products that write it, with the constants that make their outputs centred. */
@@ -95,9 +96,7 @@ export function compressStream(graph: Graph): { graph: Graph; compressed: number
       const { centred: _, ...attrs } = node.attrs as AttrsOf<"rms_norm">;
       return apply("rms_norm", next, { attrs: { ...attrs, compressed: true }, name: node.name });
     }
-    const attrs = "shape" in node.attrs
-      ? { ...node.attrs, shape: oneLess(node.attrs.shape as Shape, axis) }
-      : node.attrs;
+    const attrs = resized(node, { axis, size: node.type.shape[axis] as number - 1 });
     return apply(node.op as OpName, next, { attrs: attrs as AttrsOf<OpName>, name: node.name });
   });
   const compressed = [...readers.keys()].filter((reader) => narrowed.has(reader)).length;
@@ -105,14 +104,14 @@ export function compressStream(graph: Graph): { graph: Graph; compressed: number
 }
 
 /** The stream behind each reader whose stream nobody else reads; readers of one stream share it. */
-function streamsOf(graph: Graph, isReader: (node: Node) => boolean): ReadonlyMap<Node, Stream> {
+function streamsOf(graph: Graph, isReader: (node: Node) => boolean): ReadonlyMap<Node, Origin> {
   const uses = usesOf(graph);
   const found = topological(graph).filter(isReader).map((reader) => ({
     reader,
     stream: streamBehind(reader),
   }));
   // Streams that share a node are one: either all of it is changed or nothing.
-  const groups: { readers: Node[]; streams: (Stream | null)[]; nodes: Set<Node> }[] = [];
+  const groups: { readers: Node[]; streams: (Origin | null)[]; nodes: Set<Node> }[] = [];
   for (const { reader, stream } of found) {
     const nodes = new Set(stream?.nodes ?? []);
     const touching = groups.filter((group) => [...nodes].some((node) => group.nodes.has(node)));
@@ -125,10 +124,10 @@ function streamsOf(graph: Graph, isReader: (node: Node) => boolean): ReadonlyMap
     }
     groups.push(merged);
   }
-  const result = new Map<Node, Stream>();
+  const result = new Map<Node, Origin>();
   for (const { readers, streams } of groups) {
     if (streams.some((stream) => stream === null)) continue;
-    const whole = union(streams as Stream[]);
+    const whole = union(streams as Origin[]);
     const private_ = [...whole.axes.keys()].every((node) =>
       uses.get(node)!.every((use) =>
         "user" in use && (whole.axes.has(use.user) || readers.includes(use.user))
@@ -139,7 +138,7 @@ function streamsOf(graph: Graph, isReader: (node: Node) => boolean): ReadonlyMap
   return result;
 }
 
-function union(streams: readonly Stream[]): Stream {
+function union(streams: readonly Origin[]): Origin {
   return {
     axes: new Map(streams.flatMap(({ axes }) => [...axes])),
     products: new Map(streams.flatMap(({ products }) => [...products])),
@@ -148,29 +147,27 @@ function union(streams: readonly Stream[]): Stream {
 }
 
 /** All that makes the tensor a reader reads, back to products and constants; `stream` is null where something cannot. */
-function streamBehind(reader: Node): { nodes: readonly Node[]; stream: Stream | null } {
-  const axes = new Map<Node, number>();
+function streamBehind(reader: Node): { nodes: readonly Node[]; stream: Origin | null } {
   const products = new Map<Node, ReadonlyMap<number, Constant>>();
-  const constants = new Map<Node, Map<number, number>>();
+  const constants = new Map<Node, ReadonlyMap<number, number>>();
   const [x] = reader.inputs;
-  const open = [{ node: x!, axis: x!.type.shape.length - 1 }];
-  let isWhole = true;
-  while (open.length > 0) {
-    const { node, axis } = open.pop()!;
-    if (axes.has(node)) continue;
-    axes.set(node, axis);
+  let isGiven = true;
+  const axes = follow({ node: x!, axis: x!.type.shape.length - 1 }, ({ node, axis }) => {
     const given = giveOf(centring(axis, node.type.shape), node);
-    if ("refused" in given || isOp(node, "channel_affine")) isWhole = false;
-    else if ("constants" in given) products.set(node, given.constants);
-    else {
-      for (const [index, { axis }] of given.inputs) {
-        const input = node.inputs[index]!;
-        if (input.op !== "constant") open.push({ node: input, axis });
-        else constants.set(node, (constants.get(node) ?? new Map<number, number>()).set(index, axis));
-      }
+    if ("refused" in given || isOp(node, "channel_affine")) {
+      isGiven = false;
+      return [];
     }
-  }
-  return { nodes: [...axes.keys()], stream: isWhole ? { axes, products, constants } : null };
+    if ("constants" in given) {
+      products.set(node, given.constants);
+      return [];
+    }
+    const places = [...given.inputs].map(([index, { axis }]) => ({ node: node.inputs[index]!, axis, index }));
+    const known = places.filter((place) => place.node.op === "constant");
+    if (known.length > 0) constants.set(node, new Map(known.map(({ index, axis }) => [index, axis])));
+    return places.filter((place) => place.node.op !== "constant");
+  });
+  return { nodes: [...axes?.keys() ?? []], stream: axes && isGiven ? { axes, products, constants } : null };
 }
 
 function centring(axis: number, shape: Shape): ChannelAffine {
@@ -184,38 +181,13 @@ function centring(axis: number, shape: Shape): ChannelAffine {
 }
 
 /** The nodes that hold the normalized rows, with their channel axes, up to products; null where another operator reads. */
-function normalizedUntilProducts(
-  reader: Node,
-  uses: Uses,
-): ReadonlyMap<Node, number> | null {
-  const axes = new Map([[reader, reader.type.shape.length - 1]]);
-  const open = [reader];
-  while (open.length > 0) {
-    const node = open.pop()!;
-    const axis = axes.get(node)!;
-    for (const use of uses.get(node)!) {
-      if ("output" in use) return null;
-      const { user, index } = use;
-      const isProduct = isOp(user, "linear") && index === 0 && axis === node.type.shape.length - 1 &&
-        user.inputs[1]!.op === "constant";
-      if (isProduct) continue;
-      const affine = { ...centring(axis, node.type.shape), centred: false };
-      const moves = isOp(user, "reshape") || isOp(user, "transpose") || isOp(user, "slice") ||
-        isOp(user, "gather") ||
-        isOp(user, "reduce_mean");
-      const carried = moves ? carryOf([affine], user) : null;
-      const isWhole = carried !== null && !("refused" in carried) &&
-        user.type.shape[carried.affine.axis] === node.type.shape[axis];
-      if (!isWhole) return null;
-      axes.set(user, carried.affine.axis);
-      open.push(user);
-    }
-  }
-  return axes;
+function normalizedUntilProducts(reader: Node, uses: Uses): ReadonlyMap<Node, number> | null {
+  return follow({ node: reader, axis: reader.type.shape.length - 1 }, (place) => {
+    const users = uses.get(place.node)!.filter((use) => !isReading(use, place));
+    const next = users.map((use) => movedTo(use, place.axis));
+    return next.every((place) => place !== null && isWhole(place)) ? next as Place[] : null;
+  });
 }
-
-const oneLess = (shape: Shape, axis: number): Shape =>
-  shape.map((dim, i) => i === axis ? (dim as number) - 1 : dim);
 
 /** A product or convolution that gives every output but the last. */
 function writing(node: Node, [x, ...constants]: readonly Node[]): Node {

@@ -13,12 +13,13 @@
 import { heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
-import { carryOf, giveOf } from "../../ops/channels.ts";
+import { spread, wholeAxesBehind } from "../../ops/channels.ts";
 import { dataOf } from "../../ops/constant.ts";
-import type { ChannelAffine, NormId } from "../../ops/define.ts";
+import type { NormId } from "../../ops/define.ts";
 import { apply, type AttrsOf, constantNode, isOp, rebuild } from "../../ops/table.ts";
 import { affineData } from "../../weights/derived/derive.ts";
 import { attentionProducts } from "../attention/anatomy.ts";
+import { ahead, behind, follow, movedFrom, movedTo, type Place } from "../channels/walk.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 import { isNorm } from "./norm_nodes.ts";
 
@@ -32,12 +33,6 @@ import { isNorm } from "./norm_nodes.ts";
 const LARGEST_SHIFT = 4;
 
 type Change = (node: Node, inputs: readonly Node[]) => Node;
-
-/** A tensor and the axis of its channels. */
-interface Place {
-  readonly node: Node;
-  readonly axis: number;
-}
 
 /** @returns the graph, and how many normalizations lost their shift */
 export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
@@ -95,71 +90,47 @@ function planShift(
   } else if (!isNorm(root.node) && products.some((product) => forAttention.has(product))) {
     changes.set(root.node, (node, inputs) => withAddition({ ...root, node }, inputs, constant));
   } else return null;
-  const negative = constant.map((c) => -c);
-  const stream = [root];
-  for (const place of stream) {
-    for (const use of uses.get(place.node)!) {
+  // What each tensor of the stream carries by now: the constant, with its channels taken apart or joined.
+  const carried = new Map<Node, Float64Array>([[root.node, constant]]);
+  const stream = follow(root, ({ node, axis }) => {
+    const constant = carried.get(node)!;
+    const next: Place[] = [];
+    for (const use of uses.get(node)!) {
       if ("output" in use) return null;
       const { user, index } = use;
       const reader = isOp(user, "channel_affine") && index === 0 ? affineOf(user) : null;
-      const moved = index === 0 ? movedOn(user, place.axis) : null;
+      const moved = movedTo(use, axis);
       if (reader !== null) {
-        if (reader.axis !== place.axis || reader.centred) return null;
+        if (reader.axis !== axis || reader.centred) return null;
         // For the normalization itself t - s c is zero, said exactly.
         const shift = user === norm
           ? new Float64Array(constant.length)
           : reader.shift.map((t, c) => t - reader.scale[c]! * constant[c]!);
         changes.set(user, (node, inputs) => withShift(node, inputs, shift));
       } else if (isOp(user, "add")) {
-        const branch = user.inputs[1 - index]!;
-        const axis = place.axis - place.node.type.shape.length + branch.type.shape.length;
-        const whole = user.type.shape.at(place.axis - place.node.type.shape.length) === constant.length;
-        const own = branch === place.node || !whole
+        const sum = ahead(use, axis);
+        const branch = sum && behind(sum)?.[1 - index];
+        const own = !branch || branch.node === node
           ? null
-          : writerOf({ node: branch, axis }, { uses, channels: constant.length });
+          : writerOf(branch, { uses, channels: constant.length });
         if (own === null || changes.has(own.node)) return null;
+        const negative = constant.map((c) => -c);
         changes.set(own.node, (node, inputs) => addTo({ ...own, node }, inputs, negative));
-      } else if (moved !== null && user.type.shape[moved] === constant.length) {
-        stream.push({ node: user, axis: moved });
+      } else if (moved !== null) {
+        const length = user.type.shape[moved.axis] as number;
+        carried.set(user, spread(constant, moved, { length, rest: 0 }));
+        next.push(moved);
       } else return null;
     }
-  }
-  return changes;
+    return next;
+  });
+  return stream && changes;
 }
 
 /** Back over whatever only moves tokens about: what a constant is added to there, all that is made of it carries. */
 function rootOf(place: Place): Place {
   for (let next: Place | null = place; next !== null; next = movedFrom(place)) place = next;
   return place;
-}
-
-const unmoved = (axis: number, channels: number): ChannelAffine => ({
-  axis,
-  scale: new Float64Array(channels).fill(1),
-  shift: new Float64Array(channels),
-});
-
-const isMove = (node: Node) =>
-  (["reshape", "transpose", "slice", "gather"] as const).some((op) => isOp(node, op));
-
-/** The channels in front of a move; null where it is none or they are not the same ones there. */
-function movedFrom({ node, axis }: Place): Place | null {
-  const channels = node.type.shape[axis];
-  if (!isMove(node) || typeof channels !== "number") return null;
-  const wanted = giveOf(unmoved(axis, channels), node);
-  const before = "refused" in wanted || !("inputs" in wanted) ? undefined : wanted.inputs.get(0);
-  const [x] = node.inputs;
-  return before === undefined || x!.type.shape[before.axis] !== channels
-    ? null
-    : { node: x!, axis: before.axis };
-}
-
-/** The axis of the channels behind a move; null where it is none. */
-function movedOn(node: Node, axis: number): number | null {
-  const channels = node.inputs[0]!.type.shape[axis];
-  if (!isMove(node) || typeof channels !== "number") return null;
-  const carried = carryOf([unmoved(axis, channels)], node);
-  return "refused" in carried ? null : carried.affine.axis;
 }
 
 /** In the order of preference. */
@@ -184,11 +155,13 @@ function writerOf({ node, axis }: Place, { uses, channels, isShared = false }: W
   if (node.op === "constant") return { node, axis };
   const before = movedFrom({ node, axis });
   const parts = isOp(node, "add")
-    ? node.inputs.map((part) => ({ node: part, axis: axis - shape.length + part.type.shape.length }))
+    ? (wholeAxesBehind(node, axis) ?? []).flatMap((at, i) =>
+      at === null ? [] : [{ node: node.inputs[i]!, axis: at }]
+    )
     : before !== null
     ? [before]
     : [];
-  const found = parts.flatMap((part) => part.axis < 0 ? [] : writerOf(part, { uses, channels }) ?? []);
+  const found = parts.flatMap((part) => writerOf(part, { uses, channels }) ?? []);
   return found.sort((a, b) => WRITERS.indexOf(a.node.op) - WRITERS.indexOf(b.node.op))[0] ?? null;
 }
 
