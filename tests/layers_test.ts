@@ -86,7 +86,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["native/memory"],
   ["native/cuda", "native/openvino"],
   ["native/nvml", "native/tensorrt"],
-  ["src/text.ts", "src/leavings.ts"],
+  ["src/text.ts", "src/leavings.ts", "src/pause.ts"],
   ["src/errors.ts"],
   ["src/ir"],
   ["src/weights"],

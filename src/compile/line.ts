@@ -4,6 +4,7 @@
  * time and memory, ends between two stages when it is told to, and puts away what stages opened, however it ends.
  */
 import type { NormFamily } from "../norms/families.ts";
+import { pause } from "../pause.ts";
 import { type PhaseName, PHASES } from "../report/report.ts";
 import { Meter } from "./meter.ts";
 
@@ -82,9 +83,7 @@ export class Line<Given extends object, Made extends object> {
         made = { ...made, ...otherwise };
         continue;
       }
-      // Stages compute for seconds without a pause: before each one, Ctrl-C and timers have their turn.
-      await new Promise((resolve) => setTimeout(resolve));
-      signal?.throwIfAborted();
+      await pause(signal);
       if (says !== undefined) onEvent?.({ kind: "step", text: says(made) });
       if (isPhase(name)) meter.begin(name, network);
       made = { ...made, ...await run(made, context) };

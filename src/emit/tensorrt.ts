@@ -14,6 +14,7 @@ import type { TensorRtEmitter } from "../ops/define.ts";
 import { opOf } from "../ops/table.ts";
 import { TENSORRT } from "../rewrite/backends/tensorrt.ts";
 import { type PassTrace, runPipeline } from "../rewrite/pass.ts";
+import { pause, PAUSE_EVERY_MS } from "../pause.ts";
 import { readKeptFile, replaceFile } from "./kept_file.ts";
 import type { Target } from "./targets.ts";
 import { NetworkEmitter, type WeightsListener } from "./tensorrt_network.ts";
@@ -89,7 +90,7 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   const { graph: lowered, trace } = options.lower === false
     ? { graph, trace: [] }
     : runPipeline(graph, TENSORRT);
-  describeNetwork(network, lowered);
+  await describeNetwork(network, lowered, { signal });
   for (const profile of profilesOf(graph, profiles)) config.addProfile(profile);
   if (options.optimizationLevel !== undefined) config.setOptimizationLevel(options.optimizationLevel);
   if (options.refit) config.setFlag("refit");
@@ -137,11 +138,21 @@ export async function locateLibrary(options: LocateOptions = {}): Promise<Locate
 }
 
 /** Adds every node of `graph` to an empty network; `onWeights` hears of each weight, by the layer that has it. */
-export function describeNetwork(network: Network, graph: Graph, onWeights?: WeightsListener): void {
+export async function describeNetwork(
+  network: Network,
+  graph: Graph,
+  { onWeights, signal }: { onWeights?: WeightsListener; signal?: AbortSignal | undefined } = {},
+): Promise<void> {
   const emitter = new NetworkEmitter(network, graph, onWeights);
   const names = uniqueNames(graph);
   const values = new Map<Node, EmittedValue>();
+  let paused = performance.now();
   for (const node of topological(graph)) {
+    // Its weights are made here, which takes a large network seconds.
+    if (performance.now() - paused > PAUSE_EVERY_MS) {
+      await pause(signal);
+      paused = performance.now();
+    }
     emitter.begin(names.get(node)!);
     values.set(node, named(names.get(node)!, () => emitNode(emitter, node, values)));
   }

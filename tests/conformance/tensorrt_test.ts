@@ -9,7 +9,7 @@ import { loadTensorRt, type TensorRt } from "../../native/tensorrt/mod.ts";
 import { buildEngine, describeNetwork } from "../../src/emit/tensorrt.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { OpName } from "../../src/ops/table.ts";
-import { refuses, withFolder } from "../support.ts";
+import { rejects, withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 import { type Sample, trace } from "./sample.ts";
 import { SAMPLES } from "./samples.ts";
@@ -21,12 +21,16 @@ for (const [op, samples] of Object.entries(SAMPLES) as [OpName, readonly Sample[
       for (const sample of samples) {
         if (sample.notOnTensorRt !== undefined) {
           const { graph } = trace(sample, { op, precision: "fp32" });
-          refuses(() => described(trt, graph), sample.notOnTensorRt);
+          await rejects(described(trt, graph), sample.notOnTensorRt);
           continue;
         }
         for (const precision of ["fp32", "fp16", "bf16"] as const) {
           const { graph } = trace(sample, { op, precision });
-          assert.deepEqual(described(trt, graph), declared(graph), `${op} ${sample.name}, ${precision}`);
+          assert.deepEqual(
+            await described(trt, graph),
+            declared(graph),
+            `${op} ${sample.name}, ${precision}`,
+          );
         }
         await build(sample, { op, library, path: join(folder, "sample.engine") });
       }
@@ -48,7 +52,7 @@ async function build(
 type Ends = Record<string, { dtype: string; dims: readonly number[] }>;
 
 /** What TensorRT infers for the outputs. */
-function described(trt: TensorRt, graph: Graph): Ends {
+async function described(trt: TensorRt, graph: Graph): Promise<Ends> {
   using builder = trt.createBuilder();
   using network = builder.createNetwork();
   const ends: Ends = {};
@@ -57,7 +61,7 @@ function described(trt: TensorRt, graph: Graph): Ends {
     ends[name] = { dtype: tensor.dtype, dims: tensor.dims() };
     markOutput(tensor, name);
   };
-  describeNetwork(network, graph);
+  await describeNetwork(network, graph);
   return ends;
 }
 

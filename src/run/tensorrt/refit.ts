@@ -24,7 +24,9 @@ export async function layerWeights(graph: Graph, library: string): Promise<reado
   using builder = trt.createBuilder();
   using network = builder.createNetwork();
   const weights: LayerWeights[] = [];
-  describeNetwork(network, runPipeline(graph, TENSORRT).graph, (entry) => void weights.push(entry));
+  await describeNetwork(network, runPipeline(graph, TENSORRT).graph, {
+    onWeights: (entry) => void weights.push(entry),
+  });
   return weights;
 }
 
