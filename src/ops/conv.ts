@@ -28,9 +28,7 @@ export const conv = defineOp({
     if (!Number.isInteger(groups) || groups < 1 || weight.shape[0] as number % groups !== 0) {
       throw new Misfit(`the outputs do not divide into ${groups} groups`);
     }
-    if (bias && !sameShape(bias.shape, [weight.shape[0]!])) {
-      throw new Misfit("the bias must be [O]");
-    }
+    if (bias && !sameShape(bias.shape, [weight.shape[0]!])) throw new Misfit("the bias must be [O]");
     const spatial = [0, 1].map((i): Dim => {
       const [size, kernel] = [x.shape[2 + i]!, weight.shape[2 + i] as number];
       if (typeof size === "number") {
@@ -39,9 +37,7 @@ export const conv = defineOp({
         return count;
       }
       const patches = kernel === stride[i] && padding[i] === 0 ? divideDims(size, kernel) : null;
-      if (patches === null) {
-        throw new Misfit(`the open size ${size} is not a multiple of the kernel`);
-      }
+      if (patches === null) throw new Misfit(`the open size ${size} is not a multiple of the kernel`);
       return patches;
     });
     return { dtype: commonDType(inputs), shape: [x.shape[0]!, weight.shape[0]!, ...spatial] };

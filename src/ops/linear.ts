@@ -29,9 +29,7 @@ export const linear = defineOp({
     if (x.shape.length < 1 || weight.shape.length !== 2 || lastDim(x) !== weight.shape[1]) {
       throw new Misfit("x [..., C] needs a weight [O, C]");
     }
-    if (bias && !sameShape(bias.shape, [weight.shape[0]!])) {
-      throw new Misfit("the bias must be [O]");
-    }
+    if (bias && !sameShape(bias.shape, [weight.shape[0]!])) throw new Misfit("the bias must be [O]");
     return { dtype: commonDType(inputs), shape: [...x.shape.slice(0, -1), weight.shape[0]!] };
   },
   kind: "product",

@@ -14,9 +14,7 @@ export const matmul = defineOp({
   operands: ["a", "b"],
   infer: (inputs, { transposeA = false, transposeB = false }: MatmulAttrs) => {
     const [a, b] = inputs;
-    if (a.shape.length < 2 || b.shape.length < 2) {
-      throw new Misfit("both sides need rank 2 or more");
-    }
+    if (a.shape.length < 2 || b.shape.length < 2) throw new Misfit("both sides need rank 2 or more");
     const [rows, inner] = ends(a.shape, transposeA);
     const [innerB, columns] = ends(b.shape, transposeB);
     const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));

@@ -28,9 +28,7 @@ export const rmsNorm = defineOp({
   infer: (inputs, { groups = 1, compressed = false }: RmsNormAttrs) => {
     const [x, gain] = inputs;
     const channels = lastDim(x);
-    if (gain && !sameShape(gain.shape, [channels])) {
-      throw new Misfit("x [..., C] needs a gain [C], or none");
-    }
+    if (gain && !sameShape(gain.shape, [channels])) throw new Misfit("x [..., C] needs a gain [C], or none");
     if (!Number.isInteger(groups) || groups < 1 || divideDims(channels, groups) === null) {
       throw new Misfit(`${channels} channels do not divide into ${groups} groups`);
     }

@@ -24,9 +24,7 @@ export const selfAttention = defineOp({
     const [vector, mask] = biasAndMask(rest, bias);
     const packed = linear.infer([x, weight, vector], {});
     const outputs = packed.shape.at(-1);
-    if (typeof outputs !== "number" || outputs % 3 !== 0) {
-      throw new Misfit("the weight must be [3 H D, C]");
-    }
+    if (typeof outputs !== "number" || outputs % 3 !== 0) throw new Misfit("the weight must be [3 H D, C]");
     const third = { dtype: packed.dtype, shape: [...packed.shape.slice(0, -1), outputs / 3] };
     return tokenAttention.infer([third, third, third, mask], attrs);
   },
