@@ -195,7 +195,6 @@ const LONG = [
   "src/checkpoints/layouts/timm_vit.ts",
   "src/dsl/tensor.ts",
   "src/emit/onnx.ts",
-  "src/weights/derived/rows.ts",
   "src/weights/pytorch/pickle.ts",
 ];
 

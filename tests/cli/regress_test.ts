@@ -63,9 +63,7 @@ Deno.test("regress saves, judges by structure and writes the job's summary", asy
     const write = (extra: string) =>
       Deno.writeTextFile(
         script,
-        `import { float, linear, model, norm, relu, unifiedNorm } from ${
-          JSON.stringify(`file://${ROOT}mod.ts`)
-        };
+        `import { float, linear, model, norm, unifiedNorm } from ${JSON.stringify(`file://${ROOT}mod.ts`)};
 export default model({ name: "tiny", inputs: { x: float(["B", 4]) }, norm: unifiedNorm(),
   forward({ x }, p) { const y = linear(norm(x, p.at("norm")), p.at("fc"), { outputs: 4 }); return ${extra}; } });`,
       );
@@ -85,7 +83,7 @@ export default model({ name: "tiny", inputs: { x: float(["B", 4]) }, norm: unifi
       ...store,
     ]);
     assert.deepEqual(JSON.parse(again.stdout).models, ["tiny"]);
-    await write("relu(y)");
+    await write("y.relu()");
     const args = ["main", "--only", "nodes", "--rebuilds", "1", "--format", "junit", ...store];
     const run = await task("regress", args, { GITHUB_STEP_SUMMARY: summary });
     assert.equal(run.code, 1, run.stderr);
@@ -99,14 +97,11 @@ Deno.test("baseline save keeps no network that overflows its precision, unless t
     const script = join(folder, "large.ts");
     await Deno.writeTextFile(
       script,
-      `import { constant, float, linear, model, mul, norm, unifiedNorm } from ${
-        JSON.stringify(`file://${ROOT}mod.ts`)
-      };
+      `import { float, linear, model, norm, unifiedNorm } from ${JSON.stringify(`file://${ROOT}mod.ts`)};
 export default model({ name: "large", inputs: { x: float(["B", 4]) }, norm: unifiedNorm(),
   forward({ x }, p) {
     const y = linear(norm(x, p.at("norm")), p.at("fc"), { outputs: 4 });
-    const times = () => constant([6e4], { shape: [1], dtype: p.precision });
-    return mul(mul(y, times()), times());
+    return y.mul(6e4).mul(6e4);
   } });`,
     );
     const store = join(folder, "store");
