@@ -11,6 +11,7 @@ import type {
   RangesReport,
   Report,
 } from "../report/report.ts";
+import type { PassTrace } from "../rewrite/pass.ts";
 import type { ExampleOutputs } from "./evaluate.ts";
 import type { Examples } from "./examples.ts";
 import type { Network, WeightChoice } from "./networks.ts";
@@ -46,6 +47,8 @@ export interface Known {
   readonly network: Compiled;
   readonly engine: { readonly built: BuiltEngine; readonly plan: PlanReport } | null;
   readonly onnx: EngineReport["onnx"];
+  /** What was done to the network for that file. */
+  readonly onnxPasses: readonly PassTrace[];
   /** The files of each of `networks`. */
   readonly emitted: readonly [folded: Emitted, ...reference: Emitted[]];
   readonly compared: Pick<Report, "parity" | "accuracy">;
@@ -54,7 +57,7 @@ export interface Known {
   readonly report: Report;
 }
 
-export type Emitted = Pick<Known, "network" | "engine" | "onnx">;
+export type Emitted = Pick<Known, "network" | "engine" | "onnx" | "onnxPasses">;
 
 /** A part of it: `Stage<Has<"order" | "work">, Has<"int8">>`. */
 export type Has<Key extends keyof Known> = Pick<Known, Key>;

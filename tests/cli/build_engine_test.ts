@@ -314,6 +314,15 @@ testWithLibrary("build-engine leaves the files it promises and a report that fit
   );
   assert.equal(report.latency, null);
   assert.deepEqual(report.targets, ["8.0", "8.6", "8.9", "12.0", "12.1"]);
+  assert.deepEqual([...new Set(report.passes.map(({ pipeline }) => pipeline))], ["fold", "common"]);
+  for (const { passes } of Object.values(report.engines)) {
+    assert.deepEqual(passes!.map(({ pipeline, pass }) => `${pipeline} ${pass}`), [
+      "tensorrt carryOne",
+      "tensorrt packHeads",
+      "tensorrt tokens2d",
+    ]);
+    assert.ok(passes!.every(({ law, figures, ms }) => law && figures && ms! >= 0));
+  }
   const files = [...Deno.readDirSync(join(work.path, "build", "tiny"))].map(({ name }) => name).sort();
   assert.deepEqual(files, ["ln.onnx", "ln.plan", "report.json", "un.onnx", "un.plan"]);
   assert.deepEqual([...Deno.readDirSync(join(work.path, "build"))].map(({ name }) => name), ["tiny"]);
@@ -369,6 +378,19 @@ Deno.test("build-engine writes the folded network's ONNX file alone where that i
   assert.equal(report.environment.tensorrt, null);
   const files = [...Deno.readDirSync(join(work.path, "build", "tiny"))].map(({ name }) => name).sort();
   assert.deepEqual(files, ["report.json", "un.onnx"]);
+});
+
+Deno.test("build-engine --verbose lists the passes of the network and of each file", async () => {
+  await using work = await workplace();
+  const args = [...BUILD, "--no-engine", "--no-check", "--onnx", "onnxruntime"];
+  const { code, stdout, stderr } = await run([...args, "--verbose"], work.path);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^Passes of the network that is folded\n {2}fold foldConstants /m);
+  assert.match(stdout, /^ {2}fold foldNorm .* 3 found, 3 folded\n {6}linear\(s x \+ t; W, b\) = /m);
+  for (const family of ["un", "ln"]) {
+    assert.match(stdout, new RegExp(`^Passes of ${family}\\.onnx\\n {2}onnxruntime averageEarly `, "m"));
+  }
+  assert.ok(!(await run(args, work.path)).stdout.includes("foldNorm"));
 });
 
 testWithLibrary(
@@ -457,6 +479,7 @@ Deno.test("build-engine --precision int8 writes one more file, or refuses what l
   const { int8, engines } = ReportSchema.parse(JSON.parse(stdout));
   assert.ok(int8!.gate.passed && int8!.gate.accuracy === null && int8!.samples === 6);
   assert.equal(int8!.quantized + int8!.inFloat.length, int8!.products);
+  assert.deepEqual(int8!.passes!.at(-1)!.figures, { quantized: int8!.quantized });
   assert.deepEqual(int8!.sums, { products: int8!.products, rows: 8, largestDifference: 0 });
   const bytes = Deno.readFileSync(join(work.path, "out", "un.int8.onnx"));
   assert.equal(int8!.onnx.bytes, bytes.length);

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { networkPrecision } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
-import { asOnnx, type OnnxForm } from "../../rewrite/backends/onnx_forms.ts";
+import { ONNX_PIPELINES, type OnnxForm } from "../../rewrite/backends/onnx_forms.ts";
+import { runPipeline } from "../../rewrite/pass.ts";
 import type { Stage } from "../line.ts";
 import type { Has } from "../known.ts";
 import { aboutNetwork } from "../networks.ts";
@@ -18,14 +19,18 @@ export interface OnnxJob {
 }
 
 /** @param jobOf what to write, of what is made by then */
-export function onnx<In>(jobOf: (made: In) => OnnxJob): Stage<In & Has<"order" | "work">, Has<"onnx">> {
+export function onnx<In>(
+  jobOf: (made: In) => OnnxJob,
+): Stage<In & Has<"order" | "work">, Has<"onnx" | "onnxPasses">> {
   return {
     name: "onnx",
     says: (made) => `writing ${jobOf(made).title}`,
     run: async (made) => {
-      const { graph, form, name, about } = jobOf(made);
-      const { byteLength, nodes } = await made.work.publish(asOnnx(graph, form), name, about);
-      return { onnx: { path: join(made.order.out, name), bytes: byteLength, nodes } };
+      const { graph, form = "standard", name, about } = jobOf(made);
+      const lowered = runPipeline(graph, ONNX_PIPELINES[form]);
+      const { byteLength, nodes } = await made.work.publish(lowered.graph, name, about);
+      const path = join(made.order.out, name);
+      return { onnx: { path, bytes: byteLength, nodes }, onnxPasses: lowered.trace };
     },
   };
 }

@@ -67,7 +67,10 @@ export const report: Stage<Has<Told>, Has<"report">> = {
   },
 };
 
-function engineReport({ network: { norm, weights }, engine, onnx }: Emitted, out: string): EngineReport {
+function engineReport(
+  { network: { norm, weights }, engine, onnx, onnxPasses }: Emitted,
+  out: string,
+): EngineReport {
   return {
     path: engine && join(out, `${norm.family}.plan`),
     bytes: engine && engine.built.byteLength,
@@ -80,6 +83,7 @@ function engineReport({ network: { norm, weights }, engine, onnx }: Emitted, out
     weights: weights.origin,
     stateDict: weights.stateDict,
     trained: weights.trained,
+    passes: [...engine?.built.passes ?? [], ...onnxPasses],
   };
 }
 
