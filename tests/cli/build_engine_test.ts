@@ -12,7 +12,7 @@ import { processOf } from "./process.ts";
 
 const { command, run, refuses } = processOf("build-engine");
 const MODEL = `
-import { block, float, linear, mean, model, norm, unifiedNorm } from ${
+import { block, float, linear, model, norm, unifiedNorm } from ${
   JSON.stringify(import.meta.resolve("../../mod.ts"))
 };
 export default model({
@@ -21,7 +21,7 @@ export default model({
   norm: unifiedNorm(),
   forward({ tokens }, p) {
     const x = block(tokens, p.at("block"), { heads: 2, mlp: { hidden: 16 } });
-    return linear(mean(norm(x, p.at("norm")), { axes: [1] }), p.at("head"), { outputs: 3 });
+    return linear(norm(x, p.at("norm")).mean({ axes: [1] }), p.at("head"), { outputs: 3 });
   },
 });
 `;
@@ -281,10 +281,10 @@ testWithLibrary(
 
 testWithLibrary("build-engine tells what TensorRT refuses, with the layer's name", async () => {
   await using work = await workplace();
-  const integers = `const whole = cast(tokens, "int32");
-    const product = cast(matmul(whole, whole, { transposeB: true }), "fp32");
+  const integers = `const whole = tokens.cast("int32");
+    const product = whole.matmul(whole, { transposeB: true }).cast("fp32");
     const x = block(concat([product, product], { axis: -1 }),`;
-  const script = MODEL.replace("mean,", "mean, cast, concat, matmul,").replace(
+  const script = MODEL.replace("block,", "block, concat,").replace(
     "const x = block(tokens,",
     integers,
   );
@@ -510,11 +510,10 @@ Deno.test("build-engine --onnx onnxruntime writes the CPU's own form, whose outp
 });
 
 /** An MLP whose hidden values pass 65504 by far. */
-const LARGE = MODEL.replace("block, float", "add, constant, float, mlp, mul, relu").replace(
+const LARGE = MODEL.replace("block, float", "float, mlp").replace(
   /const x = .*/,
-  `const times = (y, k) => mul(y, constant([k], { shape: [1], dtype: p.precision }));
-    const hidden = { hidden: 16, activation: (y) => times(times(relu(y), 3e4), 40) };
-    const x = add(tokens, mlp(norm(tokens, p.at("block.norm2")), p.at("block.mlp"), hidden));`,
+  `const hidden = { hidden: 16, activation: (y) => y.relu().mul(3e4).mul(40) };
+    const x = tokens.add(mlp(norm(tokens, p.at("block.norm2")), p.at("block.mlp"), hidden));`,
 );
 
 Deno.test("build-engine fails where a value overflows fp16, and names the tensors; --allow-overflow and bf16 build", async () => {
