@@ -41,6 +41,13 @@ export const STEPS: Readonly<Record<string, Step>> = {
     );
     return { x: reshape(x, shape), axis: at < axis ? axis - 1 : axis };
   },
+  "reshape of rows joined": ({ x, axis }) => {
+    if (axis === 0 || sizes(x).length < 3 || sizes(x)[axis - 1]! * sizes(x)[axis]! > 64) return null;
+    const shape = sizes(x).flatMap((size, i) =>
+      i === axis ? [] : i === axis - 1 ? [size * sizes(x)[axis]!] : [size]
+    );
+    return { x: reshape(x, shape), axis: axis - 1 };
+  },
   slice: ({ x, axis }, random) => {
     const at = random.pick(without(axis, x));
     const size = sizes(x)[at]!;
