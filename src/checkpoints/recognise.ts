@@ -31,6 +31,7 @@ import type { SettingOptions, Settled, Statement } from "./settings.ts";
 
 /** A checkpoint whose layout is known. */
 export interface RecognisedCheckpoint {
+  /** The file, or the folder. */
   readonly path: string;
   /** The layout's name: "timm Swin Transformer". */
   readonly format: string;
@@ -38,6 +39,7 @@ export interface RecognisedCheckpoint {
   readonly stateDict: StateDictChoice | null;
   /** What all names of the file begin with and the layout's do not: "module.", or "". */
   readonly prefix: string;
+  /** The network. */
   readonly model: Model;
   /** Values that no shape tells, and what each rests on. */
   readonly settled: readonly Settled[];

@@ -59,15 +59,25 @@ export interface Statement {
   readonly kind: "configuration" | "arguments" | "unfold";
 }
 
-export const BASES = ["tensors", "said", "option", "published", "assumed"] as const;
 /** What a value rests on. */
-export type Basis = (typeof BASES)[number];
+export type Basis = "tensors" | "said" | "option" | "published" | "assumed";
+export const BASES = [
+  "tensors",
+  "said",
+  "option",
+  "published",
+  "assumed",
+] as const satisfies readonly Basis[];
 
 /** A value that was used, and what for. */
 export interface Settled {
+  /** The setting, as `--set` names it. */
   readonly name: string;
+  /** What was used. */
   readonly value: string;
+  /** What it rests on. */
   readonly basis: Basis;
+  /** The basis in words. */
   readonly why: string;
 }
 

@@ -25,18 +25,27 @@ export interface AuditedNorm extends NormFold {
   readonly errorBound: number | null;
 }
 
+/** Where each normalization of a network goes, without anything being built. */
 export interface Audit {
+  /** The model's name. */
   readonly model: string;
+  /** The normalization it was folded with. */
   readonly family: string;
+  /** The precision it was folded for. */
   readonly precision: Precision;
   /** The layout that the checkpoint was recognised as; null where the model came by itself. */
   readonly layout: string | null;
   /** Where the weights came from, and whether they were trained with this normalization. */
   readonly weights: string;
+  /** Whether the weights were trained with this normalization. */
   readonly trained: boolean;
+  /** Normalizations of the network. */
   readonly found: number;
+  /** Of them, those that are gone. */
   readonly folded: number;
+  /** Of them, those that stay, whole or in part. */
   readonly remaining: number;
+  /** One by one, in the order of the network. */
   readonly norms: readonly AuditedNorm[];
   /** What the compiler did for it. */
   readonly passes: readonly PassTrace[];

@@ -3,6 +3,7 @@ import { UnfoldError } from "../errors.ts";
 import type { Profile } from "../emit/tensorrt.ts";
 import type { DimRange } from "../dsl/model.ts";
 
+/** The batch sizes of a build. */
 export interface Batch {
   /** As given, for reports. */
   readonly text: string;

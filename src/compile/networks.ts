@@ -3,15 +3,15 @@
  */
 import config from "../../deno.json" with { type: "json" };
 import { looksLike, type RecognisedCheckpoint } from "../checkpoints/recognise.ts";
-import type { Model } from "../dsl/model.ts";
+import type { Model, TraceOptions } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
-import type { DimValues } from "../ir/shape.ts";
 import { otherNorm } from "../norms/keys.ts";
 import { haveSameKeys, type Norm, NORMS } from "../norms/families.ts";
-import { optimize, type Optimized, type OptimizeOptions, remainingNorms } from "../rewrite/pipeline.ts";
+import type { NormFold } from "../rewrite/fold/fold_norm.ts";
+import { optimize, type OptimizeOptions, type PassTrace, remainingNorms } from "../rewrite/pipeline.ts";
 import { quoted } from "../text.ts";
 import {
   checkpointWeights,
@@ -22,16 +22,21 @@ import {
   type WeightSource,
 } from "../weights/mod.ts";
 
-export interface CompileOptions extends OptimizeOptions {
-  readonly weights: WeightSource;
-  readonly precision?: Precision;
-  readonly norm?: Norm;
-  readonly dims?: DimValues;
-}
+/** What `compile` takes besides a model: what `Model.trace` does, and what optimization does. */
+export interface CompileOptions extends OptimizeOptions, TraceOptions {}
 
-/** A network as it was described (`traced`) and as it is emitted (`graph`). */
-export interface Network extends Optimized {
+/** A network on its way from the description to what is emitted. */
+export interface Network {
+  /** As it was described. */
   readonly traced: Graph;
+  /** With its normalizations folded, its products still under their own names. */
+  readonly folded: Graph;
+  /** As it is emitted. */
+  readonly graph: Graph;
+  /** Where each normalization went, or why it stays. */
+  readonly norms: readonly NormFold[];
+  /** What each pass did. */
+  readonly trace: readonly PassTrace[];
 }
 
 /**
@@ -71,6 +76,7 @@ export interface WeightChoice {
   open(): WeightSource;
 }
 
+/** Which weights a model gets in place of its own. */
 export interface WeightOptions {
   /** A checkpoint in place of the model's own, whose names are those of the model's scopes. */
   readonly checkpoint?: string | undefined;
@@ -78,6 +84,7 @@ export interface WeightOptions {
   readonly opening?: OpenOptions | undefined;
   /** A checkpoint of a known layout, which the model came from. */
   readonly recognised?: RecognisedCheckpoint | undefined;
+  /** Accept NaN and infinity. */
   readonly allowNonFinite?: boolean | undefined;
 }
 

@@ -11,12 +11,17 @@ import type { WeightOptions } from "./networks.ts";
 
 /** A model and how to compile it. */
 export interface Subject {
+  /** The network. */
   readonly model: Model;
+  /** The normalization it is compiled with. */
   readonly norm: Norm;
+  /** What the engine's products compute in. */
   readonly precision: EnginePrecision;
   /** The form Layer Normalization is compiled in, where the network allows it. */
   readonly layerNorm: LayerNormForm;
+  /** The batch sizes of the engine. */
   readonly batch: Batch;
+  /** Where weights come from, in place of the model's own. */
   readonly weights: WeightOptions;
   /** The GPUs the engine is for; as for `buildEngine`. */
   readonly targets?: readonly Target[] | undefined;

@@ -2,16 +2,11 @@
 import { argument, either, FUNCTION, type Kind, oneOf } from "../ir/given.ts";
 import { TENSOR, type Tensor } from "./tensor.ts";
 
-/** The names of activations, in the order of help and messages. */
-export const ACTIVATIONS = ["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"] as const;
 /**
  * An activation by name: GELU, exact or by a hyperbolic tangent as GPT-2 has it; `quick_gelu`, `x sigmoid(1.702 x)` of
  * OpenAI's CLIP; ReLU; SiLU, `x sigmoid(x)`.
  */
-export type Activation = (typeof ACTIVATIONS)[number];
-
-/** A name or a function. */
-export const ACTIVATION: Kind = either(oneOf(...ACTIVATIONS), FUNCTION);
+export type Activation = "gelu" | "gelu_tanh" | "quick_gelu" | "relu" | "silu";
 
 const BY_NAME: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
   gelu: (x) => x.gelu(),
@@ -20,6 +15,11 @@ const BY_NAME: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
   relu: (x) => x.relu(),
   silu: (x) => x.silu(),
 };
+
+/** The names of activations, in the order of help and messages. */
+export const ACTIVATIONS = Object.keys(BY_NAME) as readonly Activation[];
+/** A name or a function. */
+export const ACTIVATION: Kind = either(oneOf(...ACTIVATIONS), FUNCTION);
 
 /** `activation(x)`. */
 export function activated(

@@ -39,6 +39,32 @@ const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;
 /** The alignment memory-mapping readers ask of external data. */
 const EXTERNAL_ALIGNMENT = 4096;
 
+/** What `writeOnnx` takes besides a graph and a path. */
+export interface OnnxOptions {
+  /** What the file says of itself, in `metadata_props`. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** The version of the standard's operators; the lowest unless given. */
+  readonly opset?: number | undefined;
+  /** Weights of more bytes than this go into `<path>.data`. */
+  readonly embeddedLimitBytes?: number;
+  /**
+   * For files that only measure.
+   *
+   * @internal
+   */
+  readonly probe?: Probe | undefined;
+}
+
+/** A file that was written. */
+export interface OnnxFile {
+  /** The file, and where there is one its `.data`. */
+  readonly paths: readonly string[];
+  /** Of all paths. */
+  readonly byteLength: number;
+  /** Nodes of the graph that was written. */
+  readonly nodes: number;
+}
+
 /** What is put into a file that only measures: what others read in place of a node's value, and one output more. */
 export interface Probe {
   value(g: OnnxEmitter, node: Node, value: string): string;
@@ -49,21 +75,13 @@ export interface Probe {
 /**
  * Writes `graph` to `path`, beside it first and then renamed. The caller sees to it that the folder exists.
  *
- * @param options.metadata what the file says of itself, in `metadata_props`
- * @param options.opset the version of the standard's operators; the lowest unless given
- * @param options.embeddedLimitBytes weights of more bytes than this go into `<path>.data`
  * @throws {UnfoldError} the file cannot be written; nothing of it is left then
  */
 export async function writeOnnx(
   graph: Graph,
   path: string,
-  { metadata = {}, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: {
-    metadata?: Readonly<Record<string, string>> | undefined;
-    opset?: number | undefined;
-    embeddedLimitBytes?: number;
-    probe?: Probe | undefined;
-  } = {},
-): Promise<{ paths: readonly string[]; byteLength: number; nodes: number }> {
+  { metadata = {}, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: OnnxOptions = {},
+): Promise<OnnxFile> {
   const emitter = emit(graph, { opset, probe });
   const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
   const partial = {

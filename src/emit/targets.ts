@@ -4,9 +4,10 @@
  */
 import { UnfoldError } from "../errors.ts";
 
+/** A GPU by compute capability. */
+export type Target = "7.5" | "8.0" | "8.6" | "8.9" | "12.0" | "12.1";
 /** In the order of their bits in a plan. */
-export const TARGETS = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"] as const;
-export type Target = (typeof TARGETS)[number];
+export const TARGETS = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"] as const satisfies readonly Target[];
 
 /** What a plan has code for that was built for no GPUs by name (read off plans of 1.7.1): not for Turing, 7.5. */
 export const DEFAULT_TARGETS: readonly Target[] = TARGETS.filter((target) => target !== "7.5");

@@ -3,8 +3,10 @@
  * builder. Needs no GPU. The native half is loaded with the first engine, so that importing UNfold needs no
  * `--allow-ffi`.
  */
+import type { DownloadProgress } from "../../native/wheel/cache.ts";
+import type { Severity } from "../../native/tensorrt/abi/enums.ts";
 import type { Flavour } from "../../native/tensorrt/abi/layout.ts";
-import type { LocatedTensorRt, LocateOptions } from "../../native/tensorrt/find/locate.ts";
+import type { LibrarySource, LocatedTensorRt } from "../../native/tensorrt/find/locate.ts";
 import type { LogLine, Network, ProgressEvent } from "../../native/tensorrt/mod.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
 import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
@@ -19,9 +21,26 @@ import { readKeptFile, replaceFile } from "./kept_file.ts";
 import type { Target } from "./targets.ts";
 import { NetworkEmitter, type WeightsListener } from "./tensorrt_network.ts";
 
+export type { Flavour, LibrarySource, LocatedTensorRt, LogLine, ProgressEvent, Severity };
+
+/** How a TensorRT library is looked for. */
+export interface LocateOptions {
+  /** The library, the folder that holds it, or the folder TensorRT was unpacked to. */
+  readonly flag?: string | undefined;
+  /** Restricts the search; without it TensorRT for RTX is preferred, then an installed Enterprise TensorRT. */
+  readonly flavour?: Flavour | undefined;
+  /** Never downloads. */
+  readonly offline?: boolean | undefined;
+  /** Hears of a download. */
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /** Ends a download; what was fetched stays for the next. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Ranges of the open sizes; one record per optimization profile. */
 export type Profile = Readonly<Record<string, DimRange>>;
 
+/** How an engine is built. */
 export interface EngineOptions {
   /** Where the plan is written: beside it first, then renamed. */
   readonly path: string;
@@ -49,19 +68,25 @@ export interface EngineOptions {
   readonly timingCacheFile?: string | undefined;
   /** Whether the graph takes the form that TensorRT compiles best; true unless given. */
   readonly lower?: boolean;
+  /** Hears of TensorRT's own phases and their steps. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
   /** Told what begins: weights go to the library (`emit`), it builds, the plan is written. */
   readonly onPhase?: ((phase: "emit" | "build" | "write") => void) | undefined;
+  /** Hears of each line of TensorRT's log. */
   readonly onLog?: (line: LogLine) => void;
   /** Aborting it cancels the build within milliseconds and leaves no file. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** An engine on disk. */
 export interface BuiltEngine {
+  /** The plan. */
   readonly path: string;
+  /** Of the plan. */
   readonly byteLength: number;
   /** Layers of the network that was described, constants included. */
   readonly layers: number;
+  /** The library that built it. */
   readonly library: { readonly version: string; readonly flavour: Flavour; readonly path: string };
   /** The passes that made the form that TensorRT compiles best. */
   readonly passes: readonly PassTrace[];

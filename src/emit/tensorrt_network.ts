@@ -1,7 +1,7 @@
 /**
- * What operators see of a TensorRT network: `TensorRtEmitter` over the native `Network`. It adds what the library lacks
- * and every operator would need: constants take the rank of whatever they meet, since TensorRT broadcasts only sizes of
- * 1, and open sizes are computed from the inputs. Layers are named after the node they belong to.
+ * What operators see of a TensorRT network: `TensorRtEmitter` over the native `Network`, with what the library lacks:
+ * constants take the rank of whatever they meet, since TensorRT broadcasts only sizes of 1, and open sizes are computed
+ * from the inputs. Layers are named after their node.
  */
 import type { Network, Tensor } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
@@ -27,9 +27,13 @@ type Value = Computed | Known;
 
 /** Weights as they enter the network: the layer's name, and what it uses them for. */
 export interface LayerWeights {
+  /** TensorRT's name of the layer. */
   readonly layer: string;
+  /** What it is to the layer. */
   readonly role: "constant" | "kernel" | "bias";
+  /** Its element type. */
   readonly dtype: DType;
+  /** Its elements, row-major, little-endian. */
   readonly bytes: Uint8Array;
 }
 export type WeightsListener = (weights: LayerWeights) => void;

@@ -6,8 +6,11 @@
 import { UnfoldError } from "../errors.ts";
 import { ITEM_BYTES, type StorageType } from "./dtype.ts";
 
+/** The values of a weight, which are read when they are asked for. */
 export interface TensorData {
+  /** The element type they are held in. */
   readonly dtype: StorageType;
+  /** Sizes, outermost first. */
   readonly shape: readonly number[];
   /** For messages: the file and tensor name, or what computed the values. */
   readonly origin: string;

@@ -7,8 +7,11 @@ import { UnfoldError } from "../errors.ts";
 import type { DType } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 
+/** The type of a tensor in a graph. */
 export interface TensorType {
+  /** Its element type. */
   readonly dtype: DType;
+  /** Its sizes. */
   readonly shape: Shape;
 }
 
@@ -17,18 +20,25 @@ export interface TensorType {
  * Nodes are made by `apply` of `src/ops/table.ts`, which infers the type, and nowhere else.
  */
 export interface Node {
+  /** The operator's name: "linear". */
   readonly op: string;
+  /** What it reads, in the operator's order. */
   readonly inputs: readonly Node[];
+  /** What the operator is told besides. */
   readonly attrs: Readonly<Record<string, unknown>>;
+  /** Of the tensor that it makes. */
   readonly type: TensorType;
   /** The parameter scope or file name it came from: "blocks.0.attn.qkv". Not unique: `uniqueNames` makes it so. */
   readonly name: string;
 }
 
+/** A network, as operators on tensors. */
 export interface Graph {
+  /** The model's name. */
   readonly name: string;
   /** Nodes of op `input`, in the order the model declares them. */
   readonly inputs: readonly Node[];
+  /** Outputs by name, which are the engine's. */
   readonly outputs: readonly { readonly name: string; readonly node: Node }[];
 }
 

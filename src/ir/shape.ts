@@ -7,6 +7,7 @@ import { UnfoldError } from "../errors.ts";
 
 /** A size: fixed, or a canonical polynomial in named dimensions with whole positive coefficients. */
 export type Dim = number | string;
+/** Sizes, outermost first: `["B", "T", 384]`. */
 export type Shape = readonly Dim[];
 
 /** Sizes of named dimensions, e.g. `{ B: 8 }`. */

@@ -21,6 +21,7 @@ import {
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 
+/** Sizes of BERT and its relatives. */
 export interface BertConfig {
   /** Entries of the vocabulary. */
   readonly vocabulary: number;
@@ -35,6 +36,7 @@ export interface BertConfig {
   readonly padding?: number;
   /** C. */
   readonly channels: number;
+  /** Layers of attention and MLP. */
   readonly layers: number;
   /** H. */
   readonly heads: number;
@@ -61,9 +63,11 @@ export const BERT_BASE: BertConfig = {
 /** MiniLM of six layers and 384 channels: 23 million parameters. */
 export const MINILM_L6: BertConfig = { ...BERT_BASE, channels: 384, layers: 6, hidden: 1536 };
 
+/** What a network of BERT's sizes gives, and of which inputs. */
 export interface BertOptions {
   /** Layer Normalization with the config's epsilon unless said. */
   readonly norm?: Norm;
+  /** `bert` unless said. */
   readonly name?: string;
   /**
    * `"mean"`: the output is `sentence_embedding [B, C]`, the mean over the tokens whose mask is 1, divided by its length,

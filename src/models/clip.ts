@@ -24,24 +24,23 @@ import {
   type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
+import type { TransformerSizes } from "./sizes.ts";
 
 /** What both towers have. */
-export interface TowerConfig {
-  readonly name: string;
+export interface TowerConfig extends TransformerSizes {
+  /** Whose towers: CLIP's or SigLIP's. */
   readonly family: "clip" | "siglip";
-  readonly channels: number;
-  readonly depth: number;
-  readonly heads: number;
-  /** Channels between the two products of a layer. */
-  readonly hidden: number;
+  /** In the MLPs. */
   readonly activation: Activation;
   /** Channels of the embedding that is compared, the only output then, or null: CLIP's projection. */
   readonly projection: number | null;
 }
 
+/** Sizes of a tower for images. */
 export interface ImageTowerConfig extends TowerConfig {
   /** Height and width in pixels. */
   readonly image: readonly [height: number, width: number];
+  /** Side of the square patches, in pixels. */
   readonly patch: number;
   /** Of a classifier of the mean of the patches, whose logits are the only output then, or null. */
   readonly classes: number | null;
@@ -49,7 +48,9 @@ export interface ImageTowerConfig extends TowerConfig {
   readonly pooled: boolean;
 }
 
+/** Sizes of a tower for texts. */
 export interface TextTowerConfig extends TowerConfig {
+  /** Entries of the vocabulary. */
   readonly vocabulary: number;
   /** Tokens of the longest text; of SigLIP each text is filled up to so many, as it was trained. */
   readonly positions: number;

@@ -20,17 +20,14 @@ import {
   type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
+import type { TransformerSizes } from "./sizes.ts";
 
-export interface Gpt2Config {
-  readonly name: string;
+/** Sizes of GPT-2 and its relatives, and what is made of them. */
+export interface Gpt2Config extends TransformerSizes {
+  /** Entries of the vocabulary. */
   readonly vocabulary: number;
   /** Learned positions: the most tokens it can look back on. */
   readonly context: number;
-  readonly channels: number;
-  readonly depth: number;
-  readonly heads: number;
-  /** Width inside the feed-forward layers, four times the channels. */
-  readonly hidden: number;
   /**
    * `plain`: logits of all tokens. `prefill`: keys and values of all tokens besides. `step`: one token, given the keys
    * and values of those before it, and its position.

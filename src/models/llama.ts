@@ -18,22 +18,21 @@ import {
   rotaryTable,
 } from "../dsl/mod.ts";
 import { type Norm, rmsNorm } from "../norms/families.ts";
+import type { TransformerSizes } from "./sizes.ts";
 
-export interface LlamaConfig {
-  readonly name: string;
+/** Sizes of Llama and its relatives. */
+export interface LlamaConfig extends TransformerSizes {
+  /** Entries of the vocabulary. */
   readonly vocabulary: number;
   /** Positions that the rotary tables, which are constants, are made for; the published contexts are longer. */
   readonly context: number;
-  readonly channels: number;
-  readonly depth: number;
-  readonly heads: number;
   /** Heads of keys and values. */
   readonly groups: number;
   /** Channels of a head; `channels / heads` in most. */
   readonly size: number;
-  readonly hidden: number;
   /** The base of the rotations' rates. */
   readonly theta: number;
+  /** For contexts longer than that of the first training; none unless said. */
   readonly scaling?: RotaryScaling;
   /** Whether the embedding is the head, too. */
   readonly tied: boolean;

@@ -28,3 +28,4 @@ export { IWSLT14, ORIGINAL_BASE, translation, type TranslationConfig, WMT14_BIG 
 export { DEIT_S, DEIT_TI, type PatchConfig, vit, VIT_B16, type VitConfig } from "./vit.ts";
 export { WHISPER_BASE, type WhisperConfig, whisperEncoder } from "./whisper.ts";
 export { wideNet, WIDENET_B } from "./widenet.ts";
+export type { TransformerSizes } from "./sizes.ts";

@@ -46,10 +46,13 @@ import { layerNorm, type Norm } from "../norms/families.ts";
  */
 export type SwinCut = "whole" | "padded" | "axes" | "always";
 
+/** Sizes of Swin, and how its grids are cut. */
 export interface SwinConfig {
+  /** Names the output folder. */
   readonly name: string;
   /** Multiples of the patch; of the last scale's stride, 32 for four scales, where the cut is `"whole"`. */
   readonly image: readonly [height: number, width: number];
+  /** Side of the square patches, in pixels. */
   readonly patch: number;
   /** Of the first scale; each further one has twice as many. */
   readonly channels: number;
@@ -59,6 +62,7 @@ export interface SwinConfig {
   readonly heads: readonly number[];
   /** Sides of a window in tokens, M in the paper; of each scale where they differ (Swin-S3, Chen et al. 2021). */
   readonly window: number | readonly PerAxis[];
+  /** How grids are cut that windows do not fill. */
   readonly cut: SwinCut;
   /** Whether patches are normalized before the first block. */
   readonly patchNorm: boolean;
@@ -66,9 +70,11 @@ export interface SwinConfig {
   readonly positions: "tokens" | "map" | null;
   /** Width inside the MLP, in channels. */
   readonly mlpRatio: number;
+  /** Whether queries, keys and values have biases. */
   readonly qkvBias: boolean;
   /** The order in which four neighbours merge: down the columns in the paper's code, along the rows in mmdetection. */
   readonly merging: "columns" | "rows";
+  /** In the MLPs. */
   readonly activation: Activation;
   /** null for the pooled features, without a head. */
   readonly classes: number | null;
@@ -79,6 +85,7 @@ export function windowAt({ window }: Pick<SwinConfig, "window">, scale: number):
   return typeof window === "number" ? window : window[scale]!;
 }
 
+/** Sizes of Swin in front of a detector. */
 export interface SwinBackboneConfig extends Omit<SwinConfig, "classes"> {
   /** Scales that are given, by number: 1, 2, 3 for those of the strides 8, 16 and 32; all unless said. */
   readonly outputs?: readonly number[];

@@ -25,21 +25,19 @@ import {
   unfoldOrder,
 } from "../dsl/mod.ts";
 import { type Norm, unifiedNorm } from "../norms/families.ts";
+import type { TransformerSizes } from "./sizes.ts";
 
-export interface T2tVitConfig {
-  readonly name: string;
+/** Sizes of T2T-ViT. */
+export interface T2tVitConfig extends TransformerSizes {
   /** Side of the square image, a multiple of 16. */
   readonly image: number;
   /** Of the tokens between two soft splits. */
   readonly tokenChannels: number;
   /** Random features of the Performer, m in its paper; null where a Transformer is in its place. */
   readonly features: number | null;
-  readonly channels: number;
-  readonly depth: number;
-  readonly heads: number;
-  /** Width inside the MLP. */
-  readonly hidden: number;
+  /** Of the head. */
   readonly classes: number;
+  /** Whether queries, keys and values of the blocks have biases. */
   readonly qkvBias: boolean;
   /** Factor on the logits of the blocks' attention; 1 / sqrt(channels / heads) unless said. */
   readonly qkScale?: number;

@@ -21,22 +21,23 @@ import {
   type Tensor,
 } from "../dsl/mod.ts";
 import { type Norm, rmsNorm } from "../norms/families.ts";
+import type { TransformerSizes } from "./sizes.ts";
 
-export interface T5Config {
-  readonly name: string;
+/** Sizes of T5's encoder. */
+export interface T5Config extends TransformerSizes {
+  /** Entries of the vocabulary. */
   readonly vocabulary: number;
   /** Tokens of the longest text that is read; the network itself has no bound. */
   readonly context: number;
-  readonly channels: number;
-  readonly depth: number;
-  readonly heads: number;
   /** Channels of a head, which need not be `channels / heads`. */
   readonly size: number;
-  readonly hidden: number;
+  /** In the MLPs. */
   readonly activation: Activation;
+  /** Whether the MLPs are gated, as from version 1.1 on. */
   readonly gated: boolean;
   /** Kinds of distance, and the distance from which on all are of one kind. */
   readonly buckets: number;
+  /** The distance, in tokens. */
   readonly farthest: number;
 }
 

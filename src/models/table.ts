@@ -14,6 +14,7 @@ import { IWSLT14, ORIGINAL_BASE, translation, WMT14_BIG } from "./translation.ts
 import { DEIT_S, DEIT_TI, vit, VIT_B16 } from "./vit.ts";
 import { wideNet, WIDENET_B } from "./widenet.ts";
 
+/** A network of a paper. */
 export interface NamedModel {
   /** "Swin Transformer, tiny, 224 x 224". */
   readonly title: string;
@@ -23,6 +24,7 @@ export interface NamedModel {
   build(): Model;
 }
 
+/** The networks of the papers, by the names that the command line takes: `MODELS["deit-s"]!.build()`. */
 export const MODELS: Readonly<Record<string, NamedModel>> = {
   "bert-base": {
     title: "BERT, base, 110M",

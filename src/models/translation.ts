@@ -20,15 +20,21 @@ import {
 } from "../dsl/mod.ts";
 import { type Norm, unifiedNorm } from "../norms/families.ts";
 
+/** Sizes of the translation Transformer. */
 export interface TranslationConfig {
+  /** Names the output folder. */
   readonly name: string;
+  /** C. */
   readonly channels: number;
   /** Layers. */
   readonly encoder: number;
+  /** Layers. */
   readonly decoder: number;
+  /** H. */
   readonly heads: number;
   /** Width inside the feed-forward layers. */
   readonly hidden: number;
+  /** Entries of both vocabularies. */
   readonly vocabulary: { readonly source: number; readonly target: number };
   /** One table for source, target and output (fairseq's `--share-all-embeddings`), or three. */
   readonly embeddings: "shared" | "apart";

@@ -25,26 +25,25 @@ import {
   type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
+import type { TransformerSizes } from "./sizes.ts";
 
 /** Sizes of a network that classifies a square image by its patches. */
-export interface PatchConfig {
-  readonly name: string;
+export interface PatchConfig extends TransformerSizes {
   /** Side of the square image, in pixels. */
   readonly image: number;
+  /** Side of the square patches, in pixels. */
   readonly patch: number;
-  readonly channels: number;
-  readonly depth: number;
-  readonly heads: number;
-  /** Width inside the MLP. */
-  readonly hidden: number;
+  /** Of the head. */
   readonly classes: number;
 }
 
+/** Sizes and options of a Vision Transformer. */
 export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
   /** Side of a square image, or height and width, in pixels. */
   readonly image: number | readonly [height: number, width: number];
   /** Of the head; null where there is none, and what it would read is the output. */
   readonly classes: number | null;
+  /** Whether queries, keys and values have biases. */
   readonly qkvBias: boolean;
   /** Whether there is a class token, and whether a position is added to it as to the patches. */
   readonly classToken: "placed" | "unplaced" | "none";
@@ -67,6 +66,7 @@ export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
    * `none`.
    */
   readonly lastNorm: "tokens" | "pooled" | "none";
+  /** Whether sublayers end in a layer-scale. */
   readonly layerScale: boolean;
   /** Whether the embedded tokens are normalized, `norm_pre`; their product has no bias then. */
   readonly preNorm?: boolean;

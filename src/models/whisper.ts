@@ -16,17 +16,14 @@ import {
   type Tensor,
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
+import type { TransformerSizes } from "./sizes.ts";
 
-export interface WhisperConfig {
-  readonly name: string;
+/** Sizes of Whisper's encoder. */
+export interface WhisperConfig extends TransformerSizes {
   /** Mel bands of the spectrogram. */
   readonly bands: number;
   /** Tokens, one of each two frames of 10 ms: 1500 for the 30 seconds that a spectrogram always has. */
   readonly positions: number;
-  readonly channels: number;
-  readonly depth: number;
-  readonly heads: number;
-  readonly hidden: number;
   /** In the layers; exact GELU unless said. Behind the convolutions it always is. */
   readonly activation?: Activation;
 }

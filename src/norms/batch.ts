@@ -3,6 +3,7 @@ import { oneOf, optional } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { channelsOf, type Norm, type NormOptions, normOptions, type NormScope } from "./define.ts";
 
+/** What Batch Renormalization takes. */
 export interface BatchRenormOptions extends NormOptions {
   /** Which statistic the file holds: `running_var`, unless said, or `running_std`, to which no epsilon is added. */
   readonly running?: "variance" | "deviation";

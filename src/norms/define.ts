@@ -40,6 +40,7 @@ export interface AffineOptions {
   readonly centred?: boolean;
 }
 
+/** A normalization as a model chooses it: made by `unifiedNorm()` and its like. */
 export interface Norm {
   /** The word of `--norm` and of file names: "un". */
   readonly family: NormFamily;
@@ -49,10 +50,15 @@ export interface Norm {
   readonly offline: boolean;
   /** Keys that training leaves beside the parameters and inference does not read. */
   readonly ignoredKeys: readonly string[];
-  /** Normalizes the last axis of `x`, `[..., C]`. */
+  /**
+   * Normalizes the last axis of `x`, `[..., C]`.
+   *
+   * @internal
+   */
   apply(x: Node, scope: NormScope): Node;
 }
 
+/** The words of `--norm`, in the order of help. */
 export const NORM_FAMILIES = [
   "un",
   "bn",
@@ -70,6 +76,7 @@ export const NORM_FAMILIES = [
   "dyt",
   "none",
 ] as const;
+/** The word of a normalization family, as `--norm` takes it. */
 export type NormFamily = (typeof NORM_FAMILIES)[number];
 
 /** Families whose checkpoints have the same keys, so that only the user can say which of them a file was trained with. */
@@ -80,6 +87,7 @@ export function haveSameKeys(a: NormFamily, b: NormFamily): boolean {
   return a === b || ALIKE.some((group) => group.includes(a) && group.includes(b));
 }
 
+/** What every normalization takes. */
 export interface NormOptions {
   /** Added under the square root; checkpoints do not carry it. */
   readonly epsilon?: number;

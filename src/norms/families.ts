@@ -11,6 +11,7 @@ import { repBatchNorm } from "./prepbn.ts";
 import { compressedRmsNorm, rmsNorm } from "./rms.ts";
 import { unifiedNorm } from "./unified.ts";
 
+/** The normalizations by the words that `--norm` takes: `NORMS.un()`. */
 export const NORMS: Readonly<Record<NormFamily, (options?: NormOptions) => Norm>> = {
   un: unifiedNorm,
   bn: batchNorm,
@@ -50,5 +51,6 @@ export type { BatchRenormOptions } from "./batch.ts";
 export type { GroupNormOptions } from "./group.ts";
 export type { GroupScalingOptions } from "./power.ts";
 export type { RepBatchNormOptions } from "./prepbn.ts";
+export type { LayerNormOptions } from "./layer.ts";
 export type { CompressedRmsNormOptions, RmsNormOptions } from "./rms.ts";
 export { haveSameKeys, type Norm, NORM_FAMILIES, type NormFamily, type NormOptions } from "./define.ts";

@@ -2,6 +2,7 @@
 import { COUNT, optional } from "../ir/given.ts";
 import { gainAndShift, type Norm, type NormOptions, normOptions } from "./define.ts";
 
+/** What Group Normalization takes. */
 export interface GroupNormOptions extends NormOptions {
   /** Groups of channels; 1, as PoolFormer has it, unless given. */
   readonly groups?: number;

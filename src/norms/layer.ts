@@ -5,6 +5,7 @@
 import { FLAG, optional } from "../ir/given.ts";
 import { gainAlone, gainAndShift, type Norm, type NormOptions, normOptions } from "./define.ts";
 
+/** What Layer Normalization takes. */
 export interface LayerNormOptions extends NormOptions {
   /** Whether there is a `bias`; nanoGPT and some ViTs have the gain alone. */
   readonly bias?: boolean;

@@ -39,6 +39,7 @@ export function powerNorm(options: NormOptions = {}): Norm {
   };
 }
 
+/** What PowerNorm with GroupScaling takes. */
 export interface GroupScalingOptions extends NormOptions {
   /** Groups of channels with a quadratic mean each; the reference code takes the number of heads. */
   readonly groups?: number;

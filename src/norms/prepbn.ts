@@ -3,6 +3,7 @@ import { oneOf, optional } from "../ir/given.ts";
 import { batchNormVectors } from "./batch.ts";
 import { type Norm, type NormOptions, normOptions } from "./define.ts";
 
+/** What PRepBN takes. */
 export interface RepBatchNormOptions extends NormOptions {
   /** Where in its scope RepBN lies: in PRepBN's `norm2`, unless said, or in the scope itself. */
   readonly within?: "norm2" | "";

@@ -2,6 +2,7 @@
 import { FLAG, optional } from "../ir/given.ts";
 import { channelsOf, filled, type Norm, type NormOptions, normOptions } from "./define.ts";
 
+/** What RMSNorm takes. */
 export interface RmsNormOptions extends NormOptions {
   /** Whether the stored gain is an offset from one, `(1 + weight)`, as in Gemma. */
   readonly gainFromOne?: boolean;
@@ -27,6 +28,7 @@ export function rmsNorm(options: RmsNormOptions = {}): Norm {
   };
 }
 
+/** What CRMSNorm takes. */
 export interface CompressedRmsNormOptions extends NormOptions {
   /** Whether there is a gain, `weight` of C - 1 channels. The reference code has none: it is part of the product behind. */
   readonly gain?: boolean;

@@ -11,9 +11,11 @@ import { type EngineFiles, type Loader, loaderFor } from "./time.ts";
 /** Where baselines are kept unless said. */
 export const DEFAULT_STORE = ".unfold/baselines";
 
-export interface Common extends StoreOptions, Pick<Watch, "onEvent"> {
+/** What saving a baseline and comparing with one share. */
+export interface BaselineOptions extends StoreOptions {
   /** A folder that can be committed or cached; `.unfold/baselines` unless given. */
   readonly store?: string | undefined;
+  /** The baseline's name: letters, digits and any of . _ - */
   readonly name: string;
   /** How often each model is built; default 3. */
   readonly rebuilds?: number | undefined;
@@ -21,7 +23,14 @@ export interface Common extends StoreOptions, Pick<Watch, "onEvent"> {
   readonly threads?: number | undefined;
   /** Whether TensorRT plans are built; without, there are no kernels to count. Default true. */
   readonly plans?: boolean | undefined;
+  /** Path of the TensorRT library; found as `locateLibrary` does unless given. */
   readonly tensorrtLib?: string | undefined;
+  /**
+   * Hears of what is built, for a progress line.
+   *
+   * @internal
+   */
+  readonly onEvent?: Watch["onEvent"];
 }
 
 export interface Builds {
@@ -34,7 +43,7 @@ export interface Builds {
 export async function buildTimes(
   subject: Subject,
   { folder, rebuilds, plans = true, tensorrtLib, signal, onEvent }:
-    & Pick<Common, "plans" | "tensorrtLib" | "signal" | "onEvent">
+    & Pick<BaselineOptions, "plans" | "tensorrtLib" | "signal" | "onEvent">
     & { folder: string; rebuilds: number },
 ): Promise<Builds> {
   if (!Number.isInteger(rebuilds) || rebuilds < 1) {
@@ -61,7 +70,7 @@ export async function buildTimes(
 export async function loaderOf(
   builds: readonly Build[],
   { threads = navigator.hardwareConcurrency, alsoLoads, onEvent, signal }:
-    & Pick<Common, "onEvent" | "signal">
+    & Pick<BaselineOptions, "onEvent" | "signal">
     & {
       threads?: number | undefined;
       alsoLoads?: string | null;

@@ -5,7 +5,7 @@ import { type Metric, METRICS, rowOf, TIMED, type TimedMetric } from "../report/
 import type { MetricReport, ModelRun, StructureChange, Timed } from "../report/run_report.ts";
 import { median } from "../run/statistics.ts";
 import type { Build } from "./build.ts";
-import { backendOf, buildTimes, type Common, loaderOf } from "./builds.ts";
+import { backendOf, type BaselineOptions, buildTimes, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, machineDifferences, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, StoredModel } from "./manifest.ts";
 import { buildTimeMetric, metric, outputMetrics, refused, structureMetrics, timedMetric } from "./metrics.ts";
@@ -14,7 +14,7 @@ import { type EngineFiles, type Loader, timeAlone, timeInTurns } from "./time.ts
 import { judgeTimes, judgeUnpaired } from "./verdict.ts";
 
 /** How models are compared. */
-export interface ComparisonOptions extends Common {
+export interface ComparisonOptions extends BaselineOptions {
   /** A difference worth acting on, 0.03 being 3 %. */
   readonly threshold?: number | undefined;
   /** How long each comparison is timed at least; default 3000. */

@@ -98,6 +98,7 @@ export const SamplesSchema: z.ZodType<Samples> = z.object({
 export interface Recipe {
   /** MODEL; null where a checkpoint of a known layout says which network it is. */
   readonly argument: string | null;
+  /** Its options by name. */
   readonly options: Readonly<Record<string, string | boolean | readonly string[]>>;
 }
 
@@ -145,17 +146,27 @@ export const StoredModelSchema: z.ZodType<StoredModel> = z.object({
   plan: name.nullable(),
 });
 
+/** A baseline that was saved: where it comes from, and its files. */
 export interface Baseline {
+  /** The version of its format. */
   readonly schema: 1;
+  /** Its name, which `regress` takes. */
   readonly name: string;
   /** Differs for each save; names the folder of the files. */
   readonly id: string;
+  /** ISO 8601, UTC. */
   readonly savedAt: string;
   /** Git's; null outside of a repository. */
   readonly commit: string | null;
   /** Whether files differed from the commit. */
   readonly dirty: boolean;
+  /** The machine it was saved on. */
   readonly fingerprint: Fingerprint;
+  /**
+   * What `regress` compares with.
+   *
+   * @internal
+   */
   readonly models: readonly StoredModel[];
   /** Every file of the baseline but this one. */
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];

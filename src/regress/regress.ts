@@ -12,6 +12,7 @@ import { type ComparisonOptions, ModelComparison } from "./comparison.ts";
 import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
 import { BaselineStore } from "./store.ts";
 
+/** What `regress` takes. */
 export interface RegressOptions extends ComparisonOptions {
   /** The models as they are now, by the names they had. */
   readonly subjects: readonly Subject[];

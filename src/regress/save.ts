@@ -2,13 +2,15 @@
 import { join } from "node:path";
 import { commitHere } from "../report/commit.ts";
 import type { Subject } from "../compile/order.ts";
-import { buildTimes, type Common, DEFAULT_STORE, distinct, loaderOf } from "./builds.ts";
+import { type BaselineOptions, buildTimes, DEFAULT_STORE, distinct, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, Recipe, StoredModel } from "./manifest.ts";
 import { BaselineStore, checkName } from "./store.ts";
 import { timeAlone } from "./time.ts";
 
-export interface SaveOptions extends Common {
+/** What `saveBaseline` takes. */
+export interface SaveOptions extends BaselineOptions {
+  /** The models, of names that differ, and how a command line named them, where one did. */
   readonly subjects: readonly (Subject & { readonly recipe?: Recipe })[];
   /** Whether engines and ONNX files are kept, which timing beside a later build takes; default true. */
   readonly engines?: boolean | undefined;

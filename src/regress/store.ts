@@ -27,9 +27,15 @@ const WORK = ".work";
 const MANIFEST = "baseline.json";
 const HISTORY = "history";
 
+/** What opening a folder of baselines takes. */
 export interface StoreOptions {
+  /** Ends the waiting and the building. */
   readonly signal?: AbortSignal | undefined;
-  /** Called once where another process holds the store. */
+  /**
+   * Called once where another process holds the store.
+   *
+   * @internal
+   */
   readonly onWaiting?: OnWaiting | undefined;
 }
 

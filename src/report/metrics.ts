@@ -48,6 +48,21 @@ interface Row {
 const TIME = { unit: "ms", judged: "interval", better: "less", decides: false } as const;
 const COUNT = { unit: "", judged: "exact", better: "less", decides: true, group: "structure" } as const;
 
+/** What is compared between two builds, by the names that `--only` and reports use: the rows of the table. */
+export type Metric =
+  | "latency p50"
+  | "latency p95"
+  | "latency p99"
+  | "throughput"
+  | "build time"
+  | "plan bytes"
+  | "peak memory"
+  | "nodes"
+  | "kernels"
+  | "normalization kernels"
+  | "accuracy"
+  | "parity";
+
 const TABLE = {
   "latency p50": { ...TIME, decides: true, group: "latency", timed: { percentile: 50, concurrent: false } },
   "latency p95": { ...TIME, group: "latency", timed: { percentile: 95, concurrent: false } },
@@ -67,10 +82,9 @@ const TABLE = {
   "normalization kernels": { ...COUNT, counted: { key: "normalizationKernels", ofPlan: true } },
   accuracy: { unit: "%", judged: "example", better: "more", decides: true },
   parity: { unit: "relative", judged: "factor", better: "less", decides: true },
-} as const satisfies Readonly<Record<string, Row>>;
+} as const satisfies Readonly<Record<Metric, Row>>;
 
 type Table = typeof TABLE;
-export type Metric = keyof Table;
 /** Metrics whose row has `K`. */
 type With<K extends "timed" | "counted"> = {
   [M in Metric]: Table[M] extends Readonly<Record<K, unknown>> ? M : never;

@@ -32,13 +32,17 @@ export interface PlanKernel {
 
 /** Kernels of one block of the model. */
 export interface PlanBlock {
+  /** `blocks.3`. */
   readonly scope: string;
+  /** Kernels that can be traced to it. */
   readonly kernels: number;
+  /** Of them, those that take statistics; null where kernels cannot be told apart. */
   readonly normalizationKernels: number | null;
 }
 
 /** What one optimization profile starts per inference. */
 export interface PlanSchedule {
+  /** The optimization profile, from 0. */
   readonly profile: number;
   /** Null where the schedule cannot be read. */
   readonly kernels: number | null;
@@ -48,6 +52,7 @@ export interface PlanSchedule {
   readonly normalizationKernels: number | null;
   /** Null where too few kernels can be traced; a sum over a residual and the next normalization counts for the next block. */
   readonly blocks: readonly PlanBlock[] | null;
+  /** In the order in which they start. */
   readonly kernelList: readonly PlanKernel[];
   /** Why something is null. */
   readonly unknown: string | null;
@@ -55,6 +60,7 @@ export interface PlanSchedule {
 
 /** A plan: its first profile's numbers, and every profile's under `schedules`. */
 export interface PlanReport extends Omit<PlanSchedule, "profile"> {
+  /** Of the plan. */
   readonly byteLength: number;
   /** The TensorRT (for RTX) version that wrote the file, such as `1.7.1`. */
   readonly libraryVersion: string;

@@ -4,6 +4,7 @@
  * one's, below 1 is less. Raw samples are always there.
  */
 import { z } from "npm:zod@4.6.7";
+import { UnfoldError } from "../errors.ts";
 import { type Metric, METRICS } from "./metrics.ts";
 
 const count: z.ZodType<number> = z.number().int().nonnegative();
@@ -11,19 +12,25 @@ const ms: z.ZodType<number> = z.number().nonnegative();
 
 /** The machine and the software that figures come from. */
 export interface Fingerprint {
+  /** The operating system, and the processor's kind. */
   readonly os: string;
+  /** The processor's name. */
   readonly cpu: string;
+  /** Logical processors. */
   readonly cores: number;
   /** Of the fastest core; null where the system does not say. */
   readonly clockMHz: number | null;
   /** "onnxruntime 1.30.0, CPU, 2 threads", or TensorRT's version and the GPU's name; null where nothing was timed. */
   readonly backend: string | null;
+  /** What computed, in threads; null where nothing was timed. */
   readonly threads: number | null;
   /** Whether a GPU ran the plans themselves. */
   readonly onGpu: boolean;
   /** Null where no plan was built. */
   readonly tensorrt: string | null;
+  /** UNfold's version. */
   readonly unfold: string;
+  /** Deno's version. */
   readonly deno: string;
 }
 
@@ -41,6 +48,7 @@ export const FingerprintSchema: z.ZodType<Fingerprint> = z.object({
 });
 
 /** `faster` and `slower` are said of times and throughput, `better` and `worse` of all else. */
+export type MetricVerdict = "faster" | "better" | "same" | "slower" | "worse" | "cannot tell" | "refused";
 export const METRIC_VERDICTS = [
   "faster",
   "better",
@@ -49,20 +57,24 @@ export const METRIC_VERDICTS = [
   "worse",
   "cannot tell",
   "refused",
-] as const;
-export type MetricVerdict = (typeof METRIC_VERDICTS)[number];
+] as const satisfies readonly MetricVerdict[];
 
 const IntervalSchema: z.ZodType<{ readonly low: number; readonly high: number }> = z.object({
   low: z.number(),
   high: z.number(),
 });
 
+/** One metric of one model, then and now. */
 export interface MetricReport {
+  /** Which. */
   readonly metric: Metric;
+  /** What is judged. */
   readonly verdict: MetricVerdict;
   /** "ms", "calls/s" of `concurrency` at once, "bytes", "" for a count, "%" for accuracy, "relative" for parity. */
   readonly unit: string;
+  /** The baseline's value, in `unit`; null where there is none. */
   readonly stored: number | null;
+  /** This build's. */
   readonly current: number | null;
   /** For measured times: the typical ratio over loadings of the engines, and the ends of its 95 % interval. */
   readonly ratio: { readonly median: number; readonly low: number; readonly high: number } | null;
@@ -70,6 +82,7 @@ export interface MetricReport {
   readonly noise: { readonly low: number; readonly high: number } | null;
   /** Rounds that were timed, and about how many a judgement takes; null where that is not known, or no number would do. */
   readonly rounds: number | null;
+  /** See `rounds`. */
   readonly roundsNeeded: number | null;
   /** Whether a verdict that is missing makes the whole run undecided. */
   readonly decides: boolean;
@@ -91,16 +104,19 @@ export const MetricReportSchema: z.ZodType<MetricReport> = z.object({
   reason: z.string().nullable(),
 });
 
-export const CLOCKS = ["wall", "processor", "device"] as const;
-export type RunClock = (typeof CLOCKS)[number];
+/** What was read: wall time, the processor time of the process, or a GPU's own clock. */
+export type RunClock = "wall" | "processor" | "device";
+export const CLOCKS = ["wall", "processor", "device"] as const satisfies readonly RunClock[];
 
 /** Engines that were loaded together and timed in turns: three samples of each round, one round after the other. */
 export interface Load {
   /** Which rebuild, from 0. */
   readonly build: number;
+  /** The baseline's engine, per call. */
   readonly storedMs: readonly number[];
   /** The stored engine, loaded a second time. */
   readonly againMs: readonly number[];
+  /** This build's engine, per call. */
   readonly buildMs: readonly number[];
 }
 
@@ -113,11 +129,15 @@ export const LoadSchema: z.ZodType<Load> = z.object({
 
 /** Times in milliseconds per call; of `concurrency` calls at once, until the last ends. */
 export interface Timed {
+  /** What ran the engines. */
   readonly backend: string;
   /** Wall time, the processor time of the process, or a GPU's own. */
   readonly clock: RunClock;
+  /** Calls at a time. */
   readonly concurrency: number;
+  /** One after the other. */
   readonly loads: readonly Load[];
+  /** What makes the times less trustworthy, as sentences. */
   readonly warnings: readonly string[];
 }
 
@@ -131,9 +151,13 @@ export const TimedSchema: z.ZodType<Timed> = z.object({
 
 /** What differs in what the two builds consist of, by layer: "add extra.0 [8, 64]". */
 export interface StructureChange {
+  /** Nodes that the baseline's ONNX file has not. */
   readonly nodesAdded: readonly string[];
+  /** Nodes that it alone has. */
   readonly nodesRemoved: readonly string[];
+  /** Kernels that the baseline's plan has not. */
   readonly kernelsAdded: readonly string[];
+  /** Kernels that it alone has. */
   readonly kernelsRemoved: readonly string[];
 }
 
@@ -144,15 +168,25 @@ export const StructureChangeSchema: z.ZodType<StructureChange> = z.object({
   kernelsRemoved: z.array(z.string()).readonly(),
 });
 
+/** One model, compared with what it was. */
 export interface ModelRun {
+  /** Its name. */
   readonly model: string;
+  /** Its normalization. */
   readonly family: string;
+  /** Its precision. */
   readonly precision: string;
+  /** Its batch sizes, as they were given. */
   readonly batch: string;
+  /** In the order in which they are shown. */
   readonly metrics: readonly MetricReport[];
+  /** What the engines consist of. */
   readonly structure: StructureChange;
+  /** Times behind the metrics; null where nothing was timed. */
   readonly latency: Timed | null;
+  /** Of several calls at once; null where nothing was. */
   readonly throughput: Timed | null;
+  /** How long each rebuild took. */
   readonly buildsMs: readonly number[];
 }
 
@@ -168,13 +202,25 @@ export const ModelRunSchema: z.ZodType<ModelRun> = z.object({
   buildsMs: z.array(ms).readonly(),
 });
 
-export const RUN_VERDICTS = ["nothing worse", "worse", "could not judge"] as const;
+/** Of all models together. */
+export type RunVerdict = "nothing worse" | "worse" | "could not judge";
+export const RUN_VERDICTS = [
+  "nothing worse",
+  "worse",
+  "could not judge",
+] as const satisfies readonly RunVerdict[];
 
+/** A run against a baseline: what `regress` gives and `--format json` prints. */
 export interface RunReport {
+  /** The version of its format. */
   readonly schema: 1;
+  /** Differs for each run. */
   readonly id: string;
+  /** ISO 8601, UTC. */
   readonly startedAt: string;
+  /** From the start to the verdict. */
   readonly durationMs: number;
+  /** The baseline it ran against. */
   readonly baseline: {
     readonly name: string;
     readonly id: string;
@@ -184,16 +230,21 @@ export interface RunReport {
   };
   /** Git's; null outside of a repository. */
   readonly commit: string | null;
+  /** Whether files differed from the commit. */
   readonly dirty: boolean;
+  /** The machine it ran on. */
   readonly fingerprint: Fingerprint;
+  /** What it was asked for: `threshold` is a ratio, 0.03 being 3 %. */
   readonly options: {
     readonly threshold: number;
     readonly rebuilds: number;
     readonly maxTimeMs: number;
     readonly concurrency: number;
   };
+  /** One by one. */
   readonly models: readonly ModelRun[];
-  readonly verdict: (typeof RUN_VERDICTS)[number];
+  /** Of all. */
+  readonly verdict: RunVerdict;
   /** What a reader must know to take the figures for what they are. */
   readonly notes: readonly string[];
 }
@@ -233,4 +284,16 @@ const isUndecided = ({ verdict, decides }: MetricReport) =>
 export function runVerdict(models: readonly ModelRun[]): RunReport["verdict"] {
   const metrics = models.flatMap(({ metrics }) => metrics);
   return metrics.some(isWorse) ? "worse" : metrics.some(isUndecided) ? "could not judge" : "nothing worse";
+}
+
+/**
+ * Reads what `task regress --format json` prints.
+ *
+ * @throws {UnfoldError} a value that is none, with the first place that differs
+ */
+export function parseRunReport(value: unknown): RunReport {
+  const result = RunReportSchema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UnfoldError(`this is no report of a run (${issue!.path.join(".")}: ${issue!.message})`);
 }

@@ -18,6 +18,7 @@ export interface PassResult {
   readonly [figure: string]: unknown;
 }
 
+/** How a graph is optimized. */
 export interface OptimizeOptions {
   /**
    * The form Layer Normalization is compiled in, where the network allows it: as it is, as RMSNorm of a centred residual
@@ -49,12 +50,17 @@ export interface Pipeline {
 export interface PassTrace {
   /** The table that the pass stands in: "fold", "tensorrt". */
   readonly pipeline: string;
+  /** Its name. */
   readonly pass: string;
+  /** The equation it keeps, or what holds of the result. */
   readonly law: string;
   /** What it counted, by its own words: `{ merged: 3 }`; of rules how often each fired. */
   readonly figures: Readonly<Record<string, number>>;
+  /** Nodes of the graph it was given. */
   readonly nodesBefore: number;
+  /** Nodes of the graph it gave. */
   readonly nodesAfter: number;
+  /** How long it took. */
   readonly ms: number;
 }
 

@@ -21,6 +21,7 @@ import {
   UNNAMED,
 } from "./session.ts";
 
+/** How ONNX Runtime runs a network on the CPU. */
 export interface OnnxRuntimeOptions {
   /** Threads that compute one operator; default: the cores this process may use. */
   readonly threads?: number;

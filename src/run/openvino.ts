@@ -17,6 +17,7 @@ import {
   UNNAMED,
 } from "./session.ts";
 
+/** Where OpenVINO is looked for. */
 export interface FindOpenVinoOptions {
   /** The library or its folder, named by the user; default: UNFOLD_OPENVINO_LIB, Python packages, the system. */
   readonly flag?: string | undefined;
@@ -24,6 +25,7 @@ export interface FindOpenVinoOptions {
   readonly sitePackages?: readonly string[] | undefined;
 }
 
+/** How OpenVINO runs a network on the CPU. */
 export interface OpenVinoOptions {
   /** Path of the library, as `findOpenVino` finds it. */
   readonly library: string;

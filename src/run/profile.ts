@@ -13,20 +13,33 @@ import { coefficientOfVariation, mean, median, percentile } from "./statistics.t
 export interface QueryTrace {
   /** Which of the inference streams, from 0. */
   readonly stream: number;
+  /** The host began to enqueue. */
   readonly startEnqMs: number;
+  /** The host had enqueued everything. */
   readonly endEnqMs: number;
+  /** Inputs began to be copied to the GPU. */
   readonly startH2dMs: number;
+  /** They were there. */
   readonly endH2dMs: number;
+  /** The GPU began to compute. */
   readonly startComputeMs: number;
+  /** It was done. */
   readonly endComputeMs: number;
+  /** Outputs began to be copied to the host. */
   readonly startD2hMs: number;
+  /** They were there. */
   readonly endD2hMs: number;
 }
 
+/** Milliseconds of all inferences. */
 export interface Distribution {
+  /** The shortest. */
   readonly minMs: number;
+  /** The longest. */
   readonly maxMs: number;
+  /** The mean. */
   readonly meanMs: number;
+  /** The median. */
   readonly medianMs: number;
   /** In the order they were asked for. */
   readonly percentiles: readonly { readonly percent: number; readonly ms: number }[];
@@ -34,17 +47,27 @@ export interface Distribution {
   readonly coefficientOfVariation: number;
 }
 
-export const MEASURED = ["latency", "enqueue", "h2d", "compute", "d2h"] as const;
-export type Measured = typeof MEASURED[number];
+/** What each inference takes: `latency` is `h2d`, `compute` and `d2h` together; `enqueue` is the host's time. */
+export type Measured = "latency" | "enqueue" | "h2d" | "compute" | "d2h";
+export const MEASURED = [
+  "latency",
+  "enqueue",
+  "h2d",
+  "compute",
+  "d2h",
+] as const satisfies readonly Measured[];
 
 /** trtexec's performance summary. */
 export interface ProfileFigures {
+  /** Inferences that count. */
   readonly queries: number;
   /** Inferences before, which count nowhere. */
   readonly warmUpQueries: number;
+  /** Inferences a second. */
   readonly throughputQps: number;
   /** From the first copy to the GPU to the end of the last from it. */
   readonly walltimeMs: number;
+  /** All computing together. */
   readonly totalComputeMs: number;
   /** latency = h2d + compute + d2h. */
   readonly distributions: Readonly<Record<Measured, Distribution>>;
@@ -112,10 +135,15 @@ const CLOCK_CHANGE = 0.05;
 
 /** What a GPU said of itself while it was measured; what it does not tell is absent. */
 export interface ClockReading {
+  /** The clock of the multiprocessors. */
   readonly clockMHz?: number;
+  /** What that clock can be. */
   readonly maxClockMHz?: number;
+  /** The clock of the memory. */
   readonly memoryClockMHz?: number;
+  /** Of the GPU, in degrees Celsius. */
   readonly temperatureC?: number;
+  /** Of the whole board, in watts. */
   readonly powerW?: number;
   /** What holds the clocks down, as phrases that follow "by". */
   readonly throttledBy: readonly string[];
@@ -164,10 +192,13 @@ export function profileWarnings(
 
 /** A layer over some runs, as in trtexec's profile (--exportProfile). */
 export interface LayerTime {
+  /** TensorRT's name of the layer. */
   readonly name: string;
   /** All runs together. */
   readonly timeMs: number;
+  /** The mean of the runs. */
   readonly averageMs: number;
+  /** The median. */
   readonly medianMs: number;
   /** Of all layers' time. */
   readonly percentage: number;

@@ -11,7 +11,9 @@ import type { Shape } from "../ir/shape.ts";
 
 /** A tensor with its values: row-major, little-endian, `ITEM_BYTES[dtype]` bytes an element, one byte for a bool. */
 export interface TensorValue {
+  /** Its element type. */
   readonly dtype: DType;
+  /** Its sizes, all fixed. */
   readonly shape: readonly number[];
   /** Held, not copied: whoever passes it on does not write to it while it is in use. */
   readonly bytes: Uint8Array;
@@ -25,8 +27,11 @@ export type Outputs = Readonly<Record<string, TensorValue>>;
 
 /** An input or output of a network; a string is a named dimension, whose size the feeds decide. */
 export interface Port {
+  /** The name that feeds and outputs use. */
   readonly name: string;
+  /** Its element type. */
   readonly dtype: DType;
+  /** Its sizes; names are of those that each call decides. */
   readonly shape: Shape;
 }
 
@@ -43,7 +48,9 @@ export interface Session extends AsyncDisposable {
   readonly backend: string;
   /** CPU threads that compute; absent where the work is done by a device. */
   readonly threads?: number;
+  /** What it is fed. */
   readonly inputs: readonly Port[];
+  /** What it gives. */
   readonly outputs: readonly Port[];
   /** Runs once. Rejects with an `UnfoldError` for feeds that do not fit `inputs`. */
   run(feeds: Feeds): Promise<Outputs>;

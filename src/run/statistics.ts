@@ -7,7 +7,9 @@ import { UnfoldError } from "../errors.ts";
 
 /** An interval with both ends included. */
 export interface Interval {
+  /** The lower end. */
   readonly low: number;
+  /** The upper end. */
   readonly high: number;
 }
 
@@ -213,6 +215,7 @@ export function normalTail(z: number): number {
   return density / fraction;
 }
 
+/** Samples outside of Tukey's fences. */
 export interface Outliers {
   /** Between 1.5 and 3 interquartile ranges outside the quartiles: their positions in the samples. */
   readonly mild: readonly number[];

@@ -22,6 +22,7 @@ import {
   shuffled,
 } from "./statistics.ts";
 
+/** What `compareLatency` times, and how long. */
 export interface LatencyOptions {
   /** What to time, by name; calls of one session may be among them. At least one. */
   readonly contenders: Readonly<Record<string, PreparedCall>>;
@@ -45,31 +46,46 @@ export interface LatencyOptions {
   readonly onRound?: (progress: RoundProgress) => void;
   /** Stops between calls: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Default: this one. */
+  /**
+   * Default: this one.
+   *
+   * @internal
+   */
   readonly machine?: Machine;
 }
 
 /** Whose time a sample is: the device's own events, or the wall's. */
 export type Clock = "wall" | "device";
 
+/** A round that is over. */
 export interface RoundProgress {
+  /** Whether the baseline is timed against itself, or all contenders are. */
   readonly phase: "noise" | "comparison";
   /** From 1 on. */
   readonly round: number;
+  /** Since the start. */
   readonly elapsedMs: number;
   /** This round's milliseconds per call. */
   readonly roundMs: Readonly<Record<string, number>>;
 }
 
+/** A contender's times, in milliseconds per call. */
 export interface Latency {
+  /** Whose time it is. */
   readonly clock: Clock;
   /** Calls behind each sample, so that a sample lasts at least a millisecond; every figure is per call. */
   readonly callsPerSample: number;
+  /** The shortest. */
   readonly minMs: number;
+  /** The mean. */
   readonly meanMs: number;
+  /** The median. */
   readonly medianMs: number;
+  /** The 90th percentile. */
   readonly p90Ms: number;
+  /** The 95th percentile. */
   readonly p95Ms: number;
+  /** The 99th percentile. */
   readonly p99Ms: number;
   /** Standard deviation over mean; 0.025 is 2.5 %. */
   readonly coefficientOfVariation: number;
@@ -85,15 +101,21 @@ export interface LatencyRatio {
   readonly median: number;
   /** The 95 % bootstrap interval of that median. */
   readonly low: number;
+  /** The upper end of that interval. */
   readonly high: number;
   /** Ratio of the fastest samples. */
   readonly ofMinima: number;
 }
 
+/** A contender's times, in milliseconds per call. */
 export interface LatencyComparison {
+  /** The contender that the others are divided by. */
   readonly baseline: string;
+  /** Rounds, in each of which every contender was timed once. */
   readonly rounds: number;
+  /** What decided the order within rounds. */
   readonly seed: number;
+  /** By name. */
   readonly contenders: Readonly<Record<string, Latency>>;
   /** For every contender but the baseline. */
   readonly ratios: Readonly<Record<string, LatencyRatio>>;

@@ -12,6 +12,7 @@ import type { PlainValue } from "./pytorch/plain.ts";
 
 /** A state dict among those of a file, by the keys that lead to it: "state_dict_ema", "model.state_dict", "" at the top. */
 export interface StateDictChoice {
+  /** Where it is in the file: `model_ema`. */
   readonly key: string;
   /** The keys of the others. */
   readonly others: readonly string[];
@@ -47,6 +48,7 @@ export interface Checkpoint {
   readonly recorded: readonly string[];
   /** All names, in the order of the file, readable or not. */
   names(): readonly string[];
+  /** Whether it holds a tensor of this name. */
   has(name: string): boolean;
   /**
    * The element type in the file's own word: "F8_E4M3" of safetensors, "float8_e4m3fn" of PyTorch.
@@ -55,6 +57,7 @@ export interface Checkpoint {
    */
   typeOf(name: string): string;
   /** @throws UnfoldError if there is no such tensor. */
+  /** The sizes of a tensor, whose values stay on disk. */
   shapeOf(name: string): readonly number[];
   /**
    * The tensor, not yet read: each call of its `bytes()` reads its range of the file.

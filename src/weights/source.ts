@@ -16,6 +16,7 @@ import { sharedPrefixes } from "./naming.ts";
 
 /** What a parameter is for: how to invent it, and what must hold for it. */
 export interface WeightHint {
+  /** What it is to its layer. */
   readonly init: "linear" | "embedding" | "zeros" | "ones" | "gain" | "bias" | "variance";
   /** Inputs that one output of a "linear" adds up; by default all dimensions of the shape but the first. */
   readonly fanIn?: number;
@@ -42,6 +43,7 @@ export interface WeightSource {
   explain?(unused: readonly string[]): string | null;
 }
 
+/** How names of a network become names of a file. */
 export interface CheckpointWeightsOptions {
   /** From a parameter's name to the tensor's name in the file. */
   readonly rename?: (name: string) => string;

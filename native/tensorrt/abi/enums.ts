@@ -211,9 +211,16 @@ export const INVALIDITY_BITS = [
   "CUDA failed",
 ] as const;
 
+/** How grave a line of TensorRT's log is. */
+export type Severity = "internal error" | "error" | "warning" | "info" | "verbose";
 /** ILogger::Severity (NvInferRuntime.h), by value. */
-export const SEVERITIES = ["internal error", "error", "warning", "info", "verbose"] as const;
-export type Severity = typeof SEVERITIES[number];
+export const SEVERITIES = [
+  "internal error",
+  "error",
+  "warning",
+  "info",
+  "verbose",
+] as const satisfies readonly Severity[];
 
 /** The word for a value of an enumeration, `undefined` for a value that has none. */
 export function wordOf<W extends string>(table: Readonly<Record<W, number>>, value: number): W | undefined {

@@ -5,6 +5,7 @@
  */
 import { ITANIUM } from "../../memory/cpp_abi.ts";
 
+/** TensorRT for RTX, or Enterprise TensorRT. */
 export type Flavour = "rtx" | "enterprise";
 
 export interface Layout {

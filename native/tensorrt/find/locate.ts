@@ -25,16 +25,20 @@ export { ENVIRONMENT_NAMES } from "../../system/environment.ts";
 export type { Environment, EnvironmentName } from "../../system/environment.ts";
 export type { DownloadProgress } from "../../wheel/cache.ts";
 
+/** Where a library was found; `flag` and `environment` are where the user named it. */
 export type LibrarySource = "flag" | "environment" | "system" | "python" | "cache" | "download";
 
+/** A TensorRT library on disk. */
 export interface LocatedTensorRt {
   /** Absolute path of the library. */
   readonly path: string;
+  /** Where it was found. */
   readonly source: LibrarySource;
   /** What was tried, a line each, up to the step that found it. */
   readonly tried: readonly string[];
 }
 
+/** How a TensorRT library is looked for. */
 export interface LocateOptions extends LibrarySearchOptions {
   /** `--tensorrt-lib`: the library, the folder that holds it, or the folder TensorRT was unpacked to. */
   readonly flag?: string | undefined;

@@ -23,6 +23,7 @@ import { isNorm, normOf, onlineOf, statisticsOf, whyOnline } from "./norm_nodes.
 export interface NormFold {
   /** The normalization's scope: "blocks.0.norm1". */
   readonly norm: string;
+  /** Its family, as `--norm` takes it, or `layerscale`. */
   readonly family: string;
   /** Whether nothing of it is left. */
   readonly folded: boolean;

@@ -20,8 +20,8 @@ import { follow, isReading, movedTo, type Place } from "../channels/walk.ts";
 import { affineData, lessLastData, partOfData } from "../../weights/derived/derive.ts";
 
 /** The form that Layer Normalization is compiled in: as it is, as RMSNorm, or as CRMSNorm. */
-export type LayerNormForm = (typeof LAYER_NORM_FORMS)[number];
-export const LAYER_NORM_FORMS = ["layer", "rms", "crms"] as const;
+export type LayerNormForm = "layer" | "rms" | "crms";
+export const LAYER_NORM_FORMS: readonly LayerNormForm[] = ["layer", "rms", "crms"];
 
 /** All that makes a stream: every node whose value is a row of channels that its readers normalize. */
 interface Origin {

@@ -14,12 +14,15 @@ import { TensorRtSession } from "./session.ts";
 /** As `Runtime.engineValidity` says it. */
 const OTHER_GPU = "it was not built for this GPU's compute capability";
 
-/** What is going on, and how much of it is done, from 0 to 1. */
+/** A download on its way. */
 export interface GpuProgress {
+  /** What is going on. */
   readonly text: string;
+  /** How much of it is done, from 0 to 1. */
   readonly fraction: number;
 }
 
+/** What an engine is run with on this machine's GPU. */
 export interface GpuOptions {
   /** Path of the TensorRT library, as `locateLibrary` finds it. */
   readonly library: string;
@@ -27,6 +30,7 @@ export interface GpuOptions {
   readonly cudartPath?: string | undefined;
   /** Hears of the CUDA runtime's download; `signal` ends it. */
   readonly onProgress?: ((progress: GpuProgress) => void) | undefined;
+  /** Ends the CUDA runtime's download. */
   readonly signal?: AbortSignal | undefined;
 }
 

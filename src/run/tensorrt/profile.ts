@@ -34,9 +34,11 @@ export interface ProfileOptions extends GpuOptions {
   readonly iterations?: number;
   /** Inferences under way on as many contexts and CUDA streams; default 1. */
   readonly infStreams?: number;
+  /** Whether each inference is captured once and launched as a CUDA graph; default false. */
   readonly cudaGraph?: boolean;
   /** Whether inputs are copied to the GPU and outputs back with every inference; default true. */
   readonly transfers?: boolean;
+  /** Which percentiles distributions have, from 0 to 100; default 90, 95 and 99. */
   readonly percentiles?: readonly number[];
   /** Runs whose layers are timed, after the measurement; default 0. */
   readonly layerRuns?: number;
@@ -50,10 +52,13 @@ export interface ProfileOptions extends GpuOptions {
   readonly settleMs?: number;
 }
 
+/** An engine, as it was measured on this machine's GPU. */
 export interface EngineProfile {
   /** "TensorRT for RTX 1.7.1, NVIDIA GeForce RTX 4090 (8.9)". */
   readonly backend: string;
+  /** The CUDA version of the driver, "13.0". */
   readonly driverVersion: string;
+  /** What the engine says of itself; sizes in bytes. */
   readonly engine: {
     readonly name: string;
     readonly planBytes: number;
@@ -67,20 +72,29 @@ export interface EngineProfile {
     /** Where it was set. */
     readonly weightStreamingBudget?: number;
   };
+  /** The optimization profile that was used. */
   readonly profile: number;
+  /** Of the inputs. */
   readonly shapes: Readonly<Record<string, readonly number[]>>;
+  /** Inferences under way at once. */
   readonly infStreams: number;
+  /** Whether they were launched as CUDA graphs. */
   readonly cudaGraph: boolean;
+  /** Whether inputs and outputs were copied with every inference. */
   readonly transfers: boolean;
+  /** trtexec's performance summary. */
   readonly figures: ProfileFigures;
   /** Of the inferences that count. */
   readonly traces: readonly QueryTrace[];
+  /** Times of the layers; with `layerRuns`. */
   readonly layers?: { readonly runs: number; readonly times: readonly LayerTime[] };
   /** What the engine says of its layers (IEngineInspector); with `layerRuns`. */
   readonly layerInformation?: unknown;
   /** Readings while measuring, or why there are none. */
   readonly clocks: readonly ClockReading[] | { readonly unavailable: string };
+  /** What makes the figures less trustworthy, as sentences. */
   readonly warnings: readonly string[];
+  /** Kernels that TensorRT for RTX has compiled, for a later run. */
   readonly runtimeCache?: Uint8Array;
 }
 

@@ -30,7 +30,9 @@ export async function layerWeights(graph: Graph, library: string): Promise<reado
   return weights;
 }
 
+/** An engine with new weights. */
 export interface RefittedPlan {
+  /** Its bytes, for a file. */
   readonly plan: Uint8Array;
   /** How many weights were replaced. */
   readonly replaced: number;
