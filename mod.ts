@@ -211,7 +211,7 @@ export type {
 } from "./src/run/profile.ts";
 export type { Interval, Outliers } from "./src/run/statistics.ts";
 export type { GpuOptions, GpuProgress } from "./src/run/tensorrt/engine.ts";
-export type { LayerWeights } from "./src/emit/tensorrt_network.ts";
+export type { LayerWeights } from "./src/emit/layer_weights.ts";
 export { type EngineProfile, type ProfileOptions, profilePlan } from "./src/run/tensorrt/profile.ts";
 export { layerWeights, refitPlan, type RefittedPlan } from "./src/run/tensorrt/refit.ts";
 export {

@@ -19,7 +19,8 @@ import { type PassTrace, runPipeline } from "../rewrite/pass.ts";
 import { pause, PAUSE_EVERY_MS } from "../pause.ts";
 import { readKeptFile, replaceFile } from "./kept_file.ts";
 import type { Target } from "./targets.ts";
-import { NetworkEmitter, type WeightsListener } from "./tensorrt_network.ts";
+import type { WeightsListener } from "./layer_weights.ts";
+import { NetworkEmitter } from "./tensorrt_network.ts";
 
 export type { Flavour, LibrarySource, LocatedTensorRt, LogLine, ProgressEvent, Severity };
 

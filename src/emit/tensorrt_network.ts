@@ -10,6 +10,7 @@ import type { DType } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType } from "../ir/graph.ts";
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
 import type { TensorRtEmitter, TensorRtTensor } from "../ops/define.ts";
+import type { WeightsListener } from "./layer_weights.ts";
 
 /** A layer's output. */
 interface Computed extends TensorRtTensor {
@@ -24,19 +25,6 @@ interface Known extends TensorRtTensor {
 }
 
 type Value = Computed | Known;
-
-/** Weights as they enter the network: the layer's name, and what it uses them for. */
-export interface LayerWeights {
-  /** TensorRT's name of the layer. */
-  readonly layer: string;
-  /** What it is to the layer. */
-  readonly role: "constant" | "kernel" | "bias";
-  /** Its element type. */
-  readonly dtype: DType;
-  /** Its elements, row-major, little-endian. */
-  readonly bytes: Uint8Array;
-}
-export type WeightsListener = (weights: LayerWeights) => void;
 
 export class NetworkEmitter implements TensorRtEmitter<Value> {
   readonly #network: Network;

@@ -4,7 +4,7 @@
  * and folded as then: names of layers tell what belongs where, and a difference is refused rather than guessed at.
  */
 import { describeNetwork } from "../../emit/tensorrt.ts";
-import type { LayerWeights } from "../../emit/tensorrt_network.ts";
+import type { LayerWeights } from "../../emit/layer_weights.ts";
 import { UnfoldError } from "../../errors.ts";
 import { isFloat } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
