@@ -109,7 +109,10 @@ async function* filesOf(folder: string, ends: RegExp): AsyncGenerator<string> {
 Deno.test("every command of the README, the docs, the examples, file heads and --help is one that runs", async () => {
   const files = ["README.md"];
   for (
-    const [folder, ends] of [["docs/", /\.md$/], ["examples/", /\.(?:md|ts)$/], ["src/", /\.ts$/]] as const
+    const [folder, ends] of [["docs/", /\.md$/], ["examples/", /\.(?:md|ts)$/], ["src/", /\.ts$/], [
+      "native/",
+      /\.ts$/,
+    ]] as const
   ) {
     files.push(...await Array.fromAsync(filesOf(folder, ends)));
   }
