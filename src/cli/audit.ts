@@ -27,6 +27,7 @@ Examples
   deno task audit swin-t --norm ln                 what of Layer Normalization can go, and what stays
   deno task audit bert-base --norm un --precision fp16
                                                    post-norm: the scales that the residual stream is divided by
+  deno task audit gpt2 --norm ln --dim T=128       an open size fixed, as for an engine of 128 tokens alone
   deno task audit --checkpoint un.pth --strict     in CI: fails where anything remains
   deno task audit my_model.ts --json               for scripts
   deno task audit vit-b16 --ranges                 does it fit fp16? every tensor of a run, and what helps

@@ -20,6 +20,8 @@ Examples
   deno task build-engine --checkpoint t2t_vit_14_un.pth   the network in a checkpoint: layout and sizes are recognised
   deno task build-engine swin-t --precision fp16          a network at its paper's size, for its engine and latency
   deno task build-engine my_model.ts --batch 1:8:64       one engine for batches of 1 to 64, tuned for 8
+  deno task build-engine gpt2 --precision fp16 --dim T=128
+                                                          128 tokens and no others, with fewer kernels
   deno task build-engine my_model.ts --batch 1,8,64       one engine with a profile for each size
   deno task build-engine my_model.ts --batch 1:8:64 --triton models
                                                           a model repository for NVIDIA Triton, beside the usual files

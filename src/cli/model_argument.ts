@@ -12,6 +12,7 @@ import { isRefusal, UnfoldError } from "../errors.ts";
 import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
+import { fixingDims } from "./dims.ts";
 import { oneOf } from "./options.ts";
 import { endedBySystem, UsageError } from "./terminal.ts";
 
@@ -31,6 +32,7 @@ export const SUBJECT_OPTIONS = {
   "image-size": { type: "string" },
   mode: { type: "string" },
   set: { type: "string", multiple: true },
+  dim: { type: "string", multiple: true },
   norm: { type: "string" },
   expect: { type: "string" },
   "layer-norm": { type: "string", default: "layer" },
@@ -51,6 +53,8 @@ export const SUBJECT_HELP =
   --image-size N        a side or HEIGHTxWIDTH in pixels
   --mode WORD           which network, where a layout has several: plain (default), prefill or step of GPT-2
   --set NAME=VALUE      these and every other setting of a layout (deno task models --layouts lists them); repeatable
+  --dim NAME=N          fixes an open size of MODEL, as T=128 of gpt2, where an engine may need fewer kernels; repeatable
+                        (the batch size is fixed by --batch)
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
                         .pt, .pth, .bin (no code of it is run), a folder with either or a *.index.json
   --norm FAMILY         un, bn, brn, mabn, pnv, pn, pngs, prepbn, lnfree, ln, rms, crms, gn, dyt or none, in place of
@@ -78,6 +82,9 @@ export interface SubjectValues {
   readonly "image-size"?: string | undefined;
   readonly mode?: string | undefined;
   readonly set?: readonly string[] | undefined;
+  readonly dim?: readonly string[] | undefined;
+  /** Of the commands that have one. */
+  readonly batch?: string | undefined;
   readonly norm?: string | undefined;
   readonly expect?: string | undefined;
   readonly "layer-norm": string;
@@ -93,7 +100,7 @@ export async function subjectOf(
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const opening = openingOf(values);
   const recognised = await recognisedOf(argument, values, opening);
-  const described = recognised?.model ?? await modelOf(argument);
+  const described = await fixingDims(recognised?.model ?? await modelOf(argument), values);
   const norm =
     [described.norm, described.reference].find((norm) => norm.family === (family ?? described.norm.family)) ??
       NORMS[family!]();

@@ -38,7 +38,7 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
     const value = options[key];
     return typeof value === "string" ? fromHome(value) : undefined;
   };
-  const { rename, set } = options;
+  const { rename, set, dim } = options;
   const { model, norm, layerNorm, weights } = await subjectOf(
     argument === null ? undefined : fromHome(argument),
     {
@@ -54,6 +54,7 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
       "image-size": text("image-size"),
       mode: text("mode"),
       set: typeof set === "object" ? set : undefined,
+      dim: typeof dim === "object" ? dim : undefined,
       norm: text("norm"),
       expect: text("expect"),
       "layer-norm": text("layer-norm") ?? "layer",

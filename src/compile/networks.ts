@@ -51,13 +51,16 @@ export function compile(model: Model, options: CompileOptions): Network {
 
 /** What an ONNX file says of the network in it, and of who wrote it, under `metadata_props`. */
 export function aboutNetwork(
-  { norm, network: { norms, graph }, precision }: {
+  { model: { fixedDims }, norm, network: { norms, graph }, precision }: {
+    readonly model: Pick<Model, "fixedDims">;
     readonly norm: Norm;
     readonly network: Network;
     readonly precision: Precision | "int8";
   },
 ): Readonly<Record<string, string>> {
+  const dims = Object.entries(fixedDims).map(([name, size]) => `${name}=${size}`);
   return {
+    ...(dims.length > 0 && { "unfold.dims": dims.join(",") }),
     "unfold.version": config.version,
     "unfold.precision": precision,
     "unfold.normalization": norm.label,

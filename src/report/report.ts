@@ -269,6 +269,8 @@ export interface Report {
   readonly targets?: readonly string[] | null | undefined;
   /** As given: "8", "1,8,64" or "1:8:64". */
   readonly batch: string;
+  /** Other open sizes that were fixed, by `--dim`; absent in reports of before it could be. */
+  readonly dims?: Readonly<Record<string, number>> | undefined;
   /** The normalizations of the network that was folded. */
   readonly norms: {
     readonly found: number;

@@ -105,6 +105,7 @@ export const ReportSchema: z.ZodType<Report> = z.object({
   precision: z.enum(["fp32", "tf32", "fp16", "bf16"]),
   targets: z.array(z.string()).readonly().nullable().optional(),
   batch: z.string(),
+  dims: z.record(z.string(), count).optional(),
   norms: z.object({
     found: count,
     folded: count,

@@ -22,7 +22,9 @@ export interface SummaryOptions {
 /** Shapes a report into a page of at most some forty lines, and the passes where they are asked for. */
 export function summarize(report: Report, { out, style, verbose = false }: SummaryOptions): string {
   return [
-    `${style(report.model, "bold")}  ${report.precision}, batch ${report.batch}`,
+    `${style(report.model, "bold")}  ${report.precision}, batch ${report.batch}${
+      Object.entries(report.dims ?? {}).map(([name, size]) => `, ${name} = ${size}`).join("")
+    }`,
     ...checkpoint(report, style),
     "",
     ...norms(report, style),

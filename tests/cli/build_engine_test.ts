@@ -107,6 +107,15 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
       [["--norm", "xn"], /^error: --norm xn: give one of un, bn, .*, ln, .*, none$/],
       [["--batch", "8:1:64"], /^error: --batch 8:1:64: min, opt and max must not fall$/],
       [["--batch", "0"], /^error: --batch 0: 0 is no batch size/],
+      [["gpt2", "--dim", "S=3"], /^error: gpt2 has no open size "S"; open are B, T$/],
+      [
+        ["gpt2", "--dim", "T=many"],
+        /^error: --dim "T=many": give NAME=N with a whole number, as in --dim T=128$/,
+      ],
+      [["gpt2", "--dim", "T=0"], /^error: gpt2 takes whole numbers from 1 to 1024 for T, not 0$/],
+      [["gpt2", "--dim", "T=8", "--dim", "T=8"], /^error: --dim "T=8": "T" is given twice$/],
+      [["gpt2", "--dim", "B=4"], /^error: --dim B=4: B is the batch size, .* take --batch 4$/],
+      [["gpt2", "--dim", "B=4", "--batch", "8"], /^error: --dim B=4 and --batch 8: both say the batch size/],
       [["a.ts", "b.ts"], /^error: unexpected argument b\.ts/],
       [["--out", ""], /^error: --out: the value is empty/],
       [["--weights= "], /^error: --weights: the value is empty/],
@@ -493,6 +502,30 @@ Deno.test("build-engine --precision int8 writes one more file, or refuses what l
     message: /^error: tiny in int8: the outputs are off by .* --max-output-error allows/,
   });
   await refuses(work.path, [...args, "un.safetensors"], { code: 1, message: /^error: .*tokens/ });
+});
+
+Deno.test("build-engine --dim fixes an open size, which the report and the ONNX file say", async () => {
+  await using work = await workplace();
+  const script = `import { float, linear, model, unifiedNorm } from ${
+    JSON.stringify(new URL("../../mod.ts", import.meta.url).href)
+  };
+export default model({
+  name: "open",
+  inputs: { x: float(["B", "T", 4]) },
+  norm: unifiedNorm(),
+  dims: { T: { min: 1, opt: 4, max: 16 } },
+  forward: ({ x }, p) => linear(x, p.at("head"), { outputs: 3 }),
+});
+`;
+  await Deno.writeTextFile(join(work.path, "open.ts"), script);
+  const args = ["open.ts", "--no-engine", "--no-time", "--batch", "2", "--out", "out"];
+  const { code, stdout, stderr } = await run([...args, "--dim", "T=7", "--json"], work.path);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(ReportSchema.parse(JSON.parse(stdout)).dims, { T: 7 });
+  const file = new TextDecoder("latin1").decode(await Deno.readFile(join(work.path, "out", "un.onnx")));
+  assert.ok(file.includes("unfold.dims\x12\x03T=7"));
+  const shown = await run([...args, "--dim", "T=7"], work.path);
+  assert.match(shown.stdout, /^open {2}fp32, batch 2, T = 7\n/);
 });
 
 Deno.test("build-engine --onnx onnxruntime writes the CPU's own form, whose outputs are compared", async () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { recipeOf, subjectFrom } from "../../src/cli/recipe.ts";
 import { parseDuration, parseMetrics, parseShare } from "../../src/cli/regress.ts";
 import { describeHistory } from "../../src/cli/history.ts";
 import { historyOf } from "../../src/regress/history.ts";
@@ -41,6 +42,14 @@ Deno.test("parseShare(), parseDuration() and parseMetrics() read what --help sho
   refuses(() => parseShare("300%"), "--threshold 300%: give a share such as 3%");
   refuses(() => parseDuration("5"), "--max-time 5: give a time such as 5m");
   refuses(() => parseMetrics("speed"), "there is no metric speed; there are latency, structure");
+});
+
+Deno.test("a baseline remembers the sizes that --dim fixed", async () => {
+  const recipe = recipeOf("gpt2", { dim: ["T=128"], "layer-norm": "layer" });
+  assert.deepEqual(recipe.options.dim, ["T=128"]);
+  const { model } = await subjectFrom(recipe);
+  assert.deepEqual(model.fixedDims, { T: 128 });
+  assert.deepEqual(model.openDims, ["B"]);
 });
 
 Deno.test("regress exits with 3 for a mistake, 2 where it cannot judge, and writes one line", async () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { embedding, float, ids, linear, type Model, model, norm, type Tensor } from "../../src/dsl/mod.ts";
+import { withDims } from "../../src/dsl/model.ts";
 import { heldData, type TensorData } from "../../src/ir/data.ts";
 import { batchNorm, layerNorm, noNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { printGraph } from "../../src/ir/print.ts";
@@ -45,6 +46,28 @@ Deno.test("model() knows its open sizes and compares with LayerNorm unless told 
   });
   assert.deepEqual(other.openDims, ["B", "T", "W"]);
   assert.equal(other.reference.family, "bn");
+});
+
+Deno.test("withDims() fixes open sizes for whoever traces the model, and refuses others", () => {
+  const open = model({
+    name: "open",
+    inputs: { x: float(["B", "T", "2*W"]) },
+    dims: { T: { min: 2, opt: 4, max: 8 }, W: { min: 1, opt: 2, max: 3 } },
+    norm: noNorm(),
+    forward: ({ x }) => x.relu(),
+  });
+  const fixed = withDims(open, { T: 5 });
+  assert.deepEqual(fixed.openDims, ["B", "W"]);
+  assert.deepEqual(fixed.fixedDims, { T: 5 });
+  assert.deepEqual(fixed.dims, { W: open.dims!.W });
+  assert.deepEqual(fixed.inputs.x.shape, ["B", 5, "2*W"]);
+  const shapeOf = (dims: Record<string, number>) =>
+    fixed.trace({ weights: weightsOf({}), dims }).outputs[0]!.node.type.shape;
+  assert.deepEqual(shapeOf({ B: 3 }), [3, 5, "2*W"]);
+  assert.deepEqual(withDims(fixed, { W: 1 }).fixedDims, { T: 5, W: 1 });
+  refuses(() => withDims(open, { S: 1 }), 'open has no open size "S"; open are B, T, W');
+  refuses(() => withDims(open, { T: 9 }), "open takes whole numbers from 2 to 8 for T, not 9");
+  refuses(() => withDims(open, { B: 0 }), "from 1 to 2147483647 for B, not 0");
 });
 
 Deno.test("trace() refuses sizes of inputs that are none", () => {

@@ -1,8 +1,10 @@
 /** TensorRT builds the language networks, small, in fp16: open numbers of tokens and fixed ones, masks, caches, rotations. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { parseBatch, profilesOf } from "../../src/compile/batch.ts";
 import { compile } from "../../src/compile/networks.ts";
 import type { Model } from "../../src/dsl/mod.ts";
+import { withDims } from "../../src/dsl/model.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
 import { GPT2, gpt2 } from "../../src/models/gpt2.ts";
 import { llama, TINY_LLAMA } from "../../src/models/llama.ts";
@@ -22,6 +24,31 @@ const NETWORKS: readonly Model[] = [
   gpt2({ ...GENERATOR, mode: "step" }),
   llama({ ...TINY_LLAMA, ...SMALL, groups: 1, size: 32, depth: 1, vocabulary: 100 }),
 ];
+
+testWithLibrary(
+  "buildEngine() gives GPT-2 fewer kernels where the number of tokens is fixed",
+  (library) =>
+    withFolder(async (folder) => {
+      const path = join(folder, "gpt2.plan");
+      const kernelsOf = async (network: Model) => {
+        const graph = compile(network, {
+          weights: randomWeights({ seed: 1 }),
+          precision: "fp16",
+          norm: unifiedNorm(),
+          dims: { B: 8 },
+        }).graph;
+        await buildEngine(graph, {
+          path,
+          library,
+          profiles: profilesOf(parseBatch("8"), network.dims ?? {}),
+        });
+        return (await inspectPlanFile(path)).kernels;
+      };
+      const open = await kernelsOf(gpt2(GPT2));
+      const fixed = await kernelsOf(withDims(gpt2(GPT2), { T: 128 }));
+      assert.deepEqual([open, fixed], [87, 64]);
+    }),
+);
 
 testWithLibrary(
   "buildEngine() builds the language networks without a normalization kernel",

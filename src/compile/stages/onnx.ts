@@ -45,6 +45,6 @@ export function emittedOnnx(
     form: order.onnx,
     name,
     title: `${name} (${norm.label})`,
-    about: aboutNetwork({ norm, network, precision: networkPrecision(order.precision) }),
+    about: aboutNetwork({ model: order.model, norm, network, precision: networkPrecision(order.precision) }),
   };
 }

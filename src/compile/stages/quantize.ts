@@ -28,7 +28,7 @@ export const quantize: Stage<Has<"order" | "networks" | "examples" | "work">, Ha
     });
     const name = `${norm.family}.int8.onnx`;
     const { byteLength, nodes } = await work.copy(graph, name, {
-      ...aboutNetwork({ norm, network: wide, precision: "int8" }),
+      ...aboutNetwork({ model, norm, network: wide, precision: "int8" }),
       [TARGET_KEY]: target,
     });
     return {

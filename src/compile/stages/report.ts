@@ -37,6 +37,7 @@ export const report: Stage<Has<Told>, Has<"report">> = {
       precision: order.precision,
       targets: last && last.plan.targets,
       batch: order.batch.text,
+      dims: order.model.fixedDims,
       norms: {
         found: network.norms.length,
         folded: network.norms.filter(({ folded }) => folded).length,
