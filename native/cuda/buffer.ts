@@ -1,32 +1,26 @@
 /** Device memory, allocated once and freed on disposal, and the copies into and out of it. */
 import { NativeError } from "../error.ts";
-import { Handle, type Owner } from "../memory/handle.ts";
+import type { Owner } from "../memory/handle.ts";
 import { pin, type Pointer } from "../memory/memory.ts";
+import { CudaHandle } from "./handle.ts";
 import type { PinnedBuffer } from "./pinned.ts";
 import type { Stream } from "./stream.ts";
 import { type CudaCalls, MEMCPY } from "./symbols.ts";
 
-export class DeviceBuffer extends Handle<"device memory"> {
+export class DeviceBuffer extends CudaHandle<"device memory"> {
   readonly byteLength: number;
-  readonly #cuda: CudaCalls;
 
   /** @ignore Use Cuda.allocate. */
   constructor(parent: Owner, cuda: CudaCalls, byteLength: number) {
-    const { symbols } = cuda;
     // cudaMalloc of 0 bytes gives a null pointer; an empty tensor still needs an address.
     const size = BigInt(Math.max(byteLength, 1));
-    super(
-      "DeviceBuffer",
-      cuda.created((out) => symbols.cudaMalloc(out, size), `allocating ${byteLength} bytes`),
-      parent,
-    );
-    this.#cuda = cuda;
+    super(parent, cuda, (out) => cuda.symbols.cudaMalloc(out, size), `allocating ${byteLength} bytes`);
     this.byteLength = byteLength;
   }
 
   /** Enqueues a copy of `bytes` to the start of this memory. `bytes` must keep its contents until then. */
   upload(bytes: Uint8Array, stream: Stream): void {
-    const { symbols } = this.#cuda;
+    const { symbols } = this.cuda;
     this.#copy(bytes, stream, {
       enqueue: (host, size) =>
         symbols.cudaMemcpyUpload(this.pointer, host, size, MEMCPY.hostToDevice, stream.pointer),
@@ -36,7 +30,7 @@ export class DeviceBuffer extends Handle<"device memory"> {
 
   /** Enqueues a copy of the first `into.byteLength` bytes into `into`, filled once `stream` is synchronized. */
   download(into: Uint8Array, stream: Stream): void {
-    const { symbols } = this.#cuda;
+    const { symbols } = this.cuda;
     this.#copy(into, stream, {
       enqueue: (host, size) =>
         symbols.cudaMemcpyDownload(host, this.pointer, size, MEMCPY.deviceToHost, stream.pointer),
@@ -60,8 +54,8 @@ export class DeviceBuffer extends Handle<"device memory"> {
     if (byteLength === 0) return;
     const isUp = kind === MEMCPY.hostToDevice;
     const [to, from] = isUp ? [this.pointer, host.pointer] : [host.pointer, this.pointer];
-    this.#cuda.check(
-      this.#cuda.symbols.cudaMemcpyPinned(to, from, BigInt(byteLength), kind, stream.pointer),
+    this.cuda.check(
+      this.cuda.symbols.cudaMemcpyPinned(to, from, BigInt(byteLength), kind, stream.pointer),
       `copying ${byteLength} bytes ${isUp ? "to" : "from"} the device`,
     );
   }
@@ -69,9 +63,9 @@ export class DeviceBuffer extends Handle<"device memory"> {
   /** Enqueues setting every byte to `value`. */
   fill(value: number, stream: Stream): void {
     if (this.byteLength === 0) return;
-    const { symbols } = this.#cuda;
+    const { symbols } = this.cuda;
     const status = symbols.cudaMemsetAsync(this.pointer, value, BigInt(this.byteLength), stream.pointer);
-    this.#cuda.check(status, `filling ${this.byteLength} bytes`);
+    this.cuda.check(status, `filling ${this.byteLength} bytes`);
   }
 
   #copy(
@@ -87,7 +81,7 @@ export class DeviceBuffer extends Handle<"device memory"> {
     if (byteLength === 0) return;
     const { alive } = pin(bytes);
     const status = enqueue(alive as Uint8Array<ArrayBuffer>, BigInt(byteLength));
-    this.#cuda.check(status, `copying ${byteLength} bytes ${direction} the device`);
+    this.cuda.check(status, `copying ${byteLength} bytes ${direction} the device`);
     stream.keep(alive);
   }
 
@@ -97,6 +91,6 @@ export class DeviceBuffer extends Handle<"device memory"> {
   }
 
   protected override release(pointer: Pointer<"device memory">): void {
-    this.#cuda.symbols.cudaFree(pointer);
+    this.cuda.symbols.cudaFree(pointer);
   }
 }

@@ -1,25 +1,20 @@
 /** Page-locked host memory: CUDA copies from and to it without a copy of its own, and other work goes on meanwhile. */
-import { Handle, type Owner } from "../memory/handle.ts";
+import type { Owner } from "../memory/handle.ts";
 import { foreignBytes, type Pointer } from "../memory/memory.ts";
+import { CudaHandle } from "./handle.ts";
 import type { CudaCalls } from "./symbols.ts";
 
-export class PinnedBuffer extends Handle<"pinned memory"> {
+export class PinnedBuffer extends CudaHandle<"pinned memory"> {
   readonly byteLength: number;
-  readonly #cuda: CudaCalls;
   readonly #memory: { readonly bytes: Uint8Array; detach(): void };
 
   /** @ignore Use Cuda.allocatePinned. */
   constructor(parent: Owner, cuda: CudaCalls, byteLength: number) {
-    const { symbols } = cuda;
     const size = BigInt(Math.max(byteLength, 1));
-    const pointer = cuda.created<"pinned memory">(
-      (out) => symbols.cudaMallocHost(out, size),
-      `allocating ${byteLength} bytes of pinned memory`,
-    );
-    super("PinnedBuffer", pointer, parent);
-    this.#cuda = cuda;
+    const what = `allocating ${byteLength} bytes of pinned memory`;
+    super(parent, cuda, (out) => cuda.symbols.cudaMallocHost(out, size), what);
     this.byteLength = byteLength;
-    this.#memory = foreignBytes(pointer, byteLength);
+    this.#memory = foreignBytes(this.pointer, byteLength);
   }
 
   /** The memory itself: valid until disposal, when the array becomes empty. Not to be touched while a copy runs. */
@@ -30,6 +25,6 @@ export class PinnedBuffer extends Handle<"pinned memory"> {
 
   protected override release(pointer: Pointer<"pinned memory">): void {
     this.#memory.detach();
-    this.#cuda.symbols.cudaFreeHost(pointer);
+    this.cuda.symbols.cudaFreeHost(pointer);
   }
 }

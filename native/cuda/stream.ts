@@ -1,12 +1,12 @@
 /** A CUDA stream: work enqueued on it runs in order. Host memory in use by its copies is held until it is synchronized. */
-import { Handle, type Owner } from "../memory/handle.ts";
+import type { Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
 import type { Event } from "./event.ts";
 import { Graph } from "./graph.ts";
+import { CudaHandle } from "./handle.ts";
 import { CAPTURE_THREAD_LOCAL, type CudaCalls, STREAM_NON_BLOCKING } from "./symbols.ts";
 
-export class Stream extends Handle<"cudaStream"> {
-  readonly #cuda: CudaCalls;
+export class Stream extends CudaHandle<"cudaStream"> {
   readonly #parent: Owner;
   /** Arrays a copy may still read or write. */
   #inUse: Uint8Array[] = [];
@@ -15,21 +15,18 @@ export class Stream extends Handle<"cudaStream"> {
   constructor(parent: Owner, cuda: CudaCalls) {
     const { symbols } = cuda;
     super(
-      "Stream",
-      cuda.created(
-        (out) => symbols.cudaStreamCreateWithFlags(out, STREAM_NON_BLOCKING),
-        "creating a stream",
-      ),
       parent,
+      cuda,
+      (out) => symbols.cudaStreamCreateWithFlags(out, STREAM_NON_BLOCKING),
+      "creating a stream",
     );
-    this.#cuda = cuda;
     this.#parent = parent;
   }
 
   /** What is enqueued from here on waits, on the device, for the point that `event` has recorded. */
   wait(event: Event): void {
-    this.#cuda.check(
-      this.#cuda.symbols.cudaStreamWaitEvent(this.pointer, event.pointer, 0),
+    this.cuda.check(
+      this.cuda.symbols.cudaStreamWaitEvent(this.pointer, event.pointer, 0),
       "making a stream wait for an event",
     );
   }
@@ -40,8 +37,8 @@ export class Stream extends Handle<"cudaStream"> {
    * stream is usable afterwards in any case.
    */
   capture(enqueue: () => void): Graph {
-    const { symbols } = this.#cuda;
-    this.#cuda.check(
+    const { symbols } = this.cuda;
+    this.cuda.check(
       symbols.cudaStreamBeginCapture(this.pointer, CAPTURE_THREAD_LOCAL),
       "beginning a capture",
     );
@@ -56,8 +53,8 @@ export class Stream extends Handle<"cudaStream"> {
     const graph = Deno.UnsafePointer.create<"cudaGraph">(out[0]!);
     try {
       if (failure !== undefined) throw failure.error;
-      this.#cuda.check(status, "ending a capture");
-      return new Graph(this.#parent, this.#cuda, graph);
+      this.cuda.check(status, "ending a capture");
+      return new Graph(this.#parent, this.cuda, graph);
     } finally {
       // The executable graph is a copy. An invalidated capture leaves its error behind, which is not the next call's.
       if (graph !== null) symbols.cudaGraphDestroy(graph);
@@ -70,14 +67,14 @@ export class Stream extends Handle<"cudaStream"> {
     using _held = this.hold();
     const inUse = this.#inUse;
     this.#inUse = [];
-    const status = await this.#cuda.symbols.cudaStreamSynchronizeAsync(this.pointer);
+    const status = await this.cuda.symbols.cudaStreamSynchronizeAsync(this.pointer);
     inUse.length = 0;
-    this.#cuda.check(status, "waiting for a stream");
+    this.cuda.check(status, "waiting for a stream");
   }
 
   /** The same, keeping the thread: less delay than a promise, for loops that are timed. */
   synchronizeNow(): void {
-    this.#cuda.check(this.#cuda.symbols.cudaStreamSynchronize(this.pointer), "waiting for a stream");
+    this.cuda.check(this.cuda.symbols.cudaStreamSynchronize(this.pointer), "waiting for a stream");
     this.#inUse.length = 0;
   }
 
@@ -88,7 +85,7 @@ export class Stream extends Handle<"cudaStream"> {
 
   protected override release(pointer: Pointer<"cudaStream">): void {
     // Copies may still be under way into arrays that are about to be dropped.
-    if (this.#inUse.length > 0) this.#cuda.symbols.cudaStreamSynchronize(pointer);
-    this.#cuda.symbols.cudaStreamDestroy(pointer);
+    if (this.#inUse.length > 0) this.cuda.symbols.cudaStreamSynchronize(pointer);
+    this.cuda.symbols.cudaStreamDestroy(pointer);
   }
 }

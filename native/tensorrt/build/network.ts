@@ -72,10 +72,9 @@ export class Network extends NetworkCore {
   /** An activation by name or, where it takes parameters, by name with `alpha` and `beta`. */
   activation(kind: ActivationKind | ParametricActivation, x: Tensor, name: string): Tensor {
     const { kind: type, alpha, beta }: ParametricActivation = typeof kind === "string" ? { kind } : kind;
-    const { calls } = this.library;
-    return this.layer("addActivation", name, [x, ACTIVATION[type]], (layer) => {
-      if (alpha !== undefined) calls.call("IActivationLayer.setAlpha", layer, alpha);
-      if (beta !== undefined) calls.call("IActivationLayer.setBeta", layer, beta);
+    return this.layer("addActivation", name, [x, ACTIVATION[type]], {
+      "IActivationLayer.setAlpha": alpha,
+      "IActivationLayer.setBeta": beta,
     });
   }
 
@@ -85,13 +84,7 @@ export class Network extends NetworkCore {
 
   /** exp(x) / sum(exp(x)) over the axis whose bit is set in `axesMask`. */
   softmax(x: Tensor, axesMask: number, name: string): Tensor {
-    const { calls } = this.library;
-    return this.layer(
-      "addSoftMax",
-      name,
-      [x],
-      (layer) => calls.call("ISoftMaxLayer.setAxes", layer, axesMask),
-    );
+    return this.layer("addSoftMax", name, [x], { "ISoftMaxLayer.setAxes": axesMask });
   }
 
   /** Transpose, reshape, transpose: any of the three. */
@@ -135,14 +128,8 @@ export class Network extends NetworkCore {
   }
 
   concat(xs: readonly Tensor[], axis: number, name: string): Tensor {
-    const { calls } = this.library;
     const inputs = pointerArray(xs.map((x) => this.pointerOf(x, name)));
-    return this.layer(
-      "addConcatenation",
-      name,
-      [inputs, xs.length],
-      (layer) => calls.call("IConcatenationLayer.setAxis", layer, axis),
-    );
+    return this.layer("addConcatenation", name, [inputs, xs.length], { "IConcatenationLayer.setAxis": axis });
   }
 
   /** The entries of `x` along `axis` that `indices` names: int32 or int64, of any rank. */
@@ -167,17 +154,11 @@ export class Network extends NetworkCore {
     { axesMask, epsilon, groups }: NormalizationOptions,
     name: string,
   ): Tensor {
-    const { calls } = this.library;
-    const hasV2 = calls.has("INetworkDefinition.addNormalizationV2");
-    return this.layer(
-      hasV2 ? "addNormalizationV2" : "addNormalization",
-      name,
-      [x, scale, bias, axesMask],
-      (layer) => {
-        calls.call("INormalizationLayer.setEpsilon", layer, epsilon);
-        if (groups !== undefined) calls.call("INormalizationLayer.setNbGroups", layer, BigInt(groups));
-      },
-    );
+    const hasV2 = this.library.calls.has("INetworkDefinition.addNormalizationV2");
+    return this.layer(hasV2 ? "addNormalizationV2" : "addNormalization", name, [x, scale, bias, axesMask], {
+      "INormalizationLayer.setEpsilon": epsilon,
+      "INormalizationLayer.setNbGroups": groups === undefined ? undefined : BigInt(groups),
+    });
   }
 
   /** softmax(q kᵀ + mask) v for [B, H, T, D] operands; the scores are not scaled, so scale q before. */

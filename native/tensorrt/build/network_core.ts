@@ -7,7 +7,7 @@ import { NativeError } from "../../error.ts";
 import { cString, isObject, pin, type Pointer, stringAt } from "../../memory/memory.ts";
 import { DATA_TYPE, type DType, ITEM_BYTES, LAYER_TYPE, type LayerKind, wordOf } from "../abi/enums.ts";
 import { LibraryObject } from "../library.ts";
-import type { SIGNATURES } from "../abi/signatures.ts";
+import type { Method, SIGNATURES } from "../abi/signatures.ts";
 import { Tensor } from "./tensor.ts";
 import { dimsFrom, dimsWriter, weightsWriter } from "../abi/values.ts";
 
@@ -49,6 +49,10 @@ type Operands<M extends LayerMethod> = Parameters<Signature<M>> extends [unknown
   ? { [I in keyof Rest]: [Rest[I]] extends [Pointer<"ITensor"> | null] ? Tensor : Rest[I] }
   : never;
 type Added<M extends LayerMethod> = NonNullable<ReturnType<Signature<M>>>;
+
+/** Setters of one argument and what each is given; what is `undefined` keeps TensorRT's default. */
+type Settings = { readonly [S in `I${string}Layer.set${string}` & Method]?: SettingOf<S> | undefined };
+type SettingOf<S extends Method> = Parameters<Deno.UnsafeFnPointer<typeof SIGNATURES[S]>["call"]>[1];
 
 /** The base of Network. Nothing can be added while a build uses it. */
 export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
@@ -125,21 +129,21 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
     }
   }
 
-  /** Adds a layer. `configure` is called with it before its shape is asked for. */
+  /** Adds a layer; `settings`, or a function that is called with it, are applied before its shape is asked for. */
   protected layer<M extends LayerMethod>(
     method: M,
     name: string,
     operands: Operands<M>,
-    configure?: (layer: Added<M>) => void,
+    settings: Settings | ((layer: Added<M>) => void) = {},
   ): Tensor {
     const { calls, logger } = this.library;
     const mark = logger.errorCount;
     const args = operands.map((operand: unknown) =>
       operand instanceof Tensor ? this.pointerOf(operand, name) : operand
     );
-    // The table's types were checked by `Operands`; a union of signatures cannot be called with a spread.
-    const add = calls.call.bind(calls) as (method: string, ...args: unknown[]) => unknown;
-    const layer = add(`INetworkDefinition.${method}`, this.pointerForChange, ...args) as Added<M> | null;
+    // The table's types were checked by `Operands` and `Settings`; a union of signatures cannot be called with a spread.
+    const call = calls.call.bind(calls) as (method: string, ...args: unknown[]) => unknown;
+    const layer = call(`INetworkDefinition.${method}`, this.pointerForChange, ...args) as Added<M> | null;
     const refusal = () => this.refusal(name, { method, mark, operands });
     const any = layer as Pointer<`I${string}Layer`> | null;
     if (!isObject(any)) throw refusal();
@@ -148,7 +152,12 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
       const found = wordOf(LAYER_TYPE, type) ?? `type ${type}`;
       throw this.#wrongLayout(`INetworkDefinition::${method} made a layer that calls itself ${found}`);
     }
-    configure?.(layer!);
+    if (typeof settings === "function") settings(layer!);
+    else {
+      for (const [setter, value] of Object.entries(settings)) {
+        if (value !== undefined) call(setter, layer, value);
+      }
+    }
     calls.call("ILayer.setName", any, cString(name, "a layer's name"));
     return this.named(calls.call("ILayer.getOutput", any, 0), name, refusal);
   }

@@ -147,25 +147,10 @@ const RELEASES: readonly Release[] = [
       IBuilderConfig: "setRuntimePlatform getRuntimePlatform",
     },
   },
-  {
-    minor: 3,
-    appended: {
-      ISliceLayer: "setAxes getAxes",
-    },
-  },
-  {
-    minor: 4,
-    appended: {
-      IBuilderConfig: "setMaxNbTactics getMaxNbTactics",
-    },
-  },
+  { minor: 3, appended: { ISliceLayer: "setAxes getAxes" } },
+  { minor: 4, appended: { IBuilderConfig: "setMaxNbTactics getMaxNbTactics" } },
   { minor: 5 },
-  {
-    minor: 6,
-    appended: {
-      IBuilder: "buildEngineWithConfig",
-    },
-  },
+  { minor: 6, appended: { IBuilder: "buildEngineWithConfig" } },
   {
     minor: 7,
     appended: {
@@ -188,12 +173,8 @@ const RELEASES: readonly Release[] = [
   },
   {
     minor: 9,
-    removed: {
-      INetworkDefinition: "addCumulative",
-    },
-    appended: {
-      INetworkDefinition: "addCumulative",
-    },
+    removed: { INetworkDefinition: "addCumulative" },
+    appended: { INetworkDefinition: "addCumulative" },
   },
   { minor: 10 },
   {
