@@ -194,7 +194,6 @@ const MOST_LINES = 320;
 const LONG = [
   "src/checkpoints/layouts/timm_vit.ts",
   "src/dsl/tensor.ts",
-  "src/emit/onnx.ts",
   "src/weights/pytorch/pickle.ts",
 ];
 

@@ -20,9 +20,14 @@ export async function replaceFile(
   bytes: Uint8Array,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
+  await replaceBy(path, (partial) => Deno.writeFile(partial, bytes, { ...(signal && { signal }) }));
+}
+
+/** The same of a file that `write` makes at the path it is given. */
+export async function replaceBy(path: string, write: (partial: string) => Promise<void>): Promise<void> {
   const partial = `${path}.${crypto.randomUUID()}.part`;
   try {
-    await Deno.writeFile(partial, bytes, { ...(signal && { signal }) });
+    await write(partial);
     await Deno.rename(partial, path);
   } catch (error) {
     throw writeFailure(path, error);

@@ -10,6 +10,7 @@ import { quoted } from "../text.ts";
 import type { DType } from "../ir/dtype.ts";
 import type { Graph, TensorType } from "../ir/graph.ts";
 import { showShape } from "../ir/shape.ts";
+import { replaceBy } from "./kept_file.ts";
 import type { Profile } from "./tensorrt.ts";
 
 const DATA_TYPE: Readonly<Record<DType, string>> = {
@@ -172,21 +173,10 @@ export async function writeTritonModel(
 ): Promise<string> {
   const model = join(folder, options.name);
   const config = tritonConfig(graph, options);
-  const put = async (path: string, write: (partial: string) => Promise<void>) => {
-    const partial = `${path}.${crypto.randomUUID()}.part`;
-    try {
-      await write(partial);
-      await Deno.rename(partial, path);
-    } catch (error) {
-      throw writeFailure(path, error);
-    } finally {
-      await Deno.remove(partial).catch(() => {});
-    }
-  };
   await Deno.mkdir(join(model, "1"), { recursive: true }).catch((error) =>
     Promise.reject(writeFailure(model, error))
   );
-  await put(join(model, "1", PLAN), (partial) => Deno.copyFile(plan, partial));
-  await put(join(model, "config.pbtxt"), (partial) => Deno.writeTextFile(partial, config));
+  await replaceBy(join(model, "1", PLAN), (partial) => Deno.copyFile(plan, partial));
+  await replaceBy(join(model, "config.pbtxt"), (partial) => Deno.writeTextFile(partial, config));
   return model;
 }

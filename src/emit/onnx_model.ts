@@ -1,0 +1,277 @@
+/**
+ * What operators see of an ONNX model, `OnnxEmitter`, and the model that comes of it: small values shared, open sizes
+ * computed from the inputs, names unique, weights left where they are until the file is written. The walk over the graph
+ * and the files are `onnx.ts`.
+ */
+import config from "../../deno.json" with { type: "json" };
+import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
+import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
+import { axisOfSize, type Graph, type Node, type TensorType, uniqueNames } from "../ir/graph.ts";
+import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
+import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
+import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
+import type { LazyPiece, Piece } from "./pieces.ts";
+
+/** Nothing that is written needs a later one, whatever the operator set; readers of any since 2022 take it. */
+const IR_VERSION = 8;
+/** Of `com.microsoft`, whose operators all begin with it. */
+const CONTRIB_VERSION = 1;
+
+const DATA_TYPE: Readonly<Record<DType, number>> = {
+  fp32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  fp16: 10,
+  bf16: 16,
+};
+const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7 } as const;
+const EXTERNAL = 1;
+/** The alignment memory-mapping readers ask of external data. */
+const EXTERNAL_ALIGNMENT = 4096;
+
+/** An output that only a file for measuring has: of fp32 and one axis. */
+export interface MeasuredOutput {
+  readonly name: string;
+  readonly value: string;
+  readonly length: number;
+}
+
+export class ModelEmitter implements OnnxEmitter {
+  readonly opset: number;
+  readonly nodes: OnnxNode[] = [];
+  /** Large tensors by the initializer that will hold them, read only when written. */
+  readonly weights = new Map<OnnxTensor, LazyPiece>();
+  readonly #graph: Graph;
+  readonly #names: ReadonlyMap<Node, string>;
+  readonly #initializers: OnnxTensor[] = [];
+  readonly #taken: Set<string>;
+  readonly #small = new Map<string, string>();
+  /** Open sizes and shapes computed so far, by what they are of. */
+  readonly #sizes = new Map<string, string>();
+  /** Types of outputs that only a file for measuring has. */
+  readonly #measured: Record<string, unknown>[] = [];
+  #scope = "";
+
+  constructor(graph: Graph, opset: number) {
+    this.opset = opset;
+    this.#graph = graph;
+    this.#names = uniqueNames(graph);
+    this.#taken = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
+  }
+
+  /** What is emitted from here on belongs to `node`. */
+  begin(node: Node): void {
+    this.#scope = this.#names.get(node)!;
+  }
+
+  node(
+    type: string,
+    inputs: readonly (string | undefined)[],
+    attributes: Readonly<Record<string, OnnxAttribute>> = {},
+  ): string {
+    const dot = type.lastIndexOf(".");
+    const opType = type.slice(dot + 1);
+    const name = this.#free(`${this.#scope}/${opType}`);
+    this.nodes.push({
+      input: inputs.slice(0, inputs.findLastIndex((input) => input !== undefined) + 1).map((x) => x ?? ""),
+      output: [name],
+      name,
+      opType,
+      ...(dot > 0 && { domain: type.slice(0, dot) }),
+      attribute: Object.entries(attributes).map(([key, value]) => ({ name: key, ...attributeValue(value) })),
+    });
+    return name;
+  }
+
+  int64(values: readonly number[]): string {
+    return this.#int64(values, [values.length]);
+  }
+
+  int64Scalar(value: number): string {
+    return this.#int64([value], []);
+  }
+
+  #int64(values: readonly number[], dims: readonly number[]): string {
+    return this.#smallTensor(`int64[${dims}](${values})`, dims, {
+      dtype: "int64",
+      bytes: () => bytesFromNumbers(Float64Array.from(values), "int64"),
+    });
+  }
+
+  scalar(value: number, dtype: DType): string {
+    const bytes = () => bytesFromNumbers(Float64Array.of(value), dtype);
+    return this.#smallTensor(`${dtype}(${value})`, [], { dtype, bytes });
+  }
+
+  /** One initializer for equal small values, named after them. */
+  #smallTensor(
+    name: string,
+    dims: readonly number[],
+    value: { dtype: DType; bytes: () => Uint8Array },
+  ): string {
+    const known = this.#small.get(name);
+    if (known !== undefined) return known;
+    const free = this.#free(name);
+    this.#initializers.push({ dims, dataType: DATA_TYPE[value.dtype], name: free, rawData: value.bytes() });
+    this.#small.set(name, free);
+    return free;
+  }
+
+  constant(data: TensorData, { dtype }: TensorType): string {
+    const name = this.#free(this.#scope);
+    const tensor: OnnxTensor = { dims: data.shape, dataType: DATA_TYPE[dtype], name };
+    this.#initializers.push(tensor);
+    const byteLength = elementCount(data.shape) * ITEM_BYTES[dtype];
+    this.weights.set(tensor, { byteLength, read: () => bytesAs(data, dtype) });
+    return name;
+  }
+
+  reshape(x: string, from: Shape, to: Shape): string {
+    const target = reshapeTarget(from, to);
+    return this.node("Reshape", [x, target === null ? this.shape(to) : this.int64(target)]);
+  }
+
+  reduce(type: "ReduceMean" | "ReduceSum", x: string, axes: readonly number[], keepDims: boolean): string {
+    const keepdims = keepDims ? 1 : 0;
+    // Axes became an input with 18, those of ReduceSum before.
+    return type === "ReduceMean" && this.opset < 18
+      ? this.node(type, [x], { axes, keepdims })
+      : this.node(type, [x, this.int64(axes)], { keepdims });
+  }
+
+  cast(x: string, dtype: DType): string {
+    return this.node("Cast", [x], { to: DATA_TYPE[dtype] });
+  }
+
+  shape(shape: Shape): string {
+    if (shape.every((dim) => typeof dim === "number")) return this.int64(shape as number[]);
+    return this.#once(
+      showShape(shape),
+      () => this.node("Concat", shape.map((dim) => this.#size(dim)), { axis: 0 }),
+    );
+  }
+
+  #size(dim: Dim): string {
+    if (typeof dim === "number") return this.int64([dim]);
+    return this.#once(dim, () => {
+      const terms = termsOf(dim).map(({ factor, names }) =>
+        names.map((name) => this.#openSize(name)).reduce(
+          (product, size) => product === null ? size : this.node("Mul", [product, size]),
+          factor === 1 && names.length > 0 ? null : this.int64([factor]),
+        )!
+      );
+      return terms.reduce((sum, term) => this.node("Add", [sum, term]));
+    });
+  }
+
+  /** A named size as int64[1], read off the first input that has it as an axis. */
+  #openSize(name: string): string {
+    const { input, axis } = axisOfSize(this.#graph, name);
+    return this.#once(`size ${name}`, () => this.node("Shape", [input.name], { start: axis, end: axis + 1 }));
+  }
+
+  /** What is computed from the inputs' sizes, once for all who need it. */
+  #once(key: string, compute: () => string): string {
+    const known = this.#sizes.get(key);
+    if (known !== undefined) return known;
+    const value = compute();
+    this.#sizes.set(key, value);
+    return value;
+  }
+
+  /** One output more, of one axis. */
+  measured({ name, value, length }: MeasuredOutput): void {
+    this.nodes.push({ name, opType: "Identity", attribute: [], input: [value], output: [name] });
+    this.#measured.push(valueInfo(name, { dtype: "fp32", shape: [length] }));
+  }
+
+  /** Gives each output's value its public name. */
+  finish(values: ReadonlyMap<Node, string>): void {
+    const renamed = new Map<string, string>();
+    for (const { name, node } of this.#graph.outputs) {
+      const value = values.get(node)!;
+      const producer = this.nodes.find(({ output }) => output[0] === value);
+      if (producer && !renamed.has(value)) {
+        renamed.set(value, name);
+        continue;
+      }
+      // An input or constant, or a value put out twice, goes through a copy.
+      const copy = { name: `${name}/Identity`, opType: "Identity", attribute: [] };
+      this.nodes.push({ ...copy, input: [value], output: [name] });
+    }
+    const current = (value: string) => renamed.get(value) ?? value;
+    for (const node of this.nodes) {
+      node.input = node.input.map(current);
+      node.output = node.output.map(current);
+    }
+  }
+
+  /** Has the weights lie in the file `location` beside the model's; gives what that consists of. */
+  moveWeights(location: string): Piece[] {
+    const pieces: Piece[] = [];
+    let offset = 0;
+    for (const [tensor, weight] of this.weights) {
+      const gap = -offset & (EXTERNAL_ALIGNMENT - 1);
+      offset += gap;
+      tensor.dataLocation = EXTERNAL;
+      tensor.externalData = keyValues({ location, offset, length: weight.byteLength });
+      offset += weight.byteLength;
+      pieces.push(new Uint8Array(gap), weight);
+    }
+    this.weights.clear();
+    return pieces;
+  }
+
+  /** The model's file. */
+  pieces(metadata: Readonly<Record<string, string>> = {}): Piece[] {
+    return modelPieces({
+      irVersion: IR_VERSION,
+      producerName: "UNfold",
+      producerVersion: config.version,
+      opsetImport: [
+        { domain: "", version: this.opset },
+        ...new Set(this.nodes.flatMap(({ domain }) => domain ?? [])).values().map((domain) => ({
+          domain,
+          version: CONTRIB_VERSION,
+        })),
+      ],
+      metadataProps: keyValues(metadata),
+      graph: {
+        name: this.#graph.name,
+        node: this.nodes,
+        initializer: this.#initializers,
+        input: this.#graph.inputs.map((node) => valueInfo(node.name, node.type)),
+        output: [
+          ...this.#graph.outputs.map(({ name, node }) => valueInfo(name, node.type)),
+          ...this.#measured,
+        ],
+      },
+    }, this.weights);
+  }
+
+  #free(wanted: string): string {
+    let name = wanted;
+    for (let i = 2; this.#taken.has(name); i++) name = `${wanted}#${i}`;
+    this.#taken.add(name);
+    return name;
+  }
+}
+
+function attributeValue(value: OnnxAttribute): Record<string, unknown> {
+  if (typeof value === "number") return { i: value, type: ATTRIBUTE.int };
+  if (typeof value === "string") return { s: new TextEncoder().encode(value), type: ATTRIBUTE.string };
+  if ("float" in value) return { f: value.float, type: ATTRIBUTE.float };
+  return { ints: value, type: ATTRIBUTE.ints };
+}
+
+function keyValues(record: Readonly<Record<string, string | number>>): { key: string; value: string }[] {
+  return Object.entries(record).map(([key, value]) => ({ key, value: String(value) }));
+}
+
+function valueInfo(name: string, { dtype, shape }: TensorType): Record<string, unknown> {
+  const dim = shape.map((size) => typeof size === "number" ? { dimValue: size } : { dimParam: size });
+  return { name, type: { tensorType: { elemType: DATA_TYPE[dtype], shape: { dim } } } };
+}
