@@ -18,6 +18,7 @@ import {
   type PreparedCall,
   type Session,
   type TensorValue,
+  threadsText,
   UNNAMED,
 } from "./session.ts";
 
@@ -52,9 +53,7 @@ export async function sessionFromOnnx(
   options: OnnxRuntimeOptions = {},
 ): Promise<Session> {
   const { threads = navigator.hardwareConcurrency, denormalsAsZero = false, optimized = true } = options;
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new UnfoldError(`the number of threads is a whole number from 1 on, not ${threads}`);
-  }
+  const onThreads = threadsText(threads);
   const ort = await loadOnnxRuntime();
   const source = model instanceof URL ? fileURLToPath(model) : model;
   const sessionOptions: InferenceSession.SessionOptions = {
@@ -90,7 +89,7 @@ export async function sessionFromOnnx(
       );
     }
     const backend = `onnxruntime ${ort.env.versions.node ?? ort.env.versions.common}, CPU, ` +
-      `${threads} ${threads === 1 ? "thread" : "threads"}${denormalsAsZero ? ", denormals as zero" : ""}`;
+      `${onThreads}${denormalsAsZero ? ", denormals as zero" : ""}`;
     const inputs = session.inputMetadata.map((port) => portOf(port, `${origin}: the input`));
     const outputs = session.outputMetadata.map((port) => portOf(port, `${origin}: the output`));
     return new OnnxSession({ session, Tensor: ort.Tensor, backend, threads, inputs, outputs });

@@ -6,7 +6,6 @@
  */
 import { fileURLToPath } from "node:url";
 import type { CompiledModel, InferRequest, OpenVino, OpenVinoPort } from "../../native/openvino/mod.ts";
-import { UnfoldError } from "../errors.ts";
 import {
   checkFeeds,
   type Feeds,
@@ -14,6 +13,7 @@ import {
   type Port,
   type PreparedCall,
   type Session,
+  threadsText,
   UNNAMED,
 } from "./session.ts";
 
@@ -70,9 +70,7 @@ export async function sessionFromOnnxByOpenVino(
   model: Uint8Array | string | URL,
   { library, threads = navigator.hardwareConcurrency }: OpenVinoOptions,
 ): Promise<Session> {
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new UnfoldError(`the number of threads is a whole number from 1 on, not ${threads}`);
-  }
+  threadsText(threads);
   const { loadOpenVino } = await import("../../native/openvino/mod.ts");
   const openvino = loadOpenVino(library);
   try {
@@ -96,7 +94,7 @@ class OpenVinoSession implements Session {
     this.#openvino = openvino;
     this.#model = model;
     this.threads = threads;
-    this.backend = `openvino ${openvino.version}, CPU, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+    this.backend = `openvino ${openvino.version}, CPU, ${threadsText(threads)}`;
     this.inputs = model.inputs.map(portOf);
     this.outputs = model.outputs.map(portOf);
   }

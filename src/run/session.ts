@@ -133,6 +133,16 @@ export function checkFeeds(inputs: readonly Port[], feeds: Feeds): void {
   }
 }
 
+/**
+ * "2 threads", as backends of a CPU say it of themselves.
+ *
+ * @throws {UnfoldError} it is no number of threads
+ */
+export function threadsText(threads: number): string {
+  if (Number.isInteger(threads) && threads >= 1) return `${threads} ${threads === 1 ? "thread" : "threads"}`;
+  throw new UnfoldError(`the number of threads is a whole number from 1 on, not ${threads}`);
+}
+
 /** A dimension that a model leaves open without giving it a name; two of them need not agree. */
 export const UNNAMED = "?";
 

@@ -218,12 +218,7 @@ export function chooseShapes(
     const names = inputs.map(({ name, dims }) => `${name}[${dims.join(", ")}]`).join(", ");
     throw new UnfoldError(`no input is called "${unknown}"; the inputs are ${names}`);
   }
-  const { profileCount } = engine;
-  if (only !== undefined && !(Number.isInteger(only) && 0 <= only && only < profileCount)) {
-    throw new UnfoldError(
-      `the engine has no optimization profile ${only}; its profiles are 0 to ${profileCount - 1}`,
-    );
-  }
+  checkProfile(engine, only);
   for (const { name, dims } of inputs) {
     const shape = shapes[name];
     const fits = shape === undefined ||
@@ -247,6 +242,17 @@ export function chooseShapes(
     ]),
   );
   return { profile, shapes: chosen };
+}
+
+/** @throws {UnfoldError} the engine has no such profile; `undefined` is any of them */
+export function checkProfile(
+  { profileCount }: Pick<EngineLike, "profileCount">,
+  index: number | undefined,
+): void {
+  if (index === undefined || (Number.isInteger(index) && 0 <= index && index < profileCount)) return;
+  throw new UnfoldError(
+    `the engine has no optimization profile ${index}; its profiles are 0 to ${profileCount - 1}`,
+  );
 }
 
 /** "x[8, 64], mask[8, 1]", for messages. */

@@ -15,6 +15,7 @@ import {
 } from "../session.ts";
 import {
   Binding,
+  checkProfile,
   type ContextLike,
   type CudaLike,
   type EngineLike,
@@ -58,13 +59,7 @@ export class TensorRtSession implements Session {
 
   constructor(parts: TensorRtParts) {
     const { engine, cuda, backend, profile } = parts;
-    if (
-      profile !== undefined && !(Number.isInteger(profile) && 0 <= profile && profile < engine.profileCount)
-    ) {
-      throw new UnfoldError(
-        `the engine has no optimization profile ${profile}; its profiles are 0 to ${engine.profileCount - 1}`,
-      );
-    }
+    checkProfile(engine, profile);
     const tensors = engine.ioTensors();
     const ports = (wanted: "input" | "output") =>
       tensors.filter(({ mode }) => mode === wanted).map(({ name, dtype, dims }): Port => ({
