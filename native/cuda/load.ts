@@ -47,13 +47,13 @@ export class Cuda extends Owner {
   get runtimeVersion(): string {
     const { symbols } = this.#calls;
     return versionText(
-      this.#calls.integer((out) => symbols.cudaRuntimeGetVersion(out), "asking the runtime's version"),
+      this.#calls.number((out) => symbols.cudaRuntimeGetVersion(out), "asking the runtime's version"),
     );
   }
 
   /** Throws NativeError with CUDA's reason where there is no driver or no device. */
   deviceCount(): number {
-    return this.#calls.integer((out) => this.#calls.symbols.cudaGetDeviceCount(out), "counting devices");
+    return this.#calls.number((out) => this.#calls.symbols.cudaGetDeviceCount(out), "counting devices");
   }
 
   /** Why nothing can run here, as a sentence for a skip or an error; `undefined` when there is a device. */
@@ -71,7 +71,7 @@ export class Cuda extends Owner {
     const { symbols } = this.#calls;
     this.deviceCount();
     const attribute = (id: number) =>
-      this.#calls.integer((out) => symbols.cudaDeviceGetAttribute(out, id, 0), "asking a device's attribute");
+      this.#calls.number((out) => symbols.cudaDeviceGetAttribute(out, id, 0), "asking a device's attribute");
     // cudaDeviceProp begins with char name[256]; its length, about 1 KiB, differs between versions.
     const properties = new Uint8Array(new ArrayBuffer(16384));
     this.#calls.check(symbols.cudaGetDeviceProperties(properties, 0), "asking a device's properties");
@@ -87,7 +87,7 @@ export class Cuda extends Owner {
       memoryBytes: Number(total[0]),
       freeBytes: Number(free[0]),
       driverVersion: versionText(
-        this.#calls.integer((out) => symbols.cudaDriverGetVersion(out), "asking the driver's version"),
+        this.#calls.number((out) => symbols.cudaDriverGetVersion(out), "asking the driver's version"),
       ),
     };
   }

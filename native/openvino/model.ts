@@ -35,7 +35,7 @@ export class CompiledModel extends Handle<"ov_compiled_model_t"> {
     this.#calls = calls;
     const { symbols } = calls;
     const count = (call: typeof symbols.ov_compiled_model_inputs_size) =>
-      calls.size((out) => call(pointer, out), "counting inputs and outputs");
+      calls.number((out) => call(pointer, out), "counting inputs and outputs");
     const ports = (number: number, call: typeof symbols.ov_compiled_model_input_by_index) =>
       Array.from({ length: number }, (_, i) => this.#port((out) => call(pointer, BigInt(i), out)));
     try {
@@ -175,7 +175,7 @@ export class InferRequest extends Handle<"ov_infer_request_t"> {
     );
     try {
       const shape = this.#shape(tensor, what);
-      const byteLength = this.#calls.size((out) => symbols.ov_tensor_get_byte_size(tensor, out), what);
+      const byteLength = this.#calls.number((out) => symbols.ov_tensor_get_byte_size(tensor, out), what);
       if (byteLength === 0) return { shape, bytes: new Uint8Array() };
       const data = this.#calls.created((out) => symbols.ov_tensor_data(tensor, out), what);
       const { bytes, detach } = foreignBytes(data, byteLength);

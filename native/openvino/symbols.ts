@@ -5,58 +5,53 @@
  */
 import { NativeError } from "../error.ts";
 import { stringAt } from "../memory/memory.ts";
+import { status, StatusCalls } from "../memory/status_calls.ts";
 
 /** ov_shape_t { int64_t rank; int64_t* dims; }, passed by value. */
 const SHAPE = { struct: ["i64", "pointer"] } as const;
 
 export const SYMBOLS = {
-  ov_get_openvino_version: { parameters: ["buffer"], result: "i32" },
+  ov_get_openvino_version: status("buffer"),
   ov_version_free: { parameters: ["buffer"], result: "void" },
   ov_get_error_info: { parameters: ["i32"], result: "pointer" },
   ov_get_last_err_msg: { parameters: [], result: "pointer" },
   ov_free: { parameters: ["pointer"], result: "void" },
-  ov_core_create: { parameters: ["buffer"], result: "i32" },
+  ov_core_create: status("buffer"),
   ov_core_free: { parameters: ["pointer"], result: "void" },
-  ov_core_read_model: {
-    parameters: ["pointer", "buffer", "pointer", "buffer"],
-    result: "i32",
-    nonblocking: true,
-  },
+  ov_core_read_model: { ...status("pointer", "buffer", "pointer", "buffer"), nonblocking: true },
   ov_core_read_model_from_memory_buffer: {
-    parameters: ["pointer", "buffer", "usize", "pointer", "buffer"],
-    result: "i32",
+    ...status("pointer", "buffer", "usize", "pointer", "buffer"),
     nonblocking: true,
   },
   ov_model_free: { parameters: ["pointer"], result: "void" },
   ov_core_compile_model_props: {
-    parameters: ["pointer", "pointer", "buffer", "usize", "buffer", "buffer"],
-    result: "i32",
+    ...status("pointer", "pointer", "buffer", "usize", "buffer", "buffer"),
     nonblocking: true,
   },
   ov_compiled_model_free: { parameters: ["pointer"], result: "void" },
-  ov_compiled_model_inputs_size: { parameters: ["pointer", "buffer"], result: "i32" },
-  ov_compiled_model_outputs_size: { parameters: ["pointer", "buffer"], result: "i32" },
-  ov_compiled_model_input_by_index: { parameters: ["pointer", "usize", "buffer"], result: "i32" },
-  ov_compiled_model_output_by_index: { parameters: ["pointer", "usize", "buffer"], result: "i32" },
-  ov_compiled_model_create_infer_request: { parameters: ["pointer", "buffer"], result: "i32" },
+  ov_compiled_model_inputs_size: status("pointer", "buffer"),
+  ov_compiled_model_outputs_size: status("pointer", "buffer"),
+  ov_compiled_model_input_by_index: status("pointer", "usize", "buffer"),
+  ov_compiled_model_output_by_index: status("pointer", "usize", "buffer"),
+  ov_compiled_model_create_infer_request: status("pointer", "buffer"),
   ov_output_const_port_free: { parameters: ["pointer"], result: "void" },
-  ov_port_get_any_name: { parameters: ["pointer", "buffer"], result: "i32" },
-  ov_port_get_element_type: { parameters: ["pointer", "buffer"], result: "i32" },
-  ov_port_get_partial_shape: { parameters: ["pointer", "buffer"], result: "i32" },
+  ov_port_get_any_name: status("pointer", "buffer"),
+  ov_port_get_element_type: status("pointer", "buffer"),
+  ov_port_get_partial_shape: status("pointer", "buffer"),
   ov_partial_shape_free: { parameters: ["buffer"], result: "void" },
   ov_infer_request_free: { parameters: ["pointer"], result: "void" },
-  ov_infer_request_set_input_tensor_by_index: { parameters: ["pointer", "usize", "pointer"], result: "i32" },
-  ov_infer_request_get_output_tensor_by_index: { parameters: ["pointer", "usize", "buffer"], result: "i32" },
-  ov_infer_request_infer: { parameters: ["pointer"], result: "i32", nonblocking: true },
-  ov_tensor_create_from_host_ptr: { parameters: ["i32", SHAPE, "pointer", "buffer"], result: "i32" },
-  ov_tensor_get_shape: { parameters: ["pointer", "buffer"], result: "i32" },
-  ov_tensor_get_byte_size: { parameters: ["pointer", "buffer"], result: "i32" },
-  ov_tensor_data: { parameters: ["pointer", "buffer"], result: "i32" },
+  ov_infer_request_set_input_tensor_by_index: status("pointer", "usize", "pointer"),
+  ov_infer_request_get_output_tensor_by_index: status("pointer", "usize", "buffer"),
+  ov_infer_request_infer: { ...status("pointer"), nonblocking: true },
+  ov_tensor_create_from_host_ptr: status("i32", SHAPE, "pointer", "buffer"),
+  ov_tensor_get_shape: status("pointer", "buffer"),
+  ov_tensor_get_byte_size: status("pointer", "buffer"),
+  ov_tensor_data: status("pointer", "buffer"),
   ov_tensor_free: { parameters: ["pointer"], result: "void" },
-  ov_shape_free: { parameters: ["buffer"], result: "i32" },
+  ov_shape_free: status("buffer"),
 } as const satisfies Deno.ForeignLibraryInterface;
 
-export type OpenVinoSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+type OpenVinoSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 /** ov_element_type_e (ov_common.h), those that UNfold emits. Before 2026 the numbers were others, hence one list. */
 export const ELEMENT_TYPES = {
@@ -72,15 +67,13 @@ export const ELEMENT_TYPES = {
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
 /** Calls of one opened OpenVINO library. */
-export class OpenVinoCalls {
-  readonly symbols: OpenVinoSymbols;
-
+export class OpenVinoCalls extends StatusCalls<OpenVinoSymbols> {
   constructor(symbols: OpenVinoSymbols) {
-    this.symbols = symbols;
+    super(symbols, "OpenVINO");
   }
 
   /** Throws NativeError unless `status` is OK. `what`: what was attempted, "reading vit.onnx". */
-  check(status: number, what: string): void {
+  override check(status: number, what: string): void {
     if (status === 0) return;
     const message = this.symbols.ov_get_last_err_msg();
     const words = stringAt(message).trim();
@@ -89,39 +82,6 @@ export class OpenVinoCalls {
     throw new NativeError(
       `OpenVINO failed while ${what}: ${tidied(words) || "it gives no reason"} (${name}, ${status})`,
     );
-  }
-
-  /** A pointer that a function stores through its last argument. */
-  created<Kind extends string>(
-    call: (out: Uint8Array<ArrayBuffer>) => number,
-    what: string,
-  ): Deno.PointerObject<Kind> {
-    const out = new BigUint64Array(new ArrayBuffer(8));
-    this.check(call(new Uint8Array(out.buffer)), what);
-    return this.#pointer(out, what);
-  }
-
-  /** The same of a call that runs on another thread. */
-  async createdAsync<Kind extends string>(
-    call: (out: Uint8Array<ArrayBuffer>) => Promise<number>,
-    what: string,
-  ): Promise<Deno.PointerObject<Kind>> {
-    const out = new BigUint64Array(new ArrayBuffer(8));
-    this.check(await call(new Uint8Array(out.buffer)), what);
-    return this.#pointer(out, what);
-  }
-
-  /** A size_t that a function stores through its last argument. */
-  size(call: (out: Uint8Array<ArrayBuffer>) => number, what: string): number {
-    const out = new BigUint64Array(new ArrayBuffer(8));
-    this.check(call(new Uint8Array(out.buffer)), what);
-    return Number(out[0]);
-  }
-
-  #pointer<Kind extends string>(out: BigUint64Array, what: string): Deno.PointerObject<Kind> {
-    const pointer = Deno.UnsafePointer.create<Kind>(out[0]!);
-    if (pointer === null) throw new NativeError(`OpenVINO gave a null pointer while ${what}`);
-    return pointer;
   }
 }
 
