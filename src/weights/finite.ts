@@ -3,7 +3,7 @@
  * the speed of memory, on 32-bit words whatever the element type, and stop at the first block with a hit; only that
  * block is looked at element by element. Integers and booleans are always finite.
  */
-import { float64FromBytes, type TensorData } from "../ir/data.ts";
+import { float64FromBytes } from "../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../ir/dtype.ts";
 
 /** An element: its index in row-major order, and its value. */
@@ -12,17 +12,7 @@ export interface BadValue {
   readonly value: number;
 }
 
-/** The first NaN or infinity of `data`, or null. Reads the data once. */
-export function checkFinite(data: TensorData): BadValue | null {
-  return firstNonFinite(data.bytes(), data.dtype);
-}
-
-/** The first value below zero of `data`, or null; -0 and NaN are not below zero. Reads the data once. */
-export function checkNonNegative(data: TensorData): BadValue | null {
-  return firstNegative(data.bytes(), data.dtype);
-}
-
-/** `checkFinite` for bytes at hand. */
+/** The first NaN or infinity, or null. Reads the bytes once. */
 export function firstNonFinite(bytes: Uint8Array, dtype: StorageType): BadValue | null {
   const field = EXPONENTS[dtype];
   return field === undefined
@@ -30,7 +20,7 @@ export function firstNonFinite(bytes: Uint8Array, dtype: StorageType): BadValue 
     : scan(bytes, { dtype, ...field, isBad: (value) => !Number.isFinite(value) });
 }
 
-/** `checkNonNegative` for bytes at hand. */
+/** The first value below zero, or null; -0 and NaN are not below zero. Reads the bytes once. */
 export function firstNegative(bytes: Uint8Array, dtype: StorageType): BadValue | null {
   if (dtype === "bool") return null;
   // Any sign bit is worth a look at its block: with no exponent to add up, only that bit of `word + 0` is tested.

@@ -7,7 +7,6 @@ export type { PlainValue } from "./pytorch/plain.ts";
 export { openCheckpoint, type OpenOptions } from "./open.ts";
 export type { Naming } from "./naming.ts";
 export type { StateOptions } from "./pytorch/state_dict.ts";
-export { type BadValue, checkFinite, checkNonNegative } from "./finite.ts";
 export {
   checkpointWeights,
   type CheckpointWeightsOptions,

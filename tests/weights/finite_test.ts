@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { bytesFromNumbers, heldData, type TensorData } from "../../src/ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../src/ir/dtype.ts";
-import { checkFinite, checkNonNegative } from "../../src/weights/finite.ts";
+import { firstNegative, firstNonFinite } from "../../src/weights/finite.ts";
+
+const checkFinite = (data: TensorData) => firstNonFinite(data.bytes(), data.dtype);
+const checkNonNegative = (data: TensorData) => firstNegative(data.bytes(), data.dtype);
 
 function data(values: Float64Array, dtype: StorageType, misalign = 0): TensorData {
   const bytes = bytesFromNumbers(values, dtype);
@@ -16,7 +19,7 @@ const FLOATS = ["fp64", "fp32", "fp16", "bf16"] as const;
 const PLACES = [0, 1, 2, 2047, 2048, 4095, 4096, 8191, 8192, 9000, 9001, 9002];
 const LENGTH = 9003;
 
-Deno.test("checkFinite() finds a lone bad value anywhere, in every type", () => {
+Deno.test("firstNonFinite() finds a lone bad value anywhere, in every type", () => {
   for (const dtype of FLOATS) {
     for (const bad of [NaN, Infinity, -Infinity]) {
       for (const index of PLACES) {
@@ -30,7 +33,7 @@ Deno.test("checkFinite() finds a lone bad value anywhere, in every type", () => 
   }
 });
 
-Deno.test("checkFinite() reports the first of several and accepts the largest finite values", () => {
+Deno.test("firstNonFinite() reports the first of several and accepts the largest finite values", () => {
   const values = Float32Array.of(3.4028234663852886e38, -3.4028234663852886e38, 1e-45, -0, NaN, Infinity);
   assert.deepEqual(checkFinite(heldData([2, 3], values, "test")), { index: 4, value: NaN });
   assert.equal(checkFinite(heldData([4], values.subarray(0, 4), "test")), null);
@@ -40,13 +43,13 @@ Deno.test("checkFinite() reports the first of several and accepts the largest fi
   );
 });
 
-Deno.test("checkFinite() accepts integers whose bits would be NaN", () => {
+Deno.test("firstNonFinite() accepts integers whose bits would be NaN", () => {
   assert.equal(checkFinite(heldData([1], Int32Array.of(-1), "test")), null);
   assert.equal(checkFinite(heldData([1], BigInt64Array.of(-1n), "test")), null);
   assert.equal(checkFinite(heldData([0], new Float32Array(0), "test")), null);
 });
 
-Deno.test("checkNonNegative() finds a lone negative value anywhere, in every type", () => {
+Deno.test("firstNegative() finds a lone negative value anywhere, in every type", () => {
   for (const dtype of [...FLOATS, "int32", "int64"] as const) {
     for (const index of PLACES) {
       const values = new Float64Array(LENGTH).fill(1);
@@ -57,7 +60,7 @@ Deno.test("checkNonNegative() finds a lone negative value anywhere, in every typ
   }
 });
 
-Deno.test("checkNonNegative() takes -0 and NaN for what they are, and -infinity for negative", () => {
+Deno.test("firstNegative() takes -0 and NaN for what they are, and -infinity for negative", () => {
   const negativeNaN = new Float32Array(Uint32Array.of(0xffc00000, 0x80000000).buffer);
   assert.equal(checkNonNegative(heldData([2], negativeNaN, "test")), null);
   for (const dtype of FLOATS) {

@@ -4,34 +4,27 @@
  * methods that are called, so that this is tested without a GPU. Left out: inputs that an engine reads as shapes (UNfold
  * emits none) and outputs whose size depends on values.
  */
+import type { Engine, ExecutionContext, ShapeRange, StreamPointer } from "../../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../../errors.ts";
 import { elementCount } from "../../ir/data.ts";
-import { type DType, ITEM_BYTES } from "../../ir/dtype.ts";
+import { ITEM_BYTES } from "../../ir/dtype.ts";
 import { type Feeds, type Outputs, type Port, UNNAMED } from "../session.ts";
 
 type Shape = readonly number[];
-type StreamPointer = Deno.PointerObject<"cudaStream">;
 
 /** What a session asks of an execution context. */
-export interface ContextLike {
-  setOptimizationProfile(index: number, stream: StreamPointer): void;
-  setInputShape(name: string, dims: Shape): void;
-  tensorShape(name: string): number[];
-  setTensorAddress(name: string, address: Deno.PointerValue): void;
-  enqueueV3(stream: StreamPointer): void;
-  enqueueV3Async(stream: StreamPointer): Promise<void>;
-}
+export type ContextLike = Pick<
+  ExecutionContext,
+  | "setOptimizationProfile"
+  | "setInputShape"
+  | "tensorShape"
+  | "setTensorAddress"
+  | "enqueueV3"
+  | "enqueueV3Async"
+>;
 
-/** What a session asks of an engine; -1 in `dims` is a size given at run time. */
-export interface EngineLike {
-  readonly profileCount: number;
-  ioTensors(): readonly {
-    readonly name: string;
-    readonly mode: "input" | "output";
-    readonly dtype: DType;
-    readonly dims: Shape;
-  }[];
-  profileShapes(name: string, profileIndex: number): ShapeRange;
+/** What a session asks of an engine. */
+export interface EngineLike extends Pick<Engine, "profileCount" | "ioTensors" | "profileShapes"> {
   createContext(): Promise<ContextLike>;
 }
 
@@ -57,12 +50,6 @@ export interface CudaLike {
   createStream(): StreamLike;
   createEvent(): EventLike;
   allocate(byteLength: number): BufferLike;
-}
-
-interface ShapeRange {
-  readonly min: Shape;
-  readonly opt: Shape;
-  readonly max: Shape;
 }
 
 /** What a binding is made of. */
