@@ -1,12 +1,11 @@
 /**
- * A shared library out of a pinned wheel: which pin is for a platform, its cached copy, its download. It leaves out how a
+ * A shared library out of a pinned wheel: which pin is for a platform, and where in the cache it is. It leaves out how a
  * wheel is fetched and kept (`download.ts`, `cache.ts`), and when to download, which is for each library's own `locate.ts`.
  */
 import { join } from "node:path";
 import type { Platform } from "../system/environment.ts";
 import type { SearchOptions } from "../system/search.ts";
-import { findCached } from "./cache.ts";
-import { type DownloadOptions, downloadWheel } from "./download.ts";
+import type { CachedWheel } from "./cache.ts";
 import type { WheelFilesOptions } from "./files.ts";
 import { libraryName, type LibraryPin } from "./pin.ts";
 
@@ -24,16 +23,7 @@ export function pinOf(pins: readonly LibraryPin[], platform: Platform): LibraryP
   return pins.find((pin) => pin.platform === platformName(platform));
 }
 
-/** The cached copy of a pinned library, or why there is none, in a few words. */
-export async function findCachedLibrary(
-  pin: LibraryPin,
-  cache: string,
-): Promise<{ readonly path: string } | { readonly missing: string }> {
-  const cached = await findCached(pin, cache);
-  return "missing" in cached ? cached : { path: join(cached.folder, libraryName(pin)) };
-}
-
-/** Brings a pinned library into the cache, as `downloadWheel` does, and says where it is. */
-export async function downloadLibrary(pin: LibraryPin, options: DownloadOptions): Promise<string> {
-  return join((await downloadWheel(pin, options)).folder, libraryName(pin));
+/** The path of a pinned library in the cache's folder of its wheel. */
+export function libraryIn({ folder }: CachedWheel, pin: LibraryPin): string {
+  return join(folder, libraryName(pin));
 }

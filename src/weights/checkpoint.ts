@@ -56,8 +56,11 @@ export interface Checkpoint {
    * @throws UnfoldError if there is no such tensor.
    */
   typeOf(name: string): string;
-  /** @throws UnfoldError if there is no such tensor. */
-  /** The sizes of a tensor, whose values stay on disk. */
+  /**
+   * The sizes of a tensor, whose values stay on disk.
+   *
+   * @throws UnfoldError if there is no such tensor.
+   */
   shapeOf(name: string): readonly number[];
   /**
    * The tensor, not yet read: each call of its `bytes()` reads its range of the file.

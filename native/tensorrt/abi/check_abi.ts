@@ -10,6 +10,7 @@ import { NativeError } from "../../error.ts";
 import { readHeaders, type TensorRtHeaders } from "./headers.ts";
 import { FIRST_SLOT, type Layout } from "./layout.ts";
 import { LAYOUTS } from "./layouts.ts";
+import { productName } from "./versions.ts";
 
 const USAGE = `Compares UNfold's TensorRT slot tables with NVIDIA's headers.
 
@@ -202,7 +203,7 @@ function asJson(headers: TensorRtHeaders, { layout, exact, comparison }: Found) 
 }
 
 function asText(headers: TensorRtHeaders, { layout, exact, comparison }: Found): string {
-  const product = headers.flavour === "rtx" ? "TensorRT for RTX" : "TensorRT";
+  const product = productName(headers.flavour);
   const lines = [`Headers of ${product} ${headers.version} (library version ${headers.libVersion})`];
   if (layout === undefined || comparison === undefined) {
     return [...lines, `UNfold has no layout of ${product} at all.`].join("\n");

@@ -11,8 +11,9 @@ import { fileProblem } from "../../system/binary_file.ts";
 import { type Environment, type Platform, readEnvironment, THIS_PLATFORM } from "../../system/environment.ts";
 import { type Places, usualPlaces } from "../../system/places.ts";
 import { namedPath } from "../../system/search.ts";
-import { cacheFolder, pinFolder } from "../../wheel/cache.ts";
-import { downloadLibrary, findCachedLibrary, type LibrarySearchOptions, pinOf } from "../../wheel/library.ts";
+import { cacheFolder, findCached, pinFolder } from "../../wheel/cache.ts";
+import { downloadWheel } from "../../wheel/download.ts";
+import { libraryIn, type LibrarySearchOptions, pinOf } from "../../wheel/library.ts";
 import type { LibraryPin } from "../../wheel/pin.ts";
 import { DEFAULT_INDEX_URL } from "../../wheel/pip_settings.ts";
 import type { Flavour } from "../abi/layout.ts";
@@ -81,8 +82,8 @@ export async function locateTensorRt(options: LocateOptions = {}): Promise<Locat
   if (rtx !== undefined && flavour !== "enterprise") return found(rtx, search);
 
   if (flavour !== "enterprise" && pin !== undefined && cache !== undefined) {
-    const cached = await findCachedLibrary(pin, cache);
-    if (!("missing" in cached)) return { ...cached, source: "cache", tried };
+    const cached = await findCached(pin, cache);
+    if (!("missing" in cached)) return { path: libraryIn(cached, pin), source: "cache", tried };
     tried.push(`cache: ${pinFolder(pin, cache)}: ${cached.missing}`);
   }
   const enterprise = installed.find(({ library }) => library.flavour === "enterprise");
@@ -93,13 +94,9 @@ export async function locateTensorRt(options: LocateOptions = {}): Promise<Locat
     if (options.offline === true) throw new NativeError("UNfold was told to stay offline");
     if (cache === undefined) throw new NativeError("nowhere to keep it: set HOME or XDG_CACHE_HOME");
     const { onProgress, signal } = options;
-    const path = await downloadLibrary(pin ?? pinFor(platform), {
-      cache,
-      environment,
-      onProgress,
-      signal,
-    });
-    return { path, source: "download", tried };
+    const wanted = pin ?? pinFor(platform);
+    const fetched = await downloadWheel(wanted, { cache, environment, onProgress, signal });
+    return { path: libraryIn(fetched, wanted), source: "download", tried };
   } catch (error) {
     if (!(error instanceof NativeError)) throw error;
     throw nothingFound(error, search);

@@ -4,23 +4,26 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { NativeError } from "../../../native/error.ts";
 import { pinFor } from "../../../native/tensorrt/find/pinned.ts";
-import { downloadLibrary, findCachedLibrary } from "../../../native/wheel/library.ts";
+import { findCached } from "../../../native/wheel/cache.ts";
+import { downloadWheel } from "../../../native/wheel/download.ts";
+import { libraryIn } from "../../../native/wheel/library.ts";
 import { TemporaryFolder } from "../support.ts";
 import { BARE, FakeIndex, names } from "./fake_wheel.ts";
 import { fakeLibrary } from "../tensorrt/fake_library.ts";
 
-Deno.test("downloadLibrary() names the library it brought, whose licence is kept beside it", async () => {
+Deno.test("libraryIn() names the library that was brought, whose licence is kept beside it", async () => {
   await using folder = await TemporaryFolder.make();
   const cache = join(folder.path, "unfold");
   const { pin, bytes } = fakeLibrary();
-  assert.deepEqual(await findCachedLibrary(pin, cache), { missing: "no libtensorrt_rtx.so.1.7.1" });
+  assert.deepEqual(await findCached(pin, cache), { missing: "no libtensorrt_rtx.so.1.7.1" });
   await using index = new FakeIndex({ pin, bytes });
-  const path = await downloadLibrary(pin, {
+  const wheel = await downloadWheel(pin, {
     cache,
     environment: { ...BARE, PIP_INDEX_URL: index.indexUrl },
   });
+  const path = libraryIn(wheel, pin);
   assert.equal(path, join(cache, "tensorrt_rtx-1.7.1-linux-x86_64", "libtensorrt_rtx.so.1.7.1"));
-  assert.deepEqual(await findCachedLibrary(pin, cache), { path });
+  assert.deepEqual(await findCached(pin, cache), wheel);
   assert.deepEqual(await names(dirname(path)), [".checked.json", "README.txt", "libtensorrt_rtx.so.1.7.1"]);
 });
 
