@@ -192,7 +192,6 @@ Deno.test("a room has at most 20 files, unless they are rows of a table", async 
 const MOST_LINES = 320;
 /** Those that are to be split. */
 const LONG = [
-  "src/checkpoints/layouts/timm_vit.ts",
   "src/dsl/tensor.ts",
   "src/weights/pytorch/pickle.ts",
 ];

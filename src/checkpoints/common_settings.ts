@@ -109,6 +109,30 @@ export const PLACEMENT: Setting<"pre" | "res-post"> = {
   parse: (value) => value === "pre" || value === "res-post" ? value : undefined,
 };
 
+/** Where a ViT has no learned positions, or may have rotations besides. */
+export const POSITIONS: Setting<"learned" | "none" | "dinov3"> = {
+  name: "positions",
+  what: "positions of the tokens",
+  takes: "learned, none, or dinov3: rotations as DINOv3's",
+  keys: inTimm("pos_embed", "rope_type"),
+  parse: (value) =>
+    value === "learn" || value === "learned"
+      ? "learned"
+      : value === "none" || value === ""
+      ? "none"
+      : value === "dinov3"
+      ? value
+      : undefined,
+};
+
+export const ROPE_THETA: Setting<number> = {
+  name: "rope-theta",
+  what: "base of the rotations",
+  takes: "a number above 0",
+  keys: ["rope_theta", ...inTimm("rope_temperature")],
+  parse: (value) => EPSILON.parse(value),
+};
+
 /** Where one product holds gate and value of an MLP. */
 export const GATE: Setting<"first" | "last"> = {
   name: "gate",

@@ -3,6 +3,7 @@ import type { CheckpointFormat } from "./define.ts";
 import { fairseqTranslation } from "./layouts/fairseq.ts";
 import { hfBert } from "./layouts/hf_bert.ts";
 import { hfClip, hfSiglip } from "./layouts/hf_clip.ts";
+import { hfDino } from "./layouts/hf_dino.ts";
 import { hfDistilBert } from "./layouts/hf_distilbert.ts";
 import { hfGpt2 } from "./layouts/hf_gpt2.ts";
 import { hfLlama } from "./layouts/hf_llama.ts";
@@ -29,6 +30,7 @@ export const FORMATS: readonly CheckpointFormat[] = [
   slabDeitFormat,
   timmVit,
   hfVit,
+  hfDino,
   timmSwin,
   hfSwin,
   detectionSwin,

@@ -3,7 +3,7 @@
  * what its configuration says, with one way of refusing where these do not fit.
  */
 import { UnfoldError } from "../errors.ts";
-import { HEADS, QK_SCALE } from "./common_settings.ts";
+import { HEADS, QK_SCALE, ROPE_THETA } from "./common_settings.ts";
 import type { CheckpointView, Settle } from "./define.ts";
 import { type Known, saidOf } from "./settings.ts";
 
@@ -69,6 +69,11 @@ export function qkScaleOf(
   return known === undefined && saidOf(file, QK_SCALE) === undefined
     ? {}
     : { qkScale: settle(QK_SCALE, known ?? {}) };
+}
+
+/** The base of a ViT's rotations. */
+export function ropeTheta(settle: Settle): number {
+  return settle(ROPE_THETA, { assumed: { value: 100, why: "DINOv3's, nothing in the file says" } });
 }
 
 /** A number of the configuration; undefined where it has none under that key. */

@@ -39,6 +39,8 @@ export interface AttentionOptions {
   readonly memory?: Tensor;
   /** Rotations of queries and keys by their positions. */
   readonly rotary?: RotaryTable;
+  /** Scopes of normalizations of each head's queries and keys (Henry et al. 2020; ViT-22B). */
+  readonly qkNorms?: readonly [q: Scope, k: Scope];
   /** Scope of a normalization in front of the output projection (BEiT-3, Magneto). */
   readonly norm?: Scope;
   /** Attends within windows of so many tokens that lie together, rather than over all T. */
@@ -60,6 +62,7 @@ export const ATTENTION = {
   mask: optional(TENSOR),
   memory: optional(TENSOR),
   rotary: optional(OBJECT),
+  qkNorms: optional(listOf(SCOPE, 2)),
   norm: optional(SCOPE),
   window: optional(COUNT),
 };
@@ -76,7 +79,7 @@ export const ATTENTION = {
  */
 export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tensor {
   const known = given(layer("attention", x, p), options, ATTENTION);
-  const { heads, causal = false, mask, scale, window, rotary, memory, out = "proj" } = known;
+  const { heads, causal = false, mask, scale, window, rotary, qkNorms, memory, out = "proj" } = known;
   if (memory !== undefined && (causal || rotary !== undefined || window !== undefined)) {
     throw new UnfoldError(`${p.path}: attention to a memory is not causal, rotary or within windows`);
   }
@@ -84,6 +87,7 @@ export function attention(x: Tensor, p: Scope, options: AttentionOptions): Tenso
     throw new UnfoldError(`${p.path}: attention to a memory has names for two products or three in qkv`);
   }
   let [q, k, v] = projected(x, p, known);
+  if (qkNorms !== undefined) [q, k] = [norm(q, qkNorms[0]), norm(k, qkNorms[1])];
   if (rotary !== undefined) [q, k] = [rotate(q, rotary), rotate(k, rotary)];
   const mixed = scaledDotProductAttention(
     { q, k: repeatHeads(k, heads), v: repeatHeads(v, heads), mask },

@@ -80,8 +80,8 @@ export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "p
   readonly mlp: MlpOptions;
   /** Whether both sublayers end in a layer-scale, `ls1` and `ls2`. */
   readonly layerScale?: boolean;
-  /** Whether what both sublayers project at last is normalized, `attn.norm` and `mlp.norm` (BEiT-3, Magneto). */
-  readonly innerNorms?: boolean;
+  /** Of which sublayers what is projected at last is normalized, `attn.norm` and `mlp.norm` (BEiT-3, Magneto). */
+  readonly innerNorms?: "attn" | "mlp" | "both";
 }
 
 /**
@@ -103,10 +103,11 @@ export function block(x: Tensor, p: Scope, options: BlockOptions): Tensor {
       placement: PLACEMENT,
       normScale: optional(NUMBER),
       layerScale: optional(FLAG),
-      innerNorms: optional(FLAG),
+      innerNorms: optional(oneOf("attn", "mlp", "both")),
     },
   );
-  const within = (sublayer: Scope) => innerNorms ? { norm: sublayer.at("norm") } : {};
+  const within = (name: "attn" | "mlp") =>
+    innerNorms === name || innerNorms === "both" ? { norm: p.at(name).at("norm") } : {};
   const around = (i: 1 | 2): ResidualOptions => ({
     placement,
     normScale,
@@ -114,6 +115,6 @@ export function block(x: Tensor, p: Scope, options: BlockOptions): Tensor {
     outNorm: p.at(`norm${i}_out`),
     ...(layerScale && { layerScale: p.at(`ls${i}`) }),
   });
-  x = residual(x, (y) => attention(y, p.at("attn"), { ...outer, ...within(p.at("attn")) }), around(1));
-  return residual(x, (y) => mlp(y, p.at("mlp"), { ...inner, ...within(p.at("mlp")) }), around(2));
+  x = residual(x, (y) => attention(y, p.at("attn"), { ...outer, ...within("attn") }), around(1));
+  return residual(x, (y) => mlp(y, p.at("mlp"), { ...inner, ...within("mlp") }), around(2));
 }

@@ -10,6 +10,7 @@ import {
   EPSILON,
   given,
   type Kind,
+  listOf,
   NUMBER,
   OBJECT,
   optional,
@@ -115,11 +116,59 @@ export function rotaryTable(options: RotaryOptions): RotaryTable {
   if (size % 2 !== 0) throw new UnfoldError(`rotary positions: a head of ${size} channels has no two halves`);
   const half = size / 2;
   const rates = Array.from({ length: half }, (_, i) => scaledRate(theta ** -(i / half), scaling));
-  const table = (value: (angle: number, channel: number) => number, name: string) => {
-    const values = tableOf(length, size, (row, channel) => value(row * rates[channel % half]!, channel));
-    const rows = constant(values, { shape: [length, size], name });
-    return tokens === undefined ? rows : rows.slice({ axis: 0, size: tokens });
-  };
+  const { cosines, sines } = rotations({ length, size }, (row, i) => row * rates[i]!);
+  if (tokens === undefined) return { cosines, sines };
+  const first = (rows: Tensor) => rows.slice({ axis: 0, size: tokens });
+  return { cosines: first(cosines), sines: first(sines) };
+}
+
+/** What a `gridRotaryTable` is made from. */
+export interface GridRotaryOptions {
+  /** Rows and columns of patches. */
+  readonly grid: readonly [height: number, width: number];
+  /** Tokens in front of the patches, which are not turned; none unless said. */
+  readonly prefix?: number;
+  /** Channels of a head, D. */
+  readonly size: number;
+  /** The base of the rates, 100 in DINOv3. */
+  readonly theta: number;
+}
+
+/**
+ * Rotations of the patches of an image (Siméoni et al. 2025, DINOv3): channel i turns with channel i + D/2, the first D/4
+ * by the row and the next by the column, each from -1 to 1 across the image, at `2 pi theta^(-4j/D)`.
+ *
+ * @throws {UnfoldError} a head whose channels are no four parts, a table of too many numbers
+ */
+export function gridRotaryTable(options: GridRotaryOptions): RotaryTable {
+  const { grid, prefix = 0, size, theta } = given("rotary positions", options, {
+    grid: listOf(COUNT, 2),
+    prefix: optional(whole(0)),
+    size: COUNT,
+    theta: POSITIVE,
+  });
+  if (size % 4 !== 0) throw new UnfoldError(`rotary positions: a head of ${size} channels has no four parts`);
+  const [height, width] = grid;
+  const quarter = size / 4;
+  return rotations({ length: prefix + height * width, size }, (row, i) => {
+    const cell = row - prefix;
+    if (cell < 0) return 0;
+    const [place, places] = i < quarter ? [Math.floor(cell / width), height] : [cell % width, width];
+    return 2 * Math.PI * ((2 * place + 1) / places - 1) * theta ** -((i % quarter) / quarter);
+  });
+}
+
+/** Both tables of the angles that row and channel, up to D/2, turn by. */
+function rotations(
+  { length, size }: { length: number; size: number },
+  angle: (row: number, channel: number) => number,
+): RotaryTable {
+  const half = size / 2;
+  const table = (value: (angle: number, channel: number) => number, name: string) =>
+    constant(tableOf(length, size, (row, channel) => value(angle(row, channel % half), channel)), {
+      shape: [length, size],
+      name,
+    });
   return {
     cosines: table(Math.cos, "rotary.cosines"),
     sines: table((angle, channel) => channel < half ? -Math.sin(angle) : Math.sin(angle), "rotary.sines"),

@@ -3,18 +3,15 @@
  * otherwise: patches of an image as the tokens of an encoder. Names are timm's. The variants that its files have are
  * options: pooling by a class token, the mean, the largest or an attention (SigLIP), a second token and head (distilled
  * DeiT), layer-scale (CaiT, DeiT III), register tokens (Darcet et al., ICLR 2024), tokens without positions, a
- * normalization of the embedding (CLIP), gated MLPs (DINOv2, AIMv2), normalizations behind or inside the sublayers (BEiT-3),
- * other activations, no head.
+ * normalization of the embedding (CLIP), rotary positions (DINOv3), no head. Variants of its blocks are in `vit_blocks.ts`.
  */
 import {
-  type Activation,
   attention,
-  block,
   concat,
   float,
+  gridRotaryTable,
   linear,
   mlp,
-  type MlpOptions,
   type Model,
   model,
   norm,
@@ -26,6 +23,7 @@ import {
 } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 import type { TransformerSizes } from "./sizes.ts";
+import { vitBlock, type VitBlockConfig } from "./vit_blocks.ts";
 
 /** Sizes of a network that classifies a square image by its patches. */
 export interface PatchConfig extends TransformerSizes {
@@ -38,13 +36,13 @@ export interface PatchConfig extends TransformerSizes {
 }
 
 /** Sizes and options of a Vision Transformer. */
-export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
+export interface VitConfig extends VitBlockConfig, Omit<PatchConfig, "image" | "classes"> {
   /** Side of a square image, or height and width, in pixels. */
   readonly image: number | readonly [height: number, width: number];
   /** Of the head; null where there is none, and what it would read is the output. */
   readonly classes: number | null;
-  /** Whether queries, keys and values have biases. */
-  readonly qkvBias: boolean;
+  /** Of the tokens: learned unless said, none, or rotations of each head by the place in the image (DINOv3), of a base. */
+  readonly positions?: "learned" | "none" | { readonly theta: number };
   /** Whether there is a class token, and whether a position is added to it as to the patches. */
   readonly classToken: "placed" | "unplaced" | "none";
   /** Tokens behind the class token that hold nothing of the image, and whether they have positions; none unless said. */
@@ -53,10 +51,10 @@ export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
   readonly distilled?: boolean;
   /**
    * What the head reads: the class token, the mean or the maximum of the patches, half of both, what a learned query
-   * attends to (`map`, Lee et al. 2019), or with `none` each token by itself, which without a head is
+   * attends to (`map`, Lee et al. 2019), the class token beside the mean (DINOv2's classifier), or with `none` each token by itself, which without a head is
    * `last_hidden_state`.
    */
-  readonly pool: "token" | "mean" | "max" | "avgmax" | "map" | "none";
+  readonly pool: "token" | "mean" | "max" | "avgmax" | "map" | "token-mean" | "none";
   /** Whether class and register tokens are pooled with the patches; false unless said. */
   readonly poolsPrefix?: boolean;
   /** Width inside the MLP behind the attention of `map`. */
@@ -66,28 +64,12 @@ export interface VitConfig extends Omit<PatchConfig, "image" | "classes"> {
    * `none`.
    */
   readonly lastNorm: "tokens" | "pooled" | "none";
-  /** Whether sublayers end in a layer-scale. */
-  readonly layerScale: boolean;
   /** Whether the embedded tokens are normalized, `norm_pre`; their product has no bias then. */
   readonly preNorm?: boolean;
   /** Whether embedded patches are normalized before positions are added, `patch_embed.norm`. */
   readonly patchNorm?: boolean;
-  /** Where normalizations stand; `pre` unless said. */
-  readonly placement?: "pre" | "res-post";
-  /** Whether what the sublayers project at last is normalized, too. */
-  readonly innerNorms?: boolean;
   /** Of the embedding's product; true unless said. */
   readonly patchBias?: boolean;
-  /** Of the attention's output; true unless said. */
-  readonly projBias?: boolean;
-  /** Of both products of the MLP; true unless said. */
-  readonly mlpBias?: boolean;
-  /** Factor on the attention's logits; 1 / sqrt(channels / heads) unless said. */
-  readonly qkScale?: number;
-  /** In the MLP; exact GELU unless said. */
-  readonly activation?: Activation;
-  /** The gate of the MLP: `fc1_g` beside `fc1_x`, or a half of `fc1`; none unless said. */
-  readonly gate?: "apart" | "first" | "last";
 }
 
 /** ViT-B/16 (table 1 of the ViT paper). */
@@ -120,7 +102,7 @@ export function vit(
   config: VitConfig,
   { norm: family = layerNorm({ epsilon: EPSILON }) }: { norm?: Norm } = {},
 ): Model {
-  const { patch, channels, depth, heads, classes, qkvBias, classToken, pool, registers } = config;
+  const { patch, channels, depth, heads, classes, classToken, pool, registers } = config;
   const [high, wide] = typeof config.image === "number" ? [config.image, config.image] : config.image;
   // What is left at the edges is not looked at: images of 384x384 have 27x27 patches of 14x14.
   const [height, width] = [Math.floor(high / patch), Math.floor(wide / patch)];
@@ -138,17 +120,18 @@ export function vit(
         channels,
         bias: config.patchBias ?? true,
       });
-      const positions = p.param("pos_embed", [1, height * width + placed, channels]);
+      const learned = (config.positions ?? "learned") === "learned";
+      const positions = () => p.param("pos_embed", [1, height * width + placed, channels]);
       const register = () => p.param("reg_token", [1, registers!.count, channels]);
       const classed = () => {
         const own = p.param("cls_token", [1, 1, channels]);
         return config.distilled ? prependToken(p.param("dist_token", [1, 1, channels]), own) : own;
       };
       if (config.patchNorm) x = norm(x, p.at("patch_embed.norm"));
-      if (placed === 0) x = x.add(positions);
+      if (learned && placed === 0) x = x.add(positions());
       if (registers?.placed) x = prependToken(x, register());
       if (classToken === "placed") x = prependToken(x, classed());
-      if (placed > 0) x = x.add(positions);
+      if (placed > 0) x = x.add(positions());
       // DINOv2's registers come between a class token that has a position and the patches.
       if (registers && !registers.placed) {
         x = classToken === "placed"
@@ -161,26 +144,23 @@ export function vit(
       if (classToken === "unplaced") x = prependToken(x, classed());
       if (config.preNorm) x = norm(x, p.at("norm_pre"));
 
+      const rotary = typeof config.positions === "object"
+        ? gridRotaryTable({ ...config.positions, grid: [height, width], prefix, size: channels / heads })
+        : undefined;
       for (let i = 0; i < depth; i++) {
-        x = block(x, p.at("blocks", i), {
-          heads,
-          qkvBias,
-          outBias: config.projBias ?? true,
-          mlp: mlpOf(config),
-          layerScale: config.layerScale,
-          placement: config.placement ?? "pre",
-          innerNorms: config.innerNorms ?? false,
-          scale: config.qkScale,
-        });
+        x = vitBlock(x, p.at("blocks", i), config, rotary);
       }
 
       if (config.lastNorm === "tokens") x = norm(x, p.at("norm"));
       if (config.distilled) return distilled(x, p, classes);
       if (pool === "none" && classes === null) return { last_hidden_state: x };
-      const pooled = prefix === 0 || config.poolsPrefix || pool === "token" || pool === "none"
-        ? x
-        : x.slice({ axis: 1, start: prefix });
-      x = POOLING[pool](pooled, p, config);
+      const pooled =
+        prefix === 0 || config.poolsPrefix || pool === "token" || pool === "token-mean" || pool === "none"
+          ? x
+          : x.slice({ axis: 1, start: prefix });
+      x = pool === "token-mean"
+        ? concat([x.pick({ axis: 1, index: 0 }), average(x.slice({ axis: 1, start: prefix }))], { axis: -1 })
+        : POOLING[pool](pooled, p, config);
       if (config.lastNorm === "pooled") x = norm(x, p.at("fc_norm"));
       if (classes === null) return { features: x };
       return { logits: linear(x, p.at("head"), { outputs: classes }) };
@@ -188,19 +168,11 @@ export function vit(
   });
 }
 
-function mlpOf({ hidden, activation = "gelu", mlpBias = true, gate }: VitConfig): MlpOptions {
-  const options = { hidden, activation, bias: mlpBias };
-  if (gate === undefined) return options;
-  return gate === "apart"
-    ? { ...options, names: ["fc1_x", "fc2"], gate: "fc1_g" }
-    : { ...options, gate: { half: gate } };
-}
-
 const average = (x: Tensor) => x.mean({ axes: [1] });
 
 /** `[B, T, C]` to `[B, C]`, or with `none` as it is. */
 const POOLING: Readonly<
-  Record<VitConfig["pool"], (x: Tensor, p: Scope, config: VitConfig) => Tensor>
+  Record<Exclude<VitConfig["pool"], "token-mean">, (x: Tensor, p: Scope, config: VitConfig) => Tensor>
 > = {
   token: (x) => x.pick({ axis: 1, index: 0 }),
   mean: average,

@@ -19,6 +19,7 @@ interface Case {
 }
 
 const BERT = { format: "Hugging Face BERT or RoBERTa", remaining: 5 };
+const DINO = { format: "Hugging Face DINOv2 or DINOv3", remaining: 5 };
 const CLIP = { format: "Hugging Face CLIP, a tower" };
 const SIGLIP = { format: "Hugging Face SigLIP, a tower" };
 const T5 = { format: "Hugging Face T5, its encoder", remaining: 5 };
@@ -31,6 +32,10 @@ const CASES: readonly Case[] = [
   { name: "hf_xlm_roberta_classifier", ...BERT },
   { name: "hf_distilbert", format: "Hugging Face DistilBERT", remaining: 5 },
   { name: "hf_vit_model", format: "Hugging Face ViT", remaining: 5 },
+  { name: "hf_dinov2_classifier", ...DINO },
+  { name: "hf_dinov2_registers", ...DINO },
+  { name: "hf_dinov3", ...DINO },
+  { name: "hf_dinov3_gated", ...DINO },
   { name: "hf_clip", ...CLIP, ...IMAGE, remaining: 6 },
   { name: "hf_clip", ...CLIP, ...TEXT, remaining: 5 },
   { name: "hf_clip_vision", ...CLIP, remaining: 6 },

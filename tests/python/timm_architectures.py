@@ -1,11 +1,11 @@
-"""What timm publishes of the architectures of its ViT, DeiT and Swin modules, as the JSON that UNfold keeps: sizes that tell
+"""What timm publishes of the architectures of its ViT, DeiT and Swin modules and of DINOv3, as the JSON that UNfold keeps: sizes that tell
 whether a file is of that architecture, and what no tensor tells. Run with the timm of the version it prints:
 
     python tests/python/timm_architectures.py > src/checkpoints/layouts/timm_architectures.json
 """
 import functools, json
 import timm
-from timm.models import deit, swin_transformer, vision_transformer
+from timm.models import deit, eva, swin_transformer, vision_transformer
 
 MODULES = ("vision_transformer", "deit", "swin_transformer")
 
@@ -21,7 +21,7 @@ def spy(cls):
     cls.__init__ = init
 
 
-for cls in (vision_transformer.VisionTransformer, swin_transformer.SwinTransformer, deit.VisionTransformerDistilled):
+for cls in (vision_transformer.VisionTransformer, swin_transformer.SwinTransformer, deit.VisionTransformerDistilled, eva.Eva):
     spy(cls)
 
 
@@ -52,6 +52,11 @@ def facts(name):
         said["activation"] = name_of(kw["act_layer"], "gelu").lower()
     if rms:
         said["normalization"] = "rms"
+    if kind == "Eva":
+        said |= {"positions": kw["rope_type"], "pool": kw.get("global_pool", "avg"),
+                 "image": list(timm.get_pretrained_cfg(name).input_size[1:])}
+        if kw.get("swiglu_mlp"):
+            said["activation"] = "silu"
     if name_of(kw.get("block_fn"), "Block") != "Block":
         said["block"] = name_of(kw["block_fn"], "Block")
     if kw.get("pool_include_prefix"):
@@ -59,6 +64,6 @@ def facts(name):
     return said
 
 
-names = [name for module in MODULES for name in timm.list_models(module=module)]
+names = [name for module in MODULES for name in timm.list_models(module=module)] + timm.list_models("*dinov3*", module="eva")
 lines = [f'  {json.dumps(name)}: {json.dumps(facts(name))}' for name in names]
 print("{\n" + ",\n".join(lines) + "\n}")

@@ -24,6 +24,8 @@ interface Facts {
   /** The class of its blocks, where it is not the plain one. */
   readonly block?: string;
   readonly poolsPrefix?: boolean;
+  /** Where they are not learned. */
+  readonly positions?: string;
 }
 
 const ARCHITECTURES: Readonly<Record<string, Facts>> = table;
@@ -41,6 +43,7 @@ export interface Architecture {
   readonly placement: Evidence<"pre" | "res-post">;
   readonly poolsPrefix: Evidence<boolean>;
   readonly gate: Evidence<"first" | "last">;
+  readonly positions: Evidence<"learned" | "dinov3">;
 }
 
 /**
@@ -87,6 +90,7 @@ export function architectureOf(
         placement: { value: facts.block === "ResPostBlock" ? "res-post" : "pre", why: from },
         poolsPrefix: { value: facts.poolsPrefix ?? false, why: from },
         gate: { value: "first", why: from },
+        positions: { value: facts.positions === "dinov3" ? "dinov3" : "learned", why: from },
       };
     }
     // A name that timm does not have in these modules is another network's, whose sizes nothing here can compare.
@@ -95,7 +99,7 @@ export function architectureOf(
         `${file.path}: ${origin} is of the architecture ${
           JSON.stringify(values.architecture)
         }, which is none of timm's ` +
-          "ViT, DeiT and Swin modules: another model's, or a network that UNfold does not have",
+          "ViT, DeiT and Swin modules, nor a DINOv3: another model's, or a network that UNfold does not have",
       );
     }
   }
