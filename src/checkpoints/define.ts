@@ -79,10 +79,9 @@ export function readAs(
 
 /** A pattern of names as a reader would write it: `[bert.]encoder.layer.0.attention.self.query.weight`. */
 export function patternText({ source }: RegExp): string {
-  return source.replaceAll("$|^", " or ").replace(/^\^|\$$/g, "").replaceAll("\\.", ".").replaceAll(
-    "\\d",
-    "N",
-  )
+  return source
+    .replace(/^\(\^\|\\\.\)/, "[...]")
+    .replaceAll("$|^", " or ").replace(/^\^|\$$/g, "").replaceAll("\\.", ".").replaceAll("\\d", "N")
     .replace(/\(([^()]*)\)\?/g, "[$1]");
 }
 

@@ -30,6 +30,6 @@ export async function fixingDims(
     }
     fixed.set(name, Number(size));
   }
-  const { withDims } = await import("../dsl/model.ts");
+  const { withDims } = await import("../dsl/fixed_dims.ts");
   return asUsage(() => withDims(model, Object.fromEntries(fixed)));
 }

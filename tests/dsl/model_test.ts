@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { embedding, float, ids, linear, type Model, model, norm, type Tensor } from "../../src/dsl/mod.ts";
-import { withDims } from "../../src/dsl/model.ts";
+import { withDims } from "../../src/dsl/fixed_dims.ts";
 import { heldData, type TensorData } from "../../src/ir/data.ts";
 import { batchNorm, layerNorm, noNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { printGraph } from "../../src/ir/print.ts";

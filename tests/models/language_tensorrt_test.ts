@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parseBatch, profilesOf } from "../../src/compile/batch.ts";
 import { compile } from "../../src/compile/networks.ts";
 import type { Model } from "../../src/dsl/mod.ts";
-import { withDims } from "../../src/dsl/model.ts";
+import { withDims } from "../../src/dsl/fixed_dims.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
 import { GPT2, gpt2 } from "../../src/models/gpt2.ts";
 import { llama, TINY_LLAMA } from "../../src/models/llama.ts";

@@ -24,8 +24,8 @@ const LAYER = /^(?:(?:dinov2\w*\.)?encoder\.|model\.)?layer\.(\d+)\./;
 export const hfDino: CheckpointFormat = {
   name: "Hugging Face DINOv2 or DINOv3",
   signature: [
-    /^(dinov2\w*\.)?embeddings\.cls_token$/,
-    /^((dinov2\w*\.)?encoder\.|model\.)?layer\.0\.layer_scale1\.lambda1$/,
+    /(^|\.)embeddings\.cls_token$/,
+    /(^|\.)layer\.0\.layer_scale1\.lambda1$/,
   ],
   settings: [HEADS, ACTIVATION, EPSILON, IMAGE_SIZE, ROPE_THETA],
   read(file, settle) {

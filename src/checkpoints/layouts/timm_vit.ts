@@ -32,6 +32,7 @@ export const timmVit: CheckpointFormat = {
   name: "timm ViT or DeiT",
   signature: [
     /^patch_embed\.proj\.weight$/,
+    /^blocks\.0\./,
     /^blocks\.0\.attn\.qkv\.weight$|^blocks\.0\.attns\.0\.attn\.qkv\.weight$|^blocks\.0\.in_proj\.weight$/,
   ],
   // T2T-ViT and SLAB, which have names of their own besides.
