@@ -1,6 +1,6 @@
 /** What the compiler's passes did, in words, for the terminal (`--verbose`) and the page. */
 import type { PassReport, Report } from "./report.ts";
-import { table, wrapped } from "./table.ts";
+import { COLUMNS, table, wrapped } from "./table.ts";
 
 /** What a pass counted: "5 found, 5 folded". */
 export function figuresOf({ figures, detail = "" }: PassReport): string {
@@ -22,9 +22,6 @@ export function passGroups(
     { title: "int8", passes: int8?.passes ?? [] },
   ].filter(({ passes }) => passes.length > 0);
 }
-
-/** What a terminal shows at least. */
-const COLUMNS = 80;
 
 /** Each pass with its nodes, its time and what it counted, and of those that did something the law below it. */
 export function passLines(passes: readonly PassReport[]): string[] {

@@ -3,6 +3,7 @@ import { listed, quoted } from "../text.ts";
 import { basename } from "node:path";
 import { isNarrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/families.ts";
+import { percent } from "./metrics.ts";
 import { bytes, fate, INT8_TARGET_LABEL, label, rangesText, rangeText, turns } from "./phrases.ts";
 import { passGroups, passLines } from "./passes.ts";
 import type { PhaseName, Report, StateDictReport } from "./report.ts";
@@ -173,7 +174,6 @@ function engines({ engines, latency, targets }: Report, style: Style): string[] 
     : [row("ONNX alone", (family) => family.toUpperCase())];
   lines.push(row("  ONNX", (family) => bytes(engines[family]!.onnx.bytes)));
   if (latency === null) return lines;
-  const percent = (ratio: number) => `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
   lines.push(
     `Latency, ${latency.backend}, ${latency.precision}, batch ${latency.batch}, ${turns(latency)}`,
     row("  median", (family) => `${latency[family]!.medianMs.toFixed(3)} ms`),

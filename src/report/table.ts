@@ -46,7 +46,7 @@ export function table(
 const columnsOf = (text: string) => [...text.replace(/\x1b\[[0-9;]*m/g, "")].length;
 
 /** What a terminal shows at least. */
-const COLUMNS = 80;
+export const COLUMNS = 80;
 
 /** Text in lines of at most 80 columns, broken between words; none for an empty text. */
 export function wrapped(text: string, { indent = 0 }: { readonly indent?: number } = {}): string[] {

@@ -47,16 +47,15 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
     maxRelError.toExponential(1),
     agrees === null ? "" : agrees ? badge("agrees", "good") : badge("differs", "bad"),
   ];
-  const rows = parity === null ? [] : [row(`folded, ${parity.precision}`, parity)];
-  if (parity?.emitted) rows.push(row(`as emitted, ${parity.emitted.precision}`, parity.emitted));
-  if (parity?.reference) rows.push(row("reference, fp32", parity.reference));
+  const rows = [row(`folded, ${parity.precision}`, parity)];
+  if (parity.emitted) rows.push(row(`as emitted, ${parity.emitted.precision}`, parity.emitted));
+  if (parity.reference) rows.push(row("reference, fp32", parity.reference));
   return {
     id,
     title: "Agreement and accuracy",
     body: [
-      parity === null ? note(html`<p>The outputs were not compared.</p>`, { warn: true }) : null,
-      parity?.problem ? note(html`<p>${parity.problem}</p>`, { warn: true }) : null,
-      parity !== null && !parity.emitted && !parity.problem && isNarrow(precision)
+      parity.problem ? note(html`<p>${parity.problem}</p>`, { warn: true }) : null,
+      !parity.emitted && !parity.problem && isNarrow(precision)
         ? note(
           html`<p>The network as emitted in ${precision} was not run.</p>`,
         )

@@ -21,23 +21,8 @@ export function rangeOf(values: readonly number[]): { readonly range: Range; rea
 
 /** Round numbers of a logarithmic range, as many as `count` allows. */
 export function logTicks([low, high]: Range, count: number): number[] {
-  const choices = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [
-    1,
-    1.2,
-    1.4,
-    1.6,
-    1.8,
-    2,
-    2.5,
-    3,
-    3.5,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-  ]];
+  const finest = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9];
+  const choices = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], finest];
   let best: number[] = [];
   for (const digits of choices) {
     const ticks: number[] = [];
