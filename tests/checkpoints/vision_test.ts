@@ -242,3 +242,19 @@ Deno.test("timmVit asks for the size of images where two fit the positions", () 
   assert.deepEqual(parametersOf(model), shapes);
   assert.deepEqual(imageOf(model), ["B", 3, 32, 32]);
 });
+
+Deno.test("timmVit refuses rotations that are told by timm's arguments alone and are not DINOv3's", () => {
+  const args = (more: object) => ({ num_heads: 3, model_args: more });
+  const learned = parametersOf(vit(DEIT_TI));
+  refuses(
+    () => readAs(timmVit, viewOf(learned, args({ use_rot_pos_emb: true })), {}),
+    "use_rot_pos_emb true",
+  );
+  const rotary = parametersOf(vit({ ...DEIT_TI, classToken: "unplaced", positions: { theta: 100 } }));
+  const said = { pos_embed: "dinov3", img_size: 224 };
+  readAs(timmVit, viewOf(rotary, args({ ...said, rope_rotate_half: true })), {});
+  refuses(
+    () => readAs(timmVit, viewOf(rotary, args({ ...said, rope_rotate_half: false })), {}),
+    "rope_rotate_half false",
+  );
+});

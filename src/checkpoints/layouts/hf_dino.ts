@@ -160,7 +160,8 @@ function configOf(
     depth,
     heads: headsOf(settle, {
       channels,
-      assumed: channels % 64 === 0 ? headsOf64(channels) : undefined,
+      // DINOv3's 7B has heads of 128 channels.
+      assumed: channels % 64 === 0 && channels < 4096 ? headsOf64(channels) : undefined,
     }),
     hidden,
     ...(gate && { gate }),

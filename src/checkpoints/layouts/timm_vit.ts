@@ -22,8 +22,8 @@ import {
 } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle, Source } from "../define.ts";
 import { normOf } from "../norms.ts";
-import type { Evidence, Known } from "../settings.ts";
-import { hasScope, headsOf, layersIn, qkScaleOf, ropeTheta } from "../sizes.ts";
+import { type Evidence, type Known, valueAt } from "../settings.ts";
+import { hasScope, headsOf, layersIn, qkScaleOf, requireConfig, ropeTheta } from "../sizes.ts";
 import { type Architecture, architectureOf } from "./timm.ts";
 import { blockIn, mlpIn, placesIn, refuseOthers, requireBlock } from "./timm_vit_blocks.ts";
 import { imageIn, tokensOf } from "./timm_vit_image.ts";
@@ -75,13 +75,24 @@ export const timmVit: CheckpointFormat = {
   },
 };
 
-/** Of old code that has rotations, these look like a ViT: names of layer-scale that both have are why it is said. */
+/** Arguments of timm's Eva with which the rotations are not DINOv3's as UNfold has them. */
+const OTHER_ROTATIONS: Readonly<Record<string, readonly unknown[]>> = {
+  rope_rotate_half: [true],
+  rope_grid_indexing: ["ij"],
+  rope_grid_offset: [0],
+  rope_mrope_section: [null],
+};
+
+/** Positions may be rotations, which leave no tensor: Eva, which has them, shares the name `gamma_1` with DeiT III. */
 function positionsOf(
   file: CheckpointView,
   settle: Settle,
   architecture: Architecture | undefined,
 ): NonNullable<VitConfig["positions"]> {
+  const said = valueAt(file.config ?? {}, "model_args");
+  const config = typeof said === "object" ? said as CheckpointView["config"] : null;
   const learned = file.has("pos_embed");
+  if (learned) requireConfig({ ...file, config }, { use_rot_pos_emb: [false, null] });
   if (learned && !file.has("blocks.0.gamma_1")) return "learned";
   const positions = settle(POSITIONS, {
     published: architecture?.positions,
@@ -91,7 +102,9 @@ function positionsOf(
     fits: (value) =>
       (value === "learned") === learned ? undefined : `${learned ? "it has" : "it has no"} learned positions`,
   });
-  return positions === "dinov3" ? { theta: ropeTheta(settle) } : positions;
+  if (positions !== "dinov3") return positions;
+  requireConfig({ ...file, config }, OTHER_ROTATIONS);
+  return { theta: ropeTheta(settle) };
 }
 
 /** Head counts of published networks by channels, depth and width of the MLP, where these have one alone. */
