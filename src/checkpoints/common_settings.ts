@@ -155,7 +155,7 @@ export const IMAGE_SIZE: Setting<readonly number[]> = {
   name: "image-size",
   what: "size of the images",
   takes: "a side or HEIGHTxWIDTH in pixels",
-  keys: [...inTimm("img_size"), "image_size"],
+  keys: [...inTimm("img_size"), "image_size", "DATA.IMG_SIZE"],
   parse: (value) => {
     const sides = (Array.isArray(value) ? value : typeof value === "string" ? value.split("x") : [value])
       .map(numberOf);

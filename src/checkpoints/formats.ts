@@ -11,6 +11,7 @@ import { hfT5 } from "./layouts/hf_t5.ts";
 import { hfVit } from "./layouts/hf_vit.ts";
 import { hfWhisper } from "./layouts/hf_whisper.ts";
 import { slabDeitFormat } from "./layouts/slab.ts";
+import { slabSwin } from "./layouts/slab_swin.ts";
 import { hfSwin, timmSwin } from "./layouts/swin.ts";
 import { detectionSwin, mmdetectionSwin } from "./layouts/swin_backbone.ts";
 import { t2tVitFormat } from "./layouts/t2t_vit.ts";
@@ -31,10 +32,20 @@ export const FORMATS: readonly CheckpointFormat[] = [
   timmVit,
   hfVit,
   hfDino,
+  slabSwin,
   timmSwin,
   hfSwin,
   detectionSwin,
   mmdetectionSwin,
+];
+
+/** Networks that are known by their names and not read: what they are, for the message. */
+export const NOT_READ: readonly (Pick<CheckpointFormat, "signature"> & { readonly what: string })[] = [
+  {
+    what: "SLAB's or another PVT",
+    signature: [/^patch_embed1\.proj\.weight$/, /^block1\.0\.attn\.kv\.weight$/],
+  },
+  { what: "SLAB's or another CSWin Transformer", signature: [/^stage1\.0\.attns\.0\.get_v\.weight$/] },
 ];
 
 export type { CheckpointFormat, CheckpointView, Ignored, Recognised, Source } from "./define.ts";

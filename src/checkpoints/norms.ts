@@ -21,6 +21,8 @@ export interface NormKindOptions {
   readonly scopes: RegExp;
   /** What a library adds to the variance in Layer Normalization and RMSNorm; 1e-5 unless said, as to the others. */
   readonly epsilon?: number;
+  /** What is left to assume of the epsilon in PRepBN and RepBN where it is not PyTorch's 1e-5. */
+  readonly ofPrepbn?: Evidence<number>;
   /** What is published of the architecture that the file names. */
   readonly published?: {
     readonly epsilon?: Evidence<number>;
@@ -90,7 +92,7 @@ function scopeOf(name: string, scopes: RegExp): string | undefined {
 function normOfKind(
   settle: Settle,
   found: Kind,
-  { epsilon = EPSILON_USUAL, groups, published = {} }: NormKindOptions,
+  { epsilon = EPSILON_USUAL, ofPrepbn, groups, published = {} }: NormKindOptions,
 ): Norm {
   if (found === "dyt") return dynamicTanh();
   // Weights and biases without statistics are also what is left of a BatchNorm that tracks none; whoever says so is refused.
@@ -111,7 +113,7 @@ function normOfKind(
   const options = {
     epsilon: settle(EPSILON, {
       published: isTheirs ? published.epsilon : undefined,
-      assumed: {
+      assumed: (kind === "prepbn" || kind === "repbn" ? ofPrepbn : undefined) ?? {
         value: isTheirs ? epsilon : EPSILON_USUAL,
         why: `the usual one of ${LABELS[kind]}, nothing in the file says`,
       },

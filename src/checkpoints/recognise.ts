@@ -26,7 +26,7 @@ import {
   readAs,
   type Recognised,
 } from "./define.ts";
-import { FORMATS } from "./formats.ts";
+import { FORMATS, NOT_READ } from "./formats.ts";
 import type { SettingOptions, Settled, Statement } from "./settings.ts";
 
 /** A checkpoint whose layout is known. */
@@ -106,7 +106,10 @@ type Names = Pick<CheckpointView, "names">;
 
 const matches = (pattern: RegExp, { names }: Names) => names().some((name) => name.search(pattern) >= 0);
 
-function isOf({ signature, without = [] }: CheckpointFormat, file: Names): boolean {
+function isOf(
+  { signature, without = [] }: Pick<CheckpointFormat, "signature" | "without">,
+  file: Names,
+): boolean {
   return signature.every((pattern) => matches(pattern, file)) &&
     !without.some((pattern) => matches(pattern, file));
 }
@@ -216,6 +219,13 @@ function unknownLayout(file: Checkpoint): UnfoldError {
         quoted(below.prefix)
       }, and other tensors: ` +
         `give --prefix ${below.prefix}`,
+    );
+  }
+  for (const prefix of sharedPrefixes(file.names())) {
+    const other = NOT_READ.find((network) => isOf(network, underNames(file, { prefix })));
+    if (other === undefined) continue;
+    return new UnfoldError(
+      `${file.path} is of ${other.what}, which UNfold does not read: describe the network in a MODEL.ts and give --weights`,
     );
   }
   const scored = FORMATS.map((format) => {

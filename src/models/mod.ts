@@ -19,8 +19,9 @@ export {
   swinBackbone,
   type SwinBackboneConfig,
   type SwinConfig,
-  type SwinCut,
+  type SwinLinear,
 } from "./swin.ts";
+export type { SwinCut } from "./swin_windows.ts";
 export { T2T_VIT_14, t2tVit, type T2tVitConfig } from "./t2t_vit.ts";
 export { T5_SMALL, type T5Config, t5Encoder } from "./t5.ts";
 export { MODELS, type NamedModel } from "./table.ts";

@@ -35,16 +35,8 @@ import {
 } from "../dsl/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
-
-/**
- * How a scale is cut where windows do not fill its grid, or where it is no larger than one:
- * - `"whole"`, the paper's code: windows have to fill it; where an axis is within a window, a window is a square of that axis
- *   and neither axis is shifted.
- * - `"padded"`, Hugging Face: the same, but the grid is padded and then shifted.
- * - `"axes"`, timm: each axis is cut and shifted by itself; the grid is shifted and then padded.
- * - `"always"`, detectors: windows are as large as they are said to be and always shifted, in a grid that is padded first.
- */
-export type SwinCut = "whole" | "padded" | "axes" | "always";
+import { simplifiedLinearAttention } from "./linear_attention.ts";
+import { type Sides, type SwinCut, windowsOf } from "./swin_windows.ts";
 
 /** Sizes of Swin, and how its grids are cut. */
 export interface SwinConfig {
@@ -64,6 +56,8 @@ export interface SwinConfig {
   readonly window: number | readonly PerAxis[];
   /** How grids are cut that windows do not fill. */
   readonly cut: SwinCut;
+  /** Of each scale, its first blocks with simplified linear attention (SLAB, Guo et al. 2024), if any, in windows of their own. */
+  readonly linear?: readonly SwinLinear[];
   /** Whether patches are normalized before the first block. */
   readonly patchNorm: boolean;
   /** A learned position of each patch, `[1, T, C]` or `[1, C, H, W]`; null for none, as published. */
@@ -78,6 +72,13 @@ export interface SwinConfig {
   readonly activation: Activation;
   /** null for the pooled features, without a head. */
   readonly classes: number | null;
+}
+
+export interface SwinLinear {
+  readonly blocks: number;
+  readonly window: number;
+  /** Side of the kernel of the depthwise convolution within a window. */
+  readonly kernel: number;
 }
 
 /** Sides of a window in a scale. */
@@ -190,11 +191,15 @@ function scales(images: Tensor, p: Scope, options: ScaleOptions): Scale[] {
   if (patchNorm) x = norm(x, p.at("patch_embed.norm"));
   let scale: Scale = { x: placed(x, p, { ...options, grid }), order: rowMajor(grid), grid };
   return depths.map((depth, i) => {
-    const window = windowAt(options, i);
     if (i > 0) scale = patchMerging(scale, p.at("layers", i - 1, "downsample"), options);
     for (let j = 0; j < depth; j++) {
+      const linear = options.linear?.[i];
+      const { kernel, window } = linear !== undefined && j < linear.blocks
+        ? linear
+        : { kernel: null, window: windowAt(options, i) };
       const windows = windowsOf(scale.grid, { window, isShifted: j % 2 === 1, cut });
-      scale = swinBlock(scale, p.at("layers", i, "blocks", j), { ...options, ...windows, heads: heads[i]! });
+      const each = { ...options, ...windows, heads: heads[i]!, kernel };
+      scale = swinBlock(scale, p.at("layers", i, "blocks", j), each);
     }
     return scale;
   });
@@ -215,53 +220,33 @@ function placed(
   return x.add(map.reshape([1, channels, tokens]).transpose([0, 2, 1]));
 }
 
-/** Windows of M, every second time shifted by M / 2. */
-function windowsOf(
-  grid: Grid,
-  { window, isShifted, cut }: { window: PerAxis; isShifted: boolean; cut: SwinCut },
-): Windows & { readonly window: Sides } {
-  const sides = eachAxis(window);
-  const half = sides.map((side) => isShifted ? Math.floor(side / 2) : 0) as unknown as Sides;
-  if (cut === "always") return { window: sides, shift: half };
-  const sizes = [grid.height, grid.width] as const;
-  const isWithin = sizes.map((size, axis) => size <= sides[axis]!);
-  if (cut === "axes") {
-    return {
-      window: sizes.map((size, axis) => Math.min(size, sides[axis]!)) as unknown as Sides,
-      shift: half.map((shift, axis) => isWithin[axis] ? 0 : shift) as unknown as Sides,
-      padding: "last",
-    };
-  }
-  const side = Math.min(...sizes, ...sides);
-  const square = [side, side] as const;
-  if (cut === "whole" && sizes.some((size) => size % side !== 0)) {
-    throw new UnfoldError(`${grid.height}x${grid.width} tokens are not whole windows of ${side}x${side}`);
-  }
-  return { window: square, shift: isWithin.includes(true) ? 0 : half };
-}
-
-type Sides = readonly [height: number, width: number];
-
 type BlockOptions =
   & (Windows & { readonly window: Sides })
   & Pick<SwinConfig, "mlpRatio" | "qkvBias" | "activation">
-  & { readonly heads: number };
+  & { readonly heads: number; readonly kernel: SwinLinear["kernel"] | null };
 
 /** Equation 3: attention within windows, then an MLP. */
 function swinBlock(
   { x, order, grid }: Scale,
   p: Scope,
-  { heads, mlpRatio, qkvBias, activation, window, shift, padding }: BlockOptions,
+  { heads, kernel, mlpRatio, qkvBias, activation, window, shift, padding }: BlockOptions,
 ): Scale {
   const cut = { window, shift, ...(padding && { padding }) };
   const windows = windowOrder(grid, cut);
   // Padding is zeros behind the normalization, so padded tokens come and go around the attention alone.
   const kept = windows.includes(PADDING) ? order : windows;
   x = reorder(x, { from: order, to: kept });
+  const own = p.at("attn");
+  const attend = (y: Tensor) => {
+    const [height, width] = window;
+    // Where windows are shifted, linear attention has no mask, in SLAB's code either.
+    const inside = { height, width };
+    if (kernel !== null) return simplifiedLinearAttention(y, own, { heads, grid: inside, kernel, qkvBias });
+    const mask = positionBias(own, { ...cut, heads, grid });
+    return attention(y, own, { heads, qkvBias, mask, window: height * width });
+  };
   x = residual(x, (y) => {
-    const mask = positionBias(p.at("attn"), { ...cut, heads, grid });
-    const options = { heads, qkvBias, mask, window: window[0] * window[1] };
-    const mixed = attention(reorder(y, { from: kept, to: windows }), p.at("attn"), options);
+    const mixed = attend(reorder(y, { from: kept, to: windows }));
     return reorder(mixed, { from: windows, to: kept });
   }, { norm: p.at("norm1") });
   const hidden = mlpRatio * x.channels;

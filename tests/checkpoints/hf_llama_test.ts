@@ -18,6 +18,21 @@ Deno.test("hfLlama is not the networks that have Llama's names and more", () => 
   assert.ok(!Object.keys(SHAPES).some(of));
 });
 
+Deno.test("hfLlama reads SLAB's epsilon where its configuration has it, and what that leaves to assume", () => {
+  const [shapes, config] = [shapesOf("slab_llama"), configOf("slab_llama")];
+  const epsilon = (values: Record<string, unknown>) =>
+    read(shapes, values).settled.find(({ name }) => name === "epsilon");
+  assert.deepEqual(epsilon(config), {
+    name: "epsilon",
+    value: "0.0001",
+    basis: "said",
+    why: "config.json says rms_norm_eps",
+  });
+  const { rms_norm_eps: _, ...rest } = config;
+  assert.equal(epsilon(rest)?.basis, "assumed");
+  assert.equal(epsilon(rest)?.value, "0.000001");
+});
+
 Deno.test("hfLlama refuses a file without its configuration, and without a head that is its own", () => {
   refuses(() => read(SHAPES, null), "config.json");
   const { "lm_head.weight": _head, ...rest } = SHAPES;

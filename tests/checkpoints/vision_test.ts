@@ -1,8 +1,10 @@
 /** What formats of networks for images find out from names and shapes alone, and what they refuse. */
 import assert from "node:assert/strict";
 import { type CheckpointFormat, type CheckpointView, readAs } from "../../src/checkpoints/define.ts";
+import { NOT_READ } from "../../src/checkpoints/formats.ts";
 import { hfVit } from "../../src/checkpoints/layouts/hf_vit.ts";
 import { slabDeitFormat } from "../../src/checkpoints/layouts/slab.ts";
+import { slabSwin } from "../../src/checkpoints/layouts/slab_swin.ts";
 import { timmSwin } from "../../src/checkpoints/layouts/swin.ts";
 import { detectionSwin } from "../../src/checkpoints/layouts/swin_backbone.ts";
 import { t2tVitFormat } from "../../src/checkpoints/layouts/t2t_vit.ts";
@@ -16,7 +18,7 @@ import type { Model } from "../../src/dsl/model.ts";
 import { batchNorm, layerNorm, repBatchNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { refuses } from "../support.ts";
-import { viewOf } from "./view.ts";
+import { shapesOf, viewOf } from "./view.ts";
 
 /** The parameters of a model, which are the names of its own checkpoint. */
 function parametersOf(model: Model): Record<string, readonly number[]> {
@@ -60,6 +62,72 @@ Deno.test("formats find the published sizes again", () => {
     image_size: [64, 96],
   });
   comesBack(slabDeit(SLAB_DEIT_TI, { norm: repBatchNorm() }), slabDeitFormat);
+  // With PRepBN alone, as SLAB trains them too.
+  comesBack(swin(SWIN_T, { norm: repBatchNorm() }), timmSwin);
+  comesBack(swin(SWIN_T, { norm: repBatchNorm({ within: "" }) }), timmSwin);
+  comesBack(swinBackbone(SWIN_T_BACKBONE, { norm: repBatchNorm() }), detectionSwin);
+  // SLAB-Swin-T: LLSS, linear attention over the whole grid.
+  const linear = [[2, 56], [2, 28], [0, 7], [0, 7]].map(([blocks, window]) => ({
+    blocks: blocks!,
+    window: window!,
+    kernel: 5,
+  }));
+  comesBack(swin({ ...SWIN_T, linear }, { norm: repBatchNorm() }), slabSwin);
+});
+
+Deno.test("slabSwin knows images by masks, which sizes that are said must fit", () => {
+  const shapes = shapesOf("slab_swin_prepbn");
+  const read = (changed: Record<string, readonly number[]>, options: Record<string, string> = {}) =>
+    readAs(slabSwin, viewOf({ ...shapes, ...changed }, null), options);
+  const settled = (name: string) => read({}).settled.find((value) => value.name === name);
+  assert.deepEqual(
+    [settled("image-size")?.value, settled("image-size")?.basis, settled("image-size")?.why],
+    ["32x32", "assumed", "layers.0.blocks.1.attn_mask has 4 windows of 4x4, taken as a square"],
+  );
+  assert.equal(settled("epsilon")?.value, "0.00001");
+  const said = viewOf(shapes, null);
+  const config = (size: number): CheckpointView => ({
+    ...said,
+    said: [{ origin: "the file's own config", kind: "arguments", values: { DATA: { IMG_SIZE: size } } }],
+  });
+  assert.equal(
+    readAs(slabSwin, config(32)).settled.find(({ name }) => name === "image-size")?.why,
+    "the file's own config says DATA.IMG_SIZE",
+  );
+  refuses(() => readAs(slabSwin, config(64)), "64x64", "16x16 tokens", "mask of 16 windows", "of 4 windows");
+  refuses(() => read({}, { "image-size": "24" }), "6x6 tokens", "not whole windows of 4x4");
+  refuses(() => read({ "layers.0.blocks.1.attn_mask": [3, 16, 16] }), "3 windows", "no square");
+});
+
+Deno.test("slabSwin refuses blocks that SLAB's code does not make", () => {
+  const shapes = shapesOf("slab_swin_prepbn");
+  const at = "layers.0.blocks.1.attn";
+  refuses(
+    () => readAs(slabSwin, viewOf({ ...shapes, [`${at}.dwc.weight`]: [3, 1, 5, 5] }, null)),
+    at,
+    "8 channels",
+    "heads of 3",
+  );
+  refuses(
+    () => readAs(slabSwin, viewOf({ ...shapes, [`${at}.positional_encoding`]: [1, 12, 8] }, null)),
+    "12 places",
+  );
+  refuses(
+    () => readAs(slabSwin, viewOf({ ...shapes, [`${at}.dwc.weight`]: [4, 1, 5, 5] }, null)),
+    "layers.0.blocks.1",
+    "2 heads",
+    "one number of heads",
+  );
+  const { "layers.0.blocks.0.attn.dwc.weight": _, ...rest } = shapes;
+  refuses(
+    () =>
+      readAs(
+        slabSwin,
+        viewOf({ ...rest, "layers.0.blocks.0.attn.relative_position_bias_table": [49, 1] }, null),
+      ),
+    "layers.0.blocks.1 has linear attention",
+    "first blocks",
+  );
 });
 
 Deno.test("timmVit adds 1e-6 to the variance, as timm does", () => {
@@ -257,4 +325,11 @@ Deno.test("timmVit refuses rotations that are told by timm's arguments alone and
     () => readAs(timmVit, viewOf(rotary, args({ ...said, rope_rotate_half: false })), {}),
     "rope_rotate_half false",
   );
+});
+
+Deno.test("SLAB's PVT and CSwin are refused by name", () => {
+  const isOf = (names: readonly string[]) =>
+    NOT_READ.find(({ signature }) => signature.every((pattern) => names.some((name) => pattern.test(name))));
+  assert.match(isOf(["patch_embed1.proj.weight", "block1.0.attn.kv.weight"])!.what, /PVT/);
+  assert.match(isOf(["stage1.0.attns.0.get_v.weight"])!.what, /CSWin/);
 });

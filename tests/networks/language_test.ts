@@ -60,6 +60,10 @@ for (const name of ["llama", "llama_3"]) {
     checkParity({ fixture: name, ...imported(name), remaining: 5, fp16: FP16 }));
 }
 
+// PRepBN with RMSNorm's epsilon, which the configuration says.
+Deno.test("llama() computes what SLAB's does: slab_llama", () =>
+  checkParity({ fixture: "slab_llama", ...imported("slab_llama"), remaining: 0, fp16: FP16 }));
+
 for (
   const [name, norm, remaining] of [["widenet_ln", layerNorm(), 7], ["widenet_un", unifiedNorm(), 0]] as const
 ) {

@@ -88,6 +88,9 @@ const CASES: readonly Case[] = [
   },
   { name: "mmdet_swin_backbone_ln", format: "Swin Transformer backbone (mmdetection)", remaining: 20 },
   { name: "slab_deit_prepbn", format: "SLAB DeiT", remaining: 0 },
+  // Linear attention in shifted windows, then beside softmax in one scale, then softmax alone.
+  { name: "slab_swin_prepbn", format: "SLAB Swin Transformer", remaining: 0 },
+  { name: "slab_swin_softmax", ...SWIN, remaining: 0 },
 ];
 
 for (const { name, format, remaining, heads, settings, file = "model.safetensors" } of CASES) {

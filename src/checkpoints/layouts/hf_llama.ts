@@ -1,6 +1,7 @@
 /**
  * Llama as Hugging Face's `LlamaForCausalLM` saves it. Sizes are those of the tensors; what no tensor tells (heads, the
- * base of the rotations, epsilon) is in `config.json`, without which the file is not read. Networks with Llama's names
+ * base of the rotations, epsilon) is in `config.json`, without which the file is not read. SLAB's Llama, with PRepBN in place
+ * of RMSNorm and its epsilon, is one of them. Networks with Llama's names
  * and another forward function are refused by what that file says.
  */
 import { UnfoldError } from "../../errors.ts";
@@ -17,7 +18,8 @@ export const hfLlama: CheckpointFormat = {
     /^model\.embed_tokens\.weight$/,
     /^model\.layers\.0\.self_attn\.q_proj\.weight$/,
     /^model\.layers\.0\.mlp\.gate_proj\.weight$/,
-    /^model\.layers\.0\.post_attention_layernorm\.weight$/,
+    // A weight, or the scalar of SLAB's PRepBN.
+    /^model\.layers\.0\.post_attention_layernorm\.(weight|(norm2\.)?alpha)$/,
   ],
   // Qwen's biases and norms of queries and keys, Gemma's second pair of norms.
   without: [/\.self_attn\.[qkv]_(proj\.bias|norm\.weight)$/, /\.p(re|ost)_feedforward_layernorm\.weight$/],
@@ -27,6 +29,11 @@ export const hfLlama: CheckpointFormat = {
     const norm = normOf(file, settle, {
       scopes: /(_layernorm|^model\.norm)$/,
       epsilon: 1e-6,
+      // SLAB's Llama gives its Batch Normalization what the configuration says of RMSNorm, whose default this is.
+      ofPrepbn: {
+        value: 1e-6,
+        why: "the rms_norm_eps of a configuration that says none, which SLAB's code takes",
+      },
       published: { normalization: { value: "rms", why: "Llama has RMSNorm" } },
       groups: 1,
     });

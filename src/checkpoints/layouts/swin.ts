@@ -34,7 +34,8 @@ export const timmSwin: CheckpointFormat = {
   signature: [
     /^patch_embed\.proj\.weight$/,
     /^layers\.0\.blocks\.0\.attn\.relative_position_bias_table$/,
-    /^norm\.weight$/,
+    // A weight, or the scalar of PRepBN or RepBN.
+    /^norm\.(weight|(norm2\.)?alpha)$/,
   ],
   // Swin V2 and SLAB have other attentions.
   without: [/\.attn\.(logit_scale|dwc\.)/],

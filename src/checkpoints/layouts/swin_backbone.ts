@@ -8,6 +8,7 @@ import { IMAGE_SIZE } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Ignored, Recognised, Settle } from "../define.ts";
 import { normOf } from "../norms.ts";
 import { renamed, type Renaming } from "../rename.ts";
+import { hasScope } from "../sizes.ts";
 import {
   gridsOf,
   sameForAll,
@@ -32,7 +33,7 @@ export const detectionSwin: CheckpointFormat = {
   name: "Swin Transformer backbone (the authors' detection code)",
   signature: [
     /^(backbone\.)?layers\.0\.blocks\.0\.attn\.relative_position_bias_table$/,
-    /^(backbone\.)?norm\d\.weight$/,
+    /^(backbone\.)?norm\d\.(weight|(norm2\.)?alpha)$/,
   ],
   without: [/\.attn\.(logit_scale|dwc\.)/],
   settings: SWIN_SETTINGS,
@@ -43,7 +44,7 @@ export const mmdetectionSwin: CheckpointFormat = {
   name: "Swin Transformer backbone (mmdetection)",
   signature: [
     /^(backbone\.)?stages\.0\.blocks\.0\.attn\.w_msa\.relative_position_bias_table$/,
-    /^(backbone\.)?norm\d\.weight$/,
+    /^(backbone\.)?norm\d\.(weight|(norm2\.)?alpha)$/,
   ],
   settings: SWIN_SETTINGS,
   read: (file, settle) => readBackbone(file, settle, { renamings: MMDETECTION, merging: "rows" }),
@@ -59,7 +60,7 @@ function readBackbone(
     parameter.startsWith("neck.") ? parameter : prefix + renamed(parameter, renamings);
   const norm = normOf(file, settle, { scopes: new RegExp(`^${prefix}(.*\\.)?norm\\d?$`), groups: 1 });
   const { tables, ...all } = swinSizes(file, names);
-  const outputs = all.depths.flatMap((_, i) => file.has(names(`norm${i}.weight`)) ? [i] : []);
+  const outputs = all.depths.flatMap((_, i) => hasScope(file, `${prefix}norm${i}`) ? [i] : []);
   // What comes behind the last output is computed by the detector's code, too, and read by nothing.
   const scales = outputs.at(-1)! + 1;
   const sizes = { ...all, depths: all.depths.slice(0, scales), heads: all.heads.slice(0, scales) };

@@ -8,7 +8,7 @@ import type { SwinConfig } from "../../models/swin.ts";
 import { ACTIVATION, EPSILON, IMAGE_SIZE, NORMALIZATION, QK_SCALE } from "../common_settings.ts";
 import type { CheckpointView, Ignored, Settle } from "../define.ts";
 import { saidOf } from "../settings.ts";
-import { layersIn } from "../sizes.ts";
+import { hasScope, layersIn } from "../sizes.ts";
 
 export const SWIN_SETTINGS = [EPSILON, IMAGE_SIZE, NORMALIZATION, ACTIVATION] as const;
 
@@ -68,7 +68,7 @@ export function swinSizes(file: CheckpointView, names: SwinNames): SwinSizes {
     tables: each.map((i) => shapeOf(`layers.${i}.blocks.0.${TABLE}`)[0]!),
     mlpRatio: shapeOf("layers.0.blocks.0.mlp.fc1.weight")[0]! / channels,
     qkvBias: file.has(names("layers.0.blocks.0.attn.qkv.bias")),
-    patchNorm: file.has(names("patch_embed.norm.weight")),
+    patchNorm: hasScope(file, names("patch_embed.norm.weight").replace(/\.weight$/, "")),
     positions: !file.has(positions) ? null : file.shapeOf(positions).length === 4 ? "map" : "tokens",
   };
 }
