@@ -27,6 +27,7 @@ export { T5_SMALL, type T5Config, t5Encoder } from "./t5.ts";
 export { MODELS, type NamedModel } from "./table.ts";
 export { IWSLT14, ORIGINAL_BASE, translation, type TranslationConfig, WMT14_BIG } from "./translation.ts";
 export { DEIT_S, DEIT_TI, type PatchConfig, vit, VIT_B16, type VitConfig } from "./vit.ts";
+export type { VitBlockConfig } from "./vit_blocks.ts";
 export { WHISPER_BASE, type WhisperConfig, whisperEncoder } from "./whisper.ts";
 export { wideNet, WIDENET_B } from "./widenet.ts";
 export type { TransformerSizes } from "./sizes.ts";

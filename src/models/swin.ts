@@ -74,8 +74,11 @@ export interface SwinConfig {
   readonly classes: number | null;
 }
 
+/** SLAB's simplified linear attention (Guo et al., ICML 2024) in a scale. */
 export interface SwinLinear {
+  /** How many of the scale's first blocks have it. */
   readonly blocks: number;
+  /** Side of a window in tokens. */
   readonly window: number;
   /** Side of the kernel of the depthwise convolution within a window. */
   readonly kernel: number;
