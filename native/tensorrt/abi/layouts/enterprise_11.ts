@@ -89,4 +89,7 @@ function runningOnly({ interfaces, ...common }: Layout): Layout {
   };
 }
 
-export const ENTERPRISE_11_4: Layout = runningOnly(ENTERPRISE_11.at(-1)!);
+/** What 11.4 and TensorRT for RTX were compared with; a later minor version of Enterprise moves neither. */
+export const ENTERPRISE_11_1: Layout = ENTERPRISE_11.find(({ version }) => version === "11.1")!;
+
+export const ENTERPRISE_11_4: Layout = runningOnly(ENTERPRISE_11_1);

@@ -5,7 +5,7 @@
  */
 import type { Layout } from "../layout.ts";
 import { layoutsFromReleases, type Release } from "../releases.ts";
-import { ENTERPRISE_11 } from "./enterprise_11.ts";
+import { ENTERPRISE_11_1 } from "./enterprise_11.ts";
 
 const RELEASES: readonly Release[] = [
   {
@@ -44,5 +44,5 @@ export const RTX_1: readonly Layout[] = layoutsFromReleases(RELEASES, {
   major: 1,
   loggerSlot: 4,
   progressSlot: 4,
-  from: ENTERPRISE_11.at(-1)?.interfaces ?? {},
+  from: ENTERPRISE_11_1.interfaces,
 });
