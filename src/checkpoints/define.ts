@@ -1,6 +1,6 @@
 /**
  * A published layout of a network's weights: how a file of it is recognised, which network it holds at which sizes, and
- * where each parameter lies in it. One record per layout, in the table of `mod.ts`. Nothing is read here but names and
+ * where each parameter lies in it. One record per layout, in the table of `formats.ts`. Nothing is read here but names and
  * shapes; leaves out the containers (safetensors, PyTorch's zip), which are `src/weights`.
  *
  * No assumption is code: whatever shapes do not tell is a `Setting` that the layout lists, and `read` asks `settle` for it
