@@ -231,3 +231,9 @@ export async function withFolder(body: (folder: string) => Promise<void>): Promi
     await Deno.remove(folder, { recursive: true });
   }
 }
+
+/** What a pass did, without how long it took. */
+export function untimed<Trace extends object>(trace: Trace): Omit<Trace, "ms"> {
+  const { ms: _, ...rest } = trace as Trace & { ms?: unknown };
+  return rest;
+}
