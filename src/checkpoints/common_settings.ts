@@ -11,6 +11,11 @@ function numberOf(value: unknown): number | undefined {
   return typeof number === "number" && Number.isFinite(number) ? number : undefined;
 }
 
+function positive(value: unknown): number | undefined {
+  const number = numberOf(value);
+  return number !== undefined && number > 0 ? number : undefined;
+}
+
 export const HEADS: Setting<number> = {
   name: "heads",
   what: "attention heads",
@@ -35,7 +40,7 @@ export const QK_SCALE: Setting<number> = {
   what: "factor on the logits of the attention",
   takes: "a number above 0",
   keys: [...inTimm("qk_scale"), "MODEL.SWIN.QK_SCALE"],
-  parse: (value) => EPSILON.parse(value),
+  parse: positive,
 };
 
 export const EPSILON: Setting<number> = {
@@ -53,10 +58,7 @@ export const EPSILON: Setting<number> = {
   ),
   // The optimizer's.
   notOfTrainers: ["eps", "epsilon"],
-  parse: (value) => {
-    const epsilon = numberOf(value);
-    return epsilon !== undefined && epsilon > 0 ? epsilon : undefined;
-  },
+  parse: positive,
 };
 
 /** Libraries' names for what is one function. */
@@ -130,7 +132,7 @@ export const ROPE_THETA: Setting<number> = {
   what: "base of the rotations",
   takes: "a number above 0",
   keys: ["rope_theta", ...inTimm("rope_temperature")],
-  parse: (value) => EPSILON.parse(value),
+  parse: positive,
 };
 
 /** Where one product holds gate and value of an MLP. */

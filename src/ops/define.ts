@@ -8,7 +8,7 @@ import type { TensorData } from "../ir/data.ts";
 import { type DType, isFloat } from "../ir/dtype.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
 import { type Dim, fixedShape, type Shape } from "../ir/shape.ts";
-import { checkCount, type Inputs, Misfit, type Operands, showOperands } from "./operands.ts";
+import { countCheck, type Inputs, Misfit, type Operands, showOperands } from "./operands.ts";
 
 /** A value of the reference: float64 whatever the type, row-major. */
 export interface ReferenceTensor {
@@ -271,10 +271,11 @@ export function defineOp<const Name extends string, A extends object, const O ex
   spec: OpSpec<Name, A, O>,
 ): OpSpec<Name, A, O> {
   const { name, operands } = spec;
+  const checkCount = countCheck(operands);
   const infer: typeof spec.infer = (inputs, attrs) => {
     const given = (inputs as readonly (TensorType | undefined)[]).filter((input) => input !== undefined);
     try {
-      checkCount(operands, given.length);
+      checkCount(given.length);
       return spec.infer(inputs, attrs);
     } catch (error) {
       if (!(error instanceof Misfit)) throw error;

@@ -25,15 +25,25 @@ type Together<Names extends readonly string[], T, Absent> =
 /** What does not fit about operands, in words that fit behind the operator's name. */
 export class Misfit extends Error {}
 
-/** Refuses a number of operands that an operator does not have. */
-export function checkCount(operands: Operands, count: number): void {
+/** Of an operator's operands, once for all its nodes: refuses a number of them that it does not have. */
+export function countCheck(operands: Operands): (count: number) => void {
   const counts = countsOf(operands);
   const isOpen = operands.some((operand) => typeof operand === "string" && isVariadic(operand));
-  if (counts.includes(count) || (isOpen && count > counts[0]!)) return;
+  return (count) => {
+    if (!counts.includes(count) && !(isOpen && count > counts[0]!)) {
+      throw wrongCount(operands, { counts, isOpen, count });
+    }
+  };
+}
+
+function wrongCount(
+  operands: Operands,
+  { counts, isOpen, count }: { counts: readonly number[]; isOpen: boolean; count: number },
+): Misfit {
   const taken = isOpen ? `${counts[0]} or more` : counts.join(" or ");
   const noun = taken === "1" ? "operand" : "operands";
   const named = operands.map((operand) => typeof operand === "string" ? operand : `[${operand.join(", ")}]`);
-  throw new Misfit(
+  return new Misfit(
     `it takes ${taken} ${noun}${named.length > 0 ? ` (${named.join(", ")})` : ""}, not ${count}`,
   );
 }

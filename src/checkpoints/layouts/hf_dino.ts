@@ -154,7 +154,7 @@ function configOf(
   const classes = file.has("classifier.weight") ? file.shapeOf("classifier.weight")[0]! : null;
   return {
     name: rotary ? "dinov3" : "dinov2",
-    image: image[0] === image[1] ? image[0] : image,
+    image,
     patch,
     channels,
     depth,

@@ -84,7 +84,7 @@ function configOf(file: CheckpointView, settle: Settle, prefix: string): VitConf
   ) as readonly [number, number];
   return {
     name: "vit",
-    image: image[0] === image[1] ? image[0] : image,
+    image,
     patch,
     channels,
     depth,

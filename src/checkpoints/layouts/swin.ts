@@ -27,7 +27,7 @@ import {
   swinSizes,
   windowsPerAxis,
 } from "./swin_sizes.ts";
-import { architectureOf } from "./timm.ts";
+import { architectureOf, argumentsOf } from "./timm.ts";
 
 export const timmSwin: CheckpointFormat = {
   name: "Swin Transformer (timm or the authors')",
@@ -165,12 +165,6 @@ function classifier(
 
 const classesOf = (file: CheckpointView, weight: string) =>
   file.has(weight) ? file.shapeOf(weight)[0]! : null;
-
-/** The arguments of timm's constructor, where a configuration has them. */
-function argumentsOf(file: CheckpointView): CheckpointView["config"] {
-  const values = valueAt(file.config ?? {}, "model_args");
-  return typeof values === "object" ? values as CheckpointView["config"] : null;
-}
 
 /** Windows of each scale that timm's arguments name: of one side, a pair for all scales, or one for each scale. */
 function saidWindows(file: CheckpointView, { depths }: SwinSizes): PerAxis[] | null {

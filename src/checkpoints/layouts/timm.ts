@@ -28,6 +28,12 @@ interface Facts {
   readonly positions?: string;
 }
 
+/** The arguments of timm's constructor, where a configuration has them. */
+export function argumentsOf(file: CheckpointView): CheckpointView["config"] {
+  const values = valueAt(file.config ?? {}, "model_args");
+  return typeof values === "object" ? values as CheckpointView["config"] : null;
+}
+
 const ARCHITECTURES: Readonly<Record<string, Facts>> = table;
 
 /** A named architecture, with each published value as evidence. */

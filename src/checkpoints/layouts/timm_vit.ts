@@ -22,9 +22,9 @@ import {
 } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle, Source } from "../define.ts";
 import { normOf } from "../norms.ts";
-import { type Evidence, type Known, valueAt } from "../settings.ts";
+import type { Evidence, Known } from "../settings.ts";
 import { hasScope, headsOf, layersIn, qkScaleOf, requireConfig, ropeTheta } from "../sizes.ts";
-import { type Architecture, architectureOf } from "./timm.ts";
+import { type Architecture, architectureOf, argumentsOf } from "./timm.ts";
 import { blockIn, mlpIn, placesIn, refuseOthers, requireBlock } from "./timm_vit_blocks.ts";
 import { imageIn, tokensOf } from "./timm_vit_image.ts";
 
@@ -89,10 +89,9 @@ function positionsOf(
   settle: Settle,
   architecture: Architecture | undefined,
 ): NonNullable<VitConfig["positions"]> {
-  const said = valueAt(file.config ?? {}, "model_args");
-  const config = typeof said === "object" ? said as CheckpointView["config"] : null;
+  const args = { ...file, config: argumentsOf(file) };
   const learned = file.has("pos_embed");
-  if (learned) requireConfig({ ...file, config }, { use_rot_pos_emb: [false, null] });
+  if (learned) requireConfig(args, { use_rot_pos_emb: [false, null] });
   if (learned && !file.has("blocks.0.gamma_1")) return "learned";
   const positions = settle(POSITIONS, {
     published: architecture?.positions,
@@ -103,7 +102,7 @@ function positionsOf(
       (value === "learned") === learned ? undefined : `${learned ? "it has" : "it has no"} learned positions`,
   });
   if (positions !== "dinov3") return positions;
-  requireConfig({ ...file, config }, OTHER_ROTATIONS);
+  requireConfig(args, OTHER_ROTATIONS);
   return { theta: ropeTheta(settle) };
 }
 
@@ -141,7 +140,6 @@ function configOf(
   const tokens = tokensOf(file);
   const { classTokens, registers } = tokens;
   const { image, placed, positions } = imageIn(file, settle, { ...tokens, patch, architecture });
-  const [height, width] = image;
   const lastNorm = hasScope(file, "fc_norm") ? "pooled" : hasScope(file, "norm") ? "tokens" : "none";
   const pool = settle(POOL, poolKnown(file, { lastNorm, classTokens, architecture }));
   const prefixed = classTokens + registers > 0 && pool !== "token" && pool !== "none";
@@ -149,7 +147,7 @@ function configOf(
   requireBlock(file, blocks, architecture);
   const config: VitConfig = {
     name: "vit",
-    image: height === width ? height : [height, width],
+    image,
     patch,
     channels,
     depth,
