@@ -1,6 +1,7 @@
 /**
- * UNfold: describe a Transformer with an offline normalization, fold the normalization into the linear layers around it,
- * and build a TensorRT engine. No GPU is needed to build; importing this module needs no permissions.
+ * UNfold: describe a Transformer with an offline normalization, fold the normalization into the linear layers
+ * around it, and build a TensorRT engine. No GPU is needed to build; importing this module needs no
+ * permissions.
  *
  * @example Describe, fold, look
  * ```ts

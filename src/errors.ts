@@ -1,29 +1,34 @@
 import { visible } from "./text.ts";
 
 /**
- * The one error a user of UNfold is meant to read: what is wrong, where, and what to do about it. The command line
- * prints its message without a stack trace; anything else that reaches it is a defect of UNfold and is printed whole.
- * `native/` has its own `NativeError` of the same form, since it imports nothing from here.
+ * The one error a user of UNfold is meant to read: what is wrong, where, and what to do about it. The command
+ * line prints its message without a stack trace; anything else that reaches it is a defect of UNfold and is
+ * printed whole. `native/` has its own `NativeError` of the same form, since it imports nothing from here.
  */
 export class UnfoldError extends Error {
   /** What tells it from defects of UNfold. */
   override readonly name: string = "UnfoldError";
 
-  /** Whatever of the message comes from outside does nothing to a terminal; names are to be `quoted()` besides. */
+  /**
+   * Whatever of the message comes from outside does nothing to a terminal; names are to be `quoted()`
+   * besides.
+   */
   constructor(message: string, options?: ErrorOptions) {
     super(visible(message), options);
   }
 }
 
 /**
- * Whether an error is an answer to the user, rather than a defect: an `UnfoldError`, or a `NativeError`, which is known by
- * name since importing its class would load the native half.
+ * Whether an error is an answer to the user, rather than a defect: an `UnfoldError`, or a `NativeError`,
+ * which is known by name since importing its class would load the native half.
  */
 export function isRefusal(error: unknown): error is Error {
   return error instanceof UnfoldError || (error instanceof Error && error.name === "NativeError");
 }
 
-/** The operating system's words in an error of Deno's ("No space left on device"); null for any other error. */
+/**
+ * The operating system's words in an error of Deno's ("No space left on device"); null for any other error.
+ */
 export function systemReason(error: unknown): string | null {
   if (!(error instanceof Error)) return null;
   const words = /^(.*?)\s*\(os error \d+\)/s.exec(error.message)?.[1];
@@ -33,7 +38,10 @@ export function systemReason(error: unknown): string | null {
   return error.constructor.name in Deno.errors || isErrno ? error.message : null;
 }
 
-/** What a failed write of `path` is told as: the system's refusal as an `UnfoldError`, any other error as it is. */
+/**
+ * What a failed write of `path` is told as: the system's refusal as an `UnfoldError`, any other error as it
+ * is.
+ */
 export function writeFailure(path: string, error: unknown): unknown {
   const reason = error instanceof UnfoldError ? null : systemReason(error);
   return reason === null ? error : new UnfoldError(`${path} cannot be written: ${reason}`, { cause: error });

@@ -1,6 +1,7 @@
 /**
- * What work in progress would leave behind if the process ended now: whoever makes a folder to work in says how it goes, and
- * whoever ends the process has all of it go. Removal is synchronous, since nothing runs after it.
+ * What work in progress would leave behind if the process ended now: whoever makes a folder to work in says
+ * how it goes, and whoever ends the process has all of it go. Removal is synchronous, since nothing runs
+ * after it.
  */
 
 const LEAVINGS = new Set<() => void>();

@@ -1,8 +1,8 @@
 /**
- * Text from outside in sentences for people: names in files, keys, environment values, other libraries' messages. `quoted`
- * is for a name, `listed` for many; `visible` is the net below both, through which every error and everything that goes to
- * a terminal passes. No control character, escape sequence or mark of writing direction gets through, and no name is
- * longer than a reader wants.
+ * Text from outside in sentences for people: names in files, keys, environment values, other libraries'
+ * messages. `quoted` is for a name, `listed` for many; `visible` is the net below both, through which every
+ * error and everything that goes to a terminal passes. No control character, escape sequence or mark of
+ * writing direction gets through, and no name is longer than a reader wants.
  */
 
 /** Characters of a name that are shown. */
@@ -12,7 +12,10 @@ const WORD_LENGTH = 400;
 /** Of a whole message; nobody reads more. */
 const MESSAGE_LENGTH = 20_000;
 
-/** Everything that a terminal acts on or a reader cannot see: C0 and C1, directions, separators, lone surrogates. */
+/**
+ * Everything that a terminal acts on or a reader cannot see: C0 and C1, directions, separators, lone
+ * surrogates.
+ */
 const HIDDEN =
   // deno-lint-ignore no-control-regex
   /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|\p{Cs}/gu;
@@ -55,8 +58,8 @@ export function listed(names: readonly string[], most = 5): string {
 }
 
 /**
- * A whole message: its lines and tabs stay, everything else that a terminal would act on is escaped, and runs and
- * messages without end are cut. Text in JSON's form keeps its meaning, if nothing is cut.
+ * A whole message: its lines and tabs stay, everything else that a terminal would act on is escaped, and runs
+ * and messages without end are cut. Text in JSON's form keeps its meaning, if nothing is cut.
  *
  * @param cuts whether to cut; not what a machine reads
  */

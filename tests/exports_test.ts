@@ -1,4 +1,7 @@
-/** What `mod.ts` exports, by name: adding to it or taking from it is a decision, which changes `exports.txt` beside this. */
+/**
+ * What `mod.ts` exports, by name: adding to it or taking from it is a decision, which changes `exports.txt`
+ * beside this.
+ */
 import assert from "node:assert/strict";
 
 Deno.test("mod.ts exports what exports.txt says, no more and no less", async () => {

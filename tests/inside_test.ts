@@ -1,4 +1,7 @@
-/** The page for the next owner is true: its paths exist, and its recipes are followed in a copy of the sources. */
+/**
+ * The page for the next owner is true: its paths exist, and its recipes are followed in a copy of the
+ * sources.
+ */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,7 +18,9 @@ function recipe(title: string): string {
   return block;
 }
 
-/** What a recipe writes: `// new: FILE`, or `// FILE behind: LINE` for lines in front of the next statement. */
+/**
+ * What a recipe writes: `// new: FILE`, or `// FILE behind: LINE` for lines in front of the next statement.
+ */
 function stepsOf(text: string): { file: string; behind?: string; lines: string }[] {
   return text.split(/^\/\/ (?=new: |\S+ behind: )/m).filter((step) => step !== "").map((step) => {
     const [head = "", ...rest] = step.split("\n");

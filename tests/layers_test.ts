@@ -1,7 +1,7 @@
 /**
- * The house as a plan: in which direction its rooms import each other, as `deno info` sees it, that no files import each
- * other in a circle, that foreign memory is reached lazily and from few files, and how large rooms and files are. What is
- * not checked is what a file does with what it imports.
+ * The house as a plan: in which direction its rooms import each other, as `deno info` sees it, that no files
+ * import each other in a circle, that foreign memory is reached lazily and from few files, and how large
+ * rooms and files are. What is not checked is what a file does with what it imports.
  */
 import assert from "node:assert/strict";
 import { relative } from "node:path";
@@ -212,6 +212,19 @@ Deno.test("a file has at most 320 lines, and names in its comments only files th
     ).filter((name) => !isThere(name)).map((name) => `${file}: ${name}`)
   );
   assert.deepEqual(stale, []);
+});
+
+/** As wide as `deno fmt` lets code be; it leaves comments as they are. */
+const MOST_COLUMNS = 110;
+
+Deno.test("a line of comment has at most 110 columns", async () => {
+  const wide = await Promise.all((await sources).map(async (file) => {
+    const lines = (await Deno.readTextFile(`${root}${file}`)).split("\n");
+    return lines.flatMap((line, at) =>
+      line.length > MOST_COLUMNS && /^ *(?:\/?\*|\/\/)/.test(line) ? [`${file}:${at + 1}`] : []
+    );
+  }));
+  assert.deepEqual(wide.flat(), []);
 });
 
 Deno.test("mod.ts loads neither foreign memory nor ONNX Runtime before it is asked to run something", async () => {

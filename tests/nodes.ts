@@ -1,6 +1,7 @@
 /**
- * The DSL's operators as functions of nodes, for tests of passes and backends, which write graphs down: `add(a, b)` is
- * `a.add(b)` of the tensors over both. Of a tensor, inside a model's `forward`, the result is a tensor.
+ * The DSL's operators as functions of nodes, for tests of passes and backends, which write graphs down:
+ * `add(a, b)` is `a.add(b)` of the tensors over both. Of a tensor, inside a model's `forward`, the result is
+ * a tensor.
  */
 import * as dsl from "../src/dsl/mod.ts";
 import { repeatHeads as repeated } from "../src/dsl/heads.ts";

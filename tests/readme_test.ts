@@ -1,6 +1,7 @@
 /**
- * What the README and its like say is so: its script runs as it says, and every command in it, in docs, examples, file
- * heads and help is read by the command's own options. The block of output at its top is `examples/digits_test.ts`'s.
+ * What the README and its like say is so: its script runs as it says, and every command in it, in docs,
+ * examples, file heads and help is read by the command's own options. The block of output at its top is
+ * `examples/digits_test.ts`'s.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -58,7 +59,10 @@ async function commandOf(file: string): Promise<Command> {
   return found[1] as Command;
 }
 
-/** Runs a command with `--help` behind its arguments, which are read before help is given: all but what they name. */
+/**
+ * Runs a command with `--help` behind its arguments, which are read before help is given: all but what they
+ * name.
+ */
 async function helpOf(task: string, args: readonly string[]): Promise<string> {
   const command = COMMANDS.get(task);
   if (command === undefined) {
@@ -82,7 +86,10 @@ async function helpOf(task: string, args: readonly string[]): Promise<string> {
   return text;
 }
 
-/** Task and arguments of everything that a text tells to type: between backticks, in fences, in the examples of help. */
+/**
+ * Task and arguments of everything that a text tells to type: between backticks, in fences, in the examples
+ * of help.
+ */
 function commandsIn(text: string): string[][] {
   // A comment's own margin is not part of what it says.
   const plain = text.replace(/\n[ \t]*(?:\*|\/\/) ?/g, "\n");

@@ -1,7 +1,7 @@
 /**
- * What the tests of the compiler core share: seeded numbers, small graphs made by hand, and comparisons. Everything is
- * deterministic: a seed is all that a failing case needs to be made again. Leaves out files and native memory, which
- * have helpers of their own.
+ * What the tests of the compiler core share: seeded numbers, small graphs made by hand, and comparisons.
+ * Everything is deterministic: a seed is all that a failing case needs to be made again. Leaves out files and
+ * native memory, which have helpers of their own.
  */
 import assert from "node:assert/strict";
 import { UnfoldError } from "../src/errors.ts";
@@ -71,8 +71,8 @@ export function param(
 }
 
 /**
- * `s x + t` along `axis`; held in float64 as the DSL holds it. Scales are powers of two, up to sign, unless `rounds`:
- * then folding them rounds nothing, and meanings can be compared to the last digits of float64.
+ * `s x + t` along `axis`; held in float64 as the DSL holds it. Scales are powers of two, up to sign, unless
+ * `rounds`: then folding them rounds nothing, and meanings can be compared to the last digits of float64.
  */
 export function affine(
   x: Node,
@@ -113,7 +113,10 @@ export function linear(
   return apply("linear", inputs, { attrs: {}, name });
 }
 
-/** Float64 arithmetic in another order: what two meanings may differ by where no step rounds to a narrower type. */
+/**
+ * Float64 arithmetic in another order: what two meanings may differ by where no step rounds to a narrower
+ * type.
+ */
 export const EXACT = 1e-12;
 
 /** A graph over whatever inputs its outputs reach, in the order they are reached. */

@@ -1,6 +1,6 @@
 /**
- * The TensorRT library the tests run with: the one UNFOLD_TENSORRT_LIB names, else one that is installed or cached. Tests
- * never download; where there is none they are ignored, with this reason in their names.
+ * The TensorRT library the tests run with: the one UNFOLD_TENSORRT_LIB names, else one that is installed or
+ * cached. Tests never download; where there is none they are ignored, with this reason in their names.
  */
 import { locateTensorRt } from "../native/tensorrt/find/locate.ts";
 import { endsWithErrors } from "../native/tensorrt/silence.ts";

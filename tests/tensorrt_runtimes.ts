@@ -1,7 +1,7 @@
 /**
- * NVIDIA's Enterprise TensorRT runtimes for tests: the lean and the dispatch library of PyPI's wheels, which are as
- * `tests/python/tensorrt_runtimes.txt` pins them in the checkout's `.venv` (`.ci/run` puts them there). Tests never
- * download.
+ * NVIDIA's Enterprise TensorRT runtimes for tests: the lean and the dispatch library of PyPI's wheels, which
+ * are as `tests/python/tensorrt_runtimes.txt` pins them in the checkout's `.venv` (`.ci/run` puts them
+ * there). Tests never download.
  */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";

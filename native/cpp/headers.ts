@@ -1,10 +1,10 @@
 /**
- * Which virtual method of a C++ class sits in which slot, read from its headers. It follows the part of C++ that
- * interface headers are written in (namespaces, versioned interfaces behind `using`, single inheritance, overrides,
- * overloads) and the Itanium C++ ABI of Linux: a first virtual destructor takes two slots, an override keeps its base's
- * slot, everything else takes the next one in the order of declaration. Left out: macros that expand to declarations,
- * virtual inheritance, the second and later bases, and the Microsoft ABI. Conditions are `preprocessor.ts`,
- * declarations `parser.ts`.
+ * Which virtual method of a C++ class sits in which slot, read from its headers. It follows the part of C++
+ * that interface headers are written in (namespaces, versioned interfaces behind `using`, single inheritance,
+ * overrides, overloads) and the Itanium C++ ABI of Linux: a first virtual destructor takes two slots, an
+ * override keeps its base's slot, everything else takes the next one in the order of declaration. Left out:
+ * macros that expand to declarations, virtual inheritance, the second and later bases, and the Microsoft ABI.
+ * Conditions are `preprocessor.ts`, declarations `parser.ts`.
  */
 import { type ClassDeclaration, DESTRUCTOR, type Member, type Method, parseDeclarations } from "./parser.ts";
 import { NativeError } from "../error.ts";
@@ -43,7 +43,10 @@ export class CppClasses {
     });
   }
 
-  /** Names in the virtual table of a class in slot order, with `DESTRUCTOR` twice where the destructor is virtual. */
+  /**
+   * Names in the virtual table of a class in slot order, with `DESTRUCTOR` twice where the destructor is
+   * virtual.
+   */
   table(qualified: string): readonly string[] {
     return this.#table(this.find(qualified)).map((entry) => entry.name);
   }

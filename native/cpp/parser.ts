@@ -1,8 +1,8 @@
 /**
- * The declarations of a C++ header without comments and conditions: classes with bases, methods and data members, and
- * what `using` names. It promises that everything else (functions, templates, enums, linkage blocks, bodies) is passed
- * over as a whole, and that brackets which do not match are an error with file and line. What the declarations mean is
- * `headers.ts`.
+ * The declarations of a C++ header without comments and conditions: classes with bases, methods and data
+ * members, and what `using` names. It promises that everything else (functions, templates, enums, linkage
+ * blocks, bodies) is passed over as a whole, and that brackets which do not match are an error with file and
+ * line. What the declarations mean is `headers.ts`.
  */
 import { NativeError } from "../error.ts";
 
@@ -42,7 +42,9 @@ export interface Declarations {
 export interface ParseOptions {
   /** The header's name, for errors. */
   readonly file: string;
-  /** Whether a word is a macro that stands for an attribute or for nothing; it is dropped with its arguments. */
+  /**
+   * Whether a word is a macro that stands for an attribute or for nothing; it is dropped with its arguments.
+   */
   readonly isAnnotation: (word: string) => boolean;
   /** Where the declarations go. */
   readonly into: Declarations;
@@ -130,7 +132,9 @@ class Parser {
     this.#tokens = kept;
   }
 
-  /** Declarations up to the end of the text or of the braces around them; `owner` collects those of a class. */
+  /**
+   * Declarations up to the end of the text or of the braces around them; `owner` collects those of a class.
+   */
   #declarations(scope: string, owner?: OpenClass): void {
     while (this.#position < this.#tokens.length && this.#peek() !== "}") {
       switch (this.#peek()) {

@@ -1,7 +1,7 @@
 /**
- * Conditional compilation, as a C++17 compiler on Linux does it: comments, directives and the lines that are not
- * compiled become blank. Macros are collected and asked for in conditions, but not expanded in code; left out are
- * function-like macros in conditions, arithmetic, and `#include`, whose order the caller knows.
+ * Conditional compilation, as a C++17 compiler on Linux does it: comments, directives and the lines that are
+ * not compiled become blank. Macros are collected and asked for in conditions, but not expanded in code; left
+ * out are function-like macros in conditions, arithmetic, and `#include`, whose order the caller knows.
  */
 import { NativeError } from "../error.ts";
 
@@ -21,7 +21,8 @@ export interface PreprocessOptions {
 /**
  * The text without comments, directives and the lines that are not compiled; line numbers are kept.
  *
- * @throws NativeError for a condition that cannot be evaluated, or one that ends or goes on without a beginning.
+ * @throws NativeError for a condition that cannot be evaluated, or one that ends or goes on without a
+ *   beginning.
  */
 export function preprocess(text: string, options: PreprocessOptions): string {
   const { file, macros } = options;

@@ -28,7 +28,9 @@ export class DeviceBuffer extends CudaHandle<"device memory"> {
     });
   }
 
-  /** Enqueues a copy of the first `into.byteLength` bytes into `into`, filled once `stream` is synchronized. */
+  /**
+   * Enqueues a copy of the first `into.byteLength` bytes into `into`, filled once `stream` is synchronized.
+   */
   download(into: Uint8Array, stream: Stream): void {
     const { symbols } = this.cuda;
     this.#copy(into, stream, {
@@ -38,7 +40,10 @@ export class DeviceBuffer extends CudaHandle<"device memory"> {
     });
   }
 
-  /** `upload` of all of `from`, which CUDA reads where it lies: it must outlive the copy, and keeps its contents. */
+  /**
+   * `upload` of all of `from`, which CUDA reads where it lies: it must outlive the copy, and keeps its
+   * contents.
+   */
   uploadPinned(from: PinnedBuffer, stream: Stream): void {
     this.#copyPinned(from, { stream, kind: MEMCPY.hostToDevice });
   }

@@ -1,4 +1,7 @@
-/** The base of what the CUDA runtime makes and frees: a stream, an event, a graph, memory of the device or the host. */
+/**
+ * The base of what the CUDA runtime makes and frees: a stream, an event, a graph, memory of the device or the
+ * host.
+ */
 import { Handle, type Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
 import type { CudaCalls } from "./symbols.ts";
@@ -6,7 +9,10 @@ import type { CudaCalls } from "./symbols.ts";
 export abstract class CudaHandle<Kind extends string> extends Handle<Kind> {
   protected readonly cuda: CudaCalls;
 
-  /** @ignore `create` stores the new object's address in its argument; `what` names that in errors: "creating a stream". */
+  /**
+   * @ignore `create` stores the new object's address in its argument; `what` names that in errors: "creating
+   *   a stream".
+   */
   constructor(
     parent: Owner,
     cuda: CudaCalls,

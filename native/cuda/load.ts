@@ -31,7 +31,9 @@ export interface Device {
   readonly driverVersion: string;
 }
 
-/** An opened CUDA runtime. Disposing it disposes its streams, events and buffers; the library stays in memory. */
+/**
+ * An opened CUDA runtime. Disposing it disposes its streams, events and buffers; the library stays in memory.
+ */
 export class Cuda extends Owner {
   readonly path: string;
   readonly #calls: CudaCalls;
@@ -115,7 +117,9 @@ export class Cuda extends Owner {
     return new DeviceBuffer(this, this.#calls, byteLength);
   }
 
-  /** Host memory that does not move, its contents undefined: copies from and to it overlap with other work. */
+  /**
+   * Host memory that does not move, its contents undefined: copies from and to it overlap with other work.
+   */
   allocatePinned(byteLength: number): PinnedBuffer {
     return new PinnedBuffer(this, this.#calls, byteLength);
   }
@@ -127,8 +131,8 @@ export class Cuda extends Owner {
 const RESIDENTS = new Map<string, CudaCalls>();
 
 /**
- * Opens the CUDA runtime (libcudart 12 or 13). Needs no GPU by itself; `deviceProblem` says whether there is one.
- * Throws NativeError with every path tried.
+ * Opens the CUDA runtime (libcudart 12 or 13). Needs no GPU by itself; `deviceProblem` says whether there is
+ * one. Throws NativeError with every path tried.
  */
 export function loadCuda({ path }: CudaOptions = {}): Cuda {
   const paths = path !== undefined ? [path] : nvidiaNames().cudart;

@@ -1,7 +1,8 @@
 /**
- * Finds the CUDA runtime on a machine with an NVIDIA driver: beside TensorRT, on the system, in a Python package, known to
- * the system's loader, in UNfold's cache, or by downloading it once (2.5 MB). It promises that without a driver, where no
- * runtime is of use, nothing is searched and nothing is downloaded. It leaves out opening it (`load.ts`).
+ * Finds the CUDA runtime on a machine with an NVIDIA driver: beside TensorRT, on the system, in a Python
+ * package, known to the system's loader, in UNfold's cache, or by downloading it once (2.5 MB). It promises
+ * that without a driver, where no runtime is of use, nothing is searched and nothing is downloaded. It leaves
+ * out opening it (`load.ts`).
  */
 import { dirname, join } from "node:path";
 import { NativeError } from "../error.ts";
@@ -22,7 +23,10 @@ export interface LocateCudaOptions extends LibrarySearchOptions {
   readonly names?: { readonly driver: string; readonly cudart: readonly string[] } | undefined;
 }
 
-/** Where inside a site-packages folder a CUDA runtime lies: CUDA 13's packages, CUDA 12's, ONNX Runtime's plug-in. */
+/**
+ * Where inside a site-packages folder a CUDA runtime lies: CUDA 13's packages, CUDA 12's, ONNX Runtime's
+ * plug-in.
+ */
 const PACKAGE_FOLDERS = [
   join("nvidia", "cu13", "lib"),
   join("nvidia", "cu13", "bin", "x86_64"),
@@ -38,9 +42,9 @@ const NEWEST_FIRST = new Intl.Collator("en", { numeric: true });
 /**
  * The absolute path of a CUDA runtime (12 or 13), or a name by which the system's loader finds one.
  *
- * Throws NativeError, in one line, when there is no driver, or no runtime and none to be had; rejects with the signal's
- * reason once it is aborted. Needs --allow-ffi, --allow-read and --allow-env for `ENVIRONMENT_NAMES`; a download also
- * --allow-write and --allow-net.
+ * Throws NativeError, in one line, when there is no driver, or no runtime and none to be had; rejects with
+ * the signal's reason once it is aborted. Needs --allow-ffi, --allow-read and --allow-env for
+ * `ENVIRONMENT_NAMES`; a download also --allow-write and --allow-net.
  *
  * @example
  * ```ts ignore

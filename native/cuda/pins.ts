@@ -1,7 +1,7 @@
 /**
- * The CUDA runtime that UNfold downloads by itself where a driver is and no runtime, pinned: NVIDIA's Python package, the
- * wheel of each platform, and the files kept out of it. It is data only. Any driver that serves CUDA 13 serves this minor
- * version of it, too.
+ * The CUDA runtime that UNfold downloads by itself where a driver is and no runtime, pinned: NVIDIA's Python
+ * package, the wheel of each platform, and the files kept out of it. It is data only. Any driver that serves
+ * CUDA 13 serves this minor version of it, too.
  */
 
 import { pinsOf } from "../wheel/pin.ts";

@@ -1,4 +1,7 @@
-/** A CUDA stream: work enqueued on it runs in order. Host memory in use by its copies is held until it is synchronized. */
+/**
+ * A CUDA stream: work enqueued on it runs in order. Host memory in use by its copies is held until it is
+ * synchronized.
+ */
 import type { Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
 import type { Event } from "./event.ts";
@@ -32,9 +35,9 @@ export class Stream extends CudaHandle<"cudaStream"> {
   }
 
   /**
-   * What `enqueue` puts on this stream, recorded instead of run, as a graph that runs it with one call. Addresses and
-   * shapes are those of now. Throws what `enqueue` throws, and NativeError where some of it cannot be captured; the
-   * stream is usable afterwards in any case.
+   * What `enqueue` puts on this stream, recorded instead of run, as a graph that runs it with one call.
+   * Addresses and shapes are those of now. Throws what `enqueue` throws, and NativeError where some of it
+   * cannot be captured; the stream is usable afterwards in any case.
    */
   capture(enqueue: () => void): Graph {
     const { symbols } = this.cuda;
@@ -56,7 +59,8 @@ export class Stream extends CudaHandle<"cudaStream"> {
       this.cuda.check(status, "ending a capture");
       return new Graph(this.#parent, this.cuda, graph);
     } finally {
-      // The executable graph is a copy. An invalidated capture leaves its error behind, which is not the next call's.
+      // The executable graph is a copy. An invalidated capture leaves its error behind, which is not the next
+      // call's.
       if (graph !== null) symbols.cudaGraphDestroy(graph);
       symbols.cudaGetLastError();
     }

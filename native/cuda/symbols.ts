@@ -1,6 +1,6 @@
 /**
- * The functions of the CUDA runtime that UNfold calls (cuda_runtime_api.h 12 and 13), and the one way their status is
- * read: anything but cudaSuccess becomes a NativeError with CUDA's own name and sentence for it.
+ * The functions of the CUDA runtime that UNfold calls (cuda_runtime_api.h 12 and 13), and the one way their
+ * status is read: anything but cudaSuccess becomes a NativeError with CUDA's own name and sentence for it.
  */
 import { NativeError } from "../error.ts";
 import { stringAt } from "../memory/memory.ts";
@@ -54,7 +54,10 @@ export const MEMCPY = { hostToDevice: 1, deviceToHost: 2 } as const;
 export const STREAM_NON_BLOCKING = 1;
 /** cudaEventDefault: with timing, which is what events are for here. */
 export const EVENT_DEFAULT = 0;
-/** cudaStreamCaptureModeThreadLocal: what other threads do meanwhile (kernels compiled, logs) is no part of it. */
+/**
+ * cudaStreamCaptureModeThreadLocal: what other threads do meanwhile (kernels compiled, logs) is no part of
+ * it.
+ */
 export const CAPTURE_THREAD_LOCAL = 1;
 /** cudaDeviceAttr. */
 export const ATTRIBUTE = { multiprocessors: 16, capabilityMajor: 75, capabilityMinor: 76 } as const;
@@ -65,7 +68,9 @@ export class CudaCalls extends StatusCalls<CudaSymbols> {
     super(symbols, "CUDA");
   }
 
-  /** Throws NativeError unless `status` is cudaSuccess. `what`: what was attempted, "allocating 1024 bytes". */
+  /**
+   * Throws NativeError unless `status` is cudaSuccess. `what`: what was attempted, "allocating 1024 bytes".
+   */
   override check(status: number, what: string): void {
     if (status === 0) return;
     // Reading the error clears it, so that the next call does not report it a second time.

@@ -1,7 +1,8 @@
 /**
- * The two C++ ABIs of 64-bit machines as data, as far as virtual methods depend on them: Itanium's, which Linux has on
- * each of its processors, and Microsoft's, which Windows has. Objects (vtable first, members behind), scalars and
- * structs that are passed are alike in both, or libffi's matter; so is everything that is no method.
+ * The two C++ ABIs of 64-bit machines as data, as far as virtual methods depend on them: Itanium's, which
+ * Linux has on each of its processors, and Microsoft's, which Windows has. Objects (vtable first, members
+ * behind), scalars and structs that are passed are alike in both, or libffi's matter; so is everything that
+ * is no method.
  */
 
 export interface CppAbi {
@@ -10,9 +11,15 @@ export interface CppAbi {
   readonly destructorSlots: number;
   /** Which of them also frees the memory, and the `unsigned` flags it takes behind the object. */
   readonly deleting: { readonly slot: number; readonly flags: readonly number[] };
-  /** Where the caller says that a returned struct is to lie: as a C function has it, or in an argument behind `this`. */
+  /**
+   * Where the caller says that a returned struct is to lie: as a C function has it, or in an argument behind
+   * `this`.
+   */
   readonly structResult: "as in C" | "behind this";
-  /** Methods of one name in a vtable: where each is declared, or where the first is, the last declared in front. */
+  /**
+   * Methods of one name in a vtable: where each is declared, or where the first is, the last declared in
+   * front.
+   */
   readonly overloads: "as declared" | "grouped in reverse";
 }
 
@@ -25,7 +32,10 @@ export const ITANIUM: CppAbi = {
   overloads: "as declared",
 };
 
-/** One destructor, which frees the memory where bit 0 of its argument is set; a struct of any size is behind `this`. */
+/**
+ * One destructor, which frees the memory where bit 0 of its argument is set; a struct of any size is behind
+ * `this`.
+ */
 export const MICROSOFT: CppAbi = {
   name: "Microsoft",
   destructorSlots: 1,
@@ -37,8 +47,8 @@ export const MICROSOFT: CppAbi = {
 export const THIS_ABI: CppAbi = Deno.build.os === "windows" ? MICROSOFT : ITANIUM;
 
 /**
- * The slot of the first method called `name` in a class that declares its destructor and then `methods`, in this order;
- * `undefined` where it has none. `null` is a method whose name is not known.
+ * The slot of the first method called `name` in a class that declares its destructor and then `methods`, in
+ * this order; `undefined` where it has none. `null` is a method whose name is not known.
  */
 export function slotOf(name: string, methods: readonly (string | null)[], abi: CppAbi): number | undefined {
   const first = methods.indexOf(name);

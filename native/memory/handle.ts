@@ -1,8 +1,9 @@
 /**
- * Who owns what on the other side. An `Owner` is disposed once, after all it owns; a `Handle` is an owner with a C++
- * object behind it. An object in use by a running call is destroyed when that call has ended, however early it was
- * disposed. What is never disposed is reported, under UNFOLD_DEBUG, and never cleaned up: a finalizer runs at a
- * time of V8's choosing, which is no time to call a destructor that must precede or follow another.
+ * Who owns what on the other side. An `Owner` is disposed once, after all it owns; a `Handle` is an owner
+ * with a C++ object behind it. An object in use by a running call is destroyed when that call has ended,
+ * however early it was disposed. What is never disposed is reported, under UNFOLD_DEBUG, and never cleaned
+ * up: a finalizer runs at a time of V8's choosing, which is no time to call a destructor that must precede or
+ * follow another.
  */
 import { NativeError } from "../error.ts";
 import type { Pointer } from "./memory.ts";
@@ -23,9 +24,9 @@ const LEAKS = IS_DEBUG
   : undefined;
 
 /**
- * Something that ends once, after everything it owns. `type` names it in errors ("Builder"). `using` suffices; `await
- * using` also waits until nothing is left of it, which matters where destruction takes another thread or a running
- * call.
+ * Something that ends once, after everything it owns. `type` names it in errors ("Builder"). `using`
+ * suffices; `await using` also waits until nothing is left of it, which matters where destruction takes
+ * another thread or a running call.
  */
 export abstract class Owner implements Disposable, AsyncDisposable {
   readonly type: string;
@@ -56,7 +57,10 @@ export abstract class Owner implements Disposable, AsyncDisposable {
     if (this.#isDisposed) throw new NativeError(`${this.type} was used after it was disposed`);
   }
 
-  /** Throws NativeError naming the type when a running call uses this: C++ may be reading what would be changed. */
+  /**
+   * Throws NativeError naming the type when a running call uses this: C++ may be reading what would be
+   * changed.
+   */
   assertUnused(): void {
     this.assertAlive();
     if (this.#holds === 0) return;
@@ -134,7 +138,10 @@ export abstract class Handle<Kind extends string> extends Owner {
     return this.#pointer;
   }
 
-  /** The address for calls that change the object. Throws NativeError after disposal and while a call is running. */
+  /**
+   * The address for calls that change the object. Throws NativeError after disposal and while a call is
+   * running.
+   */
   protected get pointerForChange(): Pointer<Kind> {
     this.assertUnused();
     return this.#pointer;

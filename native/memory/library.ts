@@ -1,6 +1,7 @@
 /**
- * Opens a shared library, or says in one sentence why it cannot be one: missing, not a library, built for another
- * processor, without the expected symbols. Leaves it to the caller what the library is and where it was looked for.
+ * Opens a shared library, or says in one sentence why it cannot be one: missing, not a library, built for
+ * another processor, without the expected symbols. Leaves it to the caller what the library is and where it
+ * was looked for.
  */
 import { isAbsolute, toNamespacedPath } from "node:path";
 import { binaryProblem, HEAD_BYTES } from "../system/binary_file.ts";
@@ -49,7 +50,10 @@ function reasonOf(message: string): string {
   return message.replace(/^Could not open library: /, "").trim().replace(/\.$/, "");
 }
 
-/** Looks at the file itself, whose error from the loader would be less clear; `undefined` when nothing is wrong. */
+/**
+ * Looks at the file itself, whose error from the loader would be less clear; `undefined` when nothing is
+ * wrong.
+ */
 function problemOfFile(path: string): string | undefined {
   const head = new Uint8Array(HEAD_BYTES);
   try {

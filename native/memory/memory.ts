@@ -1,6 +1,7 @@
 /**
- * Bytes and strings as they cross the boundary. Promises that an address handed to C++ belongs to memory that does
- * not move and that its owner is named by the caller; leaves the question of *how long* to the handle that pins it.
+ * Bytes and strings as they cross the boundary. Promises that an address handed to C++ belongs to memory that
+ * does not move and that its owner is named by the caller; leaves the question of *how long* to the handle
+ * that pins it.
  */
 import { NativeError } from "../error.ts";
 
@@ -11,8 +12,9 @@ export type Pointer<Kind extends string> = Deno.PointerObject<Kind>;
 const FIRST_MAPPED = 0x10000n;
 
 /**
- * Whether a function that makes objects made one. Null is not all that it may answer instead: a library that finds no
- * driver gave the offset of a member, 0x228, for a null object's part. An object begins with a pointer, so it is aligned.
+ * Whether a function that makes objects made one. Null is not all that it may answer instead: a library that
+ * finds no driver gave the offset of a member, 0x228, for a null object's part. An object begins with a
+ * pointer, so it is aligned.
  */
 export function isObject<Object extends Deno.PointerObject>(pointer: Object | null): pointer is Object {
   if (pointer === null) return false;
@@ -22,7 +24,10 @@ export function isObject<Object extends Deno.PointerObject>(pointer: Object | nu
 
 const ENCODER = new TextEncoder();
 
-/** A zero-terminated copy of `text` in its own buffer. `what` names the text in the error for an embedded zero. */
+/**
+ * A zero-terminated copy of `text` in its own buffer. `what` names the text in the error for an embedded
+ * zero.
+ */
 export function cString(text: string, what = "a name"): Uint8Array<ArrayBuffer> {
   if (text.includes("\0")) {
     throw new NativeError(
@@ -32,7 +37,10 @@ export function cString(text: string, what = "a name"): Uint8Array<ArrayBuffer> 
   return ENCODER.encode(text + "\0");
 }
 
-/** The zero-terminated string at `pointer`, "" for null. Bytes that are not UTF-8 become U+FFFD instead of an error. */
+/**
+ * The zero-terminated string at `pointer`, "" for null. Bytes that are not UTF-8 become U+FFFD instead of an
+ * error.
+ */
 export function stringAt(pointer: Deno.PointerValue): string {
   if (pointer === null) return "";
   try {
@@ -46,8 +54,8 @@ export function stringAt(pointer: Deno.PointerValue): string {
 }
 
 /**
- * Memory that C++ may read or write after the call that was given its address. `alive` must stay referenced until C++
- * is done: V8 frees the buffer with its last reference, whatever C++ still holds.
+ * Memory that C++ may read or write after the call that was given its address. `alive` must stay referenced
+ * until C++ is done: V8 frees the buffer with its last reference, whatever C++ still holds.
  */
 export interface Pinned {
   readonly pointer: Deno.PointerValue;
@@ -58,8 +66,9 @@ export interface Pinned {
 }
 
 /**
- * The stable address of `bytes`. V8 keeps typed arrays of up to 64 bytes inside its moving heap until their `.buffer`
- * is asked for, so it is asked for here. Bytes whose address is not a multiple of `alignment` are copied.
+ * The stable address of `bytes`. V8 keeps typed arrays of up to 64 bytes inside its moving heap until their
+ * `.buffer` is asked for, so it is asked for here. Bytes whose address is not a multiple of `alignment` are
+ * copied.
  */
 export function pin(bytes: Uint8Array, alignment = 1): Pinned {
   void bytes.buffer;
@@ -78,8 +87,8 @@ export function pin(bytes: Uint8Array, alignment = 1): Pinned {
 }
 
 /**
- * A view, without a copy, over memory that C++ owns. Call `detach` before that memory is freed: every view over it
- * then has length 0, instead of reading what the allocator put there next.
+ * A view, without a copy, over memory that C++ owns. Call `detach` before that memory is freed: every view
+ * over it then has length 0, instead of reading what the allocator put there next.
  */
 export function foreignBytes(
   pointer: Deno.PointerObject,

@@ -1,6 +1,7 @@
 /**
- * Calls of a C library whose functions answer with a status and store what they make through a pointer. What a status
- * means, and in whose words, is the library's own; this promises that none is passed over, nor a null that is no object.
+ * Calls of a C library whose functions answer with a status and store what they make through a pointer. What
+ * a status means, and in whose words, is the library's own; this promises that none is passed over, nor a
+ * null that is no object.
  */
 import { NativeError } from "../error.ts";
 

@@ -1,7 +1,7 @@
 /**
- * Calls to C++ virtual methods by slot, and objects of ours whose methods C++ calls. Slots and signatures are data of
- * the caller's, what differs between C++ compilers is a `CppAbi`; this promises one function pointer per address and
- * signature, and callbacks that never throw into C++ and stay where they are until closed.
+ * Calls to C++ virtual methods by slot, and objects of ours whose methods C++ calls. Slots and signatures are
+ * data of the caller's, what differs between C++ compilers is a `CppAbi`; this promises one function pointer
+ * per address and signature, and callbacks that never throw into C++ and stay where they are until closed.
  */
 import { type CppAbi, structBehindThis, structBytes, THIS_ABI } from "./cpp_abi.ts";
 import { NativeError } from "../error.ts";
@@ -11,7 +11,9 @@ export const POINTER_BYTES = 8;
 /** Signatures by "Interface.method"; the first parameter is the receiver. */
 export type MethodTable = Readonly<Record<string, Deno.ForeignFunction>>;
 
-/** Where a method is found: the pointer to the object with the vtable lies `offset` bytes into the receiver. */
+/**
+ * Where a method is found: the pointer to the object with the vtable lies `offset` bytes into the receiver.
+ */
 export interface Place {
   readonly offset: number;
   readonly slot: number;
@@ -60,8 +62,9 @@ export class VirtualCalls<T extends MethodTable> {
   }
 
   /**
-   * The same on a thread of its own, for calls that are long or whose threads call back: callbacks of foreign threads
-   * run on the event loop, which a waiting call would keep from turning. Receivers and buffers must stay alive.
+   * The same on a thread of its own, for calls that are long or whose threads call back: callbacks of foreign
+   * threads run on the event loop, which a waiting call would keep from turning. Receivers and buffers must
+   * stay alive.
    */
   callAsync<M extends keyof T & string>(
     method: M,
@@ -176,8 +179,8 @@ export interface CallbackMethod {
 }
 
 /**
- * An object that C++ sees as an instance of an interface: `[vtable]` and a table of callbacks, each in a buffer of its
- * own, referenced from here until `close`.
+ * An object that C++ sees as an instance of an interface: `[vtable]` and a table of callbacks, each in a
+ * buffer of its own, referenced from here until `close`.
  */
 export class CallbackObject<Kind extends string> implements Disposable {
   readonly pointer: Deno.PointerObject<Kind>;

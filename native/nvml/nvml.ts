@@ -1,6 +1,6 @@
 /**
- * What NVIDIA's management library tells of a GPU while it works: clocks, temperature, power, and what holds the clocks
- * down. Reads only; it sets nothing. A reading the GPU does not give is absent.
+ * What NVIDIA's management library tells of a GPU while it works: clocks, temperature, power, and what holds
+ * the clocks down. Reads only; it sets nothing. A reading the GPU does not give is absent.
  */
 import { nvidiaNames } from "../cuda/names.ts";
 import { NativeError } from "../error.ts";

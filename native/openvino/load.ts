@@ -1,6 +1,6 @@
 /**
- * Opens OpenVINO's C library and compiles ONNX files with its CPU plugin. A library once opened stays in memory: its
- * thread pools do not survive being unloaded.
+ * Opens OpenVINO's C library and compiles ONNX files with its CPU plugin. A library once opened stays in
+ * memory: its thread pools do not survive being unloaded.
  */
 import { NativeError } from "../error.ts";
 import { Handle } from "../memory/handle.ts";
@@ -34,8 +34,9 @@ export class OpenVino extends Handle<"ov_core_t"> {
   }
 
   /**
-   * Reads an ONNX model, a path or bytes, and compiles it for the lowest latency of a single request on the CPU, computing
-   * in the types that the model names: without that hint, processors with bf16 units would round an fp32 model.
+   * Reads an ONNX model, a path or bytes, and compiles it for the lowest latency of a single request on the
+   * CPU, computing in the types that the model names: without that hint, processors with bf16 units would
+   * round an fp32 model.
    *
    * Throws NativeError with OpenVINO's words for a model it cannot read or compile.
    */
@@ -112,7 +113,9 @@ export function loadOpenVino(path: string): OpenVino {
   return new OpenVino(path, calls);
 }
 
-/** ov_version_t { const char* buildNumber; const char* description; }; "2026.4.1-20650-..." begins the first. */
+/**
+ * ov_version_t { const char* buildNumber; const char* description; }; "2026.4.1-20650-..." begins the first.
+ */
 function versionOf(calls: OpenVinoCalls): string {
   const words = new BigUint64Array(new ArrayBuffer(16));
   const bytes = new Uint8Array(words.buffer);

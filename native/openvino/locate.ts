@@ -1,7 +1,7 @@
 /**
- * Finds OpenVINO's C library where TensorRT is looked for too: named by the user, on the system, in an installed Python
- * package. Nothing is downloaded: OpenVINO is a second opinion, and its absence costs nothing but that. It leaves out
- * loading the library (`load.ts`).
+ * Finds OpenVINO's C library where TensorRT is looked for too: named by the user, on the system, in an
+ * installed Python package. Nothing is downloaded: OpenVINO is a second opinion, and its absence costs
+ * nothing but that. It leaves out loading the library (`load.ts`).
  */
 
 import { join } from "node:path";
@@ -28,10 +28,11 @@ const SUBFOLDERS = [
 ];
 
 /**
- * Finds the library, in this order: `flag`, `UNFOLD_OPENVINO_LIB`, installed Python packages, the system's folders.
+ * Finds the library, in this order: `flag`, `UNFOLD_OPENVINO_LIB`, installed Python packages, the system's
+ * folders.
  *
- * Throws NativeError when the user named something that holds none, or when there is none: one message with what was
- * tried and what to do. Needs --allow-read and --allow-env for `ENVIRONMENT_NAMES`.
+ * Throws NativeError when the user named something that holds none, or when there is none: one message with
+ * what was tried and what to do. Needs --allow-read and --allow-env for `ENVIRONMENT_NAMES`.
  */
 export async function locateOpenVino(options: LocateOpenVinoOptions = {}): Promise<string> {
   const { flag, platform = THIS_PLATFORM, environment = readEnvironment() } = options;

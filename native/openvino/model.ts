@@ -1,7 +1,7 @@
 /**
- * A model as OpenVINO compiled it for the CPU, and a request that runs it. Inputs are read from the caller's memory, which
- * the request keeps; outputs lie in OpenVINO's own and are copied out. Leaves out devices other than the CPU, several
- * requests at a time, and models of several subgraphs.
+ * A model as OpenVINO compiled it for the CPU, and a request that runs it. Inputs are read from the caller's
+ * memory, which the request keeps; outputs lie in OpenVINO's own and are copied out. Leaves out devices other
+ * than the CPU, several requests at a time, and models of several subgraphs.
  */
 import { NativeError } from "../error.ts";
 import { Handle, type Owner } from "../memory/handle.ts";

@@ -1,7 +1,7 @@
 /**
- * The functions of OpenVINO's C library that UNfold calls (openvino/c/*.h, 2026.4), and the one way their status is read:
- * anything but OK becomes a NativeError with OpenVINO's own last words. Properties are set through the functions that
- * take them as an array: the older ones are variadic, which an FFI call is not.
+ * The functions of OpenVINO's C library that UNfold calls (openvino/c/*.h, 2026.4), and the one way their
+ * status is read: anything but OK becomes a NativeError with OpenVINO's own last words. Properties are set
+ * through the functions that take them as an array: the older ones are variadic, which an FFI call is not.
  */
 import { NativeError } from "../error.ts";
 import { stringAt } from "../memory/memory.ts";
@@ -53,7 +53,10 @@ export const SYMBOLS = {
 
 type OpenVinoSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-/** ov_element_type_e (ov_common.h), those that UNfold emits. Before 2026 the numbers were others, hence one list. */
+/**
+ * ov_element_type_e (ov_common.h), those that UNfold emits. Before 2026 the numbers were others, hence one
+ * list.
+ */
 export const ELEMENT_TYPES = {
   bool: 1,
   bf16: 2,

@@ -1,7 +1,8 @@
 /**
- * The environment variables that finding TensorRT or OpenVINO and downloading wheels read, as one closed list: a program
- * can grant exactly these with `--allow-env`, and the tasks do, in deno.json's permission sets (beside UNFOLD_DEBUG,
- * ORT_DISABLE_TELEMETRY and GITHUB_STEP_SUMMARY). A variable that is not permitted counts as not set.
+ * The environment variables that finding TensorRT or OpenVINO and downloading wheels read, as one closed
+ * list: a program can grant exactly these with `--allow-env`, and the tasks do, in deno.json's permission
+ * sets (beside UNFOLD_DEBUG, ORT_DISABLE_TELEMETRY and GITHUB_STEP_SUMMARY). A variable that is not permitted
+ * counts as not set.
  */
 
 export const ENVIRONMENT_NAMES = [
@@ -35,7 +36,9 @@ export type EnvironmentName = typeof ENVIRONMENT_NAMES[number];
 
 export type Environment = { readonly [Name in EnvironmentName]?: string | undefined };
 
-/** The process's environment, as far as it may be read; a variable set to the empty text counts as not set. */
+/**
+ * The process's environment, as far as it may be read; a variable set to the empty text counts as not set.
+ */
 export function readEnvironment(): Environment {
   const environment: { [Name in EnvironmentName]?: string } = {};
   for (const name of ENVIRONMENT_NAMES) {

@@ -1,8 +1,8 @@
 /**
- * The folders in which a native library may already be: what the loader's path names, where installers put TensorRT, CUDA
- * and OpenVINO, and the site-packages folders of the Pythons a user may have meant. They are found by reading folders
- * alone, since asking `python` or `ldconfig` would need `--allow-run`. It leaves out looking into them, which each
- * library's own `locate.ts` does.
+ * The folders in which a native library may already be: what the loader's path names, where installers put
+ * TensorRT, CUDA and OpenVINO, and the site-packages folders of the Pythons a user may have meant. They are
+ * found by reading folders alone, since asking `python` or `ldconfig` would need `--allow-run`. It leaves out
+ * looking into them, which each library's own `locate.ts` does.
  */
 
 import { delimiter, isAbsolute, join } from "node:path";

@@ -1,4 +1,6 @@
-/** What every search for a native library shares: where it looks, what a user named, and what a folder holds. */
+/**
+ * What every search for a native library shares: where it looks, what a user named, and what a folder holds.
+ */
 import { join, resolve } from "node:path";
 import { NativeError } from "../error.ts";
 import { type Environment, homeFolder, type Platform } from "./environment.ts";
@@ -13,7 +15,10 @@ export interface SearchOptions {
   readonly places?: Places | undefined;
 }
 
-/** What a user named, as an absolute path. Throws NativeError, which ends with `advice`, where nothing is there. */
+/**
+ * What a user named, as an absolute path. Throws NativeError, which ends with `advice`, where nothing is
+ * there.
+ */
 export async function namedPath(
   text: string,
   { by, advice, environment, platform }: {

@@ -1,7 +1,7 @@
 /**
- * One TensorRT library in memory: its functions, its methods by the layout of its version, its log, and how an object of
- * it is made or refused. What the objects do is told where they are declared (`build/`, `run/`), which this knows
- * nothing of; `load.ts` opens one and makes its first objects.
+ * One TensorRT library in memory: its functions, its methods by the layout of its version, its log, and how
+ * an object of it is made or refused. What the objects do is told where they are declared (`build/`, `run/`),
+ * which this knows nothing of; `load.ts` opens one and makes its first objects.
  */
 import { dirname, isAbsolute } from "node:path";
 import { NativeError } from "../error.ts";
@@ -55,7 +55,9 @@ export class Library {
     this.calls = new VirtualCalls(SIGNATURES, placeIn(layout));
   }
 
-  /** The library in the file at `path`; NativeError where it is none, or one whose version no layout is for. */
+  /**
+   * The library in the file at `path`; NativeError where it is none, or one whose version no layout is for.
+   */
   static open(path: string): Library {
     const key = realPath(path);
     const resident = RESIDENTS.get(key);
@@ -120,7 +122,9 @@ export class Library {
     return object;
   }
 
-  /** The object that `call` makes; where it makes none, an error that says `refusal` and quotes the library. */
+  /**
+   * The object that `call` makes; where it makes none, an error that says `refusal` and quotes the library.
+   */
   created<Object extends Deno.PointerObject>(call: () => Object | null, refusal: string): Object {
     const mark = this.logger.errorCount;
     const object = call();
@@ -167,7 +171,10 @@ export abstract class LibraryObject<Kind extends string> extends Handle<Kind> {
   }
 }
 
-/** So that one file under two names is one resident; the path itself where it may not be read or is a bare name. */
+/**
+ * So that one file under two names is one resident; the path itself where it may not be read or is a bare
+ * name.
+ */
 function realPath(path: string): string {
   try {
     return Deno.realPathSync(path);

@@ -1,6 +1,7 @@
 /**
- * Opens NVIDIA's TensorRT library and decides which binary layout it has. Promises that a library of unknown flavour
- * or version is refused before any method is called. Where libraries are looked for is `locate.ts`'s matter.
+ * Opens NVIDIA's TensorRT library and decides which binary layout it has. Promises that a library of unknown
+ * flavour or version is refused before any method is called. Where libraries are looked for is `locate.ts`'s
+ * matter.
  */
 import { NativeError } from "../error.ts";
 import { Owner } from "../memory/handle.ts";
@@ -11,7 +12,10 @@ import { Library } from "./library.ts";
 import type { LogLine, LogListener } from "./logger.ts";
 import { Runtime } from "./run/runtime.ts";
 
-/** An opened TensorRT library. Disposing it disposes its builders and runtimes; the library itself stays in memory. */
+/**
+ * An opened TensorRT library. Disposing it disposes its builders and runtimes; the library itself stays in
+ * memory.
+ */
 export class TensorRt extends Owner {
   readonly path: string;
   readonly #library: Library;
@@ -43,8 +47,9 @@ export class TensorRt extends Owner {
   }
 
   /**
-   * Calls `listener` with each line the library logs, until the returned value or this is disposed. A library has one
-   * log: lines of all that goes on in it, other `TensorRt`s of the same file included, reach every listener.
+   * Calls `listener` with each line the library logs, until the returned value or this is disposed. A library
+   * has one log: lines of all that goes on in it, other `TensorRt`s of the same file included, reach every
+   * listener.
    *
    * @example
    * ```ts ignore
@@ -68,7 +73,9 @@ export class TensorRt extends Owner {
     return this.#library.logger.recent();
   }
 
-  /** A builder, which makes networks and engines. Throws NativeError with the library's words when it cannot. */
+  /**
+   * A builder, which makes networks and engines. Throws NativeError with the library's words when it cannot.
+   */
   createBuilder(): Builder {
     this.assertAlive();
     const library = this.#library;

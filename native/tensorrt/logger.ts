@@ -1,7 +1,8 @@
 /**
- * The ILogger that UNfold hands to the library, and what it keeps of the lines: a ring of the most recent ones and a
- * second of the errors, so that verbose lines do not push out the reason of a failure. One logger lives as long as
- * the library does, since the library keeps the first logger it was given (`getLogger()`, NvInferRuntime.h).
+ * The ILogger that UNfold hands to the library, and what it keeps of the lines: a ring of the most recent
+ * ones and a second of the errors, so that verbose lines do not push out the reason of a failure. One logger
+ * lives as long as the library does, since the library keeps the first logger it was given (`getLogger()`,
+ * NvInferRuntime.h).
  */
 import { type CppAbi, THIS_ABI } from "../memory/cpp_abi.ts";
 import { NativeError } from "../error.ts";
@@ -23,8 +24,8 @@ const KEPT_ERRORS = 32;
 const QUOTED_LINES = 4;
 
 /**
- * Source positions, which lead nowhere outside NVIDIA, in the three forms RTX 1.7.1 writes: in front of a line
- * ("[x.cpp::f::12] Error"), behind its text ("text. In f at /_src/x.cpp:12)") and around its reason
+ * Source positions, which lead nowhere outside NVIDIA, in the three forms RTX 1.7.1 writes: in front of a
+ * line ("[x.cpp::f::12] Error"), behind its text ("text. In f at /_src/x.cpp:12)") and around its reason
  * ("Error (In f at /_src/x.cpp:12 (reason))").
  */
 const SOURCE_POSITIONS = [
@@ -82,7 +83,10 @@ export class Logger {
     return count === 0 ? [] : this.#errors.slice(-count).map((line) => line.text);
   }
 
-  /** An error that says `what` failed and quotes what the library said since `mark`, less its own source positions. */
+  /**
+   * An error that says `what` failed and quotes what the library said since `mark`, less its own source
+   * positions.
+   */
   failure(what: string, mark: number): NativeError {
     const quoted = this.reasonsSince(mark);
     return new NativeError(
@@ -92,7 +96,10 @@ export class Logger {
     );
   }
 
-  /** Error lines logged after `mark` as they are worth quoting: each once, without the library's source positions. */
+  /**
+   * Error lines logged after `mark` as they are worth quoting: each once, without the library's source
+   * positions.
+   */
   reasonsSince(mark: number): readonly string[] {
     const lines = [...new Set(this.errorsSince(mark).map(withoutPositions))];
     // Where there is no driver the library complains of that in front of and after the error proper.
@@ -131,10 +138,10 @@ const KINDS = new Map<string, BigUint64Array<ArrayBuffer>>();
 const KIND_BYTES: Uint8Array[] = [];
 
 /**
- * The slots of an interface UNfold implements; where `slot` is that of the first of its own `methods` in a layout. A
- * versioned interface has IVersionedInterface's two methods and the destructor first (NvInferRuntimeBase.h 11.1: getAPILanguage 0 = C++;
- * getInterfaceInfo returns {char const* kind; int32 major; int32 minor} by value); an older one has only its own
- * methods first and the destructor last.
+ * The slots of an interface UNfold implements; where `slot` is that of the first of its own `methods` in a
+ * layout. A versioned interface has IVersionedInterface's two methods and the destructor first
+ * (NvInferRuntimeBase.h 11.1: getAPILanguage 0 = C++; getInterfaceInfo returns {char const* kind; int32
+ * major; int32 minor} by value); an older one has only its own methods first and the destructor last.
  */
 export function interfaceMethods(
   kind: string,

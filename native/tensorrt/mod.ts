@@ -1,6 +1,6 @@
 /**
- * NVIDIA's TensorRT by Deno FFI: networks are described and built into engines (no GPU needed with TensorRT for RTX),
- * engines are loaded and run. Everything made here is disposable; declare it with `using`.
+ * NVIDIA's TensorRT by Deno FFI: networks are described and built into engines (no GPU needed with TensorRT
+ * for RTX), engines are loaded and run. Everything made here is disposable; declare it with `using`.
  */
 export { Builder } from "./build/builder.ts";
 export { BuilderConfig } from "./build/builder_config.ts";

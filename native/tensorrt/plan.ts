@@ -1,6 +1,6 @@
 /**
- * The bytes of a serialized engine where the library left them. They are not copied: a plan of gigabytes is written to
- * its file from there. Reading plans is `run/runtime.ts`.
+ * The bytes of a serialized engine where the library left them. They are not copied: a plan of gigabytes is
+ * written to its file from there. Reading plans is `run/runtime.ts`.
  */
 import { foreignBytes, type Pointer } from "../memory/memory.ts";
 import { type Library, LibraryObject } from "./library.ts";
@@ -30,7 +30,10 @@ export class Plan extends LibraryObject<"IHostMemory"> {
     return plan.bytes.slice();
   }
 
-  /** The plan, without a copy: valid until disposal, when the array becomes empty. Wait for writes to end before. */
+  /**
+   * The plan, without a copy: valid until disposal, when the array becomes empty. Wait for writes to end
+   * before.
+   */
   get bytes(): Uint8Array {
     this.assertAlive();
     return this.#memory.bytes;

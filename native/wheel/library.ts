@@ -1,6 +1,7 @@
 /**
- * A shared library out of a pinned wheel: which pin is for a platform, and where in the cache it is. It leaves out how a
- * wheel is fetched and kept (`download.ts`, `cache.ts`), and when to download, which is for each library's own `locate.ts`.
+ * A shared library out of a pinned wheel: which pin is for a platform, and where in the cache it is. It
+ * leaves out how a wheel is fetched and kept (`download.ts`, `cache.ts`), and when to download, which is for
+ * each library's own `locate.ts`.
  */
 import { join } from "node:path";
 import type { Platform } from "../system/environment.ts";

@@ -1,7 +1,7 @@
 /**
- * Asks a Python package index where a pinned wheel is, in JSON (PEP 691) or HTML (PEP 503). It promises that the
- * index's user name and password go to the index's own origin only, and that a wheel listed with another SHA-256 is
- * refused before a byte of it is fetched.
+ * Asks a Python package index where a pinned wheel is, in JSON (PEP 691) or HTML (PEP 503). It promises that
+ * the index's user name and password go to the index's own origin only, and that a wheel listed with another
+ * SHA-256 is refused before a byte of it is fetched.
  */
 
 import { NativeError } from "../error.ts";
@@ -27,7 +27,8 @@ export interface WheelLocation {
 /**
  * Asks the index where the pinned wheel is.
  *
- * Throws NativeError when the index cannot be reached, does not offer the wheel, or states another SHA-256 for it.
+ * Throws NativeError when the index cannot be reached, does not offer the wheel, or states another SHA-256
+ * for it.
  */
 export async function findWheel(
   pin: WheelPin,

@@ -1,8 +1,9 @@
 /**
- * The partly downloaded wheel: one file that interrupted downloads leave and later ones append to. It promises that
- * its holder is the only one in any process (an advisory lock on the file itself, which a killed process loses too),
- * and that the running SHA-256 is that of the file's bytes. Where the file system has no locks, each holder gets a
- * private file that is not resumable. An empty or discarded file is removed on disposal.
+ * The partly downloaded wheel: one file that interrupted downloads leave and later ones append to. It
+ * promises that its holder is the only one in any process (an advisory lock on the file itself, which a
+ * killed process loses too), and that the running SHA-256 is that of the file's bytes. Where the file system
+ * has no locks, each holder gets a private file that is not resumable. An empty or discarded file is removed
+ * on disposal.
  */
 
 import { createHash, type Hash } from "node:crypto";
@@ -32,7 +33,10 @@ export class PartFile implements AsyncDisposable {
     this.#isDiscarded = !isExclusive;
   }
 
-  /** Opens a pin's part file, waiting while another holds it; `onWaiting` hears how long the file is meanwhile. */
+  /**
+   * Opens a pin's part file, waiting while another holds it; `onWaiting` hears how long the file is
+   * meanwhile.
+   */
   static async open(
     pin: WheelPin,
     { cache, signal, onWaiting }: {
@@ -128,8 +132,8 @@ export function delay(durationMs: number, signal: AbortSignal | undefined): Prom
 }
 
 /**
- * What flock(2) fails with where the file system has no locks: NFS without its lock service (ENOLCK), others that do
- * not implement the call. The numbers are Linux's, for errors that carry no code.
+ * What flock(2) fails with where the file system has no locks: NFS without its lock service (ENOLCK), others
+ * that do not implement the call. The numbers are Linux's, for errors that carry no code.
  */
 const NO_LOCKS = new Set<unknown>(["ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"]);
 const NO_LOCKS_MESSAGE = /\(os error (37|38|95)\)/;

@@ -1,8 +1,8 @@
 /**
- * A pinned wheel: a file of a Python package index known to the byte, and the files kept out of it. It is data only,
- * written down once by whoever looked at the wheel; hashes of the wheel are those the index publishes, hashes of its
- * members those of the files in it. (A wheel's RECORD states them, too, but of NVIDIA's DLLs from before they were
- * signed.)
+ * A pinned wheel: a file of a Python package index known to the byte, and the files kept out of it. It is
+ * data only, written down once by whoever looked at the wheel; hashes of the wheel are those the index
+ * publishes, hashes of its members those of the files in it. (A wheel's RECORD states them, too, but of
+ * NVIDIA's DLLs from before they were signed.)
  */
 
 /** A file kept from a wheel. */

@@ -1,7 +1,7 @@
 /**
- * pip's settings, as far as fetching one wheel needs them: the index's address, its credentials, the certificates to
- * trust. It promises that user names and passwords leave the address at once and appear in no message. It leaves out
- * extra indexes, `--find-links`, keyrings and .netrc.
+ * pip's settings, as far as fetching one wheel needs them: the index's address, its credentials, the
+ * certificates to trust. It promises that user names and passwords leave the address at once and appear in no
+ * message. It leaves out extra indexes, `--find-links`, keyrings and .netrc.
  */
 
 import { dirname, join } from "node:path";
@@ -22,11 +22,11 @@ export interface IndexSettings {
 }
 
 /**
- * pip's settings: `PIP_INDEX_URL`, then `index-url` of the `pip.conf` files; `PIP_CERT`, then `cert` of the same files,
- * `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` and `SSL_CERT_FILE`.
+ * pip's settings: `PIP_INDEX_URL`, then `index-url` of the `pip.conf` files; `PIP_CERT`, then `cert` of the
+ * same files, `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` and `SSL_CERT_FILE`.
  *
- * Throws NativeError when the index address is not http(s), when `PIP_NO_INDEX` forbids an index, or when a certificate
- * file cannot be read.
+ * Throws NativeError when the index address is not http(s), when `PIP_NO_INDEX` forbids an index, or when a
+ * certificate file cannot be read.
  */
 export async function readIndexSettings(
   environment: Environment,
@@ -58,7 +58,9 @@ export function authorizationHeader(authorization: string | undefined): Record<s
   return authorization === undefined ? {} : { authorization };
 }
 
-/** An address as messages show it: without user, password, query and fragment, any of which may be a secret. */
+/**
+ * An address as messages show it: without user, password, query and fragment, any of which may be a secret.
+ */
 export function withoutSecrets(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}`;
 }
@@ -84,7 +86,9 @@ export function percentDecoded(text: string): string {
   }
 }
 
-/** Options of pip's configuration files that `pip install` or `pip download` would see, later files winning. */
+/**
+ * Options of pip's configuration files that `pip install` or `pip download` would see, later files winning.
+ */
 async function readPipConfiguration(
   environment: Environment,
   platform: Platform,
@@ -112,7 +116,8 @@ async function readPipConfiguration(
     // pip lets a command's own section win over [global].
     for (const section of ["global", "download", "install"]) {
       for (const [key, value] of sections.get(section) ?? []) {
-        // A relative certificate path is relative to nothing sensible in pip; beside the file is what people mean.
+        // A relative certificate path is relative to nothing sensible in pip; beside the file is what people
+        // mean.
         options.set(key, key === "cert" && value.startsWith(".") ? join(dirname(file), value) : value);
       }
     }

@@ -1,8 +1,9 @@
 /**
- * Which files of a cached copy were hashed, and what they looked like then. Hashing a library of 200 MB takes a second,
- * asking for its size and times does not: a file whose size, modification and change time are those of the stamp is the one
- * that was hashed, any other is hashed again (Deno tells change times to the second). It is against damage and exchanged files; whoever can write both the file and
- * the stamp, and set the clock, is not kept out by either.
+ * Which files of a cached copy were hashed, and what they looked like then. Hashing a library of 200 MB takes
+ * a second, asking for its size and times does not: a file whose size, modification and change time are those
+ * of the stamp is the one that was hashed, any other is hashed again (Deno tells change times to the second).
+ * It is against damage and exchanged files; whoever can write both the file and the stamp, and set the clock,
+ * is not kept out by either.
  */
 
 import { createHash } from "node:crypto";
@@ -17,7 +18,10 @@ type Stamp = Readonly<Record<string, string>>;
 const lookOf = ({ size, mtime, ctime }: Deno.FileInfo, { sha256 }: PinnedMember) =>
   [sha256, size, mtime?.getTime() ?? "-", ctime?.getTime() ?? "-"].join(" ");
 
-/** The first of a folder's files that has not its pinned content; null where all have. The files must be there. */
+/**
+ * The first of a folder's files that has not its pinned content; null where all have. The files must be
+ * there.
+ */
 export async function firstChanged(
   folder: string,
   members: readonly PinnedMember[],

@@ -1,7 +1,8 @@
 /**
- * One HTTP transfer of a wheel, or of the rest of one, into its part file. It promises that every byte that arrived is
- * kept and none is counted twice, whatever the server makes of a Range request, and that a transfer which no longer
- * moves ends. It leaves out when to try again, and whether the bytes are the right ones: that is `download.ts`.
+ * One HTTP transfer of a wheel, or of the rest of one, into its part file. It promises that every byte that
+ * arrived is kept and none is counted twice, whatever the server makes of a Range request, and that a
+ * transfer which no longer moves ends. It leaves out when to try again, and whether the bytes are the right
+ * ones: that is `download.ts`.
  */
 import { NativeError } from "../error.ts";
 import { refused, unreachable, type WheelLocation } from "./package_index.ts";
@@ -24,8 +25,8 @@ const STALL_TIMEOUT_MS = 60_000;
 /**
  * One request for what is missing: undefined when all has arrived, else why the transfer broke off.
  *
- * Throws NativeError when another request would be answered the same; rejects with the signal's reason once it is
- * aborted.
+ * Throws NativeError when another request would be answered the same; rejects with the signal's reason once
+ * it is aborted.
  */
 export async function receive(
   part: PartFile,
@@ -103,12 +104,16 @@ async function appendBody(
       report(part.byteLength);
     }
   } finally {
-    // The connection goes with the body, also when the disk is full; a body at its end or broken ignores this.
+    // The connection goes with the body, also when the disk is full; a body at its end or broken ignores
+    // this.
     await body.cancel().catch(() => {});
   }
 }
 
-/** Looks at an answer's head: a NativeError ends the download, words ask for another request, undefined is well. */
+/**
+ * Looks at an answer's head: a NativeError ends the download, words ask for another request, undefined is
+ * well.
+ */
 async function startOfAnswer(
   response: Response,
   { part, pin, shown }: { readonly part: PartFile; readonly pin: WheelPin; readonly shown: string },

@@ -1,8 +1,9 @@
 /**
- * The directory of a zip archive, as arithmetic on bytes: it says which bytes of the file it wants and is given them,
- * so that whoever holds the file reads as suits it, at once or asynchronously. Reads zip64, the form of archives over
- * 4 GB. Leaves out encryption, archives in several parts and every method but "stored" and "deflated", and says so when
- * it meets one. Layout and offsets: PKWARE's APPNOTE 6.3, sections 4.3 and 4.5.3.
+ * The directory of a zip archive, as arithmetic on bytes: it says which bytes of the file it wants and is
+ * given them, so that whoever holds the file reads as suits it, at once or asynchronously. Reads zip64, the
+ * form of archives over 4 GB. Leaves out encryption, archives in several parts and every method but "stored"
+ * and "deflated", and says so when it meets one. Layout and offsets: PKWARE's APPNOTE 6.3, sections 4.3 and
+ * 4.5.3.
  */
 
 export interface ZipEntry {
@@ -78,8 +79,8 @@ export function* zipDirectory(
 }
 
 /**
- * Where a member's bytes begin, given its local header: that header's extra field may differ in length from the
- * directory's, so this is known only there. Undefined if no header stands there.
+ * Where a member's bytes begin, given its local header: that header's extra field may differ in length from
+ * the directory's, so this is known only there. Undefined if no header stands there.
  */
 export function zipDataOffset(local: DataView, { headerOffset }: ZipEntry): number | undefined {
   if (local.getUint32(0, true) !== LOCAL_SIGNATURE) return undefined;

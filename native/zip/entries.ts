@@ -1,7 +1,7 @@
 /**
- * Reads members out of a zip archive through an open file, a piece at a time. It promises that a member's pieces
- * add up to the size and CRC-32 its directory entry states, or throws; it never holds a member in memory. What the
- * directory says, and what of zip is left out, is `directory.ts`.
+ * Reads members out of a zip archive through an open file, a piece at a time. It promises that a member's
+ * pieces add up to the size and CRC-32 its directory entry states, or throws; it never holds a member in
+ * memory. What the directory says, and what of zip is left out, is `directory.ts`.
  */
 
 import { pipeline, Readable } from "node:stream";
@@ -35,8 +35,8 @@ export async function readZipEntries(
 /**
  * The bytes of one member in order, uncompressed.
  *
- * The file's position moves while this runs: one member at a time per open file. Throws NativeError when the bytes do
- * not match the entry's size or CRC-32.
+ * The file's position moves while this runs: one member at a time per open file. Throws NativeError when the
+ * bytes do not match the entry's size or CRC-32.
  */
 export async function* zipEntryChunks(
   file: Deno.FsFile,
@@ -75,8 +75,8 @@ async function* inflated(
   compressed: AsyncGenerator<Uint8Array<ArrayBuffer>>,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const inflate = createInflateRaw({ chunkSize: INFLATED_CHUNK_BYTES });
-  // pipeline(), unlike pipe(), ends both sides when either fails or the reader stops early; its error also reaches
-  // the loop below, hence the empty callback.
+  // pipeline(), unlike pipe(), ends both sides when either fails or the reader stops early; its error also
+  // reaches the loop below, hence the empty callback.
   pipeline(Readable.from(compressed), inflate, () => {});
   for await (const chunk of inflate) yield chunk as Uint8Array<ArrayBuffer>;
 }

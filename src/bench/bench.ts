@@ -1,6 +1,7 @@
 /**
- * `deno task bench`: every contender of every network, checked against its meaning and then timed in turns with all others
- * of its case (a network and a batch). One case is one set of rounds: only what took turns is divided by each other.
+ * `deno task bench`: every contender of every network, checked against its meaning and then timed in turns
+ * with all others of its case (a network and a batch). One case is one set of rounds: only what took turns is
+ * divided by each other.
  */
 import { UnfoldError } from "../errors.ts";
 import { environment } from "../run/environment.ts";
@@ -20,7 +21,10 @@ import { fastestRate, ratiosOf, samplesOf } from "./ratios.ts";
 import { structureOfPlans } from "./plans.ts";
 import { type BenchCase, type BenchReport, BenchReportSchema, type BenchStructure } from "./schema.ts";
 
-/** Measures all cases, one after the other. @throws {UnfoldError} nothing to measure, or a peer that cannot be started */
+/**
+ * Measures all cases, one after the other. @throws {UnfoldError} nothing to measure, or a peer that cannot be
+ * started
+ */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const startedAt = new Date().toISOString();
   const { unfold, deno, ...machine } = environment();
@@ -152,8 +156,9 @@ const rank = ({ variant, precision, engine }: Contender): number =>
   (variant === "lnBest" ? 0 : 4) + (engine === "onnxruntime" ? 0 : 2) + (precision === "fp32" ? 0 : 1);
 
 /**
- * A turn: one call that is not counted, after which caches and threads are the contender's own and no longer those of the
- * one before, then the one that is. It times itself, so that what another process measures can be set beside it.
+ * A turn: one call that is not counted, after which caches and threads are the contender's own and no longer
+ * those of the one before, then the one that is. It times itself, so that what another process measures can
+ * be set beside it.
  */
 function turnOf(call: PreparedCall): () => Promise<number> {
   return async () => {

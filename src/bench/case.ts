@@ -1,6 +1,6 @@
 /**
- * One case's networks: their graphs from one set of weights, the files in the forms that engines take, and what each is
- * compared with. Everything is made when it is asked for, and once.
+ * One case's networks: their graphs from one set of weights, the files in the forms that engines take, and
+ * what each is compared with. Everything is made when it is asked for, and once.
  */
 import { join } from "node:path";
 import { firstBatch, ROUNDING } from "../compile/evaluate.ts";
@@ -29,7 +29,10 @@ export interface CaseOptions {
 
 /** As a build's `--max-output-error`: root mean square. */
 const INT8_OUTPUT_ERROR = 0.1;
-/** Up to here a largest difference is rounding. Int8's is no rounding: what it may cost is the gate's business. */
+/**
+ * Up to here a largest difference is rounding. Int8's is no rounding: what it may cost is the gate's
+ * business.
+ */
 const BOUNDS: Readonly<Record<BenchPrecision, number>> = { ...ROUNDING, int8: 0.5 };
 
 type Meaning = "un" | "ln" | "none";

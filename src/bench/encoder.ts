@@ -1,6 +1,7 @@
 /**
- * The encoder of the measurements: pre-norm, no images and no vocabulary, so that nothing but its blocks takes time. Q, K
- * and V are three products without biases, as PyTorch programs write them and as UN's own networks have them.
+ * The encoder of the measurements: pre-norm, no images and no vocabulary, so that nothing but its blocks
+ * takes time. Q, K and V are three products without biases, as PyTorch programs write them and as UN's own
+ * networks have them.
  */
 import { block, float, linear, type Model, model, norm } from "../dsl/mod.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";

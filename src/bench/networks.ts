@@ -1,7 +1,7 @@
 /**
- * What `deno task bench` compares: for each network its contenders as graphs, from the same invented weights. Layer
- * Normalization comes twice: as PyTorch's exporter writes it, and with every rewrite and lowering that is valid for it,
- * so that what folding gains is not mixed up with what a better form of the graph gains.
+ * What `deno task bench` compares: for each network its contenders as graphs, from the same invented weights.
+ * Layer Normalization comes twice: as PyTorch's exporter writes it, and with every rewrite and lowering that
+ * is valid for it, so that what folding gains is not mixed up with what a better form of the graph gains.
  */
 import { compile } from "../compile/networks.ts";
 import { usualSizes } from "../compile/examples.ts";

@@ -1,4 +1,7 @@
-/** The report of `deno task bench` as a page: ratios with their intervals, each network's times, structure, parity. */
+/**
+ * The report of `deno task bench` as a page: ratios with their intervals, each network's times, structure,
+ * parity.
+ */
 import { bytes, minuteOf } from "../report/phrases.ts";
 import {
   badge,

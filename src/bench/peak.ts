@@ -1,8 +1,8 @@
 /**
- * The machine's peak: fp32 products in ONNX Runtime, timed in the same rounds as the networks, so that utilization compares
- * what happened at the same time. Of several shapes, since none is everywhere the fastest: large ones are slowed by memory,
- * small ones by starting, and either by a neighbour at the wrong moment. No inner size is a multiple of 1024 floats, which
- * would set rows into the same lines of the caches.
+ * The machine's peak: fp32 products in ONNX Runtime, timed in the same rounds as the networks, so that
+ * utilization compares what happened at the same time. Of several shapes, since none is everywhere the
+ * fastest: large ones are slowed by memory, small ones by starting, and either by a neighbour at the wrong
+ * moment. No inner size is a multiple of 1024 floats, which would set rows into the same lines of the caches.
  */
 import { float, linear, model } from "../dsl/mod.ts";
 import { onnxBytes } from "../emit/onnx.ts";

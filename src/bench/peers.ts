@@ -1,7 +1,7 @@
 /**
- * PyTorch as a contender: a Python process (`peers.py`) that holds the same networks with the same weights and takes its
- * turns on request. It is told what to do and answers a line at a time; what its libraries print is kept for the error that
- * says why it ended. Leaves out which Python that is: the user names it.
+ * PyTorch as a contender: a Python process (`peers.py`) that holds the same networks with the same weights
+ * and takes its turns on request. It is told what to do and answers a line at a time; what its libraries
+ * print is kept for the error that says why it ended. Leaves out which Python that is: the user names it.
  */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -142,7 +142,10 @@ export class Peers implements AsyncDisposable {
   }
 }
 
-/** The package folders of the Python at `python`, where it is of a virtual environment: OpenVINO may lie there. */
+/**
+ * The package folders of the Python at `python`, where it is of a virtual environment: OpenVINO may lie
+ * there.
+ */
 export async function sitePackagesOf(python: string): Promise<readonly string[]> {
   const lib = join(dirname(dirname(python)), "lib");
   try {

@@ -1,6 +1,7 @@
 /**
- * What a GPU would have to do: TensorRT's plan of each variant, built without a GPU, and its kernels. The plan says how many
- * kernels start, not how long they take; the bytes that normalizations read and write are counted from the graph.
+ * What a GPU would have to do: TensorRT's plan of each variant, built without a GPU, and its kernels. The
+ * plan says how many kernels start, not how long they take; the bytes that normalizations read and write are
+ * counted from the graph.
  */
 import { join } from "node:path";
 import { line } from "../compile/line.ts";

@@ -1,4 +1,6 @@
-/** Which contenders are divided by which, and utilization: pure functions of samples that were taken in turns. */
+/**
+ * Which contenders are divided by which, and utilization: pure functions of samples that were taken in turns.
+ */
 import { type LoadedPair, type Loading, loadingRatio } from "../run/loadings.ts";
 import { type Interval, judge, median, percentile } from "../run/statistics.ts";
 import { type BenchRatio, type PeerVariant, type Variant, VARIANT_LABELS } from "./schema.ts";
@@ -27,8 +29,8 @@ export function samplesOf({ loadings }: Pick<Turns, "loadings">, id: string): nu
 const PEERS: ReadonlySet<string> = new Set(["lnTorch", "lnTorchCompiled", "lnTorchExport"]);
 
 /**
- * The folded network over every other one on the same engine in the same precision, over itself in fp32, and, where PyTorch
- * took part, the best of UN over the best that a peer makes of LN.
+ * The folded network over every other one on the same engine in the same precision, over itself in fp32, and,
+ * where PyTorch took part, the best of UN over the best that a peer makes of LN.
  */
 export function ratiosOf(sampled: readonly Compared[], turns: Turns): BenchRatio[] {
   const ratios: BenchRatio[] = [];
@@ -79,8 +81,9 @@ interface Rate {
 }
 
 /**
- * Arithmetic in GFLOP per second, in the fastest round: what a neighbour on the machine takes from a long call and from a
- * short one is not the same, so the fastest say most of what the processor can do. Utilization is a network's over a peak's.
+ * Arithmetic in GFLOP per second, in the fastest round: what a neighbour on the machine takes from a long
+ * call and from a short one is not the same, so the fastest say most of what the processor can do.
+ * Utilization is a network's over a peak's.
  */
 export function fastestRate({ samplesMs, gflop }: Rate): number {
   return gflop / percentile(samplesMs, 0) * 1e3;

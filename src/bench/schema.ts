@@ -1,7 +1,8 @@
 /**
- * `bench.json`: what `deno task bench` measured, with every sample, as a type for scripts and as a zod schema for whoever
- * reads the file. Times are in milliseconds, sizes in bytes; ratios are of paired rounds, below 1 means that the first one
- * is faster. Absolute times are this machine's on that day; only ratios of one case may be compared.
+ * `bench.json`: what `deno task bench` measured, with every sample, as a type for scripts and as a zod schema
+ * for whoever reads the file. Times are in milliseconds, sizes in bytes; ratios are of paired rounds, below 1
+ * means that the first one is faster. Absolute times are this machine's on that day; only ratios of one case
+ * may be compared.
  */
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
@@ -58,7 +59,10 @@ const contender = z.object({
   minMs: z.number(),
   p90Ms: z.number(),
   coefficientOfVariation: z.number(),
-  /** The share of the machine's matrix product, timed in the same rounds, that the network reaches; of the fastest rounds. */
+  /**
+   * The share of the machine's matrix product, timed in the same rounds, that the network reaches; of the
+   * fastest rounds.
+   */
   utilization: z.number(),
   parity,
   samplesMs: numbers,

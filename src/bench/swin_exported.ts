@@ -1,7 +1,8 @@
 /**
- * Swin as an exporter writes it from the paper's own code: tokens in rows, every cyclic shift as slices and concatenations,
- * windows cut and put together by reshapes and transpositions, the attention written out, and -100 between tokens that only
- * the shift has made neighbours. The same function, and the same names of weights, as `models/swin.ts`.
+ * Swin as an exporter writes it from the paper's own code: tokens in rows, every cyclic shift as slices and
+ * concatenations, windows cut and put together by reshapes and transpositions, the attention written out, and
+ * -100 between tokens that only the shift has made neighbours. The same function, and the same names of
+ * weights, as `models/swin.ts`.
  */
 import {
   concat,

@@ -1,7 +1,8 @@
 /**
- * What a network has to do, counted from its graph: the arithmetic of its products, for utilization, and the bytes that its
- * normalizations read and write, which a GPU's memory has to carry for each of them. Everything else is left out: an
- * addition or an activation is part of the product before it wherever a backend is worth measuring.
+ * What a network has to do, counted from its graph: the arithmetic of its products, for utilization, and the
+ * bytes that its normalizations read and write, which a GPU's memory has to carry for each of them.
+ * Everything else is left out: an addition or an activation is part of the product before it wherever a
+ * backend is worth measuring.
  */
 import { elementCount } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";

@@ -1,4 +1,6 @@
-/** The settings that several layouts have, each once: its name, where configurations write it, what it takes. */
+/**
+ * The settings that several layouts have, each once: its name, where configurations write it, what it takes.
+ */
 import { type Activation, ACTIVATIONS } from "../dsl/activations.ts";
 import type { Setting } from "./settings.ts";
 

@@ -1,12 +1,14 @@
 /**
- * A published layout of a network's weights: how a file of it is recognised, which network it holds at which sizes, and
- * where each parameter lies in it. One record per layout, in the table of `formats.ts`. Nothing is read here but names and
- * shapes; leaves out the containers (safetensors, PyTorch's zip), which are `src/weights`.
+ * A published layout of a network's weights: how a file of it is recognised, which network it holds at which
+ * sizes, and where each parameter lies in it. One record per layout, in the table of `formats.ts`. Nothing is
+ * read here but names and shapes; leaves out the containers (safetensors, PyTorch's zip), which are
+ * `src/weights`.
  *
- * No assumption is code: whatever shapes do not tell is a `Setting` that the layout lists, and `read` asks `settle` for it
- * with what it knows: what the tensors prove, what is published of a named architecture, what is left to assume, or why it
- * must be asked for. `settle` adds what configurations, the checkpoint's arguments and options say, refuses contradictions,
- * and keeps the reason of each value for the summary and `report.json`.
+ * No assumption is code: whatever shapes do not tell is a `Setting` that the layout lists, and `read` asks
+ * `settle` for it with what it knows: what the tensors prove, what is published of a named architecture, what
+ * is left to assume, or why it must be asked for. `settle` adds what configurations, the checkpoint's
+ * arguments and options say, refuses contradictions, and keeps the reason of each value for the summary and
+ * `report.json`.
  *
  * ```ts ignore
  * const heads = settle(HEADS, {
@@ -29,7 +31,10 @@ import {
   type Statement,
 } from "./settings.ts";
 
-/** What a format may look at: names and shapes, wrappers and `module.` taken off, and the configuration beside the file. */
+/**
+ * What a format may look at: names and shapes, wrappers and `module.` taken off, and the configuration beside
+ * the file.
+ */
 export interface CheckpointView {
   readonly path: string;
   names(): readonly string[];

@@ -1,4 +1,6 @@
-/** The table of checkpoint formats, most particular first: a file is the first one whose signature it bears. */
+/**
+ * The table of checkpoint formats, most particular first: a file is the first one whose signature it bears.
+ */
 import type { CheckpointFormat } from "./define.ts";
 import { fairseqTranslation } from "./layouts/fairseq.ts";
 import { hfBert } from "./layouts/hf_bert.ts";

@@ -19,7 +19,10 @@ import type { Evidence } from "./settings.ts";
 export interface NormKindOptions {
   /** Scopes of the file's normalizations. */
   readonly scopes: RegExp;
-  /** What a library adds to the variance in Layer Normalization and RMSNorm; 1e-5 unless said, as to the others. */
+  /**
+   * What a library adds to the variance in Layer Normalization and RMSNorm; 1e-5 unless said, as to the
+   * others.
+   */
   readonly epsilon?: number;
   /** What is left to assume of the epsilon in PRepBN and RepBN where it is not PyTorch's 1e-5. */
   readonly ofPrepbn?: Evidence<number>;
@@ -30,17 +33,21 @@ export interface NormKindOptions {
   };
   /** Whether scopes may be of different kinds; those of the model then have the file's names. */
   readonly mixed?: boolean;
-  /** Groups of PowerNorm's GroupScaling, of which no tensor tells: the number of heads, in the reference code. */
+  /**
+   * Groups of PowerNorm's GroupScaling, of which no tensor tells: the number of heads, in the reference code.
+   */
   readonly groups: number;
 }
 
 /**
- * The normalization of a file: PRepBN and RepBN by the Batch Normalization within, PowerNorm by `running_phi`, Batch
- * Normalization by `running_mean` (Batch Renormalization by a `running_std` beside it), Unified Normalization by `running_var`
- * alone, Dynamic Tanh by `alpha`, Layer Normalization by a bias. A gain alone is RMSNorm's or that of a Layer Normalization
- * without bias, which is settled. Where there are several kinds and the layout allows it, each scope has its own.
+ * The normalization of a file: PRepBN and RepBN by the Batch Normalization within, PowerNorm by
+ * `running_phi`, Batch Normalization by `running_mean` (Batch Renormalization by a `running_std` beside it),
+ * Unified Normalization by `running_var` alone, Dynamic Tanh by `alpha`, Layer Normalization by a bias. A
+ * gain alone is RMSNorm's or that of a Layer Normalization without bias, which is settled. Where there are
+ * several kinds and the layout allows it, each scope has its own.
  *
- * @throws {UnfoldError} running statistics that are missing, kinds that the layout does not allow side by side, or nothing tells which a gain is of
+ * @throws {UnfoldError} running statistics that are missing, kinds that the layout does not allow side by
+ *   side, or nothing tells which a gain is of
  */
 export function normOf(file: CheckpointView, settle: Settle, options: NormKindOptions): Norm {
   const leaves = new Map<string, Set<string>>();
@@ -95,7 +102,8 @@ function normOfKind(
   { epsilon = EPSILON_USUAL, ofPrepbn, groups, published = {} }: NormKindOptions,
 ): Norm {
   if (found === "dyt") return dynamicTanh();
-  // Weights and biases without statistics are also what is left of a BatchNorm that tracks none; whoever says so is refused.
+  // Weights and biases without statistics are also what is left of a BatchNorm that tracks none; whoever says
+  // so is refused.
   const kind = found === "gain"
     ? settle(NORMALIZATION, {
       published: published.normalization,

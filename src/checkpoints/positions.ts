@@ -1,6 +1,6 @@
 /**
- * Learned positions of a grid of patches at another size: bicubic with antialiasing, as timm resamples them, in float64.
- * Tokens in front of the grid keep theirs.
+ * Learned positions of a grid of patches at another size: bicubic with antialiasing, as timm resamples them,
+ * in float64. Tokens in front of the grid keep theirs.
  */
 import { float64Of, heldData, type TensorData } from "../ir/data.ts";
 
@@ -39,7 +39,10 @@ interface Tap {
   readonly weight: number;
 }
 
-/** What each of `to` entries reads of `from`: Keys' cubic with a = -1/2, made wider where there are fewer than before. */
+/**
+ * What each of `to` entries reads of `from`: Keys' cubic with a = -1/2, made wider where there are fewer than
+ * before.
+ */
 function tapsOf(from: number, to: number): readonly (readonly Tap[])[] {
   const scale = from / to;
   const stretch = Math.max(scale, 1);

@@ -1,6 +1,7 @@
 /**
- * Which published layout a checkpoint is of, and the network in it with its weights. Recognised by names alone; a file
- * that is of none is answered with the layout it comes nearest to. Leaves out what is done with the network.
+ * Which published layout a checkpoint is of, and the network in it with its weights. Recognised by names
+ * alone; a file that is of none is answered with the layout it comes nearest to. Leaves out what is done with
+ * the network.
  */
 import { Buffer } from "node:buffer";
 import { basename, dirname, join } from "node:path";
@@ -155,7 +156,10 @@ const ConfigSchema = z.record(z.string(), z.unknown());
 /** Where trainers keep the arguments of the network. */
 const ARGUMENTS = ["args", "cfg", "config", "hyper_parameters", "model_args"] as const;
 
-/** `config.json` beside the file, what `save_for_unfold` wrote into it, and the arguments that the file itself carries. */
+/**
+ * `config.json` beside the file, what `save_for_unfold` wrote into it, and the arguments that the file itself
+ * carries.
+ */
 function statementsOf({ path, metadata, training }: Checkpoint): Statement[] {
   const beside = join(dirname(path), "config.json");
   let text: string | undefined;
@@ -191,7 +195,8 @@ function statementsOf({ path, metadata, training }: Checkpoint): Statement[] {
       ? []
       : [{ origin: `the file's own ${key}`, kind: "arguments" as const, values }];
   });
-  // A model of transformers says it all in its configuration, which is the file's own, so before one beside it.
+  // A model of transformers says it all in its configuration, which is the file's own, so before one beside
+  // it.
   const own = written.flatMap(({ kind, values }) => {
     const config = kind === "unfold" ? ConfigSchema.safeParse(values.config).data : undefined;
     return config === undefined

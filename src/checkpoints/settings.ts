@@ -1,12 +1,13 @@
 /**
- * What a network needs and shapes alone may not tell (heads, activation, epsilon, pooling, image size, ...), as data: a
- * `Setting` says where configurations have it and how it is written, a layout says for a file what its tensors prove and
- * what is published, and `Settler` decides. Every value that was used is kept with its reason; one that nothing supports is
- * asked for. Leaves out which settings a layout has, which are in its own file.
+ * What a network needs and shapes alone may not tell (heads, activation, epsilon, pooling, image size, ...),
+ * as data: a `Setting` says where configurations have it and how it is written, a layout says for a file what
+ * its tensors prove and what is published, and `Settler` decides. Every value that was used is kept with its
+ * reason; one that nothing supports is asked for. Leaves out which settings a layout has, which are in its
+ * own file.
  *
  * In order of weight: tensors; what is said, by a configuration, by the checkpoint's own arguments, by what
- * `save_for_unfold` wrote into it or by an option, which must all agree with the tensors and with each other; what is
- * published of an architecture that the file names; what is left to assume.
+ * `save_for_unfold` wrote into it or by an option, which must all agree with the tensors and with each other;
+ * what is published of an architecture that the file names; what is left to assume.
  */
 import { UnfoldError } from "../errors.ts";
 
@@ -44,13 +45,19 @@ export interface Known<Value extends SettingValue> {
   readonly assumed?: Evidence<Value> | undefined;
   /** Why nothing can be assumed: "384 channels are published with 6 and with 12 heads". */
   readonly ask?: string | undefined;
-  /** Whether an option chooses the value, whatever is said of the file: the size of images, which a network can change. */
+  /**
+   * Whether an option chooses the value, whatever is said of the file: the size of images, which a network
+   * can change.
+   */
   readonly chosen?: boolean;
   /** Why a value cannot be the file's; undefined where it can. */
   fits?(value: Value): string | undefined;
 }
 
-/** What somebody says of a network: a configuration beside it, the arguments in it, the metadata of `save_for_unfold`. */
+/**
+ * What somebody says of a network: a configuration beside it, the arguments in it, the metadata of
+ * `save_for_unfold`.
+ */
 export interface Statement {
   /** "config.json", "the arguments in the file". */
   readonly origin: string;
@@ -224,7 +231,10 @@ function keysOf({ name, keys, notOfTrainers }: Setting, kind: Statement["kind"])
   return keys.filter((key) => kind !== "arguments" || !notOfTrainers?.includes(key));
 }
 
-/** How the command line has a setting: `--heads`, `--set normalization`; with its value `--heads 6`, `--set normalization=ln`. */
+/**
+ * How the command line has a setting: `--heads`, `--set normalization`; with its value `--heads 6`,
+ * `--set normalization=ln`.
+ */
 export function optionOf(name: string, value?: string): string {
   const isShort = SHORT.includes(name);
   const option = isShort ? `--${name}` : `--set ${name}`;

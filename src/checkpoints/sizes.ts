@@ -1,6 +1,6 @@
 /**
- * What formats ask of a file before they can say which network it holds: how many layers there are, how many heads, and
- * what its configuration says, with one way of refusing where these do not fit.
+ * What formats ask of a file before they can say which network it holds: how many layers there are, how many
+ * heads, and what its configuration says, with one way of refusing where these do not fit.
  */
 import { UnfoldError } from "../errors.ts";
 import { HEADS, QK_SCALE, ROPE_THETA } from "./common_settings.ts";
@@ -31,7 +31,9 @@ export function layersIn(file: CheckpointView, pattern: RegExp): number {
   return count;
 }
 
-/** Whether a module has any tensor, however deep: a normalization may keep its parameters in parts of its own. */
+/**
+ * Whether a module has any tensor, however deep: a normalization may keep its parameters in parts of its own.
+ */
 export function hasScope(file: CheckpointView, scope: string): boolean {
   return file.names().some((name) => name.startsWith(`${scope}.`));
 }
@@ -58,8 +60,8 @@ export function headsOf64(channels: number): { value: number; why: string } {
 }
 
 /**
- * The factor on an attention's logits where the file's arguments say one, or a layout `known`s that there is a doubt; else
- * undefined, which is 1 / sqrt(channels of a head).
+ * The factor on an attention's logits where the file's arguments say one, or a layout `known`s that there is
+ * a doubt; else undefined, which is 1 / sqrt(channels of a head).
  */
 export function qkScaleOf(
   file: CheckpointView,
@@ -83,8 +85,8 @@ export function numberIn(file: CheckpointView, key: string): number | undefined 
 }
 
 /**
- * Refuses a configuration under which the same names are another network: each key that is there must have one of the
- * values that are understood.
+ * Refuses a configuration under which the same names are another network: each key that is there must have
+ * one of the values that are understood.
  */
 export function requireConfig(
   file: CheckpointView,
@@ -102,8 +104,8 @@ export function requireConfig(
 }
 
 /**
- * Refuses a configuration of other sizes than the tensors have: it belongs to another model in the same folder, or the file
- * is part of a checkpoint.
+ * Refuses a configuration of other sizes than the tensors have: it belongs to another model in the same
+ * folder, or the file is part of a checkpoint.
  */
 export function requireSizes(file: CheckpointView, sizes: Readonly<Record<string, number>>): void {
   for (const [key, size] of Object.entries(sizes)) {

@@ -1,6 +1,6 @@
 /**
- * `deno task audit`: where each normalization of a network goes, or why it stays; and whether its values fit fp16. Options
- * and printing.
+ * `deno task audit`: where each normalization of a network goes, or why it stays; and whether its values fit
+ * fp16. Options and printing.
  */
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { Audit } from "../compile/audit.ts";

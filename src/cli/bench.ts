@@ -1,4 +1,7 @@
-/** `deno task bench`: every network, with and without its normalization, on every engine there is, timed in turns. */
+/**
+ * `deno task bench`: every network, with and without its normalization, on every engine there is, timed in
+ * turns.
+ */
 import type { BenchOptions } from "../bench/options.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { INT8_TARGETS } from "../ir/dtype.ts";

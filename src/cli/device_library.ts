@@ -1,6 +1,6 @@
 /**
- * TensorRT's library and NVIDIA's driver, for commands that need a GPU and for those that would like one: the library is
- * one that is there, since whoever has an engine has what built it.
+ * TensorRT's library and NVIDIA's driver, for commands that need a GPU and for those that would like one: the
+ * library is one that is there, since whoever has an engine has what built it.
  */
 import { isRefusal, UnfoldError } from "../errors.ts";
 import { note } from "./terminal.ts";
@@ -8,7 +8,8 @@ import { note } from "./terminal.ts";
 /**
  * Finds the library without downloading it.
  *
- * @throws {UnfoldError} none is there; where there is no driver either, only that is said, since it is what is missing
+ * @throws {UnfoldError} none is there; where there is no driver either, only that is said, since it is what
+ *   is missing
  */
 export async function libraryOfDevice(flag: string | undefined) {
   const { locateLibrary } = await import("../emit/tensorrt.ts");

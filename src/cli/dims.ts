@@ -1,4 +1,7 @@
-/** `--dim NAME=N`: open sizes of a network that the command line fixes. The batch size is not among them: it has `--batch`. */
+/**
+ * `--dim NAME=N`: open sizes of a network that the command line fixes. The batch size is not among them: it
+ * has `--batch`.
+ */
 import type { Model } from "../dsl/model.ts";
 import { quoted } from "../text.ts";
 import { asUsage } from "./options.ts";
@@ -7,7 +10,8 @@ import { UsageError } from "./terminal.ts";
 /**
  * The model with the sizes of `--dim`.
  *
- * @throws {UsageError} a size that the model does not have open, a value that it does not take, the batch size
+ * @throws {UsageError} a size that the model does not have open, a value that it does not take, the batch
+ *   size
  */
 export async function fixingDims(
   model: Model,

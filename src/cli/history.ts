@@ -1,4 +1,7 @@
-/** `deno task history`: figures over the runs against a baseline, and where they changed. Options and printing. */
+/**
+ * `deno task history`: figures over the runs against a baseline, and where they changed. Options and
+ * printing.
+ */
 import { historyOf, type HistorySeries, worseIn } from "../regress/history.ts";
 import { commitText } from "../report/phrases.ts";
 import { BaselineStore } from "../regress/store.ts";

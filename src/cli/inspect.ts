@@ -1,6 +1,6 @@
 /**
- * `deno task inspect`: what compiled plans will start on the device, side by side. Needs no GPU and no TensorRT, and
- * only reads. Options and printing; the reading is `report/plan.ts`.
+ * `deno task inspect`: what compiled plans will start on the device, side by side. Needs no GPU and no
+ * TensorRT, and only reads. Options and printing; the reading is `report/plan.ts`.
  */
 import { inspectPlanFile, type PlanBlock, type PlanReport, type PlanSchedule } from "../report/plan.ts";
 import { withoutHome } from "../report/home.ts";
@@ -71,7 +71,10 @@ export async function inspect(args: readonly string[]): Promise<number> {
   return EXIT.ok;
 }
 
-/** Plans as a table, one column each (one per optimization profile where a plan has several); `kernels` adds lists. */
+/**
+ * Plans as a table, one column each (one per optimization profile where a plan has several); `kernels` adds
+ * lists.
+ */
 export function describePlans(plans: readonly InspectedPlan[], { kernels = false } = {}): string {
   const names = plans.map(({ file }) => file.split(/[\\/]/).at(-1)!);
   const columns = plans.flatMap(({ file, report }, i) => {

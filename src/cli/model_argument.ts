@@ -1,6 +1,6 @@
 /**
- * What a command is to work on: a script that exports a model, a network of the papers by name, or the network in a
- * checkpoint of a known layout. Shared by the commands that take MODEL.
+ * What a command is to work on: a script that exports a model, a network of the papers by name, or the
+ * network in a checkpoint of a known layout. Shared by the commands that take MODEL.
  */
 import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -274,7 +274,8 @@ async function importModel(path: string | undefined): Promise<Model> {
         `${shown} does not export a model by default: end it with \`export default model({ ... })\``,
       );
     }
-    // Once for nothing, and quick, since no matrix is made: a forward without end is met here, where Ctrl-C ends it.
+    // Once for nothing, and quick, since no matrix is made: a forward without end is met here, where Ctrl-C
+    // ends it.
     module.default.trace({ weights: randomWeights({ seed: 0 }) });
     return module.default;
   });

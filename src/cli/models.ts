@@ -1,4 +1,7 @@
-/** `deno task models`: the networks of the papers, the normalizations they fold with, the checkpoints that are known. */
+/**
+ * `deno task models`: the networks of the papers, the normalizations they fold with, the checkpoints that are
+ * known.
+ */
 import { table } from "../report/table.ts";
 import { unknownNetwork } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";

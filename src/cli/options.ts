@@ -8,8 +8,8 @@ import { UsageError } from "./terminal.ts";
 /**
  * Parses arguments strictly.
  *
- * @throws {UsageError} an unknown flag (the nearest one is named), a flag without its value or with two, an empty text,
- *   too many arguments
+ * @throws {UsageError} an unknown flag (the nearest one is named), a flag without its value or with two, an
+ *   empty text, too many arguments
  */
 export function parseOptions<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],

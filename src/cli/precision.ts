@@ -1,6 +1,6 @@
 /**
- * The options that say in which numbers a network computes, and in which form its ONNX files are: `--precision` with what
- * int8 needs besides, and `--onnx`.
+ * The options that say in which numbers a network computes, and in which form its ONNX files are:
+ * `--precision` with what int8 needs besides, and `--onnx`.
  */
 import type { Int8Options } from "../compile/order.ts";
 import { parseOpset } from "../emit/opset.ts";
@@ -96,7 +96,8 @@ function int8Of(precision: string, values: Values): Int8Options | undefined {
 /**
  * `--target`: the GPUs that engines are for; undefined where it is not given.
  *
- * @throws {UsageError} a GPU that TensorRT for RTX does not build for, Turing in another type than fp16, no engine
+ * @throws {UsageError} a GPU that TensorRT for RTX does not build for, Turing in another type than fp16, no
+ *   engine
  */
 export function targetsOf(
   text: string | undefined,

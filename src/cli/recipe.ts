@@ -1,4 +1,7 @@
-/** From a command line to what a baseline builds, and back from what a baseline remembers of that command line. */
+/**
+ * From a command line to what a baseline builds, and back from what a baseline remembers of that command
+ * line.
+ */
 import { parseBatch } from "../compile/batch.ts";
 import type { Subject } from "../compile/order.ts";
 import { UnfoldError } from "../errors.ts";

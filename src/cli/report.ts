@@ -1,4 +1,7 @@
-/** `deno task report`: builds as one HTML page for people. Options, reading and writing; the page is `report/html`. */
+/**
+ * `deno task report`: builds as one HTML page for people. Options, reading and writing; the page is
+ * `report/html`.
+ */
 import { dirname, join } from "node:path";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import type { NormFamily } from "../norms/families.ts";

@@ -1,6 +1,7 @@
 /**
- * What all commands share: exit codes, one-line errors, colour and progress. Results go to stdout, everything else to
- * stderr. Colour only on a terminal and never under NO_COLOR; so is progress, but for a line every ten seconds of a download.
+ * What all commands share: exit codes, one-line errors, colour and progress. Results go to stdout, everything
+ * else to stderr. Colour only on a terminal and never under NO_COLOR; so is progress, but for a line every
+ * ten seconds of a download.
  */
 import type { BuildEvent } from "../compile/line.ts";
 import { isRefusal, systemReason, UnfoldError } from "../errors.ts";
@@ -31,8 +32,8 @@ export function styled(text: string, style: Style, stream: { isTerminal(): boole
 }
 
 /**
- * Prints to stdout, all of it, also into a pipe. Of escape sequences only `styled`'s own reach a terminal, and JSON means
- * what it meant.
+ * Prints to stdout, all of it, also into a pipe. Of escape sequences only `styled`'s own reach a terminal,
+ * and JSON means what it meant.
  */
 export async function print(text: string): Promise<void> {
   const parts = isColourful(Deno.stdout) ? text.split(OWN_STYLE) : [text];
@@ -51,7 +52,10 @@ export function complain(text: string): void {
   console.error(`${styled("error:", "red", Deno.stderr)} ${visible(text)}`);
 }
 
-/** A line on stderr that is rewritten in place; where stderr is no terminal, a line now and then of what is counted. */
+/**
+ * A line on stderr that is rewritten in place; where stderr is no terminal, a line now and then of what is
+ * counted.
+ */
 export class Progress implements Disposable {
   readonly #live = Deno.stderr.isTerminal();
   readonly #pipedEveryMs: number;
@@ -142,8 +146,8 @@ function listen(next: (() => void) | null): void {
 }
 
 /**
- * Runs what may never end, a user's own program, before there is anything to clean up: Ctrl-C ends the process at once,
- * where a listener would not be called before the program yields.
+ * Runs what may never end, a user's own program, before there is anything to clean up: Ctrl-C ends the
+ * process at once, where a listener would not be called before the program yields.
  */
 export async function endedBySystem<Value>(run: () => Promise<Value>): Promise<Value> {
   const before = listener;
@@ -156,9 +160,10 @@ export async function endedBySystem<Value>(run: () => Promise<Value>): Promise<V
 }
 
 /**
- * Runs a command to its exit code, from the folder where the user stands. Mistakes of the user are one line; a defect of
- * UNfold is printed whole. Ctrl-C aborts the signal the command is given, so that it can clean up; half a second later, or
- * with a second one, what is left is removed and the process ends. A command that leaves nothing behind is ended by the system at once, also in the middle of long synchronous work.
+ * Runs a command to its exit code, from the folder where the user stands. Mistakes of the user are one line;
+ * a defect of UNfold is printed whole. Ctrl-C aborts the signal the command is given, so that it can clean
+ * up; half a second later, or with a second one, what is left is removed and the process ends. A command that
+ * leaves nothing behind is ended by the system at once, also in the middle of long synchronous work.
  *
  * @param codes of commands whose own results have codes
  * @param cleansUp whether the command has something to clean up; if not, from the call of `cleanUpFromNow` on

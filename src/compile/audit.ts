@@ -1,6 +1,7 @@
 /**
- * What folding does to a network, without building it: each normalization's fate, and how far the rounding of the weights
- * that took it in can move an output. And the same as one word, for every network and family at once.
+ * What folding does to a network, without building it: each normalization's fate, and how far the rounding of
+ * the weights that took it in can move an output. And the same as one word, for every network and family at
+ * once.
  */
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
@@ -19,8 +20,8 @@ import { chooseWeights, type WeightOptions } from "./networks.ts";
 /** One normalization in an audit. */
 export interface AuditedNorm extends NormFold {
   /**
-   * By how much of its deviation an output of the products that took it in can move, since their weights are rounded
-   * once (`foldErrorBound`); null where nothing took it in.
+   * By how much of its deviation an output of the products that took it in can move, since their weights are
+   * rounded once (`foldErrorBound`); null where nothing took it in.
    */
   readonly errorBound: number | null;
 }
@@ -110,7 +111,10 @@ export type Foldability = "folded" | "partly" | "kept";
 export interface ModelSummary {
   /** Elements of all parameters, tied ones once. */
   readonly parameters: number;
-  /** By family: `partly` where gains and shifts went and something stays, `kept` where a whole normalization does. */
+  /**
+   * By family: `partly` where gains and shifts went and something stays, `kept` where a whole normalization
+   * does.
+   */
   readonly families: Readonly<Record<string, Foldability | { readonly refused: string }>>;
 }
 

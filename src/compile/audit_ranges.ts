@@ -1,4 +1,6 @@
-/** Whether the values of a model fit fp16 or bf16, measured without building it: `deno task audit --ranges`. */
+/**
+ * Whether the values of a model fit fp16 or bf16, measured without building it: `deno task audit --ranges`.
+ */
 import type { Model } from "../dsl/model.ts";
 import { onnxBytes } from "../emit/onnx.ts";
 import { isNarrow, type Narrow, type Precision } from "../ir/dtype.ts";
@@ -40,7 +42,8 @@ export interface RangeAudit {
  * Runs a model with normalization `norm`, as it would be built, and measures every tensor.
  *
  * @param options.precision that of the engine; of fp32 its fp16 is looked at
- * @param options.samples a file with inputs under the model's names; the model's own examples or random ones unless given
+ * @param options.samples a file with inputs under the model's names; the model's own examples or random ones
+ *   unless given
  * @throws {UnfoldError} weights or samples that do not fit
  */
 export async function measureRanges(

@@ -16,8 +16,8 @@ export interface Batch {
 }
 
 /**
- * Reads `--batch`: `8` fixes the batch, `1,8,64` gives one engine with a profile for each, `1:8:64` one profile from 1 to
- * 64 tuned for 8.
+ * Reads `--batch`: `8` fixes the batch, `1,8,64` gives one engine with a profile for each, `1:8:64` one
+ * profile from 1 to 64 tuned for 8.
  */
 export function parseBatch(text: string): Batch {
   const sizes = (separator: string) =>

@@ -1,6 +1,6 @@
 /**
- * The whole line: a model to two engines, their ONNX files and a report that says what was folded, how exactly and how
- * fast. A failure or Ctrl-C leaves what was there before.
+ * The whole line: a model to two engines, their ONNX files and a report that says what was folded, how
+ * exactly and how fast. A failure or Ctrl-C leaves what was there before.
  */
 import { commitHere } from "../report/commit.ts";
 import type { Report } from "../report/report.ts";

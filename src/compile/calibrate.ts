@@ -1,6 +1,7 @@
 /**
- * How the inputs of products are rounded to 8 bits, found out by running the network in float on sample inputs, and what
- * that costs each product by itself. Per input: one step size and the step that is zero, for all its channels.
+ * How the inputs of products are rounded to 8 bits, found out by running the network in float on sample
+ * inputs, and what that costs each product by itself. Per input: one step size and the step that is zero, for
+ * all its channels.
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, float64Of, numbersFromBytes } from "../ir/data.ts";
@@ -100,8 +101,8 @@ class Range {
   }
 
   /**
-   * The range whose rounding and cutting off cost least, in squares, relative to each row: the large values of a few
-   * rows, a class token's for instance, are not given up for finer steps elsewhere.
+   * The range whose rounding and cutting off cost least, in squares, relative to each row: the large values
+   * of a few rows, a class token's for instance, are not given up for finer steps elsewhere.
    */
   get attrs(): QuantizedLinearAttrs {
     if (this.#attrs !== undefined) return this.#attrs;

@@ -1,6 +1,6 @@
 /**
- * Agreement and accuracy: examples through a network, its outputs compared with the training framework's own where the
- * model has them, else with another network's.
+ * Agreement and accuracy: examples through a network, its outputs compared with the training framework's own
+ * where the model has them, else with another network's.
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, elementCount, float64Of } from "../ir/data.ts";
@@ -23,12 +23,14 @@ export interface Expected {
 }
 
 /**
- * The largest relative difference that is still rounding, of trained networks: float32 gives 1e-7 to 1e-5, float16 about
- * 1e-3. A wrong epsilon, a wrong weight or a wrong layer gives more; GELU by tanh in place of the exact one 2e-4.
+ * The largest relative difference that is still rounding, of trained networks: float32 gives 1e-7 to 1e-5,
+ * float16 about 1e-3. A wrong epsilon, a wrong weight or a wrong layer gives more; GELU by tanh in place of
+ * the exact one 2e-4.
  */
 export const ROUNDING = { fp32: 1e-4, fp16: 3e-2, bf16: 2e-1 } as const;
 /**
- * Runs all examples through a session, in batches of `batch`; the last is filled up with its own last example.
+ * Runs all examples through a session, in batches of `batch`; the last is filled up with its own last
+ * example.
  *
  * @returns each output of the network, batches joined along the first axis
  */

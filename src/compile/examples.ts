@@ -1,6 +1,7 @@
 /**
- * What networks are run on: a model's labelled examples, sample inputs out of a file, or invented ones, and the sizes that its
- * open dimensions usually have. Leaves out what comes of running them, which is `evaluate.ts`.
+ * What networks are run on: a model's labelled examples, sample inputs out of a file, or invented ones, and
+ * the sizes that its open dimensions usually have. Leaves out what comes of running them, which is
+ * `evaluate.ts`.
  */
 import type { Evaluation, Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
@@ -18,7 +19,9 @@ export interface Examples {
   /** Inputs whose first axis is the batch, B; the others are fed whole. */
   readonly batched: ReadonlySet<string>;
   readonly labels: Float64Array | null;
-  /** The training framework's outputs by normalization family and name; that of the first output may be null. */
+  /**
+   * The training framework's outputs by normalization family and name; that of the first output may be null.
+   */
   readonly logits: Readonly<Record<string, readonly KnownOutput[]>>;
 }
 

@@ -1,7 +1,8 @@
 /**
- * What a trained network gave for given inputs, brought under the names of a model: from a file of its own (`--expect`) or
- * from what `save_for_unfold` wrote beside the weights. The result is the model with these as its `evaluation`, so whatever
- * runs a model's own examples runs these. Leaves out the comparison, which is `stages/compare.ts`.
+ * What a trained network gave for given inputs, brought under the names of a model: from a file of its own
+ * (`--expect`) or from what `save_for_unfold` wrote beside the weights. The result is the model with these as
+ * its `evaluation`, so whatever runs a model's own examples runs these. Leaves out the comparison, which is
+ * `stages/compare.ts`.
  */
 import type { Evaluation, Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
@@ -26,12 +27,13 @@ interface Port {
 }
 
 /**
- * The model with the inputs and outputs in `path` as its examples, which a build then compares with. Tensors are called what
- * the model's inputs and outputs are; where it has one input or output, a single tensor may have any name. Of a file by
- * `save_for_unfold` the examples count and the weights do not.
+ * The model with the inputs and outputs in `path` as its examples, which a build then compares with. Tensors
+ * are called what the model's inputs and outputs are; where it has one input or output, a single tensor may
+ * have any name. Of a file by `save_for_unfold` the examples count and the weights do not.
  *
  * @param norm the normalization that the outputs are of
- * @throws {UnfoldError} a tensor is missing, left over, or of another type or shape: with all that the model and the file have
+ * @throws {UnfoldError} a tensor is missing, left over, or of another type or shape: with all that the model
+ *   and the file have
  */
 export function expecting(model: Model, path: string | URL, norm: Norm): Model {
   const file = openCheckpoint(path);
@@ -76,8 +78,8 @@ function withGiven(model: Model, file: Checkpoint, norm: Norm): Model {
 }
 
 /**
- * Inputs and outputs under the names that they have in PyTorch. The network may be part of the saved one: outputs that it
- * does not have are left out, and where none has a name of its own, the first is its first.
+ * Inputs and outputs under the names that they have in PyTorch. The network may be part of the saved one:
+ * outputs that it does not have are left out, and where none has a name of its own, the first is its first.
  */
 function withRecorded(model: Model, file: Checkpoint, norm: Norm): Model {
   const sides = new Sides(model, file, norm);

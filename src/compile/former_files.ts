@@ -1,6 +1,6 @@
 /**
- * What a former build left in an output folder, by its own report: names of files that lie there and have the size that the
- * report says. A file of the same name that somebody else wrote has another size, and stays.
+ * What a former build left in an output folder, by its own report: names of files that lie there and have the
+ * size that the report says. A file of the same name that somebody else wrote has another size, and stays.
  */
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";

@@ -1,4 +1,7 @@
-/** All that a build knows: what it is given, and what its stages have made. A stage says which of it it takes and makes. */
+/**
+ * All that a build knows: what it is given, and what its stages have made. A stage says which of it it takes
+ * and makes.
+ */
 import type { BuiltEngine, locateLibrary } from "../emit/tensorrt.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Norm } from "../norms/families.ts";
@@ -24,7 +27,10 @@ export interface Compiled {
   readonly weights: WeightChoice;
   /** In the precision of the engine. */
   readonly network: Network;
-  /** In fp32, for the algebra and for CPUs, made when it is asked for; the same network where that is the precision. */
+  /**
+   * In fp32, for the algebra and for CPUs, made when it is asked for; the same network where that is the
+   * precision.
+   */
   readonly wide: Network;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Time and memory of a build, phase by phase. Memory is the whole process's, the library's and the garbage collector's
- * share included: the system's own high-water mark where a phase raised it, which misses nothing, else the largest of what
- * was sampled while JavaScript had its turn.
+ * Time and memory of a build, phase by phase. Memory is the whole process's, the library's and the garbage
+ * collector's share included: the system's own high-water mark where a phase raised it, which misses nothing,
+ * else the largest of what was sampled while JavaScript had its turn.
  */
 import process from "node:process";
 import type { PhaseName, PhaseReport } from "../report/report.ts";

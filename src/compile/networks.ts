@@ -1,5 +1,6 @@
 /**
- * From a model to its networks: which weights each normalization gets, and the graphs before and after optimization.
+ * From a model to its networks: which weights each normalization gets, and the graphs before and after
+ * optimization.
  */
 import config from "../../deno.json" with { type: "json" };
 import { looksLike, type RecognisedCheckpoint } from "../checkpoints/recognise.ts";
@@ -69,7 +70,9 @@ export function aboutNetwork(
   };
 }
 
-/** Where a network's weights come from, reopened for every trace so that each one accounts for all of them. */
+/**
+ * Where a network's weights come from, reopened for every trace so that each one accounts for all of them.
+ */
 export interface WeightChoice {
   readonly origin: string;
   /** Whether the values were trained with this normalization, so that accuracy means something. */
@@ -94,10 +97,10 @@ export interface WeightOptions {
 const RANDOM_SEED = 0;
 
 /**
- * The weights of a model with normalization `norm`: the given checkpoint, which must fit, else the model's own for that
- * normalization, else, for timing only, those it has for another one and random ones. The reference (`isReference`) does
- * not claim the given checkpoint, which was trained with the other normalization; nor does a normalization that the layout
- * of a known checkpoint was not trained with.
+ * The weights of a model with normalization `norm`: the given checkpoint, which must fit, else the model's
+ * own for that normalization, else, for timing only, those it has for another one and random ones. The
+ * reference (`isReference`) does not claim the given checkpoint, which was trained with the other
+ * normalization; nor does a normalization that the layout of a known checkpoint was not trained with.
  */
 export function chooseWeights(
   model: Model,
@@ -134,7 +137,9 @@ function fromRecognised(recognised: RecognisedCheckpoint, { allowNonFinite }: We
   return { origin: path, trained: true, stateDict, open: () => recognised.open({ allowNonFinite }) };
 }
 
-/** For timing only: the checkpoint's values where it has them in the shape asked for, random ones elsewhere. */
+/**
+ * For timing only: the checkpoint's values where it has them in the shape asked for, random ones elsewhere.
+ */
 function whereFitting(weights: WeightSource, random: WeightSource): WeightSource {
   return { ...answering(weights, (_, wanted) => random.take(...wanted)), unused: () => [] };
 }

@@ -1,7 +1,8 @@
 /**
- * A network in 8-bit whole numbers for CPUs, or a refusal: products are quantized, the result is held against the network
- * in float, and while it is too far off, the products that lose most are given back to float. The measure is accuracy on
- * the model's labelled data where there is some, else how far outputs move on the sample inputs.
+ * A network in 8-bit whole numbers for CPUs, or a refusal: products are quantized, the result is held against
+ * the network in float, and while it is too far off, the products that lose most are given back to float. The
+ * measure is accuracy on the model's labelled data where there is some, else how far outputs move on the
+ * sample inputs.
  */
 import { UnfoldError } from "../errors.ts";
 import type { Int8Target } from "../ir/dtype.ts";
@@ -45,8 +46,8 @@ const MOST_IN_FLOAT = 0.5;
 
 /**
  * @param graph optimized, in fp32
- * @throws {UnfoldError} the result loses too much, with half of the products in float still, or this processor adds
- * whole numbers up wrongly
+ * @throws {UnfoldError} the result loses too much, with half of the products in float still, or this
+ * processor adds whole numbers up wrongly
  */
 export async function quantize(graph: Graph, options: QuantizeOptions): Promise<QuantizedNetwork> {
   const { target, samples, labelled, batch, onnx, signal } = options;
@@ -62,7 +63,8 @@ export async function quantize(graph: Graph, options: QuantizeOptions): Promise<
   const expected = await run(float);
   const quantized = (chosen: readonly CalibratedLinear[]) =>
     runPipeline(float, quantization(new Map(chosen.map(({ node, attrs }) => [node, attrs])), target));
-  // Before the limits are looked at: wrong sums are no loss of accuracy that other samples or limits could mend.
+  // Before the limits are looked at: wrong sums are no loss of accuracy that other samples or limits could
+  // mend.
   const sums = await checkWholeNumbers(quantized(products).graph, { target, onnx, signal });
   for (let kept = 0;; kept = Math.max(1, 2 * kept)) {
     const chosen = worstFirst.slice(kept);
@@ -111,7 +113,10 @@ function judge(
   };
 }
 
-/** Root mean square of the differences over that of the values, of all outputs; infinite where one is not finite. */
+/**
+ * Root mean square of the differences over that of the values, of all outputs; infinite where one is not
+ * finite.
+ */
 function relativeError(actual: ExampleOutputs, expected: ExampleOutputs): number {
   let [wrong, right] = [0, 0];
   for (const [name, { data }] of Object.entries(expected)) {

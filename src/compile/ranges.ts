@@ -1,7 +1,7 @@
 /**
- * Whether a network's values fit fp16 or bf16: what a run of the network that TensorRT is given, rounded as an engine
- * rounds it, says of each tensor that is computed, and what helps where one overflows. It speaks of the samples it saw,
- * not of all inputs.
+ * Whether a network's values fit fp16 or bf16: what a run of the network that TensorRT is given, rounded as
+ * an engine rounds it, says of each tensor that is computed, and what helps where one overflows. It speaks of
+ * the samples it saw, not of all inputs.
  */
 import { UnfoldError } from "../errors.ts";
 import type { Narrow } from "../ir/dtype.ts";
@@ -21,7 +21,10 @@ const LIMITS = {
 } as const satisfies Record<Narrow, unknown>;
 /** A tensor this close to the largest number is reported: other inputs may well reach it. */
 const HEADROOM = 8;
-/** Rounding to fp16 that costs more than rounding to bf16 ever does, half a unit of its last place: digits are lost. */
+/**
+ * Rounding to fp16 that costs more than rounding to bf16 ever does, half a unit of its last place: digits are
+ * lost.
+ */
 const MOST_ERROR = 2 ** -9;
 
 /** What figures of rounded runs assume of engines. */
@@ -55,7 +58,8 @@ export async function runRounded(
     seen.map((tensor) => rangeOf(tensor, { name: names.get(tensor.node)!, uses, precision }));
   const tensors = rangesOf(seen);
   if (!tensors.some(isOver)) return { outputs, tensors, trace };
-  // Behind a value that overflowed all is infinite or NaN; what each tensor reaches by itself says what would help.
+  // Behind a value that overflowed all is infinite or NaN; what each tensor reaches by itself says what would
+  // help.
   const exact = rangesOf((await observe(lowered, { ...options, rounds: false })).seen);
   return { outputs, tensors: exact.some(isOver) ? exact : tensors, trace };
 }
@@ -102,7 +106,10 @@ function rangeOf(
   };
 }
 
-/** Whether a tensor is a residual sum, one that another sum reads, or a branch that goes into one and nowhere else. */
+/**
+ * Whether a tensor is a residual sum, one that another sum reads, or a branch that goes into one and nowhere
+ * else.
+ */
 function isStream(node: Node, uses: Uses): boolean {
   const readers = readersOf(node, uses);
   if (isOp(node, "add")) return readers.length > 1 && readers.some(isSum);
@@ -112,7 +119,10 @@ function isStream(node: Node, uses: Uses): boolean {
 
 const isSum = (node: Node | null): node is Node => node !== null && isOp(node, "add");
 
-/** Whether a tensor only ever becomes part of a sum, beside which what is too small to keep its digits is too small to matter. */
+/**
+ * Whether a tensor only ever becomes part of a sum, beside which what is too small to keep its digits is too
+ * small to matter.
+ */
 function isSummed(node: Node, uses: Uses): boolean {
   return readersOf(node, uses).every((reader) =>
     reader !== null && (isSum(reader) || isOp(reader, "reduce_sum") || isOp(reader, "softmax"))

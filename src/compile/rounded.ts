@@ -1,13 +1,14 @@
 /**
- * A network of fp16 or bf16 run as an engine rounds it, on a CPU that has neither: ONNX Runtime computes each operator in
- * fp32, after which the result is cast to the narrow type and back, so that it really loses digits and really overflows;
- * what it was before is measured. Sums inside of an operator stay in fp32, as tensor cores have them. So do the scores of
- * an attention, as in fused kernels, of which it is assumed. What is not executed is the engine itself.
+ * A network of fp16 or bf16 run as an engine rounds it, on a CPU that has neither: ONNX Runtime computes each
+ * operator in fp32, after which the result is cast to the narrow type and back, so that it really loses
+ * digits and really overflows; what it was before is measured. Sums inside of an operator stay in fp32, as
+ * tensor cores have them. So do the scores of an attention, as in fused kernels, of which it is assumed. What
+ * is not executed is the engine itself.
  */
 import type { Probe } from "../emit/onnx.ts";
 import { isFloat, type Narrow } from "../ir/dtype.ts";
 import { type Graph, type Node, type Uses, usesOf } from "../ir/graph.ts";
-import type { OnnxEmitter } from "../ops/define.ts";
+import type { OnnxEmitter } from "../ops/emitter.ts";
 import { isOp, opOf } from "../ops/table.ts";
 import { widen } from "../rewrite/backends/widen.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
@@ -38,7 +39,10 @@ export interface ObserveOptions {
   readonly precision: Narrow;
   readonly examples: Examples;
   readonly batch: number;
-  /** Whether results are rounded; without it, values are those of the algebra, also behind what would overflow. */
+  /**
+   * Whether results are rounded; without it, values are those of the algebra, also behind what would
+   * overflow.
+   */
   readonly rounds: boolean;
   /** Writes an ONNX file; resolves to its path, or its bytes. */
   readonly write: (graph: Graph, probe: Probe) => Promise<string | Uint8Array>;
@@ -74,10 +78,16 @@ function isMoved(node: Node): boolean {
     (opOf(node).kind === "move" && node.inputs[0]!.type.dtype === node.type.dtype);
 }
 
-/** Figures per tensor: the largest magnitude, the sum of squares, that of rounding errors, and how many elements. */
+/**
+ * Figures per tensor: the largest magnitude, the sum of squares, that of rounding errors, and how many
+ * elements.
+ */
 const FIGURES = 4;
 
-/** Rounds every result of a widened network and measures it, in the network itself: of each tensor four numbers come out. */
+/**
+ * Rounds every result of a widened network and measures it, in the network itself: of each tensor four
+ * numbers come out.
+ */
 class RangeProbe implements Probe {
   readonly name: string;
   readonly #origins: ReadonlyMap<Node, Node>;
@@ -159,7 +169,9 @@ class RangeProbe implements Probe {
   }
 }
 
-/** The scores of an attention that is written out: a product of queries and keys that only a softmax reads. */
+/**
+ * The scores of an attention that is written out: a product of queries and keys that only a softmax reads.
+ */
 function isScore(node: Node, uses: Uses): boolean {
   return (isOp(node, "matmul") || isOp(node, "add")) && isReadBySoftmax(node, uses);
 }

@@ -1,7 +1,8 @@
 /**
- * Whether ONNX Runtime's products of whole numbers are what they should be on this machine: every quantized product gets a
- * few rows of whole numbers, and its sums are compared with those computed here, from the weights that the file has. What
- * is checked is sums; the float arithmetic around them is for the gate on outputs.
+ * Whether ONNX Runtime's products of whole numbers are what they should be on this machine: every quantized
+ * product gets a few rows of whole numbers, and its sums are compared with those computed here, from the
+ * weights that the file has. What is checked is sums; the float arithmetic around them is for the gate on
+ * outputs.
  */
 import { UnfoldError } from "../errors.ts";
 import { heldData, numbersFromBytes } from "../ir/data.ts";
@@ -15,10 +16,15 @@ import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf, type Outputs, tensorValue } from "../run/session.ts";
 import { seededRandom } from "../run/statistics.ts";
 
-/** One row of the largest steps, with which whatever can overflow does, one of the least, and invented ones. */
+/**
+ * One row of the largest steps, with which whatever can overflow does, one of the least, and invented ones.
+ */
 const ROWS = 8;
 const MOST = 255;
-/** How many rows at a time: one, few and many are computed by different code. Many are the few, again and again. */
+/**
+ * How many rows at a time: one, few and many are computed by different code. Many are the few, again and
+ * again.
+ */
 const COUNTS = [1, ROWS, 8 * ROWS];
 const COUNTED = COUNTS.reduce((sum, count) => sum + count);
 

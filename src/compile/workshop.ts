@@ -1,6 +1,8 @@
 /**
- * Where a build works: a folder in the output folder, which alone has to be writable and may be a mount point, so that its
- * files can be renamed into place at the end. A build that was killed leaves its folder to the next, which sweeps it. Networks are written as ONNX once, whoever asks; what is only for checking never reaches the user.
+ * Where a build works: a folder in the output folder, which alone has to be writable and may be a mount
+ * point, so that its files can be renamed into place at the end. A build that was killed leaves its folder to
+ * the next, which sweeps it. Networks are written as ONNX once, whoever asks; what is only for checking never
+ * reaches the user.
  */
 import { dirname, join, resolve } from "node:path";
 import { removeUnlocked, takeLock } from "../emit/lock.ts";
@@ -11,7 +13,9 @@ import { leaves } from "../leavings.ts";
 import { formerFiles } from "./former_files.ts";
 
 const SCRATCH = "scratch";
-/** Held by the build that works in the folder; the system lets go of it when the build ends, however it does. */
+/**
+ * Held by the build that works in the folder; the system lets go of it when the build ends, however it does.
+ */
 const LOCK = "lock";
 const MAX_ATTEMPTS = 5;
 const FOLDER = /^\.unfold-[0-9a-f-]{36}\.part$/;
@@ -22,8 +26,8 @@ type Written = Awaited<ReturnType<typeof writeOnnx>>;
 type Metadata = Readonly<Record<string, string>>;
 
 /**
- * A working folder for the output folder `out`. Disposal removes it, and the folders above it that were made for it and
- * are still empty, so that a failure or Ctrl-C leaves what was there before.
+ * A working folder for the output folder `out`. Disposal removes it, and the folders above it that were made
+ * for it and are still empty, so that a failure or Ctrl-C leaves what was there before.
  */
 export class Workshop implements AsyncDisposable {
   readonly #out: string;
@@ -42,7 +46,8 @@ export class Workshop implements AsyncDisposable {
   }
 
   /**
-   * @param options.opset of all ONNX files, so that what is checked is what is delivered; the lowest unless given
+   * @param options.opset of all ONNX files, so that what is checked is what is delivered; the lowest unless
+   *   given
    * @throws {UnfoldError} the output folder cannot be written, or a folder lies where the report goes
    */
   static async open(out: string, { opset }: { opset?: number | undefined } = {}): Promise<Workshop> {
@@ -134,9 +139,9 @@ export class Workshop implements AsyncDisposable {
   }
 
   /**
-   * Moves what was published, and everything else outside the scratch folder, to the output folder. With a report among
-   * it, what the report of a former build lists and this build has not made goes: nothing lies beside a report that it does
-   * not describe.
+   * Moves what was published, and everything else outside the scratch folder, to the output folder. With a
+   * report among it, what the report of a former build lists and this build has not made goes: nothing lies
+   * beside a report that it does not describe.
    */
   async deliver(): Promise<void> {
     try {
@@ -152,7 +157,10 @@ export class Workshop implements AsyncDisposable {
     }
   }
 
-  /** Puts all files into the output folder and takes stale ones out, or, where one fails, puts the old ones back. */
+  /**
+   * Puts all files into the output folder and takes stale ones out, or, where one fails, puts the old ones
+   * back.
+   */
   async #replace(names: readonly string[], stale: readonly string[]): Promise<void> {
     const old = join(this.#folder, "old");
     await Deno.mkdir(old);

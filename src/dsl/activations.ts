@@ -3,8 +3,8 @@ import { argument, either, FUNCTION, type Kind, oneOf } from "../ir/given.ts";
 import { TENSOR, type Tensor } from "./tensor.ts";
 
 /**
- * An activation by name: GELU, exact or by a hyperbolic tangent as GPT-2 has it; `quick_gelu`, `x sigmoid(1.702 x)` of
- * OpenAI's CLIP; ReLU; SiLU, `x sigmoid(x)`.
+ * An activation by name: GELU, exact or by a hyperbolic tangent as GPT-2 has it; `quick_gelu`,
+ * `x sigmoid(1.702 x)` of OpenAI's CLIP; ReLU; SiLU, `x sigmoid(x)`.
  */
 export type Activation = "gelu" | "gelu_tanh" | "quick_gelu" | "relu" | "silu";
 

@@ -1,4 +1,7 @@
-/** Multi-head attention as a layer, with or without keys and values of earlier tokens. The operator is in `src/ops`. */
+/**
+ * Multi-head attention as a layer, with or without keys and values of earlier tokens. The operator is in
+ * `src/ops`.
+ */
 import { UnfoldError } from "../errors.ts";
 import { COUNT, either, FLAG, given, listOf, NUMBER, OBJECT, optional, partsOf, TEXT } from "../ir/given.ts";
 import { layer, SCOPE, THREE_NAMES } from "./given.ts";
@@ -14,11 +17,14 @@ export interface AttentionOptions {
   readonly heads: number;
   /** D, the channels of a head; `C / H` unless said. */
   readonly size?: number;
-  /** Heads of keys and values, each for `heads / groups` heads of queries (Ainslie et al. 2023); `heads` unless said. */
+  /**
+   * Heads of keys and values, each for `heads / groups` heads of queries (Ainslie et al. 2023); `heads`
+   * unless said.
+   */
   readonly groups?: number;
   /**
-   * Names of the products: one of queries, keys and values in this order, `qkv` unless said, or two, the second of keys
-   * and values, or three.
+   * Names of the products: one of queries, keys and values in this order, `qkv` unless said, or two, the
+   * second of keys and values, or three.
    */
   readonly qkv?: string | readonly [q: string, kv: string] | readonly [q: string, k: string, v: string];
   /** The name of the last product; `proj` unless said. */
@@ -33,7 +39,10 @@ export interface AttentionOptions {
   readonly scale?: number | undefined;
   /** Query t sees keys up to t. */
   readonly causal?: boolean;
-  /** Added to the logits; broadcast to `[B, H, T, T]`. Within windows: `[H, window, window]`, or of each window of T. */
+  /**
+   * Added to the logits; broadcast to `[B, H, T, T]`. Within windows: `[H, window, window]`, or of each
+   * window of T.
+   */
   readonly mask?: Tensor;
   /** Another sequence `[B, S, C]` that keys and values are of: cross-attention. */
   readonly memory?: Tensor;
@@ -68,8 +77,8 @@ export const ATTENTION = {
 };
 
 /**
- * Multi-head attention (Vaswani et al. 2017, section 3.2.2): `[B, T, C]` to `[B, T, C]`. The defaults are timm's names,
- * `qkv` and `proj`.
+ * Multi-head attention (Vaswani et al. 2017, section 3.2.2): `[B, T, C]` to `[B, T, C]`. The defaults are
+ * timm's names, `qkv` and `proj`.
  *
  * @throws {UnfoldError} channels that do not divide among the heads, a tensor that is not `[B, T, C]`
  * @example
@@ -163,8 +172,8 @@ export interface CachedAttentionOptions {
 }
 
 /**
- * Causal self-attention of `[B, T, C]` that keeps its keys and values: a prompt is read at once (prefill), and each further
- * token (a step) attends to those before it, which are inputs and outputs of the network.
+ * Causal self-attention of `[B, T, C]` that keeps its keys and values: a prompt is read at once (prefill),
+ * and each further token (a step) attends to those before it, which are inputs and outputs of the network.
  *
  * @returns `output [B, T, C]`, and `key` and `value` of all tokens so far, `[B, H, P + T, D]`
  * @throws {UnfoldError} more than one token with a past

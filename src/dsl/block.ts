@@ -1,6 +1,6 @@
 /**
- * Residual sublayers and the Transformer block: where normalizations stand. Each placement is exact to describe and, with
- * an offline normalization, folds completely.
+ * Residual sublayers and the Transformer block: where normalizations stand. Each placement is exact to
+ * describe and, with an offline normalization, folds completely.
  */
 import { UnfoldError } from "../errors.ts";
 import { argument, FLAG, FUNCTION, given, NUMBER, OBJECT, oneOf, optional } from "../ir/given.ts";
@@ -11,9 +11,9 @@ import type { Scope } from "./scope.ts";
 import { TENSOR, type Tensor } from "./tensor.ts";
 
 /**
- * Where a sublayer f is normalized: `pre` x + f(norm(x)); `post` norm(x + f(x)), as in the original Transformer and BERT;
- * `peri` x + norm(f(norm(x))), on both sides of the sublayer (Kim et al. 2025; Gemma's sandwich); `res-post`
- * x + norm(f(x)), behind the sublayer alone (Swin V2, Liu et al. 2022).
+ * Where a sublayer f is normalized: `pre` x + f(norm(x)); `post` norm(x + f(x)), as in the original
+ * Transformer and BERT; `peri` x + norm(f(norm(x))), on both sides of the sublayer (Kim et al. 2025; Gemma's
+ * sandwich); `res-post` x + norm(f(x)), behind the sublayer alone (Swin V2, Liu et al. 2022).
  */
 export type Placement = "pre" | "post" | "peri" | "res-post";
 
@@ -21,7 +21,10 @@ export type Placement = "pre" | "post" | "peri" | "res-post";
 export interface ResidualOptions {
   /** `pre` unless said. */
   readonly placement?: Placement;
-  /** The normalization in front of the sublayer; where it is `post`, behind the addition, `res-post`, behind the sublayer. */
+  /**
+   * The normalization in front of the sublayer; where it is `post`, behind the addition, `res-post`, behind
+   * the sublayer.
+   */
   readonly norm: Scope;
   /** The normalization behind the sublayer, where it is `peri`. */
   readonly outNorm?: Scope;
@@ -37,10 +40,11 @@ const PLACEMENT = optional(oneOf("pre", "post", "peri", "res-post"));
  * A residual sublayer: `[..., C]` to the same.
  *
  * @throws {UnfoldError} `peri` without `outNorm`; a sublayer that returns no tensor
-
+ *
  * @example
  * ```ts ignore
- * x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden: 2048 }), { placement: "post", norm: p.at("final_layer_norm") });
+ * const norm = p.at("final_layer_norm");
+ * x = residual(x, (y) => mlp(y, p.at("mlp"), { hidden: 2048 }), { placement: "post", norm });
  * ```
  */
 export function residual(x: Tensor, sublayer: (x: Tensor) => Tensor, options: ResidualOptions): Tensor {
@@ -74,19 +78,24 @@ function outNormOf({ outNorm, norm }: ResidualOptions): Scope {
   );
 }
 
-/** What `block` takes besides tensor and scope: the options of its attention, and where normalizations stand. */
+/**
+ * What `block` takes besides tensor and scope: the options of its attention, and where normalizations stand.
+ */
 export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "placement" | "normScale"> {
   /** Its MLP. */
   readonly mlp: MlpOptions;
   /** Whether both sublayers end in a layer-scale, `ls1` and `ls2`. */
   readonly layerScale?: boolean;
-  /** Of which sublayers what is projected at last is normalized, `attn.norm` and `mlp.norm` (BEiT-3, Magneto). */
+  /**
+   * Of which sublayers what is projected at last is normalized, `attn.norm` and `mlp.norm` (BEiT-3, Magneto).
+   */
   readonly innerNorms?: "attn" | "mlp" | "both";
 }
 
 /**
- * A Transformer block of attention and MLP. Scopes are timm's: `norm1`, `attn`, `norm2`, `mlp`, with `ls1` and `ls2` where
- * there is a layer-scale and `norm1_out`, `norm2_out` where normalizations are `peri`. `[B, T, C]` to the same.
+ * A Transformer block of attention and MLP. Scopes are timm's: `norm1`, `attn`, `norm2`, `mlp`, with `ls1`
+ * and `ls2` where there is a layer-scale and `norm1_out`, `norm2_out` where normalizations are `peri`.
+ * `[B, T, C]` to the same.
  *
  * @example Post-norm for the first layers, pre-norm for the others (Mix-LN, Li et al. 2024)
  * ```ts ignore

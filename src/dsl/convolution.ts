@@ -24,7 +24,10 @@ export interface ConvolutionOptions {
   readonly bias?: boolean;
 }
 
-/** `[B, C, H, W]` to `[B, outputs, H', W']`, reading `weight [outputs, C / groups, kernel, kernel]` and `bias [outputs]`. */
+/**
+ * `[B, C, H, W]` to `[B, outputs, H', W']`, reading `weight [outputs, C / groups, kernel, kernel]` and
+ * `bias [outputs]`.
+ */
 export function convolution(x: Tensor, p: Scope, options: ConvolutionOptions): Tensor {
   const { outputs, kernel, stride = 1, padding = 0, groups = 1, bias = true } = given(
     layer("convolution", x, p),
@@ -49,8 +52,8 @@ export function convolution(x: Tensor, p: Scope, options: ConvolutionOptions): T
 }
 
 /**
- * `[B, C, T]` to `[B, outputs, T']`, reading `weight [outputs, C, kernel]` and `bias [outputs]`: a convolution of an image
- * that is one row high.
+ * `[B, C, T]` to `[B, outputs, T']`, reading `weight [outputs, C, kernel]` and `bias [outputs]`: a
+ * convolution of an image that is one row high.
  */
 export function convolution1d(
   x: Tensor,

@@ -1,7 +1,7 @@
 /**
- * What networks work out from the ids of their tokens: which position each has where padding does not count, which token
- * is the last of its text. In fp32 whatever the network's precision, so that counts and comparisons are exact: ids below
- * 2^24, texts of at most 4096 tokens, whose triangle of ones is a constant.
+ * What networks work out from the ids of their tokens: which position each has where padding does not count,
+ * which token is the last of its text. In fp32 whatever the network's precision, so that counts and
+ * comparisons are exact: ids below 2^24, texts of at most 4096 tokens, whose triangle of ones is a constant.
  */
 import { UnfoldError } from "../errors.ts";
 import { argument, COUNT, either, given, oneOf, whole } from "../ir/given.ts";
@@ -33,8 +33,8 @@ function runningSum(x: Tensor, length: number): Tensor {
 }
 
 /**
- * Positions `[B, T]` of tokens, counted from `padding + 1` over those that are not padding, which has the position
- * `padding` itself: fairseq's and RoBERTa's, wherever the padding stands.
+ * Positions `[B, T]` of tokens, counted from `padding + 1` over those that are not padding, which has the
+ * position `padding` itself: fairseq's and RoBERTa's, wherever the padding stands.
  *
  * @param options.length the longest text
  */
@@ -49,8 +49,8 @@ export function tokenPositions(
 }
 
 /**
- * The channels `[B, C]` of the token that ends each text: of `x [B, T, C]`, the first whose id is `end`, or with
- * `"largest"` the first whose id is the largest of its text; the first of all where none is.
+ * The channels `[B, C]` of the token that ends each text: of `x [B, T, C]`, the first whose id is `end`, or
+ * with `"largest"` the first whose id is the largest of its text; the first of all where none is.
  *
  * @param options.length the longest text
  */
@@ -76,7 +76,10 @@ export function endToken(
   return rowOf(x, first.add(none.mul(start.slice({ axis: 1, size }))));
 }
 
-/** 1 where an id is the largest of its text: softmax of 256 ids is 0 where one is smaller, and else at least 1 / T. */
+/**
+ * 1 where an id is the largest of its text: softmax of 256 ids is 0 where one is smaller, and else at least 1
+ * / T.
+ */
 function largest(ids: Tensor, length: number): Tensor {
   const share = ids.cast("fp32").mul(256).softmax();
   return scalar(1).sub(scalar(1).sub(share.mul(2 * length)).relu());

@@ -1,11 +1,14 @@
 /**
- * The description that is under way: what a model's `forward` need not hand on. It runs from start to end without a
- * pause, so there is one at a time, or one inside another.
+ * The description that is under way: what a model's `forward` need not hand on. It runs from start to end
+ * without a pause, so there is one at a time, or one inside another.
  */
 import { UnfoldError } from "../errors.ts";
 import type { DType, Precision } from "../ir/dtype.ts";
 
-/** Operators that one network is described with, at most: hundreds of times those of the largest that are known. */
+/**
+ * Operators that one network is described with, at most: hundreds of times those of the largest that are
+ * known.
+ */
 const MOST_OPERATORS = 2 ** 18;
 
 let current: { readonly precision: Precision; operators: number } = { precision: "fp32", operators: 0 };

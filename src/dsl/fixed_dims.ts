@@ -11,7 +11,8 @@ const LARGEST_DIM = 2 ** 31 - 1;
 /**
  * The same network with some of its open sizes fixed, whoever traces it.
  *
- * @throws {UnfoldError} a size that the model does not have open, or a value outside of the range that it gives
+ * @throws {UnfoldError} a size that the model does not have open, or a value outside of the range that it
+ *   gives
  */
 export function withDims<Inputs extends string>(
   model: Model<Inputs>,

@@ -32,8 +32,8 @@ export function joinHeads(x: Tensor, shape?: Shape): Tensor {
 }
 
 /**
- * Grouped heads (Ainslie et al. 2023): each of the G heads of `[B, G, T, D]` serves `heads / G` query heads that stand
- * beside each other, so it is repeated that often: `[B, heads, T, D]`.
+ * Grouped heads (Ainslie et al. 2023): each of the G heads of `[B, G, T, D]` serves `heads / G` query heads
+ * that stand beside each other, so it is repeated that often: `[B, heads, T, D]`.
  */
 export function repeatHeads(x: Tensor, heads: number): Tensor {
   const [groups, size] = headsOf(x, "repeatHeads");
@@ -72,9 +72,9 @@ export interface AttentionInputs {
 }
 
 /**
- * `softmax(scale q k^T + mask) v`, `[B, H, T, D]` (Vaswani et al. 2017, equation 1); `scale` is `1 / sqrt(D)` unless given.
- * Causal, query t sees keys up to `t + (S - T)`: the T queries are the last of S tokens. T and S must then be equal, or
- * fixed with T < S, or T = 1.
+ * `softmax(scale q k^T + mask) v`, `[B, H, T, D]` (Vaswani et al. 2017, equation 1); `scale` is `1 / sqrt(D)`
+ * unless given. Causal, query t sees keys up to `t + (S - T)`: the T queries are the last of S tokens. T and
+ * S must then be equal, or fixed with T < S, or T = 1.
  */
 export function scaledDotProductAttention(
   inputs: AttentionInputs,

@@ -1,6 +1,6 @@
 /**
- * Layers: functions of a tensor and a parameter scope. Default parameter names are those of timm and PyTorch, so that a
- * state dict maps onto the scopes by name; every name can be given.
+ * Layers: functions of a tensor and a parameter scope. Default parameter names are those of timm and PyTorch,
+ * so that a state dict maps onto the scopes by name; every name can be given.
  */
 import { UnfoldError } from "../errors.ts";
 import { dataOf } from "../ops/constant.ts";
@@ -80,7 +80,10 @@ export function linear(x: Tensor, p: Scope, options: LinearOptions): Tensor {
   return op("linear", inputs, { attrs: {}, name: p.path });
 }
 
-/** Non-overlapping patches: `[B, c, H, W]` to `[B, H/patch * W/patch, channels]`, a convolution with stride `patch`. */
+/**
+ * Non-overlapping patches: `[B, c, H, W]` to `[B, H/patch * W/patch, channels]`, a convolution with stride
+ * `patch`.
+ */
 export function patchEmbedding(
   image: Tensor,
   p: Scope,
@@ -133,8 +136,8 @@ export interface MlpOptions {
   /** Names of the two products; `fc1` and `fc2` unless said. */
   readonly names?: readonly [string, string];
   /**
-   * Gated, `activation(gate) * value` (Shazeer 2020): the name of the gate's own product beside the first, or which half
-   * of the first product is the gate, `{ half: "first" }`.
+   * Gated, `activation(gate) * value` (Shazeer 2020): the name of the gate's own product beside the first, or
+   * which half of the first product is the gate, `{ half: "first" }`.
    */
   readonly gate?: string | { readonly half: "first" | "last" };
   /** Scope of a normalization in front of the second product. */
@@ -183,7 +186,10 @@ export function fixedChannels(x: Tensor, p: Scope): number {
   throw new UnfoldError(`${p.path}: the channel axis must have a fixed size`);
 }
 
-/** A weight less the mean of each row, `W (I - 11^T / C)`: a constant too, so that normalizations fold into it. */
+/**
+ * A weight less the mean of each row, `W (I - 11^T / C)`: a constant too, so that normalizations fold into
+ * it.
+ */
 function centredRows(tensor: Tensor): Tensor {
   const weight = nodeOf(tensor);
   if (weight.op !== "constant") {

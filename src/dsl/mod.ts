@@ -1,6 +1,6 @@
 /**
- * The language models are written in: operators are methods of a tensor, layers are functions of a tensor and a scope. Users
- * get what `mod.ts` at the root chooses of it.
+ * The language models are written in: operators are methods of a tensor, layers are functions of a tensor and
+ * a scope. Users get what `mod.ts` at the root chooses of it.
  */
 export * from "./attention.ts";
 export * from "./block.ts";

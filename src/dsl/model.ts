@@ -1,6 +1,7 @@
 /**
- * A model: a name, its inputs, its choice of normalization and a forward function. `trace` runs that function once over
- * symbolic tensors and gives the graph; the same description traced with another normalization is the reference.
+ * A model: a name, its inputs, its choice of normalization and a forward function. `trace` runs that function
+ * once over symbolic tensors and gives the graph; the same description traced with another normalization is
+ * the reference.
  */
 import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
@@ -51,7 +52,8 @@ export interface Model<Inputs extends string = string> extends ModelSpec<Inputs>
   /**
    * Runs `forward` over symbolic tensors.
    *
-   * @throws {UnfoldError} a shape that does not fit, a weight that is missing, superfluous or of another shape
+   * @throws {UnfoldError} a shape that does not fit, a weight that is missing, superfluous or of another
+   *   shape
    */
   trace(options: TraceOptions): Graph;
 }

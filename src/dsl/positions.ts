@@ -1,6 +1,7 @@
 /**
- * Positions that are computed rather than learned, as constants: sinusoids that are added to embeddings, and rotations
- * of queries and keys. Both come as tables of a greatest length, of which a network takes as many rows as it has tokens.
+ * Positions that are computed rather than learned, as constants: sinusoids that are added to embeddings, and
+ * rotations of queries and keys. Both come as tables of a greatest length, of which a network takes as many
+ * rows as it has tokens.
  */
 import { UnfoldError } from "../errors.ts";
 import {
@@ -21,7 +22,10 @@ import type { Dim } from "../ir/shape.ts";
 import { concat, constant, TENSOR, type Tensor } from "./tensor.ts";
 
 const POSITIVE: Kind = { words: "a finite number above 0", is: (value) => EPSILON.is(value) && value !== 0 };
-/** Elements of a table that are computed, one by one, when a network is described: 131072 positions of 128 channels. */
+/**
+ * Elements of a table that are computed, one by one, when a network is described: 131072 positions of 128
+ * channels.
+ */
 const MOST_COMPUTED = 2 ** 24;
 
 /** What `sinusoids` are made from. */
@@ -35,9 +39,10 @@ export interface SinusoidOptions {
 }
 
 /**
- * Sinusoidal positions `[length, channels]` in the form of tensor2tensor and fairseq: the sines of all rates, then their
- * cosines; rates fall from 1 to 1/10000. (Vaswani et al. 2017, section 3.5, has them in turn: the same up to an order of
- * channels that the first layer learns, and the last rate is one step short of 1/10000.)
+ * Sinusoidal positions `[length, channels]` in the form of tensor2tensor and fairseq: the sines of all rates,
+ * then their cosines; rates fall from 1 to 1/10000. (Vaswani et al. 2017, section 3.5, has them in turn: the
+ * same up to an order of channels that the first layer learns, and the last rate is one step short of
+ * 1/10000.)
  */
 export function sinusoids(options: SinusoidOptions): Tensor {
   const { length, channels, first = 0 } = given("sinusoids", options, {
@@ -93,8 +98,8 @@ export interface RotaryTable {
 const TABLE = { cosines: TENSOR, sines: TENSOR };
 
 /**
- * Rotations of each position (Su et al. 2021, RoFormer), in the order of Hugging Face: channel i turns with channel
- * i + D/2, at the rate `theta^(-2i/D)`.
+ * Rotations of each position (Su et al. 2021, RoFormer), in the order of Hugging Face: channel i turns with
+ * channel i + D/2, at the rate `theta^(-2i/D)`.
  *
  * @throws {UnfoldError} a head of an odd number of channels, a table of too many numbers
  */
@@ -135,8 +140,9 @@ export interface GridRotaryOptions {
 }
 
 /**
- * Rotations of the patches of an image (Siméoni et al. 2025, DINOv3): channel i turns with channel i + D/2, the first D/4
- * by the row and the next by the column, each from -1 to 1 across the image, at `2 pi theta^(-4j/D)`.
+ * Rotations of the patches of an image (Siméoni et al. 2025, DINOv3): channel i turns with channel i + D/2,
+ * the first D/4 by the row and the next by the column, each from -1 to 1 across the image, at
+ * `2 pi theta^(-4j/D)`.
  *
  * @throws {UnfoldError} a head whose channels are no four parts, a table of too many numbers
  */
@@ -188,7 +194,10 @@ export function rotate(x: Tensor, table: RotaryTable): Tensor {
   return x.mul(cosines).add(concat([upper, lower], { axis: -1 }).mul(sines));
 }
 
-/** Waves longer than the first training's context turn `factor` times slower; between two lengths, part of that. */
+/**
+ * Waves longer than the first training's context turn `factor` times slower; between two lengths, part of
+ * that.
+ */
 function scaledRate(rate: number, scaling: RotaryScaling | undefined): number {
   if (scaling === undefined) return rate;
   const { factor, lowFrequencyFactor, highFrequencyFactor, originalContext } = scaling;

@@ -1,6 +1,7 @@
 /**
- * Parameter scopes: the one thing a layer needs besides its inputs. A scope is a path into the state dict ("blocks.0")
- * together with where weights come from, the precision they are used in and the model's choice of normalization.
+ * Parameter scopes: the one thing a layer needs besides its inputs. A scope is a path into the state dict
+ * ("blocks.0") together with where weights come from, the precision they are used in and the model's choice
+ * of normalization.
  */
 import { UnfoldError } from "../errors.ts";
 import {
@@ -113,7 +114,10 @@ export function normalized(x: Tensor, p: Scope, gain: number): Tensor {
   return tensorOf(contextOf(p).norm.apply(nodeOf(x), normScope(p, gain)));
 }
 
-/** A scope as normalizations see it: vectors that are computed with before the network runs, and an affine at the end. */
+/**
+ * A scope as normalizations see it: vectors that are computed with before the network runs, and an affine at
+ * the end.
+ */
 export function normScope(p: Scope, gain = 1): NormScope {
   const { weights, precision } = contextOf(p);
   const { path } = p;

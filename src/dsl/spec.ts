@@ -1,6 +1,6 @@
 /**
- * What `model` is given, looked at when a model is described: names that files and backends take, inputs, a normalization,
- * and what goes with them. Sizes of inputs are looked at when the network is traced.
+ * What `model` is given, looked at when a model is described: names that files and backends take, inputs, a
+ * normalization, and what goes with them. Sizes of inputs are looked at when the network is traced.
  */
 import { UnfoldError } from "../errors.ts";
 import { type DType, PRECISIONS } from "../ir/dtype.ts";
@@ -39,7 +39,9 @@ export interface Evaluation {
   readonly inputs: Readonly<Record<string, string>>;
   /** Class indices `[N]`. */
   readonly labels?: string;
-  /** The training framework's own values of the first output, or of outputs by name, by normalization family. */
+  /**
+   * The training framework's own values of the first output, or of outputs by name, by normalization family.
+   */
   readonly logits?: Readonly<Partial<Record<NormFamily, string | Readonly<Record<string, string>>>>>;
 }
 
@@ -67,7 +69,10 @@ export interface ModelSpec<Inputs extends string> {
   readonly batch?: number;
   /** Sizes of named dimensions other than the batch. */
   readonly dims?: Readonly<Record<string, DimRange>>;
-  /** A checkpoint for each normalization it was trained with; paths are relative to the working folder, URLs are not. */
+  /**
+   * A checkpoint for each normalization it was trained with; paths are relative to the working folder, URLs
+   * are not.
+   */
   readonly weights?: Readonly<Partial<Record<NormFamily, URL | string>>>;
   /** From a parameter's path to the checkpoint's name for it. */
   readonly rename?: (name: string) => string;

@@ -1,7 +1,8 @@
 /**
- * Symbolic tensors and the operators on them, which are methods: each checks shapes at once and returns the new tensor;
- * nothing is computed. What needs parameters is a function of a tensor and a scope, in `layers.ts` and its like. A tensor
- * holds a node of the graph, which the rest of the compiler reads and users do not.
+ * Symbolic tensors and the operators on them, which are methods: each checks shapes at once and returns the
+ * new tensor; nothing is computed. What needs parameters is a function of a tensor and a scope, in
+ * `layers.ts` and its like. A tensor holds a node of the graph, which the rest of the compiler reads and
+ * users do not.
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesFromNumbers, elementCount, heldData } from "../ir/data.ts";
@@ -65,9 +66,10 @@ export let nodeOf: (tensor: Tensor) => Node;
 let isTensor: (value: unknown) => value is Tensor;
 
 /**
- * A tensor of a network that is being described: an element type and a shape, no values. Networks get them as inputs and
- * as parameters; every method returns another. Where two tensors meet, their element types are the same and their shapes
- * broadcast as NumPy's do; a number in place of the second takes the element type of the first.
+ * A tensor of a network that is being described: an element type and a shape, no values. Networks get them as
+ * inputs and as parameters; every method returns another. Where two tensors meet, their element types are the
+ * same and their shapes broadcast as NumPy's do; a number in place of the second takes the element type of
+ * the first.
  *
  * @example Scaled products of queries and keys
  * ```ts
@@ -193,7 +195,9 @@ export class Tensor {
     return op("sqrt", [this], { attrs: {} });
   }
 
-  /** `x Phi(x)`, Phi the normal distribution (Hendrycks and Gimpel 2016): exact, or by a hyperbolic tangent. */
+  /**
+   * `x Phi(x)`, Phi the normal distribution (Hendrycks and Gimpel 2016): exact, or by a hyperbolic tangent.
+   */
   gelu(options: { readonly approximate?: "none" | "tanh" } = {}): Tensor {
     const { approximate = "none" } = given("gelu", options, { approximate: optional(oneOf("none", "tanh")) });
     return op("gelu", [this], { attrs: { approximate } });
@@ -229,8 +233,8 @@ export class Tensor {
   }
 
   /**
-   * Part of one axis: `x.slice({ axis: 1, start: 1 })` is Python's `x[:, 1:]`. Nothing is clamped: an end beyond the axis
-   * is an error, and where a size is open the caller promises that the axis reaches that far.
+   * Part of one axis: `x.slice({ axis: 1, start: 1 })` is Python's `x[:, 1:]`. Nothing is clamped: an end
+   * beyond the axis is an error, and where a size is open the caller promises that the axis reaches that far.
    */
   slice(options: SliceOptions): Tensor {
     const { axis, start = 0, end, size, step = 1 } = given("slice", options, {
@@ -365,7 +369,8 @@ export interface ConstantOptions {
 }
 
 /**
- * Values that are known now: numbers, row-major. They are held in float64 and rounded once, to their element type.
+ * Values that are known now: numbers, row-major. They are held in float64 and rounded once, to their element
+ * type.
  *
  * @throws {UnfoldError} another number of values than the shape has; a fraction in a type of whole numbers
  */

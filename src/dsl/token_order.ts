@@ -1,7 +1,8 @@
 /**
- * The order in which the tokens of an image lie, as data: which place of the grid each of them has. Windows, cyclic
- * shifts, padding and the merging of patches are orders too, so that going from one to another is a single gather, however
- * many rolls, partitions and reversals a paper writes. All sizes are known when the network is described.
+ * The order in which the tokens of an image lie, as data: which place of the grid each of them has. Windows,
+ * cyclic shifts, padding and the merging of patches are orders too, so that going from one to another is a
+ * single gather, however many rolls, partitions and reversals a paper writes. All sizes are known when the
+ * network is described.
  */
 import { UnfoldError } from "../errors.ts";
 import {
@@ -39,7 +40,10 @@ export function gridOf(image: readonly [height: number, width: number], patch: n
   return { height: height / patch, width: width / patch };
 }
 
-/** Tokens of a grid, or entries of a table over them, that are worked out one by one when a network is described. */
+/**
+ * Tokens of a grid, or entries of a table over them, that are worked out one by one when a network is
+ * described.
+ */
 const MOST_TOKENS = 2 ** 22;
 
 /** What an order is made from: a grid of not too many tokens. */
@@ -90,7 +94,10 @@ export interface Windows {
   readonly window: PerAxis;
   /** How far the grid is rolled up and to the left before it is cut. */
   readonly shift: PerAxis;
-  /** Whether a grid that windows do not fill is padded before it is rolled, as unless said, or after, as in timm. */
+  /**
+   * Whether a grid that windows do not fill is padded before it is rolled, as unless said, or after, as in
+   * timm.
+   */
   readonly padding?: "first" | "last";
 }
 
@@ -105,7 +112,9 @@ export function paddedGrid(grid: Grid, window: PerAxis): Grid {
   return padded;
 }
 
-/** Window after window, row by row inside and out: padded and rolled by `shift`, then cut (Swin, section 3.2). */
+/**
+ * Window after window, row by row inside and out: padded and rolled by `shift`, then cut (Swin, section 3.2).
+ */
 export function windowOrder(grid: Grid, windows: Windows): TokenOrder {
   const { window, shift, padding = "first" } = partsOf("windowOrder", windows, WINDOWS);
   const padded = paddedGrid(grid, window);
@@ -125,9 +134,10 @@ export function windowOrder(grid: Grid, windows: Windows): TokenOrder {
 }
 
 /**
- * Four by four: the tokens of the doubled grid that patch merging sets side by side, for each merged token in the order
- * `merged`. `"columns"` goes down first, (0, 0), (1, 0), (0, 1), (1, 1); `"rows"` is the order of an unfold. `of` is the
- * grid that merges where it is odd and so not the doubled one: it is padded at the right and below.
+ * Four by four: the tokens of the doubled grid that patch merging sets side by side, for each merged token in
+ * the order `merged`. `"columns"` goes down first, (0, 0), (1, 0), (0, 1), (1, 1); `"rows"` is the order of
+ * an unfold. `of` is the grid that merges where it is odd and so not the doubled one: it is padded at the
+ * right and below.
  */
 export function mergingOrder(
   grid: Grid,
@@ -187,7 +197,10 @@ export function unfoldOrder(
   );
 }
 
-/** Tokens `[B, T, C]` in another order; where `to` has padding, zeros; what `from` has as padding is left behind. */
+/**
+ * Tokens `[B, T, C]` in another order; where `to` has padding, zeros; what `from` has as padding is left
+ * behind.
+ */
 export function reorder(x: Tensor, orders: { from: TokenOrder; to: TokenOrder }): Tensor {
   argument("reorder: x", x, TENSOR);
   const { from, to } = given("reorder", orders, { from: ORDER, to: ORDER });
@@ -217,7 +230,8 @@ export function reorder(x: Tensor, orders: { from: TokenOrder; to: TokenOrder })
 }
 
 /**
- * For each pair of a window's tokens, the row of the table `[(2 height - 1) (2 width - 1), heads]` that holds their bias.
+ * For each pair of a window's tokens, the row of the table `[(2 height - 1) (2 width - 1), heads]` that holds
+ * their bias.
  */
 export function relativePositions(window: PerAxis): number[] {
   argument("relativePositions: the window", window, SIDES);
@@ -233,7 +247,9 @@ export function relativePositions(window: PerAxis): number[] {
   );
 }
 
-/** Whether two tokens of a shifted window are of different sides of the image: `[windows, tokens, tokens]`. */
+/**
+ * Whether two tokens of a shifted window are of different sides of the image: `[windows, tokens, tokens]`.
+ */
 export function shiftMask(grid: Grid, windows: Windows): boolean[] {
   const { window, shift } = partsOf("shiftMask", windows, WINDOWS);
   const { height, width } = paddedGrid(grid, window);

@@ -1,7 +1,7 @@
 /**
- * Locks between processes: the operating system's own on an open file, which a process loses when it ends, SIGKILL
- * included, so that nothing is ever left locked by the dead. They hold on one machine, and on network file systems that
- * pass them on; a file system without locks is refused.
+ * Locks between processes: the operating system's own on an open file, which a process loses when it ends,
+ * SIGKILL included, so that nothing is ever left locked by the dead. They hold on one machine, and on network
+ * file systems that pass them on; a file system without locks is refused.
  */
 import { join } from "node:path";
 import { systemReason, UnfoldError } from "../errors.ts";
@@ -49,7 +49,10 @@ export async function tryToLock(path: string): Promise<Disposable | null> {
   }
 }
 
-/** Removes a folder that is locked by a file in it, unless another holds that lock; what cannot be removed stays. */
+/**
+ * Removes a folder that is locked by a file in it, unless another holds that lock; what cannot be removed
+ * stays.
+ */
 export async function removeUnlocked(folder: string, lockName: string): Promise<void> {
   const lock = await tryToLock(join(folder, lockName)).catch(() => null);
   if (lock === null) return;

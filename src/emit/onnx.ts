@@ -1,12 +1,12 @@
 /**
- * The graph as an ONNX file: a walk that calls each operator's own emission. Only operators of the standard, unless the
- * graph was lowered for ONNX Runtime; weights as they are stored, without a copy in another layout. Above 1 GiB the
- * weights go into a second file beside it.
+ * The graph as an ONNX file: a walk that calls each operator's own emission. Only operators of the standard,
+ * unless the graph was lowered for ONNX Runtime; weights as they are stored, without a copy in another
+ * layout. Above 1 GiB the weights go into a second file beside it.
  */
 import { basename } from "node:path";
 import { writeFailure } from "../errors.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
-import type { OnnxEmitter } from "../ops/define.ts";
+import type { OnnxEmitter } from "../ops/emitter.ts";
 import { opOf } from "../ops/table.ts";
 import { type MeasuredOutput, ModelEmitter } from "./onnx_model.ts";
 import { LOWEST_OPSET } from "./opset.ts";
@@ -41,7 +41,10 @@ export interface OnnxFile {
   readonly nodes: number;
 }
 
-/** What is put into a file that only measures: what others read in place of a node's value, and one output more. */
+/**
+ * What is put into a file that only measures: what others read in place of a node's value, and one output
+ * more.
+ */
 export interface Probe {
   value(g: OnnxEmitter, node: Node, value: string): string;
   /** Its name, and its value of fp32 and one axis; called once, at the end. */

@@ -1,18 +1,20 @@
 /**
- * What operators see of an ONNX model, `OnnxEmitter`, and the model that comes of it: small values shared, open sizes
- * computed from the inputs, names unique, weights left where they are until the file is written. The walk over the graph
- * and the files are `onnx.ts`.
+ * What operators see of an ONNX model, `OnnxEmitter`, and the model that comes of it: small values shared,
+ * open sizes computed from the inputs, names unique, weights left where they are until the file is written.
+ * The walk over the graph and the files are `onnx.ts`.
  */
 import config from "../../deno.json" with { type: "json" };
 import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
 import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType, uniqueNames } from "../ir/graph.ts";
 import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
-import type { OnnxAttribute, OnnxEmitter } from "../ops/define.ts";
+import type { OnnxAttribute, OnnxEmitter } from "../ops/emitter.ts";
 import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
 import type { LazyPiece, Piece } from "./pieces.ts";
 
-/** Nothing that is written needs a later one, whatever the operator set; readers of any since 2022 take it. */
+/**
+ * Nothing that is written needs a later one, whatever the operator set; readers of any since 2022 take it.
+ */
 const IR_VERSION = 8;
 /** Of `com.microsoft`, whose operators all begin with it. */
 const CONTRIB_VERSION = 1;

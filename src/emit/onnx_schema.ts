@@ -1,6 +1,6 @@
 /**
- * The part of ONNX's protobuf schema (`onnx.proto3`, IR version 9) that UNfold writes, for protobufjs' reflection: field
- * numbers as the standard assigns them, fields that are never written left out.
+ * The part of ONNX's protobuf schema (`onnx.proto3`, IR version 9) that UNfold writes, for protobufjs'
+ * reflection: field numbers as the standard assigns them, fields that are never written left out.
  */
 import protobuf from "npm:protobufjs@8.8.1/light.js";
 import { byteLengthOf, type LazyPiece, type Piece } from "./pieces.ts";
@@ -99,8 +99,8 @@ interface OnnxModel extends Record<string, unknown> {
 }
 
 /**
- * Encodes a model. Weights are put in where they are due rather than encoded: a message is its length and its fields, in
- * any order, so that the lengths are all that has to be known of them.
+ * Encodes a model. Weights are put in where they are due rather than encoded: a message is its length and its
+ * fields, in any order, so that the lengths are all that has to be known of them.
  *
  * @param weights what becomes the `rawData` of these of the model's initializers
  */

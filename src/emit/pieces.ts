@@ -1,6 +1,7 @@
 /**
- * A file as the pieces it consists of: bytes at hand, and weights that are read when their turn comes. Of a network of any
- * size two weights are in memory at a time: one on its way to the disk while the next is read and folded.
+ * A file as the pieces it consists of: bytes at hand, and weights that are read when their turn comes. Of a
+ * network of any size two weights are in memory at a time: one on its way to the disk while the next is read
+ * and folded.
  */
 
 /** Bytes, or how to get them. */

@@ -1,7 +1,7 @@
 /**
- * From a graph to a TensorRT engine on disk: a walk that calls each operator's own emission, then the library's
- * builder. Needs no GPU. The native half is loaded with the first engine, so that importing UNfold needs no
- * `--allow-ffi`.
+ * From a graph to a TensorRT engine on disk: a walk that calls each operator's own emission, then the
+ * library's builder. Needs no GPU. The native half is loaded with the first engine, so that importing UNfold
+ * needs no `--allow-ffi`.
  */
 import type { DownloadProgress } from "../../native/wheel/cache.ts";
 import type { Severity } from "../../native/tensorrt/abi/enums.ts";
@@ -12,7 +12,7 @@ import { isRefusal, UnfoldError } from "../errors.ts";
 import { type Graph, type Node, topological, uniqueNames } from "../ir/graph.ts";
 import { bindShape, fixedShape, namesIn } from "../ir/shape.ts";
 import type { DimRange } from "../dsl/model.ts";
-import type { TensorRtEmitter } from "../ops/define.ts";
+import type { TensorRtEmitter } from "../ops/emitter.ts";
 import { opOf } from "../ops/table.ts";
 import { TENSORRT } from "../rewrite/backends/tensorrt.ts";
 import { type PassTrace, runPipeline } from "../rewrite/pass.ts";
@@ -28,7 +28,9 @@ export type { Flavour, LibrarySource, LocatedTensorRt, LogLine, ProgressEvent, S
 export interface LocateOptions {
   /** The library, the folder that holds it, or the folder TensorRT was unpacked to. */
   readonly flag?: string | undefined;
-  /** Restricts the search; without it TensorRT for RTX is preferred, then an installed Enterprise TensorRT. */
+  /**
+   * Restricts the search; without it TensorRT for RTX is preferred, then an installed Enterprise TensorRT.
+   */
   readonly flavour?: Flavour | undefined;
   /** Never downloads. */
   readonly offline?: boolean | undefined;
@@ -51,20 +53,29 @@ export interface EngineOptions {
   readonly profiles?: readonly Profile[];
   /** 0 (quick to build) to 5 (quick to run); the library's default is 3. */
   readonly optimizationLevel?: number;
-  /** Whether fp32 products may be computed in TF32, ten bits of the mantissa of what they multiply; false unless given. */
+  /**
+   * Whether fp32 products may be computed in TF32, ten bits of the mantissa of what they multiply; false
+   * unless given.
+   */
   readonly tf32?: boolean;
   /**
-   * The GPUs the engine is for, with TensorRT for RTX: all but Turing ("7.5") unless given. Turing takes fp16 alone.
-   * Enterprise TensorRT builds for the GPU of this machine.
+   * The GPUs the engine is for, with TensorRT for RTX: all but Turing ("7.5") unless given. Turing takes fp16
+   * alone. Enterprise TensorRT builds for the GPU of this machine.
    */
   readonly targets?: readonly Target[] | undefined;
-  /** Whether the engine's weights can be replaced later (`refitPlan`). TensorRT for RTX needs a GPU to build such. */
+  /**
+   * Whether the engine's weights can be replaced later (`refitPlan`). TensorRT for RTX needs a GPU to build
+   * such.
+   */
   readonly refit?: boolean;
-  /** Whether part of the weights may stay off the GPU when it runs (`deno task profile --weight-streaming-budget SIZE`). */
+  /**
+   * Whether part of the weights may stay off the GPU when it runs
+   * (`deno task profile --weight-streaming-budget SIZE`).
+   */
   readonly weightStreaming?: boolean;
   /**
-   * Where kernels' measurements are kept from one build to the next, which makes builds of Enterprise TensorRT quicker
-   * and alike; made if it is not there.
+   * Where kernels' measurements are kept from one build to the next, which makes builds of Enterprise
+   * TensorRT quicker and alike; made if it is not there.
    */
   readonly timingCacheFile?: string | undefined;
   /** Whether the graph takes the form that TensorRT compiles best; true unless given. */
@@ -163,7 +174,9 @@ export async function locateLibrary(options: LocateOptions = {}): Promise<Locate
   return await locateTensorRt(options);
 }
 
-/** Adds every node of `graph` to an empty network; `onWeights` hears of each weight, by the layer that has it. */
+/**
+ * Adds every node of `graph` to an empty network; `onWeights` hears of each weight, by the layer that has it.
+ */
 export async function describeNetwork(
   network: Network,
   graph: Graph,

@@ -1,7 +1,7 @@
 /**
- * What operators see of a TensorRT network: `TensorRtEmitter` over the native `Network`, with what the library lacks:
- * constants take the rank of whatever they meet, since TensorRT broadcasts only sizes of 1, and open sizes are computed
- * from the inputs. Layers are named after their node.
+ * What operators see of a TensorRT network: `TensorRtEmitter` over the native `Network`, with what the
+ * library lacks: constants take the rank of whatever they meet, since TensorRT broadcasts only sizes of 1,
+ * and open sizes are computed from the inputs. Layers are named after their node.
  */
 import type { Network, Tensor } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
@@ -9,7 +9,7 @@ import { bytesAs, bytesFromNumbers, type TensorData } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType } from "../ir/graph.ts";
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
-import type { TensorRtEmitter, TensorRtTensor } from "../ops/define.ts";
+import type { TensorRtEmitter, TensorRtTensor } from "../ops/emitter.ts";
 import type { WeightsListener } from "./layer_weights.ts";
 
 /** A layer's output. */
@@ -61,7 +61,8 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   }
 
   output(value: Value, name: string): void {
-    // TensorRT gives a tensor one name, so an input or constant, or a value put out twice, goes through a copy.
+    // TensorRT gives a tensor one name, so an input or constant, or a value put out twice, goes through a
+    // copy.
     const tensor = this.#tensor(value);
     const isTaken = !("tensor" in value) || this.#outputs.has(tensor) ||
       [...this.#inputs.values()].includes(tensor);

@@ -1,8 +1,8 @@
 /**
- * An engine as a model of NVIDIA Triton Inference Server: the folder of a model repository, with its configuration in
- * protobuf's text format (`ModelConfig` of Triton's model_config.proto). Only what follows from the engine is written; the
- * server's defaults hold for all else. Left out: whether a server's TensorRT can read the plan, which only that server
- * knows.
+ * An engine as a model of NVIDIA Triton Inference Server: the folder of a model repository, with its
+ * configuration in protobuf's text format (`ModelConfig` of Triton's model_config.proto). Only what follows
+ * from the engine is written; the server's defaults hold for all else. Left out: whether a server's TensorRT
+ * can read the plan, which only that server knows.
  */
 import { join } from "node:path";
 import { UnfoldError, writeFailure } from "../errors.ts";
@@ -42,10 +42,10 @@ interface Message {
 }
 
 /**
- * The content of `config.pbtxt`. Where the batch is open and the first axis of every input and output, and the profiles
- * leave no size out from 1 on, the server batches requests, up to the largest and preferably to the sizes that profiles are
- * tuned for. Else it passes each request on as it is, and the engine refuses what no profile has: the file says so, since
- * Triton has no field for it.
+ * The content of `config.pbtxt`. Where the batch is open and the first axis of every input and output, and
+ * the profiles leave no size out from 1 on, the server batches requests, up to the largest and preferably to
+ * the sizes that profiles are tuned for. Else it passes each request on as it is, and the engine refuses what
+ * no profile has: the file says so, since Triton has no field for it.
  *
  * @throws {UnfoldError} a name that is no folder's
  */
@@ -160,8 +160,8 @@ function scalar(value: string | number | { readonly word: string }): string {
 }
 
 /**
- * Writes `FOLDER/NAME/config.pbtxt` and a copy of the plan as `FOLDER/NAME/1/model.plan`, each beside it first and then
- * renamed, so that a server that watches the folder reads whole files.
+ * Writes `FOLDER/NAME/config.pbtxt` and a copy of the plan as `FOLDER/NAME/1/model.plan`, each beside it
+ * first and then renamed, so that a server that watches the folder reads whole files.
  *
  * @returns the model's folder
  * @throws {UnfoldError} a folder that cannot be written

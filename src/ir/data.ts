@@ -1,7 +1,7 @@
 /**
- * The values of a constant: where its bytes come from and how they are read. Nothing is read before `bytes()` is
- * called, so a graph over a 5 GB checkpoint costs no 5 GB; conversion to another element type rounds once, to nearest
- * even, from whatever precision the values are held in.
+ * The values of a constant: where its bytes come from and how they are read. Nothing is read before `bytes()`
+ * is called, so a graph over a 5 GB checkpoint costs no 5 GB; conversion to another element type rounds once,
+ * to nearest even, from whatever precision the values are held in.
  */
 import { UnfoldError } from "../errors.ts";
 import { ITEM_BYTES, type StorageType } from "./dtype.ts";
@@ -15,11 +15,15 @@ export interface TensorData {
   /** For messages: the file and tensor name, or what computed the values. */
   readonly origin: string;
   /**
-   * The elements, row-major, little-endian, `ITEM_BYTES[dtype]` each, at an address that is a multiple of 8. May read
-   * from disk at every call: keep the result rather than calling twice. The caller must not write to it.
+   * The elements, row-major, little-endian, `ITEM_BYTES[dtype]` each, at an address that is a multiple of 8.
+   * May read from disk at every call: keep the result rather than calling twice. The caller must not write to
+   * it.
    */
   bytes(): Uint8Array;
-  /** The elements rounded once to `dtype`, of what can do that as it makes them; else they are converted from `bytes()`. */
+  /**
+   * The elements rounded once to `dtype`, of what can do that as it makes them; else they are converted from
+   * `bytes()`.
+   */
   bytesAs?(dtype: StorageType): Uint8Array;
 }
 
@@ -74,7 +78,10 @@ export function bf16FromNumber(value: number): number {
 const SCRATCH_F32 = new Float32Array(1);
 const SCRATCH_U32 = new Uint32Array(SCRATCH_F32.buffer);
 
-/** Typed view over bytes of `dtype`, without a copy where the address allows; bfloat16 and bool as their raw bits. */
+/**
+ * Typed view over bytes of `dtype`, without a copy where the address allows; bfloat16 and bool as their raw
+ * bits.
+ */
 export function typedView(bytes: Uint8Array, dtype: StorageType): NumberArray | Uint16Array {
   const size = ITEM_BYTES[dtype];
   if (bytes.byteOffset % size !== 0) bytes = bytes.slice();
@@ -115,7 +122,10 @@ export function float64FromBytes(bytes: Uint8Array, dtype: StorageType): Float64
   return wide;
 }
 
-/** Elements for a loop: the stored array itself where JavaScript has its type, else the narrowest array that holds them. */
+/**
+ * Elements for a loop: the stored array itself where JavaScript has its type, else the narrowest array that
+ * holds them.
+ */
 export function numbersFromBytes(
   bytes: Uint8Array,
   dtype: StorageType,
@@ -130,7 +140,9 @@ export function numbersFromBytes(
 
 /** Fills an array with as many consecutive elements, from index `start` on. */
 export type Float64Reader = (target: Float64Array, start: number) => void;
-/** Rounds an array once into consecutive elements, from index `start` on; what is too large becomes infinite. */
+/**
+ * Rounds an array once into consecutive elements, from index `start` on; what is too large becomes infinite.
+ */
 export type Float64Writer = (source: Float64Array, start: number) => void;
 
 /** Elements as float64 a piece at a time, so that no tensor is held in eight bytes an element. */

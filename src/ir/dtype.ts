@@ -1,6 +1,7 @@
 /**
- * Element types of the graph, in the words of the command line (`fp32`, `fp16`, ...), and the one more that weights
- * may be *held* in: `fp64`, for values that were computed and are still to be rounded, once, to their final type.
+ * Element types of the graph, in the words of the command line (`fp32`, `fp16`, ...), and the one more that
+ * weights may be *held* in: `fp64`, for values that were computed and are still to be rounded, once, to their
+ * final type.
  */
 
 /** Element type of a tensor in the graph. */
@@ -10,8 +11,8 @@ export type DType = "fp32" | "fp16" | "bf16" | "int8" | "uint8" | "int32" | "int
 export type Precision = "fp32" | "fp16" | "bf16";
 
 /**
- * What an engine's products compute in: a type of the network, or `tf32`, an fp32 network whose products read ten bits
- * of the mantissa of what they multiply.
+ * What an engine's products compute in: a type of the network, or `tf32`, an fp32 network whose products read
+ * ten bits of the mantissa of what they multiply.
  */
 export type EnginePrecision = Precision | "tf32";
 
@@ -30,9 +31,9 @@ export function networkPrecision(precision: EnginePrecision): Precision {
 }
 
 /**
- * The processors that a network in int8 is for, which its weights are rounded for: those of `any` have exact products on
- * all of them, those of `vnni`, with somewhat finer steps, only where a processor has instructions that add products of
- * bytes up in 32 bits (VNNI or AMX on x86-64; arm64).
+ * The processors that a network in int8 is for, which its weights are rounded for: those of `any` have exact
+ * products on all of them, those of `vnni`, with somewhat finer steps, only where a processor has
+ * instructions that add products of bytes up in 32 bits (VNNI or AMX on x86-64; arm64).
  */
 export const INT8_TARGETS = ["any", "vnni"] as const;
 export type Int8Target = (typeof INT8_TARGETS)[number];

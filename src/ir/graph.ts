@@ -1,7 +1,7 @@
 /**
- * The graph: immutable nodes that hold their inputs directly, one tensor each, and a graph value that names the ends.
- * Passes never change a node; they build new ones and share the rest. A node that no output reaches does not exist
- * for any walk, so dead code needs no pass of its own.
+ * The graph: immutable nodes that hold their inputs directly, one tensor each, and a graph value that names
+ * the ends. Passes never change a node; they build new ones and share the rest. A node that no output reaches
+ * does not exist for any walk, so dead code needs no pass of its own.
  */
 import { UnfoldError } from "../errors.ts";
 import type { DType } from "./dtype.ts";
@@ -16,8 +16,8 @@ export interface TensorType {
 }
 
 /**
- * One operator applied to tensors. `attrs` is typed by the operator's own declaration in `src/ops`; here it is opaque.
- * Nodes are made by `apply` of `src/ops/table.ts`, which infers the type, and nowhere else.
+ * One operator applied to tensors. `attrs` is typed by the operator's own declaration in `src/ops`; here it
+ * is opaque. Nodes are made by `apply` of `src/ops/table.ts`, which infers the type, and nowhere else.
  */
 export interface Node {
   /** The operator's name: "linear". */
@@ -28,7 +28,10 @@ export interface Node {
   readonly attrs: Readonly<Record<string, unknown>>;
   /** Of the tensor that it makes. */
   readonly type: TensorType;
-  /** The parameter scope or file name it came from: "blocks.0.attn.qkv". Not unique: `uniqueNames` makes it so. */
+  /**
+   * The parameter scope or file name it came from: "blocks.0.attn.qkv". Not unique: `uniqueNames` makes it
+   * so.
+   */
   readonly name: string;
 }
 
@@ -42,7 +45,9 @@ export interface Graph {
   readonly outputs: readonly { readonly name: string; readonly node: Node }[];
 }
 
-/** The first input that has a named size as an axis of its own: where a backend reads that size at run time. */
+/**
+ * The first input that has a named size as an axis of its own: where a backend reads that size at run time.
+ */
 export function axisOfSize(graph: Graph, name: string): { readonly input: Node; readonly axis: number } {
   for (const input of graph.inputs) {
     const axis = input.type.shape.indexOf(name);
@@ -111,8 +116,9 @@ export function uniqueNames(graph: Graph): ReadonlyMap<Node, string> {
 }
 
 /**
- * Rebuilds a graph from its inputs to its outputs. `change` sees each node with its inputs already rebuilt and answers
- * the node that takes its place; a node it answers unchanged, with unchanged inputs, is shared with the old graph.
+ * Rebuilds a graph from its inputs to its outputs. `change` sees each node with its inputs already rebuilt
+ * and answers the node that takes its place; a node it answers unchanged, with unchanged inputs, is shared
+ * with the old graph.
  */
 export function mapGraph(graph: Graph, change: (node: Node, inputs: readonly Node[]) => Node): Graph {
   const replaced = new Map<Node, Node>();

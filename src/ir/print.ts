@@ -1,6 +1,6 @@
 /**
- * The text of a graph, for people, golden files and traces: one line a node, inputs by name, constants only as
- * operands. Stable: the same graph prints the same text.
+ * The text of a graph, for people, golden files and traces: one line a node, inputs by name, constants only
+ * as operands. Stable: the same graph prints the same text.
  */
 import { type Graph, type Node, topological, uniqueNames } from "./graph.ts";
 import { showShape } from "./shape.ts";
@@ -8,7 +8,7 @@ import { showShape } from "./shape.ts";
 /**
  * ```
  * digits(image: fp32[B, 1, 8, 8]) -> logits: fp32[B, 10]
- *   patch_embed.proj = conv(image, patch_embed.proj.weight[64, 1, 2, 2], ...) {stride: [2, 2]} : fp32[B, 64, 4, 4]
+ *   patch_embed.proj = conv(image, patch_embed.proj.weight[64, 1, 2, 2], ...) {...} : fp32[B, 64, 4, 4]
  * ```
  */
 export function printGraph(graph: Graph): string {

@@ -1,7 +1,7 @@
 /**
- * Dimensions and shapes. A dimension is a number, or a polynomial in named sizes that stay open until the engine runs
- * ("B", "T+1", "16*B"), kept as a canonical string so that equal sizes are equal values. What is left out: division
- * with a remainder and comparisons, which no operator here needs.
+ * Dimensions and shapes. A dimension is a number, or a polynomial in named sizes that stay open until the
+ * engine runs ("B", "T+1", "16*B"), kept as a canonical string so that equal sizes are equal values. What is
+ * left out: division with a remainder and comparisons, which no operator here needs.
  */
 import { UnfoldError } from "../errors.ts";
 
@@ -87,7 +87,10 @@ export function namesIn(dim: Dim): string[] {
 /** The largest size of an axis, and the most elements of a tensor: TensorRT counts both in 32 bits. */
 export const MOST_ELEMENTS = 2 ** 31 - 1;
 
-/** Whether a size is a whole number from 1, or written in the one form in which equal sizes are equal: "T+1", not "1+T". */
+/**
+ * Whether a size is a whole number from 1, or written in the one form in which equal sizes are equal: "T+1",
+ * not "1+T".
+ */
 export function isDim(dim: Dim): boolean {
   if (typeof dim === "number") return Number.isSafeInteger(dim) && dim >= 1 && dim <= MOST_ELEMENTS;
   return multiplyDims(dim, 1) === dim && namesIn(dim).every((name) => /^[A-Za-z_]\w*$/.test(name));
@@ -155,8 +158,8 @@ export function axisIn(axis: number, rank: number, what: string): number {
 }
 
 /**
- * A reshape's target as backends write it: 0 keeps the size at that position, -1 is worked out. Null where more than
- * one size would have to be worked out.
+ * A reshape's target as backends write it: 0 keeps the size at that position, -1 is worked out. Null where
+ * more than one size would have to be worked out.
  */
 export function reshapeTarget(from: Shape, to: Shape): number[] | null {
   const target = to.map((dim, i) => typeof dim === "number" ? dim : dim === from[i] ? 0 : -1);

@@ -1,9 +1,9 @@
 /**
- * BERT (Devlin, Chang, Lee and Toutanova, NAACL 2019): the encoder of the original Transformer, normalized *after* each
- * residual sum, over words, positions and segments. MiniLM (Wang et al., NeurIPS 2020) is the same network at a smaller
- * size; as a sentence encoder it ends in a mean over the tokens. RoBERTa (Liu et al. 2019) counts positions otherwise,
- * DistilBERT (Sanh et al. 2019) has no segments. Parameter names are those of Hugging Face's transformers. Leaves out
- * the pooler and the heads for single tasks.
+ * BERT (Devlin, Chang, Lee and Toutanova, NAACL 2019): the encoder of the original Transformer, normalized
+ * *after* each residual sum, over words, positions and segments. MiniLM (Wang et al., NeurIPS 2020) is the
+ * same network at a smaller size; as a sentence encoder it ends in a mean over the tokens. RoBERTa (Liu et
+ * al. 2019) counts positions otherwise, DistilBERT (Sanh et al. 2019) has no segments. Parameter names are
+ * those of Hugging Face's transformers. Leaves out the pooler and the heads for single tasks.
  */
 import {
   type Activation,
@@ -30,8 +30,8 @@ export interface BertConfig {
   /** Kinds of segment; a sentence alone is segment 0. With 0 there are none, as in DistilBERT. */
   readonly segments: number;
   /**
-   * The id of padding where positions are counted from the one behind it, over tokens that are not padding, as in
-   * RoBERTa; otherwise from 0 over all.
+   * The id of padding where positions are counted from the one behind it, over tokens that are not padding,
+   * as in RoBERTa; otherwise from 0 over all.
    */
   readonly padding?: number;
   /** C. */
@@ -70,8 +70,8 @@ export interface BertOptions {
   /** `bert` unless said. */
   readonly name?: string;
   /**
-   * `"mean"`: the output is `sentence_embedding [B, C]`, the mean over the tokens whose mask is 1, divided by its length,
-   * as sentence-transformers has it. Otherwise `last_hidden_state [B, T, C]`.
+   * `"mean"`: the output is `sentence_embedding [B, C]`, the mean over the tokens whose mask is 1, divided by
+   * its length, as sentence-transformers has it. Otherwise `last_hidden_state [B, T, C]`.
    */
   readonly pooling?: "mean";
   /** Takes `token_type_ids [B, T]`, the segment of each token; otherwise all are of segment 0. */
@@ -81,7 +81,8 @@ export interface BertOptions {
 }
 
 /**
- * The encoder: `input_ids` and `attention_mask`, both `[B, T]` int64, the mask 1 for tokens and 0 for padding.
+ * The encoder: `input_ids` and `attention_mask`, both `[B, T]` int64, the mask 1 for tokens and 0 for
+ * padding.
  *
  * @example
  * ```ts
@@ -162,7 +163,9 @@ function layer(
   return norm(x.add(thought), p.at("output.LayerNorm"));
 }
 
-/** What hides padding from the softmax: `[B, 1, 1, T]`, 0 or -1e4, whose exponential is 0 in every precision. */
+/**
+ * What hides padding from the softmax: `[B, 1, 1, T]`, 0 or -1e4, whose exponential is 0 in every precision.
+ */
 function addend(mask: Tensor): Tensor {
   const [batch, tokens] = mask.sizes(2);
   return mask.sub(1).mul(1e4).reshape([batch, 1, 1, tokens]);

@@ -1,8 +1,9 @@
 /**
- * The towers of CLIP (Radford et al., ICML 2021) and of SigLIP (Zhai et al., ICCV 2023): an encoder of images and one of
- * texts, whose embeddings are compared. CLIP's text tower is causal and read at the token that ends the text, its image
- * tower at a class token; SigLIP's text tower is read at its last token, its image tower by attention with a learned
- * query. Names are those of Hugging Face's transformers. Leaves out the comparison, a product of the two embeddings.
+ * The towers of CLIP (Radford et al., ICML 2021) and of SigLIP (Zhai et al., ICCV 2023): an encoder of images
+ * and one of texts, whose embeddings are compared. CLIP's text tower is causal and read at the token that
+ * ends the text, its image tower at a class token; SigLIP's text tower is read at its last token, its image
+ * tower by attention with a learned query. Names are those of Hugging Face's transformers. Leaves out the
+ * comparison, a product of the two embeddings.
  */
 import {
   type Activation,
@@ -95,8 +96,8 @@ export const CLIP_TEXT_B32: TextTowerConfig = {
 const EPSILON = { clip: 1e-5, siglip: 1e-6 } as const;
 
 /**
- * `images [B, 3, H, W]` to `image_embeds [B, projection]`, to `logits [B, classes]`, or to `last_hidden_state [B, T, C]`
- * and `pooler_output [B, C]`.
+ * `images [B, 3, H, W]` to `image_embeds [B, projection]`, to `logits [B, classes]`, or to
+ * `last_hidden_state [B, T, C]` and `pooler_output [B, C]`.
  */
 export function imageTower(config: ImageTowerConfig, options: { norm?: Norm } = {}): Model {
   const { family, image, patch, channels, projection, classes } = config;
@@ -130,7 +131,10 @@ export function imageTower(config: ImageTowerConfig, options: { norm?: Norm } = 
   });
 }
 
-/** `input_ids [B, T]` to `text_embeds [B, projection]`, or to `last_hidden_state [B, T, C]` and `pooler_output`. */
+/**
+ * `input_ids [B, T]` to `text_embeds [B, projection]`, or to `last_hidden_state [B, T, C]` and
+ * `pooler_output`.
+ */
 export function textTower(config: TextTowerConfig, options: { norm?: Norm } = {}): Model {
   const { family, vocabulary, positions, channels, end, projection } = config;
   const clip = family === "clip";
@@ -171,7 +175,10 @@ function layer(
   return residual(x, thought, { norm: p.at("layer_norm2") });
 }
 
-/** SigLIP's pooling (Lee et al. 2019, Set Transformer): a learned query over all tokens, then an MLP beside it. */
+/**
+ * SigLIP's pooling (Lee et al. 2019, Set Transformer): a learned query over all tokens, then an MLP beside
+ * it.
+ */
 function attended(memory: Tensor, p: Scope, { channels, heads, hidden, activation }: TowerConfig): Tensor {
   const query = p.param("probe", [1, 1, channels]).expand([memory.shape[0]!, 1, channels]);
   const x = attention(query, p.at("attention"), { heads, memory, ...PROJECTIONS });

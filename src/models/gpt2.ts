@@ -1,7 +1,8 @@
 /**
- * GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): a pre-norm decoder with learned
- * positions and the embedding as its head. Names are Hugging Face's, without their prefix. Besides the plain network
- * there are the two of generation, which share the weights: one reads a prompt, one a token at a time.
+ * GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): a pre-norm decoder with
+ * learned positions and the embedding as its head. Names are Hugging Face's, without their prefix. Besides
+ * the plain network there are the two of generation, which share the weights: one reads a prompt, one a token
+ * at a time.
  */
 import {
   type Activation,
@@ -29,8 +30,8 @@ export interface Gpt2Config extends TransformerSizes {
   /** Learned positions: the most tokens it can look back on. */
   readonly context: number;
   /**
-   * `plain`: logits of all tokens. `prefill`: keys and values of all tokens besides. `step`: one token, given the keys
-   * and values of those before it, and its position.
+   * `plain`: logits of all tokens. `prefill`: keys and values of all tokens besides. `step`: one token, given
+   * the keys and values of those before it, and its position.
    */
   readonly mode: "plain" | "prefill" | "step";
   /** In the feed-forward layers; GELU by tanh unless said. */
@@ -76,9 +77,9 @@ export const GPT2_XL: Gpt2Config = {
 };
 
 /**
- * Token ids `[B, T]` to `logits [B, T, vocabulary]`. With keys and values, those of layer i are `present.i.key` and
- * `present.i.value`, `[B, H, T, D]`; a step reads `input_ids` and `position_ids`, `[B, 1]`, and `past.i.key` and
- * `past.i.value`, `[B, H, P, D]`, and gives what is P + 1 long.
+ * Token ids `[B, T]` to `logits [B, T, vocabulary]`. With keys and values, those of layer i are
+ * `present.i.key` and `present.i.value`, `[B, H, T, D]`; a step reads `input_ids` and `position_ids`,
+ * `[B, 1]`, and `past.i.key` and `past.i.value`, `[B, H, P, D]`, and gives what is P + 1 long.
  */
 export function gpt2(config: Gpt2Config, { norm: family = layerNorm() }: { norm?: Norm } = {}): Model {
   const { vocabulary, context, channels, depth, heads, hidden, mode, bias = true, tied = true } = config;

@@ -1,6 +1,7 @@
 /**
- * Simplified linear attention (SLAB, Guo et al., ICML 2024): a ReLU in place of softmax, so that keys and values are summed
- * before a query is looked at, and a depthwise convolution of the values beside it, for what is near. Names are SLAB's.
+ * Simplified linear attention (SLAB, Guo et al., ICML 2024): a ReLU in place of softmax, so that keys and
+ * values are summed before a query is looked at, and a depthwise convolution of the values beside it, for
+ * what is near. Names are SLAB's.
  */
 import {
   convolution,
@@ -40,8 +41,8 @@ export function simplifiedLinearAttention(
 }
 
 /**
- * `relu(q) (relu(k)^T v) / (relu(q) . sum relu(k))` (equation 7): `[B, H, T, D]` and twice `[B, H, S, D]` to `[B, H, T, D]`. In
- * fp32 whatever the network's precision, as in the paper's code, for sums over all tokens.
+ * `relu(q) (relu(k)^T v) / (relu(q) . sum relu(k))` (equation 7): `[B, H, T, D]` and twice `[B, H, S, D]` to
+ * `[B, H, T, D]`. In fp32 whatever the network's precision, as in the paper's code, for sums over all tokens.
  */
 export function reluAttention(inputs: { q: Tensor; k: Tensor; v: Tensor }): Tensor {
   const [q, k] = [inputs.q.relu().cast("fp32"), inputs.k.relu().cast("fp32")];
@@ -50,7 +51,10 @@ export function reluAttention(inputs: { q: Tensor; k: Tensor; v: Tensor }): Tens
   return attended.div(weights.add(1e-6)).cast("float");
 }
 
-/** A depthwise convolution over the grid, its kernels shared by the heads (equation 8): `[B, H, T, D]` to the same. */
+/**
+ * A depthwise convolution over the grid, its kernels shared by the heads (equation 8): `[B, H, T, D]` to the
+ * same.
+ */
 export function neighbours(
   v: Tensor,
   p: Scope,

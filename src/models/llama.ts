@@ -1,6 +1,7 @@
 /**
- * Llama (Touvron et al. 2023, and the Llama 3 herd, Grattafiori et al. 2024): RMSNorm before each sublayer, rotary
- * positions, grouped key and value heads, a gated feed-forward layer and no biases. Names are Hugging Face's.
+ * Llama (Touvron et al. 2023, and the Llama 3 herd, Grattafiori et al. 2024): RMSNorm before each sublayer,
+ * rotary positions, grouped key and value heads, a gated feed-forward layer and no biases. Names are Hugging
+ * Face's.
  */
 import {
   attention,
@@ -24,7 +25,9 @@ import type { TransformerSizes } from "./sizes.ts";
 export interface LlamaConfig extends TransformerSizes {
   /** Entries of the vocabulary. */
   readonly vocabulary: number;
-  /** Positions that the rotary tables, which are constants, are made for; the published contexts are longer. */
+  /**
+   * Positions that the rotary tables, which are constants, are made for; the published contexts are longer.
+   */
   readonly context: number;
   /** Heads of keys and values. */
   readonly groups: number;

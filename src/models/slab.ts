@@ -1,6 +1,7 @@
 /**
- * SLAB (Guo et al., ICML 2024): DeiT with simplified linear attention and PRepBN, so that nothing but products, sums and a
- * ReLU is left at inference. It has no class token; the mean of all tokens is classified. Names are those of its code.
+ * SLAB (Guo et al., ICML 2024): DeiT with simplified linear attention and PRepBN, so that nothing but
+ * products, sums and a ReLU is left at inference. It has no class token; the mean of all tokens is
+ * classified. Names are those of its code.
  */
 import { float, gridOf, linear, mlp, type Model, model, norm, patchEmbedding, residual } from "../dsl/mod.ts";
 import { type Norm, repBatchNorm } from "../norms/families.ts";

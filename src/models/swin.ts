@@ -1,8 +1,8 @@
 /**
- * Swin Transformer (Liu et al., ICCV 2021): attention within windows, shifted in every second block, over scales that halve
- * the grid. As a classifier, and as the backbone of a detector, which takes images of other sizes and gives the features of
- * every scale. Tokens lie in the order of the windows, so that the paper's cyclic shift, its partition and the reversal of
- * both (section 3.2) are one gather between two blocks.
+ * Swin Transformer (Liu et al., ICCV 2021): attention within windows, shifted in every second block, over
+ * scales that halve the grid. As a classifier, and as the backbone of a detector, which takes images of other
+ * sizes and gives the features of every scale. Tokens lie in the order of the windows, so that the paper's
+ * cyclic shift, its partition and the reversal of both (section 3.2) are one gather between two blocks.
  */
 import {
   type Activation,
@@ -52,11 +52,16 @@ export interface SwinConfig {
   readonly depths: readonly number[];
   /** Of each scale. */
   readonly heads: readonly number[];
-  /** Sides of a window in tokens, M in the paper; of each scale where they differ (Swin-S3, Chen et al. 2021). */
+  /**
+   * Sides of a window in tokens, M in the paper; of each scale where they differ (Swin-S3, Chen et al. 2021).
+   */
   readonly window: number | readonly PerAxis[];
   /** How grids are cut that windows do not fill. */
   readonly cut: SwinCut;
-  /** Of each scale, its first blocks with simplified linear attention (SLAB, Guo et al. 2024), if any, in windows of their own. */
+  /**
+   * Of each scale, its first blocks with simplified linear attention (SLAB, Guo et al. 2024), if any, in
+   * windows of their own.
+   */
   readonly linear?: readonly SwinLinear[];
   /** Whether patches are normalized before the first block. */
   readonly patchNorm: boolean;
@@ -66,7 +71,10 @@ export interface SwinConfig {
   readonly mlpRatio: number;
   /** Whether queries, keys and values have biases. */
   readonly qkvBias: boolean;
-  /** The order in which four neighbours merge: down the columns in the paper's code, along the rows in mmdetection. */
+  /**
+   * The order in which four neighbours merge: down the columns in the paper's code, along the rows in
+   * mmdetection.
+   */
   readonly merging: "columns" | "rows";
   /** In the MLPs. */
   readonly activation: Activation;
@@ -94,8 +102,8 @@ export interface SwinBackboneConfig extends Omit<SwinConfig, "classes"> {
   /** Scales that are given, by number: 1, 2, 3 for those of the strides 8, 16 and 32; all unless said. */
   readonly outputs?: readonly number[];
   /**
-   * Channels of the feature pyramid's lateral convolutions (Lin et al., CVPR 2017), which then stand behind the features
-   * and take in their normalizations; null for the bare features.
+   * Channels of the feature pyramid's lateral convolutions (Lin et al., CVPR 2017), which then stand behind
+   * the features and take in their normalizations; null for the bare features.
    */
   readonly laterals: number | null;
 }
@@ -143,7 +151,10 @@ export function swin(config: SwinConfig, { norm: family = layerNorm() }: { norm?
   });
 }
 
-/** The backbone: `images [B, 3, H, W]` to those of `stage0`, `stage1`, ... `[B, C, H / stride, W / stride]` that are wanted. */
+/**
+ * The backbone: `images [B, 3, H, W]` to those of `stage0`, `stage1`, ... `[B, C, H / stride, W / stride]`
+ * that are wanted.
+ */
 export function swinBackbone(
   config: SwinBackboneConfig,
   { norm: family = layerNorm() }: { norm?: Norm } = {},
@@ -258,9 +269,9 @@ function swinBlock(
 }
 
 /**
- * Added to the logits (equation 4): a bias by relative position, `[1, heads, T, T]`; between tokens that only the shift has
- * made neighbours, -10000 besides, `[windows, heads, T, T]`. The code has -100, whose exponential is as good as 0 beside
- * others but a denormal number, over which processors stumble.
+ * Added to the logits (equation 4): a bias by relative position, `[1, heads, T, T]`; between tokens that only
+ * the shift has made neighbours, -10000 besides, `[windows, heads, T, T]`. The code has -100, whose
+ * exponential is as good as 0 beside others but a denormal number, over which processors stumble.
  */
 function positionBias(
   p: Scope,
@@ -281,7 +292,10 @@ function positionBias(
   return bias.add(constant(apart, { shape, name: "shift_mask" }));
 }
 
-/** Patches two by two side by side, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`; an odd grid is padded. */
+/**
+ * Patches two by two side by side, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`; an odd grid is
+ * padded.
+ */
 function patchMerging(
   { x, order, grid }: Scale,
   p: Scope,

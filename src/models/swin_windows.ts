@@ -1,14 +1,18 @@
-/** How the grid of a Swin Transformer's scale is cut into windows: the paper's way, and those of the libraries after it. */
+/**
+ * How the grid of a Swin Transformer's scale is cut into windows: the paper's way, and those of the libraries
+ * after it.
+ */
 import { eachAxis, type Grid, type PerAxis, type Windows } from "../dsl/mod.ts";
 import { UnfoldError } from "../errors.ts";
 
 /**
  * How a scale is cut where windows do not fill its grid, or where it is no larger than one:
- * - `"whole"`, the paper's code: windows have to fill it; where an axis is within a window, a window is a square of that axis
- *   and neither axis is shifted.
+ * - `"whole"`, the paper's code: windows have to fill it; where an axis is within a window, a window is a
+ *   square of that axis and neither axis is shifted.
  * - `"padded"`, Hugging Face: the same, but the grid is padded and then shifted.
  * - `"axes"`, timm: each axis is cut and shifted by itself; the grid is shifted and then padded.
- * - `"always"`, detectors: windows are as large as they are said to be and always shifted, in a grid that is padded first.
+ * - `"always"`, detectors: windows are as large as they are said to be and always shifted, in a grid that is
+ *   padded first.
  */
 export type SwinCut = "whole" | "padded" | "axes" | "always";
 

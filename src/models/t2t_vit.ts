@@ -1,7 +1,8 @@
 /**
- * T2T-ViT (Yuan et al., ICCV 2021), the network of the Unified Normalization paper's image experiments: overlapping patches
- * are unfolded, attended to and unfolded again, twice, before a plain ViT takes over. What attends to them is a Performer
- * (Choromanski et al., ICLR 2021) or, in the networks named T2T-ViT_t, a Transformer. Names are those of both papers' code.
+ * T2T-ViT (Yuan et al., ICCV 2021), the network of the Unified Normalization paper's image experiments:
+ * overlapping patches are unfolded, attended to and unfolded again, twice, before a plain ViT takes over.
+ * What attends to them is a Performer (Choromanski et al., ICLR 2021) or, in the networks named T2T-ViT_t, a
+ * Transformer. Names are those of both papers' code.
  */
 import {
   block,
@@ -90,7 +91,10 @@ function tokensToToken(images: Tensor, p: Scope, { image, channels, ...options }
   return linear(x, p.at("project"), { outputs: channels });
 }
 
-/** Overlapping patches, the values of one channel together: `[B, H W, C]` to `[B, H' W', C kernel^2]` (equation 3). */
+/**
+ * Overlapping patches, the values of one channel together: `[B, H W, C]` to `[B, H' W', C kernel^2]`
+ * (equation 3).
+ */
 function softSplit(
   x: Tensor,
   grid: Grid,
@@ -107,7 +111,9 @@ function softSplit(
   ]);
 }
 
-/** Attention to fewer channels, its residual taken from v, and an MLP: `[B, T, C]` to `[B, T, tokenChannels]`. */
+/**
+ * Attention to fewer channels, its residual taken from v, and an MLP: `[B, T, C]` to `[B, T, tokenChannels]`.
+ */
 function tokenBlock(
   x: Tensor,
   p: Scope,
@@ -131,8 +137,8 @@ function tokenBlock(
 }
 
 /**
- * Linear attention by positive random features: `[B, T, C]` each to the same. In fp32 whatever the network's precision, as in
- * the papers' code: the exponentials are small and thousands are summed.
+ * Linear attention by positive random features: `[B, T, C]` each to the same. In fp32 whatever the network's
+ * precision, as in the papers' code: the exponentials are small and thousands are summed.
  */
 function performer({ k, q, v }: { k: Tensor; q: Tensor; v: Tensor }, w: Tensor): Tensor {
   const wide = w.cast("fp32");

@@ -1,7 +1,8 @@
 /**
- * T5's encoder (Raffel et al., JMLR 2020): RMSNorm before each sublayer, no biases, logits of attention that are not scaled,
- * and positions as a learned bias on them that depends on the distance, the same in every layer. Names are those of Hugging
- * Face's transformers. Version 1.1 (and Flan-T5 and mT5) has a gated feed-forward layer. Leaves out the decoder.
+ * T5's encoder (Raffel et al., JMLR 2020): RMSNorm before each sublayer, no biases, logits of attention that
+ * are not scaled, and positions as a learned bias on them that depends on the distance, the same in every
+ * layer. Names are those of Hugging Face's transformers. Version 1.1 (and Flan-T5 and mT5) has a gated
+ * feed-forward layer. Leaves out the decoder.
  */
 import {
   type Activation,
@@ -60,7 +61,10 @@ export const T5_SMALL: T5Config = {
 /** Names of an attention's products. */
 const PROJECTIONS = { qkv: ["q", "k", "v"], out: "o", qkvBias: false, outBias: false } as const;
 
-/** `input_ids` and `attention_mask`, both `[B, T]`, the mask 1 for tokens and 0 for padding, to `last_hidden_state [B, T, C]`. */
+/**
+ * `input_ids` and `attention_mask`, both `[B, T]`, the mask 1 for tokens and 0 for padding, to
+ * `last_hidden_state [B, T, C]`.
+ */
 export function t5Encoder(
   config: T5Config,
   { norm: family = rmsNorm({ epsilon: 1e-6 }) }: { norm?: Norm } = {},
@@ -117,9 +121,9 @@ function distanceBias(
 }
 
 /**
- * The kind of each distance key - query from `1 - length` to `length - 1`: half of the kinds for keys behind the query; of
- * each half the nearer part for one distance each, the rest for ranges that grow by a constant factor up to `farthest`.
- * The logarithm is float32's, as in the reference code.
+ * The kind of each distance key - query from `1 - length` to `length - 1`: half of the kinds for keys behind
+ * the query; of each half the nearer part for one distance each, the rest for ranges that grow by a constant
+ * factor up to `farthest`. The logarithm is float32's, as in the reference code.
  */
 export function distanceBuckets(
   length: number,

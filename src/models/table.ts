@@ -1,6 +1,6 @@
 /**
- * The networks of the papers, by the names that the command line takes. Each is a page of this folder, written in the
- * DSL; here are their sizes as published.
+ * The networks of the papers, by the names that the command line takes. Each is a page of this folder,
+ * written in the DSL; here are their sizes as published.
  */
 import type { Model } from "../dsl/model.ts";
 import { layerNorm, unifiedNorm } from "../norms/families.ts";
@@ -20,7 +20,10 @@ export interface NamedModel {
   readonly title: string;
   /** Authors and year, and where: the paper whose sizes these are. */
   readonly paper: string;
-  /** With Unified Normalization where the UN paper has the network; else with the normalization of its own paper. */
+  /**
+   * With Unified Normalization where the UN paper has the network; else with the normalization of its own
+   * paper.
+   */
   build(): Model;
 }
 

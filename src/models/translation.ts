@@ -1,7 +1,8 @@
 /**
- * The translation Transformer (Vaswani et al. 2017, "Attention Is All You Need"), as fairseq trains it and as the
- * PowerNorm and Unified Normalization papers measure it: pre-norm with a normalization after each stack, or post-norm as
- * in the original. Names are fairseq's. Sources are padded on the right; leaves out the search for the best translation.
+ * The translation Transformer (Vaswani et al. 2017, "Attention Is All You Need"), as fairseq trains it and as
+ * the PowerNorm and Unified Normalization papers measure it: pre-norm with a normalization after each stack,
+ * or post-norm as in the original. Names are fairseq's. Sources are padded on the right; leaves out the
+ * search for the best translation.
  */
 import {
   attention,
@@ -92,8 +93,8 @@ const PADDING = 1;
 const PROJECTIONS = { qkv: ["q_proj", "k_proj", "v_proj"], out: "out_proj" } as const;
 
 /**
- * Teacher forcing: tokens of the source and of the target so far, to logits of each next target token `[B, T, vocabulary]`.
- * `src_mask` is 1 for a token and 0 for padding.
+ * Teacher forcing: tokens of the source and of the target so far, to logits of each next target token
+ * `[B, T, vocabulary]`. `src_mask` is 1 for a token and 0 for padding.
  */
 export function translation(
   config: TranslationConfig,

@@ -1,9 +1,10 @@
 /**
- * Vision Transformer (Dosovitskiy et al., ICLR 2021) and DeiT (Touvron et al., ICML 2021), which is the same network trained
- * otherwise: patches of an image as the tokens of an encoder. Names are timm's. The variants that its files have are
- * options: pooling by a class token, the mean, the largest or an attention (SigLIP), a second token and head (distilled
- * DeiT), layer-scale (CaiT, DeiT III), register tokens (Darcet et al., ICLR 2024), tokens without positions, a
- * normalization of the embedding (CLIP), rotary positions (DINOv3), no head. Variants of its blocks are in `vit_blocks.ts`.
+ * Vision Transformer (Dosovitskiy et al., ICLR 2021) and DeiT (Touvron et al., ICML 2021), which is the same
+ * network trained otherwise: patches of an image as the tokens of an encoder. Names are timm's. The variants
+ * that its files have are options: pooling by a class token, the mean, the largest or an attention (SigLIP),
+ * a second token and head (distilled DeiT), layer-scale (CaiT, DeiT III), register tokens (Darcet et al.,
+ * ICLR 2024), tokens without positions, a normalization of the embedding (CLIP), rotary positions (DINOv3),
+ * no head. Variants of its blocks are in `vit_blocks.ts`.
  */
 import {
   attention,
@@ -41,18 +42,24 @@ export interface VitConfig extends VitBlockConfig, Omit<PatchConfig, "image" | "
   readonly image: number | readonly [height: number, width: number];
   /** Of the head; null where there is none, and what it would read is the output. */
   readonly classes: number | null;
-  /** Of the tokens: learned unless said, none, or rotations of each head by the place in the image (DINOv3), of a base. */
+  /**
+   * Of the tokens: learned unless said, none, or rotations of each head by the place in the image (DINOv3),
+   * of a base.
+   */
   readonly positions?: "learned" | "none" | { readonly theta: number };
   /** Whether there is a class token, and whether a position is added to it as to the patches. */
   readonly classToken: "placed" | "unplaced" | "none";
-  /** Tokens behind the class token that hold nothing of the image, and whether they have positions; none unless said. */
+  /**
+   * Tokens behind the class token that hold nothing of the image, and whether they have positions; none
+   * unless said.
+   */
   readonly registers?: { readonly count: number; readonly placed: boolean };
   /** Whether a second token and a second head stand beside the class token's; logits are the mean of both. */
   readonly distilled?: boolean;
   /**
-   * What the head reads: the class token, the mean or the maximum of the patches, half of both, what a learned query
-   * attends to (`map`, Lee et al. 2019), the class token beside the mean (DINOv2's classifier), or with `none` each token by itself, which without a head is
-   * `last_hidden_state`.
+   * What the head reads: the class token, the mean or the maximum of the patches, half of both, what a
+   * learned query attends to (`map`, Lee et al. 2019), the class token beside the mean (DINOv2's classifier),
+   * or with `none` each token by itself, which without a head is `last_hidden_state`.
    */
   readonly pool: "token" | "mean" | "max" | "avgmax" | "map" | "token-mean" | "none";
   /** Whether class and register tokens are pooled with the patches; false unless said. */
@@ -60,8 +67,8 @@ export interface VitConfig extends VitBlockConfig, Omit<PatchConfig, "image" | "
   /** Width inside the MLP behind the attention of `map`. */
   readonly poolHidden?: number;
   /**
-   * Where the last normalization stands: `tokens` `norm` in front of the pooling, `pooled` `fc_norm` behind it, or
-   * `none`.
+   * Where the last normalization stands: `tokens` `norm` in front of the pooling, `pooled` `fc_norm` behind
+   * it, or `none`.
    */
   readonly lastNorm: "tokens" | "pooled" | "none";
   /** Whether the embedded tokens are normalized, `norm_pre`; their product has no bias then. */
@@ -182,7 +189,9 @@ const POOLING: Readonly<
   none: (x) => x,
 };
 
-/** The maximum over tokens, halves against each other until one token is left; an odd one is in both halves. */
+/**
+ * The maximum over tokens, halves against each other until one token is left; an odd one is in both halves.
+ */
 function largest(x: Tensor): Tensor {
   const tokens = x.shape[1] as number;
   if (tokens === 1) return x.pick({ axis: 1, index: 0 });

@@ -1,7 +1,7 @@
 /**
- * Blocks of Vision Transformers under timm's names: the usual one with its options (gated MLPs of DINOv2 and AIMv2,
- * normalizations behind or inside the sublayers of BEiT-3, normalized queries and keys), and those whose parts stand side
- * by side.
+ * Blocks of Vision Transformers under timm's names: the usual one with its options (gated MLPs of DINOv2 and
+ * AIMv2, normalizations behind or inside the sublayers of BEiT-3, normalized queries and keys), and those
+ * whose parts stand side by side.
  */
 import {
   type Activation,
@@ -41,8 +41,8 @@ export interface VitBlockConfig extends TransformerSizes {
   /** In which sublayers what is projected at last is normalized, too; in none unless said. */
   readonly innerNorms?: "attn" | "mlp" | "both";
   /**
-   * What stands side by side: attention and MLP behind one normalization (`scaling`, Dehghani et al. 2023), or so many
-   * attentions and then so many MLPs (Touvron et al. 2022). Nothing unless said.
+   * What stands side by side: attention and MLP behind one normalization (`scaling`, Dehghani et al. 2023),
+   * or so many attentions and then so many MLPs (Touvron et al. 2022). Nothing unless said.
    */
   readonly parallel?: "scaling" | number;
 }

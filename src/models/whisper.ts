@@ -1,7 +1,7 @@
 /**
- * Whisper's encoder (Radford et al., ICML 2023): two convolutions over the frames of a log-mel spectrogram, positions, and
- * a pre-norm encoder whose keys have no bias. Names are those of Hugging Face's transformers. Leaves out the decoder, which
- * writes the text, and how the spectrogram is made.
+ * Whisper's encoder (Radford et al., ICML 2023): two convolutions over the frames of a log-mel spectrogram,
+ * positions, and a pre-norm encoder whose keys have no bias. Names are those of Hugging Face's transformers.
+ * Leaves out the decoder, which writes the text, and how the spectrogram is made.
  */
 import {
   type Activation,
@@ -45,7 +45,9 @@ const PROJECTIONS = {
   out: "out_proj",
 } as const;
 
-/** `input_features [B, bands, 2 positions]`, a log-mel spectrogram, to `last_hidden_state [B, positions, C]`. */
+/**
+ * `input_features [B, bands, 2 positions]`, a log-mel spectrogram, to `last_hidden_state [B, positions, C]`.
+ */
 export function whisperEncoder(
   config: WhisperConfig,
   { norm: family = layerNorm() }: { norm?: Norm } = {},

@@ -1,8 +1,9 @@
 /**
- * WideNet (Xue et al. 2021, "Go Wider Instead of Deeper"): a Vision Transformer whose layers all have the weights of one
- * layer, while each depth has normalizations of its own, which is what lets it tell them apart. The dense form: the
- * paper's mixture of experts is left out. Folding gives each depth a QKV and a first MLP product of its own, since these
- * take the normalizations in; the other two stay shared. So a folded WideNet is faster and larger.
+ * WideNet (Xue et al. 2021, "Go Wider Instead of Deeper"): a Vision Transformer whose layers all have the
+ * weights of one layer, while each depth has normalizations of its own, which is what lets it tell them
+ * apart. The dense form: the paper's mixture of experts is left out. Folding gives each depth a QKV and a
+ * first MLP product of its own, since these take the normalizations in; the other two stay shared. So a
+ * folded WideNet is faster and larger.
  */
 import {
   attention,

@@ -1,11 +1,17 @@
-/** Batch Normalization over the channels of tokens, and Batch Renormalization, which differs from it in training only. */
+/**
+ * Batch Normalization over the channels of tokens, and Batch Renormalization, which differs from it in
+ * training only.
+ */
 import { oneOf, optional } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { channelsOf, type Norm, type NormOptions, normOptions, type NormScope } from "./define.ts";
 
 /** What Batch Renormalization takes. */
 export interface BatchRenormOptions extends NormOptions {
-  /** Which statistic the file holds: `running_var`, unless said, or `running_std`, to which no epsilon is added. */
+  /**
+   * Which statistic the file holds: `running_var`, unless said, or `running_std`, to which no epsilon is
+   * added.
+   */
   readonly running?: "variance" | "deviation";
 }
 
@@ -51,8 +57,9 @@ export const batchNorm = (options: NormOptions = {}): Norm =>
   byBatchStatistics("bn", "Batch Normalization", normOptions("batchNorm", options, {}));
 
 /**
- * Batch Renormalization (Ioffe 2017) at inference: Batch Normalization. Its Algorithm 1 keeps a deviation with epsilon
- * already in it, `s = weight / running_std`; other implementations keep `running_var` as Batch Normalization does.
+ * Batch Renormalization (Ioffe 2017) at inference: Batch Normalization. Its Algorithm 1 keeps a deviation
+ * with epsilon already in it, `s = weight / running_std`; other implementations keep `running_var` as Batch
+ * Normalization does.
  */
 export const batchRenorm = (options: BatchRenormOptions = {}): Norm =>
   byBatchStatistics(

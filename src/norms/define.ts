@@ -1,7 +1,7 @@
 /**
- * A normalization family: which parameters it owns under its scope and what it is at inference. Every family ends in
- * `scope.affine`, one gain and shift per channel, which the fold moves into the products around it. Of an offline family
- * that is all; an online one has an operator in front of it, which stays.
+ * A normalization family: which parameters it owns under its scope and what it is at inference. Every family
+ * ends in `scope.affine`, one gain and shift per channel, which the fold moves into the products around it.
+ * Of an offline family that is all; an online one has an operator in front of it, which stays.
  */
 import { UnfoldError } from "../errors.ts";
 import { EPSILON, given, type Kind, optional } from "../ir/given.ts";
@@ -16,7 +16,10 @@ import type { WeightHint } from "../weights/source.ts";
 export interface NormScope {
   /** A vector of the checkpoint as float64; axes of size 1 around it do not count. */
   vector(name: string, length: number, hint: WeightHint): Float64Array;
-  /** The part of a normalization that depends on the input, as an operator of its own; the gain and shift come behind it. */
+  /**
+   * The part of a normalization that depends on the input, as an operator of its own; the gain and shift come
+   * behind it.
+   */
   statistics<Op extends StatisticsOp>(op: Op, x: Node, attrs: Omit<StatisticsAttrs[Op], "norm">): Node;
   /** `scale * x + shift` over the last axis, named after this scope; `centred`: of `x - mean x`. */
   affine(x: Node, options: AffineOptions): Node;
@@ -79,7 +82,10 @@ export const NORM_FAMILIES = [
 /** The word of a normalization family, as `--norm` takes it. */
 export type NormFamily = (typeof NORM_FAMILIES)[number];
 
-/** Families whose checkpoints have the same keys, so that only the user can say which of them a file was trained with. */
+/**
+ * Families whose checkpoints have the same keys, so that only the user can say which of them a file was
+ * trained with.
+ */
 const ALIKE: readonly (readonly NormFamily[])[] = [["un", "mabn"], ["bn", "brn"], ["pn", "pnv", "pngs"]];
 
 /** Whether a file of one family can be read as one of the other. */

@@ -2,8 +2,8 @@
 import { gainAndShift, type Norm } from "./define.ts";
 
 /**
- * DyT: `weight tanh(alpha x) + bias` with a scalar `alpha` (section 4 of its paper). Weight and bias fold; the tanh,
- * which is not linear, stays.
+ * DyT: `weight tanh(alpha x) + bias` with a scalar `alpha` (section 4 of its paper). Weight and bias fold;
+ * the tanh, which is not linear, stays.
  */
 export function dynamicTanh(): Norm {
   return {

@@ -8,7 +8,10 @@ export interface GroupNormOptions extends NormOptions {
   readonly groups?: number;
 }
 
-/** Group Normalization of `[B, ..., C]`: statistics of each example, over all its tokens and each group's channels. */
+/**
+ * Group Normalization of `[B, ..., C]`: statistics of each example, over all its tokens and each group's
+ * channels.
+ */
 export function groupNorm(options: GroupNormOptions = {}): Norm {
   const { epsilon = 1e-5, groups = 1 } = normOptions("groupNorm", options, { groups: optional(COUNT) });
   return {

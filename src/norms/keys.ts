@@ -1,6 +1,7 @@
 /**
- * Which normalization the tensors of a file look like, by what each family leaves in its scope. For messages: a file that
- * does not fit the normalization it is read with is to be read with another one, not with less of it.
+ * Which normalization the tensors of a file look like, by what each family leaves in its scope. For messages:
+ * a file that does not fit the normalization it is read with is to be read with another one, not with less of
+ * it.
  */
 import { haveSameKeys, type NormFamily } from "./define.ts";
 
@@ -23,7 +24,9 @@ const KEYS: readonly (readonly [NormFamily, ...string[]])[] = [
   ["rms", "weight"],
 ];
 
-/** Families that no tensor tells apart, beside those of `haveSameKeys`: a gain and a bias are all they have. */
+/**
+ * Families that no tensor tells apart, beside those of `haveSameKeys`: a gain and a bias are all they have.
+ */
 const GAIN_AND_BIAS: readonly NormFamily[] = ["ln", "lnfree", "gn"];
 
 /** A normalization in a file: its scope, and the family that its tensors look like. */
@@ -33,7 +36,8 @@ export interface FoundNorm {
 }
 
 /**
- * The normalization that a tensor is of, or would be of, where the file has another than `wanted` there; else null.
+ * The normalization that a tensor is of, or would be of, where the file has another than `wanted` there; else
+ * null.
  *
  * @param shapeOf the shape of a tensor of the file, undefined where there is none
  */

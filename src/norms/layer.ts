@@ -1,6 +1,6 @@
 /**
- * Layer Normalization (Ba et al. 2016), the reference every offline normalization is measured against, and the form it
- * takes where its deviation has been made a constant.
+ * Layer Normalization (Ba et al. 2016), the reference every offline normalization is measured against, and
+ * the form it takes where its deviation has been made a constant.
  */
 import { FLAG, optional } from "../ir/given.ts";
 import { gainAlone, gainAndShift, type Norm, type NormOptions, normOptions } from "./define.ts";
@@ -11,7 +11,10 @@ export interface LayerNormOptions extends NormOptions {
   readonly bias?: boolean;
 }
 
-/** Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, statistics of each token at run time. */
+/**
+ * Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, statistics of each token at run
+ * time.
+ */
 export function layerNorm(options: LayerNormOptions = {}): Norm {
   const { epsilon = 1e-5, bias = true } = normOptions("layerNorm", options, { bias: optional(FLAG) });
   return {
@@ -28,9 +31,10 @@ export function layerNorm(options: LayerNormOptions = {}): Norm {
 }
 
 /**
- * Layer Normalization with a constant deviation (LN-free GPT-2, Baroni et al. 2025): `weight (x - mean) / d + bias`. Its
- * checkpoints say so by an epsilon beside which no variance counts, `d = sqrt(epsilon)`; 1e12 unless given. Linear, so it
- * folds, and the subtraction of the mean, `I - 11^T / C`, with it.
+ * Layer Normalization with a constant deviation (LN-free GPT-2, Baroni et al. 2025):
+ * `weight (x - mean) / d + bias`. Its checkpoints say so by an epsilon beside which no variance counts,
+ * `d = sqrt(epsilon)`; 1e12 unless given. Linear, so it folds, and the subtraction of the mean,
+ * `I - 11^T / C`, with it.
  */
 export function constantLayerNorm(options: NormOptions = {}): Norm {
   const { epsilon = 1e12 } = normOptions("constantLayerNorm", options, {});

@@ -1,13 +1,17 @@
-/** Moving Average Batch Normalization (Yan et al., ICLR 2020): the second moment alone, averaged over steps. */
+/**
+ * Moving Average Batch Normalization (Yan et al., ICLR 2020): the second moment alone, averaged over steps.
+ */
 import { type Norm, type NormOptions, normOptions } from "./define.ts";
 import { bySecondMoment } from "./second_moment.ts";
 
 /**
- * MABN at inference: `s = weight / sqrt(running_var + epsilon)`, `t = bias`; no mean is subtracted, which is why its
- * training centres the weights of the layers in front. A checkpoint may hold those weights uncentred: describe such a
- * layer with `linear(x, p, { outputs, centred: true })`, and those of a block with `outCentred`.
+ * MABN at inference: `s = weight / sqrt(running_var + epsilon)`, `t = bias`; no mean is subtracted, which is
+ * why its training centres the weights of the layers in front. A checkpoint may hold those weights uncentred:
+ * describe such a layer with `linear(x, p, { outputs, centred: true })`, and those of a block with
+ * `outCentred`.
  *
- * Reads `weight`, `bias` and `running_var`, `[C]` or `[1, C, 1, 1]`; the buffers of its repository's two versions are ignored.
+ * Reads `weight`, `bias` and `running_var`, `[C]` or `[1, C, 1, 1]`; the buffers of its repository's two
+ * versions are ignored.
  */
 export function movingAverageBatchNorm(options: NormOptions = {}): Norm {
   const { epsilon = 1e-5 } = normOptions("movingAverageBatchNorm", options, {});

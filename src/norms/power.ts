@@ -1,6 +1,7 @@
 /**
- * PowerNorm (Shen et al., ICML 2020): the running quadratic mean psi in place of mean and variance. Its reference code
- * divides by each token's own quadratic mean first (GroupScaling), which the paper does not describe and no fold removes.
+ * PowerNorm (Shen et al., ICML 2020): the running quadratic mean psi in place of mean and variance. Its
+ * reference code divides by each token's own quadratic mean first (GroupScaling), which the paper does not
+ * describe and no fold removes.
  */
 import { UnfoldError } from "../errors.ts";
 import { COUNT, EPSILON, optional } from "../ir/given.ts";
@@ -10,7 +11,9 @@ import { bySecondMoment } from "./second_moment.ts";
 const IGNORED = ["ema_gz", "iters"];
 const MOMENT = "running_phi";
 
-/** PN-V (section 4.1, equations 4 and 5): the batch's quadratic mean in training; at inference as `powerNorm`. */
+/**
+ * PN-V (section 4.1, equations 4 and 5): the batch's quadratic mean in training; at inference as `powerNorm`.
+ */
 export function powerNormV(options: NormOptions = {}): Norm {
   const { epsilon = 1e-5 } = normOptions("powerNormV", options, {});
   return {
@@ -23,8 +26,8 @@ export function powerNormV(options: NormOptions = {}): Norm {
 }
 
 /**
- * PowerNorm at inference (section 4.2 and Algorithm 2 of its paper): `y = weight x / psi + bias`, psi being the running
- * mean of equation 10, with `psi^2 = running_phi + epsilon`.
+ * PowerNorm at inference (section 4.2 and Algorithm 2 of its paper): `y = weight x / psi + bias`, psi being
+ * the running mean of equation 10, with `psi^2 = running_phi + epsilon`.
  *
  * Reads `weight`, `bias` and `running_phi` (`[1, C, 1, 1]` in the reference code).
  */
@@ -43,13 +46,17 @@ export function powerNorm(options: NormOptions = {}): Norm {
 export interface GroupScalingOptions extends NormOptions {
   /** Groups of channels with a quadratic mean each; the reference code takes the number of heads. */
   readonly groups?: number;
-  /** Added to each group's mean square; `epsilon` belongs to `running_phi`, and the reference code sets only that. */
+  /**
+   * Added to each group's mean square; `epsilon` belongs to `running_phi`, and the reference code sets only
+   * that.
+   */
   readonly groupEpsilon?: number;
 }
 
 /**
- * PowerNorm as its reference code computes it: `x / sqrt(mean_group(x^2) + groupEpsilon)` for each token, then `powerNorm`.
- * The affine folds; the scaling depends on the input and stays, so a network with it is not folded.
+ * PowerNorm as its reference code computes it: `x / sqrt(mean_group(x^2) + groupEpsilon)` for each token,
+ * then `powerNorm`. The affine folds; the scaling depends on the input and stays, so a network with it is not
+ * folded.
  *
  * @throws {UnfoldError} the channels do not divide among the groups
  */

@@ -1,4 +1,7 @@
-/** PRepBN (SLAB, Guo et al., ICML 2024): Batch Normalization beside a scaled identity, reparameterized into one affine. */
+/**
+ * PRepBN (SLAB, Guo et al., ICML 2024): Batch Normalization beside a scaled identity, reparameterized into
+ * one affine.
+ */
 import { oneOf, optional } from "../ir/given.ts";
 import { batchNormVectors } from "./batch.ts";
 import { type Norm, type NormOptions, normOptions } from "./define.ts";
@@ -11,10 +14,11 @@ export interface RepBatchNormOptions extends NormOptions {
 
 /**
  * RepBN at inference, `bn(x) + alpha x` (equation 5 of the SLAB paper):
- * `s = weight / sqrt(running_var + epsilon) + alpha`, `t = bias - weight running_mean / sqrt(running_var + epsilon)`.
+ * `s = weight / sqrt(running_var + epsilon) + alpha`,
+ * `t = bias - weight running_mean / sqrt(running_var + epsilon)`.
  *
- * Reads `norm2.alpha` (a scalar) and `norm2.bn.*`; `norm1`, the LayerNorm that training begins with, is ignored. RepBN alone
- * has `alpha` and `bn.*`.
+ * Reads `norm2.alpha` (a scalar) and `norm2.bn.*`; `norm1`, the LayerNorm that training begins with, is
+ * ignored. RepBN alone has `alpha` and `bn.*`.
  */
 export function repBatchNorm(options: RepBatchNormOptions = {}): Norm {
   const { epsilon = 1e-5, within = "norm2" } = normOptions("repBatchNorm", options, {

@@ -1,4 +1,7 @@
-/** Root-mean-square normalization (Zhang and Sennrich 2019): online, without mean and shift; and its compressed form. */
+/**
+ * Root-mean-square normalization (Zhang and Sennrich 2019): online, without mean and shift; and its
+ * compressed form.
+ */
 import { FLAG, optional } from "../ir/given.ts";
 import { channelsOf, filled, type Norm, type NormOptions, normOptions } from "./define.ts";
 
@@ -30,13 +33,17 @@ export function rmsNorm(options: RmsNormOptions = {}): Norm {
 
 /** What CRMSNorm takes. */
 export interface CompressedRmsNormOptions extends NormOptions {
-  /** Whether there is a gain, `weight` of C - 1 channels. The reference code has none: it is part of the product behind. */
+  /**
+   * Whether there is a gain, `weight` of C - 1 channels. The reference code has none: it is part of the
+   * product behind.
+   */
   readonly gain?: boolean;
 }
 
 /**
- * CRMSNorm (Jiang et al. 2023): RMSNorm of a zero-mean vector of C channels of which the last, minus the sum of the
- * others, is not stored: `x / sqrt((sum x_i^2 + (sum x_i)^2) / C + epsilon)` for `x` of C - 1 channels.
+ * CRMSNorm (Jiang et al. 2023): RMSNorm of a zero-mean vector of C channels of which the last, minus the sum
+ * of the others, is not stored: `x / sqrt((sum x_i^2 + (sum x_i)^2) / C + epsilon)` for `x` of C - 1
+ * channels.
  */
 export function compressedRmsNorm(options: CompressedRmsNormOptions = {}): Norm {
   const { epsilon = 1e-5, gain = false } = normOptions("compressedRmsNorm", options, {

@@ -1,6 +1,7 @@
 /**
- * What normalizations by a running second moment have in common at inference: `s = weight / sqrt(moment + epsilon)`,
- * `t = bias`, no mean (equation 1 of the Unified Normalization paper with mu = 0). They differ in training and in keys.
+ * What normalizations by a running second moment have in common at inference:
+ * `s = weight / sqrt(moment + epsilon)`, `t = bias`, no mean (equation 1 of the Unified Normalization paper
+ * with mu = 0). They differ in training and in keys.
  */
 import type { Node } from "../ir/graph.ts";
 import { gainAndShift, type NormFamily, type NormScope } from "./define.ts";

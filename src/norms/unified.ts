@@ -1,12 +1,17 @@
-/** Unified Normalization (Yang et al., ACM MM 2022): the quadratic mean, smoothed in training; no mean is subtracted. */
+/**
+ * Unified Normalization (Yang et al., ACM MM 2022): the quadratic mean, smoothed in training; no mean is
+ * subtracted.
+ */
 import { type Norm, type NormOptions, normOptions } from "./define.ts";
 import { bySecondMoment } from "./second_moment.ts";
 
 /**
- * Unified Normalization at inference: `y = s x + t` per channel with `s = weight / sqrt(running_var + epsilon)` and
- * `t = bias` (equation 1 with mu = 0; `running_var` is the smoothed second moment of Algorithm 2).
+ * Unified Normalization at inference: `y = s x + t` per channel with
+ * `s = weight / sqrt(running_var + epsilon)` and `t = bias` (equation 1 with mu = 0; `running_var` is the
+ * smoothed second moment of Algorithm 2).
  *
- * Reads `weight`, `bias` and `running_var`, `[C]` each; the training buffers of the paper's repository are ignored.
+ * Reads `weight`, `bias` and `running_var`, `[C]` each; the training buffers of the paper's repository are
+ * ignored.
  *
  * @example
  * ```ts

@@ -24,12 +24,13 @@ export const add = {
 };
 
 /**
- * `(s x + t) + f = s (x + (f + t) / s)`: the way of a normalization along a residual stream, where the branch f has to be
- * divided. Where both sides carry one they need the same scale; their shifts add up.
+ * `(s x + t) + f = s (x + (f + t) / s)`: the way of a normalization along a residual stream, where the branch
+ * f has to be divided. Where both sides carry one they need the same scale; their shifts add up.
  */
 function carry(affines: Affines, node: Node): Carried | Refusal {
   const rank = node.type.shape.length;
-  // Axes from the back, where broadcasting aligns them; an input must have the channels itself, or there are none.
+  // Axes from the back, where broadcasting aligns them; an input must have the channels itself, or there are
+  // none.
   const placed = affines.map((affine, i) => {
     const { shape } = node.inputs[i]!.type;
     return affine && { ...affine, axis: affine.axis - shape.length + rank };
@@ -61,7 +62,9 @@ function carry(affines: Affines, node: Node): Carried | Refusal {
   };
 }
 
-/** `s (x + f) + t = s x + (s f + t)`: wanted of both, the shift of the second, which is a branch or a table. */
+/**
+ * `s (x + f) + t = s x + (s f + t)`: wanted of both, the shift of the second, which is a branch or a table.
+ */
 function give({ axis, scale, shift, centred }: ChannelAffine, node: Node): Wanted | Refusal {
   const rank = node.type.shape.length;
   const inputs = node.inputs.map(({ type: { shape } }, index) => ({

@@ -1,7 +1,7 @@
 /**
- * Scaled dot-product attention over heads, as one operator so that each backend can use its fused kernel. The heads are
- * already split: `[B, H, T, D]`. Where the batch is of the windows of images, as Swin has it, a mask of one image's
- * windows serves every image.
+ * Scaled dot-product attention over heads, as one operator so that each backend can use its fused kernel. The
+ * heads are already split: `[B, H, T, D]`. Where the batch is of the windows of images, as Swin has it, a
+ * mask of one image's windows serves every image.
  */
 import { UnfoldError } from "../errors.ts";
 import { elementCount, heldData, type TensorData } from "../ir/data.ts";
@@ -24,9 +24,14 @@ import { binary, matmulValues, softmaxValues } from "./reference.ts";
 export type AttentionAttrs = {
   /** Factor on the logits; `1 / sqrt(D)` as usual. */
   readonly scale: number;
-  /** Query t of T sees keys up to t + (S - T) of S: the last query sees all, as with keys kept from earlier tokens. */
+  /**
+   * Query t of T sees keys up to t + (S - T) of S: the last query sees all, as with keys kept from earlier
+   * tokens.
+   */
   readonly causal: boolean;
-  /** Emit TensorRT's own attention operator; otherwise the products are written out, which it fuses as well. */
+  /**
+   * Emit TensorRT's own attention operator; otherwise the products are written out, which it fuses as well.
+   */
   readonly fused?: boolean;
 };
 
@@ -88,7 +93,8 @@ export const attention = defineOp({
   tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false }, node) => {
     const scaled = scale === 1 ? q : net.elementwise("prod", q, net.scalar(scale, node.type.dtype, 4));
     const [queries, keys] = tokensOf(node);
-    // A single query sees everything. TensorRT's own causal mask counts from the first key, so it is for T = S only.
+    // A single query sees everything. TensorRT's own causal mask counts from the first key, so it is for T =
+    // S only.
     const own = causal && queries === keys && queries !== 1 && !mask;
     const above = causal && queries !== 1 && !own ? net.constant(...causalMask(node)) : undefined;
     // IAttention takes a mask or a causal one, never both; their sum is a mask too.
@@ -146,14 +152,20 @@ function axisAhead({ axis, index }: InputAxis, node: AttentionNode): Track | nul
   return isKept[ahead.axis] ? ahead : null;
 }
 
-/** How many windows `W` a mask `[W, H, T, S]` is of, where the batch is of several images of as many; else null. */
+/**
+ * How many windows `W` a mask `[W, H, T, S]` is of, where the batch is of several images of as many; else
+ * null.
+ */
 function periodOf(mask: Shape, [batch]: Shape): number | null {
   const [windows] = mask;
   const repeats = mask.length === 4 && typeof windows === "number" && windows > 1 && windows !== batch;
   return repeats && divideDims(batch!, windows) !== null ? windows : null;
 }
 
-/** The logits' shape, and that in which a mask that repeats along the batch broadcasts to them; null where none does. */
+/**
+ * The logits' shape, and that in which a mask that repeats along the batch broadcasts to them; null where
+ * none does.
+ */
 export function repetitionOf(node: AttentionNode): { readonly whole: Shape; readonly parts: Shape } | null {
   const mask = node.inputs[3]?.type.shape;
   const [batch, heads, queries] = node.type.shape as [Dim, Dim, Dim];
@@ -178,7 +190,10 @@ function tokensOf(node: AttentionNode): readonly [Dim, Dim] {
   return [node.type.shape[2]!, node.inputs[1].type.shape[2]!];
 }
 
-/** -infinity above the diagonal that ends in the lower right corner of `[T, S]`, to be added to the logits or a mask. */
+/**
+ * -infinity above the diagonal that ends in the lower right corner of `[T, S]`, to be added to the logits or
+ * a mask.
+ */
 export function causalMask(node: AttentionNode): [TensorData, TensorType] {
   const [queries, keys] = tokensOf(node);
   if (typeof queries !== "number" || typeof keys !== "number") {

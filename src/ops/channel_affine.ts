@@ -1,6 +1,6 @@
 /**
- * An offline normalization at inference (equation 1 of the Unified Normalization paper with its statistics fixed): one
- * scale and one shift per channel. This is what the fold removes.
+ * An offline normalization at inference (equation 1 of the Unified Normalization paper with its statistics
+ * fixed): one scale and one shift per channel. This is what the fold removes.
  */
 import { float64Of, heldData } from "../ir/data.ts";
 import { axisIn, type Shape } from "../ir/shape.ts";

@@ -1,7 +1,7 @@
 /**
- * What follows from where an operator puts an axis (`ahead`) and from what it does to numbers (`kind`): where an axis of
- * its result comes from, how a channel affine passes it, and which parts of its inputs a part of the result needs. The
- * operators whose algebra is more than that say it themselves, and are asked first.
+ * What follows from where an operator puts an axis (`ahead`) and from what it does to numbers (`kind`): where
+ * an axis of its result comes from, how a channel affine passes it, and which parts of its inputs a part of
+ * the result needs. The operators whose algebra is more than that say it themselves, and are asked first.
  */
 import { isFloat } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
@@ -26,7 +26,10 @@ export function axisAhead(node: Node, from: InputAxis): Track | null {
   return opOf(node).ahead(from, node);
 }
 
-/** For each input the axis that an axis of the result is made of, the whole one if there is; null where there is none. */
+/**
+ * For each input the axis that an axis of the result is made of, the whole one if there is; null where there
+ * is none.
+ */
 export function axesBehind(node: Node, axis: number): readonly (Track | null)[] {
   return node.inputs.map(({ type }, index) => {
     const tracks = type.shape.flatMap((_, at): Track[] => {
@@ -42,7 +45,10 @@ export function isWhole({ elements }: Track): boolean {
   return elements === undefined;
 }
 
-/** The axis of every input that is the result's whole axis; null where the result's has others' elements, or its own. */
+/**
+ * The axis of every input that is the result's whole axis; null where the result's has others' elements, or
+ * its own.
+ */
 export function wholeAxesBehind(node: Node, axis: number): readonly (number | null)[] | null {
   const tracks = axesBehind(node, axis);
   if (tracks.every((track) => track === null) || tracks.some((track) => track !== null && !isWhole(track))) {
@@ -51,7 +57,10 @@ export function wholeAxesBehind(node: Node, axis: number): readonly (number | nu
   return tracks.map((track) => track?.axis ?? null);
 }
 
-/** The number for each channel of the result, given that of each channel of an input; `rest` for those of other inputs. */
+/**
+ * The number for each channel of the result, given that of each channel of an input; `rest` for those of
+ * other inputs.
+ */
 export function spread(
   values: Float64Array,
   { elements }: Track,
@@ -70,7 +79,9 @@ export function resized({ attrs }: Node, { axis, size }: { axis: number; size: D
   return { ...attrs, shape: (attrs.shape as Shape).map((dim, i) => i === axis ? size : dim) };
 }
 
-/** The affine on a node's result when affines stand on its inputs, and what the other inputs must give for it. */
+/**
+ * The affine on a node's result when affines stand on its inputs, and what the other inputs must give for it.
+ */
 export function carryOf(affines: Affines, node: Node): Carried | Refusal {
   const op = opOf(node);
   if (op.carry) return op.carry(affines, node);
@@ -98,7 +109,10 @@ interface Met {
   readonly track: Track;
 }
 
-/** Channels that stay themselves: inputs set beside each other need one affine, so those without give its inverse. */
+/**
+ * Channels that stay themselves: inputs set beside each other need one affine, so those without give its
+ * inverse.
+ */
 function carriedWhole(
   met: readonly Met[],
   { affines, node, axis }: { affines: Affines; node: Node; axis: number },
@@ -123,7 +137,10 @@ function carriedWhole(
   return { affine: carried, others: new Map(missing.map(([index, axis]) => [index, { ...undone, axis }])) };
 }
 
-/** Channels that are taken apart, joined or set beside others': those of inputs without an affine get the identity. */
+/**
+ * Channels that are taken apart, joined or set beside others': those of inputs without an affine get the
+ * identity.
+ */
 function carriedInParts(
   met: readonly Met[],
   { node, axis }: { node: Node; axis: number },

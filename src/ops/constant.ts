@@ -1,6 +1,6 @@
 /**
- * A value known at compile time. Its `type` is what the network computes in; its data may be held in a wider type and
- * is rounded once, when a backend asks for the bytes.
+ * A value known at compile time. Its `type` is what the network computes in; its data may be held in a wider
+ * type and is rounded once, when a backend asks for the bytes.
  */
 import { float64Of, type TensorData } from "../ir/data.ts";
 import { type DType, isFloat } from "../ir/dtype.ts";

@@ -1,13 +1,13 @@
 /**
- * How an operator is declared: its types, its meaning, its two emissions and how a channel affine travels through it,
- * all in one record. The emitters' side of the contract stands here as interfaces, so that operators depend on neither
- * protobuf nor foreign memory.
+ * How an operator is declared: its types, its meaning, its two emissions and how a channel affine travels
+ * through it, all in one record.
  */
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { type DType, isFloat } from "../ir/dtype.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
-import { type Dim, fixedShape, type Shape } from "../ir/shape.ts";
+import { type Dim, fixedShape } from "../ir/shape.ts";
+import type { OnnxEmitter, TensorRtEmitter, TensorRtTensor } from "./emitter.ts";
 import { countCheck, type Inputs, Misfit, type Operands, showOperands } from "./operands.ts";
 
 /** A value of the reference: float64 whatever the type, row-major. */
@@ -17,8 +17,8 @@ export interface ReferenceTensor {
 }
 
 /**
- * `y = scale * x + shift` along one axis: the inference form of every offline normalization. Where it is `centred`, the
- * mean of x over that axis is subtracted first: LN with its deviation made constant.
+ * `y = scale * x + shift` along one axis: the inference form of every offline normalization. Where it is
+ * `centred`, the mean of x over that axis is subtracted first: LN with its deviation made constant.
  */
 export interface ChannelAffine {
   readonly axis: number;
@@ -28,8 +28,8 @@ export interface ChannelAffine {
 }
 
 /**
- * Which normalization a node is part of: its statistics and the gain and shift behind them have the same identity, whatever
- * they are called by now. What a symbol says of itself is the scope, for people.
+ * Which normalization a node is part of: its statistics and the gain and shift behind them have the same
+ * identity, whatever they are called by now. What a symbol says of itself is the scope, for people.
  */
 export type NormId = symbol;
 
@@ -44,69 +44,6 @@ export interface AffineSite<N extends Node = Node> {
   readonly index: number;
 }
 
-/** A TensorRT tensor under construction; its `dims` have -1 where they are open. */
-export interface TensorRtTensor {
-  readonly dims: readonly number[];
-}
-
-type Axes = readonly number[];
-
-/** What an operator may ask of the network being built. Each call adds one layer named after the operator's node. */
-export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
-  constant(data: TensorData, type: TensorType): T;
-  matmul(a: T, b: T, options?: { transposeA?: boolean; transposeB?: boolean }): T;
-  elementwise(op: "sum" | "sub" | "prod" | "div" | "max", a: T, b: T): T;
-  activation(kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh", x: T): T;
-  unary(op: "sqrt" | "exp", x: T): T;
-  softmax(x: T, axis: number): T;
-  transpose(x: T, permutation: Axes): T;
-  /** Reshape between two symbolic shapes with the same number of elements. */
-  reshape(x: T, from: Shape, to: Shape): T;
-  slice(x: T, options: { start: Axes; size: Shape; stride: Axes }): T;
-  expand(x: T, from: Shape, to: Shape): T;
-  concat(xs: readonly T[], axis: number): T;
-  gather(x: T, indices: T, axis: number): T;
-  reduce(op: "sum" | "avg", x: T, axes: Axes, keepDims: boolean): T;
-  normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;
-  attention(q: T, k: T, v: T, options: { causal: boolean; fused: boolean; mask?: T }): T;
-  convolution(
-    x: T,
-    options: { weight: T; bias?: T; stride: Axes; padding: Axes; groups: number },
-  ): T;
-  cast(x: T, dtype: DType): T;
-  /** `value` as a constant of `rank` dimensions of size 1, for broadcasting. */
-  scalar(value: number, dtype: DType, rank: number): T;
-}
-
-/** A plain number is an integer attribute. */
-export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
-
-/** What an operator may ask of the ONNX graph being written; values are their names. */
-export interface OnnxEmitter {
-  /** The version of the standard's operators that is written. */
-  readonly opset: number;
-  /**
-   * `type` is an operator of the standard or, with its domain in front, another: `com.microsoft.Attention`; an undefined
-   * input is one left out.
-   */
-  node(
-    type: string,
-    inputs: readonly (string | undefined)[],
-    attributes?: Readonly<Record<string, OnnxAttribute>>,
-  ): string;
-  /** A small int64 vector, e.g. axes. */
-  int64(values: readonly number[]): string;
-  int64Scalar(value: number): string;
-  /** A shape as an int64 vector, computed from the inputs' sizes where it is open. */
-  shape(shape: Shape): string;
-  /** A scalar (rank 0) of an element type. */
-  scalar(value: number, dtype: DType): string;
-  constant(data: TensorData, type: TensorType): string;
-  reshape(x: string, from: Shape, to: Shape): string;
-  reduce(type: "ReduceMean" | "ReduceSum", x: string, axes: readonly number[], keepDims: boolean): string;
-  cast(x: string, dtype: DType): string;
-}
-
 /** A node whose operator is known: its attributes and inputs are typed by the operator's declaration. */
 export interface OpNode<Name extends string, A extends object, O extends Operands> extends Node {
   readonly op: Name;
@@ -114,7 +51,10 @@ export interface OpNode<Name extends string, A extends object, O extends Operand
   readonly inputs: readonly Node[] & Inputs<O, Node, never>;
 }
 
-/** The record one operator is. `A` is the type of its attributes; an `inputs` has one element for each operand. */
+/**
+ * The record one operator is. `A` is the type of its attributes; an `inputs` has one element for each
+ * operand.
+ */
 export type OpSpec<Name extends string = string, A extends object = object, O extends Operands = Operands> =
   & Declaration<Name, A, O>
   & Kind<OpNode<Name, A, O>>;
@@ -124,9 +64,9 @@ export type Kind<N extends Node = Node> =
   /** A value from outside the graph. */
   | { readonly kind: "source" }
   /**
-   * Along the axes that `ahead` knows, every element of the result is an element of an input, chosen by its place alone,
-   * or the mean of such: a scale and shift of channels passes both. `breaks` says, behind "cannot fold ...:", why one
-   * along another axis does not.
+   * Along the axes that `ahead` knows, every element of the result is an element of an input, chosen by its
+   * place alone, or the mean of such: a scale and shift of channels passes both. `breaks` says, behind
+   * "cannot fold ...:", why one along another axis does not.
    */
   | { readonly kind: "move" | "mean"; breaks(node: N): string }
   /** Every element of the result is a function of the inputs' elements at its place, broadcast. */
@@ -143,8 +83,8 @@ interface Declaration<Name extends string, A extends object, O extends Operands>
   /** The operands' names, in order. */
   readonly operands: O;
   /**
-   * The result's type, or a `Misfit`, which `defineOp` completes to an `UnfoldError` that names operands and shapes. It
-   * stands in front of whatever else has attributes, whose type is taken from here.
+   * The result's type, or a `Misfit`, which `defineOp` completes to an `UnfoldError` that names operands and
+   * shapes. It stands in front of whatever else has attributes, whose type is taken from here.
    */
   infer(inputs: Inputs<O, TensorType>, attrs: A): TensorType;
   /** The meaning, in float64. */
@@ -157,28 +97,31 @@ interface Declaration<Name extends string, A extends object, O extends Operands>
   ): TensorRtTensor;
   onnx(g: OnnxEmitter, inputs: Inputs<O, string>, attrs: A, node: OpNode<Name, A, O>): string;
   /**
-   * Where an axis of an input is on the result; null where it does not stay one axis, or the result's elements along it
-   * are not made of the input's alone. Claimed is that selecting elements commutes with the operator: for an axis of the
-   * result, and the axes of inputs that it says are there, `op(select(x), ...) = select(op(x, ...))`.
+   * Where an axis of an input is on the result; null where it does not stay one axis, or the result's
+   * elements along it are not made of the input's alone. Claimed is that selecting elements commutes with the
+   * operator: for an axis of the result, and the axes of inputs that it says are there,
+   * `op(select(x), ...) = select(op(x, ...))`.
    */
   ahead(from: InputAxis, node: OpNode<Name, A, O>): Track | null;
   /**
-   * The affine on the result when affines stand on inputs, `op(a(x), ...) = a'(op(x, ...))`; `affines` has null for an
-   * input that carries none. Absent: it follows from `kind` and `ahead` (`carryOf`).
+   * The affine on the result when affines stand on inputs, `op(a(x), ...) = a'(op(x, ...))`; `affines` has
+   * null for an input that carries none. Absent: it follows from `kind` and `ahead` (`carryOf`).
    */
   carry?(affines: Affines, node: OpNode<Name, A, O>): Carried | Refusal;
-  /** The constants with which the operator takes in the affine on an input: `op(a(x); W, b) = op(x; W', b')`. */
+  /**
+   * The constants with which the operator takes in the affine on an input: `op(a(x); W, b) = op(x; W', b')`.
+   */
   absorb?(affine: ChannelAffine, site: AffineSite<OpNode<Name, A, O>>): Absorbed | Refusal;
   /**
-   * The constants with which the operator gives the affine of its result itself, `a(op(x; W, b)) = op(x; W', b')`, or
-   * the affines that its inputs have to give for it. Only asked of a node that nothing else reads. Absent: it follows
-   * from `kind` and `ahead` (`giveOf`).
+   * The constants with which the operator gives the affine of its result itself,
+   * `a(op(x; W, b)) = op(x; W', b')`, or the affines that its inputs have to give for it. Only asked of a
+   * node that nothing else reads. Absent: it follows from `kind` and `ahead` (`giveOf`).
    */
   give?(affine: ChannelAffine, node: OpNode<Name, A, O>): Absorbed | Wanted | Refusal;
   /**
-   * The parts of the inputs that a part of the result needs, `part(op(x)) = op(part(x))`, and the attributes that go with
-   * them; an input that is missing is needed whole. Null: the whole of everything. Absent: it follows from `ahead`
-   * (`narrowOf`).
+   * The parts of the inputs that a part of the result needs, `part(op(x)) = op(part(x))`, and the attributes
+   * that go with them; an input that is missing is needed whole. Null: the whole of everything. Absent: it
+   * follows from `ahead` (`narrowOf`).
    */
   narrow?(part: Part, node: OpNode<Name, A, O>): Narrowed | null;
 }
@@ -189,7 +132,10 @@ export interface InputAxis {
   readonly index: number;
 }
 
-/** Where an axis is at the other end of an operator, and which elements of the input's stand along the result's. */
+/**
+ * Where an axis is at the other end of an operator, and which elements of the input's stand along the
+ * result's.
+ */
 export interface Track {
   readonly axis: number;
   /** Absent: all, in their order. */
@@ -202,7 +148,10 @@ export interface Some {
   readonly step: number;
 }
 
-/** Rows of channels that a reshape joins: of the axis `[outer, C, inner]` that is made, element c at each `[o, c, i]`. */
+/**
+ * Rows of channels that a reshape joins: of the axis `[outer, C, inner]` that is made, element c at each
+ * `[o, c, i]`.
+ */
 export interface Joined {
   readonly outer: number;
   readonly inner: number;
@@ -239,8 +188,8 @@ export type Affines = readonly (ChannelAffine | null)[];
 export interface Carried {
   readonly affine: ChannelAffine;
   /**
-   * What inputs without an affine must give for the equation to hold: of `(s x + t) + f = s (x + (f + t) / s)`, that f gets
-   * t and is divided by s.
+   * What inputs without an affine must give for the equation to hold: of
+   * `(s x + t) + f = s (x + (f + t) / s)`, that f gets t and is divided by s.
    */
   readonly others?: ReadonlyMap<number, ChannelAffine>;
 }
@@ -250,7 +199,10 @@ export interface Wanted {
   readonly inputs: ReadonlyMap<number, ChannelAffine>;
 }
 
-/** Replacement constants by input position; a position past the end adds an input (a bias where there was none). */
+/**
+ * Replacement constants by input position; a position past the end adds an input (a bias where there was
+ * none).
+ */
 export interface Absorbed {
   readonly constants: ReadonlyMap<number, Constant>;
 }
@@ -266,7 +218,9 @@ export function inverse({ axis, scale, shift, centred }: ChannelAffine): Channel
   return { axis, scale: scale.map((s) => 1 / s), shift: shift.map((t, c) => t === 0 ? 0 : -t / scale[c]!) };
 }
 
-/** Declares an operator: fixes its types, and has `infer` refuse operands by the operator's name and theirs. */
+/**
+ * Declares an operator: fixes its types, and has `infer` refuse operands by the operator's name and theirs.
+ */
 export function defineOp<const Name extends string, A extends object, const O extends Operands>(
   spec: OpSpec<Name, A, O>,
 ): OpSpec<Name, A, O> {

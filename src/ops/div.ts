@@ -1,4 +1,7 @@
-/** Division: weighted means, rows brought to length one. Of floating-point numbers only: whole ones would be cut off. */
+/**
+ * Division: weighted means, rows brought to length one. Of floating-point numbers only: whole ones would be
+ * cut off.
+ */
 import { elementwise } from "./elementwise.ts";
 
 export const div = elementwise({

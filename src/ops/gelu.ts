@@ -12,7 +12,8 @@ export const gelu = pointwise({
       : 0.5 * v * (1 + erf(v / Math.SQRT2)),
   tensorrt: (net, x, { approximate }) => net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x),
   onnx: (g, x, { approximate }, node) => {
-    // An operator since 20. The form in older ones is that which ONNX Runtime, OpenVINO and TensorRT make one of again.
+    // An operator since 20. The form in older ones is that which ONNX Runtime, OpenVINO and TensorRT make one
+    // of again.
     if (g.opset >= 20) return g.node("Gelu", [x], { approximate });
     const binary = (type: "Add" | "Mul" | "Div", a: string, b: string | number) =>
       g.node(type, [a, typeof b === "number" ? g.scalar(b, node.type.dtype) : b]);
@@ -28,8 +29,8 @@ export const gelu = pointwise({
 });
 
 /**
- * The error function to about 1e-15: `2/sqrt(pi) exp(-x^2) sum_n 2^n x^(2n+1) / (2n+1)!!`, whose terms are all of one
- * sign, so that nothing cancels (Abramowitz and Stegun 7.1.6).
+ * The error function to about 1e-15: `2/sqrt(pi) exp(-x^2) sum_n 2^n x^(2n+1) / (2n+1)!!`, whose terms are
+ * all of one sign, so that nothing cancels (Abramowitz and Stegun 7.1.6).
  */
 export function erf(x: number): number {
   if (Math.abs(x) > 6) return Math.sign(x);

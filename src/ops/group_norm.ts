@@ -1,6 +1,6 @@
 /**
- * Group normalization (Wu and He 2018) of channel-last tokens: statistics of each example at run time, over all its tokens
- * and one group of channels, as PyTorch's GroupNorm takes them of `[B, C, ...]`.
+ * Group normalization (Wu and He 2018) of channel-last tokens: statistics of each example at run time, over
+ * all its tokens and one group of channels, as PyTorch's GroupNorm takes them of `[B, C, ...]`.
  */
 import type { TensorType } from "../ir/graph.ts";
 import { divideDims, sameShape, type Shape, sizeOf } from "../ir/shape.ts";

@@ -1,7 +1,7 @@
 /**
- * An operator's operands: their names in order, and the types and checks that follow. A name is an operand that must
- * be given; names in brackets may be left out, together; a last name `...xs` stands for one operand or more:
- * `["x", "weight", ["bias"]]`, `["x", ["gain", "bias"]]`, `["...parts"]`.
+ * An operator's operands: their names in order, and the types and checks that follow. A name is an operand
+ * that must be given; names in brackets may be left out, together; a last name `...xs` stands for one operand
+ * or more: `["x", "weight", ["bias"]]`, `["x", ["gain", "bias"]]`, `["...parts"]`.
  */
 import type { TensorType } from "../ir/graph.ts";
 import { showShape } from "../ir/shape.ts";

@@ -1,12 +1,9 @@
-/** What functions of single numbers share: shape and floating-point type stay. `A` is the type of their attributes. */
-import {
-  defineOp,
-  everyAxis,
-  type OnnxEmitter,
-  requireFloat,
-  type TensorRtEmitter,
-  type TensorRtTensor,
-} from "./define.ts";
+/**
+ * What functions of single numbers share: shape and floating-point type stay. `A` is the type of their
+ * attributes.
+ */
+import { defineOp, everyAxis, requireFloat } from "./define.ts";
+import type { OnnxEmitter, TensorRtEmitter, TensorRtTensor } from "./emitter.ts";
 import type { Node } from "../ir/graph.ts";
 import { mapValues } from "./reference.ts";
 

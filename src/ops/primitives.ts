@@ -1,11 +1,12 @@
 /**
- * Arithmetic that both backends have, under one set of names, so that an operator which neither has whole is made of it
- * once. `onTensorRt` and `onOnnx` are the two; an axis may count from the back, and reduced axes stay with size 1.
+ * Arithmetic that both backends have, under one set of names, so that an operator which neither has whole is
+ * made of it once. `onTensorRt` and `onOnnx` are the two; an axis may count from the back, and reduced axes
+ * stay with size 1.
  */
 import type { DType } from "../ir/dtype.ts";
 import { sameShape, type Shape } from "../ir/shape.ts";
 import type { TensorType } from "../ir/graph.ts";
-import type { OnnxEmitter, TensorRtEmitter, TensorRtTensor } from "./define.ts";
+import type { OnnxEmitter, TensorRtEmitter, TensorRtTensor } from "./emitter.ts";
 
 export interface Primitives<V> {
   add(a: V, b: V): V;
@@ -53,7 +54,10 @@ export function onOnnx(g: OnnxEmitter): Primitives<string> {
   };
 }
 
-/** `compute` of x seen as `parts`, in float32 as PyTorch takes statistics; the result in the type and shape of x again. */
+/**
+ * `compute` of x seen as `parts`, in float32 as PyTorch takes statistics; the result in the type and shape of
+ * x again.
+ */
 export function inFloat32<V>(
   p: Primitives<V>,
   { x, type: { dtype, shape }, parts }: { x: V; type: TensorType; parts: Shape },

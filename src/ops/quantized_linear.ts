@@ -1,7 +1,7 @@
 /**
- * A product in whole numbers of 8 bits: the input is rounded to 256 steps of one size, each row of the weight is whole
- * numbers and a scale, sums are exact, and one multiplication makes them floats again. For ONNX Runtime, which has the
- * operator; left out are steps that are measured at run time.
+ * A product in whole numbers of 8 bits: the input is rounded to 256 steps of one size, each row of the weight
+ * is whole numbers and a scale, sums are exact, and one multiplication makes them floats again. For ONNX
+ * Runtime, which has the operator; left out are steps that are measured at run time.
  */
 import { elementCount } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";

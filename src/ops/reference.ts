@@ -1,6 +1,6 @@
 /**
- * Row-major loops that several operators' meanings share: broadcasting, permuting, reducing. Written to be obviously
- * right, in float64; speed belongs to the backends.
+ * Row-major loops that several operators' meanings share: broadcasting, permuting, reducing. Written to be
+ * obviously right, in float64; speed belongs to the backends.
  */
 import { elementCount } from "../ir/data.ts";
 import { broadcastShapes } from "../ir/shape.ts";

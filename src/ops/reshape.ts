@@ -29,8 +29,8 @@ export const reshape = defineOp({
 });
 
 /**
- * Where an axis is behind a reshape that keeps it whole, or joins rows of it into one axis; null where it is broken up,
- * or where a size of the joined axis is open.
+ * Where an axis is behind a reshape that keeps it whole, or joins rows of it into one axis; null where it is
+ * broken up, or where a size of the joined axis is open.
  */
 function axisBehind(axis: number, from: Shape, to: Shape): Track | null {
   const [before, after] = [sizeOf(from.slice(0, axis)), sizeOf(from.slice(axis + 1))];

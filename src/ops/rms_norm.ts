@@ -1,7 +1,7 @@
 /**
- * Root-mean-square normalization over the last axis (Zhang and Sennrich 2019), and its two relatives: over groups of
- * channels (the GroupScaling of PowerNorm, Shen et al. 2020), and over channels of which the last is left out because all
- * of them sum to zero (CRMSNorm, Jiang et al. 2023).
+ * Root-mean-square normalization over the last axis (Zhang and Sennrich 2019), and its two relatives: over
+ * groups of channels (the GroupScaling of PowerNorm, Shen et al. 2020), and over channels of which the last
+ * is left out because all of them sum to zero (CRMSNorm, Jiang et al. 2023).
  */
 import type { TensorType } from "../ir/graph.ts";
 import { divideDims, sameShape, type Shape } from "../ir/shape.ts";

@@ -1,11 +1,13 @@
 /**
- * Self-attention together with the packed product of q, k and v in front of it: one operator of ONNX Runtime, whose
- * products write each head where the attention reads it, so that nothing is split, transposed or copied.
+ * Self-attention together with the packed product of q, k and v in front of it: one operator of ONNX Runtime,
+ * whose products write each head where the attention reads it, so that nothing is split, transposed or
+ * copied.
  */
 import { elementCount, heldData } from "../ir/data.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Dim } from "../ir/shape.ts";
-import { defineOp, onlyForOnnxRuntime, type OnnxEmitter, sizesOf } from "./define.ts";
+import { defineOp, onlyForOnnxRuntime, sizesOf } from "./define.ts";
+import type { OnnxEmitter } from "./emitter.ts";
 import { Misfit } from "./operands.ts";
 import { linear } from "./linear.ts";
 import { slice } from "./slice.ts";
@@ -84,8 +86,9 @@ function biasAndMask<T>(
 const GROUPED_MULTIPLE = 8;
 
 /**
- * A causal mask as ONNX Runtime's operator for groups of queries has it built in, here of as many keys as queries and
- * nothing from before: the product and it take 0.86 of the time of `Attention`, which adds a mask of all tokens.
+ * A causal mask as ONNX Runtime's operator for groups of queries has it built in, here of as many keys as
+ * queries and nothing from before: the product and it take 0.86 of the time of `Attention`, which adds a mask
+ * of all tokens.
  */
 function causalAttention(
   g: OnnxEmitter,
@@ -94,7 +97,8 @@ function causalAttention(
 ): string {
   const [batch, tokens] = node.type.shape as [Dim, Dim];
   const product = g.node("MatMul", [x, g.node("Transpose", [weight], { perm: [1, 0] })]);
-  // As [1, 1, 3 H D] it stays an addition of all threads. A plain vector becomes the product's C, written by one of them.
+  // As [1, 1, 3 H D] it stays an addition of all threads. A plain vector becomes the product's C, written by
+  // one of them.
   const packed = bias === undefined
     ? product
     : g.node("Add", [product, g.node("Unsqueeze", [bias, g.int64([0, 1])])]);

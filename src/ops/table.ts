@@ -1,6 +1,6 @@
 /**
- * The table of operators. An operator is its file, a line here and a row of samples in `tests/conformance`; names and
- * attribute types are derived from this table, and `apply` is the one way to make a node.
+ * The table of operators. An operator is its file, a line here and a row of samples in `tests/conformance`;
+ * names and attribute types are derived from this table, and `apply` is the one way to make a node.
  */
 import type { TensorData } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
@@ -100,7 +100,10 @@ export function isOp<Name extends OpName>(node: Node, name: Name): node is NodeO
   return node.op === name;
 }
 
-/** The input that stands for an operand, by its name; undefined where it was left out or the operator has none of it. */
+/**
+ * The input that stands for an operand, by its name; undefined where it was left out or the operator has none
+ * of it.
+ */
 export function operand(node: Node, name: string): Node | undefined {
   return node.inputs[positionOf(opOf(node).operands, name)];
 }
@@ -110,8 +113,8 @@ type Checked<Name extends OpName, Given extends readonly unknown[]> = number ext
   : Inputs<OperandsOf<Name>, Node>;
 
 /**
- * Makes a node: infers its type and, unless one is given, derives a name from the last computed input ("blocks.0.attn.proj"
- * added to something is "blocks.0.attn.proj/add").
+ * Makes a node: infers its type and, unless one is given, derives a name from the last computed input
+ * ("blocks.0.attn.proj" added to something is "blocks.0.attn.proj/add").
  *
  * @param given the operands in order; an optional one may be undefined
  * @throws {UnfoldError} operands are missing, too many, or of types that do not fit

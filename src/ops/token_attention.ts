@@ -1,6 +1,6 @@
 /**
- * Attention of tokens whose heads are not split: q, k and v as the products give them, and the result as the next one
- * reads it. The form ONNX Runtime's fused operator has, which splits and joins on its own.
+ * Attention of tokens whose heads are not split: q, k and v as the products give them, and the result as the
+ * next one reads it. The form ONNX Runtime's fused operator has, which splits and joins on its own.
  */
 import { elementCount } from "../ir/data.ts";
 import type { Node, TensorType } from "../ir/graph.ts";
@@ -63,7 +63,10 @@ function splitValues({ shape, data }: ReferenceTensor, heads: number): Reference
   });
 }
 
-/** Whether a mask is of the shape that the fused operator takes for these logits: only batch and heads broadcast. */
+/**
+ * Whether a mask is of the shape that the fused operator takes for these logits: only batch and heads
+ * broadcast.
+ */
 export function fitsFused(mask: Node, [batch, heads, queries, keys]: readonly Dim[]): boolean {
   const { shape } = mask.type;
   return shape.length === 4 && (shape[0] === 1 || shape[0] === batch) &&

@@ -1,6 +1,7 @@
 /**
- * A baseline and its history as one tar file, to be kept or sent elsewhere. What is read back is checked before anything
- * reaches the store, and written under names of our own choosing: those of an archive are only looked up.
+ * A baseline and its history as one tar file, to be kept or sent elsewhere. What is read back is checked
+ * before anything reaches the store, and written under names of our own choosing: those of an archive are
+ * only looked up.
  */
 import { join } from "node:path";
 import { createTarDecoder, createTarPacker } from "npm:modern-tar@0.8.6";
@@ -59,7 +60,8 @@ export async function exportBaseline(store: BaselineStore, name: string, path: s
  * Reads a baseline from a file into a store, in place of the one of that name.
  *
  * @param name another name for it
- * @throws {UnfoldError} no archive of a baseline, an entry that does not belong there, a file whose hash is another
+ * @throws {UnfoldError} no archive of a baseline, an entry that does not belong there, a file whose hash is
+ *   another
  */
 export async function importBaseline(
   store: BaselineStore,

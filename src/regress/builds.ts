@@ -1,4 +1,7 @@
-/** What saving a baseline and running against one share: building a model several times, and what runs it here. */
+/**
+ * What saving a baseline and running against one share: building a model several times, and what runs it
+ * here.
+ */
 import { join } from "node:path";
 import type { Watch } from "../compile/line.ts";
 import type { Subject } from "../compile/order.ts";

@@ -23,7 +23,10 @@ export interface ComparisonOptions extends BaselineOptions {
   readonly only?: readonly Metric[] | undefined;
   /** Calls at a time, for throughput; default 2. */
   readonly concurrency?: number | undefined;
-  /** What calls on the CPU are timed by: `processor` leaves out the time that other programs had it. Default `wall`. */
+  /**
+   * What calls on the CPU are timed by: `processor` leaves out the time that other programs had it. Default
+   * `wall`.
+   */
   readonly clock?: "wall" | "processor" | undefined;
 }
 

@@ -1,4 +1,7 @@
-/** Files that are either as they should be or not there: written beside and renamed, and known by their SHA-256. */
+/**
+ * Files that are either as they should be or not there: written beside and renamed, and known by their
+ * SHA-256.
+ */
 import { withoutHome } from "../report/home.ts";
 import { createHash } from "node:crypto";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";

@@ -23,7 +23,10 @@ export function fingerprint({ backend, threads, onGpu }: Backend, tensorrt: stri
   };
 }
 
-/** How two machines differ, as phrases: "the processor (A, not B)"; empty where times may be set beside each other. */
+/**
+ * How two machines differ, as phrases: "the processor (A, not B)"; empty where times may be set beside each
+ * other.
+ */
 export function machineDifferences(current: Fingerprint, stored: Fingerprint): string[] {
   const differences: string[] = [];
   const compare = (what: string, key: "os" | "cpu" | "cores" | "backend" | "threads") => {

@@ -1,8 +1,9 @@
 /**
- * The history of a baseline: where figures changed over saved runs, and at which commit. Exact figures change where they
- * change. Of times, each run gives one ratio to the stored engine, which no change of machine moves; a change point is
- * where the ranks of the runs before and after differ most (Mann-Whitney), and is one if runs in random order differ as
- * much, wherever they are cut, in fewer than 0.2 % of orders: so the search for the place is accounted for.
+ * The history of a baseline: where figures changed over saved runs, and at which commit. Exact figures change
+ * where they change. Of times, each run gives one ratio to the stored engine, which no change of machine
+ * moves; a change point is where the ranks of the runs before and after differ most (Mann-Whitney), and is
+ * one if runs in random order differ as much, wherever they are cut, in fewer than 0.2 % of orders: so the
+ * search for the place is accounted for.
  */
 import { followed, type Metric, METRICS, rowOf } from "../report/metrics.ts";
 import { isWorse, type RunReport } from "../report/run_report.ts";
@@ -42,8 +43,8 @@ export interface HistorySeries {
 }
 
 /**
- * Figures of every model and metric over runs, oldest first. Ratios of runs against different saves of the baseline are
- * not one series: those against the last save are taken.
+ * Figures of every model and metric over runs, oldest first. Ratios of runs against different saves of the
+ * baseline are not one series: those against the last save are taken.
  */
 export function historyOf(runs: readonly RunReport[]): HistorySeries[] {
   const last = runs.at(-1)?.baseline.id;
@@ -89,11 +90,13 @@ const ORDERS = 1999;
 const MOST_RUNS = 300;
 
 /**
- * Where a series of noisy values changes: binary segmentation by the largest standardized rank sum, each cut tested against
- * random orders of the same values. Where no single cut is one, a stretch that differs from what lies before and after is
- * looked for in the same way, since a level that comes back hides from single cuts.
+ * Where a series of noisy values changes: binary segmentation by the largest standardized rank sum, each cut
+ * tested against random orders of the same values. Where no single cut is one, a stretch that differs from
+ * what lies before and after is looked for in the same way, since a level that comes back hides from single
+ * cuts.
  *
- * @returns positions of first values after a change, ascending; of more than 300 values only the last are searched
+ * @returns positions of first values after a change, ascending; of more than 300 values only the last are
+ *   searched
  */
 export function changePoints(
   values: readonly number[],

@@ -1,6 +1,7 @@
 /**
- * What a baseline says of itself, as types and as the zod schema that a stored one must pass: how each model was built,
- * its exact structure, its raw samples, and the machine all of it came from. Times are in milliseconds, sizes in bytes.
+ * What a baseline says of itself, as types and as the zod schema that a stored one must pass: how each model
+ * was built, its exact structure, its raw samples, and the machine all of it came from. Times are in
+ * milliseconds, sizes in bytes.
  */
 import { z } from "npm:zod@4.6.7";
 import { COUNTED, type Counts, rowOf } from "../report/metrics.ts";

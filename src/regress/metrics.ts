@@ -93,7 +93,9 @@ function namedChange(kind: "nodes" | "kernels", change: StructureChange): string
   ].join("; ") || "shapes or types changed";
 }
 
-/** Accuracy may fall by one example, which rounding can decide; parity by a factor, or from agreeing to not. */
+/**
+ * Accuracy may fall by one example, which rounding can decide; parity by a factor, or from agreeing to not.
+ */
 export function outputMetrics(checked: Checked, stored: StoredModel, examples: number): MetricReport[] {
   return [...accuracyMetric(checked, stored, examples), ...parityMetric(checked, stored)];
 }
@@ -135,7 +137,10 @@ function parityMetric({ agreement: is }: Checked, { agreement: was }: StoredMode
   })];
 }
 
-/** Builds cannot take turns with those of old code: they are compared on one machine only, and only where they differ a lot. */
+/**
+ * Builds cannot take turns with those of old code: they are compared on one machine only, and only where they
+ * differ a lot.
+ */
 export function buildTimeMetric(
   buildsMs: readonly number[],
   stored: StoredModel,
@@ -154,7 +159,10 @@ export function buildTimeMetric(
   return [metric("build time", { ...figures, ...judgeUnpaired(buildsMs, stored.buildsMs, { threshold }) })];
 }
 
-/** The report of a judgement on times; of throughput, the figures are calls a second and the ratio is of times. */
+/**
+ * The report of a judgement on times; of throughput, the figures are calls a second and the ratio is of
+ * times.
+ */
 export function timedMetric(
   name: TimedMetric,
   judgement: TimeJudgement,

@@ -1,4 +1,7 @@
-/** Saves a baseline: builds its models, takes raw samples, and keeps engines, structure and where all of it came from. */
+/**
+ * Saves a baseline: builds its models, takes raw samples, and keeps engines, structure and where all of it
+ * came from.
+ */
 import { join } from "node:path";
 import { commitHere } from "../report/commit.ts";
 import type { Subject } from "../compile/order.ts";
@@ -25,7 +28,8 @@ export interface SaveOptions extends BaselineOptions {
  *
  * @example
  * ```ts ignore
- * const subject = { model: encoder, norm: encoder.norm, precision: "fp16", layerNorm: "layer", batch: parseBatch("8"), weights: {} };
+ * const settings = { precision: "fp16", layerNorm: "layer", batch: parseBatch("8"), weights: {} };
+ * const subject = { model: encoder, norm: encoder.norm, ...settings };
  * await saveBaseline({ name: "main", subjects: [subject] });
  * const { verdict } = await regress({ name: "main", subjects: [subject] });
  * ```

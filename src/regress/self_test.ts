@@ -1,6 +1,7 @@
 /**
- * What verdicts are worth on this machine: runs of a network against itself, of which at most one in twenty may
- * be called worse, and the same network with a slowdown and with one more node planted in it, which must be.
+ * What verdicts are worth on this machine: runs of a network against itself, of which at most one in twenty
+ * may be called worse, and the same network with a slowdown and with one more node planted in it, which must
+ * be.
  */
 import { join } from "node:path";
 import { parseBatch } from "../compile/batch.ts";
@@ -42,7 +43,10 @@ export interface SelfTestOptions {
   readonly runMs?: number;
   /** Time that finding the slowdown may take; default 120 000. */
   readonly slowdownMs?: number;
-  /** Default `processor`: it is verdicts that are tested, and a busy machine's wall time takes minutes to judge. */
+  /**
+   * Default `processor`: it is verdicts that are tested, and a busy machine's wall time takes minutes to
+   * judge.
+   */
   readonly clock?: "wall" | "processor" | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onRun?: (run: SelfTestRun) => void;

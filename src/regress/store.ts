@@ -4,9 +4,9 @@
  *     STORE/.gitignore                lock and work are not to be committed
  *     STORE/.lock                     held while something is changed
  *     STORE/.work/ID/                 where a process builds; swept once its own lock is free
- *     STORE/NAME/baseline.json        says which files there are, and their hashes; replacing it is the commit
+ *     STORE/NAME/baseline.json        which files there are, with their hashes; replacing it is the commit
  *     STORE/NAME/ID/...               engines and ONNX files of that save
- *     STORE/NAME/history/TIME-ID.json one file for each run against the baseline
+ *     STORE/NAME/history/TIME-ID.json one file a run against the baseline
  *
  * Nothing that a manifest names is ever written in place. Leaves out what a baseline means.
  */
@@ -84,7 +84,10 @@ export class BaselineStore {
     return await this.#commit(baseline, files);
   }
 
-  /** Puts a baseline whose files already have the hashes it says, and its runs, in place of the one of that name. */
+  /**
+   * Puts a baseline whose files already have the hashes it says, and its runs, in place of the one of that
+   * name.
+   */
   async restore(
     baseline: Baseline,
     { files, runs }: { files: ReadonlyMap<string, string>; runs: readonly RunReport[] },

@@ -1,7 +1,7 @@
 /**
- * Times the stored engine, loaded twice, and a rebuild in the same rounds, and does so with many loadings, of each rebuild
- * in turn: plans on a GPU where there is one that runs them, else networks in ONNX Runtime on the CPU. It goes on until it
- * is told that a judgement can be made, or the time is up.
+ * Times the stored engine, loaded twice, and a rebuild in the same rounds, and does so with many loadings, of
+ * each rebuild in turn: plans on a GPU where there is one that runs them, else networks in ONNX Runtime on
+ * the CPU. It goes on until it is told that a judgement can be made, or the time is up.
  */
 import { deviceFor } from "../compile/device.ts";
 import { firstBatch } from "../compile/evaluate.ts";
@@ -87,7 +87,10 @@ export interface TimeOptions {
 /** Order statistics lie well within the extremes then. */
 const FIRST_LOOK = 9;
 
-/** Loads and times until it is enough: after 9 loadings, and after half as many again each time, or at the deadline. */
+/**
+ * Loads and times until it is enough: after 9 loadings, and after half as many again each time, or at the
+ * deadline.
+ */
 export async function timeInTurns(options: TimeOptions): Promise<Timed> {
   const { loader, stored, builds, examples, batch, concurrency, clock, isEnough, ...rest } = options;
   let backend = "";

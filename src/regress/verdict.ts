@@ -1,6 +1,7 @@
 /**
- * Verdicts on times that were taken over many loadings (`run/loadings.ts`): each gives one ratio of the new engine to the
- * stored one, and one of the stored engine to itself. Pure and deterministic; nothing is dropped.
+ * Verdicts on times that were taken over many loadings (`run/loadings.ts`): each gives one ratio of the new
+ * engine to the stored one, and one of the stored engine to itself. Pure and deterministic; nothing is
+ * dropped.
  */
 import type { Load } from "../report/run_report.ts";
 import { FEWEST_LOADS, loadingNoise, loadingRatio, type RatioOf } from "../run/loadings.ts";
@@ -12,7 +13,10 @@ export interface TimeJudgement {
   /** The stored engine against itself. */
   readonly noise: Interval;
   readonly rounds: number;
-  /** About how many rounds a judgement takes, by the intervals' width; null where it was made, or none would do. */
+  /**
+   * About how many rounds a judgement takes, by the intervals' width; null where it was made, or none would
+   * do.
+   */
   readonly roundsNeeded: number | null;
   readonly reason: string | null;
 }
@@ -57,7 +61,10 @@ export function judgeTimes(
 /** Where it takes more than this many times what was timed, time is not what is missing. */
 const MOST_TIMES = 20;
 
-/** Intervals shrink with the root of what is behind them; the ratio's must come off the threshold and the noise band. */
+/**
+ * Intervals shrink with the root of what is behind them; the ratio's must come off the threshold and the
+ * noise band.
+ */
 function roundsNeeded(
   { ratio, noise, rounds, loads, threshold }: {
     ratio: TimeJudgement["ratio"];
@@ -98,7 +105,9 @@ function whyNot(
 /** The level below which a difference of unpaired samples is one. */
 export const UNPAIRED_P = 0.002;
 
-/** Judges samples that were not taken in turns, of one machine: Mann-Whitney, beyond the threshold as well. */
+/**
+ * Judges samples that were not taken in turns, of one machine: Mann-Whitney, beyond the threshold as well.
+ */
 export function judgeUnpaired(
   currentMs: readonly number[],
   storedMs: readonly number[],
@@ -112,7 +121,8 @@ export function judgeUnpaired(
     if (ratio < 1 / limit) return { verdict: "faster", reason: null, roundsNeeded: null };
     return { verdict: "same", reason: null, roundsNeeded: null };
   }
-  // The smallest number on each side whose most extreme order is rare enough: 2 / C(2n, n) < 0.002 from n = 7 on.
+  // The smallest number on each side whose most extreme order is rare enough: 2 / C(2n, n) < 0.002 from n = 7
+  // on.
   const fewest = 7;
   const short = Math.min(currentMs.length, storedMs.length) < fewest;
   return {

@@ -1,10 +1,14 @@
 /**
- * What people publish does not say whose folder it was made in: in reports, pages and baselines the user's home is `~`.
- * A path that is read again is opened with `fromHome`. Paths elsewhere stay, since they name nobody.
+ * What people publish does not say whose folder it was made in: in reports, pages and baselines the user's
+ * home is `~`. A path that is read again is opened with `fromHome`. Paths elsewhere stay, since they name
+ * nobody.
  */
 import { systemReason } from "../errors.ts";
 
-/** The user's own folder; undefined where there is none or it may not be known, as for a program without --allow-env. */
+/**
+ * The user's own folder; undefined where there is none or it may not be known, as for a program without
+ * --allow-env.
+ */
 function homeFolder(): string | undefined {
   const read = (name: string) => {
     try {

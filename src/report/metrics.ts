@@ -1,7 +1,8 @@
 /**
- * What a build is compared with a baseline by: one row a metric, in the order in which they are shown. The reports' and
- * baselines' schemas, `--only` and its help, figures as words, what a history follows and the README's table are derived
- * from the rows. Where a figure comes from and how it is judged is `src/regress/metrics.ts`, by the row's `judged`.
+ * What a build is compared with a baseline by: one row a metric, in the order in which they are shown. The
+ * reports' and baselines' schemas, `--only` and its help, figures as words, what a history follows and the
+ * README's table are derived from the rows. Where a figure comes from and how it is judged is
+ * `src/regress/metrics.ts`, by the row's `judged`.
  */
 import { bytes } from "./phrases.ts";
 
@@ -29,13 +30,16 @@ const UNITS: Readonly<Record<UnitName, Unit>> = {
 interface Row {
   readonly unit: UnitName;
   /**
-   * How two figures are compared: by the interval of their ratio; by several samples each (Mann-Whitney); exactly, or
-   * beyond the threshold; by more than one labelled example; by a factor.
+   * How two figures are compared: by the interval of their ratio; by several samples each (Mann-Whitney);
+   * exactly, or beyond the threshold; by more than one labelled example; by a factor.
    */
   readonly judged: "interval" | "samples" | "exact" | "threshold" | "example" | "factor";
   /** Which is the better figure. */
   readonly better: "less" | "more";
-  /** Whether a verdict that is missing makes the whole run undecided although nobody asked for this metric by name. */
+  /**
+   * Whether a verdict that is missing makes the whole run undecided although nobody asked for this metric by
+   * name.
+   */
   readonly decides: boolean;
   /** The name by which `--only` takes it together with others. */
   readonly group?: string;
@@ -101,7 +105,9 @@ export function rowOf<M extends Metric>(metric: M): Table[M] & Row {
   return TABLE[metric];
 }
 
-/** The counts of a build, under the keys that the rows name; those of a plan are null where none can be read. */
+/**
+ * The counts of a build, under the keys that the rows name; those of a plan are null where none can be read.
+ */
 export type Counts = {
   readonly [M in CountedMetric as Table[M]["counted"]["key"]]: Table[M]["counted"]["ofPlan"] extends true
     ? number | null
@@ -135,7 +141,10 @@ export function figureText(unit: string, value: number | null): string {
 export const percent = (ratio: number): string =>
   `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
 
-/** The change from one figure to another: "+1" of counts, "-0.50 points", "+12.3 %"; "" where there is none to tell. */
+/**
+ * The change from one figure to another: "+1" of counts, "-0.50 points", "+12.3 %"; "" where there is none to
+ * tell.
+ */
 export function changeText(
   unit: string,
   { stored, current }: { stored: number | null; current: number | null },
@@ -150,7 +159,10 @@ function unitOf(unit: string): Unit | undefined {
   return Object.hasOwn(UNITS, unit) ? UNITS[unit as UnitName] : undefined;
 }
 
-/** What a history follows: of times their ratio to the stored engine, of what has no noise the figure; else nothing. */
+/**
+ * What a history follows: of times their ratio to the stored engine, of what has no noise the figure; else
+ * nothing.
+ */
 export function followed(metric: Metric): "ratio" | "figure" | undefined {
   const { judged } = rowOf(metric);
   return judged === "interval" ? "ratio" : judged === "samples" || judged === "factor" ? undefined : "figure";

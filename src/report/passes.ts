@@ -9,7 +9,10 @@ export function figuresOf({ figures, detail = "" }: PassReport): string {
   return counted.map(([what, count]) => `${count} ${what}`).join(", ") || "nothing to do";
 }
 
-/** What each pass of a build was done for, and the passes; lowerings that are not told, as in older reports, are left out. */
+/**
+ * What each pass of a build was done for, and the passes; lowerings that are not told, as in older reports,
+ * are left out.
+ */
 export function passGroups(
   { passes, engines, int8 }: Report,
 ): readonly { readonly title: string; readonly passes: readonly PassReport[] }[] {
@@ -23,7 +26,9 @@ export function passGroups(
   ].filter(({ passes }) => passes.length > 0);
 }
 
-/** Each pass with its nodes, its time and what it counted, and of those that did something the law below it. */
+/**
+ * Each pass with its nodes, its time and what it counted, and of those that did something the law below it.
+ */
 export function passLines(passes: readonly PassReport[]): string[] {
   const rows = passes.map(({ pipeline = "", pass, nodesBefore, nodesAfter, ms }) => [
     `${pipeline} ${pass}`.trim(),

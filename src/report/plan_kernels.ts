@@ -1,7 +1,8 @@
 /**
- * What the kernels of a TensorRT plan are for: which DSL layers and blocks each can be traced to, and which take a
- * normalization's statistics. Everything is read from names and the flow of values, as observed with TensorRT for RTX
- * 1.7.1; what cannot be told is said to be so. Leaves out reading the schedule, which is `plan_schedule.ts`.
+ * What the kernels of a TensorRT plan are for: which DSL layers and blocks each can be traced to, and which
+ * take a normalization's statistics. Everything is read from names and the flow of values, as observed with
+ * TensorRT for RTX 1.7.1; what cannot be told is said to be so. Leaves out reading the schedule, which is
+ * `plan_schedule.ts`.
  */
 import { type Kernel, withoutProfile } from "./plan_schedule.ts";
 
@@ -13,8 +14,9 @@ export const namesOf = ({ name, outputNames, innerNames }: Kernel): string[] => 
 ];
 
 /**
- * The DSL's name in a plan's: emitted layers are called `<node>/<kind>`, to which TensorRT adds endings of its own.
- * `b.0.norm1/normalization_normalizationBiased.1` gives `b.0.norm1`; names that TensorRT made up give `undefined`.
+ * The DSL's name in a plan's: emitted layers are called `<node>/<kind>`, to which TensorRT adds endings of
+ * its own. `b.0.norm1/normalization_normalizationBiased.1` gives `b.0.norm1`; names that TensorRT made up
+ * give `undefined`.
  */
 export function layerOf(name: string): string | undefined {
   const own = withoutProfile(name).replace(/^\/+/, "");
@@ -24,8 +26,9 @@ export function layerOf(name: string): string | undefined {
 }
 
 /**
- * The block a layer belongs to: up to its first `name.<number>.`, and the numbers nested in it where something follows.
- * `blocks.3.mlp.fc1` is in `blocks.3`, `layers.0.blocks.1.attn` in `layers.0.blocks.1`, `blocks.3.mlp.0` in `blocks.3`.
+ * The block a layer belongs to: up to its first `name.<number>.`, and the numbers nested in it where
+ * something follows. `blocks.3.mlp.fc1` is in `blocks.3`, `layers.0.blocks.1.attn` in `layers.0.blocks.1`,
+ * `blocks.3.mlp.0` in `blocks.3`.
  */
 export function blockOf(layer: string): string | undefined {
   const scope = layer.split("/")[0]!;
@@ -35,14 +38,14 @@ export function blockOf(layer: string): string | undefined {
 /**
  * Which kernels take the statistics of a normalization, and why that cannot be said where it cannot.
  *
- * Generated kernels are named after the operations they fuse. A normalization is the one thing with a square root of a
- * mean: `... Mean [Add] Sqrt Div ...` (LayerNorm `MeanSubMulMeanAddSqrtDivMulMulAdd`, RMSNorm `MulMeanAddSqrtDivMul`);
- * a softmax (`MaxrSubExpSumDivMul`) has no mean, a mean over tokens no root, and the length of a vector, by which an
- * embedding is divided, is the root of a sum (`MulSumSqrtMaxDiv`). Some normalizations, the last one mostly,
- * are split in two: a kernel with the mean of squares and, as the flow of values says, a reader that starts at the root.
- * The first of the two counts. So there is one such kernel for each normalization, split or not. Layer names are the second witness:
- * `addNormalization` layers are called `<node>/normalization`, and finding more of them than kernels means that this
- * reading is wrong.
+ * Generated kernels are named after the operations they fuse. A normalization is the one thing with a square
+ * root of a mean: `... Mean [Add] Sqrt Div ...` (LayerNorm `MeanSubMulMeanAddSqrtDivMulMulAdd`, RMSNorm
+ * `MulMeanAddSqrtDivMul`); a softmax (`MaxrSubExpSumDivMul`) has no mean, a mean over tokens no root, and the
+ * length of a vector, by which an embedding is divided, is the root of a sum (`MulSumSqrtMaxDiv`). Some
+ * normalizations, the last one mostly, are split in two: a kernel with the mean of squares and, as the flow
+ * of values says, a reader that starts at the root. The first of the two counts. So there is one such kernel
+ * for each normalization, split or not. Layer names are the second witness: `addNormalization` layers are
+ * called `<node>/normalization`, and finding more of them than kernels means that this reading is wrong.
  */
 export function normalizationKernels(
   kernels: readonly Kernel[],
@@ -103,7 +106,10 @@ function hasSquaresLeft(operations: readonly string[] | undefined): boolean {
   return before === "Mul";
 }
 
-/** Operations of a generated kernel; none for products, convolutions and attention; undefined for what is not known. */
+/**
+ * Operations of a generated kernel; none for products, convolutions and attention; undefined for what is not
+ * known.
+ */
 function operationsOf({ kind, name }: Kernel): readonly string[] | undefined {
   if (kind === "fully_connected" || kind === "corrltn") return [];
   const fused = /^__myl_(\w+)$/.exec(name)?.[1];
@@ -113,9 +119,9 @@ function operationsOf({ kind, name }: Kernel): readonly string[] | undefined {
 }
 
 /**
- * Where each kernel belongs: a block's scope, null for what is traced to layers outside of blocks, undefined for what
- * cannot be traced. A normalization belongs to what reads it first, which is the next product, so the residual sum or
- * the embedding it is fused with counts there too.
+ * Where each kernel belongs: a block's scope, null for what is traced to layers outside of blocks, undefined
+ * for what cannot be traced. A normalization belongs to what reads it first, which is the next product, so
+ * the residual sum or the embedding it is fused with counts there too.
  */
 export function blocksOf(
   kernels: readonly Kernel[],

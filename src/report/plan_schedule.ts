@@ -1,13 +1,15 @@
 /**
- * The kernel schedule inside a TensorRT plan, as text: which kernels it starts, in which order, on which values. The
- * format is NVIDIA's and undocumented; everything here was observed with TensorRT for RTX 1.7.1, and whatever was not
- * observed ends in `ScheduleUnknown` rather than in a number. Leaves out finding the text in the file (`plan.ts`), what
- * kernels do and which layers they come from (`plan_kernels.ts`), the memory plan and the kernels' code.
+ * The kernel schedule inside a TensorRT plan, as text: which kernels it starts, in which order, on which
+ * values. The format is NVIDIA's and undocumented; everything here was observed with TensorRT for RTX 1.7.1,
+ * and whatever was not observed ends in `ScheduleUnknown` rather than in a number. Leaves out finding the
+ * text in the file (`plan.ts`), what kernels do and which layers they come from (`plan_kernels.ts`), the
+ * memory plan and the kernels' code.
  *
- * Observed: a text is `header { ... }`, `descriptors { ... }`, `main { ... }` and, with open sizes or slices, `shape_main
- * { ... }`. The statements of `main` are started in this order; `shape_main` computes sizes on the host and is not
- * counted. A statement is `kind={ key=value ... }`, names in double quotes, lists as `{ "a" "b" }`. With open sizes,
- * `main` has `reshape` and `cast` statements too, on single numbers in host memory, which are no kernels.
+ * Observed: a text is `header { ... }`, `descriptors { ... }`, `main { ... }` and, with open sizes or slices,
+ * `shape_main { ... }`. The statements of `main` are started in this order; `shape_main` computes sizes on
+ * the host and is not counted. A statement is `kind={ key=value ... }`, names in double quotes, lists as
+ * `{ "a" "b" }`. With open sizes, `main` has `reshape` and `cast` statements too, on single numbers in host
+ * memory, which are no kernels.
  */
 
 /** The schedule cannot be counted; `message` says why. Stays inside `report/`. */
@@ -16,8 +18,8 @@ export class ScheduleUnknown extends Error {
 }
 
 /**
- * Statements that start one kernel each: generated code, the same compiled when the plan is loaded (it has a grid and blocks
- * like the former), a product, a product with its epilogue, a convolution.
+ * Statements that start one kernel each: generated code, the same compiled when the plan is loaded (it has a
+ * grid and blocks like the former), a product, a product with its epilogue, a convolution.
  */
 export const KERNEL_KINDS: readonly string[] = [
   "function",
@@ -57,7 +59,8 @@ export function classifyText(text: string): ScheduleText {
   const header = end < 0 ? text : text.slice(0, end);
   // The bodies of runtime fusions have a region of their own, the engine's schedules the engine's.
   const isFusionBody = header.includes("name=runtime-fusion-consts ");
-  // Profile 0 has no mark; the names of profile n end in ` [profile n]`, those of inputs and outputs included.
+  // Profile 0 has no mark; the names of profile n end in ` [profile n]`, those of inputs and outputs
+  // included.
   const mark = /^ *(?:inputs|outputs)=\{[^\n]* \[profile (\d+)\]/m.exec(header);
   return { isFusionBody, profile: mark ? Number(mark[1]) : 0, text };
 }
@@ -84,8 +87,9 @@ export function parseSchedule(text: string, bodies: readonly string[]): readonly
     );
   });
   const fusions = kernels.filter(({ kind }) => kind === "runtime_fusion");
-  // The body of a fusion lies `binary=` places behind its schedule; its inputs and outputs are the statement's
-  // arguments under their own names, in the same order. Anything else means that names cannot be trusted: none are used.
+  // The body of a fusion lies `binary=` places behind its schedule; its inputs and outputs are the
+  // statement's arguments under their own names, in the same order. Anything else means that names cannot be
+  // trusted: none are used.
   const aliases = new Map<string, string[]>();
   const inside = new Map<Statement, readonly string[]>();
   if (fusions.length === bodies.length) {
@@ -187,7 +191,10 @@ const quoted = (list: string | undefined) =>
 const listOf = (body: string, key: "inputs" | "outputs") => quoted(LISTS[key].exec(body)?.[1]);
 const headerList = (text: string, key: "inputs" | "outputs") => quoted(HEADER_LISTS[key].exec(text)?.[1]);
 
-/** Whether a tensor lies in memory of the host: `region = { name=... place=host ... }`, `tensor={ name=... region=... }`. */
+/**
+ * Whether a tensor lies in memory of the host: `region = { name=... place=host ... }`,
+ * `tensor={ name=... region=... }`.
+ */
 function hostTensors(text: string): (name: string) => boolean {
   const regions = new Set<string>();
   for (const [, name] of text.matchAll(/^ *region = \{ name=(\S+) [^\n]*\bplace=host /gm)) regions.add(name!);

@@ -1,6 +1,6 @@
 /**
- * `report.json`: what a build found, made and measured. Times are in milliseconds, sizes in bytes, ratios are the folded
- * network's over the reference's. Types alone; `schema.ts` validates a file.
+ * `report.json`: what a build found, made and measured. Times are in milliseconds, sizes in bytes, ratios are
+ * the folded network's over the reference's. Types alone; `schema.ts` validates a file.
  */
 import type { EnginePrecision, Int8Target, Narrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/families.ts";
@@ -24,15 +24,16 @@ export interface EngineReport {
   readonly stateDict?: StateDictReport | null | undefined;
   /** Whether they were trained with this normalization; if not, only the latency means something. */
   readonly trained: boolean;
-  /** What was done to the network for TensorRT and for its ONNX file; absent in reports of before it was told. */
+  /** What was done to the network for TensorRT and for its ONNX file; absent in older reports. */
   readonly passes?: readonly PassReport[] | undefined;
 }
 
 /**
- * What a build does one after the other: `describe`: networks are traced and optimized, no matrix is read; `locate`: the
- * library is found; then for each network `emit`: weights are read, folded and given to TensorRT; `build`; `write`: the
- * plan goes to disk; `onnx`: weights are read, folded and written; then `compare` and `time`. `quantize` is for int8, `round`
- * for fp16 and bf16: networks are run with each result rounded, before anything is built.
+ * What a build does one after the other: `describe`: networks are traced and optimized, no matrix is read;
+ * `locate`: the library is found; then for each network `emit`: weights are read, folded and given to
+ * TensorRT; `build`; `write`: the plan goes to disk; `onnx`: weights are read, folded and written; then
+ * `compare` and `time`. `quantize` is for int8, `round` for fp16 and bf16: networks are run with each result
+ * rounded, before anything is built.
  */
 export const PHASES = [
   "describe",
@@ -64,26 +65,29 @@ export interface DifferenceReport {
   /** `max |a - b| / max |b|`. */
   readonly maxRelError: number;
   readonly against: string;
-  /** Whether that is rounding, where the training framework's own outputs say what is right; null elsewhere. */
+  /**
+   * Whether that is rounding, where the training framework's own outputs say what is right; null elsewhere.
+   */
   readonly agrees: boolean | null;
 }
 
 /**
- * The fold, judged in fp32 by ONNX Runtime on the CPU, without the rounding of narrower types; `emitted` is the network as
- * TensorRT is given it, in fp32 with each result rounded. No engine is run for either.
+ * The fold, judged in fp32 by ONNX Runtime on the CPU, without the rounding of narrower types; `emitted` is
+ * the network as TensorRT is given it, in fp32 with each result rounded. No engine is run for either.
  */
 export interface ParityReport extends DifferenceReport {
   readonly precision: "fp32";
   readonly emitted: (DifferenceReport & { readonly precision: string }) | null;
-  /** Why the emitted network could not be compared: an overflow, mostly; null where it was, or was not run. */
+  /** Why the emitted network could not be compared: mostly an overflow; null where it was, or was not run. */
   readonly problem: string | null;
   /** The reference network against the framework's outputs for it, in fp32; null where there are none. */
   readonly reference: DifferenceReport | null;
 }
 
 /**
- * `overflows`: beyond the type's largest number. `near`: within a factor of 8 of it, or an attention's scores beyond it, which
- * fused kernels keep in fp32. `small`: rounding costs more digits than bf16's would, and it is multiplied rather than added.
+ * `overflows`: beyond the type's largest number. `near`: within a factor of 8 of it, or an attention's scores
+ * beyond it, which fused kernels keep in fp32. `small`: rounding costs more digits than bf16's would, and it
+ * is multiplied rather than added.
  */
 export type RangeVerdict = "fits" | "near" | "overflows" | "small";
 
@@ -99,7 +103,7 @@ export interface TensorRange {
   /** The root of the mean square of what rounding does to it, over `usual`. */
   readonly error: number | null;
   readonly verdict: RangeVerdict;
-  /** `rescale`: a residual stream, or what writes it, which can be divided by `factor`. Null where it fits. */
+  /** `rescale`: a residual stream, or what writes it, can be divided by `factor`. Null where it fits. */
   readonly helps: "bf16" | "fp32" | "rescale" | null;
   readonly factor: number | null;
 }
@@ -163,13 +167,16 @@ export interface Int8Report {
   /** Products with constant weights, and how many of them were quantized. */
   readonly products: number;
   readonly quantized: number;
-  /** Products that stayed in float for accuracy's sake, and what quantizing each alone would have moved its result by. */
+  /**
+   * Products that stayed in float for accuracy's sake, and what quantizing each alone would have moved its
+   * result by.
+   */
   readonly inFloat: readonly { readonly name: string; readonly error: number }[];
   /** Sample inputs that ranges were taken from. */
   readonly samples: number;
   /**
-   * Products whose sums ONNX Runtime computed on this machine as they are in whole numbers, on how many rows each, and the
-   * largest difference.
+   * Products whose sums ONNX Runtime computed on this machine as they are in whole numbers, on how many rows
+   * each, and the largest difference.
    */
   readonly sums?:
     | { readonly products: number; readonly rows: number; readonly largestDifference: number }
@@ -212,7 +219,10 @@ export interface CheckpointReport {
   readonly stateDict: StateDictReport | null;
   /** What was taken off all names: "module.", or "". */
   readonly prefix: string;
-  /** Values that no shape tells (heads, activation, epsilon, ...), and what each rests on; of older reports unknown. */
+  /**
+   * Values that no shape tells (heads, activation, epsilon, ...), and what each rests on; of older reports
+   * unknown.
+   */
   readonly settled?:
     | readonly {
       readonly name: string;
@@ -263,8 +273,8 @@ export interface Report {
   readonly checkpoint: CheckpointReport | null;
   readonly precision: EnginePrecision;
   /**
-   * Compute capabilities that the engines have code for, as their plans say; null without engines and of Enterprise
-   * TensorRT, which builds for the GPU of its machine; absent in reports of before it was told.
+   * Compute capabilities that the engines have code for, as their plans say; null without engines and of
+   * Enterprise TensorRT, which builds for the GPU of its machine; absent in reports of before it was told.
    */
   readonly targets?: readonly string[] | null | undefined;
   /** As given: "8", "1,8,64" or "1:8:64". */

@@ -1,6 +1,6 @@
 /**
- * A run against a baseline for people and for machines that read test results: text, Markdown, JUnit. Pure; colour is the
- * caller's. JSON is the report itself.
+ * A run against a baseline for people and for machines that read test results: text, Markdown, JUnit. Pure;
+ * colour is the caller's. JSON is the report itself.
  */
 import { isWorse, type MetricReport, type ModelRun, type RunReport } from "./run_report.ts";
 import { changeText, figureText, percent } from "./metrics.ts";
@@ -86,7 +86,10 @@ export function runMarkdown(report: RunReport): string {
   ].join("\n");
 }
 
-/** The report as JUnit's XML: a suite for each model, a case for each metric; what could not be judged is skipped. */
+/**
+ * The report as JUnit's XML: a suite for each model, a case for each metric; what could not be judged is
+ * skipped.
+ */
 export function runJUnit(report: RunReport): string {
   const metrics = report.models.flatMap(({ metrics }) => metrics);
   const isSkipped = ({ verdict }: MetricReport) => verdict === "cannot tell" || verdict === "refused";

@@ -1,7 +1,7 @@
 /**
- * A run against a baseline, as a type and as a zod schema: what `deno task regress --format json` prints and what a
- * baseline's history is made of. Times are in milliseconds, sizes in bytes; a ratio is the new build's over the stored
- * one's, below 1 is less. Raw samples are always there.
+ * A run against a baseline, as a type and as a zod schema: what `deno task regress --format json` prints and
+ * what a baseline's history is made of. Times are in milliseconds, sizes in bytes; a ratio is the new build's
+ * over the stored one's, below 1 is less. Raw samples are always there.
  */
 import { z } from "npm:zod@4.6.7";
 import { UnfoldError } from "../errors.ts";
@@ -20,7 +20,10 @@ export interface Fingerprint {
   readonly cores: number;
   /** Of the fastest core; null where the system does not say. */
   readonly clockMHz: number | null;
-  /** "onnxruntime 1.30.0, CPU, 2 threads", or TensorRT's version and the GPU's name; null where nothing was timed. */
+  /**
+   * "onnxruntime 1.30.0, CPU, 2 threads", or TensorRT's version and the GPU's name; null where nothing was
+   * timed.
+   */
   readonly backend: string | null;
   /** What computed, in threads; null where nothing was timed. */
   readonly threads: number | null;
@@ -70,17 +73,25 @@ export interface MetricReport {
   readonly metric: Metric;
   /** What is judged. */
   readonly verdict: MetricVerdict;
-  /** "ms", "calls/s" of `concurrency` at once, "bytes", "" for a count, "%" for accuracy, "relative" for parity. */
+  /**
+   * "ms", "calls/s" of `concurrency` at once, "bytes", "" for a count, "%" for accuracy, "relative" for
+   * parity.
+   */
   readonly unit: string;
   /** The baseline's value, in `unit`; null where there is none. */
   readonly stored: number | null;
   /** This build's. */
   readonly current: number | null;
-  /** For measured times: the typical ratio over loadings of the engines, and the ends of its 95 % interval. */
+  /**
+   * For measured times: the typical ratio over loadings of the engines, and the ends of its 95 % interval.
+   */
   readonly ratio: { readonly median: number; readonly low: number; readonly high: number } | null;
   /** Ratios that are no difference: the stored engine, loaded twice, against itself in the same rounds. */
   readonly noise: { readonly low: number; readonly high: number } | null;
-  /** Rounds that were timed, and about how many a judgement takes; null where that is not known, or no number would do. */
+  /**
+   * Rounds that were timed, and about how many a judgement takes; null where that is not known, or no number
+   * would do.
+   */
   readonly rounds: number | null;
   /** See `rounds`. */
   readonly roundsNeeded: number | null;
@@ -108,7 +119,10 @@ export const MetricReportSchema: z.ZodType<MetricReport> = z.object({
 export type RunClock = "wall" | "processor" | "device";
 export const CLOCKS = ["wall", "processor", "device"] as const satisfies readonly RunClock[];
 
-/** Engines that were loaded together and timed in turns: three samples of each round, one round after the other. */
+/**
+ * Engines that were loaded together and timed in turns: three samples of each round, one round after the
+ * other.
+ */
 export interface Load {
   /** Which rebuild, from 0. */
   readonly build: number;

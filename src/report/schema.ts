@@ -1,4 +1,7 @@
-/** Validates `report.json`: the types of `report.ts` as a zod schema, which reads reports of earlier UNfolds, too. */
+/**
+ * Validates `report.json`: the types of `report.ts` as a zod schema, which reads reports of earlier UNfolds,
+ * too.
+ */
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
 import { INT8_TARGETS } from "../ir/dtype.ts";

@@ -1,7 +1,7 @@
 /**
- * Rewrite rules and the driver that applies them to a fixed point. A rule is a law: an equation between two forms of
- * one value, applied in one direction, toward fewer nodes. Work that must look at siblings or consumers is a pass by
- * itself, a function of the graph (`pass.ts`).
+ * Rewrite rules and the driver that applies them to a fixed point. A rule is a law: an equation between two
+ * forms of one value, applied in one direction, toward fewer nodes. Work that must look at siblings or
+ * consumers is a pass by itself, a function of the graph (`pass.ts`).
  */
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
 import { rebuild } from "../ops/table.ts";
@@ -24,7 +24,8 @@ export type Firings = Readonly<Record<string, number>>;
  */
 export function applyRules(graph: Graph, rules: readonly Rule[]): { graph: Graph; firings: Firings } {
   const firings: Record<string, number> = {};
-  // Each sweep that fires removes a node or settles one, so a graph cannot need more sweeps than it has nodes.
+  // Each sweep that fires removes a node or settles one, so a graph cannot need more sweeps than it has
+  // nodes.
   const limit = topological(graph).length + 1;
   for (let sweep = 0; sweep < limit; sweep++) {
     let fired = false;

@@ -1,7 +1,7 @@
 /**
- * Passes as records, and the one way to run them. A pipeline is a table of passes with what may stand in a graph before and
- * after it; the graph is verified after each pass, so that one which breaks it is found where it happened, and what each
- * did is told in a trace.
+ * Passes as records, and the one way to run them. A pipeline is a table of passes with what may stand in a
+ * graph before and after it; the graph is verified after each pass, so that one which breaks it is found
+ * where it happened, and what each did is told in a trace.
  */
 import { UnfoldError } from "../errors.ts";
 import { type Graph, topological } from "../ir/graph.ts";
@@ -11,7 +11,10 @@ import type { LayerNormForm } from "./fold/recentre.ts";
 import { offence, type Spec } from "./spec.ts";
 import { verifyGraph } from "./verify.ts";
 
-/** What a pass gives: the graph, of the fold what became of each normalization, and figures: whatever else is a number. */
+/**
+ * What a pass gives: the graph, of the fold what became of each normalization, and figures: whatever else is
+ * a number.
+ */
 export interface PassResult {
   readonly graph: Graph;
   readonly norms?: readonly NormFold[];
@@ -21,8 +24,8 @@ export interface PassResult {
 /** How a graph is optimized. */
 export interface OptimizeOptions {
   /**
-   * The form Layer Normalization is compiled in, where the network allows it: as it is, as RMSNorm of a centred residual
-   * stream, or as CRMSNorm of one channel less. All mean the same.
+   * The form Layer Normalization is compiled in, where the network allows it: as it is, as RMSNorm of a
+   * centred residual stream, or as CRMSNorm of one channel less. All mean the same.
    */
   readonly layerNorm?: LayerNormForm;
 }

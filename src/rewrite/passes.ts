@@ -1,6 +1,6 @@
 /**
- * Every pass as a record, by its name: the law in one line and the function that does it, whose file says more. Which pass
- * runs when is told by the pipelines: `pipeline.ts` for every backend, `backends/` for each.
+ * Every pass as a record, by its name: the law in one line and the function that does it, whose file says
+ * more. Which pass runs when is told by the pipelines: `pipeline.ts` for every backend, `backends/` for each.
  */
 import { topological } from "../ir/graph.ts";
 import { moveAttentionBiases } from "./attention/attention_bias.ts";

@@ -24,7 +24,10 @@ export const FOLD: Pipeline = {
   leaves: FOLDED,
 };
 
-/** Products merge and what is left over goes. Done to the reference network too, where its normalizations allow it. */
+/**
+ * Products merge and what is left over goes. Done to the reference network too, where its normalizations
+ * allow it.
+ */
 export const COMMON: Pipeline = {
   name: "common",
   takes: STANDARD,

@@ -1,5 +1,6 @@
 /**
- * What must hold of every graph. Run after every pass, so that a pass which breaks the graph is found where it happened.
+ * What must hold of every graph. Run after every pass, so that a pass which breaks the graph is found where
+ * it happened.
  */
 import { UnfoldError } from "../errors.ts";
 import { type Graph, type Node, type TensorType, topological } from "../ir/graph.ts";
@@ -7,7 +8,10 @@ import { sameShape } from "../ir/shape.ts";
 import { showType } from "../ops/operands.ts";
 import { opOf, OPS } from "../ops/table.ts";
 
-/** Throws where a node's operands or type are not what its operator says, an input is undeclared, or a name is used twice. */
+/**
+ * Throws where a node's operands or type are not what its operator says, an input is undeclared, or a name is
+ * used twice.
+ */
 export function verifyGraph(graph: Graph, after: string): void {
   const fail = (problem: string): never => {
     throw new Error(`${graph.name} after ${after}: ${problem}`);

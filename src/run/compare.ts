@@ -1,11 +1,13 @@
 /**
- * How far one run's outputs are from another's, and how often a classifier is right. The relative error is normwise,
+ * How far one run's outputs are from another's, and how often a classifier is right. The relative error is
+ * normwise,
  *
  *     maxRelError = max |a - b| / max |b|
  *
- * since an error relative to each element says nothing about logits: those near zero are small differences of large
- * terms, and an error that no prediction can notice is a thousandfold of one of them. Values that are not finite,
- * shapes that differ and outputs that are missing are failures with infinite errors, whatever they are compared with.
+ * since an error relative to each element says nothing about logits: those near zero are small differences of
+ * large terms, and an error that no prediction can notice is a thousandfold of one of them. Values that are
+ * not finite, shapes that differ and outputs that are missing are failures with infinite errors, whatever
+ * they are compared with.
  */
 import { UnfoldError } from "../errors.ts";
 import { elementCount } from "../ir/data.ts";
@@ -24,7 +26,9 @@ export interface Difference {
   readonly maxRelError: number;
   /** Root of the mean of (a - b)². */
   readonly rmsError: number;
-  /** Where |a - b| is largest: its position in row-major order and both values; null if nothing was compared. */
+  /**
+   * Where |a - b| is largest: its position in row-major order and both values; null if nothing was compared.
+   */
   readonly worst: { readonly index: number; readonly actual: number; readonly expected: number } | null;
   /** Why the two cannot be compared, or null. */
   readonly failure: string | null;
@@ -131,7 +135,10 @@ export function topClasses(logits: Comparable): Int32Array {
   return result;
 }
 
-/** Top-1 accuracy, from 0 to 1: the share of rows of `[..., O]` logits whose largest value is at the row's label. */
+/**
+ * Top-1 accuracy, from 0 to 1: the share of rows of `[..., O]` logits whose largest value is at the row's
+ * label.
+ */
 export function accuracy(logits: Comparable, labels: ArrayLike<number>): number {
   const predicted = topClasses(logits);
   if (predicted.length !== labels.length || labels.length === 0) {

@@ -1,9 +1,10 @@
 /**
- * Latency over loadings: the one method behind the times of `build-engine`, `bench` and `regress`. One network, loaded
- * twice, differs from itself by some per cent for as long as both are loaded (where their memory lies), so that more
- * rounds of the same loadings say nothing more. Therefore everything is loaded again and again, the baseline twice each
- * time; each loading gives one ratio from rounds in turns, and the interval is that of the median over loadings, from
- * order statistics: exact whatever the distribution. Nothing is dropped. Leaves out what is loaded, and verdicts.
+ * Latency over loadings: the one method behind the times of `build-engine`, `bench` and `regress`. One
+ * network, loaded twice, differs from itself by some per cent for as long as both are loaded (where their
+ * memory lies), so that more rounds of the same loadings say nothing more. Therefore everything is loaded
+ * again and again, the baseline twice each time; each loading gives one ratio from rounds in turns, and the
+ * interval is that of the median over loadings, from order statistics: exact whatever the distribution.
+ * Nothing is dropped. Leaves out what is loaded, and verdicts.
  */
 import { UnfoldError } from "../errors.ts";
 import { type Machine, machineWarnings, THIS_MACHINE } from "./machine.ts";
@@ -59,9 +60,11 @@ const WARMUP_MS = 40;
 const MIN_LOAD_MS = 150;
 
 /**
- * Loads and times until it is enough. So few looks, each at all samples so far, hardly raise the share of false alarms.
+ * Loads and times until it is enough. So few looks, each at all samples so far, hardly raise the share of
+ * false alarms.
  *
- * @throws {UnfoldError} options that contradict each other; whatever loading or a call throws; the signal's reason
+ * @throws {UnfoldError} options that contradict each other; whatever loading or a call throws; the signal's
+ *   reason
  */
 export async function timeLoadings(options: LoadingsOptions): Promise<LoadingsTimed> {
   const { minMs, firstLook, isEnough = () => true, deadlineMs, machine = THIS_MACHINE } = options;
@@ -131,7 +134,10 @@ async function timeOne(
   };
 }
 
-/** What is opened early is slower: in twice as many loadings as there are names, each name has each place twice. */
+/**
+ * What is opened early is slower: in twice as many loadings as there are names, each name has each place
+ * twice.
+ */
 function orderOf(names: readonly string[], index: number): string[] {
   const first = (index >> 1) % names.length;
   const rotated = [...names.slice(first), ...names.slice(0, first)];
@@ -166,7 +172,10 @@ export function loadingRatio(pairs: readonly LoadedPair[], ratioOf: RatioOf = me
   return { ratios, median: median(ratios), ...medianInterval(ratios) };
 }
 
-/** The ratios that are no difference: what one contender, loaded twice, differs from itself by, symmetric around 1. */
+/**
+ * The ratios that are no difference: what one contender, loaded twice, differs from itself by, symmetric
+ * around 1.
+ */
 export function loadingNoise(
   pairs: readonly { readonly firstMs: readonly number[]; readonly againMs: readonly number[] }[],
   ratioOf: RatioOf = medianOfRounds,
@@ -231,8 +240,8 @@ export function timesOf(samplesMs: readonly number[]): ContenderTimes {
 }
 
 /**
- * The interval that holds the median with at least 95 %: between two order statistics, the number of values below the
- * median being binomial. Its ends are 0 and infinity for fewer than 6 values.
+ * The interval that holds the median with at least 95 %: between two order statistics, the number of values
+ * below the median being binomial. Its ends are 0 and infinity for fewer than 6 values.
  */
 export function medianInterval(values: readonly number[]): Interval {
   const sorted = Float64Array.from(values).sort();

@@ -1,7 +1,7 @@
 /**
- * What a measurement asks of the machine it runs on (its clock, its load, how fast its processor goes) and what the
- * answers say against the figures. It asks for no permission: what is not granted is not known. GPUs are left out;
- * their sessions have warnings of their own.
+ * What a measurement asks of the machine it runs on (its clock, its load, how fast its processor goes) and
+ * what the answers say against the figures. It asks for no permission: what is not granted is not known. GPUs
+ * are left out; their sessions have warnings of their own.
  */
 import os from "node:os";
 import process from "node:process";
@@ -20,15 +20,17 @@ export interface MachineState {
   readonly cores: number;
   /** Of the last minute: the number of threads that ran or wanted to. */
   readonly loadAverage?: number;
-  /** Since some origin: what all processors had, what of it was not idle, and what of that this process took. */
+  /**
+   * Since some origin: what all processors had, what of it was not idle, and what of that this process took.
+   */
   readonly processorMs?: { readonly all: number; readonly busy: number; readonly own: number };
   /** Of the fastest core. */
   readonly clockMHz?: number;
 }
 
 /**
- * Why figures measured between two states are less trustworthy, as sentences; `threads` is how many the measured work
- * had.
+ * Why figures measured between two states are less trustworthy, as sentences; `threads` is how many the
+ * measured work had.
  */
 export function machineWarnings(
   before: MachineState,
@@ -76,8 +78,9 @@ export const THIS_MACHINE: Machine = {
 };
 
 /**
- * Measures by the processor time of the whole process: what a call computes, without the time that other programs had the
- * processor meanwhile. For work on the CPU; waiting, and what threads win by working at once, does not show in it.
+ * Measures by the processor time of the whole process: what a call computes, without the time that other
+ * programs had the processor meanwhile. For work on the CPU; waiting, and what threads win by working at
+ * once, does not show in it.
  */
 export const PROCESSOR_TIME: Machine = {
   now: () => {

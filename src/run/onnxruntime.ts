@@ -1,8 +1,9 @@
 /**
- * ONNX models on the CPU, through `onnxruntime-node`. The library is loaded when the first session is opened, never by
- * importing this file; it needs `--allow-ffi`, and `--allow-env=ORT_DISABLE_TELEMETRY`, because its telemetry is
- * switched off before it is loaded. ONNX Runtime reads model files itself: Deno's `--allow-read` does not bound it.
- * Left out: its GPU providers (UNfold's GPU path is TensorRT) and element types that UNfold does not emit.
+ * ONNX models on the CPU, through `onnxruntime-node`. The library is loaded when the first session is opened,
+ * never by importing this file; it needs `--allow-ffi`, and `--allow-env=ORT_DISABLE_TELEMETRY`, because its
+ * telemetry is switched off before it is loaded. ONNX Runtime reads model files itself: Deno's `--allow-read`
+ * does not bound it. Left out: its GPU providers (UNfold's GPU path is TensorRT) and element types that
+ * UNfold does not emit.
  */
 import { toNamespacedPath } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,12 +28,16 @@ export interface OnnxRuntimeOptions {
   /** Threads that compute one operator; default: the cores this process may use. */
   readonly threads?: number;
   /**
-   * Treat denormal numbers as zero, which a softmax under a mask of -100 is full of. ONNX Runtime sets this mode of the
-   * processor once per process, with its first session, and on the calling thread too: from then on JavaScript's own
-   * arithmetic flushes denormals as well. A later session that asks for the other mode is therefore refused.
+   * Treat denormal numbers as zero, which a softmax under a mask of -100 is full of. ONNX Runtime sets this
+   * mode of the processor once per process, with its first session, and on the calling thread too: from then
+   * on JavaScript's own arithmetic flushes denormals as well. A later session that asks for the other mode is
+   * therefore refused.
    */
   readonly denormalsAsZero?: boolean;
-  /** Whether the graph may be changed for speed, as it may unless said; not where each of its roundings is to happen. */
+  /**
+   * Whether the graph may be changed for speed, as it may unless said; not where each of its roundings is to
+   * happen.
+   */
   readonly optimized?: boolean;
 }
 
@@ -111,8 +116,9 @@ let library: Promise<OnnxRuntime> | undefined;
 
 function loadOnnxRuntime(): Promise<OnnxRuntime> {
   return library ??= (async () => {
-    // Since 1.29 the official Linux and macOS builds write a device identifier and report models and sessions to
-    // Microsoft unless this variable is set when their environment is created (onnxruntime pull request 27379).
+    // Since 1.29 the official Linux and macOS builds write a device identifier and report models and sessions
+    // to Microsoft unless this variable is set when their environment is created (onnxruntime pull request
+    // 27379).
     try {
       Deno.env.set("ORT_DISABLE_TELEMETRY", "1");
     } catch (error) {
@@ -208,7 +214,8 @@ class OnnxSession implements Session {
   async prepare(feeds: Feeds): Promise<PreparedCall> {
     checkFeeds(this.inputs, feeds);
     const inputs = this.#tensorsOf(feeds);
-    // ONNX Runtime writes into tensors that are passed as fetches, so a timed call allocates nothing that is large.
+    // ONNX Runtime writes into tensors that are passed as fetches, so a timed call allocates nothing that is
+    // large.
     const first = await run(this.#open(), inputs);
     const fetches = this.#tensorsOf(
       Object.fromEntries(this.outputs.map(({ name }) => [name, valueOf(first[name]!)])),
@@ -257,8 +264,8 @@ function tensorOf({ dtype, shape, bytes }: TensorValue, Tensor: OnnxRuntime["Ten
   if (view instanceof Int32Array) return new Tensor("int32", view, shape);
   if (view instanceof BigInt64Array) return new Tensor("int64", view, shape);
   if (view instanceof Uint8Array) return new Tensor("bool", view, shape);
-  // Deno 2.9's Node-API reports a Float16Array as empty, and the binding reads float16 from a Uint16Array too. The
-  // constructor would turn that into a Float16Array, so the tensor is made of uint16 and renamed.
+  // Deno 2.9's Node-API reports a Float16Array as empty, and the binding reads float16 from a Uint16Array
+  // too. The constructor would turn that into a Float16Array, so the tensor is made of uint16 and renamed.
   const bits = new Uint16Array(view.buffer as ArrayBuffer, view.byteOffset, view.length);
   return Object.defineProperty(new Tensor("uint16", bits, shape), "type", { value: "float16" });
 }

@@ -1,8 +1,8 @@
 /**
- * ONNX models on the CPU through OpenVINO's C library, where there is one: the same interface as ONNX Runtime's, for the
- * same files. The native half is loaded inside the functions, so that importing this file needs no `--allow-ffi`; calling
- * them does. OpenVINO reads model files itself: Deno's `--allow-read` does not bound it. It forgets the names of open
- * dimensions, so each of them is one of its own here.
+ * ONNX models on the CPU through OpenVINO's C library, where there is one: the same interface as ONNX
+ * Runtime's, for the same files. The native half is loaded inside the functions, so that importing this file
+ * needs no `--allow-ffi`; calling them does. OpenVINO reads model files itself: Deno's `--allow-read` does
+ * not bound it. It forgets the names of open dimensions, so each of them is one of its own here.
  */
 import { fileURLToPath } from "node:url";
 import type { CompiledModel, InferRequest, OpenVino, OpenVinoPort } from "../../native/openvino/mod.ts";
@@ -19,7 +19,9 @@ import {
 
 /** Where OpenVINO is looked for. */
 export interface FindOpenVinoOptions {
-  /** The library or its folder, named by the user; default: UNFOLD_OPENVINO_LIB, Python packages, the system. */
+  /**
+   * The library or its folder, named by the user; default: UNFOLD_OPENVINO_LIB, Python packages, the system.
+   */
   readonly flag?: string | undefined;
   /** Folders of a Python's packages to search first. */
   readonly sitePackages?: readonly string[] | undefined;
@@ -34,8 +36,8 @@ export interface OpenVinoOptions {
 }
 
 /**
- * The path of OpenVINO's library, or why there is none: a sentence. Only a library that the user named and that is not
- * one is an error.
+ * The path of OpenVINO's library, or why there is none: a sentence. Only a library that the user named and
+ * that is not one is an error.
  *
  * @throws {NativeError} what `flag` or UNFOLD_OPENVINO_LIB names holds no library
  */

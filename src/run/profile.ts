@@ -1,14 +1,15 @@
 /**
- * What trtexec makes of the times of inferences, from the same times: throughput, and how latency, enqueue, copies and
- * compute are distributed. Pure arithmetic over traces; taking them is `tensorrt/profile.ts`. Percentiles are
- * interpolated, where trtexec takes the sample below.
+ * What trtexec makes of the times of inferences, from the same times: throughput, and how latency, enqueue,
+ * copies and compute are distributed. Pure arithmetic over traces; taking them is `tensorrt/profile.ts`.
+ * Percentiles are interpolated, where trtexec takes the sample below.
  */
 import { UnfoldError } from "../errors.ts";
 import { coefficientOfVariation, mean, median, percentile } from "./statistics.ts";
 
 /**
- * When one inference did what, in milliseconds from the start of the measurement. Enqueuing is on the host's clock, the
- * rest on the GPU's. Without copies, theirs begin and end where computing does. trtexec's own names (--exportTimes).
+ * When one inference did what, in milliseconds from the start of the measurement. Enqueuing is on the host's
+ * clock, the rest on the GPU's. Without copies, theirs begin and end where computing does. trtexec's own
+ * names (--exportTimes).
  */
 export interface QueryTrace {
   /** Which of the inference streams, from 0. */
@@ -47,7 +48,9 @@ export interface Distribution {
   readonly coefficientOfVariation: number;
 }
 
-/** What each inference takes: `latency` is `h2d`, `compute` and `d2h` together; `enqueue` is the host's time. */
+/**
+ * What each inference takes: `latency` is `h2d`, `compute` and `d2h` together; `enqueue` is the host's time.
+ */
 export type Measured = "latency" | "enqueue" | "h2d" | "compute" | "d2h";
 export const MEASURED = [
   "latency",

@@ -1,6 +1,6 @@
 /**
- * The meaning of a graph, executed: each operator's own `evaluate`, in float64. Slow and obviously right; every rewrite
- * and every backend is tested against it.
+ * The meaning of a graph, executed: each operator's own `evaluate`, in float64. Slow and obviously right;
+ * every rewrite and every backend is tested against it.
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesFromNumbers, float64FromBytes } from "../ir/data.ts";
@@ -16,8 +16,8 @@ export type ReferenceTensors = Readonly<Record<string, ReferenceTensor>>;
  * Evaluates a graph without open dimensions (`trace` fixes them by `dims`).
  *
  * @param feeds a value for each input, by name
- * @param options.rounding `"each"` rounds every result to its element type, as a backend of that precision does;
- *   `"none"` (default) is exact algebra
+ * @param options.rounding `"each"` rounds every result to its element type, as a backend of that precision
+ *   does; `"none"` (default) is exact algebra
  * @returns the outputs by name
  * @throws {UnfoldError} a feed is missing or has another shape
  */

@@ -1,15 +1,18 @@
 /**
- * The one interface behind which a compiled network runs, whatever runs it: ONNX Runtime on a CPU, TensorRT on a GPU,
- * the reference. Tensors cross it as their bytes, so that nothing is converted or copied on the way to a backend; and
- * feeds are checked here once, so that a wrong one reads the same everywhere. What is left out: devices, streams and
- * memory, which each backend keeps to itself.
+ * The one interface behind which a compiled network runs, whatever runs it: ONNX Runtime on a CPU, TensorRT
+ * on a GPU, the reference. Tensors cross it as their bytes, so that nothing is converted or copied on the way
+ * to a backend; and feeds are checked here once, so that a wrong one reads the same everywhere. What is left
+ * out: devices, streams and memory, which each backend keeps to itself.
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesFromNumbers, elementCount, float64FromBytes } from "../ir/data.ts";
 import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import type { Shape } from "../ir/shape.ts";
 
-/** A tensor with its values: row-major, little-endian, `ITEM_BYTES[dtype]` bytes an element, one byte for a bool. */
+/**
+ * A tensor with its values: row-major, little-endian, `ITEM_BYTES[dtype]` bytes an element, one byte for a
+ * bool.
+ */
 export interface TensorValue {
   /** Its element type. */
   readonly dtype: DType;
@@ -36,9 +39,10 @@ export interface Port {
 }
 
 /**
- * A run with its inputs bound and its outputs allocated, to be called again and again and timed. Resolves when the
- * outputs are complete, with the milliseconds that the device itself measured where the backend has such a clock (GPU
- * events), else with `undefined`: then the caller's wall clock holds. Lives as long as its session; calls do not overlap.
+ * A run with its inputs bound and its outputs allocated, to be called again and again and timed. Resolves
+ * when the outputs are complete, with the milliseconds that the device itself measured where the backend has
+ * such a clock (GPU events), else with `undefined`: then the caller's wall clock holds. Lives as long as its
+ * session; calls do not overlap.
  */
 export type PreparedCall = () => Promise<number | undefined>;
 
@@ -56,7 +60,10 @@ export interface Session extends AsyncDisposable {
   run(feeds: Feeds): Promise<Outputs>;
   /** Binds `feeds`, runs once so that every buffer exists, and returns the call that repeats it. */
   prepare(feeds: Feeds): Promise<PreparedCall>;
-  /** What makes the times of prepared calls less trustworthy, as sentences; absent where nothing is known of that. */
+  /**
+   * What makes the times of prepared calls less trustworthy, as sentences; absent where nothing is known of
+   * that.
+   */
   warnings?(): readonly string[];
 }
 
@@ -89,8 +96,8 @@ export function numbersOf(value: TensorValue): Float64Array {
 }
 
 /**
- * Refuses feeds that do not fit `inputs`: a name missing or unknown, another element type, a size that contradicts a
- * fixed dimension or another use of the same named one, or bytes that do not fill the shape.
+ * Refuses feeds that do not fit `inputs`: a name missing or unknown, another element type, a size that
+ * contradicts a fixed dimension or another use of the same named one, or bytes that do not fill the shape.
  */
 export function checkFeeds(inputs: readonly Port[], feeds: Feeds): void {
   const known = new Set(inputs.map((input) => input.name));

@@ -1,7 +1,8 @@
 /**
- * The statistics of measurements: order statistics, a bootstrap interval for the median, the Mann-Whitney test, Tukey's
- * fences, and the judgement built on them. All are pure and deterministic (randomness comes from a seed) and agree with
- * numpy and scipy, as the tests show. Nothing here drops a sample: outliers are pointed at and kept.
+ * The statistics of measurements: order statistics, a bootstrap interval for the median, the Mann-Whitney
+ * test, Tukey's fences, and the judgement built on them. All are pure and deterministic (randomness comes
+ * from a seed) and agree with numpy and scipy, as the tests show. Nothing here drops a sample: outliers are
+ * pointed at and kept.
  */
 import { UnfoldError } from "../errors.ts";
 
@@ -58,7 +59,10 @@ export function coefficientOfVariation(samples: ArrayLike<number>): number {
   return deviation === 0 ? 0 : deviation / mean(samples);
 }
 
-/** The value below which `percent` (0 to 100) of the samples lie, interpolated linearly, as numpy's default does. */
+/**
+ * The value below which `percent` (0 to 100) of the samples lie, interpolated linearly, as numpy's default
+ * does.
+ */
 export function percentile(samples: ArrayLike<number>, percent: number): number {
   return percentileOfSorted(ascending(samples), percent);
 }
@@ -87,8 +91,9 @@ export interface BootstrapOptions {
 }
 
 /**
- * Bootstrap interval of the median, by the percentile method. (BCa, the usual refinement, estimates its acceleration
- * with a jackknife, which is not consistent for a median.) For ratios of paired rounds, pass the ratios.
+ * Bootstrap interval of the median, by the percentile method. (BCa, the usual refinement, estimates its
+ * acceleration with a jackknife, which is not consistent for a median.) For ratios of paired rounds, pass the
+ * ratios.
  */
 export function bootstrapMedian(samples: ArrayLike<number>, options: BootstrapOptions = {}): Interval {
   const { level = 0.95, resamples = 10_000, seed = 0 } = options;
@@ -96,7 +101,8 @@ export function bootstrapMedian(samples: ArrayLike<number>, options: BootstrapOp
   const size = sorted.length;
   const random = seededRandom(seed);
   const medians = new Float64Array(resamples);
-  // Drawing positions of the sorted sample and counting them yields each resample in order without sorting it.
+  // Drawing positions of the sorted sample and counting them yields each resample in order without sorting
+  // it.
   const counts = new Uint32Array(size);
   const [lower, upper] = [(size - 1) >> 1, size >> 1];
   for (let r = 0; r < resamples; r++) {
@@ -123,8 +129,8 @@ export function pairedRatios(numerator: ArrayLike<number>, denominator: ArrayLik
 }
 
 /**
- * The ratios that are no difference, from rounds that timed one thing twice: the bootstrap interval of their ratios,
- * widened to be symmetric around 1 (as factors), since which of the two came first means nothing.
+ * The ratios that are no difference, from rounds that timed one thing twice: the bootstrap interval of their
+ * ratios, widened to be symmetric around 1 (as factors), since which of the two came first means nothing.
  */
 export function noiseBand(ratios: ArrayLike<number>, options: BootstrapOptions = {}): Interval {
   const { low, high } = bootstrapMedian(ratios, options);
@@ -135,8 +141,8 @@ export function noiseBand(ratios: ArrayLike<number>, options: BootstrapOptions =
 export type LatencyVerdict = "slower" | "faster" | "no difference shown";
 
 /**
- * Whether an interval of time ratios shows a difference: all of it must lie outside the noise band and beyond the
- * threshold (0.03: 3 %) that makes a difference worth acting on.
+ * Whether an interval of time ratios shows a difference: all of it must lie outside the noise band and beyond
+ * the threshold (0.03: 3 %) that makes a difference worth acting on.
  */
 export function judge(
   ratio: Interval,
@@ -155,9 +161,9 @@ export interface MannWhitney {
 }
 
 /**
- * Mann-Whitney U test of two unpaired samples: the chance of ranks this uneven if both come from one distribution.
- * Exact without ties where the smaller sample has at most 8 values, else by the normal approximation with corrections
- * for ties and continuity: scipy's `mannwhitneyu` with its defaults.
+ * Mann-Whitney U test of two unpaired samples: the chance of ranks this uneven if both come from one
+ * distribution. Exact without ties where the smaller sample has at most 8 values, else by the normal
+ * approximation with corrections for ties and continuity: scipy's `mannwhitneyu` with its defaults.
  */
 export function mannWhitney(a: ArrayLike<number>, b: ArrayLike<number>): MannWhitney {
   const [n, m] = [checked(a).length, checked(b).length];
@@ -182,11 +188,13 @@ export function mannWhitney(a: ArrayLike<number>, b: ArrayLike<number>): MannWhi
   return { u, pValue: deviation === 0 ? 1 : Math.min(1, 2 * normalTail(z)) };
 }
 
-/** P(U >= u) = P(U <= n m - u) without ties: the share of all orders of n and m values with so few inversions. */
+/**
+ * P(U >= u) = P(U <= n m - u) without ties: the share of all orders of n and m values with so few inversions.
+ */
 function exactTail(u: number, n: number, m: number): number {
   const [small, large] = n < m ? [n, m] : [m, n];
-  // Orders by their inversions have the generating function  prod_{i=1..small} (1 - q^(large+i)) / (1 - q^i); its low
-  // coefficients, the only ones computed, need none of the high ones, where float64 would cancel.
+  // Orders by their inversions have the generating function prod_{i=1..small} (1 - q^(large+i)) / (1 - q^i);
+  // its low coefficients, the only ones computed, need none of the high ones, where float64 would cancel.
   const counts = new Float64Array(n * m - u + 1);
   counts[0] = 1;
   let orders = 1;

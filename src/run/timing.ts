@@ -1,8 +1,9 @@
 /**
- * Latency, compared. Contenders take turns within each round, in an order shuffled per round, so that whatever drifts
- * (clocks, heat, neighbours) meets all of them alike; what is reported is the ratio of paired rounds, with an interval,
- * beside the noise of the baseline timed against itself just before. Every sample is kept. Absolute times are shown,
- * but compared across neither runs nor machines; profiles and memory are left to other tools.
+ * Latency, compared. Contenders take turns within each round, in an order shuffled per round, so that
+ * whatever drifts (clocks, heat, neighbours) meets all of them alike; what is reported is the ratio of paired
+ * rounds, with an interval, beside the noise of the baseline timed against itself just before. Every sample
+ * is kept. Absolute times are shown, but compared across neither runs nor machines; profiles and memory are
+ * left to other tools.
  */
 import { UnfoldError } from "../errors.ts";
 import { type Machine, machineWarnings, THIS_MACHINE } from "./machine.ts";
@@ -36,7 +37,7 @@ export interface LatencyOptions {
   readonly minMs?: number;
   /** ... unless this many rounds are done before; default: no limit. */
   readonly maxRounds?: number;
-  /** How long the baseline is timed against itself; default a third of `minMs`. Fewer rounds widen the noise band. */
+  /** How long the baseline is timed against itself; default a third of `minMs`. Short widens the band. */
   readonly noiseMs?: number;
   /** Decides the order within rounds and the resampling; default 0. */
   readonly seed?: number;
@@ -132,8 +133,8 @@ export interface LatencyComparison {
 /**
  * Times contenders against a baseline, interleaved.
  *
- * @throws UnfoldError for options that contradict each other, or if some contenders measure device time and others do
- * not; whatever a contender throws; the signal's reason.
+ * @throws UnfoldError for options that contradict each other, or if some contenders measure device time and
+ * others do not; whatever a contender throws; the signal's reason.
  *
  * @example
  * ```ts
@@ -247,7 +248,7 @@ class Stopwatch {
     this.#signal = signal;
   }
 
-  /** Runs for at least `durationMs` and one call, and decides from the typical call how many make up a sample. */
+  /** Runs for at least `durationMs` and one call, whose typical time decides how many make up a sample. */
   async warmUp(durationMs: number): Promise<void> {
     const callsMs: number[] = [];
     const start = this.#now();

@@ -1,6 +1,6 @@
 /**
- * What a checkpoint on disk is to the rest of UNfold, whatever wrote it: named tensors that are read when their bytes are
- * asked for. Leaves out the formats, which are a file each.
+ * What a checkpoint on disk is to the rest of UNfold, whatever wrote it: named tensors that are read when
+ * their bytes are asked for. Leaves out the formats, which are a file each.
  */
 import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
@@ -10,7 +10,10 @@ import { FLOAT8, halvesOf } from "./float8.ts";
 import { nearestNames } from "./names.ts";
 import type { PlainValue } from "./pytorch/plain.ts";
 
-/** A state dict among those of a file, by the keys that lead to it: "state_dict_ema", "model.state_dict", "" at the top. */
+/**
+ * A state dict among those of a file, by the keys that lead to it: "state_dict_ema", "model.state_dict", ""
+ * at the top.
+ */
 export interface StateDictChoice {
   /** Where it is in the file: `model_ema`. */
   readonly key: string;
@@ -26,13 +29,14 @@ export interface Checkpoint {
   readonly metadata: Readonly<Record<string, string>>;
   /**
    * What a trainer kept beside the weights, by its key at the top of the file: `args`, `cfg`, `config`,
-   * `hyper_parameters`, `model_args`, `epoch`, ... Plain values whatever their classes were: a `Namespace`, a `CfgNode`, an
-   * omegaconf `DictConfig` or a dataclass is an object of its attributes, a tuple or a set a list, an enumeration its
-   * value, a number of NumPy's a number, a path its text, a class or a function its name ("torch.nn.modules.activation.GELU"),
-   * `functools.partial` `{ function, ...keywords }`. Left out: the state dicts, optimizers, tensors, bytes, texts of more
-   * than 1024 characters. Of a module that was saved whole, `modules` has the class and the plain attributes of each part by
-   * its path: `{ "blocks.0.attn": { class: "timm.models.vision_transformer.Attention", num_heads: 6, ... } }`. Empty for
-   * safetensors.
+   * `hyper_parameters`, `model_args`, `epoch`, ... Plain values whatever their classes were: a `Namespace`, a
+   * `CfgNode`, an omegaconf `DictConfig` or a dataclass is an object of its attributes, a tuple or a set a
+   * list, an enumeration its value, a number of NumPy's a number, a path its text, a class or a function its
+   * name ("torch.nn.modules.activation.GELU"), `functools.partial` `{ function, ...keywords }`. Left out: the
+   * state dicts, optimizers, tensors, bytes, texts of more than 1024 characters. Of a module that was saved
+   * whole, `modules` has the class and the plain attributes of each part by its path:
+   * `{ "blocks.0.attn": { class: "timm.models.vision_transformer.Attention", num_heads: 6, ... } }`. Empty
+   * for safetensors.
    *
    * ```ts ignore
    * const { args } = openCheckpoint("deit.pth").training; // { model: "deit_small", drop_path: 0.1, ... }
@@ -43,7 +47,8 @@ export interface Checkpoint {
   readonly stateDict: StateDictChoice | null;
   /**
    * Inputs and outputs of the trained network that lie beside the weights, as `unfold.inputs.NAME` and
-   * `unfold.outputs.NAME`, which `save_for_unfold` writes. `tensor` gives them; `names` and `has` leave them out.
+   * `unfold.outputs.NAME`, which `save_for_unfold` writes. `tensor` gives them; `names` and `has` leave them
+   * out.
    */
   readonly recorded: readonly string[];
   /** All names, in the order of the file, readable or not. */

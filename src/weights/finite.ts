@@ -1,7 +1,7 @@
 /**
- * Scans of whole tensors for values that would poison a network: NaN and infinity, and negative variances. They run at
- * the speed of memory, on 32-bit words whatever the element type, and stop at the first block with a hit; only that
- * block is looked at element by element. Integers and booleans are always finite.
+ * Scans of whole tensors for values that would poison a network: NaN and infinity, and negative variances.
+ * They run at the speed of memory, on 32-bit words whatever the element type, and stop at the first block
+ * with a hit; only that block is looked at element by element. Integers and booleans are always finite.
  */
 import { float64FromBytes } from "../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../ir/dtype.ts";
@@ -23,15 +23,17 @@ export function firstNonFinite(bytes: Uint8Array, dtype: StorageType): BadValue 
 /** The first value below zero, or null; -0 and NaN are not below zero. Reads the bytes once. */
 export function firstNegative(bytes: Uint8Array, dtype: StorageType): BadValue | null {
   if (dtype === "bool") return null;
-  // Any sign bit is worth a look at its block: with no exponent to add up, only that bit of `word + 0` is tested.
+  // Any sign bit is worth a look at its block: with no exponent to add up, only that bit of `word + 0` is
+  // tested.
   const { sign, stride } = EXPONENTS[dtype] ?? { sign: SIGN_32, stride: dtype === "int64" ? 2 : 1 };
   return scan(bytes, { dtype, mask: sign, step: 0, sign, stride, isBad: (value) => value < 0 });
 }
 
 /**
- * An exponent is all ones, which makes the value NaN or infinite, exactly if adding one at its lowest bit carries into
- * the sign's place, the sign having been masked away. Two halves of a word do this side by side: nothing carries out
- * of the upper bit of either. Of an fp64 only the upper word (the odd ones, little-endian) has an exponent.
+ * An exponent is all ones, which makes the value NaN or infinite, exactly if adding one at its lowest bit
+ * carries into the sign's place, the sign having been masked away. Two halves of a word do this side by side:
+ * nothing carries out of the upper bit of either. Of an fp64 only the upper word (the odd ones,
+ * little-endian) has an exponent.
  */
 interface Exponent {
   readonly mask: number;
@@ -59,7 +61,10 @@ interface Scan extends Exponent {
 /** Words per block: small enough to stay in the cache for the second look. */
 const BLOCK_WORDS = 4096;
 
-/** Bytes per view, a multiple of every element's size: V8 is some fifty times slower at indices that outgrow 30 bits. */
+/**
+ * Bytes per view, a multiple of every element's size: V8 is some fifty times slower at indices that outgrow
+ * 30 bits.
+ */
 const VIEW_BYTES = 2 ** 28;
 
 function scan(bytes: Uint8Array, options: Scan): BadValue | null {

@@ -1,7 +1,7 @@
 /**
- * Eight-bit floating point as files have it, decoded exactly: every value of these types is one of fp16. Scales are
- * another matter, and in `scaled.ts`. OFP8 (E4M3FN, E5M2) and the variants without a
- * negative zero (FNUZ). Leaves out E8M0, which is a scale itself.
+ * Eight-bit floating point as files have it, decoded exactly: every value of these types is one of fp16.
+ * Scales are another matter, and in `scaled.ts`. OFP8 (E4M3FN, E5M2) and the variants without a negative zero
+ * (FNUZ). Leaves out E8M0, which is a scale itself.
  */
 
 /** The types, in the words of safetensors and of PyTorch. */

@@ -1,7 +1,8 @@
 /**
- * Recognizes what people pass instead of a checkpoint that UNfold reads, and says how to turn it into one. Consulted only
- * about files that do not begin as safetensors do (a header of 640 bytes begins with the same two bytes as a pickle) and
- * about zip archives. Leaves out reading any of these: UNfold executes no code from a checkpoint.
+ * Recognizes what people pass instead of a checkpoint that UNfold reads, and says how to turn it into one.
+ * Consulted only about files that do not begin as safetensors do (a header of 640 bytes begins with the same
+ * two bytes as a pickle) and about zip archives. Leaves out reading any of these: UNfold executes no code
+ * from a checkpoint.
  */
 import { basename } from "node:path";
 import { listed } from "../text.ts";
@@ -9,7 +10,10 @@ import { listed } from "../text.ts";
 /** How many bytes of the file's beginning `describeForeign` wants to see. */
 export const SNIFF_BYTES = 512;
 
-/** What the file at `path` that begins with `head` is, and what to do about it; null when nothing is recognized. */
+/**
+ * What the file at `path` that begins with `head` is, and what to do about it; null when nothing is
+ * recognized.
+ */
 export function describeForeign(head: Uint8Array, path: string): string | null {
   const text = Array.from(head.subarray(0, SNIFF_BYTES), (byte) => String.fromCharCode(byte)).join("");
   const extension = /\.[a-z0-9]+$/i.exec(path)?.[0].toLowerCase() ?? "";
@@ -47,8 +51,8 @@ export function describeForeign(head: Uint8Array, path: string): string | null {
 }
 
 /**
- * ONNX has no magic number; its writers begin a ModelProto with field 1, `ir_version` (a small varint), followed by a
- * string or message of a field from 2 to 8, or field 5 as a varint.
+ * ONNX has no magic number; its writers begin a ModelProto with field 1, `ir_version` (a small varint),
+ * followed by a string or message of a field from 2 to 8, or field 5 as a varint.
  */
 function isModelProto([tag, version = 0, next = 0]: Uint8Array): boolean {
   return tag === 0x08 && version >= 1 && version <= 32 &&
@@ -59,14 +63,19 @@ const PICKLED: ReadonlySet<string> = new Set([".pt", ".pth", ".bin", ".ckpt", ".
 
 const FROM_SOURCE = "Save the weights it was exported from with safetensors.torch.save_file().";
 
-/** Whether a file begins as a zip archive does. A safetensors header of 67 MB could, but for the brace after its length. */
+/**
+ * Whether a file begins as a zip archive does. A safetensors header of 67 MB could, but for the brace after
+ * its length.
+ */
 export function isZip([p, k, three, four, , , , , eighth]: Uint8Array): boolean {
   const member = three === 3 && four === 4 && eighth !== "{".charCodeAt(0);
   const empty = three === 5 && four === 6;
   return p === "P".charCodeAt(0) && k === "K".charCodeAt(0) && (member || empty);
 }
 
-/** What the zip archive at `path` with those members is, if it is not one that `torch.save` wrote; else null. */
+/**
+ * What the zip archive at `path` with those members is, if it is not one that `torch.save` wrote; else null.
+ */
 export function describeArchive(members: readonly string[], path: string): string | null {
   if (members.some((name) => /^[^/]+\/(constants\.pkl$|code\/)/.test(name))) {
     const name = basename(path);

@@ -1,8 +1,8 @@
 /**
- * The header of a safetensors file, as data: element types, shapes and byte ranges, all of it checked before a tensor
- * is looked at. As in the reference implementation, the tensors must cover the data without overlap and without a
- * hole: bytes that no tensor claims are how a second file is hidden in a first, or how a broken writer shows.
- * Leaves out the file itself: the caller reads the bytes.
+ * The header of a safetensors file, as data: element types, shapes and byte ranges, all of it checked before
+ * a tensor is looked at. As in the reference implementation, the tensors must cover the data without overlap
+ * and without a hole: bytes that no tensor claims are how a second file is hidden in a first, or how a broken
+ * writer shows. Leaves out the file itself: the caller reads the bytes.
  */
 import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
@@ -127,7 +127,8 @@ function readEntry(
 
   const shape = value.get("shape")?.value;
   if (!isSizes(shape)) return fail(`shape is ${describe(shape)}, not whole numbers from 0 below 2^53`);
-  // In floating point: past 2^53 a product of whole numbers may be wrong, but it does not wrap around to a small one.
+  // In floating point: past 2^53 a product of whole numbers may be wrong, but it does not wrap around to a
+  // small one.
   const bits = shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, itemBits);
   if (!Number.isSafeInteger(bits)) {
     return fail(`shape ${describe(shape)} is more than any file holds`);

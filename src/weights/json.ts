@@ -1,7 +1,8 @@
 /**
- * JSON as a checkpoint's header needs it read: UTF-8 checked, duplicate keys refused (`JSON.parse` keeps the last and
- * says nothing) and every complaint carrying the byte of the file it is about. Objects come back as maps, so that a
- * tensor named `__proto__` is a name like any other. Leaves out everything about what the values mean.
+ * JSON as a checkpoint's header needs it read: UTF-8 checked, duplicate keys refused (`JSON.parse` keeps the
+ * last and says nothing) and every complaint carrying the byte of the file it is about. Objects come back as
+ * maps, so that a tensor named `__proto__` is a name like any other. Leaves out everything about what the
+ * values mean.
  */
 import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
@@ -36,7 +37,8 @@ export const DAMAGED =
 /**
  * Reads `bytes` as one JSON object.
  *
- * @throws UnfoldError if the text is not UTF-8, not JSON, not an object, or names a key twice, with the byte of each.
+ * @throws UnfoldError if the text is not UTF-8, not JSON, not an object, or names a key twice, with the byte
+ *   of each.
  */
 export function parseJsonObject(bytes: Uint8Array, place: JsonPlace): JsonDocument {
   const { path, what, start } = place;
@@ -57,7 +59,8 @@ export function parseJsonObject(bytes: Uint8Array, place: JsonPlace): JsonDocume
 }
 
 /**
- * The value of JSON as Python's `json` writes it: with `Infinity`, `-Infinity` and `NaN`, the last of which becomes null.
+ * The value of JSON as Python's `json` writes it: with `Infinity`, `-Infinity` and `NaN`, the last of which
+ * becomes null.
  *
  * @throws {SyntaxError} it is not that either
  */
@@ -82,7 +85,10 @@ export function describe(value: JsonValue | undefined): string {
   return typeof value === "string" ? quoted(value) : String(value);
 }
 
-/** Index of the byte that makes `bytes` invalid UTF-8: a streaming decoder fails from that byte on, never before. */
+/**
+ * Index of the byte that makes `bytes` invalid UTF-8: a streaming decoder fails from that byte on, never
+ * before.
+ */
 function firstInvalidByte(bytes: Uint8Array): number {
   let valid = 0;
   let invalid = bytes.length + 1;

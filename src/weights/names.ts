@@ -1,10 +1,12 @@
 /**
- * Help with names that do not match: the nearest ones. Used in messages, so clarity of the suggestion counts and speed does not, as long as thousands of names take no second.
+ * Help with names that do not match: the nearest ones. Used in messages, so clarity of the suggestion counts
+ * and speed does not, as long as thousands of names take no second.
  */
 
 /**
- * Up to `limit` of `names` that are most like `name`, best first. A name that differs by whole leading components
- * (`bert.encoder.x` for `encoder.x`) comes before any that differs by letters; those too far away are left out.
+ * Up to `limit` of `names` that are most like `name`, best first. A name that differs by whole leading
+ * components (`bert.encoder.x` for `encoder.x`) comes before any that differs by letters; those too far away
+ * are left out.
  */
 export function nearestNames(name: string, names: Iterable<string>, limit = 3): string[] {
   const scored: { other: string; distance: number }[] = [];

@@ -1,6 +1,6 @@
 /**
- * A checkpoint under the names that its network has: without what a wrapper put into them, without a prefix, and with
- * parts renamed. Nothing is read or copied. Leaves out which names a family of models uses.
+ * A checkpoint under the names that its network has: without what a wrapper put into them, without a prefix,
+ * and with parts renamed. Nothing is read or copied. Leaves out which names a family of models uses.
  */
 import { UnfoldError } from "../errors.ts";
 import { listed, quoted } from "../text.ts";
@@ -11,13 +11,16 @@ export interface Naming {
   /** Only tensors whose names begin so are of the network, and it is taken off: "model.", or "model". */
   readonly prefix?: string | undefined;
   /**
-   * Components of names and what stands in their place: `["encoder.blocks", "blocks"]`. Each is replaced wherever it stands
-   * as whole components; "" takes it out.
+   * Components of names and what stands in their place: `["encoder.blocks", "blocks"]`. Each is replaced
+   * wherever it stands as whole components; "" takes it out.
    */
   readonly rename?: readonly (readonly [from: string, to: string])[] | undefined;
 }
 
-/** What `torch.compile`, FSDP, activation checkpointing and Fabric put between a module and its parent; never a module's name. */
+/**
+ * What `torch.compile`, FSDP, activation checkpointing and Fabric put between a module and its parent; never
+ * a module's name.
+ */
 const WRAPPERS = /(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\./g;
 
 /** The count of updates that `AveragedModel` keeps beside its `module.`. */
@@ -40,7 +43,8 @@ function unwrapped(name: string): string {
 /**
  * The checkpoint under other names; itself where nothing is to change.
  *
- * @throws {UnfoldError} no name begins with the prefix, nothing has what is to be renamed, or two get one name
+ * @throws {UnfoldError} no name begins with the prefix, nothing has what is to be renamed, or two get one
+ *   name
  */
 export function underNames(checkpoint: Checkpoint, { prefix = "", rename = [] }: Naming): Checkpoint {
   const given = checkpoint.names();

@@ -1,7 +1,8 @@
 /**
- * The way into a checkpoint on disk: one file (safetensors, or what `torch.save` writes), the index of a sharded one, or
- * the folder that holds either. What is opened is checked whole (names, types, ranges) and read not at all until a
- * tensor's bytes are asked for. Nothing of a checkpoint is executed. Leaves out everything about downloads.
+ * The way into a checkpoint on disk: one file (safetensors, or what `torch.save` writes), the index of a
+ * sharded one, or the folder that holds either. What is opened is checked whole (names, types, ranges) and
+ * read not at all until a tensor's bytes are asked for. Nothing of a checkpoint is executed. Leaves out
+ * everything about downloads.
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,11 +31,12 @@ const FOLDER_NAMES = [
 export interface OpenOptions extends StateOptions, Naming {}
 
 /**
- * Opens a checkpoint: a safetensors file or a file of PyTorch's, told by their content; an index that ends in `.json`; or
- * a folder with `model.safetensors`, `pytorch_model.bin` or the index of either (the first that is there, and safetensors
- * first), with one file of weights alone, or a cache of the Hugging Face hub's with such a folder. What `torch.compile`,
- * FSDP and the like put into names is left out of them; a weight in eight bits with a `weight_scale` or `scale_weight`
- * beside it, of the tensor or of each row, is their product in fp32. Needs `--allow-read`.
+ * Opens a checkpoint: a safetensors file or a file of PyTorch's, told by their content; an index that ends in
+ * `.json`; or a folder with `model.safetensors`, `pytorch_model.bin` or the index of either (the first that
+ * is there, and safetensors first), with one file of weights alone, or a cache of the Hugging Face hub's with
+ * such a folder. What `torch.compile`, FSDP and the like put into names is left out of them; a weight in
+ * eight bits with a `weight_scale` or `scale_weight` beside it, of the tensor or of each row, is their
+ * product in fp32. Needs `--allow-read`.
  *
  * ```ts ignore
  * const checkpoint = openCheckpoint("vit/model.safetensors");
@@ -43,8 +45,8 @@ export interface OpenOptions extends StateOptions, Naming {}
  * const teacher = openCheckpoint("dino.pth", { state: "teacher", prefix: "backbone." });
  * ```
  *
- * @throws UnfoldError if there is no such checkpoint, it is malformed, or it holds several state dicts and none is
- * meant: the file, the tensor, the byte.
+ * @throws UnfoldError if there is no such checkpoint, it is malformed, or it holds several state dicts and
+ * none is meant: the file, the tensor, the byte.
  */
 export function openCheckpoint(path: string | URL, options: OpenOptions = {}): Checkpoint {
   const file = pathOf(path);
@@ -116,7 +118,10 @@ function filesIn(folder: string): string[] {
   }
 }
 
-/** The revision in the hub's cache (`models--owner--name`) that `refs/main` names, or its only one; null for any other folder. */
+/**
+ * The revision in the hub's cache (`models--owner--name`) that `refs/main` names, or its only one; null for
+ * any other folder.
+ */
 function snapshotIn(folder: string): string | null {
   const snapshots = join(folder, "snapshots");
   let revisions: string[];

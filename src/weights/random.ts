@@ -1,9 +1,9 @@
 /**
- * Invented weights: the same for the same seed and name, on every machine and in any order of asking, and of the
- * magnitudes a trained network has, so that a fold of them is exercised (gains other than one, biases other than
- * zero). The statistics of an offline normalization are invented too and normalize nothing, so products halve what they
- * read: kept at its size, it would double from block to block until the network amplified every rounding. Nothing is
- * held: values are made when they are read.
+ * Invented weights: the same for the same seed and name, on every machine and in any order of asking, and of
+ * the magnitudes a trained network has, so that a fold of them is exercised (gains other than one, biases
+ * other than zero). The statistics of an offline normalization are invented too and normalize nothing, so
+ * products halve what they read: kept at its size, it would double from block to block until the network
+ * amplified every rounding. Nothing is held: values are made when they are read.
  */
 import { quoted } from "../text.ts";
 import { UnfoldError } from "../errors.ts";
@@ -11,8 +11,8 @@ import { elementCount, type TensorData } from "../ir/data.ts";
 import type { WeightHint, WeightSource } from "./source.ts";
 
 /**
- * Random fp32 weights. `linear` is N(0, 1 / (4 fanIn)), `embedding` N(0, 0.02^2), `gain` 1 + N(0, 0.1^2), `bias`
- * N(0, 0.02^2), `variance` exp(N(0, 0.3^2)).
+ * Random fp32 weights. `linear` is N(0, 1 / (4 fanIn)), `embedding` N(0, 0.02^2), `gain` 1 + N(0, 0.1^2),
+ * `bias` N(0, 0.02^2), `variance` exp(N(0, 0.3^2)).
  *
  * @throws UnfoldError if the seed is not a whole number below 2^53.
  */
@@ -98,7 +98,10 @@ function stateOf(name: string, seed: number): State {
   return words as unknown as State;
 }
 
-/** A bijection of 32-bit words that spreads every bit over the others (two rounds of xorshift and multiplication). */
+/**
+ * A bijection of 32-bit words that spreads every bit over the others (two rounds of xorshift and
+ * multiplication).
+ */
 function mixed(word: number): number {
   word = Math.imul(word ^ (word >>> 16), 0x21f0aaad);
   word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
@@ -110,7 +113,10 @@ const LAYERS = 128;
 const TAIL = 3.442619855899;
 const AREA = 9.91256303526217e-3;
 
-/** Right edges of the layers, from the lowest up; that of the lowest is of the rectangle as large as it and the tail. */
+/**
+ * Right edges of the layers, from the lowest up; that of the lowest is of the rectangle as large as it and
+ * the tail.
+ */
 const EDGES = new Float64Array(LAYERS + 1);
 /** The part of each layer that lies wholly under the curve. */
 const INNER = new Float64Array(LAYERS);
@@ -127,8 +133,8 @@ function density(x: number): number {
 }
 
 /**
- * Standard normal numbers from xoshiro128** (Blackman and Vigna) by the ziggurat. V8 computes log and exp in its own
- * software, so the values do not depend on the machine.
+ * Standard normal numbers from xoshiro128** (Blackman and Vigna) by the ziggurat. V8 computes log and exp in
+ * its own software, so the values do not depend on the machine.
  */
 class Normal {
   #a: number;

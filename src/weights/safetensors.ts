@@ -1,7 +1,8 @@
 /**
- * One safetensors file, read lazily: opening it reads the header, and a tensor's bytes are read, just its range, each
- * time they are asked for. No file stays open and no data is cached, so a 5 GB checkpoint costs no 5 GB. A file that
- * changes between the two is refused rather than read at the wrong place. Leaves out what values mean.
+ * One safetensors file, read lazily: opening it reads the header, and a tensor's bytes are read, just its
+ * range, each time they are asked for. No file stays open and no data is cached, so a 5 GB checkpoint costs
+ * no 5 GB. A file that changes between the two is refused rather than read at the wrong place. Leaves out
+ * what values mean.
  */
 import { UnfoldError } from "../errors.ts";
 import { type Checkpoint, checkpointOf } from "./checkpoint.ts";

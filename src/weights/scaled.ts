@@ -1,8 +1,9 @@
 /**
- * Weights that a quantizer left in eight bits with a scale beside each, as the numbers that they stand for: every value
- * times the scale of its tensor or of its row. The product is taken in float64, where it is exact, and rounded once to
- * fp32, which is what `weight.float() * scale` gives in PyTorch. What is scaled in another way is refused by name, since
- * without its scale it is another number. Leaves out blocks, groups, zero points, and the quantization of activations.
+ * Weights that a quantizer left in eight bits with a scale beside each, as the numbers that they stand for:
+ * every value times the scale of its tensor or of its row. The product is taken in float64, where it is
+ * exact, and rounded once to fp32, which is what `weight.float() * scale` gives in PyTorch. What is scaled in
+ * another way is refused by name, since without its scale it is another number. Leaves out blocks, groups,
+ * zero points, and the quantization of activations.
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, elementCount, type TensorData } from "../ir/data.ts";
@@ -15,7 +16,10 @@ import { FLOAT8 } from "./float8.ts";
 /** Types of eight bits, in the words of safetensors and of PyTorch. */
 const EIGHT_BITS: ReadonlySet<string> = new Set([...FLOAT8.keys(), "I8", "U8", "int8", "uint8"]);
 
-/** What the scale of `a.weight` is called where it multiplies: by vLLM, compressed-tensors and ModelOpt; by ComfyUI. */
+/**
+ * What the scale of `a.weight` is called where it multiplies: by vLLM, compressed-tensors and ModelOpt; by
+ * ComfyUI.
+ */
 const scalesOf = ({ scope, last }: Name) => [`${scope}${last}_scale`, `${scope}scale_${last}`];
 
 /** What else quantizers put beside it, of which the meaning is another one or differs between them. */
@@ -106,7 +110,10 @@ interface Scaled {
   readonly scales: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Whether a matrix of the file that is not square has a vector of scales for its rows: then the others have so, too. */
+/**
+ * Whether a matrix of the file that is not square has a vector of scales for its rows: then the others have
+ * so, too.
+ */
 function rowsElsewhere({ checkpoint, scales }: Scaled): boolean {
   return [...scales].some(([name, [scale]]) => {
     const [rows, columns] = checkpoint.shapeOf(name);

@@ -1,7 +1,8 @@
 /**
- * A checkpoint in several files, as Hugging Face lays it out: an index names the shard of every tensor. All shards must
- * be there when the index is opened, but each is opened only when one of its tensors is asked for; then index and
- * shard must agree in both directions, since a mixture of two downloads loads without complaint and computes nonsense.
+ * A checkpoint in several files, as Hugging Face lays it out: an index names the shard of every tensor. All
+ * shards must be there when the index is opened, but each is opened only when one of its tensors is asked
+ * for; then index and shard must agree in both directions, since a mixture of two downloads loads without
+ * complaint and computes nonsense.
  */
 import { dirname, join } from "node:path";
 import { UnfoldError } from "../errors.ts";

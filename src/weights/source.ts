@@ -1,8 +1,9 @@
 /**
- * Where a network's parameters come from: `WeightSource`, and the one that draws on a checkpoint. Asking for a weight
- * settles at once that it is there and has its shape; its values are read, and then checked, the first time somebody
- * wants them. That costs neither a second read of the disk nor memory for what is only traced, and it still comes
- * before anything is folded, built or written with them. Leaves out which names a family of models uses.
+ * Where a network's parameters come from: `WeightSource`, and the one that draws on a checkpoint. Asking for
+ * a weight settles at once that it is there and has its shape; its values are read, and then checked, the
+ * first time somebody wants them. That costs neither a second read of the disk nor memory for what is only
+ * traced, and it still comes before anything is folded, built or written with them. Leaves out which names a
+ * family of models uses.
  */
 import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
@@ -31,10 +32,11 @@ export interface WeightSource {
   /** For reports: the checkpoint's path, or how the values were invented. */
   readonly origin: string;
   /**
-   * The parameter `name`, of floating-point type, not yet read. Asking twice (tied weights) gives the same values.
+   * The parameter `name`, of floating-point type, not yet read. Asking twice (tied weights) gives the same
+   * values.
    *
-   * @throws UnfoldError if it is missing or of another shape. Its `bytes()` throw if a value is not finite, or
-   * negative where it must not be.
+   * @throws UnfoldError if it is missing or of another shape. Its `bytes()` throw if a value is not finite,
+   * or negative where it must not be.
    */
   take(name: string, shape: readonly number[], hint: WeightHint): TensorData;
   /** Names that the source has and nobody took: a sign that the network is not the checkpoint's. */
@@ -47,18 +49,22 @@ export interface WeightSource {
 export interface CheckpointWeightsOptions {
   /** From a parameter's name to the tensor's name in the file. */
   readonly rename?: (name: string) => string;
-  /** Names of the file (with or without prefixes that all share) that may stay unused: buffers of training, mostly. */
+  /**
+   * Names of the file (with or without prefixes that all share) that may stay unused: buffers of training,
+   * mostly.
+   */
   readonly ignore?: readonly RegExp[];
   /** Accept NaN and infinity. */
   readonly allowNonFinite?: boolean;
 }
 
 /**
- * Weights out of a checkpoint. A prefix that every name in it begins with, such as `module.` or `model.`, is not expected
- * of `rename`.
+ * Weights out of a checkpoint. A prefix that every name in it begins with, such as `module.` or `model.`, is
+ * not expected of `rename`.
  *
  * ```ts ignore
- * const weights = checkpointWeights(openCheckpoint("model.safetensors"), { ignore: [/num_batches_tracked$/] });
+ * const file = openCheckpoint("model.safetensors");
+ * const weights = checkpointWeights(file, { ignore: [/num_batches_tracked$/] });
  * const gain = weights.take("norm.weight", [384], { init: "gain" });
  * ```
  */

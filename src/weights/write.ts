@@ -1,7 +1,7 @@
 /**
- * Writes safetensors files: one tensor in memory at a time, into a file beside the target that takes its name only
- * when it is complete, so neither a crash nor a bad tensor leaves half a checkpoint. Leaves out sharding and any
- * conversion: elements are written as they are held.
+ * Writes safetensors files: one tensor in memory at a time, into a file beside the target that takes its name
+ * only when it is complete, so neither a crash nor a bad tensor leaves half a checkpoint. Leaves out sharding
+ * and any conversion: elements are written as they are held.
  */
 import { basename, dirname, join } from "node:path";
 import { UnfoldError, writeFailure } from "../errors.ts";
@@ -20,12 +20,12 @@ const FORMAT_TYPES: ReadonlyMap<string, string> = new Map(
 const PIECE_BYTES = 2 ** 28;
 
 /**
- * Writes `tensors` to `path`, replacing a file that is there; it may be the one they are read from. The header keeps
- * their order; their data is laid out by falling element size, so that each begins at a multiple of its own. Needs
- * `--allow-read` and `--allow-write`.
+ * Writes `tensors` to `path`, replacing a file that is there; it may be the one they are read from. The
+ * header keeps their order; their data is laid out by falling element size, so that each begins at a multiple
+ * of its own. Needs `--allow-read` and `--allow-write`.
  *
- * @throws UnfoldError if a name comes twice or is `__metadata__`, a tensor's bytes do not fit its shape, or the file
- * cannot be written.
+ * @throws UnfoldError if a name comes twice or is `__metadata__`, a tensor's bytes do not fit its shape, or
+ * the file cannot be written.
  */
 export function writeSafetensors(
   path: string | URL,

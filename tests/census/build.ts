@@ -1,6 +1,6 @@
 /**
- * Builds ONNX from each checkpoint that a line of standard input names, for `timm_names.py`, and answers each with a line of JSON:
- * the files and what was settled, or why the checkpoint is refused.
+ * Builds ONNX from each checkpoint that a line of standard input names, for `timm_names.py`, and answers each
+ * with a line of JSON: the files and what was settled, or why the checkpoint is refused.
  */
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { parseBatch } from "../../src/compile/batch.ts";

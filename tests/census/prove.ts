@@ -1,6 +1,7 @@
 /**
- * Reads each checkpoint of `save_for_unfold` that a line of standard input names, for `prove_families.py`, and answers with a
- * line of JSON: how far the network is from PyTorch's own outputs and what was settled, or why the file is refused.
+ * Reads each checkpoint of `save_for_unfold` that a line of standard input names, for `prove_families.py`,
+ * and answers with a line of JSON: how far the network is from PyTorch's own outputs and what was settled, or
+ * why the file is refused.
  */
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { parseBatch } from "../../src/compile/batch.ts";

@@ -1,4 +1,7 @@
-/** Tests of recognising Hugging Face's BERT by names, shapes and `config.json`; that it computes the same is in `models/`. */
+/**
+ * Tests of recognising Hugging Face's BERT by names, shapes and `config.json`; that it computes the same is
+ * in `models/`.
+ */
 import { readAs } from "../../src/checkpoints/define.ts";
 import assert from "node:assert/strict";
 import { hfBert } from "../../src/checkpoints/layouts/hf_bert.ts";

@@ -1,7 +1,8 @@
 /**
- * Mutants of every layout's fixture and of the trainers' files, zip and legacy: recognised, described and read whole. The
- * network in it, one error, or a defect, which is told with the number that makes the mutant again. As a program it tries as
- * many as it is told; it is allowed nothing but reading and one folder, so that a call would fail loudly.
+ * Mutants of every layout's fixture and of the trainers' files, zip and legacy: recognised, described and
+ * read whole. The network in it, one error, or a defect, which is told with the number that makes the mutant
+ * again. As a program it tries as many as it is told; it is allowed nothing but reading and one folder, so
+ * that a call would fail loudly.
  *
  *     deno run --allow-read --allow-write tests/checkpoints/mutants.ts 100000
  *     deno run --allow-read --allow-write tests/checkpoints/mutants.ts 1 4711     number 4711 alone

@@ -1,4 +1,7 @@
-/** How a value that no shape tells is decided: by what is said, what is published, what is assumed, or a question. */
+/**
+ * How a value that no shape tells is decided: by what is said, what is published, what is assumed, or a
+ * question.
+ */
 import assert from "node:assert/strict";
 import { ACTIVATION, HEADS, IMAGE_SIZE, POOL } from "../../src/checkpoints/common_settings.ts";
 import { readAs } from "../../src/checkpoints/define.ts";

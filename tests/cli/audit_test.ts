@@ -1,4 +1,7 @@
-/** `deno task audit` as a process: what it prints for people and for scripts, its exit codes, its words for mistakes. */
+/**
+ * `deno task audit` as a process: what it prints for people and for scripts, its exit codes, its words for
+ * mistakes.
+ */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { Audit } from "../../src/compile/audit.ts";

@@ -1,6 +1,6 @@
 /**
- * The command as a user meets it: a process, its exit code and what it prints. Every mistake gets one line and leaves no
- * file; a good run leaves exactly the files it promises.
+ * The command as a user meets it: a process, its exit code and what it prints. Every mistake gets one line
+ * and leaves no file; a good run leaves exactly the files it promises.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * `--checkpoint` and `--weights` as a user meets them, by `audit`, which reads a file as `build-engine` does and builds
- * nothing: files that are taken, and one or two lines for each that is not.
+ * `--checkpoint` and `--weights` as a user meets them, by `audit`, which reads a file as `build-engine` does
+ * and builds nothing: files that are taken, and one or two lines for each that is not.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,6 +1,7 @@
 /**
- * Output folders of every sort that containers and shared machines have: mount points, a writable folder in one that is not,
- * a full and a read-only disk, no home. Each build runs in a mount namespace of its own, so that nothing of it is left.
+ * Output folders of every sort that containers and shared machines have: mount points, a writable folder in
+ * one that is not, a full and a read-only disk, no home. Each build runs in a mount namespace of its own, so
+ * that nothing of it is left.
  */
 import assert from "node:assert/strict";
 import { withFolder } from "../support.ts";
@@ -14,7 +15,10 @@ const isPossible = await new Deno.Command("unshare", {
 })
   .output().then(({ success }) => success, () => false);
 
-/** After the shell's `setup`, builds the digits as ONNX alone into `out`; the names in it then come last on stdout. */
+/**
+ * After the shell's `setup`, builds the digits as ONNX alone into `out`; the names in it then come last on
+ * stdout.
+ */
 async function build(setup: string): Promise<{ code: number; files: string; stderr: string }> {
   let result = { code: -1, files: "", stderr: "" };
   await withFolder(async (folder) => {

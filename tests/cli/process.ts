@@ -1,6 +1,6 @@
 /**
- * A command as a user meets it: a process with the permissions of its task in `deno.json` and no more, its exit code and
- * what it prints. Outputs are pipes, so there is neither colour nor progress.
+ * A command as a user meets it: a process with the permissions of its task in `deno.json` and no more, its
+ * exit code and what it prints. Outputs are pipes, so there is neither colour nor progress.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

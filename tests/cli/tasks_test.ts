@@ -1,6 +1,7 @@
 /**
  * The tasks of `deno.json`: what `deno task` prints above an answer, which permissions each has, and, under a
- * pseudo-terminal, that Deno never asks for one. A pipe would hide that: there Deno refuses instead of asking.
+ * pseudo-terminal, that Deno never asks for one. A pipe would hide that: there Deno refuses instead of
+ * asking.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * PyTorch's own outputs as the proof of a network: files of `save_for_unfold` (`tests/fixtures/make_proofs.py`) and
- * `--expect`, right and wrong.
+ * PyTorch's own outputs as the proof of a network: files of `save_for_unfold`
+ * (`tests/fixtures/make_proofs.py`) and `--expect`, right and wrong.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

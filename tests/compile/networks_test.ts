@@ -84,7 +84,9 @@ Deno.test("chooseWeights() gives the reference its own weights, else such as fit
     return Promise.resolve();
   }));
 
-/** What a file of each family looks like: itself, or one that has the same tensors; null where it leaves none. */
+/**
+ * What a file of each family looks like: itself, or one that has the same tensors; null where it leaves none.
+ */
 const LOOKS: Readonly<Record<NormFamily, NormFamily | null>> = {
   un: "un",
   mabn: "un",
@@ -103,7 +105,10 @@ const LOOKS: Readonly<Record<NormFamily, NormFamily | null>> = {
   none: null,
 };
 
-/** A file with every tensor that the model takes with a family; `half` leaves the second normalization to that one. */
+/**
+ * A file with every tensor that the model takes with a family; `half` leaves the second normalization to that
+ * one.
+ */
 function fileOf(path: string, family: NormFamily, half: NormFamily = family): string {
   const tensors = new Map<string, readonly number[]>();
   const described = (norms: readonly NormFamily[]) =>

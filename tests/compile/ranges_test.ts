@@ -1,4 +1,6 @@
-/** Ranges of small networks whose values are known: what fits fp16, what does not, and what is said to help. */
+/**
+ * Ranges of small networks whose values are known: what fits fp16, what does not, and what is said to help.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { measureRanges, type RangeAudit } from "../../src/compile/audit_ranges.ts";

@@ -1,4 +1,7 @@
-/** Rounded runs against their own meaning: ONNX Runtime rounds where it is told to, overflows, and keeps scores in fp32. */
+/**
+ * Rounded runs against their own meaning: ONNX Runtime rounds where it is told to, overflows, and keeps
+ * scores in fp32.
+ */
 import assert from "node:assert/strict";
 import type { Examples } from "../../src/compile/examples.ts";
 import { observe } from "../../src/compile/rounded.ts";
@@ -37,7 +40,10 @@ const run = (precision: Narrow, rounds: boolean) =>
     write: (graph, probe) => Promise.resolve(onnxBytes(graph, { probe })),
   });
 
-/** `(k x) - x` with k = 1 + 2^-9, which is 1 in bf16 and not in fp16; the constant is rounded with everything else. */
+/**
+ * `(k x) - x` with k = 1 + 2^-9, which is 1 in bf16 and not in fp16; the constant is rounded with everything
+ * else.
+ */
 const difference = (precision: Narrow) =>
   model({
     name: "difference",

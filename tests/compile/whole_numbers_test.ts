@@ -31,7 +31,8 @@ Deno.test("checkWholeNumbers() finds every sum of every product to be what it sh
 
 Deno.test("checkWholeNumbers() says which product is wrong, by how much, and what to do", () =>
   withFolder(async (folder) => {
-    // In place of a processor that computes otherwise: the second product's first weight is one more in the file.
+    // In place of a processor that computes otherwise: the second product's first weight is one more in the
+    // file.
     const onnx = async (graph: Graph) => {
       const path = join(folder, "sums.onnx");
       const other = mapGraph(graph, (node, inputs) => {

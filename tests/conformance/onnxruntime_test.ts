@@ -1,11 +1,11 @@
 /**
  * Every sample on ONNX Runtime against the reference. The bounds are normwise, max |a - b| / max |b|:
  *
- * - fp32: 1e-6. Float32 rounds to 6e-8; a value here is the end of up to five roundings after a sum of at most 48
- *   products, whose errors grow like the root of their number, and of exp and erf good to a few units in the last
- *   place. Measured: 2e-7. A wrong axis, sign or epsilon is off by 1e-2 or more.
- * - fp16: 2e-3. Float16 rounds to 5e-4, and parameters are rounded too, which the reference is not. Measured: 5e-4,
- *   since ONNX Runtime computes in float32 between.
+ * - fp32: 1e-6. Float32 rounds to 6e-8; a value here is the end of up to five roundings after a sum of at
+ *   most 48 products, whose errors grow like the root of their number, and of exp and erf good to a few units
+ *   in the last place. Measured: 2e-7. A wrong axis, sign or epsilon is off by 1e-2 or more.
+ * - fp16: 2e-3. Float16 rounds to 5e-4, and parameters are rounded too, which the reference is not. Measured:
+ *   5e-4, since ONNX Runtime computes in float32 between.
  */
 import assert from "node:assert/strict";
 import { onnxBytes } from "../../src/emit/onnx.ts";

@@ -1,7 +1,7 @@
 /**
- * The reference against PyTorch's own numbers (`tests/fixtures/make_fixtures.py`). PyTorch computed in float32, the
- * reference computes in float64 from the same inputs, so the difference is PyTorch's rounding: 6e-8 a step, over sums of
- * up to 48 products. Hence 1e-6 of the largest value of each output.
+ * The reference against PyTorch's own numbers (`tests/fixtures/make_fixtures.py`). PyTorch computed in
+ * float32, the reference computes in float64 from the same inputs, so the difference is PyTorch's rounding:
+ * 6e-8 a step, over sums of up to 48 products. Hence 1e-6 of the largest value of each output.
  */
 import assert from "node:assert/strict";
 import { normScope, rootScope } from "../../src/dsl/scope.ts";

@@ -1,6 +1,7 @@
 /**
- * A conformance sample: a small graph around one operator, with inputs drawn from a seed. The same sample is traced in
- * any precision; its open sizes stay open for the backends and get the values of `dims` for the reference.
+ * A conformance sample: a small graph around one operator, with inputs drawn from a seed. The same sample is
+ * traced in any precision; its open sizes stay open for the backends and get the values of `dims` for the
+ * reference.
  */
 import { heldData } from "../../src/ir/data.ts";
 import type { DType, Precision } from "../../src/ir/dtype.ts";

@@ -1,7 +1,7 @@
 /**
  * Samples of the operators that move or combine elements; `samples_network.ts` has those with weights,
- * `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic, `samples_onnxruntime.ts` those of one backend. The table is typed by the operators' names:
- * an operator without a row does not compile.
+ * `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic, `samples_onnxruntime.ts` those
+ * of one backend. The table is typed by the operators' names: an operator without a row does not compile.
  */
 import { multiplyDims } from "../../src/ir/shape.ts";
 import type { OpName } from "../../src/ops/table.ts";

@@ -1,4 +1,6 @@
-/** Samples of the operators with weights, and of attention; the rest and the whole table are in `samples.ts`. */
+/**
+ * Samples of the operators with weights, and of attention; the rest and the whole table are in `samples.ts`.
+ */
 import { apply, type AttrsOf } from "../../src/ops/table.ts";
 import type { Sample } from "./sample.ts";
 import { matmul, mul, reshape, scaledDotProductAttention, transpose } from "../nodes.ts";

@@ -1,4 +1,7 @@
-/** Samples of the normalizations with statistics at run time; the rest and the whole table are in `samples.ts`. */
+/**
+ * Samples of the normalizations with statistics at run time; the rest and the whole table are in
+ * `samples.ts`.
+ */
 import { apply, type AttrsOf } from "../../src/ops/table.ts";
 import type { Sample } from "./sample.ts";
 

@@ -1,4 +1,7 @@
-/** Samples of the operators that only a graph lowered for ONNX Runtime has; its CPU provider computes them in fp32. */
+/**
+ * Samples of the operators that only a graph lowered for ONNX Runtime has; its CPU provider computes them in
+ * fp32.
+ */
 import { bytesFromNumbers } from "../../src/ir/data.ts";
 import { apply, constantNode } from "../../src/ops/table.ts";
 import type { Parameter, Sample } from "./sample.ts";

@@ -1,7 +1,7 @@
 /**
- * Every sample built by TensorRT where a library is given: what the operators emit is accepted, gives each output the
- * element type and shape that the graph says, and becomes an engine. That needs no GPU; that the engine computes what
- * the reference says does, and is skipped here.
+ * Every sample built by TensorRT where a library is given: what the operators emit is accepted, gives each
+ * output the element type and shape that the graph says, and becomes an engine. That needs no GPU; that the
+ * engine computes what the reference says does, and is skipped here.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

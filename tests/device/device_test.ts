@@ -1,4 +1,6 @@
-/** The GPU runner on a GPU: what the stand-ins show of calls and arithmetic, shown of NVIDIA's own libraries. */
+/**
+ * The GPU runner on a GPU: what the stand-ins show of calls and arithmetic, shown of NVIDIA's own libraries.
+ */
 import assert from "node:assert/strict";
 import { loadCuda, locateCuda } from "../../native/cuda/mod.ts";
 import { NativeError } from "../../native/error.ts";

@@ -1,6 +1,7 @@
 /**
- * What the tests on a true GPU share. They run where `nvidia-smi` answers and TensorRT can use the GPU; elsewhere they are
- * ignored, with the reason in their names. What they cover is covered without a GPU by `device_stand_in/`.
+ * What the tests on a true GPU share. They run where `nvidia-smi` answers and TensorRT can use the GPU;
+ * elsewhere they are ignored, with the reason in their names. What they cover is covered without a GPU by
+ * `device_stand_in/`.
  */
 import { loadTensorRt } from "../../native/tensorrt/mod.ts";
 import { findGpu, type GpuOptions } from "../../src/run/tensorrt/engine.ts";

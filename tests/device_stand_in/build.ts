@@ -1,7 +1,8 @@
 /**
- * Compiles the stand-ins with g++, once per state of their sources: libraries with the binary interface of CUDA, TensorRT
- * and NVML that compute in host memory. The virtual tables of the TensorRT one are generated from UNfold's own layouts; a
- * method that the C++ source does not write is a function that stops the process with the method's name.
+ * Compiles the stand-ins with g++, once per state of their sources: libraries with the binary interface of
+ * CUDA, TensorRT and NVML that compute in host memory. The virtual tables of the TensorRT one are generated
+ * from UNfold's own layouts; a method that the C++ source does not write is a function that stops the process
+ * with the method's name.
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";

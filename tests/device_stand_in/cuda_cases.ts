@@ -1,4 +1,6 @@
-/** native/cuda and native/nvml on the stand-ins: copies, events, graphs, and what happens where CUDA refuses. */
+/**
+ * native/cuda and native/nvml on the stand-ins: copies, events, graphs, and what happens where CUDA refuses.
+ */
 import assert from "node:assert/strict";
 import { loadNvml } from "../../native/nvml/nvml.ts";
 import { refusal } from "../native/support.ts";

@@ -1,4 +1,6 @@
-/** native/tensorrt's runtime on the stand-in: slots, struct packing, order of calls, lifetimes and refusals. */
+/**
+ * native/tensorrt's runtime on the stand-in: slots, struct packing, order of calls, lifetimes and refusals.
+ */
 import assert from "node:assert/strict";
 import type { Engine, ExecutionContext } from "../../native/tensorrt/mod.ts";
 import { refusal } from "../native/support.ts";

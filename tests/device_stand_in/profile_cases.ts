@@ -1,4 +1,6 @@
-/** Sessions and profiles of src/run on the stand-ins: real calls, and a clock that makes every figure exact. */
+/**
+ * Sessions and profiles of src/run on the stand-ins: real calls, and a clock that makes every figure exact.
+ */
 import assert from "node:assert/strict";
 import { UnfoldError } from "../../src/errors.ts";
 import { MEASURED, timesOf } from "../../src/run/profile.ts";
@@ -178,8 +180,8 @@ testWithStandIn("profilePlan() says where there is no NVML", async (standIn) => 
   assert.ok(!warnings.some((text) => text.includes("clock")));
 });
 
-// Each CUDA function a profile calls, refused at its first, second and fifth call: nothing is left alive, and the error
-// says what was attempted.
+// Each CUDA function a profile calls, refused at its first, second and fifth call: nothing is left alive, and
+// the error says what was attempted.
 for (
   const name of [
     ...["cudaStreamCreateWithFlags", "cudaEventCreateWithFlags", "cudaMalloc", "cudaMallocHost"],

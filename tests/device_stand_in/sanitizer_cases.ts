@@ -1,6 +1,7 @@
 /**
- * The stand-in's tests once more under g++'s address sanitizer, in a process that loads it first, and proof that mistakes
- * are noticed: by the sanitizer, by the stand-in's own bounds checks, and by tables that name what a wrong slot calls.
+ * The stand-in's tests once more under g++'s address sanitizer, in a process that loads it first, and proof
+ * that mistakes are noticed: by the sanitizer, by the stand-in's own bounds checks, and by tables that name
+ * what a wrong slot calls.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,6 @@
 /**
- * Everything that runs on the stand-ins of CUDA, TensorRT and NVML. One module, since modules are tested side by side in
- * one process and the stand-ins count the objects of a process.
+ * Everything that runs on the stand-ins of CUDA, TensorRT and NVML. One module, since modules are tested side
+ * by side in one process and the stand-ins count the objects of a process.
  */
 import "./command_cases.ts";
 import "./cuda_cases.ts";

@@ -1,4 +1,7 @@
-/** What the stand-in's tests share: opened libraries, and the promise that a test leaves no object of theirs alive. */
+/**
+ * What the stand-in's tests share: opened libraries, and the promise that a test leaves no object of theirs
+ * alive.
+ */
 import assert from "node:assert/strict";
 import { type Cuda, loadCuda } from "../../native/cuda/mod.ts";
 import { loadTensorRt, type TensorRt } from "../../native/tensorrt/mod.ts";
@@ -22,7 +25,10 @@ export interface StandIn {
   readonly version: string;
 }
 
-/** Registers a test on the stand-ins, which must leave nothing alive; ignored, with the reason, where there is no g++. */
+/**
+ * Registers a test on the stand-ins, which must leave nothing alive; ignored, with the reason, where there is
+ * no g++.
+ */
 export function testWithStandIn(
   name: string,
   run: (standIn: StandIn) => void | Promise<void>,

@@ -1,6 +1,7 @@
 /**
- * Options that nobody should give: every function of the DSL and of the normalizations answers with one `UnfoldError` that
- * says where and what, whatever it is given. A table of known mistakes, then a seeded thousand of others.
+ * Options that nobody should give: every function of the DSL and of the normalizations answers with one
+ * `UnfoldError` that says where and what, whatever it is given. A table of known mistakes, then a seeded
+ * thousand of others.
  */
 import assert from "node:assert/strict";
 import * as dsl from "../../src/dsl/mod.ts";

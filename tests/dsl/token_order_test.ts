@@ -1,4 +1,7 @@
-/** Orders of tokens against what they stand for, done the long way: rolls, partitions, padding and unfolding of grids. */
+/**
+ * Orders of tokens against what they stand for, done the long way: rolls, partitions, padding and unfolding
+ * of grids.
+ */
 import assert from "node:assert/strict";
 import {
   gridOf,

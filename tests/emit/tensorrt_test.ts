@@ -1,4 +1,7 @@
-/** From whole networks to engine files. That needs a TensorRT library and no GPU; running them is tested elsewhere. */
+/**
+ * From whole networks to engine files. That needs a TensorRT library and no GPU; running them is tested
+ * elsewhere.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { buildEngine, type EngineOptions } from "../../src/emit/tensorrt.ts";

@@ -16,7 +16,9 @@ const SCHEMA = await Deno.readTextFile(
 );
 const ModelConfig = protobuf.parse(SCHEMA, { keepCase: true }).root.lookupType("inference.ModelConfig");
 
-/** The configuration as Triton's schema reads it: unknown fields, wrong types and unknown enum values throw. */
+/**
+ * The configuration as Triton's schema reads it: unknown fields, wrong types and unknown enum values throw.
+ */
 function read(text: string) {
   return ModelConfig.toObject(ModelConfig.fromText(text), { enums: String, longs: Number });
 }

@@ -29,7 +29,10 @@ testWithLibrary(
     }),
 );
 
-/** Lines without what differs from one processor to the next: rounding errors; the rest, where the library is another. */
+/**
+ * Lines without what differs from one processor to the next: rounding errors; the rest, where the library is
+ * another.
+ */
 function comparable(text: string, version: string): string[] {
   return text.split("\n").map((line) => {
     const words = line.trim().replace(/ {2,}/g, " ").replace(/\d\.\de-\d/g, "#");

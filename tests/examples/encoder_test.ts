@@ -1,4 +1,7 @@
-/** The kernels of the encoder example: what folding and TensorRT's form of it come to, and that neither gets lost. */
+/**
+ * The kernels of the encoder example: what folding and TensorRT's form of it come to, and that neither gets
+ * lost.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import example, { ENCODER, encoder } from "../../examples/encoder/encoder.ts";

@@ -1,6 +1,7 @@
 /**
- * The MiniLM example against PyTorch: its tokenizer, its embeddings of 50 sentences, and its script. As with TensorRT,
- * tests never download: where the model is not in the cache they are ignored, with this reason in their names.
+ * The MiniLM example against PyTorch: its tokenizer, its embeddings of 50 sentences, and its script. As with
+ * TensorRT, tests never download: where the model is not in the cache they are ignored, with this reason in
+ * their names.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,7 @@
 /**
- * Graphs as text, reviewed like code: a two-block encoder as it is traced, optimized and made ready for each backend. After a change that is
- * meant, `UNFOLD_UPDATE_GOLDEN=1` writes the files anew; read the difference before committing it.
+ * Graphs as text, reviewed like code: a two-block encoder as it is traced, optimized and made ready for each
+ * backend. After a change that is meant, `UNFOLD_UPDATE_GOLDEN=1` writes the files anew; read the difference
+ * before committing it.
  */
 import assert from "node:assert/strict";
 import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";

@@ -1,7 +1,7 @@
 /**
- * Conversions between element types, against rounding done the slow way: the two neighbours of a number in the
- * narrower type are found by their bits, and the nearer one is taken, of two equally near the one with an even last
- * bit, with distances as exact fractions.
+ * Conversions between element types, against rounding done the slow way: the two neighbours of a number in
+ * the narrower type are found by their bits, and the nearer one is taken, of two equally near the one with an
+ * even last bit, with distances as exact fractions.
  */
 import assert from "node:assert/strict";
 import {

@@ -1,4 +1,7 @@
-/** Values that a narrower type cannot hold are refused where they are rounded, not left to be NaN in an engine. */
+/**
+ * Values that a narrower type cannot hold are refused where they are rounded, not left to be NaN in an
+ * engine.
+ */
 import assert from "node:assert/strict";
 import { bytesAs, float64FromBytes, heldData } from "../../src/ir/data.ts";
 import { foldIntoWeight } from "../../src/weights/derived/fold.ts";

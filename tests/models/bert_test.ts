@@ -1,4 +1,7 @@
-/** Tests of BERT's page: sizes, and that folding leaves nothing; that it computes what PyTorch does is in `networks/`. */
+/**
+ * Tests of BERT's page: sizes, and that folding leaves nothing; that it computes what PyTorch does is in
+ * `networks/`.
+ */
 import assert from "node:assert/strict";
 import { compile } from "../../src/compile/networks.ts";
 import { elementCount } from "../../src/ir/data.ts";

@@ -1,4 +1,7 @@
-/** TensorRT builds the language networks, small, in fp16: open numbers of tokens and fixed ones, masks, caches, rotations. */
+/**
+ * TensorRT builds the language networks, small, in fp16: open numbers of tokens and fixed ones, masks,
+ * caches, rotations.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseBatch, profilesOf } from "../../src/compile/batch.ts";

@@ -1,4 +1,7 @@
-/** Tests of the language networks' pages: sizes, options, and that folding leaves nothing at the published structure. */
+/**
+ * Tests of the language networks' pages: sizes, options, and that folding leaves nothing at the published
+ * structure.
+ */
 import assert from "node:assert/strict";
 import { MODELS } from "../../src/models/table.ts";
 import { GPT2, gpt2 } from "../../src/models/gpt2.ts";
@@ -30,7 +33,8 @@ const millions = (sizes: Map<string, number>) =>
   Math.round([...sizes.values()].reduce((sum, size) => sum + size, 0) / 1e5) / 10;
 
 Deno.test("the language networks have the published numbers of parameters", () => {
-  // Millions: GPT-2's paper rounds the first to 117, its code has 124.4; Meta says 1.23 billion, TinyLlama's authors 1.1.
+  // Millions: GPT-2's paper rounds the first to 117, its code has 124.4; Meta says 1.23 billion, TinyLlama's
+  // authors 1.1.
   assert.equal(millions(parametersOf(gpt2(GPT2))), 124.4);
   assert.equal(millions(parametersOf(llama(LLAMA_3_2_1B))), 1235.8);
   assert.equal(millions(parametersOf(llama(TINY_LLAMA))), 1100);

@@ -1,4 +1,7 @@
-/** TensorRT builds the networks for images, small, in fp16: windows, padding, unfolding, Performers, grouped convolution. */
+/**
+ * TensorRT builds the networks for images, small, in fp16: windows, padding, unfolding, Performers, grouped
+ * convolution.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { compile } from "../../src/compile/networks.ts";

@@ -1,4 +1,7 @@
-/** The pages of networks for images: their published sizes, and that nothing of an offline normalization stays in them. */
+/**
+ * The pages of networks for images: their published sizes, and that nothing of an offline normalization stays
+ * in them.
+ */
 import assert from "node:assert/strict";
 import type { Model } from "../../src/dsl/mod.ts";
 import { elementCount } from "../../src/ir/data.ts";

@@ -1,4 +1,7 @@
-/** Both C++ ABIs, on any machine: slots of every interface, and objects of ours that are called as each ABI calls. */
+/**
+ * Both C++ ABIs, on any machine: slots of every interface, and objects of ours that are called as each ABI
+ * calls.
+ */
 import assert from "node:assert/strict";
 import { type CppAbi, ITANIUM, MICROSOFT, slotOf, structBytes } from "../../native/memory/cpp_abi.ts";
 import { LAYOUTS } from "../../native/tensorrt/mod.ts";

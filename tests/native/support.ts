@@ -1,12 +1,15 @@
-/** What the tests of `native/` share: a loaded library, what errors say, folders, and the bytes of weights and files. */
+/**
+ * What the tests of `native/` share: a loaded library, what errors say, folders, and the bytes of weights and
+ * files.
+ */
 import assert from "node:assert/strict";
 import { NativeError } from "../../native/error.ts";
 import { loadTensorRt, type TensorRt } from "../../native/tensorrt/mod.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 
 /**
- * Registers a test that has a TensorRT library; ignored, with the reason in its name, where there is none, or where the
- * library should report an error (`reports`) and would end the process.
+ * Registers a test that has a TensorRT library; ignored, with the reason in its name, where there is none, or
+ * where the library should report an error (`reports`) and would end the process.
  */
 export function testWithTensorRt(
   name: string,

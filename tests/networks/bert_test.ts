@@ -1,6 +1,7 @@
 /**
- * BERT against Hugging Face's own, with LayerNorm and with offline normalizations in its place, imported through its
- * checkpoint format. Bound of fp16: float16 rounds to 5e-4, and what is measured is a few roundings of the largest channel.
+ * BERT against Hugging Face's own, with LayerNorm and with offline normalizations in its place, imported
+ * through its checkpoint format. Bound of fp16: float16 rounds to 5e-4, and what is measured is a few
+ * roundings of the largest channel.
  */
 import assert from "node:assert/strict";
 import { bert, type BertConfig } from "../../src/models/bert.ts";

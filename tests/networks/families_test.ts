@@ -1,6 +1,7 @@
 /**
- * Every normalization family against PyTorch, trained there for 60 steps: one small Transformer, its placements and what
- * its blocks may add. The residual stream has channels as small as the square root of epsilon.
+ * Every normalization family against PyTorch, trained there for 60 steps: one small Transformer, its
+ * placements and what its blocks may add. The residual stream has channels as small as the square root of
+ * epsilon.
  */
 import { block, float, linear, type Model, model, norm, type Placement } from "../../src/dsl/mod.ts";
 import {
@@ -52,7 +53,9 @@ const [ALL, ALL_PERI] = [5, 9];
 
 /** Measured, 2 to 16 times 1e-4: float16 rounds to 5e-4, and a few of its roundings add up. */
 const FP16 = 3e-3;
-/** Of this network rounding the input alone moves the logits by 2e-3; in fp16 as described it is off by 6e-3. */
+/**
+ * Of this network rounding the input alone moves the logits by 2e-3; in fp16 as described it is off by 6e-3.
+ */
 const FP16_SENSITIVE = 8e-3;
 
 const CASES: readonly (readonly [fixture: string, Case])[] = [

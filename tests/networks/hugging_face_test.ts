@@ -1,6 +1,7 @@
 /**
- * Encoders and towers as the current transformers saves them, and nanoGPT as its trainer does, each imported through its
- * checkpoint format. fp16 bounds: float16 rounds to 5e-4 at every step, and errors of a few steps add up.
+ * Encoders and towers as the current transformers saves them, and nanoGPT as its trainer does, each imported
+ * through its checkpoint format. fp16 bounds: float16 rounds to 5e-4 at every step, and errors of a few steps
+ * add up.
  */
 import assert from "node:assert/strict";
 import { readAs } from "../../src/checkpoints/define.ts";

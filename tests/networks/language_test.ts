@@ -1,8 +1,8 @@
 /**
- * The language networks against PyTorch, each imported through its checkpoint format. Bounds of fp16: float16 rounds to
- * 5e-4, and what is measured is 1 to 3 roundings of the largest logit. The offline translation networks are the exception:
- * on random weights nothing keeps their activations small, so that a rounding grows twentyfold on its way to the logits,
- * in fp32 as well.
+ * The language networks against PyTorch, each imported through its checkpoint format. Bounds of fp16: float16
+ * rounds to 5e-4, and what is measured is 1 to 3 roundings of the largest logit. The offline translation
+ * networks are the exception: on random weights nothing keeps their activations small, so that a rounding
+ * grows twentyfold on its way to the logits, in fp32 as well.
  */
 import assert from "node:assert/strict";
 import { wideNet } from "../../src/models/widenet.ts";
@@ -13,7 +13,10 @@ import { checkParity, fixture, imported } from "./parity.ts";
 const FP16 = 4e-3;
 const FP16_GROWN = 2e-2;
 
-/** Pre-norm: two normalizations in each of two encoder layers, three in each of two decoder layers, and two at the end. */
+/**
+ * Pre-norm: two normalizations in each of two encoder layers, three in each of two decoder layers, and two at
+ * the end.
+ */
 const PRE = 12;
 
 for (

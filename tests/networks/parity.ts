@@ -1,7 +1,8 @@
 /**
- * Networks against what PyTorch computed: a fixture of `tests/fixtures/networks` is imported, traced, run by ONNX Runtime
- * as it was described and as it was folded, in fp32 and in fp16, and each is compared with the fixture's outputs. What was
- * measured is written to `build/parity.md`, one row a case. Errors are normwise, max |a - b| / max |b|.
+ * Networks against what PyTorch computed: a fixture of `tests/fixtures/networks` is imported, traced, run by
+ * ONNX Runtime as it was described and as it was folded, in fp32 and in fp16, and each is compared with the
+ * fixture's outputs. What was measured is written to `build/parity.md`, one row a case. Errors are normwise,
+ * max |a - b| / max |b|.
  */
 import assert from "node:assert/strict";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
@@ -19,8 +20,9 @@ import type { Feeds, Outputs } from "../../src/run/session.ts";
 import { openCheckpoint, type WeightSource } from "../../src/weights/mod.ts";
 
 /**
- * fp32: PyTorch and ONNX Runtime each round every step to 6e-8, in different orders; over a network of two layers that
- * comes to some 1e-6. Folded, weights are other numbers, rounded once more, and sums cancel differently.
+ * fp32: PyTorch and ONNX Runtime each round every step to 6e-8, in different orders; over a network of two
+ * layers that comes to some 1e-6. Folded, weights are other numbers, rounded once more, and sums cancel
+ * differently.
  */
 export const BOUNDS = { traced: 1e-5, folded: 1e-4 } as const;
 
@@ -119,7 +121,10 @@ ${BOUNDS.traced} as described and ${BOUNDS.folded} folded in fp32, and each test
 | --- | ---: | ---: | ---: | ---: | ---: |
 `;
 
-/** Replaces the network's row, or adds it: each file of tests writes its own rows, in any order and at the same time. */
+/**
+ * Replaces the network's row, or adds it: each file of tests writes its own rows, in any order and at the
+ * same time.
+ */
 async function writeRow({ network, norms, remaining, traced, folded, fp16 }: Row): Promise<void> {
   const digits = (x: number) => x.toExponential(1);
   const row = `| ${network} | ${norms} | ${remaining} | ${digits(traced)} | ${digits(folded)} | ${

@@ -1,6 +1,7 @@
 /**
- * The networks for images against PyTorch, each imported through its checkpoint format. fp16 bounds: float16 rounds to 5e-4
- * at every step of every layer, and errors of a few steps add up in the largest output; a backbone has more of both.
+ * The networks for images against PyTorch, each imported through its checkpoint format. fp16 bounds: float16
+ * rounds to 5e-4 at every step of every layer, and errors of a few steps add up in the largest output; a
+ * backbone has more of both.
  */
 import assert from "node:assert/strict";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
@@ -58,10 +59,12 @@ const CASES: readonly Case[] = [
   { name: "timm_vit_edge_ln", ...VIT, remaining: 3 },
   { name: "hf_vit_ln", format: "Hugging Face ViT", remaining: 3 },
   { name: "t2t_vit_un", ...T2T, remaining: 0 },
-  // As the paper's repository saves it: a zip with the averaged weights under `state_dict_ema`, behind `module.`.
+  // As the paper's repository saves it: a zip with the averaged weights under `state_dict_ema`, behind
+  // `module.`.
   { name: "t2t_vit_un", ...T2T, remaining: 0, file: "model.pth" },
   { name: "t2t_vit_ln", ...T2T, remaining: 7 },
-  // T2T-ViT_t, whose tokens a Transformer makes, with the factor on logits that its published weights are loaded with.
+  // T2T-ViT_t, whose tokens a Transformer makes, with the factor on logits that its published weights are
+  // loaded with.
   { name: "t2t_vit_t_un", ...T2T, settings: { "qk-scale": "0.25" }, remaining: 0 },
   { name: "t2t_vit_t_ln", ...T2T, remaining: 7 },
   { name: "timm_swin_ln", ...SWIN, remaining: 9 },

@@ -1,6 +1,7 @@
 /**
- * What operators say of axes and numbers (`ahead`, `kind`, `keepsZero`, `flop`), against their executed meaning: on every
- * conformance sample of every operator in the table, so that a new one is covered by its row.
+ * What operators say of axes and numbers (`ahead`, `kind`, `keepsZero`, `flop`), against their executed
+ * meaning: on every conformance sample of every operator in the table, so that a new one is covered by its
+ * row.
  */
 import assert from "node:assert/strict";
 import { elementCount } from "../../src/ir/data.ts";

@@ -1,14 +1,10 @@
-/** What every operator's declaration promises, and the types each one refuses. Meanings are in `conformance/`. */
+/**
+ * What every operator's declaration promises, and the types each one refuses. Meanings are in `conformance/`.
+ */
 import assert from "node:assert/strict";
 import type { Node, TensorType } from "../../src/ir/graph.ts";
-import {
-  defineOp,
-  everyAxis,
-  type OnnxEmitter,
-  type ReferenceTensor,
-  type TensorRtEmitter,
-  type TensorRtTensor,
-} from "../../src/ops/define.ts";
+import { defineOp, everyAxis, type ReferenceTensor } from "../../src/ops/define.ts";
+import type { OnnxEmitter, TensorRtEmitter, TensorRtTensor } from "../../src/ops/emitter.ts";
 import { erf } from "../../src/ops/gelu.ts";
 import {
   apply,

@@ -1,8 +1,9 @@
 /**
- * UNfold on Linux on arm64: Deno and NVIDIA's library for that processor under QEMU, where UNFOLD_ARM64 names the folder
- * that `tests/platforms/arm64.sh` has filled. What is built is compared with what this machine builds. The library comes
- * by the pinned wheel, fetched here, since a transfer takes minutes under QEMU, and is found there in the cache. Outputs
- * are not run there: ONNX Runtime takes minutes under QEMU 10. QEMU has no GPU and says nothing of speed.
+ * UNfold on Linux on arm64: Deno and NVIDIA's library for that processor under QEMU, where UNFOLD_ARM64 names
+ * the folder that `tests/platforms/arm64.sh` has filled. What is built is compared with what this machine
+ * builds. The library comes by the pinned wheel, fetched here, since a transfer takes minutes under QEMU, and
+ * is found there in the cache. Outputs are not run there: ONNX Runtime takes minutes under QEMU 10. QEMU has
+ * no GPU and says nothing of speed.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";

@@ -1,7 +1,8 @@
 /**
  * UNfold on Windows: Deno for Windows and NVIDIA's DLL under Wine, where UNFOLD_WINE names the folder that
- * `tests/platforms/windows.sh` has filled. Commands are typed as the README has them; what they build is compared with
- * what Linux builds. Wine is no Windows: it has no GPU, and ONNX Runtime complains of its processor on stderr.
+ * `tests/platforms/windows.sh` has filled. Commands are typed as the README has them; what they build is
+ * compared with what Linux builds. Wine is no Windows: it has no GPU, and ONNX Runtime complains of its
+ * processor on stderr.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";

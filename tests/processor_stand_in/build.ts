@@ -1,6 +1,6 @@
 /**
- * Compiles the processor stand-in with gcc, once per state of its source, and tells how a program is run on it: on this
- * machine, by code that is for processors without some of the instructions that this one has.
+ * Compiles the processor stand-in with gcc, once per state of its source, and tells how a program is run on
+ * it: on this machine, by code that is for processors without some of the instructions that this one has.
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,7 @@
-/** Runs ONNX files on the digits' images, in a process of its own; prints each file's outputs as JSON, rows of ten. */
+/**
+ * Runs ONNX files on the digits' images, in a process of its own; prints each file's outputs as JSON, rows of
+ * ten.
+ */
 import digits from "../../examples/digits/digits.ts";
 import { runExamples } from "../../src/compile/evaluate.ts";
 import { loadExamples } from "../../src/compile/examples.ts";

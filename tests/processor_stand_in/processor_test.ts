@@ -1,6 +1,6 @@
 /**
- * Int8 on processors that this machine does not have, by the stand-in: ONNX Runtime runs the code that it has for them.
- * Natively the same is checked by every build; which processor that is, the build's report says.
+ * Int8 on processors that this machine does not have, by the stand-in: ONNX Runtime runs the code that it has
+ * for them. Natively the same is checked by every build; which processor that is, the build's report says.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -71,8 +71,8 @@ testWithStandIn(
       const [any, vnni] = await outputsOf(files);
       for (const processor of PROCESSORS) {
         const [there, wrong] = await outputsOf(files, environment(processor));
-        // Sums are equal to the last bit; what is float in between rounds otherwise, and now and then a step falls
-        // elsewhere: measured 0 with AVX-512 and AVX2, 6e-4 without FMA, and 7e-2 where sums are wrong.
+        // Sums are equal to the last bit; what is float in between rounds otherwise, and now and then a step
+        // falls elsewhere: measured 0 with AVX-512 and AVX2, 6e-4 without FMA, and 7e-2 where sums are wrong.
         const [by, wronglyBy] = [moved(there!, any!), hasVnni ? moved(wrong!, vnni!) : NaN];
         assert.ok(by < 0.005, `${processor}: ${by}`);
         if (hasVnni) assert.equal(wronglyBy > 0.02, SATURATES[processor], `${processor}, vnni: ${wronglyBy}`);

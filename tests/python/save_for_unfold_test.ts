@@ -1,4 +1,7 @@
-/** `examples/pytorch/save_for_unfold.py` by its own check, where a Python with torch is: UNFOLD_TEST_PYTHON, else python3. */
+/**
+ * `examples/pytorch/save_for_unfold.py` by its own check, where a Python with torch is: UNFOLD_TEST_PYTHON,
+ * else python3.
+ */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 

@@ -1,6 +1,6 @@
 /**
- * Runs against baselines from end to end, with a network that is built in milliseconds. Nothing here depends on how long
- * anything takes: of times it is checked what is refused, and that samples are there.
+ * Runs against baselines from end to end, with a network that is built in milliseconds. Nothing here depends
+ * on how long anything takes: of times it is checked what is refused, and that samples are there.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,12 +1,15 @@
-/** Verdicts on seeded synthetic samples: what a difference must look like to be called one, and how often noise is. */
+/**
+ * Verdicts on seeded synthetic samples: what a difference must look like to be called one, and how often
+ * noise is.
+ */
 import assert from "node:assert/strict";
 import { judgeTimes, judgeUnpaired } from "../../src/regress/verdict.ts";
 import type { Load } from "../../src/report/run_report.ts";
 import { Random } from "../support.ts";
 
 /**
- * Loadings whose engines are each off by their own luck, `spread`, for as long as they are loaded, with rounds that a busy
- * machine prolongs now and then.
+ * Loadings whose engines are each off by their own luck, `spread`, for as long as they are loaded, with
+ * rounds that a busy machine prolongs now and then.
  */
 function loadsOf(
   random: Random,

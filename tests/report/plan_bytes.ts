@@ -1,6 +1,6 @@
 /**
- * Plans made by hand, in the grammar that TensorRT for RTX 1.7.1 was seen to write, with as few bytes as the reading
- * needs.
+ * Plans made by hand, in the grammar that TensorRT for RTX 1.7.1 was seen to write, with as few bytes as the
+ * reading needs.
  */
 import { Buffer } from "node:buffer";
 

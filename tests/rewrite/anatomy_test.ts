@@ -154,7 +154,9 @@ Deno.test("anatomy tells what else reads an operand's rows or the attention", ()
   assert.deepEqual([shared!.q, shared!.k, shared!.v].map(({ isOwn }) => isOwn), [true, false, false]);
 });
 
-/** A product of which output c is x + c: where x is zero, what is made of it by moves tells where it is from. */
+/**
+ * A product of which output c is x + c: where x is zero, what is made of it by moves tells where it is from.
+ */
 function counting(outputs: number): Node {
   const weight = constantNode(heldData([outputs, 1], new Float64Array(outputs).fill(1), "w"), {
     dtype: "fp32",

@@ -17,7 +17,10 @@ import {
 import { encoder, traced } from "./networks.ts";
 import { add, gelu, mean, reshape } from "../nodes.ts";
 
-/** The weight that a bias is multiplied with is folded without rounding, the network's own is rounded to float32 once. */
+/**
+ * The weight that a bias is multiplied with is folded without rounding, the network's own is rounded to
+ * float32 once.
+ */
 const ROUNDED_ONCE = 1e-6;
 
 Deno.test("deferBiases() takes the bias of every product that is added to a stream without a normalization", () => {

@@ -1,6 +1,6 @@
 /**
- * `foldNorm` where it must not fold: the graph keeps its normalization and its meaning, and the report names the
- * consumer and the reason.
+ * `foldNorm` where it must not fold: the graph keeps its normalization and its meaning, and the report names
+ * the consumer and the reason.
  */
 import assert from "node:assert/strict";
 import { apply } from "../../src/ops/table.ts";

@@ -1,7 +1,7 @@
 /**
- * `foldNorm` where it must fold: random graphs and weights, meaning before = meaning after. Scales are powers of two
- * (see `affine`), so that folding rounds nothing and the two agree to the last digits of float64; the rounding itself
- * is in `round_once_test.ts`.
+ * `foldNorm` where it must fold: random graphs and weights, meaning before = meaning after. Scales are powers
+ * of two (see `affine`), so that folding rounds nothing and the two agree to the last digits of float64; the
+ * rounding itself is in `round_once_test.ts`.
  */
 import assert from "node:assert/strict";
 import { apply } from "../../src/ops/table.ts";

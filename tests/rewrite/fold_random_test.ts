@@ -1,6 +1,7 @@
 /**
- * `foldNorm` on random graphs: sums, products, normalizations and movements of tokens in any order, tensors read several
- * times, one output or two. Whatever it folds, the meaning stays, to the last digits of float64: scales are powers of two.
+ * `foldNorm` on random graphs: sums, products, normalizations and movements of tokens in any order, tensors
+ * read several times, one output or two. Whatever it folds, the meaning stays, to the last digits of float64:
+ * scales are powers of two.
  */
 import assert from "node:assert/strict";
 import type { Graph, Node } from "../../src/ir/graph.ts";

@@ -1,8 +1,9 @@
 /**
- * `foldNorm` along the residual stream, backward into the product in front, and around what stands beside a normalized
- * tensor: every placement of a block, every family, meaning before = meaning after. Scales are powers of two where the
- * algebra alone is meant; whole networks, whose weights are rounded to fp32 once, stay within 1e-5 of their largest
- * output (each of some twenty roundings is 6e-8, and eight layers amplify them).
+ * `foldNorm` along the residual stream, backward into the product in front, and around what stands beside a
+ * normalized tensor: every placement of a block, every family, meaning before = meaning after. Scales are
+ * powers of two where the algebra alone is meant; whole networks, whose weights are rounded to fp32 once,
+ * stay within 1e-5 of their largest output (each of some twenty roundings is 6e-8, and eight layers amplify
+ * them).
  */
 import assert from "node:assert/strict";
 import { block, float, layerScale, linear as linearLayer, model, norm } from "../../src/dsl/mod.ts";
@@ -114,7 +115,8 @@ Deno.test("foldNorm() folds a normalization that is an output back to where the 
     );
     assert.equal(nodesOf(graph, "linear").length, 6);
     const { into, through, carried } = norms.at(-1)!;
-    // What reads the stream on the way has it undone: the normalizations in front of a branch, or its first product.
+    // What reads the stream on the way has it undone: the normalizations in front of a branch, or its first
+    // product.
     const readers = placement === "pre" ? ["a", "b", "c"] : ["a.in", "b.in", "c.in"];
     const written = ["a.out", "b.out", "c.out", "positions", "table"];
     assert.deepEqual([...into].sort(), [...readers, ...written].sort());

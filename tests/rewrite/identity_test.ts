@@ -1,6 +1,6 @@
 /**
- * A normalization is known by its identity and by nothing else: not by what its nodes are called, which is for people, nor by
- * where they stand.
+ * A normalization is known by its identity and by nothing else: not by what its nodes are called, which is
+ * for people, nor by where they stand.
  */
 import assert from "node:assert/strict";
 import { float, linear, model, norm } from "../../src/dsl/mod.ts";

@@ -12,7 +12,10 @@ import { graphOf, input, linear, meaningDifference, nodesOf, param, Random } fro
 import { decoder, encoder, SWIN_TINY, traced } from "./networks.ts";
 import { reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
 
-/** Weights that took in a bias are folded from the unrounded original; all else is the same arithmetic in another order. */
+/**
+ * Weights that took in a bias are folded from the unrounded original; all else is the same arithmetic in
+ * another order.
+ */
 const ROUNDED_ONCE = 1e-6;
 
 Deno.test("ONNX_RUNTIME keeps the meaning of encoders and decoders, with UN and with LN", () => {
@@ -77,7 +80,8 @@ Deno.test("ONNX_RUNTIME means the same on ONNX Runtime: windows with a mask, ope
       const [expected, actual] = [await plain.run({ images }), await own.run({ images })];
       const { failure, maxRelError } = compareTensors(actual.logits!, expected.logits!);
       assert.equal(failure, null);
-      // Two orders of float32 sums through four blocks: some units of 6e-8 each; a mask out of place moves 1e-2.
+      // Two orders of float32 sums through four blocks: some units of 6e-8 each; a mask out of place moves
+      // 1e-2.
       assert.ok(maxRelError <= 1e-5, `${maxRelError}`);
     }
   }

@@ -8,7 +8,10 @@ import { optimize } from "../../src/rewrite/pipeline.ts";
 import { meaningDifference } from "../support.ts";
 import { decoder, encoder, traced } from "./networks.ts";
 
-/** Weights that took in a bias are folded from the unrounded original; all else is the same arithmetic in another order. */
+/**
+ * Weights that took in a bias are folded from the unrounded original; all else is the same arithmetic in
+ * another order.
+ */
 const ROUNDED_ONCE = 1e-6;
 
 Deno.test("OPENVINO keeps the meaning of encoders and decoders, with UN and with LN, by the standard's operators", () => {

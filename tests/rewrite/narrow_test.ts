@@ -1,6 +1,6 @@
 /**
- * `narrow`: computing only what is read means the same, to the last digits of float64 (the same sums in the same order),
- * and leaves whole what somebody reads whole.
+ * `narrow`: computing only what is read means the same, to the last digits of float64 (the same sums in the
+ * same order), and leaves whole what somebody reads whole.
  */
 import assert from "node:assert/strict";
 import { block, float, linear as linearLayer, model, norm } from "../../src/dsl/mod.ts";

@@ -1,4 +1,7 @@
-/** Networks that the passes are tested on: an encoder and a decoder in the DSL, small, with every option that matters. */
+/**
+ * Networks that the passes are tested on: an encoder and a decoder in the DSL, small, with every option that
+ * matters.
+ */
 import {
   attention,
   block,

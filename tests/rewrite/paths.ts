@@ -1,7 +1,7 @@
 /**
- * Random ways from a normalization to a product: each step is an operator that carries a channel affine along, so a
- * normalization at their beginning can always be folded. Keeps track of the channel axis by itself, independently of
- * the code under test.
+ * Random ways from a normalization to a product: each step is an operator that carries a channel affine
+ * along, so a normalization at their beginning can always be folded. Keeps track of the channel axis by
+ * itself, independently of the code under test.
  */
 import { indices } from "../conformance/sample.ts";
 import { input, linear, param, type Random } from "../support.ts";

@@ -1,6 +1,7 @@
 /**
- * Layer Normalization as RMSNorm and CRMSNorm: the same meaning, to what rounding centred weights to fp32 once costs (1e-5
- * of the largest output, as for whole networks elsewhere), and only where nobody else reads the stream.
+ * Layer Normalization as RMSNorm and CRMSNorm: the same meaning, to what rounding centred weights to fp32
+ * once costs (1e-5 of the largest output, as for whole networks elsewhere), and only where nobody else reads
+ * the stream.
  */
 import assert from "node:assert/strict";
 import { block, embedding, float, ids, linear, model, norm } from "../../src/dsl/mod.ts";

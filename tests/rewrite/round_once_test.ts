@@ -1,6 +1,6 @@
 /**
- * Rounding of folded weights, bit for bit: float64 products, rounded once to the network's precision; biases held in
- * float64 until a backend asks. And what that rounding costs a network's outputs.
+ * Rounding of folded weights, bit for bit: float64 products, rounded once to the network's precision; biases
+ * held in float64 until a backend asks. And what that rounding costs a network's outputs.
  */
 import assert from "node:assert/strict";
 import { bf16FromNumber, bytesAs, heldData, typedView } from "../../src/ir/data.ts";
@@ -113,8 +113,8 @@ Deno.test("foldIntoWeight() passes over the weight once for both results", () =>
   assert.deepEqual(typedView(bytes, "fp32"), values);
 });
 
-// One rounding moves a weight by up to 2^-24 of itself, so an output moves by up to 6e-8 of the sum of its terms'
-// magnitudes; with cancellation and the root of 16 terms that stays below 1e-6 of the largest output.
+// One rounding moves a weight by up to 2^-24 of itself, so an output moves by up to 6e-8 of the sum of its
+// terms' magnitudes; with cancellation and the root of 16 terms that stays below 1e-6 of the largest output.
 Deno.test("foldNorm() changes a network by no more than the rounding of its weights to fp32", () => {
   for (let seed = 0; seed < 40; seed++) {
     const random = new Random(seed);

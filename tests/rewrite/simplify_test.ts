@@ -1,4 +1,7 @@
-/** Each rule of SIMPLIFY is a law: applied alone to random left sides, it fires and the meaning stays, exactly. */
+/**
+ * Each rule of SIMPLIFY is a law: applied alone to random left sides, it fires and the meaning stays,
+ * exactly.
+ */
 import assert from "node:assert/strict";
 import { topological } from "../../src/ir/graph.ts";
 import { applyRules, type Rule } from "../../src/rewrite/driver.ts";

@@ -1,7 +1,8 @@
 /**
- * A GPU made of JavaScript, in the place of CUDA and TensorRT. It keeps what real ones keep (work waits on a stream until
- * it is synchronized, a profile change forgets shapes, freed memory is gone), runs y = x + 1 for x [-1, 2] (y = x for
- * types other than fp32) and has a clock of its own, so that what is timed can be told exactly.
+ * A GPU made of JavaScript, in the place of CUDA and TensorRT. It keeps what real ones keep (work waits on a
+ * stream until it is synchronized, a profile change forgets shapes, freed memory is gone), runs y = x + 1 for
+ * x [-1, 2] (y = x for types other than fp32) and has a clock of its own, so that what is timed can be told
+ * exactly.
  */
 import assert from "node:assert/strict";
 import type { DType } from "../../src/ir/dtype.ts";

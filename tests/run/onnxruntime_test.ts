@@ -4,7 +4,8 @@
  *     V, N = helper.make_tensor_value_info, helper.make_node
  *     def model(name, nodes, ins, outs, inits=()):
  *         graph = helper.make_graph(nodes, name, ins, outs, list(inits))
- *         m = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="")
+ *         opsets = [helper.make_opsetid("", 17)]
+ *         m = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="")
  *         print(base64.b64encode(m.SerializeToString()))
  *     model("lin", [N("Gemm", ["x", "w", "b"], ["y"])], [V("x", 1, ["B", 2])], [V("y", 1, ["B", 3])],
  *           [from_array(np.float32([[1, 2, 3], [4, 5, 6]]), "w"), from_array(np.float32([.5, -.5, 0]), "b")])
@@ -12,8 +13,8 @@
  *     model("i64", [N("Add", ["x", "x"], ["y"]), N("Equal", ["x", "x"], ["e"]), N("Not", ["m"], ["n"]),
  *                   N("Cast", ["x"], ["i"], to=6)], [V("x", 7, ["B"]), V("m", 9, ["B"])],
  *           [V("y", 7, ["B"]), V("e", 9, ["B"]), V("n", 9, ["B"]), V("i", 6, ["B"])])
- *     model("bfin", [N("Cast", ["x"], ["a"], to=16), N("Add", ["a", "a"], ["b"]), N("Cast", ["b"], ["y"], to=1)],
- *           [V("x", 1, ["B", 2])], [V("y", 1, ["B", 2])])
+ *     model("bfin", [N("Cast", ["x"], ["a"], to=16), N("Add", ["a", "a"], ["b"]),
+ *                    N("Cast", ["b"], ["y"], to=1)], [V("x", 1, ["B", 2])], [V("y", 1, ["B", 2])])
  *     model("u8", [N("Identity", ["x"], ["y"])], [V("x", 2, ["B", 2])], [V("y", 2, ["B", 2])])
  */
 import assert from "node:assert/strict";

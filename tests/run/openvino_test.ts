@@ -1,4 +1,7 @@
-/** OpenVINO beside ONNX Runtime, on networks that UNfold emits. Needs OpenVINO's library; without it these are ignored. */
+/**
+ * OpenVINO beside ONNX Runtime, on networks that UNfold emits. Needs OpenVINO's library; without it these are
+ * ignored.
+ */
 import assert from "node:assert/strict";
 import { NativeError } from "../../native/error.ts";
 import { compile } from "../../src/compile/networks.ts";

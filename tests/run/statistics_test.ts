@@ -1,6 +1,6 @@
 /**
- * The statistics against numpy 2.4.6 and scipy 1.17.1; each block of literals is preceded by the line of Python that
- * printed it (`import numpy as np; from scipy import stats`).
+ * The statistics against numpy 2.4.6 and scipy 1.17.1; each block of literals is preceded by the line of
+ * Python that printed it (`import numpy as np; from scipy import stats`).
  */
 import assert from "node:assert/strict";
 import { UnfoldError } from "../../src/errors.ts";
@@ -142,7 +142,8 @@ Deno.test("judge() wants a ratio beyond the band and the threshold", () => {
 
 Deno.test("outliers() points at both kinds and drops none", () => {
   const samples = [10, 11, 12, 13, 14, 18.5, 30, 12, 12, 2];
-  // q1, q3 = np.percentile(samples, (25, 75)): 11.25 and 13.75; fences at 7.5, 17.5 (mild) and 3.75, 21.25 (extreme)
+  // q1, q3 = np.percentile(samples, (25, 75)): 11.25 and 13.75; fences at 7.5, 17.5 (mild) and 3.75, 21.25
+  // (extreme)
   assert.deepEqual(outliers(samples), { mild: [5], extreme: [6, 9] });
   assert.deepEqual(outliers([1, 1, 1]), { mild: [], extreme: [] });
 });

@@ -1,6 +1,6 @@
 /**
- * The GPU session, proven on `FakeMachine`, and what opening one says where there is no GPU. With a GPU and a TensorRT
- * library, one test runs a real engine.
+ * The GPU session, proven on `FakeMachine`, and what opening one says where there is no GPU. With a GPU and a
+ * TensorRT library, one test runs a real engine.
  */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";

@@ -1,7 +1,7 @@
 /**
- * Weights made of others: every kind against a plain evaluation of its definition, on numbers with so few digits that
- * float64 is exact in whatever order; rounding once, bit for bit; folds of folds; one pass over what is read; and what is
- * told from how a weight is made.
+ * Weights made of others: every kind against a plain evaluation of its definition, on numbers with so few
+ * digits that float64 is exact in whatever order; rounding once, bit for bit; folds of folds; one pass over
+ * what is read; and what is told from how a weight is made.
  */
 import assert from "node:assert/strict";
 import {
@@ -151,7 +151,9 @@ Deno.test("quantizedData() keeps neighbours of one sign within what they may be 
   assert.deepEqual([...float64Of(data)], [100, 28, -7, -127, 2, 1]);
 });
 
-/** Affines on the channels and on the outputs of a weight, with a plain evaluation of what they make of it. */
+/**
+ * Affines on the channels and on the outputs of a weight, with a plain evaluation of what they make of it.
+ */
 function foldCase(seed: number, { shape, groups = 1, columns = false, rows = false }: {
   shape: readonly number[];
   groups?: number;
@@ -417,8 +419,9 @@ Deno.test("a copy of a derived weight with other bytes is what its bytes are", (
   ]);
 });
 
-// Rounding moves a number by at most u of itself, so an output by u (sum |W'_c x_c| + |b'|), which is at most the bound times
-// its deviation |W| where the normalized channels s x are within one; 2^-20 is room for what is of second order in u.
+// Rounding moves a number by at most u of itself, so an output by u (sum |W'_c x_c| + |b'|), which is at most
+// the bound times its deviation |W| where the normalized channels s x are within one; 2^-20 is room for what
+// is of second order in u.
 Deno.test("foldErrorBound() bounds what rounding a fold costs, also of folds that were joined and padded", () => {
   for (const precision of ["fp32", "fp16", "bf16"] as const satisfies readonly Precision[]) {
     const random = new Random(70);

@@ -1,4 +1,6 @@
-/** Scans for bad values find the first one, wherever it lies with respect to words and blocks, in every type. */
+/**
+ * Scans for bad values find the first one, wherever it lies with respect to words and blocks, in every type.
+ */
 import assert from "node:assert/strict";
 import { bytesFromNumbers, heldData, type TensorData } from "../../src/ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../src/ir/dtype.ts";

@@ -1,6 +1,6 @@
 /**
- * Files for the tests of weights: put together by hand, byte by byte, so that they can be wrong in any way. Leaves out
- * `writeSafetensors`, which has to agree with these and is tested against them.
+ * Files for the tests of weights: put together by hand, byte by byte, so that they can be wrong in any way.
+ * Leaves out `writeSafetensors`, which has to agree with these and is tested against them.
  */
 export { refuses } from "../support.ts";
 

@@ -5,7 +5,10 @@ import { float64Of } from "../../src/ir/data.ts";
 import { openCheckpoint } from "../../src/weights/mod.ts";
 import { type FixtureTensor, goodFile, withFolder } from "./fixtures.ts";
 
-/** Bits and values: the least, one, the largest, what is not a number. From the formats' papers, not from this code. */
+/**
+ * Bits and values: the least, one, the largest, what is not a number. From the formats' papers, not from this
+ * code.
+ */
 const VALUES: readonly (readonly [dtype: string, bits: readonly number[], values: readonly number[]])[] = [
   ["F8_E4M3", [0x01, 0x38, 0x7e, 0xfe, 0x7f, 0x80], [2 ** -9, 1, 448, -448, NaN, -0]],
   ["F8_E5M2", [0x01, 0x3c, 0x7b, 0x7c, 0xfc, 0x7d], [2 ** -16, 1, 57344, Infinity, -Infinity, NaN]],

@@ -1,7 +1,8 @@
 /**
- * Hostile files of PyTorch's: mutants of the committed ones, and pickles made to run code, to nest, to grow. Each is opened
- * and read whole. As a program it tries as many as it is told and says how long the slowest took and how much memory all of
- * it did; it is allowed nothing but reading and one folder, so a call would fail loudly.
+ * Hostile files of PyTorch's: mutants of the committed ones, and pickles made to run code, to nest, to grow.
+ * Each is opened and read whole. As a program it tries as many as it is told and says how long the slowest
+ * took and how much memory all of it did; it is allowed nothing but reading and one folder, so a call would
+ * fail loudly.
  *
  *     deno run --allow-read --allow-write tests/weights/hostile.ts 100000
  *
@@ -49,7 +50,10 @@ export function readAll(path: string): "read" | "refused" {
   }
 }
 
-/** Endless mutants: bytes changed, opcodes put in the place of others, pieces cut out, doubled or moved between files. */
+/**
+ * Endless mutants: bytes changed, opcodes put in the place of others, pieces cut out, doubled or moved
+ * between files.
+ */
 export function* mutants(seed: number): Generator<Uint8Array> {
   const random = new Random(seed);
   const good = SEEDS.map((name) => Deno.readFileSync(new URL(name, FIXTURES)));

@@ -1,4 +1,7 @@
-/** Files made to run code, to nest or to grow, and a thousand mutants: a checkpoint or one error, and no crash. */
+/**
+ * Files made to run code, to nest or to grow, and a thousand mutants: a checkpoint or one error, and no
+ * crash.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,7 @@
-/** Every way a safetensors file can be wrong, and that each is answered by one message: file, tensor, byte, remedy. */
+/**
+ * Every way a safetensors file can be wrong, and that each is answered by one message: file, tensor, byte,
+ * remedy.
+ */
 import { join } from "node:path";
 import { openCheckpoint } from "../../src/weights/open.ts";
 import { rawFile, refuses, withFolder } from "./fixtures.ts";

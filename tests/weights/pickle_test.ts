@@ -1,4 +1,7 @@
-/** The pickle machine: what opcodes become, and that what is malformed, unbounded or asks for code is one error. */
+/**
+ * The pickle machine: what opcodes become, and that what is malformed, unbounded or asks for code is one
+ * error.
+ */
 import assert from "node:assert/strict";
 import { UnfoldError } from "../../src/errors.ts";
 import { MAX_DEPTH, MAX_STEPS } from "../../src/weights/pytorch/pickle.ts";

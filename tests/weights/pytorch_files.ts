@@ -1,6 +1,7 @@
 /**
- * Zip archives and pickles for the tests of PyTorch's files: the committed ones by name, and ones put together by hand,
- * so that they can be wrong in any way, or larger than 4 GB. Leaves out compression, which `torch.save` never uses.
+ * Zip archives and pickles for the tests of PyTorch's files: the committed ones by name, and ones put
+ * together by hand, so that they can be wrong in any way, or larger than 4 GB. Leaves out compression, which
+ * `torch.save` never uses.
  */
 import { fileURLToPath } from "node:url";
 import { crc32 } from "node:zlib";

@@ -1,6 +1,7 @@
 /**
- * Files of `torch.save`: read lazily and to the last bit, whatever view of its storage a tensor is; what else is in them
- * is inert or refused. The committed files are `make_pytorch_files.py`'s, beside safetensors of the same values.
+ * Files of `torch.save`: read lazily and to the last bit, whatever view of its storage a tensor is; what else
+ * is in them is inert or refused. The committed files are `make_pytorch_files.py`'s, beside safetensors of
+ * the same values.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** Weights in eight bits with their scales: PyTorch's products, bit for bit, and what is scaled in another way refused. */
+/**
+ * Weights in eight bits with their scales: PyTorch's products, bit for bit, and what is scaled in another way
+ * refused.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,7 @@
 /**
- * Files as trainers leave them, made by `make_trainer_files.py`: whatever class stands beside the weights, these are read,
- * and what says something of the network is plain. The same for files in the format of before PyTorch 1.6.
+ * Files as trainers leave them, made by `make_trainer_files.py`: whatever class stands beside the weights,
+ * these are read, and what says something of the network is plain. The same for files in the format of before
+ * PyTorch 1.6.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";

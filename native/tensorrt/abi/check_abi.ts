@@ -1,8 +1,8 @@
 /**
- * `deno task check-abi --headers DIR`: compares the slots UNfold calls with NVIDIA's own headers, for whoever has them
- * and wants to know before a wrong slot is called. It promises an answer for every interface of the layout: equal, or
- * the first slot that differs. It loads no library, so that what the library really does is left to the tests of a
- * layout that is `exercised`.
+ * `deno task check-abi --headers DIR`: compares the slots UNfold calls with NVIDIA's own headers, for whoever
+ * has them and wants to know before a wrong slot is called. It promises an answer for every interface of the
+ * layout: equal, or the first slot that differs. It loads no library, so that what the library really does is
+ * left to the tests of a layout that is `exercised`.
  */
 
 import { parseArgs } from "node:util";
@@ -53,7 +53,9 @@ export function layoutFor(
   return { layout, exact: layout !== undefined && distance(layout) === 0 };
 }
 
-/** Compares every interface of `layout`, and the slots of the two callbacks, with what the headers declare. */
+/**
+ * Compares every interface of `layout`, and the slots of the two callbacks, with what the headers declare.
+ */
 export function compareLayout(layout: Layout, headers: TensorRtHeaders): LayoutComparison {
   const interfaces = [
     compareSlot("ILogger::log", layout.loggerSlot, headers.loggerSlot),
@@ -98,8 +100,8 @@ function compareInterface(
 }
 
 /**
- * How the tables of `layout` would have to change to be those of the headers, one line per interface that differs: the
- * methods removed and those appended, or the whole table where that does not say it.
+ * How the tables of `layout` would have to change to be those of the headers, one line per interface that
+ * differs: the methods removed and those appended, or the whole table where that does not say it.
  */
 export function changesFrom(layout: Layout, headers: TensorRtHeaders): readonly string[] {
   return Object.entries(layout.interfaces).flatMap(([name, methods]) => {
@@ -129,8 +131,8 @@ export interface CheckAbiOptions {
 /**
  * The command itself.
  *
- * @returns the exit status: 0 all equal, 1 a difference or a version without a layout, 2 a mistake in the arguments or
- * headers that cannot be read.
+ * @returns the exit status: 0 all equal, 1 a difference or a version without a layout, 2 a mistake in the
+ * arguments or headers that cannot be read.
  *
  * @example
  * ```ts ignore

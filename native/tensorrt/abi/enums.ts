@@ -1,7 +1,7 @@
 /**
- * The enumerations of NVIDIA's headers that UNfold speaks, each as a table from UNfold's words to NVIDIA's values.
- * Values are those of NvInferRuntimeBase.h, NvInferRuntime.h and NvInfer.h 11.1; the same in 10.16 except where a
- * comment says otherwise.
+ * The enumerations of NVIDIA's headers that UNfold speaks, each as a table from UNfold's words to NVIDIA's
+ * values. Values are those of NvInferRuntimeBase.h, NvInferRuntime.h and NvInfer.h 11.1; the same in 10.16
+ * except where a comment says otherwise.
  */
 
 /** nvinfer1::DataType (NvInferRuntimeBase.h). */
@@ -152,8 +152,8 @@ export const PROFILING_VERBOSITY = { layer_names_only: 0, none: 1, detailed: 2 }
 export type ProfilingVerbosity = keyof typeof PROFILING_VERBOSITY;
 
 /**
- * nvinfer1::BuilderFlag (NvInfer.h), only those with one value in 10.x and 11.x; from kVERSION_COMPATIBLE on the two
- * number them differently.
+ * nvinfer1::BuilderFlag (NvInfer.h), only those with one value in 10.x and 11.x; from kVERSION_COMPATIBLE on
+ * the two number them differently.
  */
 export const BUILDER_FLAG = {
   debug: 2,
@@ -198,8 +198,8 @@ export const ENGINE_VALIDITY = ["valid", "suboptimal", "invalid"] as const;
 export type EngineValidity = typeof ENGINE_VALIDITY[number];
 
 /**
- * The bits of nvinfer1::EngineInvalidityDiagnostics of TensorRT for RTX, from bit 0, as phrases. Of these, bit 5 was seen
- * with RTX 1.7.1; the others are in the order in which NVIDIA lists them.
+ * The bits of nvinfer1::EngineInvalidityDiagnostics of TensorRT for RTX, from bit 0, as phrases. Of these,
+ * bit 5 was seen with RTX 1.7.1; the others are in the order in which NVIDIA lists them.
  */
 export const INVALIDITY_BITS = [
   "another version of TensorRT for RTX built it",

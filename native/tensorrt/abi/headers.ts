@@ -1,7 +1,7 @@
 /**
- * What NVIDIA's public TensorRT headers promise of the library that comes with them: its version, and for each
- * interface which method of its implementation sits in which slot. How such headers are read is `cpp/headers.ts`; what
- * is left out is told there.
+ * What NVIDIA's public TensorRT headers promise of the library that comes with them: its version, and for
+ * each interface which method of its implementation sits in which slot. How such headers are read is
+ * `cpp/headers.ts`; what is left out is told there.
  */
 
 import { CppClasses, unqualified } from "../../cpp/headers.ts";
@@ -25,7 +25,9 @@ export interface TensorRtHeaders {
   readonly flavour: Flavour;
   /** "10.16", as `Layout.version`. */
   readonly version: string;
-  /** What `getInferLibVersion()` answers: `NV_TENSORRT_VERSION`, 101600 for 10.16.0 and 10701 for RTX 1.7.1. */
+  /**
+   * What `getInferLibVersion()` answers: `NV_TENSORRT_VERSION`, 101600 for 10.16.0 and 10701 for RTX 1.7.1.
+   */
   readonly libVersion: number;
   /** Slot of `ILogger::log`. */
   readonly loggerSlot: number;
@@ -34,7 +36,10 @@ export interface TensorRtHeaders {
   readonly interfaces: Readonly<Record<string, InterfaceHeader>>;
 }
 
-/** The headers that are read, includers after what they include, since macros must be known before they are used. */
+/**
+ * The headers that are read, includers after what they include, since macros must be known before they are
+ * used.
+ */
 const FILES = [
   "NvInferVersion.h",
   "NvInferRuntimeBase.h",
@@ -44,7 +49,8 @@ const FILES = [
 ] as const;
 
 /**
- * Reads the headers in `directory`, which is an include folder or a checkout or download with `include/` in it.
+ * Reads the headers in `directory`, which is an include folder or a checkout or download with `include/` in
+ * it.
  *
  * @throws NativeError if a header is missing, cannot be read or cannot be understood.
  */
@@ -72,8 +78,8 @@ export async function readHeaders(directory: string): Promise<TensorRtHeaders> {
 }
 
 /**
- * The same from texts by file name, in the order in which they include each other. The version and flavour come from
- * NvInferVersion.h and NvInferRuntimeBase.h, interfaces from every class that holds an `apiv::V…*`.
+ * The same from texts by file name, in the order in which they include each other. The version and flavour
+ * come from NvInferVersion.h and NvInferRuntimeBase.h, interfaces from every class that holds an `apiv::V…*`.
  *
  * @throws NativeError if the version is not stated, a class is not closed or a named class is not declared.
  */

@@ -1,7 +1,8 @@
 /**
- * What UNfold knows of the binary layout of one TensorRT library: the virtual methods of each interface in slot
- * order. A layout belongs to a flavour *and* a version, since every minor version may move slots; a library that no
- * layout names is refused (see `layouts/`). Slots of another ABI follow from these (`cpp_abi.ts`).
+ * What UNfold knows of the binary layout of one TensorRT library: the virtual methods of each interface in
+ * slot order. A layout belongs to a flavour *and* a version, since every minor version may move slots; a
+ * library that no layout names is refused (see `layouts/`). Slots of another ABI follow from these
+ * (`cpp_abi.ts`).
  */
 import { ITANIUM } from "../../memory/cpp_abi.ts";
 
@@ -14,26 +15,33 @@ export interface Layout {
   readonly version: string;
   /** `getInferLibVersion()` values this layout holds for, both ends included. */
   readonly libVersions: readonly [first: number, last: number];
-  /** Whether a library with this layout was run by UNfold's own tests, or only compared with NVIDIA's headers. */
+  /**
+   * Whether a library with this layout was run by UNfold's own tests, or only compared with NVIDIA's headers.
+   */
   readonly exercised: boolean;
   /**
-   * Slot of `ILogger::log` in the object UNfold hands to the library (10.x: 0; versioned interfaces: 4), and of
-   * `IProfiler::reportLayerTime`, which became versioned with it.
+   * Slot of `ILogger::log` in the object UNfold hands to the library (10.x: 0; versioned interfaces: 4), and
+   * of `IProfiler::reportLayerTime`, which became versioned with it.
    */
   readonly loggerSlot: number;
   /** Slots of IProgressMonitor's three methods start here. */
   readonly progressSlot: number;
   /**
-   * Methods of each interface's implementation table in header order; the first entry is slot `FIRST_SLOT`, `null` is a
-   * slot whose method is not known.
+   * Methods of each interface's implementation table in header order; the first entry is slot `FIRST_SLOT`,
+   * `null` is a slot whose method is not known.
    */
   readonly interfaces: Readonly<Record<string, readonly (string | null)[]>>;
 }
 
-/** Slots are counted as the Itanium C++ ABI does, whose tables of these interfaces begin with a destructor. */
+/**
+ * Slots are counted as the Itanium C++ ABI does, whose tables of these interfaces begin with a destructor.
+ */
 export const FIRST_SLOT = ITANIUM.destructorSlots;
 
-/** Slot of the first method of an interface's own where IVersionedInterface is its base (NvInferRuntimeBase.h 11.1). */
+/**
+ * Slot of the first method of an interface's own where IVersionedInterface is its base (NvInferRuntimeBase.h
+ * 11.1).
+ */
 export const VERSIONED_SLOT = 2 + ITANIUM.destructorSlots;
 
 /** Whether it is of Enterprise TensorRT 10, which numbers some flags otherwise than 11 and RTX do. */

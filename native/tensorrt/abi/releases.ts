@@ -1,14 +1,17 @@
 /**
- * Layouts as the release history of their implementation tables: what each minor version changed, one record each. A new
- * minor version is a record in its major version's file. Patch releases are taken to keep their minor version's slots, as
- * those of Enterprise with a tag of their own do (10.0.0 and 10.0.1; 10.13.0, .2 and .3).
+ * Layouts as the release history of their implementation tables: what each minor version changed, one record
+ * each. A new minor version is a record in its major version's file. Patch releases are taken to keep their
+ * minor version's slots, as those of Enterprise with a tag of their own do (10.0.0 and 10.0.1; 10.13.0, .2
+ * and .3).
  */
 import { NativeError } from "../../error.ts";
 import type { Flavour, Layout } from "./layout.ts";
 
 type Interfaces = Layout["interfaces"];
 
-/** What one minor version did to the tables of the one before; method names by interface, separated by blanks. */
+/**
+ * What one minor version did to the tables of the one before; method names by interface, separated by blanks.
+ */
 export interface Release {
   readonly minor: number;
   /** Whether UNfold's own tests run it; default: it was only compared with NVIDIA's headers. */

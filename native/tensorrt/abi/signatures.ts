@@ -1,7 +1,7 @@
 /**
- * The C++ signatures of the methods UNfold calls, transcribed from NvInferImpl.h 11.1; every release since 10.0 that
- * has a method declares it alike. Slots are not here: they belong to a layout. A reference is a pointer, `Dims const&`
- * a buffer, an enumeration an int32, bool a byte; the first parameter is the receiver.
+ * The C++ signatures of the methods UNfold calls, transcribed from NvInferImpl.h 11.1; every release since
+ * 10.0 that has a method declares it alike. Slots are not here: they belong to a layout. A reference is a
+ * pointer, `Dims const&` a buffer, an enumeration an int32, bool a byte; the first parameter is the receiver.
  */
 import { type CppAbi, slotOf, THIS_ABI } from "../../memory/cpp_abi.ts";
 import type { Pointer } from "../../memory/memory.ts";
@@ -227,8 +227,8 @@ export const SIGNATURES = {
 export type Method = keyof typeof SIGNATURES;
 
 /**
- * Where `layout` has a method. A public object is [vtable, mImpl]; a layer is [vtable, mLayer, mImpl], mLayer having
- * what all layers share (`ILayer` and its subclasses, NvInfer.h). IAttention is not a layer.
+ * Where `layout` has a method. A public object is [vtable, mImpl]; a layer is [vtable, mLayer, mImpl], mLayer
+ * having what all layers share (`ILayer` and its subclasses, NvInfer.h). IAttention is not a layer.
  */
 export function placeIn(layout: Layout, abi: CppAbi = THIS_ABI): (method: string) => Place | undefined {
   return (method) => {

@@ -1,7 +1,7 @@
 /**
- * TensorRT's value types as bytes (NvInferRuntimeBase.h and NvInfer.h): Dims, Weights, Permutation and arrays of
- * tensors. The writers reuse their buffers, which is safe because the library copies each during the call that takes it;
- * two arguments of one call need two writers.
+ * TensorRT's value types as bytes (NvInferRuntimeBase.h and NvInfer.h): Dims, Weights, Permutation and arrays
+ * of tensors. The writers reuse their buffers, which is safe because the library copies each during the call
+ * that takes it; two arguments of one call need two writers.
  */
 import { NativeError } from "../../error.ts";
 import type { Pinned } from "../../memory/memory.ts";
@@ -17,7 +17,10 @@ export const WEIGHTS = { struct: ["i32", "pointer", "i64"] } as const;
 
 const DIMS_BYTES = 8 + 8 * MAX_DIMS;
 
-/** Returns a function that writes Dims into one buffer of its own. Sizes: -1 stands for "at run time" or "infer". */
+/**
+ * Returns a function that writes Dims into one buffer of its own. Sizes: -1 stands for "at run time" or
+ * "infer".
+ */
 export function dimsWriter(): (dims: readonly number[]) => Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(DIMS_BYTES));
   const view = new DataView(bytes.buffer);
@@ -49,7 +52,9 @@ export function dimsFrom(bytes: Uint8Array): number[] | undefined {
   return Array.from({ length: count }, (_, i) => Number(view.getBigInt64(8 + 8 * i, true)));
 }
 
-/** Returns a function that writes Weights into one buffer of its own. `undefined` is "no weights" (count 0). */
+/**
+ * Returns a function that writes Weights into one buffer of its own. `undefined` is "no weights" (count 0).
+ */
 export function weightsWriter(): (type: number, values?: Pinned, count?: number) => Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(24));
   const view = new DataView(bytes.buffer);

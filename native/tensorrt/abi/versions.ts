@@ -1,8 +1,8 @@
 /**
- * TensorRT's versions as numbers and as words, and which of them have a layout. Both flavours encode versions alike
- * (NV_TENSORRT_VERSION_INT in NvInferRuntimeBase.h: major * 10000 + minor * 100 + patch), but TensorRT for RTX counts
- * from 1 and Enterprise was at 10 when RTX began: 10701 is RTX 1.7.1, 101600 Enterprise 10.16.0. (Up to 8.x Enterprise
- * had four digits.)
+ * TensorRT's versions as numbers and as words, and which of them have a layout. Both flavours encode versions
+ * alike (NV_TENSORRT_VERSION_INT in NvInferRuntimeBase.h: major * 10000 + minor * 100 + patch), but TensorRT
+ * for RTX counts from 1 and Enterprise was at 10 when RTX began: 10701 is RTX 1.7.1, 101600 Enterprise
+ * 10.16.0. (Up to 8.x Enterprise had four digits.)
  */
 import type { Flavour, Layout } from "./layout.ts";
 import { LAYOUTS } from "./layouts.ts";

@@ -1,7 +1,7 @@
 /**
- * The builder: a described network becomes a plan, the serialized engine. Builds run on a thread of their own, so the
- * event loop turns meanwhile and a signal can cancel them. Describing the network is `network.ts`, how it is built
- * `builder_config.ts`.
+ * The builder: a described network becomes a plan, the serialized engine. Builds run on a thread of their
+ * own, so the event loop turns meanwhile and a signal can cancel them. Describing the network is
+ * `network.ts`, how it is built `builder_config.ts`.
  */
 import { NativeError } from "../../error.ts";
 import { isObject } from "../../memory/memory.ts";
@@ -43,10 +43,11 @@ export class Builder extends LibraryObject<"IBuilder"> {
   }
 
   /**
-   * Builds `network` into a plan. The three must not be disposed meanwhile; if they are, they end with the build.
+   * Builds `network` into a plan. The three must not be disposed meanwhile; if they are, they end with the
+   * build.
    *
-   * Rejects with NativeError quoting the library, or, when the signal given to `setProgress` was aborted, with that
-   * signal's reason (an AbortError by default).
+   * Rejects with NativeError quoting the library, or, when the signal given to `setProgress` was aborted,
+   * with that signal's reason (an AbortError by default).
    */
   async build(network: Network, config: BuilderConfig): Promise<Plan> {
     const { calls, logger, turns } = this.library;

@@ -1,6 +1,6 @@
 /**
- * How the builder builds: optimization profiles, GPUs, limits, progress, and the timing cache that builds write. Which
- * of the builder's switches there are is `enums.ts`.
+ * How the builder builds: optimization profiles, GPUs, limits, progress, and the timing cache that builds
+ * write. Which of the builder's switches there are is `enums.ts`.
  */
 import { NativeError } from "../../error.ts";
 import type { Handle } from "../../memory/handle.ts";
@@ -59,8 +59,8 @@ export class BuilderConfig extends LibraryObject<"IBuilderConfig"> {
   }
 
   /**
-   * Adds an optimization profile: for each input with a size of -1, the shapes it may take. Returns its index.
-   * Several profiles make one engine with kernels chosen for each; they share the weights.
+   * Adds an optimization profile: for each input with a size of -1, the shapes it may take. Returns its
+   * index. Several profiles make one engine with kernels chosen for each; they share the weights.
    */
   addProfile(ranges: ReadonlyMap<string, ShapeRange>): number {
     const { library } = this;
@@ -90,8 +90,8 @@ export class BuilderConfig extends LibraryObject<"IBuilderConfig"> {
   }
 
   /**
-   * Reports the phases and steps of builds to `listener`, and ends them early once `signal` is aborted or the listener
-   * throws. Replaces what was set before.
+   * Reports the phases and steps of builds to `listener`, and ends them early once `signal` is aborted or the
+   * listener throws. Replaces what was set before.
    */
   setProgress(listener: ProgressListener | undefined, signal?: AbortSignal): void {
     const pointer = this.pointerForChange;
@@ -125,8 +125,9 @@ export class BuilderConfig extends LibraryObject<"IBuilderConfig"> {
   }
 
   /**
-   * The GPUs the engine is for, with TensorRT for RTX: by default all from 8.0 on, which makes one portable engine.
-   * "current" is the GPU of this machine. Throws NativeError with Enterprise, which builds for that one only.
+   * The GPUs the engine is for, with TensorRT for RTX: by default all from 8.0 on, which makes one portable
+   * engine. "current" is the GPU of this machine. Throws NativeError with Enterprise, which builds for that
+   * one only.
    *
    * Builds for different GPUs take turns (`target_turns.ts`).
    */

@@ -1,6 +1,6 @@
 /**
- * What the layers of a network take besides their operands, in `network.ts`'s words: axes are numbered from 0, sizes are
- * in elements, and what is left out has TensorRT's default. Types only.
+ * What the layers of a network take besides their operands, in `network.ts`'s words: axes are numbered from
+ * 0, sizes are in elements, and what is left out has TensorRT's default. Types only.
  */
 import type { ActivationKind, SampleMode } from "../abi/enums.ts";
 import type { Values } from "./network_core.ts";
@@ -21,7 +21,10 @@ export interface MatmulOptions {
 export interface ShuffleOptions {
   /** Transpose before the reshape: output axis i is input axis `first[i]`. */
   readonly first?: readonly number[];
-  /** New sizes: -1 infers one, 0 copies the input's (see below). A 1-D int32 or int64 tensor gives them at run time. */
+  /**
+   * New sizes: -1 infers one, 0 copies the input's (see below). A 1-D int32 or int64 tensor gives them at run
+   * time.
+   */
   readonly reshape?: readonly number[] | Tensor;
   /** Transpose after the reshape. */
   readonly second?: readonly number[];
@@ -50,9 +53,15 @@ export interface NormalizationOptions {
 export interface AttentionOptions {
   /** Whether token t attends to tokens up to t only. */
   readonly causal?: boolean;
-  /** Broadcastable to [B, H, T, T]: bool, true where attended, or of the scores' type, added. Not with `causal`. */
+  /**
+   * Broadcastable to [B, H, T, T]: bool, true where attended, or of the scores' type, added. Not with
+   * `causal`.
+   */
   readonly mask?: Tensor;
-  /** Whether several kernels may do it where no fused one exists; false, TensorRT's default, fails the build then. */
+  /**
+   * Whether several kernels may do it where no fused one exists; false, TensorRT's default, fails the build
+   * then.
+   */
   readonly decomposable?: boolean;
 }
 

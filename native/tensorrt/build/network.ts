@@ -1,8 +1,8 @@
 /**
- * The layers of a network under construction: one method each, returning the output tensor and taking the layer's
- * name, which is also the tensor's, last. Operands must have the ranks and types TensorRT asks for: nothing is
- * converted, reshaped or composed here. Names and values of operations are `enums.ts`, what layers take besides operands
- * is `layer_options.ts`.
+ * The layers of a network under construction: one method each, returning the output tensor and taking the
+ * layer's name, which is also the tensor's, last. Operands must have the ranks and types TensorRT asks for:
+ * nothing is converted, reshaped or composed here. Names and values of operations are `enums.ts`, what layers
+ * take besides operands is `layer_options.ts`.
  */
 import { NativeError } from "../../error.ts";
 import { cString, isObject } from "../../memory/memory.ts";
@@ -35,8 +35,8 @@ import { Tensor } from "./tensor.ts";
 import { permutationBytes, pointerArray } from "../abi/values.ts";
 
 /**
- * nvinfer1::INetworkDefinition, strongly typed. Every method that adds a layer throws NativeError with the layer's
- * name, the operands and the library's words when it is refused.
+ * nvinfer1::INetworkDefinition, strongly typed. Every method that adds a layer throws NativeError with the
+ * layer's name, the operands and the library's words when it is refused.
  *
  * @example
  * ```ts ignore
@@ -143,9 +143,9 @@ export class Network extends NetworkCore {
   }
 
   /**
-   * (x - mean) / sqrt(variance + epsilon) * scale + bias over the axes of `axesMask`; `scale` and `bias` have x's rank
-   * and type, sizes equal to x's or 1. Uses `addNormalizationV2` where the library has it (10.15 and later; RTX 1.7).
-   * There is no RMS form: TensorRT's layer always subtracts the mean.
+   * (x - mean) / sqrt(variance + epsilon) * scale + bias over the axes of `axesMask`; `scale` and `bias` have
+   * x's rank and type, sizes equal to x's or 1. Uses `addNormalizationV2` where the library has it (10.15 and
+   * later; RTX 1.7). There is no RMS form: TensorRT's layer always subtracts the mean.
    */
   normalization(
     x: Tensor,
@@ -177,7 +177,8 @@ export class Network extends NetworkCore {
     }
     const mark = logger.errorCount;
     const refusal = () => this.refusal(name, { method: "addAttention", mark, operands: [q, k, v] });
-    // addAttentionV2 (10.16) only adds the choice of the causal mask's corner; upper left is what this one takes.
+    // addAttentionV2 (10.16) only adds the choice of the causal mask's corner; upper left is what this one
+    // takes.
     const attention = calls.call(
       "INetworkDefinition.addAttention",
       this.pointerForChange,

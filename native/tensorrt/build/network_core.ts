@@ -1,7 +1,8 @@
 /**
- * What all of a network's layers have in common: operands are checked, the library is called, the new layer is told
- * its name and asked what it is and which shape it has. So a refusal surfaces at the layer that caused it, with the
- * library's words, and a wrong slot before it does harm. The layers themselves are `network.ts`.
+ * What all of a network's layers have in common: operands are checked, the library is called, the new layer
+ * is told its name and asked what it is and which shape it has. So a refusal surfaces at the layer that
+ * caused it, with the library's words, and a wrong slot before it does harm. The layers themselves are
+ * `network.ts`.
  */
 import { NativeError } from "../../error.ts";
 import { cString, isObject, pin, type Pointer, stringAt } from "../../memory/memory.ts";
@@ -87,8 +88,8 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
   }
 
   /**
-   * An input of the engine. A size of -1 is given at run time and needs an optimization profile; sizes with the same
-   * entry in `dimNames` are promised to be equal.
+   * An input of the engine. A size of -1 is given at run time and needs an optimization profile; sizes with
+   * the same entry in `dimNames` are promised to be equal.
    */
   input(
     name: string,
@@ -129,7 +130,10 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
     }
   }
 
-  /** Adds a layer; `settings`, or a function that is called with it, are applied before its shape is asked for. */
+  /**
+   * Adds a layer; `settings`, or a function that is called with it, are applied before its shape is asked
+   * for.
+   */
   protected layer<M extends LayerMethod>(
     method: M,
     name: string,
@@ -141,7 +145,8 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
     const args = operands.map((operand: unknown) =>
       operand instanceof Tensor ? this.pointerOf(operand, name) : operand
     );
-    // The table's types were checked by `Operands` and `Settings`; a union of signatures cannot be called with a spread.
+    // The table's types were checked by `Operands` and `Settings`; a union of signatures cannot be called
+    // with a spread.
     const call = calls.call.bind(calls) as (method: string, ...args: unknown[]) => unknown;
     const layer = call(`INetworkDefinition.${method}`, this.pointerForChange, ...args) as Added<M> | null;
     const refusal = () => this.refusal(name, { method, mark, operands });
@@ -162,7 +167,9 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
     return this.named(calls.call("ILayer.getOutput", any, 0), name, refusal);
   }
 
-  /** The Tensor of a new layer's output, named and known to have a shape; otherwise throws `refusal`'s error. */
+  /**
+   * The Tensor of a new layer's output, named and known to have a shape; otherwise throws `refusal`'s error.
+   */
   protected named(output: Pointer<"ITensor"> | null, name: string, refusal: () => NativeError): Tensor {
     const { calls, logger } = this.library;
     if (!isObject(output)) throw refusal();

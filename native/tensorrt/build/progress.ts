@@ -1,14 +1,15 @@
 /**
- * The IProgressMonitor through which a build reports and is cancelled. TensorRT asks after each step whether to go on;
- * the answer is no once the signal is aborted or the listener has thrown. Leaves the drawing of bars to the listener.
+ * The IProgressMonitor through which a build reports and is cancelled. TensorRT asks after each step whether
+ * to go on; the answer is no once the signal is aborted or the listener has thrown. Leaves the drawing of
+ * bars to the listener.
  */
 import { type Pointer, stringAt } from "../../memory/memory.ts";
 import { CallbackObject } from "../../memory/vtable.ts";
 import { interfaceMethods } from "../logger.ts";
 
 /**
- * What a build is doing. Phases nest by name; TensorRT's names, which change between its versions. `steps` is how
- * many steps the phase announced, `step` the number of the one that was completed, from 0.
+ * What a build is doing. Phases nest by name; TensorRT's names, which change between its versions. `steps` is
+ * how many steps the phase announced, `step` the number of the one that was completed, from 0.
  */
 export type ProgressEvent =
   | {

@@ -1,7 +1,7 @@
 /**
- * Recognises TensorRT libraries by their file names and first bytes, without loading them. It
- * promises that a library whose name tells an unsupported version, or that is for another processor, is not offered
- * but reported. The loader still asks the library itself: a name may tell less than the whole version.
+ * Recognises TensorRT libraries by their file names and first bytes, without loading them. It promises that a
+ * library whose name tells an unsupported version, or that is for another processor, is not offered but
+ * reported. The loader still asks the library itself: a name may tell less than the whole version.
  */
 
 import { basename, join } from "node:path";

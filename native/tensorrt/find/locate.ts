@@ -1,8 +1,8 @@
 /**
  * Finds the TensorRT library: named by the user, on the system, in a Python package, in UNfold's cache, or by
- * downloading it once. It promises that a path the user names is used or refused, never passed over, and that a
- * failure lists everything that was tried and three ways out. It leaves out loading the library and asking it its
- * version (`load.ts`).
+ * downloading it once. It promises that a path the user names is used or refused, never passed over, and that
+ * a failure lists everything that was tried and three ways out. It leaves out loading the library and asking
+ * it its version (`load.ts`).
  */
 
 import { join } from "node:path";
@@ -43,18 +43,20 @@ export interface LocatedTensorRt {
 export interface LocateOptions extends LibrarySearchOptions {
   /** `--tensorrt-lib`: the library, the folder that holds it, or the folder TensorRT was unpacked to. */
   readonly flag?: string | undefined;
-  /** Restricts the search; without it TensorRT for RTX is preferred, then an installed Enterprise TensorRT. */
+  /**
+   * Restricts the search; without it TensorRT for RTX is preferred, then an installed Enterprise TensorRT.
+   */
   readonly flavour?: Flavour | undefined;
 }
 
 /**
- * Finds a TensorRT library, in this order: `flag`, `UNFOLD_TENSORRT_LIB`, the system's library folders, installed
- * Python packages, the cache; an Enterprise TensorRT on the system or in a Python package; and at last a download into
- * the cache, about 95 MB, resumed where an earlier one was interrupted.
+ * Finds a TensorRT library, in this order: `flag`, `UNFOLD_TENSORRT_LIB`, the system's library folders,
+ * installed Python packages, the cache; an Enterprise TensorRT on the system or in a Python package; and at
+ * last a download into the cache, about 95 MB, resumed where an earlier one was interrupted.
  *
- * Throws NativeError when the user named something that is not a usable library, or when every step failed; rejects
- * with the signal's reason once it is aborted. Needs --allow-read and --allow-env for `ENVIRONMENT_NAMES`; a download
- * also --allow-write and --allow-net.
+ * Throws NativeError when the user named something that is not a usable library, or when every step failed;
+ * rejects with the signal's reason once it is aborted. Needs --allow-read and --allow-env for
+ * `ENVIRONMENT_NAMES`; a download also --allow-write and --allow-net.
  *
  * @example
  * ```ts ignore

@@ -1,7 +1,7 @@
 /**
- * The one build of TensorRT that UNfold downloads by itself, pinned: the Python package in which NVIDIA publishes it, the
- * wheel of each platform, and the files kept out of that wheel, all with size and SHA-256. It is data only. It leaves out
- * the ONNX parser, which UNfold does not load.
+ * The one build of TensorRT that UNfold downloads by itself, pinned: the Python package in which NVIDIA
+ * publishes it, the wheel of each platform, and the files kept out of that wheel, all with size and SHA-256.
+ * It is data only. It leaves out the ONNX parser, which UNfold does not load.
  */
 
 import { NativeError } from "../../error.ts";

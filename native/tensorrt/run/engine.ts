@@ -1,6 +1,6 @@
 /**
- * A loaded engine: what it takes and gives, what its layers are, and its weights, replaced or streamed. All of it needs a
- * GPU. Engines and contexts end on another thread: `await using` waits for that.
+ * A loaded engine: what it takes and gives, what its layers are, and its weights, replaced or streamed. All
+ * of it needs a GPU. Engines and contexts end on another thread: `await using` waits for that.
  */
 import { NativeError } from "../../error.ts";
 import { cString, type Pointer, stringAt } from "../../memory/memory.ts";
@@ -124,8 +124,8 @@ export class Engine extends LibraryObject<"ICudaEngine"> {
   }
 
   /**
-   * How much device memory the streamable weights may take, or "automatic" for what the library thinks fits; the rest is
-   * copied in while a run goes on. Before any context is made. Returns the bytes.
+   * How much device memory the streamable weights may take, or "automatic" for what the library thinks fits;
+   * the rest is copied in while a run goes on. Before any context is made. Returns the bytes.
    */
   setWeightStreamingBudget(bytes: number | "automatic"): number {
     const { library } = this;
@@ -177,8 +177,8 @@ export class Engine extends LibraryObject<"ICudaEngine"> {
   }
 
   /**
-   * A cache for the kernels that TensorRT for RTX compiles as contexts run, which are to be made from it; `bytes` is what
-   * an earlier one kept (`RuntimeCache.bytes`).
+   * A cache for the kernels that TensorRT for RTX compiles as contexts run, which are to be made from it;
+   * `bytes` is what an earlier one kept (`RuntimeCache.bytes`).
    */
   createRuntimeCache(bytes?: Uint8Array): RuntimeCache {
     return new RuntimeCache(this.library, this, bytes);

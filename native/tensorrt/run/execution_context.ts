@@ -1,4 +1,7 @@
-/** An engine at work: its tensors are given shapes and device addresses, its kernels enqueued on a CUDA stream. */
+/**
+ * An engine at work: its tensors are given shapes and device addresses, its kernels enqueued on a CUDA
+ * stream.
+ */
 import { cString, type Pointer } from "../../memory/memory.ts";
 import { type Library, LibraryObject } from "../library.ts";
 import { type LayerListener, LayerProfiler } from "./profiler.ts";
@@ -8,8 +11,8 @@ import { dimsFrom, dimsWriter } from "../abi/values.ts";
 export type StreamPointer = Pointer<"cudaStream">;
 
 /**
- * nvinfer1::IExecutionContext. In this order: profile, input shapes, addresses of all inputs and outputs, enqueue. What
- * was set stays set for later runs.
+ * nvinfer1::IExecutionContext. In this order: profile, input shapes, addresses of all inputs and outputs,
+ * enqueue. What was set stays set for later runs.
  */
 export class ExecutionContext extends LibraryObject<"IExecutionContext"> {
   readonly #dims = dimsWriter();
@@ -17,8 +20,8 @@ export class ExecutionContext extends LibraryObject<"IExecutionContext"> {
   #profiler: LayerProfiler | undefined;
 
   /**
-   * Chooses the optimization profile of the runs that follow; a new context has profile 0. Copies may go through
-   * `stream`: enqueue on the same one, or synchronize it before.
+   * Chooses the optimization profile of the runs that follow; a new context has profile 0. Copies may go
+   * through `stream`: enqueue on the same one, or synchronize it before.
    */
   setOptimizationProfile(index: number, stream: StreamPointer): void {
     this.#require(
@@ -59,9 +62,9 @@ export class ExecutionContext extends LibraryObject<"IExecutionContext"> {
   }
 
   /**
-   * Enqueues a run on `stream` and returns when its kernels are enqueued, not done: until the stream is synchronized, this
-   * context and the memory of its tensors stay. For loops that are timed; the first run after a change of shapes is
-   * `enqueueV3Async`'s, since kernels may be compiled on threads that log.
+   * Enqueues a run on `stream` and returns when its kernels are enqueued, not done: until the stream is
+   * synchronized, this context and the memory of its tensors stay. For loops that are timed; the first run
+   * after a change of shapes is `enqueueV3Async`'s, since kernels may be compiled on threads that log.
    */
   enqueueV3(stream: StreamPointer): void {
     this.#require("run", ({ calls }) => calls.call("IExecutionContext.enqueueV3", this.pointer, stream));
@@ -77,8 +80,8 @@ export class ExecutionContext extends LibraryObject<"IExecutionContext"> {
   }
 
   /**
-   * From now on `reportLayers` tells `listener` the layers of the run before it, in order, each with its milliseconds on
-   * the GPU. That slows runs down: measure whole runs without it.
+   * From now on `reportLayers` tells `listener` the layers of the run before it, in order, each with its
+   * milliseconds on the GPU. That slows runs down: measure whole runs without it.
    */
   setLayerListener(listener: LayerListener): void {
     const { calls, layout } = this.library;

@@ -1,4 +1,7 @@
-/** The IProfiler that hears how long each layer of a run took on the GPU. What is made of the times is its listener's. */
+/**
+ * The IProfiler that hears how long each layer of a run took on the GPU. What is made of the times is its
+ * listener's.
+ */
 import { type Pointer, stringAt } from "../../memory/memory.ts";
 import { CallbackObject } from "../../memory/vtable.ts";
 import { interfaceMethods } from "../logger.ts";

@@ -1,6 +1,6 @@
 /**
- * New weights for an engine that is loaded: each by the layer it belongs to and what the layer uses it for. Nothing is
- * replaced before `refit`, which wants all weights that were fused with those given.
+ * New weights for an engine that is loaded: each by the layer it belongs to and what the layer uses it for.
+ * Nothing is replaced before `refit`, which wants all weights that were fused with those given.
  */
 import { NativeError } from "../../error.ts";
 import { cString, pin, type Pinned, stringAt } from "../../memory/memory.ts";

@@ -1,6 +1,6 @@
 /**
- * Loads plans into engines, onto a GPU. `engine.ts` is what can be asked of one, `execution_context.ts` runs it. Device
- * memory and streams are `native/cuda`'s; nothing is allocated, copied or synchronized here.
+ * Loads plans into engines, onto a GPU. `engine.ts` is what can be asked of one, `execution_context.ts` runs
+ * it. Device memory and streams are `native/cuda`'s; nothing is allocated, copied or synchronized here.
  */
 import { NO_DRIVER } from "../../cuda/names.ts";
 import { NativeError } from "../../error.ts";
@@ -20,8 +20,9 @@ export interface ValidityAnswer {
 /** nvinfer1::IRuntime. */
 export class Runtime extends LibraryObject<"IRuntime"> {
   /**
-   * Loads the engine in `plan`, onto CUDA's device 0 (CUDA_VISIBLE_DEVICES says which that is). `plan` may be dropped
-   * afterwards. Rejects with NativeError quoting the library: no GPU, another version's plan, a damaged one.
+   * Loads the engine in `plan`, onto CUDA's device 0 (CUDA_VISIBLE_DEVICES says which that is). `plan` may be
+   * dropped afterwards. Rejects with NativeError quoting the library: no GPU, another version's plan, a
+   * damaged one.
    */
   async deserialize(plan: Uint8Array): Promise<Engine> {
     const { library } = this;
@@ -46,8 +47,8 @@ export class Runtime extends LibraryObject<"IRuntime"> {
   }
 
   /**
-   * Whether the engine in `plan` runs here, as far as its first bytes tell; with TensorRT for RTX only. Needs no
-   * engine to be loaded, and answers "invalid" where there is no GPU.
+   * Whether the engine in `plan` runs here, as far as its first bytes tell; with TensorRT for RTX only. Needs
+   * no engine to be loaded, and answers "invalid" where there is no GPU.
    */
   engineValidity(plan: Uint8Array): ValidityAnswer {
     const { calls, logger } = this.library;

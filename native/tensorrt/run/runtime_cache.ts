@@ -1,6 +1,6 @@
 /**
- * Kernels that TensorRT for RTX compiled while it ran, to be kept from one process to the next. A file of them is the
- * caller's matter; one of another GPU or version is not used, and not refused either.
+ * Kernels that TensorRT for RTX compiled while it ran, to be kept from one process to the next. A file of
+ * them is the caller's matter; one of another GPU or version is not used, and not refused either.
  */
 import { NativeError } from "../../error.ts";
 import type { Handle } from "../../memory/handle.ts";

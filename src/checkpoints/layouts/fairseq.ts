@@ -1,7 +1,7 @@
 /**
- * Translation Transformers as fairseq saves them, and its forks that trained Unified Normalization and PowerNorm. Sizes
- * are those of the tensors; heads are in the arguments inside the file (`args`, or `cfg.model`), and where these were
- * stripped, those of fairseq's own architectures of that size.
+ * Translation Transformers as fairseq saves them, and its forks that trained Unified Normalization and
+ * PowerNorm. Sizes are those of the tensors; heads are in the arguments inside the file (`args`, or
+ * `cfg.model`), and where these were stripped, those of fairseq's own architectures of that size.
  */
 import { UnfoldError } from "../../errors.ts";
 import { translation, type TranslationConfig } from "../../models/translation.ts";
@@ -72,8 +72,8 @@ export const fairseqTranslation: CheckpointFormat = {
 };
 
 /**
- * PowerNorm's fork has a Batch Normalization of its own, by the word `batch`, which divides each token by its quadratic mean
- * first. Its tensors are those of the plain one.
+ * PowerNorm's fork has a Batch Normalization of its own, by the word `batch`, which divides each token by its
+ * quadratic mean first. Its tensors are those of the plain one.
  */
 function refuseScaledBatchNorm(file: CheckpointView): void {
   const found = Object.entries(file.config ?? {}).find(([key, value]) =>
@@ -143,7 +143,10 @@ function configOf(file: CheckpointView, settle: Settle): TranslationConfig {
   };
 }
 
-/** By channels and width of the feed-forward layers: `transformer_iwslt_de_en`, the base and the big Transformer. */
+/**
+ * By channels and width of the feed-forward layers: `transformer_iwslt_de_en`, the base and the big
+ * Transformer.
+ */
 const USUAL_HEADS: Readonly<Record<string, number>> = { "512, 1024": 4, "512, 2048": 8, "1024, 4096": 16 };
 
 /** Pre-norm networks normalize what each stack gives; post-norm ones have nothing there. */

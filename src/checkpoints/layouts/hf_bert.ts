@@ -1,8 +1,9 @@
 /**
- * BERT, MiniLM and RoBERTa (XLM-RoBERTa, CamemBERT) as Hugging Face's transformers saves them, from `BertModel` (no prefix)
- * or a model around one ("bert.", "roberta."). Sizes are those of the tensors; heads, epsilon and activation are in
- * `config.json`, and which of the two counts the positions, since without a prefix their names are the same. Other networks
- * with BERT's names (causal, relative positions) are refused by what that file says.
+ * BERT, MiniLM and RoBERTa (XLM-RoBERTa, CamemBERT) as Hugging Face's transformers saves them, from
+ * `BertModel` (no prefix) or a model around one ("bert.", "roberta."). Sizes are those of the tensors; heads,
+ * epsilon and activation are in `config.json`, and which of the two counts the positions, since without a
+ * prefix their names are the same. Other networks with BERT's names (causal, relative positions) are refused
+ * by what that file says.
  */
 import { bert, type BertConfig } from "../../models/bert.ts";
 import { ACTIVATION, EPSILON, HEADS } from "../common_settings.ts";
@@ -13,7 +14,10 @@ import { headsOf, layersIn, numberIn, requireConfig, requireLibrary, requireSize
 
 const KINDS = { bert: "bert", roberta: "roberta", "xlm-roberta": "roberta", camembert: "roberta" } as const;
 
-/** Whose positions: BERT's count all tokens from 0, RoBERTa's those that are not padding from the id of padding on. */
+/**
+ * Whose positions: BERT's count all tokens from 0, RoBERTa's those that are not padding from the id of
+ * padding on.
+ */
 const KIND: Setting<"bert" | "roberta"> = {
   name: "model-type",
   what: "network",

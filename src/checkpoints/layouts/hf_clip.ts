@@ -1,7 +1,7 @@
 /**
- * CLIP and SigLIP as Hugging Face's transformers saves them: one tower (no prefix, or "vision_model." and "text_model."),
- * with its projection or a classifier, or both towers in one file, of which one is asked for. Configurations of both have
- * a section for each tower, which leaves out what is the class's own.
+ * CLIP and SigLIP as Hugging Face's transformers saves them: one tower (no prefix, or "vision_model." and
+ * "text_model."), with its projection or a classifier, or both towers in one file, of which one is asked for.
+ * Configurations of both have a section for each tower, which leaves out what is the class's own.
  */
 import { UnfoldError } from "../../errors.ts";
 import { partOfData } from "../../weights/derived/derive.ts";

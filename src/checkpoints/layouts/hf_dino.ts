@@ -1,7 +1,8 @@
 /**
- * DINOv2, with registers or without, and DINOv3's ViT as Hugging Face saves them: q, k and v apart, layer-scales, gated MLPs
- * of the larger ones. The output is `last_hidden_state`, or the logits of a classifier, which reads the class token beside
- * the mean of the patches. Images of another size than DINOv2's positions were learned at are left out.
+ * DINOv2, with registers or without, and DINOv3's ViT as Hugging Face saves them: q, k and v apart,
+ * layer-scales, gated MLPs of the larger ones. The output is `last_hidden_state`, or the logits of a
+ * classifier, which reads the class token beside the mean of the patches. Images of another size than
+ * DINOv2's positions were learned at are left out.
  */
 import { vit, type VitConfig } from "../../models/vit.ts";
 import { filledData, joinedData } from "../../weights/derived/derive.ts";
@@ -108,7 +109,10 @@ function namesIn(file: CheckpointView): Names {
   };
 }
 
-/** The packed product of q, k and v; keys have no bias in DINOv3, where it would add the same to all logits of a query. */
+/**
+ * The packed product of q, k and v; keys have no bias in DINOv3, where it would add the same to all logits of
+ * a query.
+ */
 function thirds(file: CheckpointView, name: string): Source {
   const parts =
     (name.includes(".attention.attention.") ? ["query", "key", "value"] : ["q_proj", "k_proj", "v_proj"])

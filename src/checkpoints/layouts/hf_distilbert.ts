@@ -1,6 +1,7 @@
 /**
- * DistilBERT as Hugging Face's transformers saves it, from `DistilBertModel` (no prefix) or a model around one
- * ("distilbert."): BERT without segments under names of its own, with an epsilon that no configuration can change.
+ * DistilBERT as Hugging Face's transformers saves it, from `DistilBertModel` (no prefix) or a model around
+ * one ("distilbert."): BERT without segments under names of its own, with an epsilon that no configuration
+ * can change.
  */
 import { bert } from "../../models/bert.ts";
 import { ACTIVATION, EPSILON, HEADS } from "../common_settings.ts";

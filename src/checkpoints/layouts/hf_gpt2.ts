@@ -1,8 +1,9 @@
 /**
  * GPT-2 in Hugging Face's names, from `GPT2Model` and OpenAI's own files (no prefix) or a model around it
- * ("transformer."). The products are Conv1D's, stored `[in, out]`, or, as nanoGPT's trainer saves them, Linear's, `[out, in]`;
- * nanoGPT's networks have an exact GELU and may have no biases, and the wrapper's `model_args` tell their heads. LN-free GPT-2 (submarat/removing-layer-norm) is told
- * by its epsilon of 1e12, which is in `config.json` alone.
+ * ("transformer."). The products are Conv1D's, stored `[in, out]`, or, as nanoGPT's trainer saves them,
+ * Linear's, `[out, in]`; nanoGPT's networks have an exact GELU and may have no biases, and the wrapper's
+ * `model_args` tell their heads. LN-free GPT-2 (submarat/removing-layer-norm) is told by its epsilon of 1e12,
+ * which is in `config.json` alone.
  */
 import { UnfoldError } from "../../errors.ts";
 import { gpt2, type Gpt2Config } from "../../models/gpt2.ts";

@@ -1,8 +1,8 @@
 /**
- * Llama as Hugging Face's `LlamaForCausalLM` saves it. Sizes are those of the tensors; what no tensor tells (heads, the
- * base of the rotations, epsilon) is in `config.json`, without which the file is not read. SLAB's Llama, with PRepBN in place
- * of RMSNorm and its epsilon, is one of them. Networks with Llama's names
- * and another forward function are refused by what that file says.
+ * Llama as Hugging Face's `LlamaForCausalLM` saves it. Sizes are those of the tensors; what no tensor tells
+ * (heads, the base of the rotations, epsilon) is in `config.json`, without which the file is not read. SLAB's
+ * Llama, with PRepBN in place of RMSNorm and its epsilon, is one of them. Networks with Llama's names and
+ * another forward function are refused by what that file says.
  */
 import { UnfoldError } from "../../errors.ts";
 import type { RotaryScaling } from "../../dsl/mod.ts";
@@ -29,7 +29,8 @@ export const hfLlama: CheckpointFormat = {
     const norm = normOf(file, settle, {
       scopes: /(_layernorm|^model\.norm)$/,
       epsilon: 1e-6,
-      // SLAB's Llama gives its Batch Normalization what the configuration says of RMSNorm, whose default this is.
+      // SLAB's Llama gives its Batch Normalization what the configuration says of RMSNorm, whose default this
+      // is.
       ofPrepbn: {
         value: 1e-6,
         why: "the rms_norm_eps of a configuration that says none, which SLAB's code takes",

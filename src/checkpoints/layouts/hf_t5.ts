@@ -1,7 +1,7 @@
 /**
- * The encoder of T5 and mT5 as Hugging Face's transformers saves it, alone or beside the decoder. The tensors tell heads,
- * kinds of distance and whether the feed-forward layers are gated; activation, epsilon and the farthest distance are in
- * `config.json`.
+ * The encoder of T5 and mT5 as Hugging Face's transformers saves it, alone or beside the decoder. The tensors
+ * tell heads, kinds of distance and whether the feed-forward layers are gated; activation, epsilon and the
+ * farthest distance are in `config.json`.
  */
 import { UnfoldError } from "../../errors.ts";
 import { t5Encoder } from "../../models/t5.ts";

@@ -1,6 +1,6 @@
 /**
- * ViT and DeiT as Hugging Face's `ViTForImageClassification` and `ViTModel` (no prefix, all tokens as its output) save them:
- * q, k and v apart, epsilon in `config.json`.
+ * ViT and DeiT as Hugging Face's `ViTForImageClassification` and `ViTModel` (no prefix, all tokens as its
+ * output) save them: q, k and v apart, epsilon in `config.json`.
  */
 import { vit, type VitConfig } from "../../models/vit.ts";
 import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE } from "../common_settings.ts";

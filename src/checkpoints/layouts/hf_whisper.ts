@@ -1,6 +1,6 @@
 /**
- * Whisper's encoder as Hugging Face's transformers saves it: alone, or beside the decoder ("encoder.", "model.encoder.").
- * Heads and activation are in `config.json`; the epsilon is PyTorch's own.
+ * Whisper's encoder as Hugging Face's transformers saves it: alone, or beside the decoder ("encoder.",
+ * "model.encoder."). Heads and activation are in `config.json`; the epsilon is PyTorch's own.
  */
 import { whisperEncoder } from "../../models/whisper.ts";
 import { ACTIVATION, EPSILON, HEADS } from "../common_settings.ts";

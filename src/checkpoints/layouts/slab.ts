@@ -1,4 +1,6 @@
-/** SLAB's DeiT, as the paper's repository saves it: PRepBN beside the LayerNorm that its training began with. */
+/**
+ * SLAB's DeiT, as the paper's repository saves it: PRepBN beside the LayerNorm that its training began with.
+ */
 import { UnfoldError } from "../../errors.ts";
 import { slabDeit } from "../../models/slab.ts";
 import type { PatchConfig } from "../../models/vit.ts";

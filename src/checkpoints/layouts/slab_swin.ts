@@ -1,7 +1,7 @@
 /**
- * SLAB's Swin Transformer, as the paper's repository saves it: in the first blocks of a scale simplified linear attention, in
- * windows of their own, then softmax. Which a block has, its windows and its heads are its tensors'; the size of the images
- * follows from the masks of shifted windows, or is said.
+ * SLAB's Swin Transformer, as the paper's repository saves it: in the first blocks of a scale simplified
+ * linear attention, in windows of their own, then softmax. Which a block has, its windows and its heads are
+ * its tensors'; the size of the images follows from the masks of shifted windows, or is said.
  */
 import { UnfoldError } from "../../errors.ts";
 import { swin, type SwinConfig } from "../../models/swin.ts";
@@ -131,7 +131,9 @@ function ofAll(file: CheckpointView, blocks: readonly Block[]) {
   };
 }
 
-/** Blocks of windows that are shifted have a mask, those of linear attention too, which does not look at it. */
+/**
+ * Blocks of windows that are shifted have a mask, those of linear attention too, which does not look at it.
+ */
 function imageOf(
   settle: Settle,
   { patch, scales }: { patch: number; scales: readonly (readonly Block[])[] },

@@ -1,7 +1,8 @@
 /**
- * Swin Transformers that classify, as timm, the paper's authors and Hugging Face save them, with a head or without. Heads and
- * windows are the sizes of the tables of position biases. The size of the images is no tensor's: it is said, or published of
- * the architecture that is named, or taken as the square that the authors' masks or positions fill.
+ * Swin Transformers that classify, as timm, the paper's authors and Hugging Face save them, with a head or
+ * without. Heads and windows are the sizes of the tables of position biases. The size of the images is no
+ * tensor's: it is said, or published of the architecture that is named, or taken as the square that the
+ * authors' masks or positions fill.
  */
 import type { PerAxis } from "../../dsl/mod.ts";
 import { UnfoldError } from "../../errors.ts";
@@ -166,7 +167,10 @@ function classifier(
 const classesOf = (file: CheckpointView, weight: string) =>
   file.has(weight) ? file.shapeOf(weight)[0]! : null;
 
-/** Windows of each scale that timm's arguments name: of one side, a pair for all scales, or one for each scale. */
+/**
+ * Windows of each scale that timm's arguments name: of one side, a pair for all scales, or one for each
+ * scale.
+ */
 function saidWindows(file: CheckpointView, { depths }: SwinSizes): PerAxis[] | null {
   const said = argumentsOf(file)?.window_size;
   if (said === undefined || said === null) return null;
@@ -184,7 +188,10 @@ function saidWindows(file: CheckpointView, { depths }: SwinSizes): PerAxis[] | n
   );
 }
 
-/** Hugging Face clips windows when it makes a network and decides on shifts then; and decides anew for each image. */
+/**
+ * Hugging Face clips windows when it makes a network and decides on shifts then; and decides anew for each
+ * image.
+ */
 function hfWindows(
   file: CheckpointView,
   { image, sizes }: { image: SwinConfig["image"]; sizes: SwinSizes },
@@ -229,7 +236,10 @@ const eightWindows = (side: number) => ({
   why: "eight windows on a side in the first scale, nothing in the file says",
 });
 
-/** Where windows are square: the authors' masks and absolute positions tell how many tokens there are, not of which shape. */
+/**
+ * Where windows are square: the authors' masks and absolute positions tell how many tokens there are, not of
+ * which shape.
+ */
 function imageOfSquares(
   file: CheckpointView,
   settle: Settle,

@@ -1,6 +1,6 @@
 /**
- * Swin Transformers as backbones of detectors, as the authors' detection code and mmdetection save them, alone or inside a
- * detector, with all of their scales as outputs or some.
+ * Swin Transformers as backbones of detectors, as the authors' detection code and mmdetection save them,
+ * alone or inside a detector, with all of their scales as outputs or some.
  */
 import { UnfoldError } from "../../errors.ts";
 import { SWIN_T_BACKBONE, swinBackbone, type SwinConfig } from "../../models/swin.ts";

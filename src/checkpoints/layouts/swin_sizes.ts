@@ -1,6 +1,7 @@
 /**
- * What all layouts of Swin Transformers have in common: the sizes that shapes tell, the windows that tables of position biases
- * are of, and the settings that no tensor has. Leaves out the names, which are each layout's.
+ * What all layouts of Swin Transformers have in common: the sizes that shapes tell, the windows that tables
+ * of position biases are of, and the settings that no tensor has. Leaves out the names, which are each
+ * layout's.
  */
 import { eachAxis, type Grid, gridOf, type PerAxis } from "../../dsl/mod.ts";
 import { UnfoldError } from "../../errors.ts";
@@ -12,7 +13,9 @@ import { hasScope, layersIn } from "../sizes.ts";
 
 export const SWIN_SETTINGS = [EPSILON, IMAGE_SIZE, NORMALIZATION, ACTIVATION] as const;
 
-/** Refuses what a trainer's arguments may say: another factor on the logits than 1 / sqrt(channels of a head). */
+/**
+ * Refuses what a trainer's arguments may say: another factor on the logits than 1 / sqrt(channels of a head).
+ */
 export function requireUsualScale(file: CheckpointView): void {
   const said = saidOf(file, QK_SCALE);
   if (said === undefined) return;
@@ -116,8 +119,8 @@ export function gridsOf(image: SwinConfig["image"], { patch, depths }: Pick<Swin
 }
 
 /**
- * Windows per axis, as timm cuts them: a window that is square but for the axes of a grid that are shorter. `said` are those
- * of timm's arguments, which need not be square.
+ * Windows per axis, as timm cuts them: a window that is square but for the axes of a grid that are shorter.
+ * `said` are those of timm's arguments, which need not be square.
  *
  * @throws {UnfoldError} no window of the image has a table of that size
  */

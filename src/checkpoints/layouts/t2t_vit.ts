@@ -1,4 +1,6 @@
-/** T2T-ViT, whose tokens a Performer or a Transformer makes, of its authors' repository and of the UN paper's. */
+/**
+ * T2T-ViT, whose tokens a Performer or a Transformer makes, of its authors' repository and of the UN paper's.
+ */
 import { t2tVit, type T2tVitConfig } from "../../models/t2t_vit.ts";
 import { EPSILON, HEADS, NORMALIZATION, QK_SCALE } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";

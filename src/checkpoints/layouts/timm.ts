@@ -1,6 +1,7 @@
 /**
- * What timm says of a network: the architecture that a configuration or a trainer's arguments name, with what is published
- * of it, and whether that can be the file's. The table is written by `tests/python/timm_architectures.py`.
+ * What timm says of a network: the architecture that a configuration or a trainer's arguments name, with what
+ * is published of it, and whether that can be the file's. The table is written by
+ * `tests/python/timm_architectures.py`.
  */
 import type { Activation } from "../../dsl/activations.ts";
 import { UnfoldError } from "../../errors.ts";
@@ -53,7 +54,8 @@ export interface Architecture {
 }
 
 /**
- * The architecture that the file's configuration or arguments name; undefined where none is named that is known.
+ * The architecture that the file's configuration or arguments name; undefined where none is named that is
+ * known.
  *
  * @throws {UnfoldError} its sizes, as changed by `model_args`, are not the tensors'
  */
@@ -99,7 +101,8 @@ export function architectureOf(
         positions: { value: facts.positions === "dinov3" ? "dinov3" : "learned", why: from },
       };
     }
-    // A name that timm does not have in these modules is another network's, whose sizes nothing here can compare.
+    // A name that timm does not have in these modules is another network's, whose sizes nothing here can
+    // compare.
     if (typeof values.architecture === "string") {
       throw new UnfoldError(
         `${file.path}: ${origin} is of the architecture ${

@@ -1,7 +1,8 @@
 /**
- * ViT and DeiT as timm and the papers' own repositories save them. What a file has tells the variant: the class token, the
- * length of the positions, register tokens, `fc_norm`, layer-scale, a head. Heads, epsilon, activation and pooling are
- * settled. Also DINOv3's, which timm has as `Eva`: rotations in place of learned positions.
+ * ViT and DeiT as timm and the papers' own repositories save them. What a file has tells the variant: the
+ * class token, the length of the positions, register tokens, `fc_norm`, layer-scale, a head. Heads, epsilon,
+ * activation and pooling are settled. Also DINOv3's, which timm has as `Eva`: rotations in place of learned
+ * positions.
  */
 import { vit, type VitConfig } from "../../models/vit.ts";
 import {
@@ -83,7 +84,10 @@ const OTHER_ROTATIONS: Readonly<Record<string, readonly unknown[]>> = {
   rope_mrope_section: [null],
 };
 
-/** Positions may be rotations, which leave no tensor: Eva, which has them, shares the name `gamma_1` with DeiT III. */
+/**
+ * Positions may be rotations, which leave no tensor: Eva, which has them, shares the name `gamma_1` with DeiT
+ * III.
+ */
 function positionsOf(
   file: CheckpointView,
   settle: Settle,
@@ -115,7 +119,9 @@ const PUBLISHED_HEADS: Readonly<Record<string, number>> = {
   "1280, 32, 5120": 16,
 };
 
-/** What timm called vit_small_patch16_224 before 2021; its published weights were trained with another factor. */
+/**
+ * What timm called vit_small_patch16_224 before 2021; its published weights were trained with another factor.
+ */
 const OLD_SMALL: Known<number> = {
   ask:
     `timm gave the first vit_small_patch16_224 768 ** -0.5 = ${
@@ -194,7 +200,10 @@ function configOf(
   return { config, positions };
 }
 
-/** Residual post-norm is published of ViT-B without class token and biases of q, k and v, and has no tensor of its own. */
+/**
+ * Residual post-norm is published of ViT-B without class token and biases of q, k and v, and has no tensor of
+ * its own.
+ */
 function placementKnown(
   { classTokens, lastNorm, qkvBias, parallel, architecture }:
     & Pick<VitConfig, "lastNorm" | "qkvBias" | "parallel">

@@ -1,4 +1,7 @@
-/** Blocks of a ViT in timm's names: which form they are of, where their parameters lie, and the forms that are refused. */
+/**
+ * Blocks of a ViT in timm's names: which form they are of, where their parameters lie, and the forms that are
+ * refused.
+ */
 import { UnfoldError } from "../../errors.ts";
 import type { TransformerSizes } from "../../models/sizes.ts";
 import type { VitBlockConfig } from "../../models/vit_blocks.ts";
@@ -55,7 +58,10 @@ export function placesIn(
   };
 }
 
-/** ParallelScalingBlock packs the MLP's first product and those of q, k and v, of which the MLP's alone may have a bias. */
+/**
+ * ParallelScalingBlock packs the MLP's first product and those of q, k and v, of which the MLP's alone may
+ * have a bias.
+ */
 function besideIn(file: CheckpointView, parameter: string): string | Source {
   const [, block, product, leaf] = parameter.match(/^(blocks\.\d+)\.(\w+)\.(\w+)$/)!;
   const own = product === "mlp_out_proj" ? parameter : `${block}.mlp_bias`;
@@ -136,7 +142,9 @@ export function requireBlock(
   );
 }
 
-/** The MLP's gate is its own product, or a half of the first, which is then twice as wide as the second takes. */
+/**
+ * The MLP's gate is its own product, or a half of the first, which is then twice as wide as the second takes.
+ */
 export function mlpIn(
   file: CheckpointView,
   settle: Settle,

@@ -1,4 +1,7 @@
-/** The tokens of a ViT in timm's names and the size of its images, with positions that were learned at another size. */
+/**
+ * The tokens of a ViT in timm's names and the size of its images, with positions that were learned at another
+ * size.
+ */
 import type { TensorData } from "../../ir/data.ts";
 import { IMAGE_SIZE, TRAINED_SIZE } from "../common_settings.ts";
 import type { CheckpointView, Settle, Source } from "../define.ts";
@@ -51,7 +54,8 @@ export function imageIn(
   const squares = cells.filter((cell) => cell > 0 && Number.isInteger(Math.sqrt(cell)));
   const square = squares.length === 1 ? squares[0] : undefined;
   const side = square === undefined ? 0 : Math.sqrt(square) * patch;
-  // What is published of the architecture counts only where the positions are as many: it may be fine-tuned at another size.
+  // What is published of the architecture counts only where the positions are as many: it may be fine-tuned
+  // at another size.
   const published = fits(architecture?.image.value) ? architecture!.image : undefined;
   const assumed = square === undefined
     ? undefined

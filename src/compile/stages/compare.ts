@@ -1,6 +1,7 @@
 /**
- * Agreement and accuracy: the same examples through the folded network, the unfolded one and the reference, compared with
- * the training framework's own outputs where the model has them, else with the unfolded network.
+ * Agreement and accuracy: the same examples through the folded network, the unfolded one and the reference,
+ * compared with the training framework's own outputs where the model has them, else with the unfolded
+ * network.
  */
 import { UnfoldError } from "../../errors.ts";
 import { isNarrow } from "../../ir/dtype.ts";

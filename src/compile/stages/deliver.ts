@@ -1,4 +1,7 @@
-/** The files, moved to where the user wants them, and a repository for Triton with the folded network's engine. */
+/**
+ * The files, moved to where the user wants them, and a repository for Triton with the folded network's
+ * engine.
+ */
 import { join } from "node:path";
 import { writeTritonModel } from "../../emit/triton.ts";
 import { profilesOf } from "../batch.ts";

@@ -1,6 +1,7 @@
 /**
- * Networks timed in turns on this machine: the folded one against the reference, and int8 against fp32. On a CPU networks
- * are in the form that is fastest there and in fp32, since a CPU only imitates the narrower types.
+ * Networks timed in turns on this machine: the folded one against the reference, and int8 against fp32. On a
+ * CPU networks are in the form that is fastest there and in fp32, since a CPU only imitates the narrower
+ * types.
  */
 import type { Graph } from "../../ir/graph.ts";
 import { asOnnx } from "../../rewrite/backends/onnx_forms.ts";
@@ -15,11 +16,16 @@ import { firstBatch } from "../evaluate.ts";
 import type { Stage } from "../line.ts";
 import type { Has } from "../known.ts";
 
-/** How long the rounds of all loadings take together, at least; networks that take long to load are loaded less often. */
+/**
+ * How long the rounds of all loadings take together, at least; networks that take long to load are loaded
+ * less often.
+ */
 const EFFORT = { minMs: 4000, firstLook: 12, mostMs: 30_000 };
 const INT8_EFFORT = { minMs: 2000, firstLook: 9, mostMs: 20_000 };
 
-/** TensorRT where there is a GPU it can use, else ONNX Runtime; null where there is nothing to compare with. */
+/**
+ * TensorRT where there is a GPU it can use, else ONNX Runtime; null where there is nothing to compare with.
+ */
 export const time: Stage<
   Has<"order" | "networks" | "examples" | "work" | "library" | "emitted">,
   Has<"latency">

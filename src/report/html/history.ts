@@ -1,4 +1,7 @@
-/** Figures over runs, with the places where they change: what `deno task history NAME --json` prints, as time lines. */
+/**
+ * Figures over runs, with the places where they change: what `deno task history NAME --json` prints, as time
+ * lines.
+ */
 import { z } from "npm:zod@4.6.7";
 import { commitText } from "../phrases.ts";
 import { type Content, html } from "./markup.ts";

@@ -1,6 +1,6 @@
 /**
- * Ratios as dots on lines, one row each, with their 95 % intervals: a table of comparisons at a glance. Plain data in, SVG
- * out. Rounds of one comparison are `plots.ts`.
+ * Ratios as dots on lines, one row each, with their 95 % intervals: a table of comparisons at a glance. Plain
+ * data in, SVG out. Rounds of one comparison are `plots.ts`.
  */
 import { type Canvas, percentOf, shortened } from "./parts.ts";
 import { type Range, ratioLabel, ratioTicks } from "./scales.ts";

@@ -1,6 +1,6 @@
 /**
- * HTML from template strings in which everything put in is text unless it is markup made the same way: a name that comes
- * out of a file cannot become a tag. Leaves out scripts, of which the pages have none.
+ * HTML from template strings in which everything put in is text unless it is markup made the same way: a name
+ * that comes out of a file cannot become a tag. Leaves out scripts, of which the pages have none.
  */
 
 /** Markup that may be put into a page as it is. */

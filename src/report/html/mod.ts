@@ -1,4 +1,7 @@
-/** Pages for people: one HTML file each, complete in itself. Import it lazily; it brings the plotting libraries along. */
+/**
+ * Pages for people: one HTML file each, complete in itself. Import it lazily; it brings the plotting
+ * libraries along.
+ */
 export { type Build, buildPage } from "./build_page.ts";
 export { meaning } from "./head.ts";
 export { type History, HistorySchema, historySection } from "./history.ts";

@@ -1,4 +1,7 @@
-/** What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy, machine. */
+/**
+ * What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy,
+ * machine.
+ */
 import { isNarrow } from "../../ir/dtype.ts";
 import type { DifferenceReport, Report } from "../report.ts";
 import { bytes, fatePhrase, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";

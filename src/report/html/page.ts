@@ -1,6 +1,7 @@
 /**
- * A page in one file: no script, no request, nothing beside it. Sections with headings and a table of contents, a skip
- * link, a language. What is in the sections is the caller's, made with `html` and `parts.ts`.
+ * A page in one file: no script, no request, nothing beside it. Sections with headings and a table of
+ * contents, a skip link, a language. What is in the sections is the caller's, made with `html` and
+ * `parts.ts`.
  */
 import { type Content, Html, html } from "./markup.ts";
 import { STYLE } from "./style.ts";

@@ -1,4 +1,7 @@
-/** What pages are put together from: tables, figures, key figures, notes. Markup only; numbers come in as text. */
+/**
+ * What pages are put together from: tables, figures, key figures, notes. Markup only; numbers come in as
+ * text.
+ */
 import { type Content, Html, html } from "./markup.ts";
 
 export interface Column {
@@ -11,7 +14,10 @@ export interface Column {
   readonly breaks?: boolean;
 }
 
-/** A table with a caption; the first cell of a row is its heading. Scrolls on its own where the screen is too small. */
+/**
+ * A table with a caption; the first cell of a row is its heading. Scrolls on its own where the screen is too
+ * small.
+ */
 export function table(
   { caption, columns, rows }: {
     caption: string;

@@ -1,4 +1,7 @@
-/** Ranges and ticks of the plots: pure numbers. Ratios are labelled as per cent more or less, times in milliseconds. */
+/**
+ * Ranges and ticks of the plots: pure numbers. Ratios are labelled as per cent more or less, times in
+ * milliseconds.
+ */
 import { percentile } from "../../run/statistics.ts";
 import { signed } from "./parts.ts";
 
@@ -78,8 +81,8 @@ export function ratioLabel(ratio: number): string {
 }
 
 /**
- * The range to show ratios in: all that must be seen, and most of the rest; single rounds of a busy machine may be ten
- * times as long, and would press everything else into a line.
+ * The range to show ratios in: all that must be seen, and most of the rest; single rounds of a busy machine
+ * may be ten times as long, and would press everything else into a line.
  */
 export function ratioRange(ratios: readonly number[], mustShow: readonly number[]): Range {
   const low = Math.min(percentile(ratios, 2), ...mustShow, 0.99);

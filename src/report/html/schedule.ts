@@ -1,6 +1,7 @@
 /**
- * A plan's kernels as a picture: a row for each block of the model, a cell for each kernel in the order of its start,
- * colour and letter by what it does, normalizations framed. Only what the plan says; no times, since it has none.
+ * A plan's kernels as a picture: a row for each block of the model, a cell for each kernel in the order of
+ * its start, colour and letter by what it does, normalizations framed. Only what the plan says; no times,
+ * since it has none.
  */
 import type { PlanKernel } from "../plan.ts";
 import { type Html, html } from "./markup.ts";

@@ -1,7 +1,7 @@
 /**
- * Observable Plot, drawn ahead of time: to SVG text, on a document of linkedom's, without a browser. Colours are the
- * page's variables (`style.ts`), so one drawing serves light, dark and paper. Loads two libraries: whoever imports this
- * does so when a page is asked for.
+ * Observable Plot, drawn ahead of time: to SVG text, on a document of linkedom's, without a browser. Colours
+ * are the page's variables (`style.ts`), so one drawing serves light, dark and paper. Loads two libraries:
+ * whoever imports this does so when a page is asked for.
  */
 import * as Plot from "npm:@observablehq/plot@0.6.17";
 import { parseHTML } from "npm:linkedom@0.18.15";

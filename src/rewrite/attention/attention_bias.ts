@@ -4,9 +4,9 @@
  *     softmax(q (k + b)^T) = softmax(q k^T)          b adds one number to all logits of a query
  *     softmax(...) (v + b) = softmax(...) v + b      rows of a softmax sum to one
  *
- * so the bias of k is dropped and that of v is folded into the product behind the attention, `b_o + W_o b_v`. Exact with
- * masks, for one packed product as for three, and for grouped heads, whose bias each head that they serve gives on. It
- * looks at producers and consumers, hence a pass; it reads no matrix.
+ * so the bias of k is dropped and that of v is folded into the product behind the attention, `b_o + W_o b_v`.
+ * Exact with masks, for one packed product as for three, and for grouped heads, whose bias each head that
+ * they serve gives on. It looks at producers and consumers, hence a pass; it reads no matrix.
  */
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";

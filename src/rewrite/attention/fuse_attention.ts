@@ -1,12 +1,14 @@
 /**
- * `fuseAttention`: attention over heads that were split off tokens becomes the operator that splits them itself, and
- * where q, k and v are the thirds of one packed product, the operator that makes that product as well:
+ * `fuseAttention`: attention over heads that were split off tokens becomes the operator that splits them
+ * itself, and where q, k and v are the thirds of one packed product, the operator that makes that product as
+ * well:
  *
  *     attention(heads q, heads k, heads v) = heads token_attention(q, k, v)
  *     token_attention(thirds of linear(x; W, b)) = self_attention(x; W, b)
  *
- * The transpose that joins the heads behind it then cancels (`SIMPLIFY`). Left as it is: attention over keys and values
- * that come as heads, from earlier tokens for instance, and masks that do not have every query and key.
+ * The transpose that joins the heads behind it then cancels (`SIMPLIFY`). Left as it is: attention over keys
+ * and values that come as heads, from earlier tokens for instance, and masks that do not have every query and
+ * key.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import type { Dim, Shape } from "../../ir/shape.ts";

@@ -1,10 +1,12 @@
 /**
- * `mergeQkv`: the products that make q, k and v of one attention from one tensor become a single product and slices,
+ * `mergeQkv`: the products that make q, k and v of one attention from one tensor become a single product and
+ * slices,
  *
- *     [linear(x; Wq, bq), linear(x; Wk, bk), linear(x; Wv, bv)] = slices of linear(x; [Wq; Wk; Wv], [bq; bk; bv])
+ *     [linear(x; Wq, bq), linear(x; Wk, bk), linear(x; Wv, bv)]
+ *         = slices of linear(x; [Wq; Wk; Wv], [bq; bk; bv])
  *
- * which reads `x` once and fills the machine better. It looks at siblings, hence a pass. A cross-attention's k and v
- * merge too; its q reads another tensor and stays.
+ * which reads `x` once and fills the machine better. It looks at siblings, hence a pass. A cross-attention's
+ * k and v merge too; its q reads another tensor and stays.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { apply, constantNode, rebuild } from "../../ops/table.ts";

@@ -1,20 +1,21 @@
 /**
- * `packHeads`: the form in which TensorRT needs the fewest kernels for a packed q, k, v product *with* a bias. The
- * heads are split off all three at once,
+ * `packHeads`: the form in which TensorRT needs the fewest kernels for a packed q, k, v product *with* a
+ * bias. The heads are split off all three at once,
  *
  *     transpose(reshape(slice_i(y); B T H D); 0 2 1 3) = slice_i(transpose(reshape(y; B T 3 H D); 2 0 3 1 4))
  *
- * which the builder makes one kernel of, and the attention is its own operator. Counted with RTX 1.7.1, fp16, six blocks, on
- * 23 November 2026:
- * 45 kernels against 51, with a fixed and with an open batch. Without a bias the product needs no such kernel at all (33),
- * and this form would not help.
+ * which the builder makes one kernel of, and the attention is its own operator. Counted with RTX 1.7.1, fp16,
+ * six blocks, on 23 November 2026: 45 kernels against 51, with a fixed and with an open batch. Without a bias
+ * the product needs no such kernel at all (33), and this form would not help.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import type { Dim } from "../../ir/shape.ts";
 import { apply, isOp, rebuild } from "../../ops/table.ts";
 import { attentionsIn } from "./anatomy.ts";
 
-/** @returns the graph with each attention over a packed product with bias in that form, and how many there are */
+/**
+ * @returns the graph with each attention over a packed product with bias in that form, and how many there are
+ */
 export function packHeads(graph: Graph): { graph: Graph; packed: number } {
   const uses = usesOf(graph);
   const packed = new Map<Node, Node>();

@@ -3,8 +3,9 @@
  *
  *     softmax(a (W x + b) k^T) = softmax(((a W) x + a b) k^T)
  *
- * Folded with whatever else that weight takes in, and rounded once with it; where `1 / a` is a power of two, as for heads of
- * 64 channels, nothing is rounded at all. It looks at who else reads the product, hence a pass.
+ * Folded with whatever else that weight takes in, and rounded once with it; where `1 / a` is a power of two,
+ * as for heads of 64 channels, nothing is rounded at all. It looks at who else reads the product, hence a
+ * pass.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { apply, isOp, rebuild } from "../../ops/table.ts";

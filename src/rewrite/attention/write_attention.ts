@@ -1,7 +1,7 @@
 /**
- * Attention written out, `softmax(a q k^T + m) v` as two products and a softmax: TensorRT fuses that as well as its own
- * operator, and lets it read a product in place, where the operator's causal mask does not. A causal mask over an open number
- * of tokens is only in the operator.
+ * Attention written out, `softmax(a q k^T + m) v` as two products and a softmax: TensorRT fuses that as well
+ * as its own operator, and lets it read a product in place, where the operator's causal mask does not. A
+ * causal mask over an open number of tokens is only in the operator.
  */
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
@@ -21,7 +21,10 @@ export function writeAttention(graph: Graph): { graph: Graph; written: number } 
   return { graph: result, written };
 }
 
-/** Whether an attention's mask, if it has one, can be added: a causal one needs to know how many tokens there are. */
+/**
+ * Whether an attention's mask, if it has one, can be added: a causal one needs to know how many tokens there
+ * are.
+ */
 export function canBeWrittenOut(attention: AttentionNode): boolean {
   const [queries, keys] = [attention.type.shape[2]!, attention.inputs[1]!.type.shape[2]!];
   const isOpen = typeof queries === "string" || typeof keys === "string";

@@ -1,7 +1,7 @@
 /**
- * The forms of an optimized graph for ONNX Runtime's CPU provider; the meaning is the same. The operators they bring in
- * are that provider's own, so the file they become is for ONNX Runtime alone. Every step is done to the reference network
- * as well, where it is valid there.
+ * The forms of an optimized graph for ONNX Runtime's CPU provider; the meaning is the same. The operators
+ * they bring in are that provider's own, so the file they become is for ONNX Runtime alone. Every step is
+ * done to the reference network as well, where it is valid there.
  */
 import { type Graph, topological } from "../../ir/graph.ts";
 import type { Pipeline } from "../pass.ts";
@@ -13,10 +13,10 @@ const inFp32 = (graph: Graph) =>
   topological(graph).every(({ type }) => type.dtype !== "fp16" && type.dtype !== "bf16");
 
 /**
- * What runs fastest. Products stay products of all tokens' axes without biases: as a `Gemm` that starts from a bias or from
- * a residual stream they take 1 to 3 % longer (encoder, Swin-T, batch 1 and 8, two threads of a Xeon, 25 November 2026),
- * since what they start from is written by one thread. What is left of the biases goes into the GELU, and what is left of
- * sums is an addition.
+ * What runs fastest. Products stay products of all tokens' axes without biases: as a `Gemm` that starts from
+ * a bias or from a residual stream they take 1 to 3 % longer (encoder, Swin-T, batch 1 and 8, two threads of
+ * a Xeon, 25 November 2026), since what they start from is written by one thread. What is left of the biases
+ * goes into the GELU, and what is left of sums is an addition.
  */
 export const ONNX_RUNTIME: Pipeline = {
   name: "onnxruntime",
@@ -34,7 +34,10 @@ export const ONNX_RUNTIME: Pipeline = {
   leaves: FOR_ONNX_RUNTIME,
 };
 
-/** The form in which products are quantized: the integer operator has no place for an attention, and one for a bias. */
+/**
+ * The form in which products are quantized: the integer operator has no place for an attention, and one for a
+ * bias.
+ */
 export const INT8: Pipeline = {
   name: "int8",
   takes: STANDARD,

@@ -1,7 +1,7 @@
 /**
- * The form of an optimized graph that OpenVINO's CPU plugin runs fastest, in the standard's operators, so that the file is
- * for any tool; its meaning is the same. The plugin finds fused attention and activations by itself; what it does not do is
- * here, and done to the reference network as well, where it is valid there.
+ * The form of an optimized graph that OpenVINO's CPU plugin runs fastest, in the standard's operators, so
+ * that the file is for any tool; its meaning is the same. The plugin finds fused attention and activations by
+ * itself; what it does not do is here, and done to the reference network as well, where it is valid there.
  */
 import type { Pipeline } from "../pass.ts";
 import { PASSES } from "../passes.ts";
@@ -11,7 +11,8 @@ export const OPENVINO: Pipeline = {
   name: "openvino",
   takes: STANDARD,
   passes: [
-    // An exporter's separate q takes the factor in by itself; a packed product leaves a pass over q: 0.995 of the time.
+    // An exporter's separate q takes the factor in by itself; a packed product leaves a pass over q: 0.995 of
+    // the time.
     PASSES.scaleQueries,
     PASSES.averageEarly,
     PASSES.deferBiases,

@@ -1,10 +1,11 @@
 /**
- * `quantizeLinears`: products in 8-bit whole numbers. A row of a weight is rounded to `r_o` times -127 to 127, which is
- * what makes it symmetric and per channel, with `r_o = max |W_o| / 127` or, for `any` processor, as much more as keeps two
- * neighbours of one sign at 128 together: processors without VNNI (AVX2, AVX-512) add each two products of the input's
- * unsigned and the weight's signed bytes up in 16 bits (`vpmaddubsw`), which hold 255 * 128 and not 255 * 129. How its input is rounded was found out on
- * sample inputs (`calibrate` of `src/compile/quantize.ts`). The one pass that changes what a network computes, so it is
- * never part of a build that did not ask for it.
+ * `quantizeLinears`: products in 8-bit whole numbers. A row of a weight is rounded to `r_o` times -127 to
+ * 127, which is what makes it symmetric and per channel, with `r_o = max |W_o| / 127` or, for `any`
+ * processor, as much more as keeps two neighbours of one sign at 128 together: processors without VNNI (AVX2,
+ * AVX-512) add each two products of the input's unsigned and the weight's signed bytes up in 16 bits
+ * (`vpmaddubsw`), which hold 255 * 128 and not 255 * 129. How its input is rounded was found out on sample
+ * inputs (`calibrate` of `src/compile/quantize.ts`). The one pass that changes what a network computes, so it
+ * is never part of a build that did not ask for it.
  */
 import { heldData, type TensorData } from "../../ir/data.ts";
 import type { Int8Target } from "../../ir/dtype.ts";

@@ -1,7 +1,7 @@
 /**
- * The form of an optimized graph that TensorRT compiles best; the meaning is the same. Applied when an engine is built, so
- * that the ONNX file keeps the plainer form. Each pass is here because the compiled plan has fewer kernels with it
- * (RTX 1.7.1, fp16, fixed and open batch), for LayerNorm as for a folded network.
+ * The form of an optimized graph that TensorRT compiles best; the meaning is the same. Applied when an engine
+ * is built, so that the ONNX file keeps the plainer form. Each pass is here because the compiled plan has
+ * fewer kernels with it (RTX 1.7.1, fp16, fixed and open batch), for LayerNorm as for a folded network.
  */
 import type { Pipeline } from "../pass.ts";
 import { PASSES } from "../passes.ts";
@@ -11,8 +11,8 @@ export const TENSORRT: Pipeline = {
   name: "tensorrt",
   takes: STANDARD,
   passes: [
-    // Kernels with a bias on queries, against packing heads: 32 and 44 for an encoder of six blocks, 64 and 87 for GPT-2, 81 and
-    // 109 for Swin-T; with Layer Normalization 50 and 55, 100 and 111, 111 and 127.
+    // Kernels with a bias on queries, against packing heads: 32 and 44 for an encoder of six blocks, 64 and
+    // 87 for GPT-2, 81 and 109 for Swin-T; with Layer Normalization 50 and 55, 100 and 111, 111 and 127.
     PASSES.carryOne,
     // What that leaves: fp32, and a causal mask over an open number of tokens.
     PASSES.packHeads,

@@ -1,7 +1,8 @@
 /**
- * Tokens as a matrix: laws that take the batch and token axes together, `[B, T, C]` to `[B T, C]`, in front of a product and
- * keep them together through everything that looks at one token at a time. Their axes come apart again where heads or
- * windows are. TensorRT then sees one matrix all along the residual stream and moves nothing between two products.
+ * Tokens as a matrix: laws that take the batch and token axes together, `[B, T, C]` to `[B T, C]`, in front
+ * of a product and keep them together through everything that looks at one token at a time. Their axes come
+ * apart again where heads or windows are. TensorRT then sees one matrix all along the residual stream and
+ * moves nothing between two products.
  */
 import type { Node } from "../../ir/graph.ts";
 import { sameShape, type Shape, sizeOf } from "../../ir/shape.ts";
@@ -64,8 +65,8 @@ function isBroadcast(node: Node): boolean {
 }
 
 /**
- * Whether each row along the last axis is a function of that row of the first input, by attributes that are of no other
- * axis: every other axis stays where it is, and other inputs are read whole.
+ * Whether each row along the last axis is a function of that row of the first input, by attributes that are
+ * of no other axis: every other axis stays where it is, and other inputs are read whole.
  */
 function isTokenwise(node: Node): boolean {
   const { shape } = node.type;

@@ -3,9 +3,9 @@
  *
  *     mean(x + W h + b) = mean(x) + W mean(h) + b
  *
- * Where a network's head reads the mean of its tokens, that product is then computed once instead of once for each token: a
- * gain of an offline normalization, since an online one in front of the mean looks at each token and lets no mean pass. It
- * looks at who else reads the product, hence a pass.
+ * Where a network's head reads the mean of its tokens, that product is then computed once instead of once for
+ * each token: a gain of an offline normalization, since an online one in front of the mean looks at each
+ * token and lets no mean pass. It looks at who else reads the product, hence a pass.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { axisIn } from "../../ir/shape.ts";
@@ -19,7 +19,10 @@ export function averageEarly(graph: Graph): { graph: Graph; moved: number } {
   const isRead = (node: Node) => uses.get(node)!.length > 1;
   let moved = 0;
 
-  /** Whether the mean of a tensor costs less than the tensor: where it is, or adds, a product that nobody else reads. */
+  /**
+   * Whether the mean of a tensor costs less than the tensor: where it is, or adds, a product that nobody else
+   * reads.
+   */
   const pays = (node: Node, axes: readonly number[]): boolean => {
     if (isRead(node)) return false;
     if (isConstantLinear(node)) return !axes.includes(node.type.shape.length - 1);

@@ -1,14 +1,16 @@
 /**
- * `carryOne`: a residual stream carries a constant one beside its channels, with which a bias is a column of the weight,
+ * `carryOne`: a residual stream carries a constant one beside its channels, with which a bias is a column of
+ * the weight,
  *
  *     W x + b = [W b 0] [x; 1; 0]
  *
- * so that the product that makes an attention's queries has none. TensorRT merges such products and lets its fused
- * attention read them in place: five fp16 kernels a block, as without a bias. Eight channels more, of which one is used, cost
- * the stream's products 1 to 2 % more arithmetic (8 % at Swin's 96 channels); what they save is a pass over the queries, keys
- * and values. A normalization with statistics at run time reads the channels themselves, so the stream ends at one, and its
- * result begins another, with the one set beside it. A product that only has to be wider keeps its bias, which costs TensorRT
- * nothing where no attention reads it. It looks at everything that touches a stream, hence a pass.
+ * so that the product that makes an attention's queries has none. TensorRT merges such products and lets its
+ * fused attention read them in place: five fp16 kernels a block, as without a bias. Eight channels more, of
+ * which one is used, cost the stream's products 1 to 2 % more arithmetic (8 % at Swin's 96 channels); what
+ * they save is a pass over the queries, keys and values. A normalization with statistics at run time reads
+ * the channels themselves, so the stream ends at one, and its result begins another, with the one set beside
+ * it. A product that only has to be wider keeps its bias, which costs TensorRT nothing where no attention
+ * reads it. It looks at everything that touches a stream, hence a pass.
  */
 import { heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";

@@ -1,13 +1,14 @@
 /**
- * `deferBiases`: a product that is added to a residual stream needs no bias of its own, where everything that reads the
- * stream can make up for it:
+ * `deferBiases`: a product that is added to a residual stream needs no bias of its own, where everything that
+ * reads the stream can make up for it:
  *
  *     x + (W h + b) = (x + W h) + b        V (y + b) + c = V y + (c + V b)
  *
- * The stream then runs on without the sum of the biases so far, and each product that reads it has that in its own bias;
- * one that has none, and is very wide, has it added to what it reads.
- * A product without a bias writes its outputs once. A Layer Normalization that reads the stream would notice, so beside one
- * nothing is deferred: the second of the two gains of a static normalization on a CPU. It looks at all readers, hence a pass.
+ * The stream then runs on without the sum of the biases so far, and each product that reads it has that in
+ * its own bias; one that has none, and is very wide, has it added to what it reads. A product without a bias
+ * writes its outputs once. A Layer Normalization that reads the stream would notice, so beside one nothing is
+ * deferred: the second of the two gains of a static normalization on a CPU. It looks at all readers, hence a
+ * pass.
  */
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, type Uses, usesOf } from "../../ir/graph.ts";
@@ -54,7 +55,10 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
   return { graph: result, deferred };
 }
 
-/** From here on a bias of the outputs, which is written before the product, costs more than adding to the inputs. */
+/**
+ * From here on a bias of the outputs, which is written before the product, costs more than adding to the
+ * inputs.
+ */
 const MOST_OUTPUTS = 8;
 
 /** A product without a bias and with many more outputs than inputs: a language model's head. */

@@ -1,10 +1,11 @@
 /**
- * `padHidden`: a few zero channels more between two products, where an activation with f(0) = 0 is all that is between them,
+ * `padHidden`: a few zero channels more between two products, where an activation with f(0) = 0 is all that
+ * is between them,
  *
  *     W2 f(W1 x + b1) = [W2 0] f([W1; 0] x + [b1; 0])
  *
- * Rows of the hidden tensor that lie a multiple of 4096 bytes apart meet in the same sets of a processor's caches, so the
- * second product is some percent slower at such widths than beside them.
+ * Rows of the hidden tensor that lie a multiple of 4096 bytes apart meet in the same sets of a processor's
+ * caches, so the second product is some percent slower at such widths than beside them.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";

@@ -1,8 +1,9 @@
 /**
- * A stream: tensors that are made of one another by sums over the same channels and by moves of tokens, such as the
- * residual stream of a network and the tables and tokens it starts from. All of them become wider together or none does.
- * Who writes into it and who reads from it is told apart by what that takes: a product or convolution with constant
- * weights has its weights padded; what else goes in is set beside constants, what else goes out is cut.
+ * A stream: tensors that are made of one another by sums over the same channels and by moves of tokens, such
+ * as the residual stream of a network and the tables and tokens it starts from. All of them become wider
+ * together or none does. Who writes into it and who reads from it is told apart by what that takes: a product
+ * or convolution with constant weights has its weights padded; what else goes in is set beside constants,
+ * what else goes out is cut.
  */
 import type { Node, Uses } from "../../ir/graph.ts";
 import type { Joined } from "../../ops/define.ts";
@@ -14,7 +15,9 @@ export interface Stream {
   readonly channels: number;
   /** Every tensor of it but constants, with the axis of its channels. */
   readonly axes: ReadonlyMap<Node, number>;
-  /** Reshapes that join several rows of channels into one, for products only: Swin's patches as they merge. */
+  /**
+   * Reshapes that join several rows of channels into one, for products only: Swin's patches as they merge.
+   */
   readonly joined: ReadonlyMap<Node, Joined>;
   /** Products that read channels of it. */
   readonly readers: ReadonlyMap<Node, Joined>;
@@ -22,7 +25,10 @@ export interface Stream {
 
 const PLAIN: Joined = { outer: 1, inner: 1 };
 
-/** The stream that the last axis of a tensor belongs to; null where one tensor has its channels along two axes. */
+/**
+ * The stream that the last axis of a tensor belongs to; null where one tensor has its channels along two
+ * axes.
+ */
 export function streamOf(start: Node, uses: Uses): Stream | null {
   const last = start.type.shape.length - 1;
   const channels = start.type.shape[last];

@@ -1,7 +1,8 @@
 /**
- * The ways of channels through a graph, one walk for all passes. Channels stay themselves through moves, through means over
- * other axes, and through sums of tensors that all have them; an operator's own record says where they go (`ahead` in
- * `src/ops`). What a pass does where they end, or are taken apart or joined, is its own matter.
+ * The ways of channels through a graph, one walk for all passes. Channels stay themselves through moves,
+ * through means over other axes, and through sums of tensors that all have them; an operator's own record
+ * says where they go (`ahead` in `src/ops`). What a pass does where they end, or are taken apart or joined,
+ * is its own matter.
  */
 import type { Node, Use } from "../../ir/graph.ts";
 import { axesBehind, axisAhead, wholeAxesBehind } from "../../ops/channels.ts";
@@ -22,8 +23,9 @@ function isMove(node: Node): boolean {
 }
 
 /**
- * Where the inputs of a move, mean or sum have the channels of its result; null for an input such as indices. Null of other
- * nodes, whose channels are of their own making, of several tensors' channels and of sums with what lacks them.
+ * Where the inputs of a move, mean or sum have the channels of its result; null for an input such as indices.
+ * Null of other nodes, whose channels are of their own making, of several tensors' channels and of sums with
+ * what lacks them.
  */
 export function behind({ node, axis }: Place): readonly (Place | null)[] | null {
   if (!isMove(node) && !isOp(node, "add")) return null;
@@ -32,7 +34,9 @@ export function behind({ node, axis }: Place): readonly (Place | null)[] | null 
   return axes.map((axis, i) => axis === null ? null : { node: node.inputs[i]!, axis });
 }
 
-/** Where a move, mean or sum has the channels that it reads along `axis`, all or some, or rows of them joined. */
+/**
+ * Where a move, mean or sum has the channels that it reads along `axis`, all or some, or rows of them joined.
+ */
 export function ahead(use: Use, axis: number): Place & Track | null {
   if ("output" in use) return null;
   const { user, index } = use;
@@ -62,8 +66,8 @@ export function isReading(use: Use, { node, axis }: Place): use is { user: Node;
 }
 
 /**
- * Every tensor on the ways from a place, with the axis of its channels. Null where one has them along two axes, or where
- * `next`, which says where the ways go on from each, answers null.
+ * Every tensor on the ways from a place, with the axis of its channels. Null where one has them along two
+ * axes, or where `next`, which says where the ways go on from each, answers null.
  */
 export function follow(
   { node, axis }: Place,

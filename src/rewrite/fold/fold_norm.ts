@@ -1,15 +1,15 @@
 /**
- * `foldNorm`: removes offline normalizations (Algorithm 1 of the Unified Normalization paper). For each channel affine
- * `y = s x + t` it follows *every* use of `y`, through operators that carry a channel affine along, to those that take it
- * in:
+ * `foldNorm`: removes offline normalizations (Algorithm 1 of the Unified Normalization paper). For each
+ * channel affine `y = s x + t` it follows *every* use of `y`, through operators that carry a channel affine
+ * along, to those that take it in:
  *
  *     linear(s x + t; W, b) = linear(x; W diag(s), b + W t)
  *
- * A residual addition carries it where the branch can be divided, `(s x + t) + f = s (x + (f + t) / s)`: so fold the
- * normalizations behind an addition (post-norm), each into the next. Where the ways forward are blocked, the product in
- * front may give the affine itself, `s linear(x) + t`. If neither is possible the normalization stays as it is and the
- * report names the use: the result is exact or it is not made. Of a normalization with statistics of its own the gain and
- * shift go the same ways.
+ * A residual addition carries it where the branch can be divided, `(s x + t) + f = s (x + (f + t) / s)`: so
+ * fold the normalizations behind an addition (post-norm), each into the next. Where the ways forward are
+ * blocked, the product in front may give the affine itself, `s linear(x) + t`. If neither is possible the
+ * normalization stays as it is and the report names the use: the result is exact or it is not made. Of a
+ * normalization with statistics of its own the gain and shift go the same ways.
  */
 import { type Graph, mapGraph, type Node, topological, uniqueNames, usesOf } from "../../ir/graph.ts";
 import { heldData } from "../../ir/data.ts";
@@ -33,7 +33,10 @@ export interface NormFold {
   readonly through: readonly string[];
   /** Whether the shift stayed with the statistics, since products without a bias would have got one. */
   readonly keepsShift?: boolean | undefined;
-  /** The scales it was carried with along the residual stream, which is divided by them; absent where it was not. */
+  /**
+   * The scales it was carried with along the residual stream, which is divided by them; absent where it was
+   * not.
+   */
   readonly carried?: { readonly min: number; readonly max: number } | undefined;
   /** Why it, or what is left of it, could not be folded: where, and why. */
   readonly refused?: { readonly consumer: string; readonly reason: string } | undefined;
@@ -42,7 +45,8 @@ export interface NormFold {
 /**
  * Folds every offline normalization that can be folded exactly.
  *
- * @returns the graph without them, and for each normalization of the old graph what became of it, online ones included
+ * @returns the graph without them, and for each normalization of the old graph what became of it, online ones
+ *   included
  */
 export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold[] } {
   const names = uniqueNames(graph);
@@ -62,8 +66,9 @@ export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold
       node,
       ...planFold(node, { name: nameOf.get(normOf(node))!, uses, places }),
     }));
-    // Those that touch different nodes are folded in one go; what meets in one consumer waits for the next round, and so
-    // does a normalization into which another is about to go: each is folded once, with all that came down the stream.
+    // Those that touch different nodes are folded in one go; what meets in one consumer waits for the next
+    // round, and so does a normalization into which another is about to go: each is folded once, with all
+    // that came down the stream.
     const awaiting = new Set(open.flatMap(({ plan }) => [...plan?.sites.keys() ?? []]));
     const ready = apart(open.filter(({ node }) => !awaiting.has(node)));
     // Two that would go into each other: the first goes.
@@ -137,8 +142,8 @@ function planFold(
 }
 
 /**
- * Forward if the residual stream stays as it is, else into the product in front, else along the residual stream: forward,
- * or, as of the last normalization of a post-norm network, back to where the stream begins.
+ * Forward if the residual stream stays as it is, else into the product in front, else along the residual
+ * stream: forward, or, as of the last normalization of a post-norm network, back to where the stream begins.
  */
 function bestPlan(
   norm: Node,
@@ -163,8 +168,8 @@ function bestPlan(
 }
 
 /**
- * The statistics of layer and group normalization are followed by a shift for nothing, where a product without a bias
- * would pay for one: there the gain alone goes, `s n + t = s (n + t / s)`.
+ * The statistics of layer and group normalization are followed by a shift for nothing, where a product
+ * without a bias would pay for one: there the gain alone goes, `s n + t = s (n + t / s)`.
  */
 function withoutNewBias(
   norm: Node,

@@ -1,7 +1,8 @@
 /**
- * The ways of one affine through a graph: forward to all that read it, along the residual stream, and backward into what
- * makes it. A planner changes nothing; it collects the constants that have to change, or says where the affine can go no
- * further. What an operator does with an affine is the operator's own matter (`carry`, `absorb`, `give` in `src/ops`).
+ * The ways of one affine through a graph: forward to all that read it, along the residual stream, and
+ * backward into what makes it. A planner changes nothing; it collects the constants that have to change, or
+ * says where the affine can go no further. What an operator does with an affine is the operator's own matter
+ * (`carry`, `absorb`, `give` in `src/ops`).
  */
 import type { Precision } from "../../ir/dtype.ts";
 import type { Node, Use, Uses } from "../../ir/graph.ts";
@@ -39,15 +40,16 @@ export interface Surroundings {
 }
 
 /**
- * A normalized channel may reach this many times its deviation, and the stream that is divided by the scale that much
- * more.
+ * A normalized channel may reach this many times its deviation, and the stream that is divided by the scale
+ * that much more.
  */
 const LARGEST_NORMALIZED = 16;
 
 /**
- * Where each type ends, and the divisor beyond which a deviation of 1 has fewer digits than the type keeps. fp16's steps
- * are 2^-24 at the smallest and 2^-11 of a value otherwise; the others' smallest numbers, below 2^-126, many processors
- * take for zero, which costs a deviation no more than its last digit (2^-24 of it in fp32, 2^-9 in bf16) up to here.
+ * Where each type ends, and the divisor beyond which a deviation of 1 has fewer digits than the type keeps.
+ * fp16's steps are 2^-24 at the smallest and 2^-11 of a value otherwise; the others' smallest numbers, below
+ * 2^-126, many processors take for zero, which costs a deviation no more than its last digit (2^-24 of it in
+ * fp32, 2^-9 in bf16) up to here.
  */
 const RANGES = {
   fp16: { largest: 65504, divisor: 2 ** 13 },
@@ -138,8 +140,9 @@ export class Planner {
     this.#changed.add(node);
     const carried = carryOf(affines, node);
     if ("refused" in carried) return refuse(carried);
-    // The scale and shift of an output is part of the kernel that writes it. Undone for the patches that Swin merges, it is a
-    // copy of the stream: 89 kernels against 86 (Swin-T's backbone, TensorRT for RTX 1.7.1, fp16, 27 November 2026).
+    // The scale and shift of an output is part of the kernel that writes it. Undone for the patches that Swin
+    // merges, it is a copy of the stream: 89 kernels against 86 (Swin-T's backbone, TensorRT for RTX 1.7.1,
+    // fp16, 27 November 2026).
     if (this.#undo && isOp(node, "reshape") && affines[0]!.scale.length !== carried.affine.scale.length) {
       return refuse({ refused: "it joins rows of channels, where undoing a scale and shift gains nothing" });
     }
@@ -155,7 +158,9 @@ export class Planner {
     return carried.affine;
   }
 
-  /** Notes the scales on the residual stream; refuses those by which its type would overflow or lose digits. */
+  /**
+   * Notes the scales on the residual stream; refuses those by which its type would overflow or lose digits.
+   */
   #carry(node: Node, { scale }: ChannelAffine): Refused | null {
     const sizes = scale.map(Math.abs);
     const min = sizes.reduce((a, b) => Math.min(a, b), this.#carried?.min ?? Infinity);

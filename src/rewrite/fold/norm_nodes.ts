@@ -1,4 +1,7 @@
-/** Which nodes normalize, and which belong together: statistics at run time and the gain and shift behind them. */
+/**
+ * Which nodes normalize, and which belong together: statistics at run time and the gain and shift behind
+ * them.
+ */
 import type { Node } from "../../ir/graph.ts";
 import type { StatisticsOp } from "../../norms/define.ts";
 import type { NormId } from "../../ops/define.ts";
@@ -30,7 +33,10 @@ export const ONLINE: Readonly<Record<StatisticsOp, Online>> = {
   dynamic_tanh: { family: "dyt", why: "its tanh is not linear", own: null },
 };
 
-/** What is said of a node that has statistics at run time, or a nonlinearity in their place; undefined of others. */
+/**
+ * What is said of a node that has statistics at run time, or a nonlinearity in their place; undefined of
+ * others.
+ */
 export function onlineOf(node: Node): Online | undefined {
   return ONLINE[node.op as StatisticsOp];
 }
@@ -46,7 +52,10 @@ export function statisticsOf(affine: Node): Node | null {
   return isOp(affine, "channel_affine") && onlineOf(x!) && normOf(x!) === affine.attrs.norm ? x! : null;
 }
 
-/** Whether a node is what is left of a normalization; a gain and shift counts with the statistics in front of it. */
+/**
+ * Whether a node is what is left of a normalization; a gain and shift counts with the statistics in front of
+ * it.
+ */
 export function isNorm(node: Node): boolean {
   return onlineOf(node) !== undefined || (isOp(node, "channel_affine") && statisticsOf(node) === null);
 }

@@ -1,12 +1,14 @@
 /**
- * Layer Normalization made cheaper, exactly (Jiang et al. 2023, Pre-RMSNorm and Pre-CRMSNorm). `centreStream`: where every
- * writer of the stream that a LayerNorm reads gives rows of mean zero, there is no mean to subtract,
+ * Layer Normalization made cheaper, exactly (Jiang et al. 2023, Pre-RMSNorm and Pre-CRMSNorm).
+ * `centreStream`: where every writer of the stream that a LayerNorm reads gives rows of mean zero, there is
+ * no mean to subtract,
  *
  *     layer_norm(x) = rms_norm(x)    for  mean x = 0,
  *
- * and the writers can: their weights, tables and biases less their own mean over the outputs. A LayerNorm does not see the
- * difference; whoever else reads the stream would, so there it is not done. `compressStream` then leaves out the last
- * channel, minus the sum of the others: writers lose a row, and readers take it off the others,
+ * and the writers can: their weights, tables and biases less their own mean over the outputs. A LayerNorm
+ * does not see the difference; whoever else reads the stream would, so there it is not done. `compressStream`
+ * then leaves out the last channel, minus the sum of the others: writers lose a row, and readers take it off
+ * the others,
  *
  *     W n = (W_1..C-1 - W_C 1^T) n_1..C-1
  */
@@ -146,7 +148,10 @@ function union(streams: readonly Origin[]): Origin {
   };
 }
 
-/** All that makes the tensor a reader reads, back to products and constants; `stream` is null where something cannot. */
+/**
+ * All that makes the tensor a reader reads, back to products and constants; `stream` is null where something
+ * cannot.
+ */
 function streamBehind(reader: Node): { nodes: readonly Node[]; stream: Origin | null } {
   const products = new Map<Node, ReadonlyMap<number, Constant>>();
   const constants = new Map<Node, ReadonlyMap<number, number>>();
@@ -180,7 +185,10 @@ function centring(axis: number, shape: Shape): ChannelAffine {
   };
 }
 
-/** The nodes that hold the normalized rows, with their channel axes, up to products; null where another operator reads. */
+/**
+ * The nodes that hold the normalized rows, with their channel axes, up to products; null where another
+ * operator reads.
+ */
 function normalizedUntilProducts(reader: Node, uses: Uses): ReadonlyMap<Node, number> | null {
   return follow({ node: reader, axis: reader.type.shape.length - 1 }, (place) => {
     const users = uses.get(place.node)!.filter((use) => !isReading(use, place));

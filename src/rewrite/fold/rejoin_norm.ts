@@ -1,6 +1,6 @@
 /**
- * A gain and shift that did not fold goes back into the normalization in front of it, whose operator applies it for
- * nothing.
+ * A gain and shift that did not fold goes back into the normalization in front of it, whose operator applies
+ * it for nothing.
  */
 import type { StatisticsOp } from "../../norms/define.ts";
 import { affineOf } from "../../ops/channel_affine.ts";

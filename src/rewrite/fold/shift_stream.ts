@@ -1,14 +1,14 @@
 /**
- * `shiftStream`: an offline normalization in front of products without a bias would give them one, `W t`. Where the
- * tensor it reads can carry a constant instead, it does not:
+ * `shiftStream`: an offline normalization in front of products without a bias would give them one, `W t`.
+ * Where the tensor it reads can carry a constant instead, it does not:
  *
  *     s x + t = s (x + c)   with c = t / s
  *
- * Whoever writes `x` adds `c` to a bias or constant it already has; every other reader takes it off again: a normalization
- * from its shift, a residual addition from the branch that is added. Where nobody can, as with a network's input, and the
- * products are an attention's, `c` is added in the open: one addition in place of a bias, which a backend does in passing.
- * Products for queries stay without bias, which is what lets TensorRT merge them. It looks at siblings, hence a pass; it
- * runs before the fold.
+ * Whoever writes `x` adds `c` to a bias or constant it already has; every other reader takes it off again: a
+ * normalization from its shift, a residual addition from the branch that is added. Where nobody can, as with
+ * a network's input, and the products are an attention's, `c` is added in the open: one addition in place of
+ * a bias, which a backend does in passing. Products for queries stay without bias, which is what lets
+ * TensorRT merge them. It looks at siblings, hence a pass; it runs before the fold.
  */
 import { heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
@@ -24,11 +24,12 @@ import { isConstantLinear } from "../tidy/constants.ts";
 import { isNorm } from "./norm_nodes.ts";
 
 /**
- * The stream may carry a constant of at most this many times the usual size of its channels; trained networks have 0.01
- * to 0.1. Its own reader loses nothing however large it is: it reads `x + c = y / s`, which rounds as the normalized value
- * `y` itself would. But the sum of residual and branch rounds at the size of `x + c` before the constant is off again, and
- * there a constant of k deviations costs the channel log2(k) bits of fp16's eleven: two at most. A normalization's own
- * `1 / |s|` is a deviation over its gain, so that small gains make their channels look large; the median does not mind.
+ * The stream may carry a constant of at most this many times the usual size of its channels; trained networks
+ * have 0.01 to 0.1. Its own reader loses nothing however large it is: it reads `x + c = y / s`, which rounds
+ * as the normalized value `y` itself would. But the sum of residual and branch rounds at the size of `x + c`
+ * before the constant is off again, and there a constant of k deviations costs the channel log2(k) bits of
+ * fp16's eleven: two at most. A normalization's own `1 / |s|` is a deviation over its gain, so that small
+ * gains make their channels look large; the median does not mind.
  */
 const LARGEST_SHIFT = 4;
 
@@ -127,7 +128,10 @@ function planShift(
   return stream && changes;
 }
 
-/** Back over whatever only moves tokens about: what a constant is added to there, all that is made of it carries. */
+/**
+ * Back over whatever only moves tokens about: what a constant is added to there, all that is made of it
+ * carries.
+ */
 function rootOf(place: Place): Place {
   for (let next: Place | null = place; next !== null; next = movedFrom(place)) place = next;
   return place;
@@ -143,7 +147,9 @@ interface WriterOptions {
   readonly isShared?: boolean;
 }
 
-/** What has a bias or constant of its own, over all channels, that is part of a tensor and of nothing else. */
+/**
+ * What has a bias or constant of its own, over all channels, that is part of a tensor and of nothing else.
+ */
 function writerOf({ node, axis }: Place, { uses, channels, isShared = false }: WriterOptions): Place | null {
   const { shape } = node.type;
   if (shape[axis] !== channels || (!isShared && uses.get(node)!.length !== 1)) return null;

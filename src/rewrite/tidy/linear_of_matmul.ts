@@ -1,6 +1,7 @@
 /**
- * `matmul(x, W) = linear(x; W^T)` for a constant matrix `W [channels, outputs]`, as checkpoints of GPT-2 store it: a
- * product with a weight is `linear`, whatever it was written as, so that normalizations fold into it.
+ * `matmul(x, W) = linear(x; W^T)` for a constant matrix `W [channels, outputs]`, as checkpoints of GPT-2
+ * store it: a product with a weight is `linear`, whatever it was written as, so that normalizations fold into
+ * it.
  */
 import { transposedData } from "../../weights/derived/derive.ts";
 import { dataOf } from "../../ops/constant.ts";

@@ -3,9 +3,9 @@
  *
  *     linear(linear(x; A, a); B, b) = linear(x; B A, B a + b)
  *
- * With inputs C, M in between and outputs O that is C O multiplications a token instead of (C + O) M: not so where M is the
- * bottleneck on purpose, as in a low-rank factorization. The merged weight is computed in float64 when it is asked for and
- * rounded once. It looks at who else reads the first product, hence a pass.
+ * With inputs C, M in between and outputs O that is C O multiplications a token instead of (C + O) M: not so
+ * where M is the bottleneck on purpose, as in a low-rank factorization. The merged weight is computed in
+ * float64 when it is asked for and rounded once. It looks at who else reads the first product, hence a pass.
  */
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";

@@ -3,9 +3,10 @@
  *
  *     part(op(x)) = op(part(x))
  *
- * back through the operators that allow it. Of the last block of a Transformer whose head reads the class token, that
- * leaves the keys and values of all tokens, and everything else of one. It looks at all users of a node, hence a pass. A
- * packed product of q, k and v is taken apart where q is narrowed, and the merge of siblings joins k and v again.
+ * back through the operators that allow it. Of the last block of a Transformer whose head reads the class
+ * token, that leaves the keys and values of all tokens, and everything else of one. It looks at all users of
+ * a node, hence a pass. A packed product of q, k and v is taken apart where q is narrowed, and the merge of
+ * siblings joins k and v again.
  */
 import { type Graph, mapGraph, type Node, topological, usesOf } from "../../ir/graph.ts";
 import { axisIn } from "../../ir/shape.ts";
@@ -103,7 +104,10 @@ function samePart(a: Need | undefined, b: Part): boolean {
     a.step === b.step;
 }
 
-/** The graph with a product for each slice of a packed one of which some slices are needed in part, others whole. */
+/**
+ * The graph with a product for each slice of a packed one of which some slices are needed in part, others
+ * whole.
+ */
 function takeApart(graph: Graph, needed: ReadonlyMap<Node, Need>): Graph {
   const uses = usesOf(graph);
   const packed = new Set<Node>();
@@ -120,7 +124,8 @@ function takeApart(graph: Graph, needed: ReadonlyMap<Node, Need>): Graph {
     const [x, ...constants] = inputs[0]!.inputs;
     const own = constants.flatMap((constant, i) => {
       const rows = partOfData(dataOf(constant), { axis: 0, start, size });
-      // Of a packed bias that q alone still has, k and v have zeros, which a product of their own does without.
+      // Of a packed bias that q alone still has, k and v have zeros, which a product of their own does
+      // without.
       if (i === 1 && isZero(rows)) return [];
       return [constantNode(rows, { dtype: constant.type.dtype, name: constant.name })];
     });

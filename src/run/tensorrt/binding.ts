@@ -1,8 +1,8 @@
 /**
- * What a TensorRT run needs before it can be enqueued: the optimization profile that takes the feeds, their shapes, and
- * device memory for every input and output, reused from one feeds to the next. `native/` is known here by the few
- * methods that are called, so that this is tested without a GPU. Left out: inputs that an engine reads as shapes (UNfold
- * emits none) and outputs whose size depends on values.
+ * What a TensorRT run needs before it can be enqueued: the optimization profile that takes the feeds, their
+ * shapes, and device memory for every input and output, reused from one feeds to the next. `native/` is known
+ * here by the few methods that are called, so that this is tested without a GPU. Left out: inputs that an
+ * engine reads as shapes (UNfold emits none) and outputs whose size depends on values.
  */
 import type { Engine, ExecutionContext, ShapeRange, StreamPointer } from "../../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../../errors.ts";
@@ -63,7 +63,10 @@ export interface BindingParts {
   readonly ports: { readonly inputs: readonly Port[]; readonly outputs: readonly Port[] };
 }
 
-/** An execution context with device memory for every input and output; what fits is kept from one feeds to the next. */
+/**
+ * An execution context with device memory for every input and output; what fits is kept from one feeds to the
+ * next.
+ */
 export class Binding {
   readonly context: ContextLike;
   readonly #parts: BindingParts;
@@ -187,8 +190,8 @@ export function profileFor(
 }
 
 /**
- * The optimization profile and the shape of every input for runs with `shapes`; inputs with open sizes that are not among
- * them get the sizes the profile is tuned for.
+ * The optimization profile and the shape of every input for runs with `shapes`; inputs with open sizes that
+ * are not among them get the sizes the profile is tuned for.
  *
  * @throws {UnfoldError} an unknown input or profile, a shape the input or every profile refuses
  */

@@ -1,4 +1,7 @@
-/** The clocks and the temperature of a GPU while it is measured; a driver without NVML is no reason not to measure. */
+/**
+ * The clocks and the temperature of a GPU while it is measured; a driver without NVML is no reason not to
+ * measure.
+ */
 import type { Cuda } from "../../../native/cuda/mod.ts";
 import { isRefusal } from "../../errors.ts";
 import type { ClockReading } from "../profile.ts";

@@ -1,7 +1,7 @@
 /**
- * TensorRT engines on a GPU: whether one can run here, and a session for it. The native half is loaded inside the
- * functions, so that importing this file needs no `--allow-ffi`; calling them does. CUDA's device 0 is used
- * (CUDA_VISIBLE_DEVICES says which that is). How a session works is in `session.ts`.
+ * TensorRT engines on a GPU: whether one can run here, and a session for it. The native half is loaded inside
+ * the functions, so that importing this file needs no `--allow-ffi`; calling them does. CUDA's device 0 is
+ * used (CUDA_VISIBLE_DEVICES says which that is). How a session works is in `session.ts`.
  */
 import { fileURLToPath } from "node:url";
 import type { Cuda } from "../../../native/cuda/mod.ts";
@@ -57,8 +57,8 @@ export interface NoGpu {
 }
 
 /**
- * Finds out whether engines can run here. Where there is no device it answers within milliseconds, without opening
- * TensorRT and without an error: a machine without a GPU is no mistake.
+ * Finds out whether engines can run here. Where there is no device it answers within milliseconds, without
+ * opening TensorRT and without an error: a machine without a GPU is no mistake.
  *
  * @example
  * ```ts ignore
@@ -130,7 +130,9 @@ export async function loadPlan(plan: Uint8Array | string | URL, options: GpuOpti
   }
 }
 
-/** Why the plan does not run on the GPU it is to be loaded on, where it was built for others; RTX alone tells. */
+/**
+ * Why the plan does not run on the GPU it is to be loaded on, where it was built for others; RTX alone tells.
+ */
 function otherGpuText(runtime: Runtime, plan: Uint8Array, { trt, gpu }: OpenGpu): string | undefined {
   if (trt.flavour !== "rtx" || !runtime.engineValidity(plan).reasons.includes(OTHER_GPU)) return undefined;
   const targets = targetsOfPlan(plan);
@@ -141,7 +143,9 @@ function otherGpuText(runtime: Runtime, plan: Uint8Array, { trt, gpu }: OpenGpu)
     }; build it with --target ${computeCapability}`;
 }
 
-/** Why engines of a flavour of TensorRT do not run on a GPU; `undefined` where nothing is known against it. */
+/**
+ * Why engines of a flavour of TensorRT do not run on a GPU; `undefined` where nothing is known against it.
+ */
 export function unsupported(
   flavour: Flavour,
   { name, computeCapability }: Pick<Gpu, "name" | "computeCapability">,

@@ -1,7 +1,8 @@
 /**
- * One inference stream as trtexec has them: an execution context with its own device memory, pinned host memory and CUDA
- * stream, on which copies and kernels run one after another. Two inferences are on their way at a time, so that the GPU
- * does not wait for the processor between them. What times come of it is for `profile.ts`.
+ * One inference stream as trtexec has them: an execution context with its own device memory, pinned host
+ * memory and CUDA stream, on which copies and kernels run one after another. Two inferences are on their way
+ * at a time, so that the GPU does not wait for the processor between them. What times come of it is for
+ * `profile.ts`.
  */
 import type { Cuda, DeviceBuffer, Event, Graph, PinnedBuffer, Stream } from "../../../native/cuda/mod.ts";
 import type { Engine, ExecutionContext, RuntimeCache } from "../../../native/tensorrt/mod.ts";
@@ -107,7 +108,10 @@ export class Lane {
     await this.stream.synchronize();
   }
 
-  /** Enqueues the kernels from now on as a CUDA graph; returns why that cannot be, if it cannot. After `runOnce`. */
+  /**
+   * Enqueues the kernels from now on as a CUDA graph; returns why that cannot be, if it cannot. After
+   * `runOnce`.
+   */
   capture(): string | undefined {
     try {
       this.#graph = this.stream.capture(() => this.context.enqueueV3(this.stream.pointer));
@@ -141,7 +145,9 @@ export class Lane {
     this.#running.push(slot);
   }
 
-  /** Waits for the oldest inference that is under way; `undefined` while there is room for another beside it. */
+  /**
+   * Waits for the oldest inference that is under way; `undefined` while there is room for another beside it.
+   */
   collect(start: Event, { all = false } = {}): QueryTrace | undefined {
     if (this.#running.length === 0 || (!all && this.#free.length > 0)) return undefined;
     const slot = this.#running.shift()!;

@@ -1,7 +1,7 @@
 /**
- * Profiles an engine on a GPU as trtexec does: inferences over one or more streams for a while, their times taken by the
- * GPU's events, then its layers in runs of their own, and the clocks meanwhile. Everything made for it is gone when it
- * ends, however it ends.
+ * Profiles an engine on a GPU as trtexec does: inferences over one or more streams for a while, their times
+ * taken by the GPU's events, then its layers in runs of their own, and the clocks meanwhile. Everything made
+ * for it is gone when it ends, however it ends.
  */
 import type { Cuda } from "../../../native/cuda/mod.ts";
 import type { Engine, RuntimeCache } from "../../../native/tensorrt/mod.ts";
@@ -48,7 +48,10 @@ export interface ProfileOptions extends GpuOptions {
   readonly runtimeCache?: Uint8Array;
   /** NVML; default: the driver's. */
   readonly nvmlPath?: string;
-  /** How long an engine with open sizes runs before all else; default 500. See SETTLE_MS in tensorrt_session.ts. */
+  /**
+   * How long an engine with open sizes runs before all else; default 500. See SETTLE_MS in
+   * tensorrt_session.ts.
+   */
   readonly settleMs?: number;
 }
 

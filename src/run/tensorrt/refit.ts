@@ -1,7 +1,8 @@
 /**
- * New weights for a built engine: a checkpoint is folded as for a build, and the folded weights replace those in the plan,
- * layer by layer, without building again. Needs a GPU, and an engine built with `refit`. The network must be described
- * and folded as then: names of layers tell what belongs where, and a difference is refused rather than guessed at.
+ * New weights for a built engine: a checkpoint is folded as for a build, and the folded weights replace those
+ * in the plan, layer by layer, without building again. Needs a GPU, and an engine built with `refit`. The
+ * network must be described and folded as then: names of layers tell what belongs where, and a difference is
+ * refused rather than guessed at.
  */
 import { describeNetwork } from "../../emit/tensorrt.ts";
 import type { LayerWeights } from "../../emit/layer_weights.ts";
@@ -43,8 +44,8 @@ export interface RefittedPlan {
  *
  * @param plan the bytes of an engine file, or its path; it is not changed
  * @param weights of the network it was built from (`layerWeights`)
- * @throws {UnfoldError} no GPU that runs it, an engine that was not built for it, or from another network, or one
- *   that names not all of the weights that were folded
+ * @throws {UnfoldError} no GPU that runs it, an engine that was not built for it, or from another network, or
+ *   one that names not all of the weights that were folded
  * @throws {NativeError} TensorRT refuses; its words are quoted
  *
  * @example
@@ -78,7 +79,8 @@ export async function refitPlan(
     );
   }
   const named = new Set(places.map(keyOf));
-  // Whole numbers are shapes and indices, which the description fixes; TensorRT does not count them among the weights.
+  // Whole numbers are shapes and indices, which the description fixes; TensorRT does not count them among the
+  // weights.
   const stale = weights.filter((entry) => isFloat(entry.dtype) && !named.has(keyOf(entry)));
   if (stale.length > 0) {
     throw new UnfoldError(

@@ -1,7 +1,7 @@
 /**
- * A TensorRT engine behind the `Session` interface: runs one after another on a stream of its own, and calls timed by
- * the GPU's own events, of which no copy is part. It knows `native/` only through `binding.ts`, so that all of
- * it is tested without a GPU; opening an engine is `tensorrt.ts`'s matter.
+ * A TensorRT engine behind the `Session` interface: runs one after another on a stream of its own, and calls
+ * timed by the GPU's own events, of which no copy is part. It knows `native/` only through `binding.ts`, so
+ * that all of it is tested without a GPU; opening an engine is `tensorrt.ts`'s matter.
  */
 import { UnfoldError } from "../../errors.ts";
 import {
@@ -37,8 +37,8 @@ export interface TensorRtParts {
 }
 
 /**
- * TensorRT for RTX compiles the kernels for a new shape on a thread of its own and runs stand-ins until they are there
- * (DynamicShapesKernelSpecializationStrategy kLAZY, the default); no call says when.
+ * TensorRT for RTX compiles the kernels for a new shape on a thread of its own and runs stand-ins until they
+ * are there (DynamicShapesKernelSpecializationStrategy kLAZY, the default); no call says when.
  */
 const SETTLE_MS = 500;
 
@@ -88,8 +88,8 @@ export class TensorRtSession implements Session {
   }
 
   /**
-   * Uploads `feeds` once and runs until lazily compiled kernels had their time. The returned call resolves, when its
-   * run is complete, with the milliseconds between two events around that run alone.
+   * Uploads `feeds` once and runs until lazily compiled kernels had their time. The returned call resolves,
+   * when its run is complete, with the milliseconds between two events around that run alone.
    */
   prepare(feeds: Feeds): Promise<PreparedCall> {
     return this.#inTurn(async () => {
@@ -119,8 +119,8 @@ export class TensorRtSession implements Session {
       return async () => {
         this.#assertOpen();
         let enqueueMs = 0;
-        // The wait is on another thread: a loop of calls lets the library log, progress show and Ctrl-C through, and
-        // the events have taken the time by then.
+        // The wait is on another thread: a loop of calls lets the library log, progress show and Ctrl-C
+        // through, and the events have taken the time by then.
         const deviceMs = await timed(() => {
           const before = performance.now();
           binding.context.enqueueV3(stream.pointer);
@@ -140,8 +140,8 @@ export class TensorRtSession implements Session {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     await this.#last;
-    // A prepared call may still be under way, and a failed copy still read what is freed next. Whoever awaited the work
-    // has been told of its error.
+    // A prepared call may still be under way, and a failed copy still read what is freed next. Whoever
+    // awaited the work has been told of its error.
     await this.#stream.synchronize().catch(() => {});
     await this.#parts.owned[Symbol.asyncDispose]();
   }

@@ -56,7 +56,10 @@ function withinRows({ axis, scale, shift, about }: Affine, of: TensorData, group
 export const groupStart = (output: number, { groups, rows, width }: Size & { readonly groups: number }) =>
   Math.floor(output * groups / rows) * width;
 
-/** Takes the mean over the channels, or the last, away from each of the `inner` elements of a kernel; a linear's has one. */
+/**
+ * Takes the mean over the channels, or the last, away from each of the `inner` elements of a kernel; a
+ * linear's has one.
+ */
 function subtractCentre(
   block: Float64Array,
   { inner, about }: { inner: number; about: "mean" | "last" },

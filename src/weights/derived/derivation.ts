@@ -1,8 +1,9 @@
 /**
- * Weights made of other weights, as data: what each is made of and how. Evaluation, error bounds and what passes ask of a
- * weight are pattern matches on it, so that whoever moves a weight about keeps where it comes from. Values are exact up to
- * float64 arithmetic, whatever a network computes in: they are rounded once, to the element type that is asked for. Leaves
- * out the evaluation (`rows.ts`), and weights that are made of nothing: files, random numbers, arrays.
+ * Weights made of other weights, as data: what each is made of and how. Evaluation, error bounds and what
+ * passes ask of a weight are pattern matches on it, so that whoever moves a weight about keeps where it comes
+ * from. Values are exact up to float64 arithmetic, whatever a network computes in: they are rounded once, to
+ * the element type that is asked for. Leaves out the evaluation (`rows.ts`), and weights that are made of
+ * nothing: files, random numbers, arrays.
  */
 import type { TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";
@@ -10,7 +11,9 @@ import type { StorageType } from "../../ir/dtype.ts";
 /** The largest whole number of `quantized`, and minus the smallest. */
 export const LARGEST_INT8 = 127;
 
-/** How a weight is made of others. Moves keep the element type they find; what computes is held in float64. */
+/**
+ * How a weight is made of others. Moves keep the element type they find; what computes is held in float64.
+ */
 export type Derivation =
   /** Neighbouring entries of an axis. */
   | { readonly kind: "slice"; readonly of: TensorData; readonly axis: number; readonly start: number }
@@ -29,7 +32,10 @@ export type Derivation =
   | { readonly kind: "product"; readonly left: TensorData; readonly right: TensorData }
   /** The weight of a fold, or its bias. */
   | { readonly kind: "fold"; readonly fold: Fold; readonly part: "weight" | "bias" }
-  /** Each row as whole numbers of a step of its own, and neighbours 2 c and 2 c + 1 of one sign within `mostTogether`. */
+  /**
+   * Each row as whole numbers of a step of its own, and neighbours 2 c and 2 c + 1 of one sign within
+   * `mostTogether`.
+   */
   | {
     readonly kind: "quantized";
     readonly of: TensorData;
@@ -56,7 +62,8 @@ export interface Affine {
 /**
  * A product that takes in an affine on its input channels and one on its outputs,
  *
- *     r (W (s x + t) + b - mean) + u  =  W' x + b'    with  W' = diag(r) W diag(s),  b' = r (b + W t - mean) + u
+ *     r (W (s x + t) + b - mean) + u  =  W' x + b',
+ *     W' = diag(r) W diag(s),  b' = r (b + W t - mean) + u
  *
  * where the means are subtracted of what is centred.
  */
@@ -69,8 +76,8 @@ export interface Fold {
   /** Groups of a convolution: output o reads the channels of group `o groups / outputs`. */
   readonly groups: number;
   /**
-   * The array of `W t`, NaN where it is not known yet: whoever reads a row of the weight first leaves it there. So weight and
-   * bias come from one pass, in whichever order they are asked for.
+   * The array of `W t`, NaN where it is not known yet: whoever reads a row of the weight first leaves it
+   * there. So weight and bias come from one pass, in whichever order they are asked for.
    */
   readonly images: () => Float64Array;
 }
@@ -80,7 +87,10 @@ export type Compute = (
   values: readonly { readonly shape: readonly number[]; readonly data: Float64Array }[],
 ) => Float64Array;
 
-/** A weight made of others. A copy of its properties with other `bytes` is a weight of its own, and not derived. */
+/**
+ * A weight made of others. A copy of its properties with other `bytes` is a weight of its own, and not
+ * derived.
+ */
 export abstract class Derived implements TensorData {
   readonly dtype: StorageType;
   readonly shape: readonly number[];

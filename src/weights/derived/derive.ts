@@ -1,6 +1,6 @@
 /**
- * How weights are made of others: a function for each kind, which looks through what it is given, so that a part of a part
- * is one part and what is turned twice is as it was. Nothing is read here.
+ * How weights are made of others: a function for each kind, which looks through what it is given, so that a
+ * part of a part is one part and what is turned twice is as it was. Nothing is read here.
  */
 import { elementCount, float64Of, heldData, type TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";
@@ -98,7 +98,9 @@ export function joinedData(all: readonly TensorData[], axis: number): TensorData
   return derived({ kind: "concat", parts, axis }, shape, types.size === 1 ? [...types][0] : "fp64");
 }
 
-/** The same tensor with other values in its entries from `start` on, as many as `values` has along the axis. */
+/**
+ * The same tensor with other values in its entries from `start` on, as many as `values` has along the axis.
+ */
 export function withPart(
   data: TensorData,
   values: TensorData,
@@ -110,7 +112,10 @@ export function withPart(
   return joinedData([before, values, behind], axis);
 }
 
-/** A tensor with `extra` entries behind its own along an axis: the first of them all `first`, the others zeros. */
+/**
+ * A tensor with `extra` entries behind its own along an axis: the first of them all `first`, the others
+ * zeros.
+ */
 export function paddedData(
   data: TensorData,
   { axis, extra, first = 0 }: { axis: number; extra: number; first?: number },
@@ -141,7 +146,10 @@ export function transposedData(data: TensorData): TensorData {
 /** Numbers at hand, or a vector that is read when what is made of it is; null: none. */
 export type Vector = Float64Array | TensorData | null;
 
-/** Scale and shift, which are one and zero where they are not given, and whether the mean over the axis goes first. */
+/**
+ * Scale and shift, which are one and zero where they are not given, and whether the mean over the axis goes
+ * first.
+ */
 export interface Vectors {
   readonly scale?: Vector;
   readonly shift?: Vector;

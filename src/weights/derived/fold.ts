@@ -1,11 +1,12 @@
 /**
- * The arithmetic of Algorithm 1 (Unified Normalization paper, lines 3-6) and of its mirror image. An affine on a weight's
- * input channels, and one on its outputs, move into weight and bias:
+ * The arithmetic of Algorithm 1 (Unified Normalization paper, lines 3-6) and of its mirror image. An affine
+ * on a weight's input channels, and one on its outputs, move into weight and bias:
  *
  *     r (W (s x + t) + b) + u  =  (diag(r) W diag(s)) x + (r (b + W t) + u)
  *
- * A centred affine subtracts from each row of `W diag(s)` its mean, which is `W diag(s) (I - 11^T / C)`. A weight that is
- * folded again becomes one fold of the original, where that is one, and weight and bias come from a single pass over it.
+ * A centred affine subtracts from each row of `W diag(s)` its mean, which is `W diag(s) (I - 11^T / C)`. A
+ * weight that is folded again becomes one fold of the original, where that is one, and weight and bias come
+ * from a single pass over it.
  */
 import { float64Of, type TensorData } from "../../ir/data.ts";
 import type { Precision } from "../../ir/dtype.ts";
@@ -13,7 +14,10 @@ import { type Affine, derivationOf, type Fold, sourcesOf } from "./derivation.ts
 import { affineData, affineOf, derived, sumData, type Vectors } from "./derive.ts";
 import { eachRow } from "./rows.ts";
 
-/** A weight and a bias that took something in, in float64: they are rounded when they are asked for in another type. */
+/**
+ * A weight and a bias that took something in, in float64: they are rounded when they are asked for in another
+ * type.
+ */
 export interface Folded {
   readonly weight: TensorData;
   readonly bias: TensorData;
@@ -22,7 +26,8 @@ export interface Folded {
 /**
  * Folds an affine over axis 1 of `weight`, its input channels, into it and its bias (`null`: there was none).
  *
- * @param weight `[outputs, channels]` of a linear, or `[outputs, channels / groups, height, width]` of a convolution
+ * @param weight `[outputs, channels]` of a linear, or `[outputs, channels / groups, height, width]` of a
+ *   convolution
  * @returns the new weight and the new bias; neither is computed before its bytes are read
  */
 export function foldIntoWeight(
@@ -38,7 +43,10 @@ export function foldIntoWeight(
   return resultsOf({ ...fold, columns, groups, images: unknown(fold.weight) });
 }
 
-/** The same for an affine on the outputs, axis 0 of `weight`: `r (W x + b) + u`, less the mean where it is centred. */
+/**
+ * The same for an affine on the outputs, axis 0 of `weight`: `r (W x + b) + u`, less the mean where it is
+ * centred.
+ */
 export function foldIntoOutputs(weight: TensorData, bias: TensorData | null, vectors: Vectors): Folded {
   const affine = affineOf({ axis: 0, ...vectors });
   const known = foldOf(weight, bias);
@@ -105,9 +113,10 @@ const UNIT_ROUNDOFF: Readonly<Record<Precision, number>> = {
 };
 
 /**
- * How far the rounding of a folded weight and bias can move an output, at most, over the deviation that output has where
- * the normalized channels are independent and of deviation one: `u max_o (sum_c |W_oc| + |b'_o|) / |W_o|`. To first order
- * in the unit roundoff `u`; null for a weight that has no fold in it. Passes over the weight.
+ * How far the rounding of a folded weight and bias can move an output, at most, over the deviation that
+ * output has where the normalized channels are independent and of deviation one:
+ * `u max_o (sum_c |W_oc| + |b'_o|) / |W_o|`. To first order in the unit roundoff `u`; null for a weight that
+ * has no fold in it. Passes over the weight.
  */
 export function foldErrorBound(weight: TensorData, precision: Precision): number | null {
   const folds = foldsIn(weight);

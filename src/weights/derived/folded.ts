@@ -1,6 +1,6 @@
 /**
- * Readers of what a fold makes: its weight, and its bias from the same pass over the weight it is made of, whichever of them
- * is asked for first.
+ * Readers of what a fold makes: its weight, and its bias from the same pass over the weight it is made of,
+ * whichever of them is asked for first.
  */
 import { elementCount, float64Of } from "../../ir/data.ts";
 import { addTo, groupStart, repeated, type RowMap, then } from "./arithmetic.ts";

@@ -1,6 +1,6 @@
 /**
- * Readers of weights that are moved about, in whatever element type they are read: stored ones, parts, several joined, and
- * transposed ones.
+ * Readers of weights that are moved about, in whatever element type they are read: stored ones, parts,
+ * several joined, and transposed ones.
  */
 import { elementCount, float64Reader, type TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";

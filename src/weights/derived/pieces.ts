@@ -1,13 +1,13 @@
 /**
- * What readers of rows share: rows are read a piece at a time, into arrays that the next piece is read into. Leaves out what
- * is read.
+ * What readers of rows share: rows are read a piece at a time, into arrays that the next piece is read into.
+ * Leaves out what is read.
  */
 import { elementCount, type TensorData, typedView } from "../../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";
 
 /**
- * Fills an array with as many rows as it holds, from `row` on; a row is all that has one place on axis 0, and of a vector
- * one element.
+ * Fills an array with as many rows as it holds, from `row` on; a row is all that has one place on axis 0, and
+ * of a vector one element.
  */
 export type RowReader = (target: Float64Array, row: number) => void;
 
@@ -45,8 +45,8 @@ export function forPieces({ rows, width }: Size, take: (first: number, count: nu
 }
 
 /**
- * Elements as they are moved about without being looked at; two bytes of a float are a whole number, which moves faster.
- * Typed as what computations read, since all that is done to it are copies.
+ * Elements as they are moved about without being looked at; two bytes of a float are a whole number, which
+ * moves faster. Typed as what computations read, since all that is done to it are copies.
  */
 export function rawView(bytes: Uint8Array, dtype: StorageType): Float64Array {
   return typedView(bytes, dtype === "fp16" ? "bf16" : dtype) as Float64Array;

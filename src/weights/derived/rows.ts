@@ -1,9 +1,10 @@
 /**
- * The values of derived weights, some rows at a time: what a weight is made of is read row by row, combined in float64 and
- * rounded once, into the element type that is asked for. However deep a weight is derived, each row of what it comes from
- * passes through a core's cache once (twice where a mean over rows is subtracted), and nothing as large as the weight is
- * made beside the result; only a matrix that is transposed, or stands on the right of a product, is held as a whole.
- * Weights that are only moved about are not converted.
+ * The values of derived weights, some rows at a time: what a weight is made of is read row by row, combined
+ * in float64 and rounded once, into the element type that is asked for. However deep a weight is derived,
+ * each row of what it comes from passes through a core's cache once (twice where a mean over rows is
+ * subtracted), and nothing as large as the weight is made beside the result; only a matrix that is
+ * transposed, or stands on the right of a product, is held as a whole. Weights that are only moved about are
+ * not converted.
  */
 import { assertFits, bytesFromNumbers, float64Of, float64Writer, type TensorData } from "../../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";
@@ -58,8 +59,8 @@ export function eachRow(data: TensorData, take: (row: Float64Array, index: numbe
 }
 
 /**
- * Rows of a weight, in float64 or, undecoded, in the type that it is held in. What it comes from is read when this is called,
- * and of parts one below the other when their turn comes.
+ * Rows of a weight, in float64 or, undecoded, in the type that it is held in. What it comes from is read when
+ * this is called, and of parts one below the other when their turn comes.
  */
 function rowReader(data: TensorData, dtype: StorageType): RowReader {
   const derivation = derivationOf(data);

@@ -1,10 +1,11 @@
 /**
- * Members of a zip archive, read at once and by range, as a checkpoint wants them: each is stored as it is, so a part of
- * a member is a part of the file. A member that is read whole must have the checksum of its directory entry. Leaves out
- * compressed members, and what any of it means.
+ * Members of a zip archive, read at once and by range, as a checkpoint wants them: each is stored as it is,
+ * so a part of a member is a part of the file. A member that is read whole must have the checksum of its
+ * directory entry. Leaves out compressed members, and what any of it means.
  */
 import { crc32 } from "node:zlib";
-// Arithmetic on bytes that the native half reads wheels with; it touches no foreign memory and imports nothing.
+// Arithmetic on bytes that the native half reads wheels with; it touches no foreign memory and imports
+// nothing.
 import { LOCAL_BYTES, zipDataOffset, zipDirectory, type ZipEntry } from "../../../native/zip/directory.ts";
 import { UnfoldError } from "../../errors.ts";
 import { readRange } from "../file.ts";

@@ -1,6 +1,7 @@
 /**
- * The globals of PyTorch's files that mean something to UNfold: tensors and storages are descriptions of bytes, a few
- * values of Python's and NumPy's what they are. All that is not in this table stays a record that does nothing.
+ * The globals of PyTorch's files that mean something to UNfold: tensors and storages are descriptions of
+ * bytes, a few values of Python's and NumPy's what they are. All that is not in this table stays a record
+ * that does nothing.
  */
 import { numpyScalar } from "./numpy_values.ts";
 import {

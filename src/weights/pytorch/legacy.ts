@@ -1,8 +1,9 @@
 /**
- * A file that `torch.save` wrote before PyTorch 1.6, or writes with `_use_new_zipfile_serialization=False`: pickles of a
- * magic number, a protocol, the system's facts, the value and the storages' keys, one after the other, and then each
- * storage's count of elements and its bytes. Read as lazily, and as inert, as the zip files that came after. Leaves out
- * the tar archives of before 0.1.10. Layout: `_legacy_save` in PyTorch's `torch/serialization.py`.
+ * A file that `torch.save` wrote before PyTorch 1.6, or writes with `_use_new_zipfile_serialization=False`:
+ * pickles of a magic number, a protocol, the system's facts, the value and the storages' keys, one after the
+ * other, and then each storage's count of elements and its bytes. Read as lazily, and as inert, as the zip
+ * files that came after. Leaves out the tar archives of before 0.1.10. Layout: `_legacy_save` in PyTorch's
+ * `torch/serialization.py`.
  */
 import { UnfoldError } from "../../errors.ts";
 import { quoted } from "../../text.ts";
@@ -16,7 +17,10 @@ import { pytorchCheckpoint } from "./tensors.ts";
 import { storageOf, StorageRecord } from "./values.ts";
 import type { StateOptions } from "./state_dict.ts";
 
-/** 0x1950a86a20f9469cfc6c as protocol 1 has it, and as the opcode LONG1, which stands behind PROTO and its argument. */
+/**
+ * 0x1950a86a20f9469cfc6c as protocol 1 has it, and as the opcode LONG1, which stands behind PROTO and its
+ * argument.
+ */
 const MAGIC_TEXT = new TextEncoder().encode("L119547037146038801333356L\n");
 const MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const PROTOCOL = 1001;

@@ -1,6 +1,6 @@
 /**
- * Numbers and arrays of NumPy's in a pickle: their type and their bytes, which stand in the pickle itself. Leaves out
- * arrays of objects, texts and dates, and big-endian ones: those stay records.
+ * Numbers and arrays of NumPy's in a pickle: their type and their bytes, which stand in the pickle itself.
+ * Leaves out arrays of objects, texts and dates, and big-endian ones: those stay records.
  */
 import { ObjectRecord, type PickleTuple, type PickleValue } from "./pickle_values.ts";
 import { isSizes, StorageRecord, TensorRecord, TYPES } from "./values.ts";
@@ -26,7 +26,10 @@ const NUMPY_TYPES: ReadonlyMap<string, NumpyType> = new Map<string, NumpyType>([
   ["b1", { name: "bool", read: (view) => view.getUint8(0) !== 0 }],
 ]);
 
-/** `numpy.dtype("f4", ...)`, whose state is `(3, "<", ...)`; undefined where it is none of those, or big-endian. */
+/**
+ * `numpy.dtype("f4", ...)`, whose state is `(3, "<", ...)`; undefined where it is none of those, or
+ * big-endian.
+ */
 function typeOf(value: PickleValue | undefined): (NumpyType & { readonly itemBytes: number }) | undefined {
   if (!(value instanceof ObjectRecord) || value.name !== "numpy.dtype") return undefined;
   const [code] = value.args;

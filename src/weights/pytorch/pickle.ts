@@ -1,9 +1,9 @@
 /**
- * A pickle machine that executes nothing: it interprets the opcodes of protocols 1 to 5 into inert data. Python's own
- * machine imports whatever a pickle names and calls it; this one has a table of globals, each with a meaning written in
- * UNfold, and of any other it keeps the name and what it would have been called with. Work, memory and nesting are
- * bounded, and every malformed stream is one error that has the byte. Leaves out protocol 0 (text), extension codes and
- * out-of-band buffers. Opcodes: Python's `pickletools`.
+ * A pickle machine that executes nothing: it interprets the opcodes of protocols 1 to 5 into inert data.
+ * Python's own machine imports whatever a pickle names and calls it; this one has a table of globals, each
+ * with a meaning written in UNfold, and of any other it keeps the name and what it would have been called
+ * with. Work, memory and nesting are bounded, and every malformed stream is one error that has the byte.
+ * Leaves out protocol 0 (text), extension codes and out-of-band buffers. Opcodes: Python's `pickletools`.
  */
 import { OP, PickleReader } from "./pickle_reader.ts";
 import {
@@ -20,8 +20,9 @@ import {
 } from "./pickle_values.ts";
 
 /**
- * Opcodes of one pickle; a state dict takes some 40 a tensor. No opcode allocates more than a small object and what it
- * takes off the stack or out of the file, and no allowed call copies what it is given, so this bounds memory as well.
+ * Opcodes of one pickle; a state dict takes some 40 a tensor. No opcode allocates more than a small object
+ * and what it takes off the stack or out of the file, and no allowed call copies what it is given, so this
+ * bounds memory as well.
  */
 export const MAX_STEPS = 2 ** 21;
 /** Opcodes that make an object of a hundred bytes or more, and count as four. */
@@ -39,7 +40,10 @@ const MAKERS: ReadonlySet<number> = new Set([
 const PROTOCOL_0 = "FglPpSVd";
 /** Open marks: how deep literals may be nested. PyTorch's files have three or four. */
 export const MAX_DEPTH = 256;
-/** Classes and functions that one pickle names, without those of the table; and how long the two parts of a name are. */
+/**
+ * Classes and functions that one pickle names, without those of the table; and how long the two parts of a
+ * name are.
+ */
 export const MAX_GLOBALS = 4096;
 const MAX_NAME_LENGTH = 1024;
 
@@ -358,7 +362,8 @@ class Machine {
   #build(state: PickleValue): void {
     const target = this.#top();
     if (target instanceof ObjectRecord) target.state = state;
-    // Attributes of a dict or a tensor: the versions of modules, that `state_dict()` keeps, and labels of trainers'.
+    // Attributes of a dict or a tensor: the versions of modules, that `state_dict()` keeps, and labels of
+    // trainers'.
     else if (
       !(target instanceof Map) && !(target instanceof PickleRecord && !(target instanceof PickleGlobal))
     ) {

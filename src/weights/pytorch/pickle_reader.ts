@@ -1,6 +1,6 @@
 /**
- * The opcodes of pickles and their arguments, taken from bytes one after the other. Whatever is not there, too long or
- * not text is one error. Leaves out what the opcodes mean. After Python's `pickletools`.
+ * The opcodes of pickles and their arguments, taken from bytes one after the other. Whatever is not there,
+ * too long or not text is one error. Leaves out what the opcodes mean. After Python's `pickletools`.
  */
 
 /** Bytes of one string or bytes object. */
@@ -67,7 +67,10 @@ export class PickleReader {
     return begin;
   }
 
-  /** An unsigned little-endian number. Beyond 2^53 it rounds, and is beyond the end of the pickle just the same. */
+  /**
+   * An unsigned little-endian number. Beyond 2^53 it rounds, and is beyond the end of the pickle just the
+   * same.
+   */
   uint(byteLength: 1 | 2 | 4 | 8): number {
     const at = this.#take(byteLength);
     switch (byteLength) {

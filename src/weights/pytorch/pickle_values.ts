@@ -1,6 +1,6 @@
 /**
- * What a pickle becomes here: inert data. A list, a tuple, a set and a dict are told apart since a pickle's opcodes
- * differ between them; objects are records of what the file says of them, without behaviour.
+ * What a pickle becomes here: inert data. A list, a tuple, a set and a dict are told apart since a pickle's
+ * opcodes differ between them; objects are records of what the file says of them, without behaviour.
  */
 import { quoted } from "../../text.ts";
 
@@ -43,7 +43,10 @@ export abstract class PickleRecord {
   abstract readonly name: string;
 }
 
-/** A class or function by its name. It is never imported; what its call becomes is written here, or nothing but a record. */
+/**
+ * A class or function by its name. It is never imported; what its call becomes is written here, or nothing
+ * but a record.
+ */
 export class PickleGlobal extends PickleRecord {
   readonly name: string;
   readonly #call: ((args: PickleTuple, fail: PickleFailure) => PickleValue) | null;
@@ -61,8 +64,8 @@ export class PickleGlobal extends PickleRecord {
 }
 
 /**
- * An object that UNfold has no class for: what the file says of it, and nothing that it does. It is whatever its class
- * makes of that: only what depends on the object itself needs to know.
+ * An object that UNfold has no class for: what the file says of it, and nothing that it does. It is whatever
+ * its class makes of that: only what depends on the object itself needs to know.
  */
 export class ObjectRecord extends PickleRecord {
   /** The class, or the function that would have made it: "yacs.config.CfgNode". */

@@ -1,6 +1,6 @@
 /**
- * A module that was pickled whole, whatever its class: the tensors of its state dict, and what its parts say of themselves.
- * Leaves out what a class would make of them.
+ * A module that was pickled whole, whatever its class: the tensors of its state dict, and what its parts say
+ * of themselves. Leaves out what a class would make of them.
  */
 import { ObjectRecord, PickleSet, type PickleValue } from "./pickle_values.ts";
 import { plainOf, type PlainValue } from "./plain.ts";
@@ -57,8 +57,8 @@ export function moduleTensors(module: ObjectRecord): Map<string, TensorRecord> {
 }
 
 /**
- * What the parts of the module say of themselves, by their paths: their class, and their attributes as far as they are
- * plain. Not what PyTorch keeps in each of them.
+ * What the parts of the module say of themselves, by their paths: their class, and their attributes as far as
+ * they are plain. Not what PyTorch keeps in each of them.
  *
  * @param left how many values may still be told, counted down
  */

@@ -1,7 +1,7 @@
 /**
- * Which of a training checkpoint's values are the network: its state dict, at the top or under whatever key a trainer
- * gave it, or the parameters of a module that was saved whole. What else there is, arguments and configurations, is kept
- * as plain values. Leaves out which names and arguments a family of models uses.
+ * Which of a training checkpoint's values are the network: its state dict, at the top or under whatever key a
+ * trainer gave it, or the parameters of a module that was saved whole. What else there is, arguments and
+ * configurations, is kept as plain values. Leaves out which names and arguments a family of models uses.
  */
 import { quoted } from "../../text.ts";
 import { numpyArray } from "./numpy_values.ts";
@@ -17,8 +17,8 @@ import { plainOf, type PlainValue } from "./plain.ts";
 import { StorageRecord, TensorRecord } from "./values.ts";
 
 /**
- * The keys that trainers use, best first. Averaged weights come before those they are the average of: they are the ones
- * that papers report.
+ * The keys that trainers use, best first. Averaged weights come before those they are the average of: they
+ * are the ones that papers report.
  */
 const KEYS = [
   "state_dict_ema",
@@ -65,8 +65,8 @@ export interface StateDict {
 /** Which of a file's state dicts is wanted. */
 export interface StateOptions {
   /**
-   * Its keys ("model_ema", "model.state_dict"), one of them, or `ema`, `model`, `teacher`, `student` for whatever a trainer
-   * calls these. Unless said, averaged weights come first.
+   * Its keys ("model_ema", "model.state_dict"), one of them, or `ema`, `model`, `teacher`, `student` for
+   * whatever a trainer calls these. Unless said, averaged weights come first.
    */
   readonly state?: string | undefined;
 }
@@ -79,7 +79,8 @@ interface StateDictOptions extends StateOptions {
 /** The state dict in the value of a whole file. */
 export function findStateDict(top: PickleValue, { state, fail }: StateDictOptions): StateDict {
   const ofTorch = candidatesIn(top, torchTensor);
-  // NumPy's arrays are statistics and the like beside PyTorch's tensors, and the weights where there are none of those.
+  // NumPy's arrays are statistics and the like beside PyTorch's tensors, and the weights where there are none
+  // of those.
   const candidates = ofTorch.length > 0 ? ofTorch : candidatesIn(top, numpyArray);
   const chosen = state === undefined ? preferred(candidates, fail) : named(candidates, { state, fail });
   if (chosen === null) {
@@ -105,7 +106,8 @@ function candidatesIn(top: PickleValue, tensorIn: TensorIn): Candidate[] {
     seen.add(value);
     const tensors = tensorsOf(value, tensorIn);
     if (tensors.size > 0) found.push({ path: path.join("."), value, tensors });
-    // Below a state dict there is none; beside one at the top, a tensor is a random generator's state or the like.
+    // Below a state dict there is none; beside one at the top, a tensor is a random generator's state or the
+    // like.
     if (path.length >= MAX_NESTING || (tensors.size > 0 && path.length > 0)) return;
     for (const [key, member] of membersOf(value, path.length === 0)) {
       if (typeof key === "string" && key.length <= MAX_KEY && !NOT_WEIGHTS.test(key)) {

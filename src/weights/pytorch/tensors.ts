@@ -1,6 +1,6 @@
 /**
- * The checkpoint in what a file of PyTorch's holds, whatever it was written by: its state dict, and its tensors as views
- * of storages. Leaves out where a storage lies in the file: the caller reads ranges of it.
+ * The checkpoint in what a file of PyTorch's holds, whatever it was written by: its state dict, and its
+ * tensors as views of storages. Leaves out where a storage lies in the file: the caller reads ranges of it.
  */
 import { UnfoldError } from "../../errors.ts";
 import type { StorageType } from "../../ir/dtype.ts";

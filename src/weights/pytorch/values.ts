@@ -1,6 +1,6 @@
 /**
- * Tensors and storages of PyTorch's in a pickle, as descriptions of bytes: an element type, a storage, a view of one, and
- * the functions that make them. Leaves out the file: a storage is a key, a type and a count here.
+ * Tensors and storages of PyTorch's in a pickle, as descriptions of bytes: an element type, a storage, a view
+ * of one, and the functions that make them. Leaves out the file: a storage is a key, a type and a count here.
  */
 import {
   describePickled,
@@ -24,7 +24,10 @@ export class ElementType extends PickleRecord {
   }
 }
 
-/** The memory that one or more tensors are views of: a member `data/<key>` of a zip file, or a part of an older one. */
+/**
+ * The memory that one or more tensors are views of: a member `data/<key>` of a zip file, or a part of an
+ * older one.
+ */
 export class StorageRecord extends PickleRecord {
   readonly name = "a storage";
   readonly key: string;
@@ -51,7 +54,10 @@ export class StorageRecord extends PickleRecord {
   }
 }
 
-/** A view of a storage; offset and strides are in elements. Within the storage, which is checked when it is made. */
+/**
+ * A view of a storage; offset and strides are in elements. Within the storage, which is checked when it is
+ * made.
+ */
 export class TensorRecord extends PickleRecord {
   readonly name = "a tensor";
   readonly storage: StorageRecord;
@@ -133,8 +139,8 @@ export const STORAGE_CLASSES: ReadonlyMap<PickleValue, ElementType | null> = new
 ]);
 
 /**
- * What a persistent id of PyTorch's stands for: `("storage", class, key, location, count of elements)`, in files of before
- * 1.6 with what it is a part of, and `("module", class, ...)`.
+ * What a persistent id of PyTorch's stands for: `("storage", class, key, location, count of elements)`, in
+ * files of before 1.6 with what it is a part of, and `("module", class, ...)`.
  */
 export function storageOf(id: PickleValue, fail: PickleFailure): PickleValue {
   const [word, storageClass, key, , count, part] = Array.isArray(id) ? id as PickleTuple : [];
@@ -209,7 +215,10 @@ function rebuildParameter(args: PickleTuple, fail: PickleFailure): PickleValue {
     : fail(`makes a parameter of ${describePickled(data)}`);
 }
 
-/** A tensor of a subclass, or one with attributes: `(function, class, arguments, attributes)`. Its data are plain. */
+/**
+ * A tensor of a subclass, or one with attributes: `(function, class, arguments, attributes)`. Its data are
+ * plain.
+ */
 export function rebuildFromType(args: PickleTuple, fail: PickleFailure): PickleValue {
   const [rebuild, , given] = args;
   if (!(rebuild instanceof PickleGlobal) || !Array.isArray(given)) {

@@ -1,8 +1,9 @@
 /**
- * A file that `torch.save` wrote since PyTorch 1.6 (.pt, .pth, .bin): a zip archive of one pickle, which describes the
- * tensors, and one stored member for each storage, which holds their bytes. Read lazily, as safetensors is: opening
- * reads the zip directory and the pickle, and a tensor's bytes are read, just their range, each time they are asked for.
- * No code is run: the pickle becomes inert data. Leaves out TorchScript; `legacy.ts` has what was written before.
+ * A file that `torch.save` wrote since PyTorch 1.6 (.pt, .pth, .bin): a zip archive of one pickle, which
+ * describes the tensors, and one stored member for each storage, which holds their bytes. Read lazily, as
+ * safetensors is: opening reads the zip directory and the pickle, and a tensor's bytes are read, just their
+ * range, each time they are asked for. No code is run: the pickle becomes inert data. Leaves out TorchScript;
+ * `legacy.ts` has what was written before.
  */
 import { UnfoldError } from "../../errors.ts";
 import { quoted } from "../../text.ts";
@@ -24,7 +25,10 @@ const MAX_WORD_BYTES = 64;
 /** The pickle, in whatever folder. */
 const PICKLE = /^[^/]+\/data\.pkl$/;
 
-/** Versions of the archive's layout (`version`): PyTorch has written 2 and 3 since 1.6, and higher for TorchScript only. */
+/**
+ * Versions of the archive's layout (`version`): PyTorch has written 2 and 3 since 1.6, and higher for
+ * TorchScript only.
+ */
 const MAX_VERSION = 10;
 
 /**
@@ -55,7 +59,9 @@ export function openPytorch(path: string, options: StateOptions): Checkpoint {
 
 interface Contents {
   readonly top: PickleValue;
-  /** The folder inside the archive that all is in, with a "/": "archive/", or the name that the file once had. */
+  /**
+   * The folder inside the archive that all is in, with a "/": "archive/", or the name that the file once had.
+   */
   readonly prefix: string;
 }
 

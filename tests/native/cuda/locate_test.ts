@@ -1,6 +1,6 @@
 /**
- * Tests of finding the CUDA runtime, in folders made here; runtimes are ELF headers that nobody loads, and a library of
- * the system stands in for the driver.
+ * Tests of finding the CUDA runtime, in folders made here; runtimes are ELF headers that nobody loads, and a
+ * library of the system stands in for the driver.
  */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";

@@ -132,8 +132,8 @@ testWithTensorRt(
       assert.throws(() => config.setComputeCapabilities(["8.9"]), /only TensorRT for RTX/);
       return;
     }
-    // In a process of its own: the library shares the list of targets among all builds of a process, and fails where other
-    // tests build for all of them at the same time.
+    // In a process of its own: the library shares the list of targets among all builds of a process, and
+    // fails where other tests build for all of them at the same time.
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--quiet", "--allow-ffi", "--allow-read", "--allow-env", NARROWED, path],
     }).output();

@@ -1,6 +1,6 @@
 /**
- * The Enterprise slot tables, held to what is known of them from elsewhere, and the check-abi command on headers
- * written out from a layout.
+ * The Enterprise slot tables, held to what is known of them from elsewhere, and the check-abi command on
+ * headers written out from a layout.
  */
 
 import { deepStrictEqual, match, strictEqual, throws } from "node:assert/strict";

@@ -1,6 +1,6 @@
 /**
- * Enterprise TensorRT itself, as far as it goes without a GPU: its version, its logger and what it says where there is no
- * driver. Engines of it are run by the stand-in alone.
+ * Enterprise TensorRT itself, as far as it goes without a GPU: its version, its logger and what it says where
+ * there is no driver. Engines of it are run by the stand-in alone.
  */
 import assert from "node:assert/strict";
 import { loadCuda } from "../../../native/cuda/mod.ts";

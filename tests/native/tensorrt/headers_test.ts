@@ -1,6 +1,6 @@
 /**
- * What is read from NVIDIA's headers, on snippets written for these tests. The real headers are not in the repository;
- * `deno task check-abi` compares them.
+ * What is read from NVIDIA's headers, on snippets written for these tests. The real headers are not in the
+ * repository; `deno task check-abi` compares them.
  */
 
 import { deepStrictEqual, rejects, throws } from "node:assert/strict";

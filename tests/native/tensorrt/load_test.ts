@@ -60,7 +60,10 @@ const OPTIONAL = new Set([
   "IRuntimeCache.deserialize",
 ]);
 
-/** Interfaces that describe and build networks; a layout without IBuilder is for running engines and has none of them. */
+/**
+ * Interfaces that describe and build networks; a layout without IBuilder is for running engines and has none
+ * of them.
+ */
 const FOR_BUILDING =
   /^(IBuilder|IBuilderConfig|INetworkDefinition|ITensor|IOptimizationProfile|ITimingCache|I\w*Layer)\./;
 

@@ -1,4 +1,7 @@
-/** The logger, called as the library does: through its table of methods. The lines are TensorRT for RTX 1.7.1's own. */
+/**
+ * The logger, called as the library does: through its table of methods. The lines are TensorRT for RTX
+ * 1.7.1's own.
+ */
 import assert from "node:assert/strict";
 import { cString } from "../../../native/memory/memory.ts";
 import { Logger } from "../../../native/tensorrt/logger.ts";

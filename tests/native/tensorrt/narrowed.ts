@@ -1,6 +1,6 @@
 /**
- * A program: builds engines for all kinds of GPU, for two and for one at the same time, with the library given, and prints
- * what GPUs each plan says it is for.
+ * A program: builds engines for all kinds of GPU, for two and for one at the same time, with the library
+ * given, and prints what GPUs each plan says it is for.
  */
 import { targetsOfPlan } from "../../../src/emit/targets.ts";
 import { type ComputeCapability, loadTensorRt } from "../../../native/tensorrt/mod.ts";

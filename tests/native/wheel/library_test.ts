@@ -1,4 +1,7 @@
-/** Tests of a pinned library's download; how a wheel is downloaded is `download_test.ts`. No library is loaded. */
+/**
+ * Tests of a pinned library's download; how a wheel is downloaded is `download_test.ts`. No library is
+ * loaded.
+ */
 
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";

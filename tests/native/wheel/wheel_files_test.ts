@@ -1,4 +1,7 @@
-/** Tests of `wheelFiles()`: the cache, then a download, or what to do; how a download goes is in `download_test.ts`. */
+/**
+ * Tests of `wheelFiles()`: the cache, then a download, or what to do; how a download goes is in
+ * `download_test.ts`.
+ */
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

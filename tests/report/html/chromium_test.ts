@@ -1,6 +1,7 @@
 /**
- * The pages in a real Chromium: nothing is requested, nothing is complained of, axe finds nothing, and nothing is wider
- * than the screen, in light and dark, on a phone and on a desk. Ignored where there is no Chromium.
+ * The pages in a real Chromium: nothing is requested, nothing is complained of, axe finds nothing, and
+ * nothing is wider than the screen, in light and dark, on a phone and on a desk. Ignored where there is no
+ * Chromium.
  */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";

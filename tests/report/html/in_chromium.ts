@@ -1,6 +1,6 @@
 /**
- * Opens pages in Chromium and prints what was seen as JSON: run with all permissions, which Playwright asks of Deno, by
- * `chromium_test.ts`, which has fewer and judges. Arguments: the browser's path, then files.
+ * Opens pages in Chromium and prints what was seen as JSON: run with all permissions, which Playwright asks
+ * of Deno, by `chromium_test.ts`, which has fewer and judges. Arguments: the browser's path, then files.
  */
 import { pathToFileURL } from "node:url";
 import axe from "npm:axe-core@4.14.1";
@@ -83,7 +83,9 @@ async function violationsOf(page: Page): Promise<string[]> {
   return found.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0]!.html.slice(0, 200)}`);
 }
 
-/** A file in each size; axe, which takes long, looks at all sizes of the first file and at one of the others. */
+/**
+ * A file in each size; axe, which takes long, looks at all sizes of the first file and at one of the others.
+ */
 async function visit(browser: Browser, file: string, { isFirst }: { isFirst: boolean }): Promise<Visit[]> {
   const { page, requests, complaints } = await open(browser, file, SIZES[0]!);
   const resize = async ({ scheme, width }: Size) => {

@@ -14,7 +14,9 @@ import { kernel, planBytes, schedule } from "../plan_bytes.ts";
 
 const NORM = "__myl_MeanSubMulMeanAddSqrtDivMulMulAdd";
 
-/** A plan of `blocks` blocks with three kernels each, and a normalization in front of each where asked for. */
+/**
+ * A plan of `blocks` blocks with three kernels each, and a normalization in front of each where asked for.
+ */
 export function samplePlan({ blocks, norms }: { blocks: number; norms: boolean }): Uint8Array<ArrayBuffer> {
   const own = (i: number, name: string, layer: string) =>
     kernel(name, `"x${i}"`, `"blocks.${i}.${layer}/sum.1"`);

@@ -1,8 +1,8 @@
 /**
- * Slots of Enterprise TensorRT 10.0 to 10.16: the methods of 10.0 in slot order, then what each minor version changed.
- * Every slot was compared with the headers of each tag of NVIDIA's public TensorRT repository (`deno task check-abi`)
- * and with g++'s member pointers for them; none was ever called by UNfold's own tests. Only the interfaces that UNfold
- * uses are listed.
+ * Slots of Enterprise TensorRT 10.0 to 10.16: the methods of 10.0 in slot order, then what each minor version
+ * changed. Every slot was compared with the headers of each tag of NVIDIA's public TensorRT repository
+ * (`deno task check-abi`) and with g++'s member pointers for them; none was ever called by UNfold's own
+ * tests. Only the interfaces that UNfold uses are listed.
  */
 import type { Layout } from "../layout.ts";
 import { layoutsFromReleases, type Release } from "../releases.ts";
@@ -245,7 +245,9 @@ const RELEASES: readonly Release[] = [
   },
 ];
 
-/** 10.0 to 10.16. `log` comes first in ILogger, which is not versioned yet; IProgressMonitor is (NvInfer.h). */
+/**
+ * 10.0 to 10.16. `log` comes first in ILogger, which is not versioned yet; IProgressMonitor is (NvInfer.h).
+ */
 export const ENTERPRISE_10: readonly Layout[] = layoutsFromReleases(RELEASES, {
   flavour: "enterprise",
   major: 10,

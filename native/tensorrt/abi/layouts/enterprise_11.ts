@@ -1,8 +1,8 @@
 /**
- * Slots of Enterprise TensorRT 11.0, 11.1 and, to run engines, 11.4, as changes to 10.16: 11.0 dropped what 10.x had
- * deprecated, so that nearly every table moved up, and 11.1 only appended. Compared with NVIDIA's headers as those of 10.x were (enterprise_10.ts),
- * never called by UNfold's own tests. Of the methods that stayed, one changed its type: since 11.0
- * `IBuilderConfig::setMaxAuxStreams` returns bool.
+ * Slots of Enterprise TensorRT 11.0, 11.1 and, to run engines, 11.4, as changes to 10.16: 11.0 dropped what
+ * 10.x had deprecated, so that nearly every table moved up, and 11.1 only appended. Compared with NVIDIA's
+ * headers as those of 10.x were (enterprise_10.ts), never called by UNfold's own tests. Of the methods that
+ * stayed, one changed its type: since 11.0 `IBuilderConfig::setMaxAuxStreams` returns bool.
  */
 
 import type { Layout } from "../layout.ts";
@@ -70,10 +70,11 @@ export const ENTERPRISE_11: readonly Layout[] = layoutsFromReleases(RELEASES, {
 });
 
 /**
- * 11.4 for running engines. Its headers are not public (those end at 11.1), but the lean runtime's functions name
- * themselves in what they refuse: read off the tables of `libnvinfer_lean.so.11` 11.4.0, they stand where those of 11.1
- * do, with two more of IRuntime's and one of IRefitter's behind them. Of builders nothing is known, so none is made. The
- * logger and the runtime's creation are run by UNfold's tests, up to where a GPU is needed.
+ * 11.4 for running engines. Its headers are not public (those end at 11.1), but the lean runtime's functions
+ * name themselves in what they refuse: read off the tables of `libnvinfer_lean.so.11` 11.4.0, they stand
+ * where those of 11.1 do, with two more of IRuntime's and one of IRefitter's behind them. Of builders nothing
+ * is known, so none is made. The logger and the runtime's creation are run by UNfold's tests, up to where a
+ * GPU is needed.
  */
 function runningOnly({ interfaces, ...common }: Layout): Layout {
   const tables = Object.fromEntries(RUNNING.map((name) => [name, interfaces[name] ?? []]));

@@ -1,7 +1,7 @@
 /**
- * Slots of TensorRT for RTX 1.7 (`getInferLibVersion()` 10701), measured from the library: those of Enterprise 11.1, whose
- * headers are public, but for the plugin methods RTX leaves out, its compute capabilities in IBuilderConfig and what it
- * adds to IRuntime, IRuntimeConfig and the execution context.
+ * Slots of TensorRT for RTX 1.7 (`getInferLibVersion()` 10701), measured from the library: those of
+ * Enterprise 11.1, whose headers are public, but for the plugin methods RTX leaves out, its compute
+ * capabilities in IBuilderConfig and what it adds to IRuntime, IRuntimeConfig and the execution context.
  */
 import type { Layout } from "../layout.ts";
 import { layoutsFromReleases, type Release } from "../releases.ts";
@@ -31,8 +31,8 @@ const RELEASES: readonly Release[] = [
       IRuntimeConfig: `
         createRuntimeCache setRuntimeCache getRuntimeCache setDynamicShapesKernelSpecializationStrategy
         getDynamicShapesKernelSpecializationStrategy setCudaGraphStrategy getCudaGraphStrategy`,
-      // Not measured, since a cache is made only where there is a GPU: in the order NVIDIA documents, laid out as
-      // ITimingCache, its like, is.
+      // Not measured, since a cache is made only where there is a GPU: in the order NVIDIA documents, laid
+      // out as ITimingCache, its like, is.
       IRuntimeCache: "serialize deserialize reset",
     },
   },

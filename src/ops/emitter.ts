@@ -1,0 +1,74 @@
+/**
+ * What an operator may ask of a network that is being written: the emitters' side of the contract, as
+ * interfaces, so that operators depend on neither protobuf nor foreign memory.
+ */
+import type { TensorData } from "../ir/data.ts";
+import type { DType } from "../ir/dtype.ts";
+import type { TensorType } from "../ir/graph.ts";
+import type { Shape } from "../ir/shape.ts";
+
+/** A TensorRT tensor under construction; its `dims` have -1 where they are open. */
+export interface TensorRtTensor {
+  readonly dims: readonly number[];
+}
+
+type Axes = readonly number[];
+
+/**
+ * What an operator may ask of the network being built. Each call adds one layer named after the operator's
+ * node.
+ */
+export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
+  constant(data: TensorData, type: TensorType): T;
+  matmul(a: T, b: T, options?: { transposeA?: boolean; transposeB?: boolean }): T;
+  elementwise(op: "sum" | "sub" | "prod" | "div" | "max", a: T, b: T): T;
+  activation(kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh", x: T): T;
+  unary(op: "sqrt" | "exp", x: T): T;
+  softmax(x: T, axis: number): T;
+  transpose(x: T, permutation: Axes): T;
+  /** Reshape between two symbolic shapes with the same number of elements. */
+  reshape(x: T, from: Shape, to: Shape): T;
+  slice(x: T, options: { start: Axes; size: Shape; stride: Axes }): T;
+  expand(x: T, from: Shape, to: Shape): T;
+  concat(xs: readonly T[], axis: number): T;
+  gather(x: T, indices: T, axis: number): T;
+  reduce(op: "sum" | "avg", x: T, axes: Axes, keepDims: boolean): T;
+  normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;
+  attention(q: T, k: T, v: T, options: { causal: boolean; fused: boolean; mask?: T }): T;
+  convolution(
+    x: T,
+    options: { weight: T; bias?: T; stride: Axes; padding: Axes; groups: number },
+  ): T;
+  cast(x: T, dtype: DType): T;
+  /** `value` as a constant of `rank` dimensions of size 1, for broadcasting. */
+  scalar(value: number, dtype: DType, rank: number): T;
+}
+
+/** A plain number is an integer attribute. */
+export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+
+/** What an operator may ask of the ONNX graph being written; values are their names. */
+export interface OnnxEmitter {
+  /** The version of the standard's operators that is written. */
+  readonly opset: number;
+  /**
+   * `type` is an operator of the standard or, with its domain in front, another: `com.microsoft.Attention`;
+   * an undefined input is one left out.
+   */
+  node(
+    type: string,
+    inputs: readonly (string | undefined)[],
+    attributes?: Readonly<Record<string, OnnxAttribute>>,
+  ): string;
+  /** A small int64 vector, e.g. axes. */
+  int64(values: readonly number[]): string;
+  int64Scalar(value: number): string;
+  /** A shape as an int64 vector, computed from the inputs' sizes where it is open. */
+  shape(shape: Shape): string;
+  /** A scalar (rank 0) of an element type. */
+  scalar(value: number, dtype: DType): string;
+  constant(data: TensorData, type: TensorType): string;
+  reshape(x: string, from: Shape, to: Shape): string;
+  reduce(type: "ReduceMean" | "ReduceSum", x: string, axes: readonly number[], keepDims: boolean): string;
+  cast(x: string, dtype: DType): string;
+}
