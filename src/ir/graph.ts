@@ -56,8 +56,13 @@ export function axisOfSize(graph: Graph, name: string): { readonly input: Node; 
   throw new UnfoldError(`${graph.name}: no input has the size ${name} as an axis of its own`);
 }
 
+/** Orders that were worked out: a graph never changes, and every pass asks for its order several times. */
+const ORDERS = new WeakMap<Graph, readonly Node[]>();
+
 /** Every node that an output reaches, inputs before users; declared inputs come first even where unused. */
 export function topological(graph: Graph): readonly Node[] {
+  const known = ORDERS.get(graph);
+  if (known !== undefined) return known;
   const order: Node[] = [];
   const seen = new Set<Node>();
   // An explicit stack: a deep network must not overflow JavaScript's.
@@ -80,6 +85,7 @@ export function topological(graph: Graph): readonly Node[] {
   };
   graph.inputs.forEach(visit);
   for (const { node } of graph.outputs) visit(node);
+  ORDERS.set(graph, order);
   return order;
 }
 

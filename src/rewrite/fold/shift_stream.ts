@@ -79,9 +79,11 @@ function planShift(
   );
   if (products.length === 0) return null;
   const constant = affine.shift.map((t, c) => t === 0 ? 0 : t / affine.scale[c]!);
-  const usual = median(affine.scale.filter((s) => s !== 0).map((s) => 1 / Math.abs(s)));
-  // A channel that is scaled by zero has no such constant.
-  if (!constant.every((c) => Number.isFinite(c) && Math.abs(c) <= LARGEST_SHIFT * usual)) return null;
+  const largest = constant.reduce((most, c) => Math.max(most, Math.abs(c)), 0);
+  const sizes = affine.scale.filter((s) => s !== 0).map((s) => 1 / Math.abs(s));
+  // Half of the sizes reach what their median reaches. A channel that is scaled by zero has no such constant.
+  const reaching = sizes.reduce((count, size) => largest <= LARGEST_SHIFT * size ? count + 1 : count, 0);
+  if (!Number.isFinite(largest) || 2 * reaching < sizes.length) return null;
 
   const root = rootOf({ node: norm.inputs[0]!, axis: affine.axis });
   const changes = new Map<Node, Change>();
@@ -206,9 +208,4 @@ function withShift(norm: Node, [x, scale, shift]: readonly Node[], values: Float
   const constant = constantNode(heldData([values.length], values, name), { dtype: shift!.type.dtype, name });
   const attrs = norm.attrs as AttrsOf<"channel_affine">;
   return apply("channel_affine", [x!, scale!, constant], { attrs, name: norm.name });
-}
-
-/** The middle value, the upper of two; NaN of none. */
-function median(values: Float64Array): number {
-  return values.toSorted()[Math.floor(values.length / 2)] ?? NaN;
 }
