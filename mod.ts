@@ -99,6 +99,7 @@ export type { Dim, DimValues, Shape } from "./src/ir/shape.ts";
 // with a normalization,
 export {
   batchNorm,
+  type BatchNormOptions,
   batchRenorm,
   type BatchRenormOptions,
   compressedRmsNorm,

@@ -187,6 +187,15 @@ export const NORMALIZATION: Setting<"ln" | "rms"> = {
   },
 };
 
+/** Where fairseq's forks have two. */
+export const BATCH_NORM: Setting<"plain" | "scaled"> = {
+  name: "batch-norm",
+  what: "form of the Batch Normalization",
+  takes: "plain, or scaled: each token divided by its quadratic mean first, as in PowerNorm's code",
+  keys: [],
+  parse: (value) => value === "plain" || value === "scaled" ? value : undefined,
+};
+
 export const TIED_HEAD: Setting<boolean> = {
   name: "tied-head",
   what: "head: the embedding again (true) or its own tensor (false)",

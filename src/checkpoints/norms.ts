@@ -12,9 +12,9 @@ import {
   rmsNorm,
   unifiedNorm,
 } from "../norms/families.ts";
-import { EPSILON, NORMALIZATION } from "./common_settings.ts";
+import { BATCH_NORM, EPSILON, NORMALIZATION } from "./common_settings.ts";
 import type { CheckpointView, Settle } from "./define.ts";
-import type { Evidence } from "./settings.ts";
+import type { Evidence, Known } from "./settings.ts";
 
 export interface NormKindOptions {
   /** Scopes of the file's normalizations. */
@@ -31,6 +31,8 @@ export interface NormKindOptions {
     readonly epsilon?: Evidence<number>;
     readonly normalization?: Evidence<"ln" | "rms">;
   };
+  /** Of a layout in which Batch Normalization is published in two forms of the same tensors. */
+  readonly batchNorm?: Known<"plain" | "scaled">;
   /** Whether scopes may be of different kinds; those of the model then have the file's names. */
   readonly mixed?: boolean;
   /**
@@ -99,7 +101,7 @@ function scopeOf(name: string, scopes: RegExp): string | undefined {
 function normOfKind(
   settle: Settle,
   found: Kind,
-  { epsilon = EPSILON_USUAL, ofPrepbn, groups, published = {} }: NormKindOptions,
+  { epsilon = EPSILON_USUAL, ofPrepbn, groups, published = {}, batchNorm: ofBatch }: NormKindOptions,
 ): Norm {
   if (found === "dyt") return dynamicTanh();
   // Weights and biases without statistics are also what is left of a BatchNorm that tracks none; whoever says
@@ -128,6 +130,9 @@ function normOfKind(
     }),
   };
   if (kind === "pngs") return powerNormGroupScaling({ ...options, groups });
+  if (kind === "bn" && ofBatch !== undefined) {
+    return batchNorm({ ...options, scaled: settle(BATCH_NORM, ofBatch) === "scaled" });
+  }
   return found === "gain" && kind === "ln" ? layerNorm({ ...options, bias: false }) : MAKERS[kind](options);
 }
 

@@ -1,8 +1,7 @@
 /**
  * The translation Transformer (Vaswani et al. 2017, "Attention Is All You Need"), as fairseq trains it and as
  * the PowerNorm and Unified Normalization papers measure it: pre-norm with a normalization after each stack,
- * or post-norm as in the original. Names are fairseq's. Sources are padded on the right; leaves out the
- * search for the best translation.
+ * or post-norm as in the original. Names are fairseq's. Leaves out the search for the best translation.
  */
 import {
   attention,
@@ -18,6 +17,7 @@ import {
   type Scope,
   sinusoids,
   type Tensor,
+  tokenPositions,
 } from "../dsl/mod.ts";
 import { type Norm, unifiedNorm } from "../norms/families.ts";
 
@@ -43,6 +43,11 @@ export interface TranslationConfig {
   readonly placement: "pre" | "post";
   /** The longest sentence, in tokens. */
   readonly length: number;
+  /**
+   * Where sources are padded; on the right unless said. With `"left"` their positions count the tokens that
+   * are not padding, as fairseq's do, which is right for both sides.
+   */
+  readonly padding?: "left" | "right";
 }
 
 /** `transformer_iwslt_de_en` with pre-norm, on IWSLT14 German to English with a joined vocabulary. */
@@ -100,7 +105,7 @@ export function translation(
   config: TranslationConfig,
   { norm: family = unifiedNorm() }: { norm?: Norm } = {},
 ): Model {
-  const { channels, vocabulary, embeddings, placement, length } = config;
+  const { channels, vocabulary, embeddings, placement, length, padding } = config;
   const tokens = { min: 1, opt: Math.min(32, length), max: Math.min(256, length) };
   return model({
     name: config.name,
@@ -114,21 +119,25 @@ export function translation(
     forward({ src_tokens, src_mask, prev_output_tokens }, p) {
       const positions = sinusoids({ length, channels, first: PADDING + 1 });
       const embed = (tokens: Tensor, table: Scope, entries: number) =>
-        embedding(tokens, table, { entries, channels })
-          .mul(Math.sqrt(channels))
-          .add(positions.slice({ axis: 0, size: tokens.shape[1]! }));
+        embedding(tokens, table, { entries, channels }).mul(Math.sqrt(channels));
+      const inOrder = (tokens: Tensor) => positions.slice({ axis: 0, size: tokens.shape[1]! });
+      // Rows from position 0, so that padding's own lies in the table.
+      const counted = (tokens: Tensor) =>
+        sinusoids({ length: length + PADDING + 1, channels })
+          .gather(tokenPositions(tokens, { padding: PADDING, length }));
       const shared = embeddings === "shared";
       const source = p.at("encoder", "embed_tokens");
       const target = shared ? source : p.at("decoder", "embed_tokens");
       const mask = paddingMask(src_mask);
 
-      let memory = embed(src_tokens, source, vocabulary.source);
+      let memory = embed(src_tokens, source, vocabulary.source)
+        .add(padding === "left" ? counted(src_tokens) : inOrder(src_tokens));
       for (let i = 0; i < config.encoder; i++) {
         memory = encoderLayer(memory, p.at("encoder", "layers", i), { ...config, mask });
       }
       if (placement === "pre") memory = norm(memory, p.at("encoder", "layer_norm"));
 
-      let x = embed(prev_output_tokens, target, vocabulary.target);
+      let x = embed(prev_output_tokens, target, vocabulary.target).add(inOrder(prev_output_tokens));
       for (let i = 0; i < config.decoder; i++) {
         x = decoderLayer({ x, memory }, p.at("decoder", "layers", i), { ...config, mask });
       }

@@ -2,9 +2,18 @@
  * Batch Normalization over the channels of tokens, and Batch Renormalization, which differs from it in
  * training only.
  */
-import { oneOf, optional } from "../ir/given.ts";
+import { FLAG, oneOf, optional } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { channelsOf, type Norm, type NormOptions, normOptions, type NormScope } from "./define.ts";
+
+/** What Batch Normalization takes. */
+export interface BatchNormOptions extends NormOptions {
+  /**
+   * Whether each token is divided by its quadratic mean first, `x / sqrt(mean(x^2) + 1e-5)`, as in the Batch
+   * Normalization that PowerNorm's reference code compares with. That depends on the input and stays.
+   */
+  readonly scaled?: boolean;
+}
 
 /** What Batch Renormalization takes. */
 export interface BatchRenormOptions extends NormOptions {
@@ -38,14 +47,22 @@ export function batchNormVectors(
   return { scale, shift: bias.map((b, c) => b - scale[c]! * mean[c]!) };
 }
 
-function byBatchStatistics(family: "bn" | "brn", label: string, options: BatchRenormOptions): Norm {
-  const { epsilon = 1e-5, running = "variance" } = options;
+const TOKEN_EPSILON = 1e-5;
+
+function byBatchStatistics(
+  family: "bn" | "brn",
+  label: string,
+  { epsilon = 1e-5, running = "variance", scaled = false }: BatchRenormOptions & BatchNormOptions,
+): Norm {
   return {
     family,
     label,
-    offline: true,
+    offline: !scaled,
     ignoredKeys: ["num_batches_tracked"],
-    apply: (x, scope) => scope.affine(x, { ...batchNormVectors(x, scope, { epsilon, running }), family }),
+    apply: (x, scope) => {
+      const tokens = scaled ? scope.statistics("rms_norm", x, { epsilon: TOKEN_EPSILON }) : x;
+      return scope.affine(tokens, { ...batchNormVectors(x, scope, { epsilon, running }), family });
+    },
   };
 }
 
@@ -53,8 +70,11 @@ function byBatchStatistics(family: "bn" | "brn", label: string, options: BatchRe
  * Batch Normalization (Ioffe and Szegedy 2015) at inference: `s = weight / sqrt(running_var + epsilon)`,
  * `t = bias - s running_mean` (equation 1 of the Unified Normalization paper).
  */
-export const batchNorm = (options: NormOptions = {}): Norm =>
-  byBatchStatistics("bn", "Batch Normalization", normOptions("batchNorm", options, {}));
+export function batchNorm(options: BatchNormOptions = {}): Norm {
+  const known = normOptions("batchNorm", options, { scaled: optional(FLAG) });
+  const label = known.scaled ? "Batch Normalization of scaled tokens" : "Batch Normalization";
+  return byBatchStatistics("bn", label, known);
+}
 
 /**
  * Batch Renormalization (Ioffe 2017) at inference: Batch Normalization. Its Algorithm 1 keeps a deviation

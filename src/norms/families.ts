@@ -47,7 +47,7 @@ export {
   rmsNorm,
   unifiedNorm,
 };
-export type { BatchRenormOptions } from "./batch.ts";
+export type { BatchNormOptions, BatchRenormOptions } from "./batch.ts";
 export type { GroupNormOptions } from "./group.ts";
 export type { GroupScalingOptions } from "./power.ts";
 export type { RepBatchNormOptions } from "./prepbn.ts";

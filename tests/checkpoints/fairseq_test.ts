@@ -63,6 +63,39 @@ Deno.test("fairseqTranslation tells the normalization by what it leaves", () => 
   assert.equal(read(mixed).model.norm.label, "PowerNorm with GroupScaling and Layer Normalization");
 });
 
+Deno.test("fairseqTranslation counts positions unless sources are said to be padded on the right", () => {
+  const paddingOf = (config: Record<string, unknown>) =>
+    read(SHAPES, config).settled.filter(({ name }) => name === "padding").map((
+      { value, basis },
+    ) => [value, basis]);
+  assert.deepEqual(paddingOf(ARGUMENTS), [["left", "assumed"]]);
+  assert.deepEqual(paddingOf({ ...ARGUMENTS, left_pad_source: false }), [["right", "said"]]);
+  assert.deepEqual(paddingOf({ ...ARGUMENTS, left_pad_source: "True" }), [["left", "said"]]);
+  // Since 0.10.1 it is of the task.
+  assert.deepEqual(paddingOf({ task: { left_pad_source: false }, model: ARGUMENTS }), [["right", "said"]]);
+});
+
+Deno.test("fairseqTranslation reads PowerNorm's own Batch Normalization, and asks where nothing tells the form", () => {
+  const batch = Object.fromEntries(
+    Object.entries(POWER).flatMap(([name, shape]) =>
+      !name.endsWith("running_phi")
+        ? /(ema_gz|iters)$/.test(name) ? [] : [[name, shape]]
+        : ["running_mean", "running_var"].map((leaf) => [name.replace("running_phi", leaf), [16]])
+    ),
+  );
+  const said = read(batch, { ...ARGUMENTS, encoder_norm_ff: "batch" });
+  assert.equal(said.model.norm.label, "Batch Normalization of scaled tokens");
+  assert.deepEqual(said.settled.find(({ name }) => name === "batch-norm"), {
+    name: "batch-norm",
+    value: "scaled",
+    basis: "published",
+    why: 'the arguments say encoder_norm_ff "batch", PowerNorm\'s own',
+  });
+  refuses(() => read(batch), "nothing tells the form of the Batch Normalization", "--set batch-norm=VALUE");
+  const plain = readAs(fairseqTranslation, viewOf(batch, ARGUMENTS), { "batch-norm": "plain" });
+  assert.equal(plain.model.norm.label, "Batch Normalization");
+});
+
 Deno.test("fairseqTranslation refuses what it cannot know or does not fit", () => {
   const cases: [shapes: typeof SHAPES, config: Record<string, unknown> | null, ...fragments: string[]][] = [
     [SHAPES, null, "nothing tells the attention heads", "--heads"],

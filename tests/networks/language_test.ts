@@ -49,6 +49,29 @@ Deno.test("translation() computes what fairseq does from its own averaged file, 
   await checkParity({ fixture: "fairseq_un_averaged", ...found, remaining: 0, fp16: FP16_GROWN });
 });
 
+Deno.test("translation() counts positions where sources are padded on the left, as fairseq does", async () => {
+  const heads = { heads: 2 };
+  const right = imported("fairseq_un", { ...heads, padding: "right" });
+  await checkParity({
+    fixture: "fairseq_un",
+    title: "fairseq_un, padding right",
+    ...right,
+    remaining: 0,
+    fp16: FP16_GROWN,
+  });
+  const left = imported("fairseq_un", heads);
+  await checkParity({ fixture: "fairseq_un", run: "left", ...left, remaining: 0, fp16: FP16_GROWN });
+});
+
+Deno.test("translation() computes PowerNorm's own Batch Normalization, which its arguments tell", async () => {
+  const name = "fairseq_power_batch";
+  const found = imported(name, { file: "checkpoint_avg_10.pt" });
+  // What divides each token stays.
+  for (const run of ["io", "left"]) {
+    await checkParity({ fixture: name, run, ...found, remaining: PRE, fp16: FP16 });
+  }
+});
+
 for (const [name, remaining] of [["gpt2", 5], ["gpt2_un", 0], ["gpt2_lnfree", 0]] as const) {
   Deno.test(`gpt2() computes what transformers does: ${name}`, async () => {
     await checkParity({ fixture: name, ...imported(name), remaining, fp16: FP16 });

@@ -82,6 +82,24 @@ Deno.test("batchNorm() is gamma (x - running_mean) / sqrt(running_var + epsilon)
   );
 });
 
+Deno.test("batchNorm({ scaled: true }) is that of tokens divided by their quadratic means, and stays", () => {
+  const names = ["weight", "bias", "running_mean", "running_var"] as const;
+  const norm = batchNorm({ scaled: true, epsilon: 0.5 });
+  const { graph, feed, y } = applied(norm, names);
+  const { weight, bias, running_mean, running_var } = parameters;
+  assertClose(
+    y.data,
+    [...feed.data].map((v, i) => {
+      const token = feed.data.subarray(i - i % 4, i - i % 4 + 4);
+      const mean = Math.sqrt(token.reduce((sum, value) => sum + value ** 2, 0) / 4 + 1e-5);
+      const c = i % 4;
+      return weight[c]! * (v / mean - running_mean[c]!) / Math.sqrt(running_var[c]! + 0.5) + bias[c]!;
+    }),
+  );
+  assert.equal(norm.offline, false);
+  assert.equal(theNode(graph, "channel_affine").attrs.family, "bn");
+});
+
 Deno.test("batchRenorm() reads a running variance, or a deviation to which no epsilon is added", () => {
   const names = ["weight", "bias", "running_mean"] as const;
   const { weight, bias, running_mean, running_std } = parameters;

@@ -5,19 +5,26 @@
  */
 import { UnfoldError } from "../../errors.ts";
 import { translation, type TranslationConfig } from "../../models/translation.ts";
-import { EPSILON, HEADS, NORMALIZATION } from "../common_settings.ts";
+import { BATCH_NORM, EPSILON, HEADS, NORMALIZATION } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
-import type { Setting } from "../settings.ts";
+import type { Known, Setting } from "../settings.ts";
 import { normOf } from "../norms.ts";
 import { headsOf, layersIn, numberIn, requireConfig } from "../sizes.ts";
 
-/** The side on which sources are padded to one length; the other is not built. */
-const PADDING: Setting<"right"> = {
+/** The side on which sources are padded to one length. */
+const PADDING: Setting<"left" | "right"> = {
   name: "padding",
   what: "side on which sources are padded",
-  takes: "right",
-  keys: [],
-  parse: (value) => value === "right" ? value : undefined,
+  takes: "left, which is right for both, or right, which spares the counting of positions",
+  keys: ["left_pad_source", "task.left_pad_source"],
+  parse: (value) => {
+    const said = String(value).toLowerCase();
+    return said === "left" || said === "true"
+      ? "left"
+      : said === "right" || said === "false"
+      ? "right"
+      : undefined;
+  },
 };
 
 export const fairseqTranslation: CheckpointFormat = {
@@ -28,22 +35,15 @@ export const fairseqTranslation: CheckpointFormat = {
     /^encoder\.layers\.0\.self_attn\.q_proj\.weight$/,
     /^decoder\.layers\.0\.encoder_attn\.q_proj\.weight$/,
   ],
-  settings: [HEADS, EPSILON, NORMALIZATION, PADDING],
+  settings: [HEADS, EPSILON, NORMALIZATION, BATCH_NORM, PADDING],
   read(stored, settle) {
     const file = withArguments(stored);
-    refuseScaledBatchNorm(file);
     const config = configOf(file, settle);
     const norm = normOf(file, settle, {
       scopes: /(^|[._])layer_norm$/,
       groups: config.heads,
+      batchNorm: batchNormIn(file),
       mixed: true,
-    });
-    settle(PADDING, {
-      assumed: {
-        value: "right",
-        why:
-          "positions count from the left edge: pad sources on the right, also where fairseq's batches were padded left",
-      },
     });
     const output = ["decoder.output_projection.weight", "decoder.embed_out"].find((name) => file.has(name));
     const shared = config.embeddings === "shared";
@@ -72,20 +72,16 @@ export const fairseqTranslation: CheckpointFormat = {
 };
 
 /**
- * PowerNorm's fork has a Batch Normalization of its own, by the word `batch`, which divides each token by its
- * quadratic mean first. Its tensors are those of the plain one.
+ * PowerNorm's fork has a Batch Normalization of its own, by the word `batch`. Its tensors are those of the
+ * plain one, which fairseq has not.
  */
-function refuseScaledBatchNorm(file: CheckpointView): void {
+function batchNormIn(file: CheckpointView): Known<"plain" | "scaled"> {
   const found = Object.entries(file.config ?? {}).find(([key, value]) =>
     /^(en|de)coder_norm(_|$)/.test(key) && value === "batch"
   );
-  if (found === undefined) return;
-  throw new UnfoldError(
-    `${file.path}: its arguments say ${
-      found[0]
-    } "batch", PowerNorm's own Batch Normalization, which divides each token by ` +
-      "its quadratic mean first; UNfold does not read it",
-  );
+  return found === undefined
+    ? { ask: "PowerNorm's code divides each token by its quadratic mean first, and the tensors are the same" }
+    : { published: { value: "scaled", why: `the arguments say ${found[0]} "batch", PowerNorm's own` } };
 }
 
 /** Since 0.10.1 the arguments of the network are a part of those of the whole, `cfg.model`. */
@@ -140,6 +136,12 @@ function configOf(file: CheckpointView, settle: Settle): TranslationConfig {
     embeddings: file.config?.share_all_embeddings === true ? "shared" : "apart",
     placement: placementOf(file),
     length: Math.min(1024, numberIn(file, "max_source_positions") ?? 1024),
+    padding: settle(PADDING, {
+      assumed: {
+        value: "left",
+        why: "fairseq's own: positions count the tokens that are not padding, on whichever side it is",
+      },
+    }),
   };
 }
 
