@@ -1,17 +1,7 @@
 /** Which normalization a file was trained with, told by the tensors that each leaves. */
 import { UnfoldError } from "../errors.ts";
-import {
-  batchNorm,
-  batchRenorm,
-  dynamicTanh,
-  layerNorm,
-  type Norm,
-  type NormOptions,
-  powerNormGroupScaling,
-  repBatchNorm,
-  rmsNorm,
-  unifiedNorm,
-} from "../norms/families.ts";
+import { FAMILIES, layerNorm, type Norm, NORMS } from "../norms/families.ts";
+import { provenFamily } from "../norms/keys.ts";
 import { BATCH_NORM, EPSILON, NORMALIZATION } from "./common_settings.ts";
 import type { CheckpointView, Settle } from "./define.ts";
 import type { Evidence, Known } from "./settings.ts";
@@ -42,11 +32,23 @@ export interface NormKindOptions {
 }
 
 /**
- * The normalization of a file: PRepBN and RepBN by the Batch Normalization within, PowerNorm by
- * `running_phi`, Batch Normalization by `running_mean` (Batch Renormalization by a `running_std` beside it),
- * Unified Normalization by `running_var` alone, Dynamic Tanh by `alpha`, Layer Normalization by a bias. A
- * gain alone is RMSNorm's or that of a Layer Normalization without bias, which is settled. Where there are
- * several kinds and the layout allows it, each scope has its own.
+ * What is told of a scope: the family that its tensors prove, or that a gain and a bias, or a gain alone,
+ * prove none.
+ */
+type Kind = NonNullable<ReturnType<typeof provenFamily>> | "ln" | "gain";
+
+function kindOf(has: ReadonlySet<string>): Kind {
+  // "beta" is TensorFlow's word, in the oldest files of BERT.
+  return provenFamily(has) ?? (has.has("bias") || has.has("beta") ? "ln" : "gain");
+}
+
+const wordOf = (kind: Kind) => typeof kind === "string" ? kind : kind.family.word;
+
+/**
+ * The normalization of a file, by the tensors that prove a family, as its record has them. A gain and a bias
+ * are Layer Normalization's where nothing says otherwise; a gain alone is RMSNorm's or that of a Layer
+ * Normalization without bias, which is settled. Where there are several kinds and the layout allows it, each
+ * scope has its own.
  *
  * @throws {UnfoldError} running statistics that are missing, kinds that the layout does not allow side by
  *   side, or nothing tells which a gain is of
@@ -58,19 +60,20 @@ export function normOf(file: CheckpointView, settle: Settle, options: NormKindOp
     if (scope === undefined) continue;
     leaves.set(scope, (leaves.get(scope) ?? new Set()).add(name.slice(scope.length + 1)));
   }
+  const kindAt = new Map([...leaves].map(([scope, has]) => [scope, kindOf(has)]));
   for (const [scope, has] of leaves) {
-    const left = LEFT_BY_TRAINING.find((leaf) => has.has(leaf));
-    if (left === undefined || !["ln", "gain"].includes(kindOf(has))) continue;
+    if (typeof kindAt.get(scope) !== "string") continue;
+    const left = LEFT_BY_TRAINING.flatMap((key) => [...has].filter((leaf) => key.test(leaf)))[0];
+    if (left === undefined) continue;
     throw new UnfoldError(
       `${file.path} has ${scope}.${left}, as training with running statistics leaves it, but none of these statistics ` +
-        "(running_phi, running_mean, running_var): the file lacks a part",
+        `(${[...STATISTICS].join(", ")}): the file lacks a part`,
     );
   }
-  const kindAt = new Map([...leaves].map(([scope, has]) => [scope, kindOf(has)]));
   const kinds = new Map([...kindAt].map(([scope, kind]) => [kind, scope]));
   if (kinds.size <= 1) return normOfKind(settle, [...kinds.keys()][0] ?? "ln", options);
   if (!options.mixed) {
-    const found = [...kinds].map(([kind, scope]) => `${kind} (${scope})`).join(" and ");
+    const found = [...kinds].map(([kind, scope]) => `${wordOf(kind)} (${scope})`).join(" and ");
     throw new UnfoldError(
       `${file.path} has normalizations of two kinds, ${found}; UNfold reads files of one`,
     );
@@ -86,8 +89,13 @@ export function normOf(file: CheckpointView, settle: Settle, options: NormKindOp
   };
 }
 
+const TRAINED = FAMILIES.map((family) => ({ family, ignored: family().ignoredKeys }))
+  .filter(({ ignored }) => ignored.length > 0);
 /** What stands beside running statistics, in the papers' code and in PyTorch's. */
-const LEFT_BY_TRAINING = ["ema_gz", "iters", "num_batches_tracked"];
+const LEFT_BY_TRAINING = TRAINED.flatMap(({ ignored }) => ignored).map((key) => new RegExp(`^(?:${key})$`));
+const STATISTICS = new Set(
+  TRAINED.flatMap(({ family: { proofs = [] } }) => proofs.map(({ tensors: [first] }) => first)),
+);
 
 /** The outermost normalization that a tensor lies in: PRepBN has scopes within its own, of the same names. */
 function scopeOf(name: string, scopes: RegExp): string | undefined {
@@ -100,77 +108,44 @@ function scopeOf(name: string, scopes: RegExp): string | undefined {
 
 function normOfKind(
   settle: Settle,
-  found: Kind,
-  { epsilon = EPSILON_USUAL, ofPrepbn, groups, published = {}, batchNorm: ofBatch }: NormKindOptions,
+  kind: Kind,
+  { epsilon: libraries = EPSILON_USUAL, ofPrepbn, groups, published = {}, batchNorm }: NormKindOptions,
 ): Norm {
-  if (found === "dyt") return dynamicTanh();
+  if (typeof kind !== "string") {
+    const { family, proof: { options, called = family.label } } = kind;
+    if (!("epsilon" in family.defaults)) return family(options);
+    const told = family.word === "prepbn" ? ofPrepbn : undefined;
+    const epsilon = settle(EPSILON, { assumed: told ?? usual(EPSILON_USUAL, called) });
+    const form = family.word === "bn" && batchNorm
+      ? { scaled: settle(BATCH_NORM, batchNorm) === "scaled" }
+      : "groups" in family.defaults && { groups };
+    return family({ ...options, ...form, epsilon });
+  }
   // Weights and biases without statistics are also what is left of a BatchNorm that tracks none; whoever says
   // so is refused.
-  const kind = found === "gain"
-    ? settle(NORMALIZATION, {
-      published: published.normalization,
-      ask: "it has gains alone: RMSNorm, or Layer Normalization without bias",
-    })
-    : found === "ln"
-    ? settle(NORMALIZATION, {
-      published: published.normalization,
+  const word = settle(NORMALIZATION, {
+    published: published.normalization,
+    ...(kind === "gain" ? { ask: "it has gains alone: RMSNorm, or Layer Normalization without bias" } : {
       assumed: { value: "ln", why: "weight and bias without statistics, nothing says otherwise" },
       fits: (value) => value === "ln" ? undefined : "its normalizations have biases, which RMSNorm has not",
-    })
-    : found;
-  // What libraries and architectures publish is of the normalization that they have.
-  const isTheirs = kind === "ln" || kind === "rms";
-  const options = {
-    epsilon: settle(EPSILON, {
-      published: isTheirs ? published.epsilon : undefined,
-      assumed: (kind === "prepbn" || kind === "repbn" ? ofPrepbn : undefined) ?? {
-        value: isTheirs ? epsilon : EPSILON_USUAL,
-        why: `the usual one of ${LABELS[kind]}, nothing in the file says`,
-      },
     }),
-  };
-  if (kind === "pngs") return powerNormGroupScaling({ ...options, groups });
-  if (kind === "bn" && ofBatch !== undefined) {
-    return batchNorm({ ...options, scaled: settle(BATCH_NORM, ofBatch) === "scaled" });
-  }
-  return found === "gain" && kind === "ln" ? layerNorm({ ...options, bias: false }) : MAKERS[kind](options);
-}
-
-/** A normalization with another one in the scopes for which `other` gives it. */
-export function scopedNorm(norm: Norm, other: (scope: string) => Norm | undefined): Norm {
-  return { ...norm, apply: (x, scope) => (other(scope.path) ?? norm).apply(x, scope) };
+  });
+  // What libraries and architectures publish is of the normalization that they have.
+  const epsilon = settle(EPSILON, {
+    published: published.epsilon,
+    assumed: usual(libraries, `${NORMS[word].label} here`),
+  });
+  return word === "ln" ? layerNorm({ epsilon, bias: kind === "ln" }) : NORMS[word]({ epsilon });
 }
 
 const EPSILON_USUAL = 1e-5;
 
-const MAKERS = {
-  un: unifiedNorm,
-  bn: batchNorm,
-  brn: (options: NormOptions) => batchRenorm({ ...options, running: "deviation" }),
-  ln: layerNorm,
-  rms: rmsNorm,
-  prepbn: repBatchNorm,
-  repbn: (options: NormOptions) => repBatchNorm({ ...options, within: "" }),
-};
-const LABELS = {
-  un: "Unified Normalization",
-  bn: "Batch Normalization",
-  brn: "Batch Renormalization",
-  ln: "Layer Normalization here",
-  rms: "RMSNorm here",
-  pngs: "PowerNorm",
-  prepbn: "the Batch Normalization in PRepBN",
-  repbn: "the Batch Normalization in RepBN",
-};
-type Kind = "prepbn" | "repbn" | "un" | "bn" | "brn" | "dyt" | "ln" | "pngs" | "gain";
+const usual = (value: number, whose: string) => ({
+  value,
+  why: `the usual one of ${whose}, nothing in the file says`,
+});
 
-function kindOf(has: ReadonlySet<string>): Kind {
-  if (has.has("norm2.bn.running_mean")) return "prepbn";
-  if (has.has("bn.running_mean") && has.has("alpha")) return "repbn";
-  if (has.has("running_phi")) return "pngs";
-  if (has.has("running_mean")) return has.has("running_std") ? "brn" : "bn";
-  if (has.has("alpha")) return "dyt";
-  if (has.has("running_var")) return "un";
-  // "beta" is TensorFlow's word, in the oldest files of BERT.
-  return has.has("bias") || has.has("beta") ? "ln" : "gain";
+/** A normalization with another one in the scopes for which `other` gives it. */
+export function scopedNorm(norm: Norm, other: (scope: string) => Norm | undefined): Norm {
+  return { ...norm, apply: (x, scope) => (other(scope.path) ?? norm).apply(x, scope) };
 }

@@ -9,6 +9,8 @@ import { optionOf, SHORT } from "../checkpoints/settings.ts";
 import type { Subject } from "../compile/order.ts";
 import type { Model } from "../dsl/model.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
+import { NORM_FAMILIES, NORMS } from "../norms/families.ts";
+import { wrapped } from "../report/table.ts";
 import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
@@ -57,8 +59,8 @@ export const SUBJECT_HELP =
                         (the batch size is fixed by --batch)
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
                         .pt, .pth, .bin (no code of it is run), a folder with either or a *.index.json
-  --norm FAMILY         un, bn, brn, mabn, pnv, pn, pngs, prepbn, lnfree, ln, rms, crms, gn, dyt or none, in place of
-                        the model's own
+  --norm FAMILY         one of these in place of the model's own (deno task models --help says what they are):
+${wrapped(NORM_FAMILIES.join(", "), { indent: 24 }).join("\n")}
   --expect FILE         inputs and the trained network's own outputs for them, under the names of the model's (safetensors
                         or PyTorch's): the network is run on them and compared. Files of save_for_unfold have theirs
   --layer-norm FORM     the form Layer Normalization is compiled in, where that is exact: layer (default), rms (RMSNorm of
@@ -96,7 +98,6 @@ export async function subjectOf(
   argument: string | undefined,
   values: SubjectValues,
 ): Promise<NamedSubject> {
-  const { NORM_FAMILIES, NORMS } = await import("../norms/families.ts");
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const opening = openingOf(values);
   const recognised = await recognisedOf(argument, values, opening);

@@ -2,6 +2,7 @@
  * `deno task models`: the networks of the papers, the normalizations they fold with, the checkpoints that are
  * known.
  */
+import { FAMILIES } from "../norms/families.ts";
 import { table } from "../report/table.ts";
 import { unknownNetwork } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
@@ -22,9 +23,9 @@ Options
   --json                print JSON instead of tables
   --help                this text
 
-Families: un Unified Normalization, bn Batch, brn Batch Renormalization, mabn Moving Average Batch, pnv and pn PowerNorm,
-pngs PowerNorm with its reference code's GroupScaling, prepbn PRepBN (SLAB), lnfree LN of constant deviation, ln Layer,
-rms RMSNorm, crms CRMSNorm, gn Group, dyt Dynamic Tanh, none no normalization.
+Families
+${FAMILIES.map(({ word, label }) => `  ${word.padEnd(22)}${label}`).join("\n")}
+
 Partly: gain and shift fold, the statistics (or the tanh) stay. deno task audit NAME --norm FAMILY says what and why.
 
 Exits with 0, or 1 where something failed, 2 for a mistake in the command, 130 after Ctrl-C.`;
@@ -75,9 +76,8 @@ async function printModels(
   { chosen, json, signal }: { chosen: readonly string[]; json: boolean; signal: AbortSignal | undefined },
 ): Promise<void> {
   const { MODELS } = await import("../models/table.ts");
-  const { NORM_FAMILIES, NORMS } = await import("../norms/families.ts");
   const { summarizeModel } = await import("../compile/audit.ts");
-  const norms = NORM_FAMILIES.map((family) => NORMS[family]());
+  const norms = FAMILIES.map((family) => family());
   using progress = new Progress();
   for (const name of chosen) {
     if (!Object.hasOwn(MODELS, name)) throw unknownNetwork(name, Object.keys(MODELS));

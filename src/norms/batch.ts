@@ -3,8 +3,12 @@
  * training only.
  */
 import { FLAG, oneOf, optional } from "../ir/given.ts";
-import type { Node } from "../ir/graph.ts";
-import { channelsOf, type Norm, type NormOptions, normOptions, type NormScope } from "./define.ts";
+import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
+import { byBatchStatistics } from "./vectors.ts";
+
+const ignoredKeys = ["num_batches_tracked"];
+
+const TOKEN_EPSILON = 1e-5;
 
 /** What Batch Normalization takes. */
 export interface BatchNormOptions extends NormOptions {
@@ -15,6 +19,25 @@ export interface BatchNormOptions extends NormOptions {
   readonly scaled?: boolean;
 }
 
+/**
+ * Batch Normalization (Ioffe and Szegedy 2015) at inference: `s = weight / sqrt(running_var + epsilon)`,
+ * `t = bias - s running_mean` (equation 1 of the Unified Normalization paper).
+ */
+export const batchNorm: NormMaker<"bn", BatchNormOptions> = normMaker({
+  word: "bn",
+  maker: "batchNorm",
+  label: "Batch Normalization",
+  defaults: { epsilon: 1e-5, scaled: false },
+  takes: { scaled: optional(FLAG) },
+  form: ({ scaled }) => scaled ? { label: "Batch Normalization of scaled tokens", offline: false } : {},
+  proofs: [{ tensors: ["running_mean"] }],
+  ignoredKeys,
+  apply: (x, scope, { epsilon, scaled }) => ({
+    of: scaled ? scope.statistics("rms_norm", x, { epsilon: TOKEN_EPSILON }) : x,
+    ...byBatchStatistics(x, scope, { epsilon }),
+  }),
+});
+
 /** What Batch Renormalization takes. */
 export interface BatchRenormOptions extends NormOptions {
   /**
@@ -24,66 +47,19 @@ export interface BatchRenormOptions extends NormOptions {
   readonly running?: "variance" | "deviation";
 }
 
-/** Scale and shift of Batch Normalization from the parameters in a scope, at `prefix` in it. */
-export function batchNormVectors(
-  x: Node,
-  scope: NormScope,
-  { epsilon, prefix = "", running = "variance" }: {
-    epsilon: number;
-    prefix?: string;
-    running?: BatchRenormOptions["running"];
-  },
-): { scale: Float64Array; shift: Float64Array } {
-  const channels = channelsOf(x, scope.path);
-  const vector = (name: string) => `${prefix}${name}`;
-  const gain = scope.vector(vector("weight"), channels, { init: "gain" });
-  const bias = scope.vector(vector("bias"), channels, { init: "bias" });
-  const mean = scope.vector(vector("running_mean"), channels, { init: "bias" });
-  const deviation = running === "deviation"
-    ? scope.vector(vector("running_std"), channels, { init: "variance", nonNegative: true })
-    : scope.vector(vector("running_var"), channels, { init: "variance", nonNegative: true })
-      .map((variance) => Math.sqrt(variance + epsilon));
-  const scale = gain.map((g, c) => g / deviation[c]!);
-  return { scale, shift: bias.map((b, c) => b - scale[c]! * mean[c]!) };
-}
-
-const TOKEN_EPSILON = 1e-5;
-
-function byBatchStatistics(
-  family: "bn" | "brn",
-  label: string,
-  { epsilon = 1e-5, running = "variance", scaled = false }: BatchRenormOptions & BatchNormOptions,
-): Norm {
-  return {
-    family,
-    label,
-    offline: !scaled,
-    ignoredKeys: ["num_batches_tracked"],
-    apply: (x, scope) => {
-      const tokens = scaled ? scope.statistics("rms_norm", x, { epsilon: TOKEN_EPSILON }) : x;
-      return scope.affine(tokens, { ...batchNormVectors(x, scope, { epsilon, running }), family });
-    },
-  };
-}
-
-/**
- * Batch Normalization (Ioffe and Szegedy 2015) at inference: `s = weight / sqrt(running_var + epsilon)`,
- * `t = bias - s running_mean` (equation 1 of the Unified Normalization paper).
- */
-export function batchNorm(options: BatchNormOptions = {}): Norm {
-  const known = normOptions("batchNorm", options, { scaled: optional(FLAG) });
-  const label = known.scaled ? "Batch Normalization of scaled tokens" : "Batch Normalization";
-  return byBatchStatistics("bn", label, known);
-}
-
 /**
  * Batch Renormalization (Ioffe 2017) at inference: Batch Normalization. Its Algorithm 1 keeps a deviation
  * with epsilon already in it, `s = weight / running_std`; other implementations keep `running_var` as Batch
  * Normalization does.
  */
-export const batchRenorm = (options: BatchRenormOptions = {}): Norm =>
-  byBatchStatistics(
-    "brn",
-    "Batch Renormalization",
-    normOptions("batchRenorm", options, { running: optional(oneOf("variance", "deviation")) }),
-  );
+export const batchRenorm: NormMaker<"brn", BatchRenormOptions> = normMaker({
+  word: "brn",
+  maker: "batchRenorm",
+  label: "Batch Renormalization",
+  defaults: { epsilon: 1e-5, running: "variance" },
+  takes: { running: optional(oneOf("variance", "deviation")) },
+  alike: "bn",
+  proofs: [{ tensors: ["running_mean", "running_std"], options: { running: "deviation" } }],
+  ignoredKeys,
+  apply: byBatchStatistics,
+});

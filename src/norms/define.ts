@@ -1,9 +1,10 @@
 /**
- * A normalization family: which parameters it owns under its scope and what it is at inference. Every family
- * ends in `scope.affine`, one gain and shift per channel, which the fold moves into the products around it.
- * Of an offline family that is all; an online one has an operator in front of it, which stays.
+ * A normalization family, said once: its record holds the words for it, what of it stays at inference and
+ * why, the tensors that prove it and what it computes. `families.ts` lists the records, and help, schemas,
+ * recognition of files and reasons of the fold derive from them. Every family ends in one gain and shift per
+ * channel, which the fold moves into the products around it. Of an offline family that is all; an online one
+ * has an operator in front of it, which stays.
  */
-import { UnfoldError } from "../errors.ts";
 import { EPSILON, given, type Kind, optional } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import type { DynamicTanhAttrs } from "../ops/dynamic_tanh.ts";
@@ -36,17 +37,22 @@ export interface StatisticsAttrs {
 }
 export type StatisticsOp = keyof StatisticsAttrs;
 
-export interface AffineOptions {
+/** A gain and a shift, `[C]` each; `centred`: of `x - mean x`. */
+export interface Vectors {
   readonly scale: Float64Array;
   readonly shift: Float64Array;
-  readonly family: NormFamily | "layerscale";
   readonly centred?: boolean;
 }
 
-/** A normalization as a model chooses it: made by `unifiedNorm()` and its like. */
-export interface Norm {
+export interface AffineOptions extends Vectors {
+  /** The word of a family, or "layerscale". */
+  readonly family: string;
+}
+
+/** A normalization of one family. */
+export interface FamilyNorm<Word extends string = string> {
   /** The word of `--norm` and of file names: "un". */
-  readonly family: NormFamily;
+  readonly family: Word;
   /** The name in full, for people. */
   readonly label: string;
   /** Whether inference needs no statistics of the input, so that the fold can remove it. */
@@ -61,80 +67,108 @@ export interface Norm {
   apply(x: Node, scope: NormScope): Node;
 }
 
-/** The words of `--norm`, in the order of help. */
-export const NORM_FAMILIES = [
-  "un",
-  "bn",
-  "brn",
-  "mabn",
-  "pnv",
-  "pn",
-  "pngs",
-  "prepbn",
-  "lnfree",
-  "ln",
-  "rms",
-  "crms",
-  "gn",
-  "dyt",
-  "none",
-] as const;
-/** The word of a normalization family, as `--norm` takes it. */
-export type NormFamily = (typeof NORM_FAMILIES)[number];
-
-/**
- * Families whose checkpoints have the same keys, so that only the user can say which of them a file was
- * trained with.
- */
-const ALIKE: readonly (readonly NormFamily[])[] = [["un", "mabn"], ["bn", "brn"], ["pn", "pnv", "pngs"]];
-
-/** Whether a file of one family can be read as one of the other. */
-export function haveSameKeys(a: NormFamily, b: NormFamily): boolean {
-  return a === b || ALIKE.some((group) => group.includes(a) && group.includes(b));
-}
-
 /** What every normalization takes. */
 export interface NormOptions {
   /** Added under the square root; checkpoints do not carry it. */
   readonly epsilon?: number;
 }
 
-/** The options of every family, each of its kind; `more` are the family's own. */
-export function normOptions<Options extends NormOptions>(
-  norm: string,
-  options: Options,
-  more: { readonly [option in Exclude<keyof Options, "epsilon">]-?: Kind },
-): Options {
-  return given(
-    norm,
-    options,
-    { epsilon: optional(EPSILON), ...more } as { [option in keyof Required<Options>]: Kind },
-  );
+/** Why something of an online family stays. */
+export interface Online {
+  /** In words that fit behind "stays: ". */
+  readonly why: string;
+  /**
+   * The operator that is this family's where no gain and shift says which it is of; families may share
+   * operators.
+   */
+  readonly operator?: StatisticsOp;
 }
 
-/** The channel count of a tensor about to be normalized. */
-export function channelsOf(x: Node, path: string): number {
-  const channels = x.type.shape.at(-1);
-  if (typeof channels !== "number") throw new UnfoldError(`${path}: the channel axis must have a fixed size`);
-  return channels;
+/**
+ * Tensors that no other family leaves in a scope: where they are, a file is of this family, made with these
+ * options.
+ */
+export interface Proof<Options> {
+  readonly tensors: readonly string[];
+  readonly options?: Options;
+  /** What has the epsilon of such a file, where that is not the label. */
+  readonly called?: string;
 }
 
-/** The `weight` and `bias` that most families end in, in float64. */
-export function gainAndShift(x: Node, scope: NormScope): { scale: Float64Array; shift: Float64Array } {
-  const channels = channelsOf(x, scope.path);
-  return {
-    scale: scope.vector("weight", channels, { init: "gain" }),
-    shift: scope.vector("bias", channels, { init: "bias" }),
+/** A normalization family: makes a normalization of it, and says what there is to know of the family. */
+export interface NormMaker<Word extends string = string, Options extends NormOptions = NormOptions> {
+  /** A normalization of this family. */
+  (options?: Options): FamilyNorm<Word>;
+  /** The word of `--norm`: "un". */
+  readonly word: Word;
+  /** The name in full, for people. */
+  readonly label: string;
+  /** What holds unless an option says otherwise. */
+  readonly defaults: Options;
+  /**
+   * What stays of an online family; an offline one has none.
+   *
+   * @internal
+   */
+  readonly online?: Online;
+  /**
+   * What the fold does to it, for the README, where that is not "completely" or "gain, shift; statistics
+   * stay".
+   *
+   * @internal
+   */
+  readonly folds?: string;
+  /**
+   * A commoner family with the same tensors, as which messages know a file.
+   *
+   * @internal
+   */
+  readonly alike?: string;
+  /**
+   * How the tensors of a scope prove this family.
+   *
+   * @internal
+   */
+  readonly proofs?: readonly Proof<Options>[];
+}
+
+/** All of a family. */
+type FamilyRecord<Word extends string, Options extends NormOptions> =
+  & { readonly [fact in keyof NormMaker<Word, Options>]: NormMaker<Word, Options>[fact] }
+  & {
+    readonly defaults: Required<Options>;
+    /** The name of what makes it, for messages: "unifiedNorm". */
+    readonly maker: string;
+    readonly ignoredKeys?: readonly string[];
+    /** Its options' kinds, epsilon's aside. */
+    readonly takes?: { readonly [option in Exclude<keyof Options, "epsilon">]-?: Kind };
+    /** What an option changes of what is said of the family's normalizations. */
+    form?(options: Required<Options>): Partial<Pick<FamilyNorm, "label" | "offline">>;
+    /** The gain and shift, of `of` where they come behind something else than `x`; null of the identity. */
+    apply(x: Node, scope: NormScope, options: Required<Options>): (Vectors & { readonly of?: Node }) | null;
   };
-}
 
-/** The `weight` of a family member without a shift, in float64. */
-export function gainAlone(x: Node, scope: NormScope): { scale: Float64Array; shift: Float64Array } {
-  const channels = channelsOf(x, scope.path);
-  return { scale: scope.vector("weight", channels, { init: "gain" }), shift: filled(channels, 0) };
-}
-
-/** A vector of one value, for families that have no gain or no shift. */
-export function filled(channels: number, value: number): Float64Array {
-  return new Float64Array(channels).fill(value);
+/** Makes the maker of a family's normalizations from the family's record. */
+export function normMaker<const Word extends string, Options extends NormOptions>(
+  { maker, ignoredKeys = [], takes, form, apply, ...facts }: FamilyRecord<Word, NoInfer<Options>>,
+): NormMaker<Word, Options> {
+  const { word: family, label, defaults, online } = facts;
+  const kinds = { epsilon: optional(EPSILON), ...takes } as { [option in keyof Required<Options>]: Kind };
+  const make = (options: Options = {} as Options): FamilyNorm<Word> => {
+    const chosen = { ...defaults, ...given(maker, options, kinds) };
+    return {
+      family,
+      label,
+      offline: online === undefined,
+      ignoredKeys,
+      ...form?.(chosen),
+      apply: (x, scope) => {
+        const affine = apply(x, scope, chosen);
+        if (affine === null) return x;
+        const { of = x, ...vectors } = affine;
+        return scope.affine(of, { ...vectors, family });
+      },
+    };
+  };
+  return Object.assign(make, facts);
 }

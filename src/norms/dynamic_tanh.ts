@@ -1,20 +1,22 @@
 /** Dynamic Tanh (Zhu et al., CVPR 2025): a saturating nonlinearity in place of statistics. */
-import { gainAndShift, type Norm } from "./define.ts";
+import { type NormMaker, normMaker } from "./define.ts";
+import { gainAndShift } from "./vectors.ts";
 
 /**
  * DyT: `weight tanh(alpha x) + bias` with a scalar `alpha` (section 4 of its paper). Weight and bias fold;
  * the tanh, which is not linear, stays.
  */
-export function dynamicTanh(): Norm {
-  return {
-    family: "dyt",
-    label: "Dynamic Tanh",
-    offline: false,
-    ignoredKeys: [],
-    apply: (x, scope) => {
-      const [alpha] = scope.vector("alpha", 1, { init: "ones" });
-      const bare = scope.statistics("dynamic_tanh", x, { alpha: alpha! });
-      return scope.affine(bare, { ...gainAndShift(x, scope), family: "dyt" });
-    },
-  };
-}
+export const dynamicTanh: NormMaker<"dyt", Record<never, never>> = normMaker({
+  word: "dyt",
+  maker: "dynamicTanh",
+  label: "Dynamic Tanh",
+  defaults: {},
+  online: { why: "its tanh is not linear", operator: "dynamic_tanh" },
+  folds: "gain, shift; tanh stays",
+  proofs: [{ tensors: ["alpha"] }],
+  apply: (x, scope) => {
+    const [alpha] = scope.vector("alpha", 1, { init: "ones" });
+    const of = scope.statistics("dynamic_tanh", x, { alpha: alpha! });
+    return { of, ...gainAndShift(x, scope) };
+  },
+});

@@ -1,6 +1,7 @@
 /** Group Normalization (Wu and He 2018) over the tokens of an example and groups of channels. */
 import { COUNT, optional } from "../ir/given.ts";
-import { gainAndShift, type Norm, type NormOptions, normOptions } from "./define.ts";
+import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
+import { gainAndShift } from "./vectors.ts";
 
 /** What Group Normalization takes. */
 export interface GroupNormOptions extends NormOptions {
@@ -12,16 +13,19 @@ export interface GroupNormOptions extends NormOptions {
  * Group Normalization of `[B, ..., C]`: statistics of each example, over all its tokens and each group's
  * channels.
  */
-export function groupNorm(options: GroupNormOptions = {}): Norm {
-  const { epsilon = 1e-5, groups = 1 } = normOptions("groupNorm", options, { groups: optional(COUNT) });
-  return {
-    family: "gn",
-    label: "Group Normalization",
-    offline: false,
-    ignoredKeys: [],
-    apply: (x, scope) => {
-      const bare = scope.statistics("group_norm", x, { epsilon, groups });
-      return scope.affine(bare, { ...gainAndShift(x, scope), family: "gn" });
-    },
-  };
-}
+export const groupNorm: NormMaker<"gn", GroupNormOptions> = normMaker({
+  word: "gn",
+  maker: "groupNorm",
+  label: "Group Normalization",
+  defaults: { epsilon: 1e-5, groups: 1 },
+  takes: { groups: optional(COUNT) },
+  online: {
+    why: "its statistics depend on the input (each group's mean and variance)",
+    operator: "group_norm",
+  },
+  alike: "ln",
+  apply: (x, scope, options) => ({
+    of: scope.statistics("group_norm", x, options),
+    ...gainAndShift(x, scope),
+  }),
+});

@@ -1,39 +1,78 @@
 /**
- * Which normalization the tensors of a file look like, by what each family leaves in its scope. For messages:
- * a file that does not fit the normalization it is read with is to be read with another one, not with less of
- * it.
+ * What tensors say of a family: those that it reads, as it asks for them itself, and those that prove it. A
+ * file that does not fit the normalization it is read with is to be read with another one, not with less of
+ * it; messages say with which.
  */
-import { haveSameKeys, type NormFamily } from "./define.ts";
+import type { Node } from "../ir/graph.ts";
+import type { FamilyNorm, NormMaker, NormOptions, Proof } from "./define.ts";
+import { FAMILIES, type NormFamily, NORMS } from "./families.ts";
 
-/** The tensors of each family's scope, those that have more first; of alike ones the commonest. */
-const KEYS: readonly (readonly [NormFamily, ...string[]])[] = [
-  [
-    "prepbn",
-    "norm2.alpha",
-    "norm2.bn.weight",
-    "norm2.bn.bias",
-    "norm2.bn.running_mean",
-    "norm2.bn.running_var",
-  ],
-  ["pn", "weight", "bias", "running_phi"],
-  ["brn", "weight", "bias", "running_mean", "running_std"],
-  ["bn", "weight", "bias", "running_mean", "running_var"],
-  ["un", "weight", "bias", "running_var"],
-  ["dyt", "weight", "bias", "alpha"],
-  ["ln", "weight", "bias"],
-  ["rms", "weight"],
-];
+/** One way in which a file can hold a normalization of a family. */
+interface Form {
+  readonly family: NormMaker<NormFamily>;
+  /** What messages call a scope that has these tensors. */
+  readonly looks: NormFamily;
+  readonly tensors: readonly string[];
+  /** Absent where other families leave the same. */
+  readonly proof?: Proof<NormOptions>;
+}
+
+/** The tensors that a normalization reads in its scope, by their names in it. */
+export function tensorsOf(norm: FamilyNorm): readonly string[] {
+  const tensors: string[] = [];
+  const x: Node = { op: "input", inputs: [], attrs: {}, type: { dtype: "fp32", shape: [1, 1] }, name: "x" };
+  norm.apply(x, {
+    path: "",
+    vector: (name, length) => {
+      tensors.push(name);
+      return new Float64Array(length);
+    },
+    statistics: () => x,
+    affine: () => x,
+  });
+  return tensors;
+}
+
+const commonestOf = ({ alike, word }: NormMaker<NormFamily>) => (alike ?? word) as NormFamily;
+
+/** Those of more tensors first, then those that more tensors prove. */
+const FORMS: readonly Form[] = FAMILIES.flatMap((family) => [
+  { family, looks: commonestOf(family), tensors: tensorsOf(family()) },
+  ...(family.proofs ?? []).map((proof) => ({
+    family,
+    looks: proof.options ? family.word : commonestOf(family),
+    tensors: tensorsOf(family(proof.options)),
+    proof,
+  })),
+]).toSorted((a, b) => b.tensors.length - a.tensors.length || provenBy(b).length - provenBy(a).length);
+
+function provenBy({ proof }: Form): readonly string[] {
+  return proof?.tensors ?? [];
+}
+
+/** The family that the tensors of a scope prove, and how; undefined where they prove none. */
+export function provenFamily(has: ReadonlySet<string>): Required<Pick<Form, "family" | "proof">> | undefined {
+  const found = FORMS.find((form) => form.proof && provenBy(form).every((tensor) => has.has(tensor)));
+  return found as Required<Form> | undefined;
+}
 
 /**
- * Families that no tensor tells apart, beside those of `haveSameKeys`: a gain and a bias are all they have.
+ * Whether only the user can say which of two families a file was trained with: the same tensors prove either.
  */
-const GAIN_AND_BIAS: readonly NormFamily[] = ["ln", "lnfree", "gn"];
+export function haveSameKeys(a: NormFamily, b: NormFamily): boolean {
+  const commonest = commonestOf(NORMS[a]);
+  const isProven = FORMS.some(({ family, proof }) => proof && commonestOf(family) === commonest);
+  return a === b || (isProven && commonest === commonestOf(NORMS[b]));
+}
 
 /** A normalization in a file: its scope, and the family that its tensors look like. */
 export interface FoundNorm {
   readonly scope: string;
   readonly family: NormFamily;
 }
+
+/** How deep the scopes within a normalization's own are: PRepBN's are "norm2" and "norm2.bn". */
+const DEPTH = Math.max(...FORMS.flatMap(({ tensors }) => tensors.map((tensor) => tensor.split(".").length)));
 
 /**
  * The normalization that a tensor is of, or would be of, where the file has another than `wanted` there; else
@@ -48,23 +87,17 @@ export function otherNorm(
     shapeOf: (name: string) => readonly number[] | undefined;
   },
 ): FoundNorm | null {
-  const inner = tensor.replace(/\.[^.]*$/, "");
-  // PRepBN has scopes within its own.
-  const outer = inner.replace(/\.norm[12](\.bn)?$/, "");
-  const around = looksLikeNorm(outer, shapeOf);
-  const found = around?.family === "prepbn" ? around : looksLikeNorm(inner, shapeOf) ?? around;
-  const isAlike = found !== null &&
-    (haveSameKeys(found.family, wanted) ||
-      (GAIN_AND_BIAS.includes(found.family) && GAIN_AND_BIAS.includes(wanted)));
-  return isAlike ? null : found;
-}
-
-function looksLikeNorm(
-  scope: string,
-  shapeOf: (name: string) => readonly number[] | undefined,
-): FoundNorm | null {
-  const isVector = (key: string) =>
-    (shapeOf(`${scope}.${key}`)?.filter((size) => size !== 1).length ?? 2) <= 1;
-  const family = KEYS.find(([, ...keys]) => keys.every(isVector))?.[0];
-  return family === undefined ? null : { scope, family };
+  const isVector = (name: string) => (shapeOf(name)?.filter((size) => size !== 1).length ?? 2) <= 1;
+  const parts = tensor.split(".");
+  const scopes = Array.from({ length: DEPTH }, (_, i) => parts.slice(0, -1 - i).join("."));
+  const found = scopes.flatMap((scope) => {
+    const form = FORMS.find(({ tensors }) =>
+      tensors.length > 0 && tensors.every((name) => isVector(`${scope}.${name}`))
+    );
+    return form ? [{ scope, form }] : [];
+  });
+  const nested = found.findLast(({ form }) => form.tensors.some((name) => name.includes(".")));
+  const { scope, form } = nested ?? found[0] ?? {};
+  const isAlike = form === undefined || commonestOf(form.family) === commonestOf(NORMS[wanted]);
+  return isAlike ? null : { scope: scope!, family: form.looks };
 }

@@ -3,7 +3,8 @@
  * the form it takes where its deviation has been made a constant.
  */
 import { FLAG, optional } from "../ir/given.ts";
-import { gainAlone, gainAndShift, type Norm, type NormOptions, normOptions } from "./define.ts";
+import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
+import { gainAlone, gainAndShift } from "./vectors.ts";
 
 /** What Layer Normalization takes. */
 export interface LayerNormOptions extends NormOptions {
@@ -15,20 +16,21 @@ export interface LayerNormOptions extends NormOptions {
  * Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, statistics of each token at run
  * time.
  */
-export function layerNorm(options: LayerNormOptions = {}): Norm {
-  const { epsilon = 1e-5, bias = true } = normOptions("layerNorm", options, { bias: optional(FLAG) });
-  return {
-    family: "ln",
-    label: "Layer Normalization",
-    offline: false,
-    ignoredKeys: [],
-    apply: (x, scope) => {
-      const bare = scope.statistics("layer_norm", x, { epsilon });
-      const affine = bias ? gainAndShift(x, scope) : gainAlone(x, scope);
-      return scope.affine(bare, { ...affine, family: "ln" });
-    },
-  };
-}
+export const layerNorm: NormMaker<"ln", LayerNormOptions> = normMaker({
+  word: "ln",
+  maker: "layerNorm",
+  label: "Layer Normalization",
+  defaults: { epsilon: 1e-5, bias: true },
+  takes: { bias: optional(FLAG) },
+  online: {
+    why: "its statistics depend on the input (each token's mean and variance)",
+    operator: "layer_norm",
+  },
+  apply: (x, scope, { epsilon, bias }) => ({
+    of: scope.statistics("layer_norm", x, { epsilon }),
+    ...(bias ? gainAndShift : gainAlone)(x, scope),
+  }),
+});
 
 /**
  * Layer Normalization with a constant deviation (LN-free GPT-2, Baroni et al. 2025):
@@ -36,17 +38,15 @@ export function layerNorm(options: LayerNormOptions = {}): Norm {
  * `d = sqrt(epsilon)`; 1e12 unless given. Linear, so it folds, and the subtraction of the mean,
  * `I - 11^T / C`, with it.
  */
-export function constantLayerNorm(options: NormOptions = {}): Norm {
-  const { epsilon = 1e12 } = normOptions("constantLayerNorm", options, {});
-  return {
-    family: "lnfree",
-    label: "Layer Normalization with a constant deviation",
-    offline: true,
-    ignoredKeys: [],
-    apply: (x, scope) => {
-      const { scale: gain, shift } = gainAndShift(x, scope);
-      const scale = gain.map((g) => g / Math.sqrt(epsilon));
-      return scope.affine(x, { scale, shift, family: "lnfree", centred: true });
-    },
-  };
-}
+export const constantLayerNorm: NormMaker<"lnfree"> = normMaker({
+  word: "lnfree",
+  maker: "constantLayerNorm",
+  label: "Layer Normalization with a constant deviation",
+  defaults: { epsilon: 1e12 },
+  folds: "mean included, not post-norm",
+  alike: "ln",
+  apply: (x, scope, { epsilon }) => {
+    const { scale: gain, shift } = gainAndShift(x, scope);
+    return { scale: gain.map((g) => g / Math.sqrt(epsilon)), shift, centred: true };
+  },
+});

@@ -1,8 +1,8 @@
 /**
  * Moving Average Batch Normalization (Yan et al., ICLR 2020): the second moment alone, averaged over steps.
  */
-import { type Norm, type NormOptions, normOptions } from "./define.ts";
-import { bySecondMoment } from "./second_moment.ts";
+import { type NormMaker, normMaker } from "./define.ts";
+import { bySecondMoment } from "./vectors.ts";
 
 /**
  * MABN at inference: `s = weight / sqrt(running_var + epsilon)`, `t = bias`; no mean is subtracted, which is
@@ -13,13 +13,12 @@ import { bySecondMoment } from "./second_moment.ts";
  * Reads `weight`, `bias` and `running_var`, `[C]` or `[1, C, 1, 1]`; the buffers of its repository's two
  * versions are ignored.
  */
-export function movingAverageBatchNorm(options: NormOptions = {}): Norm {
-  const { epsilon = 1e-5 } = normOptions("movingAverageBatchNorm", options, {});
-  return {
-    family: "mabn",
-    label: "Moving Average Batch Normalization",
-    offline: true,
-    ignoredKeys: ["iters", "buffer_x2", "buffer_gz", "sta_matrix", "pre_x2", "pre_gz"],
-    apply: (x, scope) => bySecondMoment(x, scope, { moment: "running_var", epsilon, family: "mabn" }),
-  };
-}
+export const movingAverageBatchNorm: NormMaker<"mabn"> = normMaker({
+  word: "mabn",
+  maker: "movingAverageBatchNorm",
+  label: "Moving Average Batch Normalization",
+  defaults: { epsilon: 1e-5 },
+  alike: "un",
+  ignoredKeys: ["iters", "buffer_x2", "buffer_gz", "sta_matrix", "pre_x2", "pre_gz"],
+  apply: (x, scope, { epsilon }) => bySecondMoment(x, scope, { moment: "running_var", epsilon }),
+});

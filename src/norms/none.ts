@@ -1,7 +1,12 @@
 /** No normalization: the lower bound of any latency measurement. */
-import type { Norm } from "./define.ts";
+import { type NormMaker, normMaker } from "./define.ts";
 
 /** The identity in place of a normalization; owns no parameters. */
-export function noNorm(): Norm {
-  return { family: "none", label: "no normalization", offline: true, ignoredKeys: [], apply: (x) => x };
-}
+export const noNorm: NormMaker<"none", Record<never, never>> = normMaker({
+  word: "none",
+  maker: "noNorm",
+  label: "no normalization",
+  defaults: {},
+  folds: "nothing to fold",
+  apply: () => null,
+});

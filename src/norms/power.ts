@@ -5,25 +5,24 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { COUNT, EPSILON, optional } from "../ir/given.ts";
-import { channelsOf, type Norm, type NormOptions, normOptions } from "./define.ts";
-import { bySecondMoment } from "./second_moment.ts";
+import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
+import { bySecondMoment, channelsOf } from "./vectors.ts";
 
-const IGNORED = ["ema_gz", "iters"];
-const MOMENT = "running_phi";
+const ignoredKeys = ["ema_gz", "iters"];
+const moment = "running_phi";
 
 /**
  * PN-V (section 4.1, equations 4 and 5): the batch's quadratic mean in training; at inference as `powerNorm`.
  */
-export function powerNormV(options: NormOptions = {}): Norm {
-  const { epsilon = 1e-5 } = normOptions("powerNormV", options, {});
-  return {
-    family: "pnv",
-    label: "PowerNorm-V",
-    offline: true,
-    ignoredKeys: IGNORED,
-    apply: (x, scope) => bySecondMoment(x, scope, { moment: MOMENT, epsilon, family: "pnv" }),
-  };
-}
+export const powerNormV: NormMaker<"pnv"> = normMaker({
+  word: "pnv",
+  maker: "powerNormV",
+  label: "PowerNorm-V",
+  defaults: { epsilon: 1e-5 },
+  alike: "pn",
+  ignoredKeys,
+  apply: (x, scope, { epsilon }) => bySecondMoment(x, scope, { moment, epsilon }),
+});
 
 /**
  * PowerNorm at inference (section 4.2 and Algorithm 2 of its paper): `y = weight x / psi + bias`, psi being
@@ -31,16 +30,14 @@ export function powerNormV(options: NormOptions = {}): Norm {
  *
  * Reads `weight`, `bias` and `running_phi` (`[1, C, 1, 1]` in the reference code).
  */
-export function powerNorm(options: NormOptions = {}): Norm {
-  const { epsilon = 1e-5 } = normOptions("powerNorm", options, {});
-  return {
-    family: "pn",
-    label: "PowerNorm",
-    offline: true,
-    ignoredKeys: IGNORED,
-    apply: (x, scope) => bySecondMoment(x, scope, { moment: MOMENT, epsilon, family: "pn" }),
-  };
-}
+export const powerNorm: NormMaker<"pn"> = normMaker({
+  word: "pn",
+  maker: "powerNorm",
+  label: "PowerNorm",
+  defaults: { epsilon: 1e-5 },
+  ignoredKeys,
+  apply: (x, scope, { epsilon }) => bySecondMoment(x, scope, { moment, epsilon }),
+});
 
 /** What PowerNorm with GroupScaling takes. */
 export interface GroupScalingOptions extends NormOptions {
@@ -56,27 +53,27 @@ export interface GroupScalingOptions extends NormOptions {
 /**
  * PowerNorm as its reference code computes it: `x / sqrt(mean_group(x^2) + groupEpsilon)` for each token,
  * then `powerNorm`. The affine folds; the scaling depends on the input and stays, so a network with it is not
- * folded.
+ * folded. Files are the reference code's unless said otherwise.
  *
- * @throws {UnfoldError} the channels do not divide among the groups
+ * Applied, it throws an `UnfoldError` where the channels do not divide among the groups.
  */
-export function powerNormGroupScaling(options: GroupScalingOptions = {}): Norm {
-  const { epsilon = 1e-5, groups = 1, groupEpsilon = 1e-5 } = normOptions("powerNormGroupScaling", options, {
-    groups: optional(COUNT),
-    groupEpsilon: optional(EPSILON),
-  });
-  return {
-    family: "pngs",
-    label: "PowerNorm with GroupScaling",
-    offline: false,
-    ignoredKeys: IGNORED,
-    apply: (x, scope) => {
-      const channels = channelsOf(x, scope.path);
-      if (channels % groups !== 0) {
-        throw new UnfoldError(`${scope.path}: ${channels} channels do not divide among ${groups} groups`);
-      }
-      const scaled = scope.statistics("rms_norm", x, { epsilon: groupEpsilon, groups });
-      return bySecondMoment(scaled, scope, { moment: MOMENT, epsilon, family: "pngs" });
-    },
-  };
-}
+export const powerNormGroupScaling: NormMaker<"pngs", GroupScalingOptions> = normMaker({
+  word: "pngs",
+  maker: "powerNormGroupScaling",
+  label: "PowerNorm with GroupScaling",
+  defaults: { epsilon: 1e-5, groups: 1, groupEpsilon: 1e-5 },
+  takes: { groups: optional(COUNT), groupEpsilon: optional(EPSILON) },
+  online: { why: "its GroupScaling, which its paper does not have, depends on the input" },
+  folds: "the affine; scaling stays",
+  alike: "pn",
+  proofs: [{ tensors: [moment], called: "PowerNorm" }],
+  ignoredKeys,
+  apply: (x, scope, { epsilon, groups, groupEpsilon }) => {
+    const channels = channelsOf(x, scope.path);
+    if (channels % groups !== 0) {
+      throw new UnfoldError(`${scope.path}: ${channels} channels do not divide among ${groups} groups`);
+    }
+    const of = scope.statistics("rms_norm", x, { epsilon: groupEpsilon, groups });
+    return { of, ...bySecondMoment(x, scope, { moment, epsilon }) };
+  },
+});

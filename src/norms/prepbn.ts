@@ -3,8 +3,8 @@
  * one affine.
  */
 import { oneOf, optional } from "../ir/given.ts";
-import { batchNormVectors } from "./batch.ts";
-import { type Norm, type NormOptions, normOptions } from "./define.ts";
+import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
+import { byBatchStatistics } from "./vectors.ts";
 
 /** What PRepBN takes. */
 export interface RepBatchNormOptions extends NormOptions {
@@ -20,27 +20,29 @@ export interface RepBatchNormOptions extends NormOptions {
  * Reads `norm2.alpha` (a scalar) and `norm2.bn.*`; `norm1`, the LayerNorm that training begins with, is
  * ignored. RepBN alone has `alpha` and `bn.*`.
  */
-export function repBatchNorm(options: RepBatchNormOptions = {}): Norm {
-  const { epsilon = 1e-5, within = "norm2" } = normOptions("repBatchNorm", options, {
-    within: optional(oneOf("norm2", "")),
-  });
-  const path = within === "" ? "" : `${within}.`;
-  return {
-    family: "prepbn",
-    label: "PRepBN",
-    offline: true,
-    ignoredKeys: [
-      "norm1\\.(weight|bias)",
-      "warm",
-      "iter",
-      "total_step",
-      "num_step",
-      "num_batches_tracked",
-    ],
-    apply: (x, scope) => {
-      const { scale, shift } = batchNormVectors(x, scope, { epsilon, prefix: `${path}bn.` });
-      const [alpha] = scope.vector(`${path}alpha`, 1, { init: "ones" });
-      return scope.affine(x, { scale: scale.map((s) => s + alpha!), shift, family: "prepbn" });
+export const repBatchNorm: NormMaker<"prepbn", RepBatchNormOptions> = normMaker({
+  word: "prepbn",
+  maker: "repBatchNorm",
+  label: "PRepBN",
+  defaults: { epsilon: 1e-5, within: "norm2" },
+  takes: { within: optional(oneOf("norm2", "")) },
+  proofs: [
+    { tensors: ["norm2.bn.running_mean"], called: "the Batch Normalization in PRepBN" },
+    {
+      tensors: ["bn.running_mean", "alpha"],
+      options: { within: "" },
+      called: "the Batch Normalization in RepBN",
     },
-  };
-}
+  ],
+  ignoredKeys: ["norm1\\.(weight|bias)", "warm", "iter", "total_step", "num_step", "num_batches_tracked"],
+  apply: (x, scope, { epsilon, within }) => {
+    const path = within === "" ? "" : `${within}.`;
+    const inner: typeof scope = {
+      ...scope,
+      vector: (name, ...wanted) => scope.vector(`${path}bn.${name}`, ...wanted),
+    };
+    const { scale, shift } = byBatchStatistics(x, inner, { epsilon });
+    const [alpha] = scope.vector(`${path}alpha`, 1, { init: "ones" });
+    return { scale: scale.map((s) => s + alpha!), shift };
+  },
+});

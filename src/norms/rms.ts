@@ -3,7 +3,10 @@
  * compressed form.
  */
 import { FLAG, optional } from "../ir/given.ts";
-import { channelsOf, filled, type Norm, type NormOptions, normOptions } from "./define.ts";
+import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
+import { channelsOf, gainAlone } from "./vectors.ts";
+
+const why = "its statistics depend on the input (each token's quadratic mean)";
 
 /** What RMSNorm takes. */
 export interface RmsNormOptions extends NormOptions {
@@ -12,24 +15,18 @@ export interface RmsNormOptions extends NormOptions {
 }
 
 /** RMSNorm: `weight x / sqrt(mean(x^2) + epsilon)`, statistics of each token at run time. */
-export function rmsNorm(options: RmsNormOptions = {}): Norm {
-  const { epsilon = 1e-6, gainFromOne = false } = normOptions("rmsNorm", options, {
-    gainFromOne: optional(FLAG),
-  });
-  return {
-    family: "rms",
-    label: "RMSNorm",
-    offline: false,
-    ignoredKeys: [],
-    apply: (x, scope) => {
-      const channels = channelsOf(x, scope.path);
-      const gain = scope.vector("weight", channels, { init: gainFromOne ? "bias" : "gain" });
-      const scale = gainFromOne ? gain.map((g) => 1 + g) : gain;
-      const bare = scope.statistics("rms_norm", x, { epsilon });
-      return scope.affine(bare, { scale, shift: filled(channels, 0), family: "rms" });
-    },
-  };
-}
+export const rmsNorm: NormMaker<"rms", RmsNormOptions> = normMaker({
+  word: "rms",
+  maker: "rmsNorm",
+  label: "RMSNorm",
+  defaults: { epsilon: 1e-6, gainFromOne: false },
+  takes: { gainFromOne: optional(FLAG) },
+  online: { why, operator: "rms_norm" },
+  apply: (x, scope, { epsilon, gainFromOne }) => ({
+    of: scope.statistics("rms_norm", x, { epsilon }),
+    ...gainAlone(x, scope, { fromOne: gainFromOne }),
+  }),
+});
 
 /** What CRMSNorm takes. */
 export interface CompressedRmsNormOptions extends NormOptions {
@@ -45,20 +42,17 @@ export interface CompressedRmsNormOptions extends NormOptions {
  * of the others, is not stored: `x / sqrt((sum x_i^2 + (sum x_i)^2) / C + epsilon)` for `x` of C - 1
  * channels.
  */
-export function compressedRmsNorm(options: CompressedRmsNormOptions = {}): Norm {
-  const { epsilon = 1e-5, gain = false } = normOptions("compressedRmsNorm", options, {
-    gain: optional(FLAG),
-  });
-  return {
-    family: "crms",
-    label: "CRMSNorm",
-    offline: false,
-    ignoredKeys: [],
-    apply: (x, scope) => {
-      const channels = channelsOf(x, scope.path);
-      const scale = gain ? scope.vector("weight", channels, { init: "gain" }) : filled(channels, 1);
-      const bare = scope.statistics("rms_norm", x, { epsilon, compressed: true });
-      return scope.affine(bare, { scale, shift: filled(channels, 0), family: "crms" });
-    },
-  };
-}
+export const compressedRmsNorm: NormMaker<"crms", CompressedRmsNormOptions> = normMaker({
+  word: "crms",
+  maker: "compressedRmsNorm",
+  label: "CRMSNorm",
+  defaults: { epsilon: 1e-5, gain: false },
+  takes: { gain: optional(FLAG) },
+  online: { why },
+  apply: (x, scope, { epsilon, gain }) => {
+    const channels = channelsOf(x, scope.path);
+    const ones = { scale: new Float64Array(channels).fill(1), shift: new Float64Array(channels) };
+    const of = scope.statistics("rms_norm", x, { epsilon, compressed: true });
+    return { of, ...(gain ? gainAlone(x, scope) : ones) };
+  },
+});

@@ -2,8 +2,8 @@
  * Unified Normalization (Yang et al., ACM MM 2022): the quadratic mean, smoothed in training; no mean is
  * subtracted.
  */
-import { type Norm, type NormOptions, normOptions } from "./define.ts";
-import { bySecondMoment } from "./second_moment.ts";
+import { type NormMaker, normMaker } from "./define.ts";
+import { bySecondMoment } from "./vectors.ts";
 
 /**
  * Unified Normalization at inference: `y = s x + t` per channel with
@@ -19,13 +19,12 @@ import { bySecondMoment } from "./second_moment.ts";
  * console.assert(unifiedNorm().offline);
  * ```
  */
-export function unifiedNorm(options: NormOptions = {}): Norm {
-  const { epsilon = 1e-5 } = normOptions("unifiedNorm", options, {});
-  return {
-    family: "un",
-    label: "Unified Normalization",
-    offline: true,
-    ignoredKeys: ["ema_gz", "iters", "buffer_x2", "buffer_gz", "skip_counter"],
-    apply: (x, scope) => bySecondMoment(x, scope, { moment: "running_var", epsilon, family: "un" }),
-  };
-}
+export const unifiedNorm: NormMaker<"un"> = normMaker({
+  word: "un",
+  maker: "unifiedNorm",
+  label: "Unified Normalization",
+  defaults: { epsilon: 1e-5 },
+  proofs: [{ tensors: ["running_var"] }],
+  ignoredKeys: ["ema_gz", "iters", "buffer_x2", "buffer_gz", "skip_counter"],
+  apply: (x, scope, { epsilon }) => bySecondMoment(x, scope, { moment: "running_var", epsilon }),
+});

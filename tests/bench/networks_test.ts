@@ -6,7 +6,7 @@ import { workOf } from "../../src/bench/work.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { topological } from "../../src/ir/graph.ts";
 import { swin, SWIN_T } from "../../src/models/swin.ts";
-import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
+import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { compareOutputs } from "../../src/run/compare.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
@@ -49,7 +49,7 @@ Deno.test("benchGraph() gives the exporter's form its moves, and the best form a
 
 Deno.test("workOf() counts products once and normalizations where they are left", () => {
   const small = { ...ENCODER, tokens: 4, channels: 8, depth: 2, heads: 2, hidden: 16, classes: 3 };
-  const graphOf = (norm: ReturnType<typeof layerNorm>) =>
+  const graphOf = (norm: Norm) =>
     optimize(encoder(small, { norm }).trace({ weights: benchWeights(), dims: { B: 5 } })).graph;
   const rows = 5 * 4;
   const block = 2 * rows * 8 * (3 * 8 + 8 + 16 + 16) + 2 * (2 * 5 * 4 * 4 * 8);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { embedding, float, ids, linear, type Model, model, norm, type Tensor } from "../../src/dsl/mod.ts";
 import { withDims } from "../../src/dsl/fixed_dims.ts";
 import { heldData, type TensorData } from "../../src/ir/data.ts";
-import { batchNorm, layerNorm, noNorm, unifiedNorm } from "../../src/norms/families.ts";
+import { batchNorm, layerNorm, noNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import { printGraph } from "../../src/ir/print.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { nodesOf, refuses, valuesOf, weightsOf } from "../support.ts";
@@ -126,8 +126,7 @@ Deno.test("trace() binds named sizes and compiles in the precision asked for", (
 });
 
 Deno.test("trace() takes another normalization in place of the model's own", () => {
-  const traced = (norm: ReturnType<typeof layerNorm>) =>
-    head().trace({ weights: randomWeights({ seed: 1 }), norm });
+  const traced = (norm: Norm) => head().trace({ weights: randomWeights({ seed: 1 }), norm });
   assert.equal(nodesOf(traced(layerNorm()), "layer_norm").length, 1);
   assert.equal(nodesOf(traced(noNorm()), "linear")[0]!.inputs[0]!.op, "input");
 });

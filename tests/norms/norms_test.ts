@@ -10,11 +10,13 @@ import {
   noNorm,
   type Norm,
   NORM_FAMILIES,
+  type NormFamily,
   NORMS,
   powerNormGroupScaling,
   rmsNorm,
   unifiedNorm,
 } from "../../src/norms/families.ts";
+import { tensorsOf } from "../../src/norms/keys.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { graphOf, input, Random, refuses, theNode, valuesOf, weightsOf } from "../support.ts";
@@ -150,10 +152,29 @@ Deno.test("noNorm() is the tensor itself", () => {
 });
 
 Deno.test("NORMS has every family, offline where inference needs no statistics of the input", () => {
-  assert.deepEqual(Object.keys(NORMS), [...NORM_FAMILIES]);
-  const offline = NORM_FAMILIES.filter((family) => NORMS[family]().offline);
-  assert.deepEqual(offline, ["un", "bn", "brn", "mabn", "pnv", "pn", "prepbn", "lnfree", "none"]);
+  const online = NORM_FAMILIES.filter((family) => !NORMS[family]().offline);
+  assert.deepEqual(online, ["pngs", "ln", "rms", "crms", "gn", "dyt"]);
   for (const family of NORM_FAMILIES) assert.equal(NORMS[family]().family, family);
+});
+
+Deno.test("the README's table of normalizations has every family, what it reads and what of it folds", async () => {
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  const [, table = ""] = readme.match(/^\| `--norm` .*\n\| -.*\n((?:\|.*\n)+)/m) ?? [];
+  const rows = table.trim().split("\n").map((line) =>
+    line.split("|").slice(1, -1).map((cell) => cell.trim())
+  );
+  const quoted = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, word]) => word!);
+  assert.deepEqual(rows.flatMap(([words]) => quoted(words!)).sort(), [...NORM_FAMILIES].sort());
+  for (const [words, names, reads, folds] of rows) {
+    for (const family of quoted(words!).map((word) => NORMS[word as NormFamily])) {
+      const { offline, label } = family();
+      assert.ok(names!.includes(label), `${family.word}: ${names}`);
+      const found = tensorsOf(family()).map((tensor) => tensor.replace(/^(norm2\.bn)\..*/, "$1.*"));
+      assert.deepEqual([...new Set(found)].sort(), quoted(reads!).sort(), family.word);
+      const usual = offline ? "completely" : "gain, shift; statistics stay";
+      assert.equal(folds, family.folds ?? usual, family.word);
+    }
+  }
 });
 
 Deno.test("unifiedNorm() knows the buffers that training leaves", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { block, float, layerNorm, linear, model, norm, unifiedNorm } from "../../mod.ts";
+import { block, float, layerNorm, linear, model, type Norm, norm, unifiedNorm } from "../../mod.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
 import { UnfoldError } from "../../src/errors.ts";
 import { inspectPlan, inspectPlanFile } from "../../src/report/plan.ts";
@@ -226,7 +226,7 @@ testWithLibrary("inspectPlan() reads what TensorRT writes", async (library) => {
   await withFolder(async (folder) => {
     for (const precision of ["fp32", "fp16"] as const) {
       for (const dims of [{ B: 2 }, {}]) {
-        const build = async (norm: ReturnType<typeof unifiedNorm>) => {
+        const build = async (norm: Norm) => {
           const { graph } = optimize(encoder.trace({ weights, norm, precision, dims }));
           const profiles = "B" in dims ? [] : [{ B: { min: 1, opt: 2, max: 8 } }];
           const path = `${folder}/one.plan`;

@@ -177,7 +177,7 @@ function withoutNewBias(
   { forward, around }: { forward: Plan; around: Surroundings },
 ): Plan | Refused {
   const { scale, shift } = affine;
-  const isFree = onlineOf(norm.inputs[0]!)!.own === "gain and shift";
+  const isFree = onlineOf(norm.inputs[0]!)!.applies.includes("bias");
   const isNew = [...forward.sites].some(([node, constants]) =>
     [...constants.keys()].some((index) => index >= node.inputs.length)
   );

@@ -4,41 +4,34 @@
  */
 import type { Node } from "../../ir/graph.ts";
 import type { StatisticsOp } from "../../norms/define.ts";
+import { FAMILIES, type NormFamily, NORMS } from "../../norms/families.ts";
 import type { NormId } from "../../ops/define.ts";
-import { isOp } from "../../ops/table.ts";
+import { isOp, OPS } from "../../ops/table.ts";
 
-interface Online {
+/** The run-time part of normalizations that one operator computes. */
+export interface OnlinePart {
+  readonly operator: StatisticsOp;
   /** The family it is of where no gain and shift says so. */
   readonly family: string;
+  /** Why it stays. */
   readonly why: string;
-  /** What the operator applies for nothing; null of one that has no place for it. */
-  readonly own: "gain and shift" | "gain" | null;
+  /** What the operator applies for nothing, by its operands' names: "gain", "bias". */
+  readonly applies: readonly string[];
 }
 
-const STATISTICS = "its statistics depend on the input";
-
-/** The run-time parts of normalizations, and why they stay. */
-export const ONLINE: Readonly<Record<StatisticsOp, Online>> = {
-  layer_norm: {
-    family: "ln",
-    why: `${STATISTICS} (each token's mean and variance)`,
-    own: "gain and shift",
-  },
-  rms_norm: { family: "rms", why: `${STATISTICS} (each token's quadratic mean)`, own: "gain" },
-  group_norm: {
-    family: "gn",
-    why: `${STATISTICS} (each group's mean and variance)`,
-    own: "gain and shift",
-  },
-  dynamic_tanh: { family: "dyt", why: "its tanh is not linear", own: null },
-};
+export const ONLINE: readonly OnlinePart[] = FAMILIES.flatMap(({ word: family, online }) => {
+  const { why, operator } = online ?? {};
+  return why === undefined || operator === undefined
+    ? []
+    : [{ operator, family, why, applies: OPS[operator].operands.flat() }];
+});
 
 /**
  * What is said of a node that has statistics at run time, or a nonlinearity in their place; undefined of
  * others.
  */
-export function onlineOf(node: Node): Online | undefined {
-  return ONLINE[node.op as StatisticsOp];
+export function onlineOf(node: Node): OnlinePart | undefined {
+  return ONLINE.find(({ operator }) => operator === node.op);
 }
 
 /** The normalization a node is part of; undefined of one that is by itself, and of other nodes. */
@@ -60,9 +53,11 @@ export function isNorm(node: Node): boolean {
   return onlineOf(node) !== undefined || (isOp(node, "channel_affine") && statisticsOf(node) === null);
 }
 
-/** Why the run-time part of a normalization stays. */
+/**
+ * Why the run-time part of a normalization stays: of a family without an operator of its own, what that
+ * family says.
+ */
 export function whyOnline(statistics: Node, family: string): string {
-  return family === "pngs"
-    ? "its GroupScaling, which its paper does not have, depends on the input"
-    : onlineOf(statistics)!.why;
+  const own = NORMS[family as NormFamily].online;
+  return own !== undefined && own.operator === undefined ? own.why : onlineOf(statistics)!.why;
 }

@@ -6,12 +6,14 @@ import type { StatisticsOp } from "../../norms/define.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
 import { apply, type AttrsOf } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
-import { ONLINE, statisticsOf } from "./norm_nodes.ts";
+import { ONLINE, type OnlinePart, statisticsOf } from "./norm_nodes.ts";
 
-export const REJOIN_NORM: readonly Rule[] = (["layer_norm", "group_norm", "rms_norm"] as const).map(rejoin);
+export const REJOIN_NORM: readonly Rule[] = ONLINE.filter(({ applies }) => applies.includes("gain")).map(
+  rejoin,
+);
 
-function rejoin(op: StatisticsOp): Rule {
-  const hasShift = ONLINE[op].own === "gain and shift";
+function rejoin({ operator: op, applies }: OnlinePart): Rule {
+  const hasShift = applies.includes("bias");
   return {
     name: `${op.replace("_", "-")}-with-gain`,
     law: hasShift ? `g ${op}(x) + b = ${op}(x; g, b)` : `g ${op}(x) = ${op}(x; g)`,
