@@ -6,7 +6,7 @@
  */
 import type { NormFamily } from "../norms/families.ts";
 import { pause } from "../pause.ts";
-import { type PhaseName, PHASES } from "../report/report.ts";
+import { type PhaseName, PHASES } from "../report/phases.ts";
 import { Meter } from "./meter.ts";
 
 /** What a build tells while it works. */

@@ -4,7 +4,7 @@
  * else the largest of what was sampled while JavaScript had its turn.
  */
 import process from "node:process";
-import type { PhaseName, PhaseReport } from "../report/report.ts";
+import type { PhaseName, PhaseReport } from "../report/phases.ts";
 import type { NormFamily } from "../norms/families.ts";
 
 const SAMPLE_MS = 50;

@@ -6,7 +6,8 @@ import type { NormFamily } from "../norms/families.ts";
 import { percent } from "./metrics.ts";
 import { bytes, fate, INT8_TARGET_LABEL, label, rangesText, rangeText, turns } from "./phrases.ts";
 import { passGroups, passLines } from "./passes.ts";
-import type { PhaseName, Report, StateDictReport } from "./report.ts";
+import type { PhaseName } from "./phases.ts";
+import type { Report, StateDictReport } from "./report.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 

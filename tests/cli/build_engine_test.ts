@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { heldData } from "../../src/ir/data.ts";
-import { ReportSchema } from "../../src/report/schema.ts";
+import { ReportSchema } from "../../src/report/report.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 import { processOf } from "./process.ts";

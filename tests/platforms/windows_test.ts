@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { ReportSchema } from "../../src/report/schema.ts";
+import { ReportSchema } from "../../src/report/report.ts";
 import { TENSORRT_LIBRARY } from "../tensorrt_library.ts";
 import { untimed, withFolder } from "../support.ts";
 

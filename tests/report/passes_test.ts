@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { figuresOf, passGroups, passLines } from "../../src/report/passes.ts";
-import type { Report } from "../../src/report/report.ts";
-import { ReportSchema } from "../../src/report/schema.ts";
+import { type Report, ReportSchema } from "../../src/report/report.ts";
 import { summarize } from "../../src/report/summary.ts";
 import { sampleBuild } from "./html/sample_build.ts";
 

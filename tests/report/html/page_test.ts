@@ -1,7 +1,7 @@
 /** The pages as text; how they look and behave in a browser is `chromium_test.ts`. */
 import assert from "node:assert/strict";
 import { buildPage, html, name, page, table } from "../../../src/report/html/mod.ts";
-import { ReportSchema } from "../../../src/report/schema.ts";
+import { ReportSchema } from "../../../src/report/report.ts";
 import { sampleBuild } from "./sample_build.ts";
 
 const idsOf = (text: string) => [...text.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id!);
