@@ -58,20 +58,13 @@ const OPTIONS = {
   strict: { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
 export async function auditCommand(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, 1],
-    command: "audit",
-  });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  const parsed = await parseOptions(args, { command: "audit", options: OPTIONS, most: 1, help: HELP });
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   const precision = oneOf("precision", values.precision, PRECISIONS);
   if (positionals.length === 0 && values.checkpoint === undefined) {
     throw new UsageError("give a MODEL or --checkpoint FILE, as in `deno task audit swin-t`");

@@ -55,7 +55,6 @@ const OPTIONS = {
   threads: { type: "string" },
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 const ACTIONS = ["save", "list", "show", "remove", "export", "import"] as const;
@@ -72,15 +71,14 @@ const ARGUMENTS: Readonly<Record<Action, readonly [fewest: number, most: number,
 
 /** Runs the command; resolves to its exit code. */
 export async function baselineCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, Infinity],
+  const parsed = await parseOptions(args, {
     command: "baseline",
+    options: OPTIONS,
+    most: Infinity,
+    help: HELP,
   });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   const [word, ...rest] = positionals;
   const action = ACTIONS.find((one) => one === word);
   if (action === undefined) {

@@ -5,7 +5,7 @@
 import type { BenchOptions } from "../bench/options.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { INT8_TARGETS } from "../ir/dtype.ts";
-import { asUsage, oneOf, parseOptions, typedCommand } from "./options.ts";
+import { asUsage, oneOf, parseOptions, typedCommand, type ValuesOf } from "./options.ts";
 import { withoutHome } from "../report/home.ts";
 import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
@@ -63,16 +63,13 @@ const OPTIONS = {
   json: { type: "boolean", default: false },
   "openvino-lib": { type: "string" },
   "tensorrt-lib": { type: "string" },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
 export async function benchCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const { values } = parseOptions(args, { options: OPTIONS, positionals: [0, 0], command: "bench" });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  const parsed = await parseOptions(args, { command: "bench", options: OPTIONS, most: 0, help: HELP });
+  if (parsed === null) return EXIT.ok;
+  const { values } = parsed;
   const options = await optionsOf(values);
   const info = values.out === undefined ? null : await Deno.stat(values.out).catch(() => null);
   if (info?.isDirectory === false) throw new UsageError(`--out ${values.out}: this is a file; give a folder`);
@@ -108,7 +105,7 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   return EXIT.failed;
 }
 
-type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
+type Values = ValuesOf<typeof OPTIONS>;
 
 async function optionsOf(values: Values): Promise<Omit<BenchOptions, "command">> {
   const { benchNetwork } = await import("../bench/networks.ts");

@@ -81,7 +81,6 @@ const OPTIONS = {
   verbose: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
@@ -90,15 +89,9 @@ export async function buildEngineCommand(
   signal: AbortSignal,
   cleanUpFromNow: () => void,
 ): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, 1],
-    command: "build-engine",
-  });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  const parsed = await parseOptions(args, { command: "build-engine", options: OPTIONS, most: 1, help: HELP });
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   const { parseBatch } = await import("../compile/batch.ts");
   const { precision, onnx, opset, int8 } = precisionOf(values);
   const targets = targetsOf(values.target, { precision: values.precision, engines: !values["no-engine"] });

@@ -32,19 +32,16 @@ Exits with 0, or 1 where there is no such baseline or it is damaged, 2 for a mis
 const OPTIONS = {
   store: { type: "string", default: ".unfold/baselines" },
   json: { type: "boolean", default: false },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
 export async function historyCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, 1],
-    command: "history",
-  });
-  if (values.help || positionals.length === 0) {
+  const parsed = await parseOptions(args, { command: "history", options: OPTIONS, most: 1, help: HELP });
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
+  if (positionals.length === 0) {
     await print(HELP);
-    return values.help ? EXIT.ok : EXIT.usage;
+    return EXIT.usage;
   }
   const store = new BaselineStore(values.store, { signal });
   await store.load(positionals[0]!);

@@ -33,7 +33,6 @@ Exits with 0, or 1 where a file is no plan, 2 for a mistake in the command, 130 
 const OPTIONS = {
   kernels: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** A plan and how to call it. */
@@ -49,15 +48,14 @@ export interface InspectedPlan {
  * @throws {UnfoldError} a file that cannot be read or is no plan; nothing is printed then
  */
 export async function inspect(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, Infinity],
+  const parsed = await parseOptions(args, {
     command: "inspect",
+    options: OPTIONS,
+    most: Infinity,
+    help: HELP,
   });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   if (positionals.length === 0) {
     throw new UsageError("give at least one plan, as in `deno task inspect un.plan`");
   }

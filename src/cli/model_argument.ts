@@ -15,7 +15,7 @@ import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
 import { fixingDims } from "./dims.ts";
-import { oneOf } from "./options.ts";
+import { oneOf, type ValuesOf } from "./options.ts";
 import { endedBySystem, UsageError } from "./terminal.ts";
 
 const EXAMPLE = new URL("../../examples/digits/digits.ts", import.meta.url);
@@ -70,28 +70,8 @@ ${wrapped(NORM_FAMILIES.join(", "), { indent: 24 }).join("\n")}
 /** What of a subject the arguments name. */
 type NamedSubject = Pick<Subject, "model" | "norm" | "layerNorm" | "weights">;
 
-/** What the parser gives for `SUBJECT_OPTIONS`. */
-export interface SubjectValues {
-  readonly weights?: string | undefined;
-  readonly checkpoint?: string | undefined;
-  readonly state?: string | undefined;
-  readonly prefix?: string | undefined;
-  readonly rename?: readonly string[] | undefined;
-  readonly heads?: string | undefined;
-  readonly activation?: string | undefined;
-  readonly epsilon?: string | undefined;
-  readonly pool?: string | undefined;
-  readonly "image-size"?: string | undefined;
-  readonly mode?: string | undefined;
-  readonly set?: readonly string[] | undefined;
-  readonly dim?: readonly string[] | undefined;
-  /** Of the commands that have one. */
-  readonly batch?: string | undefined;
-  readonly norm?: string | undefined;
-  readonly expect?: string | undefined;
-  readonly "layer-norm": string;
-  readonly "allow-nonfinite": boolean;
-}
+/** What the parser gives for them, and the batch size of commands that have one. */
+export type SubjectValues = ValuesOf<typeof SUBJECT_OPTIONS> & { readonly batch?: string | undefined };
 
 /** The model, normalization and weights that the arguments name. Paths are read from the working folder. */
 export async function subjectOf(

@@ -33,21 +33,22 @@ Exits with 0, or 1 where something failed, 2 for a mistake in the command, 130 a
 const OPTIONS = {
   layouts: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
 export async function modelsCommand(args: readonly string[], signal?: AbortSignal): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, Infinity],
+  const parsed = await parseOptions(args, {
     command: "models",
+    options: OPTIONS,
+    most: Infinity,
+    help: HELP,
   });
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   if (values.layouts && positionals.length > 0) {
     throw new UsageError("--layouts lists all: leave out the names");
   }
-  if (values.help) await print(HELP);
-  else if (values.layouts) await printLayouts(values.json);
+  if (values.layouts) await printLayouts(values.json);
   else await printModels({ chosen: positionals, json: values.json, signal });
   return EXIT.ok;
 }

@@ -3,21 +3,43 @@ import { resolve } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { UnfoldError } from "../errors.ts";
 import { nearestNames } from "../weights/names.ts";
-import { UsageError } from "./terminal.ts";
+import { print, UsageError } from "./terminal.ts";
+
+/** What the parser gives for options. */
+export type ValuesOf<Options extends ParseArgsOptionsConfig> = ReturnType<
+  typeof parseStrictly<Options>
+>["values"];
+
+interface Command<Options> {
+  readonly command: string;
+  readonly options: Options;
+  /** How many arguments it takes besides. */
+  readonly most: number;
+}
 
 /**
- * Parses arguments strictly.
+ * Parses a command's arguments strictly; null where `--help` asked for its text, which is printed.
  *
  * @throws {UsageError} an unknown flag (the nearest one is named), a flag without its value or with two, an
  *   empty text, too many arguments
  */
-export function parseOptions<const Options extends ParseArgsOptionsConfig>(
+export async function parseOptions<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],
-  { options, positionals: [fewest, most], command }: {
-    options: Options;
-    positionals: readonly [fewest: number, most: number];
-    command: string;
-  },
+  { help, options, ...command }: Command<Options> & { readonly help: string },
+) {
+  const { values, positionals } = parseStrictly(args, {
+    ...command,
+    options: { ...options, help: { type: "boolean", short: "h" } },
+  });
+  if (!("help" in values)) return { values, positionals };
+  await print(help);
+  return null;
+}
+
+/** The same of a command line that was not typed, such as a baseline's. */
+export function parseStrictly<const Options extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  { options, most, command }: Command<Options>,
 ) {
   const help = `see \`deno task ${command} --help\``;
   const parsed = (() => {
@@ -46,7 +68,6 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
   if (parsed.positionals.length > most) {
     throw new UsageError(`unexpected argument ${parsed.positionals[most]}; ${help}`);
   }
-  if (parsed.positionals.length < fewest) throw new UsageError(`an argument is missing; ${help}`);
   return parsed;
 }
 

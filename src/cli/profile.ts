@@ -2,7 +2,7 @@
 import type { ProfileOptions } from "../run/tensorrt/profile.ts";
 import { withoutHome } from "../report/home.ts";
 import { libraryOfDevice } from "./device_library.ts";
-import { parseOptions, refuseOverwriting } from "./options.ts";
+import { parseOptions, refuseOverwriting, type ValuesOf } from "./options.ts";
 import { EXIT, note, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP = `Run a TensorRT engine on this machine's GPU and time it, as trtexec does.
@@ -57,7 +57,6 @@ const OPTIONS = {
   "runtime-cache-file": { type: "string" },
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** trtexec's names of the same options. */
@@ -93,15 +92,9 @@ const LAYER_RUNS = 50;
 /** Runs the command; resolves to its exit code. */
 export async function profileCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
   const ours = args.filter((argument) => !changesNothing(argument)).map(inOurWords);
-  const { values, positionals } = parseOptions(ours, {
-    options: OPTIONS,
-    positionals: [0, 1],
-    command: "profile",
-  });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  const parsed = await parseOptions(ours, { command: "profile", options: OPTIONS, most: 1, help: HELP });
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   const [plan] = positionals;
   if (plan === undefined) throw new UsageError("give an engine, as in `deno task profile un.plan`");
   const options = optionsOf(values);
@@ -154,7 +147,7 @@ function inOurWords(argument: string): string {
   return Object.hasOwn(TRTEXEC, name) ? `--${TRTEXEC[name]}${value}` : argument;
 }
 
-type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
+type Values = ValuesOf<typeof OPTIONS>;
 
 function optionsOf(values: Values): Omit<ProfileOptions, "library"> {
   const number = (flag: keyof Values & string, { least = 0, whole = false } = {}) => {

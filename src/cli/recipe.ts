@@ -9,7 +9,7 @@ import { ENGINE_PRECISIONS } from "../ir/dtype.ts";
 import type { Recipe } from "../regress/manifest.ts";
 import { fromHome } from "../report/home.ts";
 import { SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { asUsage, oneOf } from "./options.ts";
+import { asUsage, oneOf, parseStrictly, type ValuesOf } from "./options.ts";
 import { allowOverflowOf, targetsOf } from "./precision.ts";
 
 /** The options that say what is built, for `parseOptions`. */
@@ -21,9 +21,7 @@ export const RECIPE_OPTIONS = {
   "allow-overflow": { type: "boolean", default: false },
 } as const;
 
-type Values = {
-  readonly [Key in keyof typeof RECIPE_OPTIONS]?: string | boolean | readonly string[] | undefined;
-};
+type Values = Partial<ValuesOf<typeof RECIPE_OPTIONS>>;
 
 /** What the command line asks for. */
 export function recipeOf(argument: string | undefined, values: Values): Recipe {
@@ -35,46 +33,25 @@ export function recipeOf(argument: string | undefined, values: Values): Recipe {
   return { argument: argument ?? null, options };
 }
 
-/** The model and its options; paths are read from the working folder. */
+/** The model and its options, of those that this UNfold has; paths are read from the working folder. */
 export async function subjectFrom({ argument, options }: Recipe): Promise<Subject> {
-  const text = (key: keyof typeof RECIPE_OPTIONS) => {
-    const value = options[key];
-    return typeof value === "string" ? fromHome(value) : undefined;
-  };
-  const { rename, set, dim } = options;
-  const { model, norm, layerNorm, weights } = await subjectOf(
-    argument === null ? undefined : fromHome(argument),
-    {
-      weights: text("weights"),
-      checkpoint: text("checkpoint"),
-      state: text("state"),
-      prefix: text("prefix"),
-      rename: typeof rename === "object" ? [...rename] : undefined,
-      heads: text("heads"),
-      activation: text("activation"),
-      epsilon: text("epsilon"),
-      pool: text("pool"),
-      "image-size": text("image-size"),
-      mode: text("mode"),
-      set: typeof set === "object" ? set : undefined,
-      dim: typeof dim === "object" ? dim : undefined,
-      norm: text("norm"),
-      expect: text("expect"),
-      "layer-norm": text("layer-norm") ?? "layer",
-      "allow-nonfinite": options["allow-nonfinite"] === true,
-    },
+  const args = Object.entries(options).flatMap(([name, value]) =>
+    !(name in RECIPE_OPTIONS) || value === false
+      ? []
+      : value === true
+      ? [`--${name}`]
+      : [value].flat().map((text) => `--${name}=${typeof value === "string" ? fromHome(text) : text}`)
   );
-  const precision = oneOf("precision", text("precision") ?? "fp32", ENGINE_PRECISIONS);
-  const batch = asUsage(() => parseBatch(text("batch") ?? "8"));
+  const { values } = parseStrictly(args, { command: "baseline", options: RECIPE_OPTIONS, most: 0 });
+  const { batch, ...named } = values;
+  const subject = await subjectOf(argument === null ? undefined : fromHome(argument), named);
+  const precision = oneOf("precision", values.precision, ENGINE_PRECISIONS);
   return {
-    model,
-    norm,
-    layerNorm,
-    weights,
-    batch,
+    ...subject,
+    batch: asUsage(() => parseBatch(batch)),
     precision,
-    allowOverflow: allowOverflowOf(options["allow-overflow"] === true, precision),
-    targets: targetsOf(text("target"), { precision, engines: true }),
+    allowOverflow: allowOverflowOf(values["allow-overflow"], precision),
+    targets: targetsOf(values.target, { precision, engines: true }),
   };
 }
 

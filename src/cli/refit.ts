@@ -32,7 +32,6 @@ const OPTIONS = {
   batch: { type: "string", default: "8" },
   out: { type: "string" },
   "tensorrt-lib": { type: "string" },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
@@ -41,15 +40,9 @@ export async function refitCommand(
   _signal?: AbortSignal,
   cleanUpFromNow?: () => void,
 ): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, 2],
-    command: "refit",
-  });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  const parsed = await parseOptions(args, { command: "refit", options: OPTIONS, most: 2, help: HELP });
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   const [plan, argument] = positionals;
   if (plan === undefined) throw new UsageError("give an engine, as in `deno task refit un.plan my_model.ts`");
   if (!values.out) throw new UsageError("--out: give a file for the new engine");

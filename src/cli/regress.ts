@@ -73,7 +73,6 @@ const OPTIONS = {
   format: { type: "string", default: "text" },
   "self-test": { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** The exit codes of this command. */
@@ -81,15 +80,9 @@ export const REGRESS_EXIT = { "nothing worse": 0, worse: 1, "could not judge": 2
 
 /** Runs the command; resolves to its exit code. */
 export async function regressCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const { values, positionals: [name] } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, 1],
-    command: "regress",
-  });
-  if (values.help) {
-    await print(HELP);
-    return 0;
-  }
+  const parsed = await parseOptions(args, { command: "regress", options: OPTIONS, most: 1, help: HELP });
+  if (parsed === null) return 0;
+  const { values, positionals: [name] } = parsed;
   const format = oneOf("format", values.format, ["text", "json", "junit", "markdown"]);
   const clock = values.clock === undefined ? undefined : oneOf("clock", values.clock, ["wall", "processor"]);
   const threshold = parseShare(values.threshold);

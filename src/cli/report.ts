@@ -3,7 +3,8 @@
  * `report/html`.
  */
 import { dirname, join } from "node:path";
-import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
+import { replaceBy } from "../emit/kept_file.ts";
+import { systemReason, UnfoldError } from "../errors.ts";
 import type { NormFamily } from "../norms/families.ts";
 import { inspectPlanFile, type PlanReport } from "../report/plan.ts";
 import { withoutHome } from "../report/home.ts";
@@ -41,7 +42,6 @@ Exits with 0, or 1 where a file cannot be read or written, 2 for a mistake in th
 const OPTIONS = {
   out: { type: "string", default: "build/report.html" },
   history: { type: "string" },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** What a file may be, by its name in a folder. */
@@ -54,15 +54,14 @@ const NAMES = ["report.json", "bench.json"] as const;
  * @throws {UnfoldError} a file that cannot be read or is none of these, a page that cannot be written
  */
 export async function reportCommand(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, Infinity],
+  const parsed = await parseOptions(args, {
     command: "report",
+    options: OPTIONS,
+    most: Infinity,
+    help: HELP,
   });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   const paths = positionals.length === 0 && values.history === undefined
     ? await builtReports()
     : await Promise.all(positionals.map(inFolder));
@@ -218,18 +217,12 @@ async function planOf(path: string, byteLength: number): Promise<PlanReport | { 
   }
 }
 
-/** Writes beside, then renames: a reader never sees half a page. */
 async function writeWhole(path: string, text: string): Promise<number> {
   const content = new TextEncoder().encode(text);
-  const part = `${path}.${crypto.randomUUID()}.part`;
-  try {
+  await replaceBy(path, async (partial) => {
     await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeFile(part, content);
-    await Deno.rename(part, path);
-  } catch (error) {
-    await Deno.remove(part).catch(() => {});
-    throw writeFailure(path, error);
-  }
+    await Deno.writeFile(partial, content);
+  });
   return content.length;
 }
 

@@ -5,9 +5,10 @@
  */
 import { join } from "node:path";
 import { createTarDecoder, createTarPacker } from "npm:modern-tar@0.8.6";
-import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
+import { replaceBy } from "../emit/kept_file.ts";
+import { systemReason, UnfoldError } from "../errors.ts";
 import { type RunReport, RunReportSchema } from "../report/run_report.ts";
-import { hashFile, PARTIAL, sealed, unsealed } from "./files.ts";
+import { hashFile, sealed, unsealed } from "./files.ts";
 import { type Baseline, BaselineSchema, NAME } from "./manifest.ts";
 import { type BaselineStore, checkName } from "./store.ts";
 
@@ -26,9 +27,8 @@ export async function exportBaseline(store: BaselineStore, name: string, path: s
   await using work = await store.workFolder();
   const baseline = await store.checkOut(name, work.path);
   const runs = await store.runs(name);
-  const partial = `${path}.${crypto.randomUUID()}${PARTIAL}`;
   const { readable, controller } = createTarPacker();
-  try {
+  await replaceBy(path, async (partial) => {
     const file = await Deno.open(partial, { write: true, createNew: true });
     const written = readable.pipeTo(file.writable);
     const text = async (name: string, content: unknown) => {
@@ -48,12 +48,7 @@ export async function exportBaseline(store: BaselineStore, name: string, path: s
       throw error;
     });
     await Promise.all([packing, written]);
-    await Deno.rename(partial, path);
-  } catch (error) {
-    throw writeFailure(path, error);
-  } finally {
-    await Deno.remove(partial).catch(() => {});
-  }
+  });
 }
 
 /**

@@ -4,7 +4,8 @@
  */
 import { withoutHome } from "../report/home.ts";
 import { createHash } from "node:crypto";
-import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
+import { replaceBy } from "../emit/kept_file.ts";
+import { systemReason, UnfoldError } from "../errors.ts";
 
 /** What an unfinished file or folder ends in; under the store's lock such a thing is a dead process's. */
 export const PARTIAL = ".part";
@@ -28,16 +29,10 @@ export async function hashFile(path: string): Promise<{ sha256: string; bytes: n
 
 /** Writes a text so that a reader, or whoever comes after a crash, sees the old file or the new one. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
-  const partial = `${path}.${crypto.randomUUID()}${PARTIAL}`;
-  try {
+  await replaceBy(path, async (partial) => {
     await Deno.writeTextFile(partial, text);
     await flush(partial);
-    await Deno.rename(partial, path);
-  } catch (error) {
-    throw writeFailure(path, error);
-  } finally {
-    await Deno.remove(partial).catch(() => {});
-  }
+  });
 }
 
 /** Has the disk hold a file's bytes before something is said of them. */

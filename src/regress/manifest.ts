@@ -1,7 +1,7 @@
 /**
- * What a baseline says of itself, as the zod schema that a stored one must pass: how each model was built,
- * its exact structure, its raw samples, and the machine all of it came from. Times are in milliseconds, sizes
- * in bytes. What `mod.ts` exports has an interface besides, which `deno doc` shows.
+ * What a baseline says of itself, as types and as the zod schema that a stored one must pass: how each model
+ * was built, its exact structure, its raw samples, and the machine all of it came from. Times are in
+ * milliseconds, sizes in bytes.
  */
 import { z } from "npm:zod@4.6.7";
 import { COUNTED, type Counts, rowOf } from "../report/metrics.ts";
@@ -16,16 +16,42 @@ export const NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const name: z.ZodType<string> = z.string().regex(NAME);
 
 /** An operator, by the layer it came from. */
-const StoredNodeSchema = z.object({ name: z.string(), op: z.string(), shape: z.string() });
-export type StoredNode = z.infer<typeof StoredNodeSchema>;
+export interface StoredNode {
+  readonly name: string;
+  readonly op: string;
+  readonly shape: string;
+}
+
+const StoredNodeSchema: z.ZodType<StoredNode> = z.object({
+  name: z.string(),
+  op: z.string(),
+  shape: z.string(),
+});
 
 /** A kernel of the plan, and the layers it works for. */
-const StoredKernelSchema = z.object({
+export interface StoredKernel {
+  readonly kind: string;
+  readonly name: string;
+  readonly layers: readonly string[];
+}
+
+const StoredKernelSchema: z.ZodType<StoredKernel> = z.object({
   kind: z.string(),
   name: z.string(),
-  layers: z.array(z.string()).readonly(),
+  layers: z.array(z.string()),
 });
-export type StoredKernel = z.infer<typeof StoredKernelSchema>;
+
+/** What a build consists of: figures without noise, the same on any machine. */
+export interface Structure extends Counts {
+  /** Elements of all constants. */
+  readonly parameters: number;
+  readonly parameterBytes: number;
+  /** Normalizations that compute statistics at inference. */
+  readonly normalizations: number;
+  /** What the counts are made of, in order. */
+  readonly graph: readonly StoredNode[];
+  readonly kernelList: readonly StoredKernel[];
+}
 
 const counts = Object.fromEntries(
   COUNTED.map((name) => {
@@ -34,36 +60,40 @@ const counts = Object.fromEntries(
   }),
 ) as { readonly [Key in keyof Counts]: z.ZodType<Counts[Key]> };
 
-/** What a build consists of: figures without noise, the same on any machine. */
-export const StructureSchema = z.object({
+export const StructureSchema: z.ZodType<Structure> = z.object({
   ...counts,
-  /** Elements of all constants. */
   parameters: count,
   parameterBytes: count,
-  /** Normalizations that compute statistics at inference. */
   normalizations: count,
-  /** What the counts are made of, in order. */
   graph: z.array(StoredNodeSchema).readonly(),
   kernelList: z.array(StoredKernelSchema).readonly(),
 });
-export type Structure = z.infer<typeof StructureSchema>;
 
 /** How far outputs were from what they should be. */
-const AgreementSchema = z.object({
+export interface Agreement {
+  readonly maxRelError: number;
+  readonly against: string;
+  /** Null where no training framework's outputs say what is right. */
+  readonly agrees: boolean | null;
+}
+
+export const AgreementSchema: z.ZodType<Agreement> = z.object({
   maxRelError: z.number(),
   against: z.string(),
-  /** Null where no training framework's outputs say what is right. */
   agrees: z.boolean().nullable(),
 });
-export type Agreement = z.infer<typeof AgreementSchema>;
 
 /** Times of one thing: raw, never summarized away. */
-const SamplesSchema = z.object({
+export interface Samples {
   /** Calls that ran at the same time. */
+  readonly concurrency: number;
+  readonly samplesMs: readonly number[];
+}
+
+export const SamplesSchema: z.ZodType<Samples> = z.object({
   concurrency: count,
   samplesMs: z.array(ms).readonly(),
 });
-export type Samples = z.infer<typeof SamplesSchema>;
 
 /** How the command line named a model and its options, so that it can be built again. */
 export interface Recipe {
@@ -78,28 +108,44 @@ export const RecipeSchema: z.ZodType<Recipe> = z.object({
   options: z.record(z.string(), z.union([z.string(), z.boolean(), z.array(z.string())])).readonly(),
 });
 
-const StoredModelSchema = z.object({
+export interface StoredModel {
+  readonly model: string;
+  readonly family: string;
+  readonly precision: string;
+  readonly batch: string;
+  /** Null where a script gave the model itself. */
+  readonly recipe: Recipe | null;
+  /** Inputs of the network as it is timed: "images fp32[8, 1, 8, 8]". */
+  readonly inputs: readonly string[];
+  readonly structure: Structure;
+  /** Building the plan, several times. */
+  readonly buildsMs: readonly number[];
+  /** Top-1 on the model's labelled examples; null without. */
+  readonly accuracy: number | null;
+  readonly examples: number;
+  readonly agreement: Agreement | null;
+  readonly latency: Samples | null;
+  /** The network in fp32, which CPUs run, and the plan; null where it is not kept. */
+  readonly onnx: string | null;
+  readonly plan: string | null;
+}
+
+export const StoredModelSchema: z.ZodType<StoredModel> = z.object({
   model: name,
   family: z.string(),
   precision: z.string(),
   batch: z.string(),
-  /** Null where a script gave the model itself. */
   recipe: RecipeSchema.nullable(),
-  /** Inputs of the network as it is timed: "images fp32[8, 1, 8, 8]". */
   inputs: z.array(z.string()).readonly(),
   structure: StructureSchema,
-  /** Building the plan, several times. */
   buildsMs: z.array(ms).readonly(),
-  /** Top-1 on the model's labelled examples; null without. */
   accuracy: z.number().nullable(),
   examples: count,
   agreement: AgreementSchema.nullable(),
   latency: SamplesSchema.nullable(),
-  /** The network in fp32, which CPUs run, and the plan; null where it is not kept. */
   onnx: name.nullable(),
   plan: name.nullable(),
 });
-export type StoredModel = z.infer<typeof StoredModelSchema>;
 
 /** A baseline that was saved: where it comes from, and its files. */
 export interface Baseline {

@@ -183,7 +183,7 @@ const int8 = z.object({
   inFloat: z.array(z.object({ name: z.string(), error: z.number() })).readonly(),
   /** Sample inputs that ranges were taken from. */
   samples: count,
-  /** Products whose sums this machine's ONNX Runtime had exactly, rows of each, and the largest difference. */
+  /** Products whose sums ONNX Runtime computed here exactly, rows of each, and the largest difference. */
   sums: z.object({ products: count, rows: count, largestDifference: z.number() }).optional(),
   gate: z.object({
     passed: z.boolean(),
