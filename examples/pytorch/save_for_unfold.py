@@ -86,7 +86,8 @@ def facts_of(model):
     """
     config = getattr(model, "config", None)
     if hasattr(config, "to_dict"):
-        return {"config": config.to_dict()}
+        # The class, as save_pretrained has it: GPT2Model has no head.
+        return {"config": {**config.to_dict(), "architectures": [type(model).__name__]}}
     modules = [module for module in model.modules() if not isinstance(module, torch.nn.Identity)]
     # The linear half of SLAB's normalization is only for training.
     idle = {id(module.norm1) for module in modules if type(module).__name__ == "LinearNorm"}
@@ -96,6 +97,10 @@ def facts_of(model):
         "epsilon": [getattr(norm, "eps", getattr(norm, "epsilon", None)) for norm in norms],
         "activation": _activations(modules),
         "pool": [m.global_pool for m in modules if isinstance(getattr(m, "global_pool", None), str)],
+        "pool-prefix": [m.pool_include_prefix for m in modules if isinstance(getattr(m, "pool_include_prefix", None), bool)],
+        "placement": [PLACEMENTS.get(_class_name(m)) for m in modules],
+        "positions": [_positions(m) for m in modules],
+        "rope-theta": [m.temperature for m in modules if type(m).__name__ == DINOV3_ROTATIONS],
         "image-size": [_pair(size) for size in (_image_size(m) for m in modules) if size is not None],
         "patch-size": [_pair(m.patch_size) for m in modules if _is_size(getattr(m, "patch_size", None))],
         "window": [_pair(m.window_size) for m in modules if _is_size(getattr(m, "window_size", None))],
@@ -157,6 +162,25 @@ def _activation_name(activation):
     if getattr(activation, "approximate", "none") == "tanh":
         return "gelu_tanh"
     return ACTIVATIONS.get(name.lower(), None if is_module and "lu" not in name.lower() else name or None)
+
+
+# Where timm's blocks have their normalizations.
+PLACEMENTS = {"timm.models.vision_transformer.Block": "pre", "timm.models.vision_transformer.ResPostBlock": "res-post"}
+DINOV3_ROTATIONS = "RotaryEmbeddingDinoV3"
+
+
+def _class_name(module):
+    return f"{type(module).__module__}.{type(module).__name__}"
+
+
+def _positions(module):
+    """Of timm's ViTs: learned, none, or DINOv3's rotations; others are not told."""
+    is_vit = hasattr(module, "patch_embed") and hasattr(module, "blocks") and hasattr(module, "pos_embed")
+    if not is_vit:
+        return "dinov3" if type(module).__name__ == DINOV3_ROTATIONS else None
+    if getattr(module, "rope", None) is not None:
+        return None
+    return "none" if module.pos_embed is None else "learned"
 
 
 def _image_size(module):
@@ -224,7 +248,8 @@ def _outputs_of(model, inputs, by_name):
     outputs = {name: v for name, v in result.items() if torch.is_tensor(v) and v.is_floating_point()}
     if not outputs:
         raise ValueError("the model gives no floating-point tensor to compare with")
-    return {**outputs, **states}
+    # What the model itself calls so counts: DINOv3's base model stops in front of the last normalization.
+    return {**outputs, **{name: value for name, value in states.items() if name not in outputs}}
 
 
 def _write_safetensors(path, tensors, metadata):

@@ -1,6 +1,7 @@
 /**
- * Learned positions of a grid of patches at another size: bicubic with antialiasing, as timm resamples them,
- * in float64. Tokens in front of the grid keep theirs.
+ * Learned positions of a grid of patches at another size, in float64: bicubic as PyTorch has it, with
+ * antialiasing (timm, DINOv2 with registers) or without (transformers' other ViTs). Tokens in front of the
+ * grid keep theirs.
  */
 import { float64Of, heldData, type TensorData } from "../ir/data.ts";
 
@@ -9,7 +10,7 @@ export type GridSize = readonly [height: number, width: number];
 /** Positions `[1, prefix + cells, channels]` of the grid `from` as those of the grid `to`. */
 export function resampledPositions(
   data: TensorData,
-  { prefix, from, to }: { prefix: number; from: GridSize; to: GridSize },
+  { prefix, from, to, antialias }: { prefix: number; from: GridSize; to: GridSize; antialias: boolean },
 ): TensorData {
   const channels = data.shape[2]!;
   const values = float64Of(data);
@@ -17,6 +18,7 @@ export function resampledPositions(
   const [toHeight, toWidth] = to;
   const result = new Float64Array((prefix + toHeight * toWidth) * channels);
   result.set(values.subarray(0, prefix * channels));
+  const tapsOf = antialias ? wideTaps : fourTaps;
   const rows = tapsOf(fromHeight, toHeight);
   const columns = tapsOf(fromWidth, toWidth);
   for (let y = 0; y < toHeight; y++) {
@@ -39,11 +41,8 @@ interface Tap {
   readonly weight: number;
 }
 
-/**
- * What each of `to` entries reads of `from`: Keys' cubic with a = -1/2, made wider where there are fewer than
- * before.
- */
-function tapsOf(from: number, to: number): readonly (readonly Tap[])[] {
+/** What each entry reads: a cubic with a = -1/2, made wider where there are fewer than before. */
+function wideTaps(from: number, to: number): readonly (readonly Tap[])[] {
   const scale = from / to;
   const stretch = Math.max(scale, 1);
   return Array.from({ length: to }, (_, i) => {
@@ -52,15 +51,26 @@ function tapsOf(from: number, to: number): readonly (readonly Tap[])[] {
     const end = Math.min(Math.trunc(center + 2 * stretch + 0.5), from);
     const taps = Array.from({ length: end - start }, (_, k) => ({
       at: start + k,
-      weight: cubic((start + k - center + 0.5) / stretch),
+      weight: cubic((start + k - center + 0.5) / stretch, -0.5),
     }));
     const sum = taps.reduce((total, { weight }) => total + weight, 0);
     return taps.map(({ at, weight }) => ({ at, weight: weight / sum }));
   });
 }
 
-function cubic(x: number): number {
-  const a = -0.5;
+/** The same without antialiasing: the nearest four with a = -3/4; beyond an edge stands the edge again. */
+function fourTaps(from: number, to: number): readonly (readonly Tap[])[] {
+  return Array.from({ length: to }, (_, i) => {
+    const center = (from / to) * (i + 0.5) - 0.5;
+    return [-1, 0, 1, 2].map((k) => Math.floor(center) + k).map((place) => ({
+      at: Math.min(Math.max(place, 0), from - 1),
+      weight: cubic(place - center, -0.75),
+    }));
+  });
+}
+
+/** Keys' kernel (1981). */
+function cubic(x: number, a: number): number {
   const distance = Math.abs(x);
   if (distance < 1) return ((a + 2) * distance - (a + 3)) * distance ** 2 + 1;
   if (distance < 2) return (((distance - 5) * distance + 8) * distance - 4) * a;

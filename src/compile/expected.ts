@@ -103,14 +103,18 @@ function withRecorded(model: Model, file: Checkpoint, norm: Norm): Model {
     if (Object.values(inputs).includes(stored) || isNeutral(stored, file.tensor(stored))) continue;
     throw sides.refusal(`has an example ${quoted(stored)} for an input that the model does not have`);
   }
-  const named = sides.outputs.filter(({ name }) => known.has(name));
+  const storedOf = (name: string) => known.get(name) ?? known.get(ALSO[name] ?? "");
+  const named = sides.outputs.filter(({ name }) => storedOf(name) !== undefined);
   const [first] = known.values();
   if (first === undefined) throw sides.refusal("has no outputs");
   const outputs = named.length > 0
-    ? Object.fromEntries(named.map(({ name }) => [name, known.get(name)!]))
+    ? Object.fromEntries(named.map(({ name }) => [name, storedOf(name)!]))
     : { [sides.outputs[0]!.name]: first };
   return sides.checked({ inputs, outputs });
 }
+
+/** What transformers calls an output where it is not the first: `SwinModel` gives its tokens, too. */
+const ALSO: Readonly<Record<string, string>> = { features: "pooler_output" };
 
 /** What says nothing: a mask that hides no token, segments that are all the first. */
 function isNeutral(stored: string, data: TensorData): boolean {

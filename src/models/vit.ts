@@ -54,8 +54,11 @@ export interface VitConfig extends VitBlockConfig, Omit<PatchConfig, "image" | "
    * unless said.
    */
   readonly registers?: { readonly count: number; readonly placed: boolean };
-  /** Whether a second token and a second head stand beside the class token's; logits are the mean of both. */
-  readonly distilled?: boolean;
+  /**
+   * Whether a second token and a second head stand beside the class token's; logits are the mean of both.
+   * `unread` is the token without its head, as transformers' DeiT has it.
+   */
+  readonly distilled?: boolean | "unread";
   /**
    * What the head reads: the class token, the mean or the maximum of the patches, half of both, what a
    * learned query attends to (`map`, Lee et al. 2019), the class token beside the mean (DINOv2's classifier),
@@ -159,7 +162,7 @@ export function vit(
       }
 
       if (config.lastNorm === "tokens") x = norm(x, p.at("norm"));
-      if (config.distilled) return distilled(x, p, classes);
+      if (config.distilled === true) return distilled(x, p, classes);
       if (pool === "none" && classes === null) return { last_hidden_state: x };
       const pooled =
         prefix === 0 || config.poolsPrefix || pool === "token" || pool === "token-mean" || pool === "none"

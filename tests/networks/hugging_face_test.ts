@@ -21,6 +21,7 @@ interface Case {
 
 const BERT = { format: "Hugging Face BERT or RoBERTa", remaining: 5 };
 const DINO = { format: "Hugging Face DINOv2 or DINOv3", remaining: 5 };
+const VIT = { format: "Hugging Face ViT or DeiT", remaining: 5 };
 const CLIP = { format: "Hugging Face CLIP, a tower" };
 const SIGLIP = { format: "Hugging Face SigLIP, a tower" };
 const T5 = { format: "Hugging Face T5, its encoder", remaining: 5 };
@@ -32,7 +33,14 @@ const CASES: readonly Case[] = [
   { name: "hf_roberta", ...BERT },
   { name: "hf_xlm_roberta_classifier", ...BERT },
   { name: "hf_distilbert", format: "Hugging Face DistilBERT", remaining: 5 },
-  { name: "hf_vit_model", format: "Hugging Face ViT", remaining: 5 },
+  { name: "hf_vit_model", ...VIT },
+  { name: "hf_vit_live", ...VIT },
+  { name: "hf_vit_resized", ...VIT, settings: { "image-size": "8x20" } },
+  { name: "hf_deit", ...VIT },
+  { name: "hf_deit_teacher", ...VIT },
+  { name: "hf_swin_live", format: "Hugging Face Swin Transformer", remaining: 9 },
+  { name: "hf_dinov2_resized", ...DINO, settings: { "image-size": "16x8" } },
+  { name: "hf_dinov2_registers_resized", ...DINO, settings: { "image-size": "16x8" } },
   { name: "hf_dinov2_classifier", ...DINO },
   { name: "hf_dinov2_registers", ...DINO },
   { name: "hf_dinov3", ...DINO },

@@ -53,11 +53,12 @@ const CASES: readonly Case[] = [
   { name: "timm_vit_scaling_rms", ...VIT, remaining: 4 },
   { name: "timm_vit_things_un", ...VIT, remaining: 0 },
   { name: "timm_dinov3_ln", ...VIT, remaining: 3 },
+  { name: "timm_dinov3_gated_ln", format: "timm ViT or DeiT", remaining: 3 },
   { name: "timm_vit_not_square_ln", ...VIT, remaining: 3 },
   { name: "timm_vit_resized_ln", ...VIT, settings: { "image-size": "42x14" }, remaining: 3 },
   { name: "timm_vit_bias_in_parts_ln", ...VIT, remaining: 3 },
   { name: "timm_vit_edge_ln", ...VIT, remaining: 3 },
-  { name: "hf_vit_ln", format: "Hugging Face ViT", remaining: 3 },
+  { name: "hf_vit_ln", format: "Hugging Face ViT or DeiT", remaining: 3 },
   { name: "t2t_vit_un", ...T2T, remaining: 0 },
   // As the paper's repository saves it: a zip with the averaged weights under `state_dict_ema`, behind
   // `module.`.

@@ -1,12 +1,12 @@
 /**
  * DINOv2, with registers or without, and DINOv3's ViT as Hugging Face saves them: q, k and v apart,
  * layer-scales, gated MLPs of the larger ones. The output is `last_hidden_state`, or the logits of a
- * classifier, which reads the class token beside the mean of the patches. Images of another size than
- * DINOv2's positions were learned at are left out.
+ * classifier, which reads the class token beside the mean of the patches. DINOv2's positions are those of a
+ * square, and are interpolated for other images as transformers does: with registers antialiased, else not.
  */
 import { vit, type VitConfig } from "../../models/vit.ts";
 import { filledData, joinedData } from "../../weights/derived/derive.ts";
-import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE, ROPE_THETA } from "../common_settings.ts";
+import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE, ROPE_THETA, TRAINED_SIZE } from "../common_settings.ts";
 import { type CheckpointFormat, type CheckpointView, type Settle, type Source, stacked } from "../define.ts";
 import { normOf } from "../norms.ts";
 import { renamed, type Renaming } from "../rename.ts";
@@ -19,6 +19,8 @@ import {
   requireSizes,
   ropeTheta,
 } from "../sizes.ts";
+import { thirdsIn } from "./hf_vit.ts";
+import { type ImageIn, imageIn } from "./vit_image.ts";
 
 const LAYER = /^(?:(?:dinov2\w*\.)?encoder\.|model\.)?layer\.(\d+)\./;
 
@@ -28,13 +30,14 @@ export const hfDino: CheckpointFormat = {
     /(^|\.)embeddings\.cls_token$/,
     /(^|\.)layer\.0\.layer_scale1\.lambda1$/,
   ],
-  settings: [HEADS, ACTIVATION, EPSILON, IMAGE_SIZE, ROPE_THETA],
+  settings: [HEADS, ACTIVATION, EPSILON, IMAGE_SIZE, TRAINED_SIZE, ROPE_THETA],
   read(file, settle) {
     requireLibrary(file, "transformers");
     requireConfig(file, { model_type: ["dinov2", "dinov2_with_registers", "dinov3_vit"], num_channels: [3] });
     const names = namesIn(file);
+    const { config, positions } = configOf(file, settle, names);
     return {
-      model: vit(configOf(file, settle, names), {
+      model: vit(config, {
         norm: normOf(file, settle, {
           scopes: /(^|\.)(norm[12]?|layernorm)$/,
           epsilon: names.rotary ? 1e-5 : 1e-6,
@@ -43,10 +46,15 @@ export const hfDino: CheckpointFormat = {
       }),
       locate: (parameter) => {
         const name = renamed(parameter, names.renamings);
-        return name.includes(".qkv.") ? thirds(file, name) : name;
+        const parts = thirdsIn(name);
+        return parts ? packed(file, parts) : parameter === "pos_embed" && positions || name;
       },
       ignored: [
         { pattern: /embeddings\.mask_token$/, why: "a token of pre-training" },
+        ...config.registers ? [] : [{
+          pattern: /embeddings\.register_tokens$/,
+          why: "no token, where the configuration wants none",
+        }],
         { pattern: /^rope_embeddings\.inv_freq$/, why: "rates of the rotations, which are computed" },
       ],
     };
@@ -98,7 +106,7 @@ function namesIn(file: CheckpointView): Names {
       [/\.ls([12])\.gamma$/, ".layer_scale$1.lambda1"],
       [
         /\.attn\.qkv\./,
-        inner("attention.q_proj", "attention.attention.query").replace(/q_proj|query/, "qkv"),
+        inner("attention.q_proj", "attention.attention.query").replace(/q(?=_proj)|query/, "qkv"),
       ],
       [/\.attn\.proj\./, inner("attention.o_proj", "attention.output.dense")],
       [/\.mlp\.fc1_g\./, ".mlp.gate_proj."],
@@ -113,10 +121,7 @@ function namesIn(file: CheckpointView): Names {
  * The packed product of q, k and v; keys have no bias in DINOv3, where it would add the same to all logits of
  * a query.
  */
-function thirds(file: CheckpointView, name: string): Source {
-  const parts =
-    (name.includes(".attention.attention.") ? ["query", "key", "value"] : ["q_proj", "k_proj", "v_proj"])
-      .map((part) => name.replace("qkv", part));
+function packed(file: CheckpointView, parts: readonly string[]): Source {
   const there = parts.filter((part) => file.has(part));
   if (there.length === 3 || there.length === 0) return stacked(parts);
   return {
@@ -130,7 +135,7 @@ function configOf(
   file: CheckpointView,
   settle: Settle,
   { base, first, rotary, gate, renamings }: Names,
-): VitConfig {
+): { config: VitConfig; positions: ImageIn["positions"] } {
   const shapeOf = (parameter: string) => file.shapeOf(renamed(parameter, renamings));
   const [channels, , patch] = shapeOf("patch_embed.proj.weight") as [number, number, number];
   const depth = layersIn(file, LAYER);
@@ -142,21 +147,16 @@ function configOf(
     ...(rotary && { intermediate_size: hidden }),
   });
   const registers = file.has(`${base}embeddings.register_tokens`) ? shapeOf("reg_token")[1]! : 0;
-  const cells = rotary ? 0 : shapeOf("pos_embed")[1]! - 1;
-  const side = Math.sqrt(cells) * patch;
-  const image = settle(IMAGE_SIZE, {
-    ...(rotary
-      ? { ask: "rotations are of any", chosen: true }
-      : Number.isInteger(side)
-      ? { assumed: { value: [side, side], why: `${cells} patches, taken as a square` } }
-      : { ask: `${cells} patches are no square` }),
-    fits: ([height, width]) =>
-      rotary || Math.floor(height! / patch) * Math.floor(width! / patch) === cells
-        ? undefined
-        : `it has positions of ${cells} patches, which images of ${height}x${width} have not`,
-  }) as readonly [number, number];
+  const { image, positions } = imageIn(file, settle, {
+    name: rotary ? null : renamed("pos_embed", renamings),
+    others: [1],
+    patch,
+    saysTrained: true,
+    square: true,
+    antialias: registers > 0,
+  });
   const classes = file.has("classifier.weight") ? file.shapeOf("classifier.weight")[0]! : null;
-  return {
+  const config: VitConfig = {
     name: rotary ? "dinov3" : "dinov2",
     image,
     patch,
@@ -186,4 +186,5 @@ function configOf(
     lastNorm: "tokens",
     layerScale: true,
   };
+  return { config, positions };
 }

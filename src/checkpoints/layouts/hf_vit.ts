@@ -1,89 +1,115 @@
 /**
- * ViT and DeiT as Hugging Face's `ViTForImageClassification` and `ViTModel` (no prefix, all tokens as its
- * output) save them: q, k and v apart, epsilon in `config.json`.
+ * ViT and DeiT as Hugging Face's transformers has them, from a classifier ("vit.", "deit.") or the bare model
+ * (no prefix, all tokens as its output): q, k and v apart, epsilon in `config.json`. `save_pretrained` writes
+ * the names of old; those of the live modules since transformers 5 are read, too.
  */
 import { vit, type VitConfig } from "../../models/vit.ts";
-import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE } from "../common_settings.ts";
+import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE, TRAINED_SIZE } from "../common_settings.ts";
 import { normOf } from "../norms.ts";
 import { type CheckpointFormat, type CheckpointView, type Settle, type Source, stacked } from "../define.ts";
 import { renamed, type Renaming } from "../rename.ts";
 import { headsOf, headsOf64, layersIn, requireConfig, requireLibrary, requireSizes } from "../sizes.ts";
+import { type ImageIn, imageIn } from "./vit_image.ts";
 
-const NAMES: readonly Renaming[] = [
+const OUTER: readonly Renaming[] = [
   [/^patch_embed\.proj\./, "embeddings.patch_embeddings.projection."],
   [/^cls_token$/, "embeddings.cls_token"],
+  [/^dist_token$/, "embeddings.distillation_token"],
   [/^pos_embed$/, "embeddings.position_embeddings"],
+  [/^norm\./, "layernorm."],
+];
+
+/** Of a block, as it has long been saved and as its modules are called since transformers 5. */
+const SAVED: readonly Renaming[] = [
   [/^blocks\./, "encoder.layer."],
-  [/\.norm1\./, ".layernorm_before."],
-  [/\.norm2\./, ".layernorm_after."],
   [/\.attn\.proj\./, ".attention.output.dense."],
   [/\.attn\.qkv\./, ".attention.attention.qkv."],
   [/\.mlp\.fc1\./, ".intermediate.dense."],
   [/\.mlp\.fc2\./, ".output.dense."],
-  [/^norm\./, "layernorm."],
-  [/^head\./, "classifier."],
 ];
+const LIVE: readonly Renaming[] = [
+  [/^blocks\./, "layers."],
+  [/\.attn\.proj\./, ".attention.o_proj."],
+  [/\.attn\.qkv\./, ".attention.qkv_proj."],
+];
+const INNER: readonly Renaming[] = [[/\.norm1\./, ".layernorm_before."], [/\.norm2\./, ".layernorm_after."]];
 
 export const hfVit: CheckpointFormat = {
-  name: "Hugging Face ViT",
+  name: "Hugging Face ViT or DeiT",
   signature: [
-    /^(vit\.)?embeddings\.patch_embeddings\.projection\.weight$/,
-    /^(vit\.)?encoder\.layer\.0\.layernorm_before\.weight$/,
+    /^((vit|deit)\.)?embeddings\.patch_embeddings\.projection\.weight$/,
+    /^((vit|deit)\.)?(encoder\.layer|layers)\.0\.layernorm_before\.weight$/,
   ],
-  // Distilled DeiT in the same layout has a second token.
-  without: [/^(vit\.)?embeddings\.distillation_token$/],
-  settings: [HEADS, ACTIVATION, EPSILON, IMAGE_SIZE],
+  settings: [HEADS, ACTIVATION, EPSILON, IMAGE_SIZE, TRAINED_SIZE],
   read(file, settle) {
     requireLibrary(file, "transformers");
-    requireConfig(file, { model_type: ["vit"], num_channels: [3] });
-    const prefix = file.has("embeddings.cls_token") ? "" : "vit.";
+    requireConfig(file, { model_type: ["vit", "deit"], num_channels: [3] });
+    const end = "embeddings.patch_embeddings.projection.weight";
+    const prefix = ["", "vit.", "deit."].find((prefix) => file.has(prefix + end))!;
+    const blocks = file.has(`${prefix}layers.0.layernorm_before.weight`) ? LIVE : SAVED;
+    const names = (parameter: string) =>
+      parameter.startsWith("head")
+        ? headsIn(file)[parameter.split(".")[0] as "head" | "head_dist"] + parameter.replace(/^\w+/, "")
+        : prefix + renamed(parameter, [...OUTER, ...blocks, ...INNER]);
+    const { config, positions } = configOf(file, settle, names);
     return {
-      model: vit(configOf(file, settle, prefix), {
-        norm: normOf(file, settle, { scopes: /layernorm/, epsilon: 1e-12, groups: 1 }),
-      }),
-      locate: (parameter) => {
-        const name = renamed(parameter, NAMES);
-        return thirds(name.startsWith("classifier.") ? name : prefix + name);
-      },
+      model: vit(config, { norm: normOf(file, settle, { scopes: /layernorm/, epsilon: 1e-12, groups: 1 }) }),
+      locate: (parameter) => parameter === "pos_embed" && positions || thirds(names(parameter)),
       ignored: [
-        { pattern: /^(vit\.)?pooler\./, why: "a product of the class token, which is none of the outputs" },
-        { pattern: /^(vit\.)?embeddings\.mask_token$/, why: "a token of pre-training" },
+        { pattern: /^(\w+\.)?pooler\./, why: "a product of the class token, which is none of the outputs" },
+        { pattern: /^(\w+\.)?embeddings\.mask_token$/, why: "a token of pre-training" },
       ],
     };
   },
 };
 
+/** A distilled DeiT with its teacher's head has two. */
+const headsIn = (file: CheckpointView) =>
+  file.has("cls_classifier.weight")
+    ? { head: "cls_classifier", head_dist: "distillation_classifier" }
+    : { head: "classifier", head_dist: "" };
+
 /** The packed product of q, k and v, which these layouts keep apart. */
 export function thirds(name: string): string | Source {
-  return name.includes(".qkv.")
-    ? stacked(["query", "key", "value"].map((part) => name.replace(".qkv.", `.${part}.`)))
-    : name;
+  const parts = thirdsIn(name);
+  return parts === null ? name : stacked(parts);
 }
 
-function configOf(file: CheckpointView, settle: Settle, prefix: string): VitConfig {
-  const [channels, , patch] = file.shapeOf(`${prefix}embeddings.patch_embeddings.projection.weight`) as [
-    number,
-    number,
-    number,
-  ];
-  const tokens = file.shapeOf(`${prefix}embeddings.position_embeddings`)[1]!;
-  const depth = layersIn(file, /^(?:vit\.)?encoder\.layer\.(\d+)\./);
-  const hidden = file.shapeOf(`${prefix}encoder.layer.0.intermediate.dense.weight`)[0]!;
+/** The three parts of a packed product in either form of the names; null of any other tensor. */
+export function thirdsIn(name: string): readonly string[] | null {
+  const [, packed] = /\.(qkv|qkv_proj)\./.exec(name) ?? [];
+  if (packed === undefined) return null;
+  const parts = packed === "qkv" ? ["query", "key", "value"] : ["q_proj", "k_proj", "v_proj"];
+  return parts.map((part) => name.replace(`.${packed}.`, `.${part}.`));
+}
+
+function configOf(
+  file: CheckpointView,
+  settle: Settle,
+  names: (parameter: string) => string,
+): { config: VitConfig; positions: ImageIn["positions"] } {
+  const shapeOf = (parameter: string) => file.shapeOf(names(parameter));
+  const [channels, , patch] = shapeOf("patch_embed.proj.weight") as [number, number, number];
+  const depth = layersIn(file, /^(?:\w+\.)?(?:encoder\.layer|layers)\.(\d+)\./);
+  const hidden = shapeOf("blocks.0.mlp.fc1.weight")[0]!;
   requireSizes(file, {
     hidden_size: channels,
     num_hidden_layers: depth,
     intermediate_size: hidden,
     patch_size: patch,
   });
-  const side = Math.sqrt(tokens - 1) * patch;
-  const image = settle(
-    IMAGE_SIZE,
-    Number.isInteger(side)
-      ? { assumed: { value: [side, side], why: `${tokens - 1} patches, taken as a square` } }
-      : { ask: `${tokens - 1} patches are no square` },
-  ) as readonly [number, number];
-  return {
-    name: "vit",
+  const distilled = file.has(names("dist_token"));
+  const head = names("head.weight");
+  const classes = file.has(head) ? file.shapeOf(head)[0]! : null;
+  const { image, positions } = imageIn(file, settle, {
+    name: names("pos_embed"),
+    others: [distilled ? 2 : 1],
+    patch,
+    saysTrained: true,
+    antialias: false,
+  });
+  const config: VitConfig = {
+    name: distilled ? "deit" : "vit",
     image,
     patch,
     channels,
@@ -97,11 +123,13 @@ function configOf(file: CheckpointView, settle: Settle, prefix: string): VitConf
     activation: settle(ACTIVATION, {
       assumed: { value: "gelu", why: "ViTConfig's own, nothing in the file says" },
     }),
-    classes: file.has("classifier.weight") ? file.shapeOf("classifier.weight")[0]! : null,
-    qkvBias: file.has(`${prefix}encoder.layer.0.attention.attention.query.bias`),
+    classes,
+    qkvBias: file.has(thirdsIn(names("blocks.0.attn.qkv.bias"))![0]!),
     classToken: "placed",
-    pool: file.has("classifier.weight") ? "token" : "none",
+    ...(distilled && { distilled: head === "cls_classifier.weight" || "unread" }),
+    pool: classes === null ? "none" : "token",
     lastNorm: "tokens",
     layerScale: false,
   };
+  return { config, positions };
 }

@@ -82,18 +82,27 @@ const HUGGING_FACE: readonly Renaming[] = [
   [/^layers\./, "encoder.layers."],
   [/\.norm1\./, ".layernorm_before."],
   [/\.norm2\./, ".layernorm_after."],
+  [/^norm\./, "layernorm."],
+];
+
+/** Of a block, as it has long been saved and as its modules are called since transformers 5. */
+const SAVED: readonly Renaming[] = [
   [/\.attn\.proj\./, ".attention.output.dense."],
   [/\.attn\./, ".attention.self."],
   [/\.mlp\.fc1\./, ".intermediate.dense."],
   [/\.mlp\.fc2\./, ".output.dense."],
-  [/^norm\./, "layernorm."],
+];
+const LIVE: readonly Renaming[] = [
+  [/\.attn\.proj\./, ".attention.o_proj."],
+  [/\.attn\.qkv\./, ".attention.qkv_proj."],
+  [/\.attn\.relative/, ".attention.relative_position_bias.relative"],
 ];
 
 export const hfSwin: CheckpointFormat = {
   name: "Hugging Face Swin Transformer",
   signature: [
     /^(swin\.)?embeddings\.patch_embeddings\.projection\.weight$/,
-    /^(swin\.)?encoder\.layers\.0\.blocks\.0\.attention\.self\.relative_position_bias_table$/,
+    /^(swin\.)?encoder\.layers\.0\.blocks\.0\.attention\.(self|relative_position_bias)\.relative_position_bias_table$/,
     /^(swin\.)?layernorm\.weight$/,
   ],
   settings: SWIN_SETTINGS,
@@ -101,10 +110,11 @@ export const hfSwin: CheckpointFormat = {
     requireLibrary(file, "transformers");
     requireConfig(file, { model_type: ["swin"], num_channels: [3] });
     const prefix = file.has("swin.layernorm.weight") ? "swin." : "";
+    const block = file.has(`${prefix}encoder.layers.0.blocks.0.mlp.fc1.weight`) ? LIVE : SAVED;
     const names = (parameter: string) =>
       parameter.startsWith("head.")
         ? parameter.replace(/^head\./, "classifier.")
-        : prefix + renamed(parameter, HUGGING_FACE);
+        : prefix + renamed(parameter, [...HUGGING_FACE, ...block]);
     const locate = (parameter: string) => thirds(names(parameter));
     const first = (parameter: string) => {
       const place = locate(parameter);

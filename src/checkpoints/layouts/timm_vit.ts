@@ -27,7 +27,7 @@ import type { Evidence, Known } from "../settings.ts";
 import { hasScope, headsOf, layersIn, qkScaleOf, requireConfig, ropeTheta } from "../sizes.ts";
 import { type Architecture, architectureOf, argumentsOf } from "./timm.ts";
 import { blockIn, mlpIn, placesIn, refuseOthers, requireBlock } from "./timm_vit_blocks.ts";
-import { imageIn, tokensOf } from "./timm_vit_image.ts";
+import { imageIn } from "./vit_image.ts";
 
 export const timmVit: CheckpointFormat = {
   name: "timm ViT or DeiT",
@@ -110,6 +110,15 @@ function positionsOf(
   return { theta: ropeTheta(settle) };
 }
 
+/** Tokens in front of the patches. */
+function tokensOf(file: CheckpointView): { classTokens: 0 | 1 | 2; registers: number } {
+  const register = ["reg_token", "register_tokens"].find((name) => file.has(name));
+  return {
+    classTokens: file.has("cls_token") ? file.has("dist_token") ? 2 : 1 : 0,
+    registers: register === undefined ? 0 : file.shapeOf(register)[1]!,
+  };
+}
+
 /** Head counts of published networks by channels, depth and width of the MLP, where these have one alone. */
 const PUBLISHED_HEADS: Readonly<Record<string, number>> = {
   "192, 12, 768": 3,
@@ -143,9 +152,14 @@ function configOf(
   const { gate, hidden } = mlpIn(file, settle, architecture);
   const sizes = [channels, depth, hidden].join(", ");
   const usual = PUBLISHED_HEADS[sizes];
-  const tokens = tokensOf(file);
-  const { classTokens, registers } = tokens;
-  const { image, placed, positions } = imageIn(file, settle, { ...tokens, patch, architecture });
+  const { classTokens, registers } = tokensOf(file);
+  const { image, placed, positions } = imageIn(file, settle, {
+    name: file.has("pos_embed") ? "pos_embed" : null,
+    others: [0, classTokens, classTokens + registers],
+    patch,
+    published: architecture?.image,
+    antialias: true,
+  });
   const lastNorm = hasScope(file, "fc_norm") ? "pooled" : hasScope(file, "norm") ? "tokens" : "none";
   const pool = settle(POOL, poolKnown(file, { lastNorm, classTokens, architecture }));
   const prefixed = classTokens + registers > 0 && pool !== "token" && pool !== "none";
