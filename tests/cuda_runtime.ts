@@ -2,6 +2,8 @@
 import { type Cuda, loadCuda, locateCuda } from "../native/cuda/mod.ts";
 import { nvidiaNames } from "../native/cuda/names.ts";
 import { NativeError } from "../native/error.ts";
+import type { Flavour } from "../native/tensorrt/mod.ts";
+import { unsupported } from "../src/run/tensorrt/engine.ts";
 import { TENSORRT_LIBRARY } from "./tensorrt_library.ts";
 
 /** A library that is always there, in place of the driver. */
@@ -19,10 +21,10 @@ export async function openCuda(): Promise<Cuda | string> {
   }
 }
 
-/** Why nothing can run on a GPU here; `undefined` where there is one. */
-export async function deviceProblem(): Promise<string | undefined> {
+/** Why no engine of a flavour of TensorRT can run here, if of one; `undefined` where there is a GPU for it. */
+export async function deviceProblem(flavour?: Flavour): Promise<string | undefined> {
   const cuda = await openCuda();
   if (typeof cuda === "string") return cuda;
   using _ = cuda;
-  return cuda.deviceProblem();
+  return cuda.deviceProblem() ?? (flavour === undefined ? undefined : unsupported(flavour, cuda.device()));
 }

@@ -94,7 +94,7 @@ export class Cuda extends Owner {
     };
   }
 
-  /** Where device 0 is plugged in, "00000000:01:00.0": how other libraries of NVIDIA's know it. */
+  /** Where device 0 is plugged in, "0000:01:00.0": how other libraries of NVIDIA's know it. */
   pciBusId(): string {
     const text = new Uint8Array(new ArrayBuffer(32));
     this.#calls.check(

@@ -18,7 +18,7 @@ import { TENSORRT } from "../rewrite/backends/tensorrt.ts";
 import { type PassTrace, runPipeline } from "../rewrite/pass.ts";
 import { pause, PAUSE_EVERY_MS } from "../pause.ts";
 import { readKeptFile, replaceFile } from "./kept_file.ts";
-import type { Target } from "./targets.ts";
+import { type Target, TARGETS } from "./targets.ts";
 import type { WeightsListener } from "./layer_weights.ts";
 import { NetworkEmitter } from "./tensorrt_network.ts";
 
@@ -144,7 +144,8 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
   using plan = await builder.build(network, config).catch((error: unknown) => {
     if (!(options.refit && trt.flavour === "rtx" && isRefusal(error))) throw error;
     throw new UnfoldError(
-      `${error.message}\nTensorRT for RTX builds engines whose weights can be replaced only where there is a GPU`,
+      `${error.message}\nTensorRT for RTX builds engines whose weights can be replaced only where there is a GPU that it ` +
+        `runs on: compute capability ${TARGETS.join(", ")}`,
       { cause: error },
     );
   });

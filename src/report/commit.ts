@@ -11,8 +11,11 @@ export async function commitHere(): Promise<Commit> {
   const { state } = await Deno.permissions.query({ name: "run", command: "git" });
   if (state !== "granted") return none;
   const git = async (...args: string[]): Promise<string | null> => {
+    const run = async (environment: Deno.CommandOptions) =>
+      await new Deno.Command("git", { args, stderr: "null", ...environment }).output();
     try {
-      const { success, stdout } = await new Deno.Command("git", { args, stderr: "null" }).output();
+      // Deno hands LD_LIBRARY_PATH, which CUDA's images set, to no process that was permitted by name.
+      const { success, stdout } = await run({}).catch(() => run({ clearEnv: true, env: environmentOfGit() }));
       return success ? new TextDecoder().decode(stdout).trim() : null;
     } catch {
       return null;
@@ -21,4 +24,12 @@ export async function commitHere(): Promise<Commit> {
   const commit = await git("rev-parse", "HEAD");
   if (commit === null) return none;
   return { commit, dirty: await git("status", "--porcelain", "--untracked-files=no") !== "" };
+}
+
+/** Where Git is found, and where its settings are. */
+function environmentOfGit(): Record<string, string> {
+  return Object.fromEntries(["PATH", "HOME", "XDG_CONFIG_HOME"].flatMap((name) => {
+    const value = Deno.env.get(name);
+    return value === undefined ? [] : [[name, value]];
+  }));
 }

@@ -34,8 +34,13 @@ export function processOf(task: keyof typeof config.tasks) {
   const command = (args: readonly string[], options: Deno.CommandOptions & { readonly cwd: string }) =>
     new Deno.Command(Deno.execPath(), { args: denoArgs(args), ...options });
 
-  const run = async (args: readonly string[], cwd: string): Promise<Run> => {
-    const { code, stdout, stderr } = await command(args, { cwd }).output();
+  /** `env`: beside this process's own. */
+  const run = async (
+    args: readonly string[],
+    cwd: string,
+    env: Record<string, string> = {},
+  ): Promise<Run> => {
+    const { code, stdout, stderr } = await command(args, { cwd, env }).output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
     return { code, stdout: text(stdout), stderr: text(stderr) };
   };

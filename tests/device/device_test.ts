@@ -2,9 +2,7 @@
  * The GPU runner on a GPU: what the stand-ins show of calls and arithmetic, shown of NVIDIA's own libraries.
  */
 import assert from "node:assert/strict";
-import { loadCuda, locateCuda } from "../../native/cuda/mod.ts";
 import { NativeError } from "../../native/error.ts";
-import { loadNvml } from "../../native/nvml/nvml.ts";
 import { loadTensorRt } from "../../native/tensorrt/mod.ts";
 import { timesOf } from "../../src/run/profile.ts";
 import { numbersOf, tensorValue } from "../../src/run/session.ts";
@@ -28,39 +26,6 @@ const near = (actual: number, expected: number) =>
 async function profile(options: GpuOptions, more: Partial<ProfileOptions> = {}) {
   return await profilePlan(await linearPlan(options), { ...options, warmUpMs: 20, durationMs: 100, ...more });
 }
-
-testWithDevice("Stream.capture() and pinned copies, on the device", async ({ library }) => {
-  await using cuda = loadCuda({ path: await locateCuda({ beside: library }) });
-  using stream = cuda.createStream();
-  using buffer = cuda.allocate(4096);
-  using pinned = cuda.allocatePinned(4096);
-  using graph = stream.capture(() => {
-    buffer.fill(7, stream);
-    buffer.downloadPinned(pinned, stream);
-  });
-  pinned.bytes.fill(0);
-  graph.launch(stream);
-  stream.synchronizeNow();
-  assert.ok(pinned.bytes.every((byte) => byte === 7));
-  pinned.bytes.fill(9);
-  buffer.uploadPinned(pinned, stream);
-  const copy = new Uint8Array(4096);
-  buffer.download(copy, stream);
-  await stream.synchronize();
-  assert.ok(copy.every((byte) => byte === 9));
-  assert.throws(() => stream.capture(() => stream.synchronizeNow()), /StreamCapture/);
-  buffer.fill(1, stream);
-  stream.synchronizeNow();
-});
-
-testWithDevice("Nvml.readings() finds the GPU that CUDA uses", async ({ library }) => {
-  await using cuda = loadCuda({ path: await locateCuda({ beside: library }) });
-  using nvml = loadNvml();
-  assert.match(nvml.driverVersion, /^\d+\.\d+/);
-  const { clockMHz, temperatureC } = nvml.readings(cuda.pciBusId());
-  assert.ok(clockMHz === undefined || (clockMHz > 0 && clockMHz < 10_000));
-  assert.ok(temperatureC === undefined || (temperatureC > 0 && temperatureC < 150));
-});
 
 testWithDevice("profilePlan() gives figures that add up, on the device", async (options) => {
   const result = await profile(options, { infStreams: 2, layerRuns: 5 });

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { UnfoldError } from "../../src/errors.ts";
 import { type Feeds, numbersOf, tensorValue } from "../../src/run/session.ts";
 import { findGpu, problemText, sessionFromPlan, unsupported } from "../../src/run/tensorrt/engine.ts";
+import { deviceProblem } from "../cuda_runtime.ts";
 import { NO_LIBRARY, TENSORRT_LIBRARY } from "../tensorrt_library.ts";
 import { FakeMachine } from "./gpu_stand_in.ts";
 
@@ -238,9 +239,22 @@ const problem = found === undefined
   ? `skipped: ${found.unavailable}`
   : undefined;
 
+const hasDevice = await deviceProblem() === undefined;
+
+Deno.test({
+  name: "findGpu() says in one line that TensorRT has no kernels for the GPU",
+  ignore: found === undefined || !("unavailable" in found) || !hasDevice,
+}, () => {
+  const { unavailable } = found as { unavailable: string };
+  assert.match(
+    unavailable,
+    /^TensorRT for RTX does not run on the [^\n]+ \(compute capability \d+\.\d+; [^\n]+$/,
+  );
+});
+
 Deno.test({
   name: "findGpu() says that there is no GPU in one line, before it loads TensorRT",
-  ignore: found === undefined || !("unavailable" in found),
+  ignore: found === undefined || !("unavailable" in found) || hasDevice,
 }, async () => {
   // The CUDA runtime lies beside the library; this one is not there.
   const absent = join(dirname(library!), "libtensorrt_absent.so");

@@ -179,7 +179,8 @@ EXPORT Error cudaRuntimeGetVersion(int* out) { *out = 13000; return kOk; }
 EXPORT Error cudaDriverGetVersion(int* out) { *out = 13000; return kOk; }
 EXPORT Error cudaGetDeviceCount(int* out) { *out = hasDevice(); return hasDevice() ? kOk : fail(kNoDevice); }
 EXPORT Error cudaDeviceGetAttribute(int* out, int attribute, int) {
-    *out = attribute == 75 ? 8 : attribute == 76 ? 9 : attribute == 16 ? 1 : 0;
+    bool const hopper = std::getenv("UNFOLD_STAND_IN_HOPPER") != nullptr;
+    *out = attribute == 75 ? (hopper ? 9 : 8) : attribute == 76 ? (hopper ? 0 : 9) : attribute == 16 ? 1 : 0;
     return kOk;
 }
 EXPORT Error cudaGetDeviceProperties(char* properties, int) { std::strcpy(properties, "UNfold stand-in GPU"); return kOk; }

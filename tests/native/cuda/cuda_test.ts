@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Cuda, loadCuda } from "../../../native/cuda/mod.ts";
 import { NativeError } from "../../../native/error.ts";
+import { loadNvml } from "../../../native/nvml/nvml.ts";
 import { endsWithErrors } from "../../../native/tensorrt/silence.ts";
 import { openCuda } from "../../cuda_runtime.ts";
 import { refusal } from "../support.ts";
@@ -77,4 +78,35 @@ testWithDevice("Cuda.device() describes the GPU", (cuda) => {
   const device = cuda.device();
   assert.match(device.computeCapability, /^\d+\.\d$/);
   assert.ok(device.name.length > 0 && device.memoryBytes > 0 && device.multiprocessors > 0);
+});
+
+testWithDevice("Stream.capture() and pinned copies", async (cuda) => {
+  using stream = cuda.createStream();
+  using buffer = cuda.allocate(4096);
+  using pinned = cuda.allocatePinned(4096);
+  using graph = stream.capture(() => {
+    buffer.fill(7, stream);
+    buffer.downloadPinned(pinned, stream);
+  });
+  pinned.bytes.fill(0);
+  graph.launch(stream);
+  stream.synchronizeNow();
+  assert.ok(pinned.bytes.every((byte) => byte === 7));
+  pinned.bytes.fill(9);
+  buffer.uploadPinned(pinned, stream);
+  const copy = new Uint8Array(4096);
+  buffer.download(copy, stream);
+  await stream.synchronize();
+  assert.ok(copy.every((byte) => byte === 9));
+  assert.throws(() => stream.capture(() => stream.synchronizeNow()), /StreamCapture/);
+  buffer.fill(1, stream);
+  stream.synchronizeNow();
+});
+
+testWithDevice("Nvml.readings() finds the GPU that CUDA uses", (cuda) => {
+  using nvml = loadNvml();
+  assert.match(nvml.driverVersion, /^\d+\.\d+/);
+  const { clockMHz, temperatureC } = nvml.readings(cuda.pciBusId());
+  assert.ok(clockMHz === undefined || (clockMHz > 0 && clockMHz < 10_000));
+  assert.ok(temperatureC === undefined || (temperatureC > 0 && temperatureC < 150));
 });
