@@ -8,7 +8,8 @@ import { bytesAs, float64Of, numbersFromBytes } from "../ir/data.ts";
 import type { Int8Target } from "../ir/dtype.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
-import { quantized, type QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
+import { quantized } from "../ops/quantize.ts";
+import type { QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
 import { quantizable, quantizedWeight } from "../rewrite/backends/quantize.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf } from "../run/session.ts";
@@ -130,7 +131,7 @@ function rowError(row: Float64Array, attrs: QuantizedLinearAttrs): number {
 }
 
 const dequantized = (x: number, attrs: QuantizedLinearAttrs) =>
-  (quantized(x, attrs) - attrs.zero) * attrs.step;
+  (quantized(x / attrs.step, { to: "uint8", zero: attrs.zero }) - attrs.zero) * attrs.step;
 
 function ownError(
   node: Node,

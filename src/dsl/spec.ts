@@ -3,7 +3,7 @@
  * normalization, and what goes with them. Sizes of inputs are looked at when the network is traced.
  */
 import { UnfoldError } from "../errors.ts";
-import { type DType, PRECISIONS } from "../ir/dtype.ts";
+import { type PortType, PRECISIONS } from "../ir/dtype.ts";
 import {
   argument,
   COUNT,
@@ -26,7 +26,7 @@ import type { Tensor } from "./tensor.ts";
 /** An input's type; `"float"` is whatever precision the model is compiled in. */
 export interface InputSpec {
   /** Its element type. */
-  readonly dtype: DType | "float";
+  readonly dtype: PortType | "float";
   /** Sizes, or names of sizes that stay open: `["B", 1, 8, 8]`. The batch is called B, tokens T. */
   readonly shape: Shape;
 }

@@ -6,7 +6,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesFromNumbers, elementCount, heldData } from "../ir/data.ts";
-import { type DType, isFloat, ITEM_BYTES } from "../ir/dtype.ts";
+import { type DType, isFloat, PORT_TYPES } from "../ir/dtype.ts";
 import {
   argument,
   COUNT,
@@ -329,7 +329,7 @@ const RESHAPE: Kind = {
   words: `${SHAPE.words}, or -1`,
   is: (value) => Array.isArray(value) && SHAPE.is(value.map((dim) => dim === -1 ? 1 : dim)),
 };
-const DTYPE = oneOf("float", ...Object.keys(ITEM_BYTES).filter((type) => type !== "fp64"));
+const DTYPE = oneOf("float", ...PORT_TYPES);
 const NUMBERS: Kind = { words: "numbers", is: (value) => typeof value === "number" };
 
 function reduced(what: string, options: ReduceOptions) {

@@ -9,7 +9,7 @@ import { type Graph, type Node, topological } from "../ir/graph.ts";
 import type { OnnxEmitter } from "../ops/emitter.ts";
 import { opOf } from "../ops/table.ts";
 import { type MeasuredOutput, ModelEmitter } from "./onnx_model.ts";
-import { LOWEST_OPSET } from "./opset.ts";
+import { lowestOpset } from "./opset.ts";
 import { byteLengthOf, joined, writePieces } from "./pieces.ts";
 
 /** Protobuf stops at 2 GiB, and its readers copy what is in the file, so weights go beside it well before. */
@@ -19,7 +19,7 @@ const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;
 export interface OnnxOptions {
   /** What the file says of itself, in `metadata_props`. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
-  /** The version of the standard's operators; the lowest unless given. */
+  /** The version of the standard's operators; the lowest that it fits unless given. */
   readonly opset?: number | undefined;
   /** Weights of more bytes than this go into `<path>.data`. */
   readonly embeddedLimitBytes?: number;
@@ -100,7 +100,7 @@ export function onnxBytes(graph: Graph, emission: Emission = {}): Uint8Array {
   return joined(emit(graph, emission).pieces());
 }
 
-function emit(graph: Graph, { opset = LOWEST_OPSET, probe }: Emission): ModelEmitter {
+function emit(graph: Graph, { opset = lowestOpset(graph), probe }: Emission): ModelEmitter {
   const emitter = new ModelEmitter(graph, opset);
   const values = new Map<Node, string>();
   for (const node of topological(graph)) {

@@ -4,12 +4,14 @@
  * The walk over the graph and the files are `onnx.ts`.
  */
 import config from "../../deno.json" with { type: "json" };
+import { UnfoldError } from "../errors.ts";
 import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
 import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType, uniqueNames } from "../ir/graph.ts";
 import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/emitter.ts";
 import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
+import { opsetOf } from "./opset.ts";
 import type { LazyPiece, Piece } from "./pieces.ts";
 
 /**
@@ -28,6 +30,8 @@ const DATA_TYPE: Readonly<Record<DType, number>> = {
   bool: 9,
   fp16: 10,
   bf16: 16,
+  fp8: 17,
+  int4: 22,
 };
 const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 const EXTERNAL = 1;
@@ -146,6 +150,37 @@ export class ModelEmitter implements OnnxEmitter {
 
   cast(x: string, dtype: DType): string {
     return this.node("Cast", [x], { to: DATA_TYPE[dtype] });
+  }
+
+  quantize(x: string, scale: string, { from, to, zero }: { from: DType; to: DType; zero: number }): string {
+    // Of narrow floats it is an operator since 19; before, the values are the same in fp32.
+    const isWide = from !== "fp32" && this.opset < 19;
+    const operands = isWide ? [this.cast(x, "fp32"), this.cast(scale, "fp32")] : [x, scale];
+    this.#requireOpset(to);
+    return this.node("QuantizeLinear", [...operands, this.scalar(zero, to)]);
+  }
+
+  dequantize(
+    q: string,
+    scale: string,
+    { from, to, zero, axis, block }: { from: DType; to: DType; zero: number; axis?: number; block?: number },
+  ): string {
+    const isWide = to !== "fp32" && this.opset < 19;
+    const operands = [q, isWide ? this.cast(scale, "fp32") : scale];
+    const attributes = { ...axis !== undefined && { axis }, ...block !== undefined && { block_size: block } };
+    this.#requireOpset(from);
+    // A zero of blocks, or of an axis, would have to have the scale's shape; what is left out is 0.
+    if (axis === undefined) operands.push(this.scalar(zero, from));
+    const values = this.node("DequantizeLinear", operands, attributes);
+    return isWide ? this.cast(values, to) : values;
+  }
+
+  #requireOpset(dtype: DType): void {
+    const since = opsetOf(dtype);
+    if (this.opset >= since) return;
+    throw new UnfoldError(
+      `${this.#scope}: ONNX has ${dtype} since version ${since} of its operators; give --opset ${since} or more`,
+    );
   }
 
   shape(shape: Shape): string {

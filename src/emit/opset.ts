@@ -1,9 +1,11 @@
 /**
- * The versions of ONNX's operator set that files are written in. Every graph fits the lowest, so that is what
- * is written where nobody asks: the oldest tools read it, and operators that came later are written out in
- * older ones.
+ * The versions of ONNX's operator set that files are written in. What is written where nobody asks is the
+ * lowest that a graph fits: the oldest tools read it, and operators that came later are written out in older
+ * ones. Only element types cannot be: networks in fp8 or int4 need the version that has them.
  */
 import { UnfoldError } from "../errors.ts";
+import type { DType } from "../ir/dtype.ts";
+import { type Graph, topological } from "../ir/graph.ts";
 
 /** LayerNormalization is an operator since 17, the newest that a graph cannot do without. */
 export const LOWEST_OPSET = 17;
@@ -11,6 +13,17 @@ export const LOWEST_OPSET = 17;
  * The newest whose operators were read one by one: those that are written mean in it what they meant before.
  */
 export const HIGHEST_OPSET = 23;
+
+/** Element types that came later, and with which version. */
+const SINCE: Readonly<Partial<Record<DType, number>>> = { fp8: 19, int4: 21 };
+
+/** The first version that has an element type. */
+export const opsetOf = (dtype: DType): number => SINCE[dtype] ?? LOWEST_OPSET;
+
+/** The lowest version that a graph fits. */
+export function lowestOpset(graph: Graph): number {
+  return Math.max(...topological(graph).map(({ type }) => opsetOf(type.dtype)));
+}
 
 /**
  * Reads `--opset`.

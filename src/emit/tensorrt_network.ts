@@ -224,6 +224,16 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     return this.#computed(this.#network.cast(this.#tensor(x), dtype, this.#layer("cast")));
   }
 
+  quantize(x: Value, scale: Value, to: "int8" | "fp8"): Value {
+    const layer = this.#layer("quantize");
+    return this.#computed(this.#network.quantize(this.#tensor(x), this.#tensor(scale), to, layer));
+  }
+
+  dequantize(q: Value, scale: Value, axis: number | undefined): Value {
+    const layer = this.#layer("dequantize");
+    return this.#computed(this.#network.dequantize(this.#tensor(q), this.#tensor(scale), axis, layer));
+  }
+
   #computed(tensor: Tensor): Computed {
     return { tensor, dims: tensor.dims() };
   }

@@ -7,13 +7,13 @@
 import { join } from "node:path";
 import { UnfoldError, writeFailure } from "../errors.ts";
 import { quoted } from "../text.ts";
-import type { DType } from "../ir/dtype.ts";
+import type { PortType } from "../ir/dtype.ts";
 import type { Graph, TensorType } from "../ir/graph.ts";
 import { showShape } from "../ir/shape.ts";
 import { replaceBy } from "./kept_file.ts";
 import type { Profile } from "./tensorrt.ts";
 
-const DATA_TYPE: Readonly<Record<DType, string>> = {
+const DATA_TYPE: Readonly<Record<PortType, string>> = {
   fp32: "TYPE_FP32",
   fp16: "TYPE_FP16",
   bf16: "TYPE_BF16",
@@ -122,7 +122,7 @@ function port(name: string, { dtype, shape }: TensorType, isBatched: boolean): M
   return {
     fields: [
       ["name", name],
-      ["data_type", { word: DATA_TYPE[dtype] }],
+      ["data_type", { word: DATA_TYPE[dtype as PortType] }],
       ["dims", dims.length > 0 ? dims : [1]],
       // A request's tensor has at least one dimension; the engine's then has none but the batch.
       ...dims.length > 0 ? [] : [["reshape", { fields: [["shape", []]] }] as const],

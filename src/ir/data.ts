@@ -5,6 +5,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { ITEM_BYTES, type StorageType } from "./dtype.ts";
+import { e4m3FromNumber, halvesOf } from "./float8.ts";
 
 /** The values of a weight, which are read when they are asked for. */
 export interface TensorData {
@@ -79,12 +80,12 @@ const SCRATCH_F32 = new Float32Array(1);
 const SCRATCH_U32 = new Uint32Array(SCRATCH_F32.buffer);
 
 /**
- * Typed view over bytes of `dtype`, without a copy where the address allows; bfloat16 and bool as their raw
- * bits.
+ * Typed view over bytes of `dtype`, without a copy where the address allows; bfloat16, fp8, int4 and bool as
+ * their raw bits.
  */
 export function typedView(bytes: Uint8Array, dtype: StorageType): NumberArray | Uint16Array {
   const size = ITEM_BYTES[dtype];
-  if (bytes.byteOffset % size !== 0) bytes = bytes.slice();
+  if (bytes.byteOffset % Math.max(1, size) !== 0) bytes = bytes.slice();
   const length = bytes.byteLength / size;
   const { buffer, byteOffset } = bytes;
   switch (dtype) {
@@ -105,6 +106,8 @@ export function typedView(bytes: Uint8Array, dtype: StorageType): NumberArray | 
     case "int64":
       return new BigInt64Array(buffer, byteOffset, length);
     case "bool":
+    case "fp8":
+    case "int4":
       return bytes;
   }
 }
@@ -130,6 +133,8 @@ export function numbersFromBytes(
   bytes: Uint8Array,
   dtype: StorageType,
 ): Float64Array | Float32Array | Float16Array | Int8Array | Int32Array | Uint8Array {
+  if (dtype === "fp8") return typedView(halvesOf(bytes, "E4M3"), "fp16") as Float16Array;
+  if (dtype === "int4") return Int8Array.from({ length: 2 * bytes.length }, (_, i) => nibble(bytes, i));
   const view = typedView(bytes, dtype);
   if (view instanceof BigInt64Array) return Float64Array.from(view, Number);
   if (!(view instanceof Uint16Array)) return view;
@@ -137,6 +142,9 @@ export function numbersFromBytes(
   for (let i = 0; i < view.length; i++) wide[i] = view[i]! << 16;
   return new Float32Array(wide.buffer);
 }
+
+/** Element `i` of int4: four bits, the upper one a sign. */
+const nibble = (bytes: Uint8Array, i: number) => bytes[i >> 1]! << (i % 2 === 0 ? 28 : 24) >> 28;
 
 /** Fills an array with as many consecutive elements, from index `start` on. */
 export type Float64Reader = (target: Float64Array, start: number) => void;
@@ -238,6 +246,10 @@ function roundInto(
     roundToBf16(view, source);
   } else if (view instanceof BigInt64Array) {
     for (let i = 0; i < source.length; i++) view[i] = BigInt(source[i]!);
+  } else if (dtype === "fp8") {
+    for (let i = 0; i < source.length; i++) view[i] = e4m3FromNumber(source[i]!);
+  } else if (dtype === "int4") {
+    for (let i = 0; i < view.length; i++) view[i] = source[2 * i]! & 15 | source[2 * i + 1]! << 4;
   } else if (dtype === "bool") {
     for (let i = 0; i < source.length; i++) view[i] = source[i] !== 0 ? 1 : 0;
   } else {

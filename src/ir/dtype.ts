@@ -4,8 +4,15 @@
  * final type.
  */
 
-/** Element type of a tensor in the graph. */
-export type DType = "fp32" | "fp16" | "bf16" | "int8" | "uint8" | "int32" | "int64" | "bool";
+/** Element types of what a network is given and gives. */
+export const PORT_TYPES = ["fp32", "fp16", "bf16", "int8", "uint8", "int32", "int64", "bool"] as const;
+export type PortType = (typeof PORT_TYPES)[number];
+
+/**
+ * Element type of a tensor in the graph: inside of a quantized network also E4M3 floats (OCP, without
+ * infinities), and whole numbers from -8 to 7, two to a byte.
+ */
+export type DType = PortType | "fp8" | "int4";
 
 /** Floating-point types a network can be compiled in. */
 export type Precision = "fp32" | "fp16" | "bf16";
@@ -38,12 +45,14 @@ export function networkPrecision(precision: EnginePrecision): Precision {
 export const INT8_TARGETS = ["any", "vnni"] as const;
 export type Int8Target = (typeof INT8_TARGETS)[number];
 
-/** Bytes per element. */
+/** Bytes per element. Of int4, the first of two is in the lower half of a byte. */
 export const ITEM_BYTES: Readonly<Record<StorageType, number>> = {
   fp64: 8,
   fp32: 4,
   fp16: 2,
   bf16: 2,
+  fp8: 1,
+  int4: 0.5,
   int8: 1,
   uint8: 1,
   int32: 4,

@@ -40,6 +40,9 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
     options: { weight: T; bias?: T; stride: Axes; padding: Axes; groups: number },
   ): T;
   cast(x: T, dtype: DType): T;
+  quantize(x: T, scale: T, to: "int8" | "fp8"): T;
+  /** `axis`: the one that a scale [C] is of. */
+  dequantize(q: T, scale: T, axis: number | undefined): T;
   /** `value` as a constant of `rank` dimensions of size 1, for broadcasting. */
   scalar(value: number, dtype: DType, rank: number): T;
 }
@@ -71,4 +74,11 @@ export interface OnnxEmitter {
   reshape(x: string, from: Shape, to: Shape): string;
   reduce(type: "ReduceMean" | "ReduceSum", x: string, axes: readonly number[], keepDims: boolean): string;
   cast(x: string, dtype: DType): string;
+  quantize(x: string, scale: string, how: { from: DType; to: DType; zero: number }): string;
+  /** `axis`: the one that a scale [C] is of, or along which neighbours of a `block` share one. */
+  dequantize(
+    q: string,
+    scale: string,
+    how: { from: DType; to: DType; zero: number; axis?: number; block?: number },
+  ): string;
 }

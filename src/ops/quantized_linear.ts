@@ -7,6 +7,7 @@ import { elementCount } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
 import { defineOp, everyRow, lastDim, onlyForOnnxRuntime, sizesOf } from "./define.ts";
 import { Misfit } from "./operands.ts";
+import { quantized } from "./quantize.ts";
 
 /** How an input is rounded: to `(q - zero) step` with q from 0 to 255. */
 export type QuantizedLinearAttrs = {
@@ -36,7 +37,7 @@ export const quantizedLinear = defineOp({
   ahead: everyRow,
   evaluate: ([x, weight, scale, bias], { step, zero }) => {
     const [outputs, channels] = weight.shape as [number, number];
-    const whole = x.data.map((value) => quantized(value, { step, zero }) - zero);
+    const whole = x.data.map((value) => quantized(value / step, { to: "uint8", zero }) - zero);
     const rows = whole.length / channels;
     const data = new Float64Array(rows * outputs);
     for (let n = 0, i = 0; n < rows; n++) {
@@ -58,12 +59,3 @@ export const quantizedLinear = defineOp({
     return g.node("com.microsoft.MatMulIntegerToFloat", inputs);
   },
 });
-
-/** The step that a value falls on, counted from 0 to 255; ties go to the even one, as in ONNX. */
-export function quantized(value: number, { step, zero }: QuantizedLinearAttrs): number {
-  const steps = value / step;
-  const down = Math.floor(steps);
-  const rest = steps - down;
-  const rounded = rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down;
-  return Math.min(255, Math.max(0, rounded + zero));
-}

@@ -14,6 +14,7 @@ import { concat } from "./concat.ts";
 import { constant } from "./constant.ts";
 import { conv } from "./conv.ts";
 import type { OpNode, OpSpec } from "./define.ts";
+import { dequantize } from "./dequantize.ts";
 import { div } from "./div.ts";
 import { dynamicTanh } from "./dynamic_tanh.ts";
 import { exp } from "./exp.ts";
@@ -28,6 +29,7 @@ import { matmul } from "./matmul.ts";
 import { max } from "./max.ts";
 import { mul } from "./mul.ts";
 import { type Inputs, positionOf } from "./operands.ts";
+import { quantize } from "./quantize.ts";
 import { quantizedLinear } from "./quantized_linear.ts";
 import { reduceMean } from "./reduce_mean.ts";
 import { reduceSum } from "./reduce_sum.ts";
@@ -53,6 +55,7 @@ export const OPS = {
   concat,
   constant,
   conv,
+  dequantize,
   div,
   dynamic_tanh: dynamicTanh,
   exp,
@@ -66,6 +69,7 @@ export const OPS = {
   matmul,
   max,
   mul,
+  quantize,
   quantized_linear: quantizedLinear,
   reduce_mean: reduceMean,
   reduce_sum: reduceSum,

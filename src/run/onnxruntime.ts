@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import type { InferenceSession, Tensor } from "npm:onnxruntime-node@1.30.0";
 import { UnfoldError } from "../errors.ts";
 import { typedView } from "../ir/data.ts";
-import type { DType } from "../ir/dtype.ts";
+import type { PortType } from "../ir/dtype.ts";
 import {
   checkFeeds,
   type Feeds,
@@ -162,7 +162,7 @@ function wordsOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s*\n\s*/g, " ");
 }
 
-const DTYPES: Readonly<Record<string, DType>> = {
+const DTYPES: Readonly<Record<string, PortType>> = {
   float32: "fp32",
   float16: "fp16",
   int32: "int32",

@@ -6,7 +6,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesFromNumbers, elementCount, float64FromBytes } from "../ir/data.ts";
-import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
+import { ITEM_BYTES, type PortType } from "../ir/dtype.ts";
 import type { Shape } from "../ir/shape.ts";
 
 /**
@@ -15,7 +15,7 @@ import type { Shape } from "../ir/shape.ts";
  */
 export interface TensorValue {
   /** Its element type. */
-  readonly dtype: DType;
+  readonly dtype: PortType;
   /** Its sizes, all fixed. */
   readonly shape: readonly number[];
   /** Held, not copied: whoever passes it on does not write to it while it is in use. */
@@ -33,7 +33,7 @@ export interface Port {
   /** The name that feeds and outputs use. */
   readonly name: string;
   /** Its element type. */
-  readonly dtype: DType;
+  readonly dtype: PortType;
   /** Its sizes; names are of those that each call decides. */
   readonly shape: Shape;
 }
@@ -76,7 +76,7 @@ export interface Session extends AsyncDisposable {
  * ```
  */
 export function tensorValue(
-  dtype: DType,
+  dtype: PortType,
   shape: readonly number[],
   numbers: ArrayLike<number>,
 ): TensorValue {

@@ -6,7 +6,7 @@ import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { StorageType } from "../ir/dtype.ts";
-import { FLOAT8, halvesOf } from "./float8.ts";
+import { FLOAT8, halvesOf } from "../ir/float8.ts";
 import { nearestNames } from "./names.ts";
 import type { PlainValue } from "./pytorch/plain.ts";
 

@@ -11,7 +11,7 @@ import { isFloat } from "../ir/dtype.ts";
 import { listed, quoted } from "../text.ts";
 import { type Checkpoint, noSuchTensor } from "./checkpoint.ts";
 import { affineData, computedData } from "./derived/derive.ts";
-import { FLOAT8 } from "./float8.ts";
+import { FLOAT8 } from "../ir/float8.ts";
 
 /** Types of eight bits, in the words of safetensors and of PyTorch. */
 const EIGHT_BITS: ReadonlySet<string> = new Set([...FLOAT8.keys(), "I8", "U8", "int8", "uint8"]);

@@ -4,7 +4,8 @@
  * reference.
  */
 import { heldData } from "../../src/ir/data.ts";
-import type { DType, Precision } from "../../src/ir/dtype.ts";
+import type { Target } from "../../src/emit/targets.ts";
+import type { DType, PortType, Precision } from "../../src/ir/dtype.ts";
 import { type Graph, topological } from "../../src/ir/graph.ts";
 import { bindShape, type DimValues, fixedShape, type Shape } from "../../src/ir/shape.ts";
 import type { ReferenceTensor } from "../../src/ops/define.ts";
@@ -17,7 +18,7 @@ import { constant, type Tensor } from "../nodes.ts";
 export interface SampleInput {
   readonly shape: Shape;
   /** `"float"`, normal numbers in the sample's precision, unless said; else whole numbers below `below`. */
-  readonly dtype?: DType | "float";
+  readonly dtype?: PortType | "float";
   readonly below?: number;
 }
 
@@ -36,6 +37,10 @@ export interface Sample {
   ): Tensor | Readonly<Record<string, Tensor>>;
   /** The one precision it is for; ONNX Runtime's own operators have but one. */
   readonly onlyIn?: "fp32";
+  /** The version of ONNX's operators that it needs; the lowest unless given. */
+  readonly opset?: number;
+  /** The GPUs that TensorRT builds it for; its own choice unless given. */
+  readonly targets?: readonly Target[];
   /** In what words TensorRT's emission refuses it. */
   readonly notOnTensorRt?: string;
 }

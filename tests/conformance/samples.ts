@@ -10,6 +10,7 @@ import { NETWORK_SAMPLES } from "./samples_network.ts";
 import { NORM_SAMPLES } from "./samples_norms.ts";
 import { NUMBER_SAMPLES } from "./samples_numbers.ts";
 import { ONNXRUNTIME_SAMPLES } from "./samples_onnxruntime.ts";
+import { QUANTIZED_SAMPLES } from "./samples_quantized.ts";
 import {
   add,
   cast,
@@ -34,6 +35,7 @@ export const SAMPLES: Readonly<Record<OpName, readonly Sample[]>> = {
   ...NORM_SAMPLES,
   ...NUMBER_SAMPLES,
   ...ONNXRUNTIME_SAMPLES,
+  ...QUANTIZED_SAMPLES,
   add: [
     { name: "of one shape", inputs: { ...x234, z: { shape: [2, 3, 4] } }, build: ({ x, z }) => add(x!, z!) },
     { name: "with a vector", inputs: x234, build: ({ x }, p) => add(x!, p([4])) },

@@ -2,9 +2,9 @@
  * Samples of the operators that only a graph lowered for ONNX Runtime has; its CPU provider computes them in
  * fp32.
  */
-import { bytesFromNumbers } from "../../src/ir/data.ts";
-import { apply, constantNode } from "../../src/ops/table.ts";
-import type { Parameter, Sample } from "./sample.ts";
+import { apply } from "../../src/ops/table.ts";
+import type { Sample } from "./sample.ts";
+import { whole } from "./samples_quantized.ts";
 
 const dims = { B: 3, T: 5 };
 const only = { notOnTensorRt: "is a form for ONNX Runtime", onlyIn: "fp32" } as const;
@@ -12,19 +12,6 @@ const tokens = { x: { shape: ["B", "T", 8] } } as const;
 const plain = { heads: 2, scale: 0.5, causal: false } as const;
 
 type OnnxRuntimeOp = "bias_gelu" | "quantized_linear" | "self_attention" | "token_attention";
-
-/** Whole numbers from -127 to 127. */
-function whole(p: Parameter, shape: readonly number[]) {
-  const { data } = p(shape).attrs as { data: { bytes(): Uint8Array } };
-  const values = new Float64Array(data.bytes().buffer.byteLength / 4);
-  const floats = new Float32Array(data.bytes().buffer);
-  floats.forEach((value, i) => values[i] = Math.max(-127, Math.min(127, Math.round(50 * value))));
-  const bytes = bytesFromNumbers(values, "int8");
-  return constantNode({ dtype: "int8", shape, origin: "whole", bytes: () => bytes }, {
-    dtype: "int8",
-    name: "whole",
-  });
-}
 
 export const ONNXRUNTIME_SAMPLES: Readonly<Record<OnnxRuntimeOp, readonly Sample[]>> = {
   bias_gelu: (["none", "tanh"] as const).map((approximate) => ({
@@ -41,7 +28,7 @@ export const ONNXRUNTIME_SAMPLES: Readonly<Record<OnnxRuntimeOp, readonly Sample
       inputs: tokens,
       dims,
       build: ({ x }, p) =>
-        apply("quantized_linear", [x!, whole(p, [6, 8]), p([6]), p([6])], {
+        apply("quantized_linear", [x!, whole([6, 8], "int8"), p([6]), p([6])], {
           attrs: { step: 0.03125, zero: 120 },
         }),
     },
@@ -50,7 +37,9 @@ export const ONNXRUNTIME_SAMPLES: Readonly<Record<OnnxRuntimeOp, readonly Sample
       name: "without one, beyond its range",
       inputs: { x: { shape: [4, 16] } },
       build: ({ x }, p) =>
-        apply("quantized_linear", [x!, whole(p, [3, 16]), p([3])], { attrs: { step: 2 ** -7, zero: 0 } }),
+        apply("quantized_linear", [x!, whole([3, 16], "int8"), p([3])], {
+          attrs: { step: 2 ** -7, zero: 0 },
+        }),
     },
   ],
   self_attention: [

@@ -45,7 +45,7 @@ async function build(
   const ranges = Object.entries(sample.dims ?? {})
     .map(([name, size]) => [name, { min: 1, opt: size, max: 2 * size }] as const);
   const profiles = [Object.fromEntries(ranges)];
-  const { byteLength } = await buildEngine(graph, { path, library, profiles });
+  const { byteLength } = await buildEngine(graph, { path, library, profiles, targets: sample.targets });
   assert.equal((await Deno.stat(path)).size, byteLength, `${op} ${sample.name}`);
 }
 

@@ -10,7 +10,7 @@ import type { SettingOptions } from "../../src/checkpoints/settings.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import type { Model } from "../../src/dsl/model.ts";
 import { bytesAs } from "../../src/ir/data.ts";
-import { isFloat, type Precision } from "../../src/ir/dtype.ts";
+import { isFloat, type PortType, type Precision } from "../../src/ir/dtype.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { Norm } from "../../src/norms/families.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
@@ -93,7 +93,7 @@ async function errorOf(graph: Graph, feeds: Feeds, expected: Outputs): Promise<n
       if (value.dtype === type.dtype || !isFloat(value.dtype)) return [name, value];
       const { shape, bytes } = value;
       const data = { dtype: value.dtype, shape, origin: name, bytes: () => bytes };
-      return [name, { dtype: type.dtype, shape, bytes: bytesAs(data, type.dtype) }];
+      return [name, { dtype: type.dtype as PortType, shape, bytes: bytesAs(data, type.dtype) }];
     }),
   );
   await using session = await sessionFromOnnx(onnxBytes(graph), { threads: 1 });

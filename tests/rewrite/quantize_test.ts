@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { float64Of, heldData } from "../../src/ir/data.ts";
 import { INT8_TARGETS } from "../../src/ir/dtype.ts";
 import { dataOf } from "../../src/ops/constant.ts";
-import { quantized } from "../../src/ops/quantized_linear.ts";
+import { quantized } from "../../src/ops/quantize.ts";
 import { quantizable, quantizedWeight, quantizeLinears } from "../../src/rewrite/backends/quantize.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
@@ -44,8 +44,8 @@ Deno.test("quantizedWeight() for any processor keeps two products of bytes withi
 });
 
 Deno.test("quantized() rounds ties to the even step and stays within a byte", () => {
-  const attrs = { step: 0.5, zero: 10 };
-  assert.deepEqual([0, 0.25, 0.75, -0.25, 1e9, -1e9].map((x) => quantized(x, attrs)), [
+  const attrs = { to: "uint8", zero: 10 } as const;
+  assert.deepEqual([0, 0.25, 0.75, -0.25, 1e9, -1e9].map((x) => quantized(x / 0.5, attrs)), [
     10,
     10,
     12,

@@ -5,7 +5,7 @@
  * exactly.
  */
 import assert from "node:assert/strict";
-import type { DType } from "../../src/ir/dtype.ts";
+import type { PortType } from "../../src/ir/dtype.ts";
 import type {
   BufferLike,
   ContextLike,
@@ -17,7 +17,7 @@ import type {
 import { TensorRtSession } from "../../src/run/tensorrt/session.ts";
 
 export interface MachineOptions {
-  readonly dtype?: DType;
+  readonly dtype?: PortType;
   readonly dims?: readonly number[];
   readonly profiles?: readonly (readonly [min: number, opt: number, max: number])[];
   /** Milliseconds of GPU time. */

@@ -4,8 +4,8 @@
  * except where a comment says otherwise.
  */
 
-/** nvinfer1::DataType (NvInferRuntimeBase.h). */
-export const DATA_TYPE = {
+/** nvinfer1::DataType (NvInferRuntimeBase.h) of what engines are given and give. */
+export const PORT_DATA_TYPE = {
   fp32: 0,
   fp16: 1,
   int8: 2,
@@ -15,13 +15,19 @@ export const DATA_TYPE = {
   bf16: 7,
   int64: 8,
 } as const;
+export type PortDType = keyof typeof PORT_DATA_TYPE;
+/** The same with what stands inside of networks alone. */
+export const DATA_TYPE = { ...PORT_DATA_TYPE, fp8: 6, int4: 9 } as const;
 /** Element types of tensors, in UNfold's words. */
 export type DType = keyof typeof DATA_TYPE;
+/** Of int4, two lie in a byte, the first in its lower half. */
 export const ITEM_BYTES: Readonly<Record<DType, number>> = {
   fp32: 4,
   fp16: 2,
   bf16: 2,
+  fp8: 1,
   int8: 1,
+  int4: 0.5,
   uint8: 1,
   int32: 4,
   int64: 8,
@@ -30,8 +36,6 @@ export const ITEM_BYTES: Readonly<Record<DType, number>> = {
 
 /** What DataType calls the types UNfold has no word for. */
 const OTHER_DATA_TYPES: Readonly<Record<number, string>> = {
-  6: "fp8",
-  9: "int4",
   10: "fp4",
   11: "e8m0",
 };
@@ -54,6 +58,8 @@ export const LAYER_TYPE = {
   slice: 22,
   shape: 23,
   select: 30,
+  quantize: 32,
+  dequantize: 33,
   einsum: 38,
   normalization: 45,
 } as const;

@@ -35,6 +35,8 @@ const ACTIVATION = object("IActivationLayer");
 const SHUFFLE = object("IShuffleLayer");
 const SLICE = object("ISliceLayer");
 const CONVOLUTION = object("IConvolutionLayer");
+const QUANTIZE = object("IQuantizeLayer");
+const DEQUANTIZE = object("IDequantizeLayer");
 
 const TEXT = "buffer";
 const RETURNED_TEXT = "pointer";
@@ -131,6 +133,8 @@ export const SIGNATURES = {
     WEIGHTS,
     WEIGHTS,
   ),
+  "INetworkDefinition.addQuantizeV2": method(QUANTIZE, NETWORK, TENSOR, TENSOR, "i32"),
+  "INetworkDefinition.addDequantizeV2": method(DEQUANTIZE, NETWORK, TENSOR, TENSOR, "i32"),
   "INetworkDefinition.addCast": method(object("ICastLayer"), NETWORK, TENSOR, "i32"),
   "INetworkDefinition.addShape": method(object("IShapeLayer"), NETWORK, TENSOR),
   "INetworkDefinition.addSelect": method(object("ISelectLayer"), NETWORK, TENSOR, TENSOR, TENSOR),
@@ -165,6 +169,7 @@ export const SIGNATURES = {
   "IConvolutionLayer.setPostPadding": method("void", CONVOLUTION, "buffer"),
   "IConvolutionLayer.setStrideNd": method("void", CONVOLUTION, "buffer"),
   "IConvolutionLayer.setDilationNd": method("void", CONVOLUTION, "buffer"),
+  "IDequantizeLayer.setAxis": method("void", DEQUANTIZE, "i32"),
   "IAttention.getOutput": method(TENSOR, ATTENTION, "i32"),
   "IAttention.setName": method("bool", ATTENTION, TEXT),
   "IAttention.setMask": method("bool", ATTENTION, TENSOR),

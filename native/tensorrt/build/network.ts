@@ -224,6 +224,18 @@ export class Network extends NetworkCore {
     });
   }
 
+  /** clamp(round(x / scale)) in int8, or x / scale in E4M3, fp8; `scale` is a constant []. */
+  quantize(x: Tensor, scale: Tensor, dtype: "int8" | "fp8", name: string): Tensor {
+    return this.layer("addQuantizeV2", name, [x, scale, DATA_TYPE[dtype]]);
+  }
+
+  /** q times a constant scale, in its type: [], [C] along `axis`, or one for each block, of q's rank. */
+  dequantize(q: Tensor, scale: Tensor, axis: number | undefined, name: string): Tensor {
+    return this.layer("addDequantizeV2", name, [q, scale, DATA_TYPE[scale.dtype]], {
+      "IDequantizeLayer.setAxis": axis,
+    });
+  }
+
   cast(x: Tensor, dtype: DType, name: string): Tensor {
     return this.layer("addCast", name, [x, DATA_TYPE[dtype]]);
   }

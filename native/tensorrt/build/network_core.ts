@@ -25,6 +25,7 @@ const LAYER_OF = {
   addConcatenation: "concatenation",
   addConstant: "constant",
   addConvolutionNd: "convolution",
+  addDequantizeV2: "dequantize",
   addEinsum: "einsum",
   addElementWise: "elementwise",
   addGather: "gather",
@@ -32,6 +33,7 @@ const LAYER_OF = {
   addMatrixMultiply: "matrixMultiply",
   addNormalization: "normalization",
   addNormalizationV2: "normalization",
+  addQuantizeV2: "quantize",
   addReduce: "reduce",
   addSelect: "select",
   addShape: "shape",
@@ -214,7 +216,7 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
         `${name}: ${bytes.byteLength} bytes for ${count} values of ${dtype}, which take ${count * itemBytes}`,
       );
     }
-    const pinned = pin(bytes, itemBytes);
+    const pinned = pin(bytes, Math.max(1, itemBytes));
     this.#pinned.push(pinned.alive);
     return this.weights[index](DATA_TYPE[dtype], pinned, count);
   }

@@ -6,11 +6,11 @@ import { NativeError } from "../../error.ts";
 import { cString, type Pointer, stringAt } from "../../memory/memory.ts";
 import {
   ALLOCATION_STRATEGY,
-  DATA_TYPE,
   dataTypeWord,
-  type DType,
   INFORMATION_FORMAT,
   IO_MODE,
+  PORT_DATA_TYPE,
+  type PortDType,
   PROFILE_SELECTOR,
   wordOf,
 } from "../abi/enums.ts";
@@ -26,7 +26,7 @@ import { dimsFrom } from "../abi/values.ts";
 export interface IoTensor {
   readonly name: string;
   readonly mode: "input" | "output";
-  readonly dtype: DType;
+  readonly dtype: PortDType;
   readonly dims: readonly number[];
 }
 
@@ -63,7 +63,7 @@ export class Engine extends LibraryObject<"ICudaEngine"> {
       const name = stringAt(calls.call("ICudaEngine.getIOTensorName", engine, i));
       const text = cString(name);
       const type = calls.call("ICudaEngine.getTensorDataType", engine, text);
-      const dtype = wordOf<DType>(DATA_TYPE, type);
+      const dtype = wordOf<PortDType>(PORT_DATA_TYPE, type);
       if (dtype === undefined) {
         throw new NativeError(
           `tensor ${name} of the engine is ${dataTypeWord(type)}, which UNfold does not use`,

@@ -48,6 +48,32 @@ const LAYERS: Readonly<
     },
     dims: [4, 3],
   },
+  "quantize and dequantize": {
+    make: (net, x, name) => {
+      const scale = net.constant([], "fp32", constant(1, 0.5, "fp32"), "scale");
+      return net.dequantize(net.quantize(x, scale, "fp8", `${name}/quantize`), scale, undefined, name);
+    },
+    dims: [4, 6],
+  },
+  "dequantize by rows": {
+    make: (net, _, name) => {
+      const q = net.constant([3, 2], "int8", Uint8Array.of(1, 2, 3, 4, 255, 128), "q");
+      return net.dequantize(q, net.constant([3], "fp32", constant(3, 0.5, "fp32"), "scale"), 0, name);
+    },
+    dims: [3, 2],
+  },
+  "dequantize by blocks": {
+    make: (net, _, name) => {
+      const q = net.constant([2, 64], "int4", new Uint8Array(64), "q");
+      return net.dequantize(
+        q,
+        net.constant([2, 2], "fp32", constant(4, 0.5, "fp32"), "scale"),
+        undefined,
+        name,
+      );
+    },
+    dims: [2, 64],
+  },
   reduce: { make: (net, x, name) => net.reduce("avg", x, 2, true, name), dims: [4, 1] },
   "reduce dropping the axis": { make: (net, x, name) => net.reduce("max", x, 1, false, name), dims: [6] },
   normalization: {

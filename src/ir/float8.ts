@@ -1,7 +1,7 @@
 /**
- * Eight-bit floating point as files have it, decoded exactly: every value of these types is one of fp16.
- * Scales are another matter, and in `scaled.ts`. OFP8 (E4M3FN, E5M2) and the variants without a negative zero
- * (FNUZ). Leaves out E8M0, which is a scale itself.
+ * Eight-bit floating point, decoded exactly: every value of these types is one of fp16; and E4M3, in which
+ * networks are quantized, encoded. Scales are another matter (`src/weights/scaled.ts`). OFP8 (E4M3FN, E5M2)
+ * and the variants without a negative zero (FNUZ). Leaves out E8M0, which is a scale itself.
  */
 
 /** The types, in the words of safetensors and of PyTorch. */
@@ -49,4 +49,40 @@ function valueOf(bits: number, type: Float8): number {
   const exponent = magnitude >> mantissaBits;
   const fraction = (magnitude & ((1 << mantissaBits) - 1)) / (1 << mantissaBits);
   return exponent === 0 ? sign * fraction * 2 ** (1 - bias) : sign * (1 + fraction) * 2 ** (exponent - bias);
+}
+
+/** The largest number of E4M3, which has no infinities. */
+export const LARGEST_E4M3 = 448;
+/** Of the smallest normal number. */
+const LOWEST_EXPONENT = -6;
+
+/** A number rounded to E4M3 once, to nearest even, and what is too large to the largest. */
+export function roundedToE4m3(value: number): number {
+  const step = 2 ** (exponentOf(value) - 3);
+  return Math.max(-LARGEST_E4M3, Math.min(LARGEST_E4M3, toEven(value / step) * step));
+}
+
+/** The bits of a number that is rounded as well. */
+export function e4m3FromNumber(value: number): number {
+  if (Number.isNaN(value)) return 0x7f;
+  const sign = value < 0 || Object.is(value, -0) ? 0x80 : 0;
+  const magnitude = Math.min(Math.abs(value), LARGEST_E4M3);
+  const exponent = exponentOf(magnitude);
+  // Eight steps are the implicit one; sixteen carry into the exponent.
+  return sign | ((exponent - LOWEST_EXPONENT) << 3) + toEven(magnitude * 2 ** (3 - exponent));
+}
+
+/** That whose eighth is the distance of neighbours. What float32 rounds up to a power of two has the same. */
+function exponentOf(value: number): number {
+  SCRATCH[0] = value;
+  return Math.max(((BITS[0]! >>> 23) & 0xff) - 127, LOWEST_EXPONENT);
+}
+
+const SCRATCH = new Float32Array(1);
+const BITS = new Uint32Array(SCRATCH.buffer);
+
+/** To the nearest whole number, ties to the even one; of numbers below 2^51. */
+export function toEven(value: number): number {
+  const large = 1.5 * 2 ** 52;
+  return value + large - large;
 }
