@@ -111,10 +111,7 @@ export type Foldability = "folded" | "partly" | "kept";
 export interface ModelSummary {
   /** Elements of all parameters, tied ones once. */
   readonly parameters: number;
-  /**
-   * By family: `partly` where gains and shifts went and something stays, `kept` where a whole normalization
-   * does.
-   */
+  /** By family: `partly` where gains and shifts fold and statistics stay, `kept` where a norm stays whole. */
   readonly families: Readonly<Record<string, Foldability | { readonly refused: string }>>;
 }
 

@@ -1,6 +1,4 @@
-/**
- * Whether the values of a model fit fp16 or bf16, measured without building it: `deno task audit --ranges`.
- */
+/** Whether a model's values fit fp16 or bf16, measured without building it: `deno task audit --ranges`. */
 import type { Model } from "../dsl/model.ts";
 import { onnxBytes } from "../emit/onnx.ts";
 import { isNarrow, type Narrow, type Precision } from "../ir/dtype.ts";

@@ -19,9 +19,7 @@ export interface Examples {
   /** Inputs whose first axis is the batch, B; the others are fed whole. */
   readonly batched: ReadonlySet<string>;
   readonly labels: Float64Array | null;
-  /**
-   * The training framework's outputs by normalization family and name; that of the first output may be null.
-   */
+  /** The training framework's outputs by normalization family and name; the first output's may be null. */
   readonly logits: Readonly<Record<string, readonly KnownOutput[]>>;
 }
 

@@ -1,7 +1,4 @@
-/**
- * All that a build knows: what it is given, and what its stages have made. A stage says which of it it takes
- * and makes.
- */
+/** What a build knows: its order, and what its stages made. A stage names the fields it takes and makes. */
 import type { BuiltEngine, locateLibrary } from "../emit/tensorrt.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { Norm } from "../norms/families.ts";
@@ -27,10 +24,7 @@ export interface Compiled {
   readonly weights: WeightChoice;
   /** In the precision of the engine. */
   readonly network: Network;
-  /**
-   * In fp32, for the algebra and for CPUs, made when it is asked for; the same network where that is the
-   * precision.
-   */
+  /** In fp32, for the algebra and for CPUs, made on demand; the same network where fp32 is the precision. */
   readonly wide: Network;
 }
 

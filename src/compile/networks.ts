@@ -1,7 +1,4 @@
-/**
- * From a model to its networks: which weights each normalization gets, and the graphs before and after
- * optimization.
- */
+/** From a model to its networks: each normalization's weights, and the graphs before and after the passes. */
 import config from "../../deno.json" with { type: "json" };
 import { looksLike, type RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model, TraceOptions } from "../dsl/model.ts";
@@ -70,9 +67,7 @@ export function aboutNetwork(
   };
 }
 
-/**
- * Where a network's weights come from, reopened for every trace so that each one accounts for all of them.
- */
+/** A network's weights, opened anew for each trace, so that each trace accounts for all of them. */
 export interface WeightChoice {
   readonly origin: string;
   /** Whether the values were trained with this normalization, so that accuracy means something. */
@@ -137,9 +132,7 @@ function fromRecognised(recognised: RecognisedCheckpoint, { allowNonFinite }: We
   return { origin: path, trained: true, stateDict, open: () => recognised.open({ allowNonFinite }) };
 }
 
-/**
- * For timing only: the checkpoint's values where it has them in the shape asked for, random ones elsewhere.
- */
+/** For timing only: the checkpoint's values where it has that shape, random ones elsewhere. */
 function whereFitting(weights: WeightSource, random: WeightSource): WeightSource {
   return { ...answering(weights, (_, wanted) => random.take(...wanted)), unused: () => [] };
 }

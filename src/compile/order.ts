@@ -29,10 +29,7 @@ export interface Subject {
   readonly allowOverflow?: boolean | undefined;
 }
 
-/**
- * What can be left out of a build: engines, so that ONNX files are all there is, the comparison, the
- * reference network.
- */
+/** What a build can leave out: engines (ONNX files are all there is then), the comparison, the reference. */
 export type BuildPart = "engine" | "check" | "reference";
 
 /** What a build is to make of a subject. */
@@ -44,10 +41,7 @@ export interface Order extends Subject {
   readonly time?: boolean | undefined;
   /** The form of the ONNX files: the standard's operators, which every tool reads, or the CPU's fastest. */
   readonly onnx?: OnnxForm | undefined;
-  /**
-   * The version of the standard's operators in them, from 17; the lowest, which the oldest tools read, unless
-   * given.
-   */
+  /** The ONNX operator set, from 17; unless given the lowest, which the oldest tools read. */
   readonly opset?: number | undefined;
   /** The folded network in int8 as well, as one more ONNX file. */
   readonly int8?: Int8Options | undefined;

@@ -63,8 +63,7 @@ export async function quantize(graph: Graph, options: QuantizeOptions): Promise<
   const expected = await run(float);
   const quantized = (chosen: readonly CalibratedLinear[]) =>
     runPipeline(float, quantization(new Map(chosen.map(({ node, attrs }) => [node, attrs])), target));
-  // Before the limits are looked at: wrong sums are no loss of accuracy that other samples or limits could
-  // mend.
+  // Before the limits: no other samples or limits could mend wrong sums.
   const sums = await checkWholeNumbers(quantized(products).graph, { target, onnx, signal });
   for (let kept = 0;; kept = Math.max(1, 2 * kept)) {
     const chosen = worstFirst.slice(kept);
@@ -113,10 +112,7 @@ function judge(
   };
 }
 
-/**
- * Root mean square of the differences over that of the values, of all outputs; infinite where one is not
- * finite.
- */
+/** Root mean square of all outputs' differences over that of their values; infinite where one is. */
 function relativeError(actual: ExampleOutputs, expected: ExampleOutputs): number {
   let [wrong, right] = [0, 0];
   for (const [name, { data }] of Object.entries(expected)) {

@@ -21,10 +21,7 @@ const LIMITS = {
 } as const satisfies Record<Narrow, unknown>;
 /** A tensor this close to the largest number is reported: other inputs may well reach it. */
 const HEADROOM = 8;
-/**
- * Rounding to fp16 that costs more than rounding to bf16 ever does, half a unit of its last place: digits are
- * lost.
- */
+/** Rounding to fp16 that costs more than bf16's ever does, half a unit in the last place: digits are lost. */
 const MOST_ERROR = 2 ** -9;
 
 /** What figures of rounded runs assume of engines. */
@@ -58,8 +55,7 @@ export async function runRounded(
     seen.map((tensor) => rangeOf(tensor, { name: names.get(tensor.node)!, uses, precision }));
   const tensors = rangesOf(seen);
   if (!tensors.some(isOver)) return { outputs, tensors, trace };
-  // Behind a value that overflowed all is infinite or NaN; what each tensor reaches by itself says what would
-  // help.
+  // Behind an overflow all is infinite or NaN; what each tensor reaches by itself tells what would help.
   const exact = rangesOf((await observe(lowered, { ...options, rounds: false })).seen);
   return { outputs, tensors: exact.some(isOver) ? exact : tensors, trace };
 }
@@ -106,10 +102,7 @@ function rangeOf(
   };
 }
 
-/**
- * Whether a tensor is a residual sum, one that another sum reads, or a branch that goes into one and nowhere
- * else.
- */
+/** Whether a tensor is a sum of the residual stream, or a branch that only such a sum reads. */
 function isStream(node: Node, uses: Uses): boolean {
   const readers = readersOf(node, uses);
   if (isOp(node, "add")) return readers.length > 1 && readers.some(isSum);
@@ -119,10 +112,7 @@ function isStream(node: Node, uses: Uses): boolean {
 
 const isSum = (node: Node | null): node is Node => node !== null && isOp(node, "add");
 
-/**
- * Whether a tensor only ever becomes part of a sum, beside which what is too small to keep its digits is too
- * small to matter.
- */
+/** Whether only sums read a tensor: digits it loses are too small to matter beside the other operands. */
 function isSummed(node: Node, uses: Uses): boolean {
   return readersOf(node, uses).every((reader) =>
     reader !== null && (isSum(reader) || isOp(reader, "reduce_sum") || isOp(reader, "softmax"))

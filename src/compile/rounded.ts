@@ -39,10 +39,7 @@ export interface ObserveOptions {
   readonly precision: Narrow;
   readonly examples: Examples;
   readonly batch: number;
-  /**
-   * Whether results are rounded; without it, values are those of the algebra, also behind what would
-   * overflow.
-   */
+  /** Whether results are rounded; otherwise values are the algebra's, also behind what would overflow. */
   readonly rounds: boolean;
   /** Writes an ONNX file; resolves to its path, or its bytes. */
   readonly write: (graph: Graph, probe: Probe) => Promise<string | Uint8Array>;
@@ -78,16 +75,10 @@ function isMoved(node: Node): boolean {
     (opOf(node).kind === "move" && node.inputs[0]!.type.dtype === node.type.dtype);
 }
 
-/**
- * Figures per tensor: the largest magnitude, the sum of squares, that of rounding errors, and how many
- * elements.
- */
+/** Figures per tensor: the largest magnitude, the sums of squares of values and errors, and the elements. */
 const FIGURES = 4;
 
-/**
- * Rounds every result of a widened network and measures it, in the network itself: of each tensor four
- * numbers come out.
- */
+/** Rounds and measures every result of a widened network within the network: four numbers per tensor. */
 class RangeProbe implements Probe {
   readonly name: string;
   readonly #origins: ReadonlyMap<Node, Node>;
@@ -169,9 +160,7 @@ class RangeProbe implements Probe {
   }
 }
 
-/**
- * The scores of an attention that is written out: a product of queries and keys that only a softmax reads.
- */
+/** The scores of an attention that is written out: a product of queries and keys that only softmax reads. */
 function isScore(node: Node, uses: Uses): boolean {
   return (isOp(node, "matmul") || isOp(node, "add")) && isReadBySoftmax(node, uses);
 }

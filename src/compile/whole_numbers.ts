@@ -16,15 +16,10 @@ import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { numbersOf, type Outputs, tensorValue } from "../run/session.ts";
 import { seededRandom } from "../run/statistics.ts";
 
-/**
- * One row of the largest steps, with which whatever can overflow does, one of the least, and invented ones.
- */
+/** A row of the largest steps, with which whatever can overflow does, one of the least, and invented ones. */
 const ROWS = 8;
 const MOST = 255;
-/**
- * How many rows at a time: one, few and many are computed by different code. Many are the few, again and
- * again.
- */
+/** Rows at a time: kernels for one, few and many rows differ. Many are the few, repeated. */
 const COUNTS = [1, ROWS, 8 * ROWS];
 const COUNTED = COUNTS.reduce((sum, count) => sum + count);
 

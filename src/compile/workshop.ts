@@ -13,9 +13,7 @@ import { leaves } from "../leavings.ts";
 import { formerFiles } from "./former_files.ts";
 
 const SCRATCH = "scratch";
-/**
- * Held by the build that works in the folder; the system lets go of it when the build ends, however it does.
- */
+/** Held by the build that works in the folder; the system releases it when the build ends in any way. */
 const LOCK = "lock";
 const MAX_ATTEMPTS = 5;
 const FOLDER = /^\.unfold-[0-9a-f-]{36}\.part$/;
@@ -157,10 +155,7 @@ export class Workshop implements AsyncDisposable {
     }
   }
 
-  /**
-   * Puts all files into the output folder and takes stale ones out, or, where one fails, puts the old ones
-   * back.
-   */
+  /** Moves all files into the output folder and stale ones out; where one fails, restores the old ones. */
   async #replace(names: readonly string[], stale: readonly string[]): Promise<void> {
     const old = join(this.#folder, "old");
     await Deno.mkdir(old);

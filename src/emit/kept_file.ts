@@ -1,6 +1,4 @@
-/**
- * Files that are kept from one run to the next: read where they are there, replaced as a whole or not at all.
- */
+/** Files that are kept between runs: read if they exist, replaced as a whole or not at all. */
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 
 /** The file's bytes; none where there is no such file yet. */

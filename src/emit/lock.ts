@@ -49,10 +49,7 @@ export async function tryToLock(path: string): Promise<Disposable | null> {
   }
 }
 
-/**
- * Removes a folder that is locked by a file in it, unless another holds that lock; what cannot be removed
- * stays.
- */
+/** Removes a folder locked by a file in it, unless another holds the lock; what cannot be removed stays. */
 export async function removeUnlocked(folder: string, lockName: string): Promise<void> {
   const lock = await tryToLock(join(folder, lockName)).catch(() => null);
   if (lock === null) return;

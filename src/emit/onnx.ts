@@ -41,10 +41,7 @@ export interface OnnxFile {
   readonly nodes: number;
 }
 
-/**
- * What is put into a file that only measures: what others read in place of a node's value, and one output
- * more.
- */
+/** What a file that only measures has besides: values that stand in for a node's, and one more output. */
 export interface Probe {
   value(g: OnnxEmitter, node: Node, value: string): string;
   /** Its name, and its value of fp32 and one axis; called once, at the end. */

@@ -14,9 +14,7 @@ import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
 import { opsetOf } from "./opset.ts";
 import type { LazyPiece, Piece } from "./pieces.ts";
 
-/**
- * Nothing that is written needs a later one, whatever the operator set; readers of any since 2022 take it.
- */
+/** No operator that is written needs a later one; every reader since 2022 takes it. */
 const IR_VERSION = 8;
 /** Of `com.microsoft`, whose operators all begin with it. */
 const CONTRIB_VERSION = 1;

@@ -9,9 +9,7 @@ import { type Graph, topological } from "../ir/graph.ts";
 
 /** LayerNormalization is an operator since 17, the newest that a graph cannot do without. */
 export const LOWEST_OPSET = 17;
-/**
- * The newest whose operators were read one by one: those that are written mean in it what they meant before.
- */
+/** The newest one whose operators were reviewed: those that are written mean the same in it as before. */
 export const HIGHEST_OPSET = 23;
 
 /** Element types that came later, and with which version. */

@@ -10,9 +10,7 @@ export type Target = "7.5" | "8.0" | "8.6" | "8.9" | "12.0" | "12.1";
 /** In the order of their bits in a plan. */
 export const TARGETS = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"] as const satisfies readonly Target[];
 
-/**
- * What a plan has code for that was built for no GPUs by name (read off plans of 1.7.1): not for Turing, 7.5.
- */
+/** Targets of a plan that was built without naming GPUs (read off plans of 1.7.1): all but Turing, 7.5. */
 export const DEFAULT_TARGETS: readonly Target[] = TARGETS.filter((target) => target !== "7.5");
 
 /** Of a plan's file: its magic, and where the bits of `TARGETS` are. */
@@ -41,10 +39,7 @@ export function parseTargets(text: string): readonly Target[] {
   return found;
 }
 
-/**
- * What the plan that begins with `head` (40 bytes) has code for; null where it does not say so as 1.7.1's
- * plans do.
- */
+/** Targets of the plan that begins with `head` (40 bytes); null where it is not of 1.7.1's form. */
 export function targetsOfPlan(head: Uint8Array): readonly Target[] | null {
   if (head.byteLength < BITS_AT + 8) return null;
   const start = String.fromCharCode(...head.subarray(0, 4));

@@ -28,9 +28,7 @@ export type { Flavour, LibrarySource, LocatedTensorRt, LogLine, ProgressEvent, S
 export interface LocateOptions {
   /** The library, the folder that holds it, or the folder TensorRT was unpacked to. */
   readonly flag?: string | undefined;
-  /**
-   * Restricts the search; without it TensorRT for RTX is preferred, then an installed Enterprise TensorRT.
-   */
+  /** Restricts the search; TensorRT for RTX is preferred otherwise, then an installed Enterprise TensorRT. */
   readonly flavour?: Flavour | undefined;
   /** Never downloads. */
   readonly offline?: boolean | undefined;
@@ -63,15 +61,9 @@ export interface EngineOptions {
    * alone. Enterprise TensorRT builds for the GPU of this machine.
    */
   readonly targets?: readonly Target[] | undefined;
-  /**
-   * Whether the engine's weights can be replaced later (`refitPlan`). TensorRT for RTX needs a GPU to build
-   * such.
-   */
+  /** Whether the engine can be refitted later (`refitPlan`); TensorRT for RTX needs a GPU to build one. */
   readonly refit?: boolean;
-  /**
-   * Whether part of the weights may stay off the GPU when it runs
-   * (`deno task profile --weight-streaming-budget SIZE`).
-   */
+  /** Whether weights may stay off the GPU (`deno task profile --weight-streaming-budget SIZE`). */
   readonly weightStreaming?: boolean;
   /**
    * Where kernels' measurements are kept from one build to the next, which makes builds of Enterprise
@@ -175,9 +167,7 @@ export async function locateLibrary(options: LocateOptions = {}): Promise<Locate
   return await locateTensorRt(options);
 }
 
-/**
- * Adds every node of `graph` to an empty network; `onWeights` hears of each weight, by the layer that has it.
- */
+/** Adds every node of `graph` to an empty network; `onWeights` is called for each weight, with its layer. */
 export async function describeNetwork(
   network: Network,
   graph: Graph,

@@ -61,8 +61,7 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   }
 
   output(value: Value, name: string): void {
-    // TensorRT gives a tensor one name, so an input or constant, or a value put out twice, goes through a
-    // copy.
+    // A TensorRT tensor has one name, so an input, a constant or a value put out twice goes through a copy.
     const tensor = this.#tensor(value);
     const isTaken = !("tensor" in value) || this.#outputs.has(tensor) ||
       [...this.#inputs.values()].includes(tensor);

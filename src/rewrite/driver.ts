@@ -24,8 +24,7 @@ export type Firings = Readonly<Record<string, number>>;
  */
 export function applyRules(graph: Graph, rules: readonly Rule[]): { graph: Graph; firings: Firings } {
   const firings: Record<string, number> = {};
-  // Each sweep that fires removes a node or settles one, so a graph cannot need more sweeps than it has
-  // nodes.
+  // A sweep that fires removes a node or settles one, so no graph needs more sweeps than it has nodes.
   const limit = topological(graph).length + 1;
   for (let sweep = 0; sweep < limit; sweep++) {
     let fired = false;

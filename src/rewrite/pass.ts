@@ -11,10 +11,7 @@ import type { LayerNormForm } from "./fold/recentre.ts";
 import { offence, type Spec } from "./spec.ts";
 import { verifyGraph } from "./verify.ts";
 
-/**
- * What a pass gives: the graph, of the fold what became of each normalization, and figures: whatever else is
- * a number.
- */
+/** A pass's result: the graph, the fold's account of each normalization, and any number of figures. */
 export interface PassResult {
   readonly graph: Graph;
   readonly norms?: readonly NormFold[];

@@ -24,10 +24,7 @@ export const FOLD: Pipeline = {
   leaves: FOLDED,
 };
 
-/**
- * Products merge and what is left over goes. Done to the reference network too, where its normalizations
- * allow it.
- */
+/** Merges products and removes leftovers; the reference goes through it too where its norms allow it. */
 export const COMMON: Pipeline = {
   name: "common",
   takes: STANDARD,

@@ -1,7 +1,4 @@
-/**
- * What may stand in a graph at which stage, as data. What must hold of every graph at any stage is
- * `verifyGraph`'s.
- */
+/** What may stand in a graph at which stage, as data; what must hold of every graph is `verifyGraph`'s. */
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { onlyForOnnxRuntime } from "../ops/define.ts";
 import { isOp, opOf } from "../ops/table.ts";

@@ -11,10 +11,7 @@ import { opOf, OPS } from "../ops/table.ts";
 /** Nodes whose operands and type are what their operators say. */
 const SOUND = new WeakSet<Node>();
 
-/**
- * Throws where a node's operands or type are not what its operator says, an input is undeclared, or a name is
- * used twice.
- */
+/** Throws on operands or types that an operator does not give, undeclared inputs and names used twice. */
 export function verifyGraph(graph: Graph, after: string): void {
   const fail = (problem: string): never => {
     throw new Error(`${graph.name} after ${after}: ${problem}`);

@@ -1,7 +1,4 @@
-/**
- * The files, moved to where the user wants them, and a repository for Triton with the folded network's
- * engine.
- */
+/** Moves the files to where the user wants them; a Triton repository gets the folded network's engine. */
 import { join } from "node:path";
 import { writeTritonModel } from "../../emit/triton.ts";
 import { profilesOf } from "../batch.ts";

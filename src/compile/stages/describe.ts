@@ -1,6 +1,4 @@
-/**
- * The networks of a build, traced and optimized, and the examples that they are run on. No matrix is read.
- */
+/** The networks of a build, traced and optimized, and the examples they are run on. No matrix is read. */
 import { networkPrecision, type Precision } from "../../ir/dtype.ts";
 import type { Norm } from "../../norms/families.ts";
 import { loadExamples } from "../examples.ts";

@@ -29,8 +29,7 @@ export function engine<In>(jobOf: (made: In) => PlanJob): Stage<In & Has<"librar
         signal,
         onPhase: (phase) => meter.begin(phase, network),
         onProgress: ({ kind }) => {
-          // TensorRT announces phases as it goes, so the whole is not known: steps done are what there is to
-          // show.
+          // TensorRT announces phases as it goes, so no total is known: the steps done are shown.
           if (kind === "step") {
             onEvent?.({ kind: "progress", text: `building ${title}`, done: ++done, total: 0 });
           }

@@ -1,7 +1,4 @@
-/**
- * The networks in fp16 or bf16, run as an engine would round them, before they are built: of fp32 there is
- * nothing to round.
- */
+/** Runs the networks in fp16 or bf16 as an engine would round them, before they are built. fp32 skips it. */
 import { isNarrow, type Narrow } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
 import type { NormFamily } from "../../norms/families.ts";
@@ -12,10 +9,7 @@ import type { Stage } from "../line.ts";
 import type { Has } from "../known.ts";
 import { ASSUMED, overflowOf, runRounded, summaryOf } from "../ranges.ts";
 
-/**
- * Refuses a network in which a tensor overflows, unless that is allowed; of a reference that was never
- * trained it is only reported.
- */
+/** Refuses a network in which a tensor overflows, unless allowed; an untrained reference is only reported. */
 export const round: Stage<Has<"order" | "networks" | "examples" | "work">, Has<"rounded">> = {
   name: "round",
   says: ({ order }) => `looking for overflows in ${order.precision}`,

@@ -16,16 +16,11 @@ import { firstBatch } from "../evaluate.ts";
 import type { Stage } from "../line.ts";
 import type { Has } from "../known.ts";
 
-/**
- * How long the rounds of all loadings take together, at least; networks that take long to load are loaded
- * less often.
- */
+/** The least that the rounds of all loadings take; networks that load slowly are loaded less often. */
 const EFFORT = { minMs: 4000, firstLook: 12, mostMs: 30_000 };
 const INT8_EFFORT = { minMs: 2000, firstLook: 9, mostMs: 20_000 };
 
-/**
- * TensorRT where there is a GPU it can use, else ONNX Runtime; null where there is nothing to compare with.
- */
+/** TensorRT where it can use a GPU, else ONNX Runtime; null where there is nothing to compare with. */
 export const time: Stage<
   Has<"order" | "networks" | "examples" | "work" | "library" | "emitted">,
   Has<"latency">

@@ -23,16 +23,11 @@ export interface Rows {
 export interface Operand {
   /** The rows `G D` that are its heads, one head after the other; null where it is no rows of a product. */
   readonly rows: Rows | null;
-  /**
-   * How many heads beside each other each head of those rows serves, `H / G`: more than 1 of grouped heads.
-   */
+  /** How many query heads each head of those rows serves, `H / G`: more than 1 of grouped heads. */
   readonly repeats: number;
   /** Whether nothing else reads those rows: no other node, output or operand of the attention. */
   readonly isOwn: boolean;
-  /**
-   * The tensor `[.., H D]`, batch and tokens in front, whose heads it is; null where there is none, as of
-   * grouped heads.
-   */
+  /** The tensor `[.., H D]`, batch and tokens in front, split into these heads; null of grouped heads. */
   readonly tokens: Node | null;
 }
 
@@ -76,10 +71,7 @@ function operandOf(heads: Node, uses: Uses): Operand {
   return { rows, repeats, isOwn, tokens: repeats === 1 ? part : null };
 }
 
-/**
- * `[B, G, T, D]` of which `[B, H, T, D]` is each head `H / G` times beside itself; the same heads where that
- * is once.
- */
+/** `[B, G, T, D]` before each head is repeated `H / G` times to `[B, H, T, D]`; the same heads if once. */
 function ownHeads(heads: Node): { own: Node; repeats: number } {
   const [many] = heads.inputs;
   const [thin] = many?.inputs ?? [];
@@ -97,10 +89,7 @@ function ownHeads(heads: Node): { own: Node; repeats: number } {
   return { own: heads, repeats: 1 };
 }
 
-/**
- * The tensor `[.., H D]`, batch and tokens in front, that `[B, H, T, D]` is split from; null where there is
- * none.
- */
+/** The tensor `[.., H D]`, batch and tokens in front, that is split into `[B, H, T, D]`; null without one. */
 function partBehind(heads: Node): Node | null {
   const [, count, , size] = heads.type.shape as [Dim, Dim, Dim, Dim];
   const isSwapped = isHeadSwap(heads);
@@ -112,9 +101,7 @@ function partBehind(heads: Node): Node | null {
 
 const isHeadSwap = (node: Node) => isOp(node, "transpose") && node.attrs.permutation.join() === "0,2,1,3";
 
-/**
- * Whether `[B, H, T, D]` holds the heads of each token side by side: a lone head, or those of a lone token.
- */
+/** Whether `[B, H, T, D]` holds each token's heads side by side: a lone head, or those of a lone token. */
 const isJoined = ({ type: { shape } }: Node) => shape[1] === 1 || shape[2] === 1;
 
 /** The rows that a tensor's last axis is. */
@@ -128,10 +115,7 @@ function rowsOf(part: Node): Rows | null {
   return { product: product!, part, start: taken.start, size: taken.size };
 }
 
-/**
- * Whether nothing but `heads` reads rows of a product, over one chain of moves; a slice of tokens reads them
- * too.
- */
+/** Whether `heads` alone reads rows of a product, over one chain of moves; a slice of tokens reads too. */
 function isAlone(heads: Node, { product, part, start, size, uses }: Rows & { uses: Uses }): boolean {
   for (let node = heads;; node = node.inputs[0]!) {
     if (uses.get(node)!.length !== 1) return false;

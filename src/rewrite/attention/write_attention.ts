@@ -21,10 +21,7 @@ export function writeAttention(graph: Graph): { graph: Graph; written: number } 
   return { graph: result, written };
 }
 
-/**
- * Whether an attention's mask, if it has one, can be added: a causal one needs to know how many tokens there
- * are.
- */
+/** Whether an attention's mask can be written as an addition: a causal mask needs a known token count. */
 export function canBeWrittenOut(attention: AttentionNode): boolean {
   const [queries, keys] = [attention.type.shape[2]!, attention.inputs[1]!.type.shape[2]!];
   const isOpen = typeof queries === "string" || typeof keys === "string";

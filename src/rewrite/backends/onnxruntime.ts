@@ -34,10 +34,7 @@ export const ONNX_RUNTIME: Pipeline = {
   leaves: FOR_ONNX_RUNTIME,
 };
 
-/**
- * The form in which products are quantized: the integer operator has no place for an attention, and one for a
- * bias.
- */
+/** The form in which products are quantized: the integer operator takes a bias, and is no attention. */
 export const INT8: Pipeline = {
   name: "int8",
   takes: STANDARD,

@@ -11,8 +11,7 @@ export const OPENVINO: Pipeline = {
   name: "openvino",
   takes: STANDARD,
   passes: [
-    // An exporter's separate q takes the factor in by itself; a packed product leaves a pass over q: 0.995 of
-    // the time.
+    // OpenVINO scales a separate q within its product; a packed one needs a pass over q: 0.995 of the time.
     PASSES.scaleQueries,
     PASSES.averageEarly,
     PASSES.deferBiases,

@@ -19,10 +19,7 @@ export function averageEarly(graph: Graph): { graph: Graph; moved: number } {
   const isRead = (node: Node) => uses.get(node)!.length > 1;
   let moved = 0;
 
-  /**
-   * Whether the mean of a tensor costs less than the tensor: where it is, or adds, a product that nobody else
-   * reads.
-   */
+  /** Whether a tensor's mean costs less than the tensor: it is, or adds, a product only the mean reads. */
   const pays = (node: Node, axes: readonly number[]): boolean => {
     if (isRead(node)) return false;
     if (isConstantLinear(node)) return !axes.includes(node.type.shape.length - 1);

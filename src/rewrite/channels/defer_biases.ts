@@ -55,10 +55,7 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
   return { graph: result, deferred };
 }
 
-/**
- * From here on a bias of the outputs, which is written before the product, costs more than adding to the
- * inputs.
- */
+/** From here on, a bias of the outputs, written before the product, costs more than adding to the inputs. */
 const MOST_OUTPUTS = 8;
 
 /** A product without a bias and with many more outputs than inputs: a language model's head. */

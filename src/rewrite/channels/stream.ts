@@ -15,9 +15,7 @@ export interface Stream {
   readonly channels: number;
   /** Every tensor of it but constants, with the axis of its channels. */
   readonly axes: ReadonlyMap<Node, number>;
-  /**
-   * Reshapes that join several rows of channels into one, for products only: Swin's patches as they merge.
-   */
+  /** Reshapes that join rows of channels into one row, for products only: Swin's merging of patches. */
   readonly joined: ReadonlyMap<Node, Joined>;
   /** Products that read channels of it. */
   readonly readers: ReadonlyMap<Node, Joined>;
@@ -25,10 +23,7 @@ export interface Stream {
 
 const PLAIN: Joined = { outer: 1, inner: 1 };
 
-/**
- * The stream that the last axis of a tensor belongs to; null where one tensor has its channels along two
- * axes.
- */
+/** The stream that a tensor's last axis belongs to; null where a tensor has its channels along two axes. */
 export function streamOf(start: Node, uses: Uses): Stream | null {
   const last = start.type.shape.length - 1;
   const channels = start.type.shape[last];

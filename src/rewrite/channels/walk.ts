@@ -34,9 +34,7 @@ export function behind({ node, axis }: Place): readonly (Place | null)[] | null 
   return axes.map((axis, i) => axis === null ? null : { node: node.inputs[i]!, axis });
 }
 
-/**
- * Where a move, mean or sum has the channels that it reads along `axis`, all or some, or rows of them joined.
- */
+/** Where a move, mean or sum has the channels it reads along `axis`: all, some, or rows of them joined. */
 export function ahead(use: Use, axis: number): Place & Track | null {
   if ("output" in use) return null;
   const { user, index } = use;

@@ -33,10 +33,7 @@ export interface NormFold {
   readonly through: readonly string[];
   /** Whether the shift stayed with the statistics, since products without a bias would have got one. */
   readonly keepsShift?: boolean | undefined;
-  /**
-   * The scales it was carried with along the residual stream, which is divided by them; absent where it was
-   * not.
-   */
+  /** The scales that the residual stream is divided by to carry it; absent where it is not carried. */
   readonly carried?: { readonly min: number; readonly max: number } | undefined;
   /** Why it, or what is left of it, could not be folded: where, and why. */
   readonly refused?: { readonly consumer: string; readonly reason: string } | undefined;

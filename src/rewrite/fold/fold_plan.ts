@@ -158,9 +158,7 @@ export class Planner {
     return carried.affine;
   }
 
-  /**
-   * Notes the scales on the residual stream; refuses those by which its type would overflow or lose digits.
-   */
+  /** Records the scales on the residual stream; refuses those that overflow its type or lose digits. */
   #carry(node: Node, { scale }: ChannelAffine): Refused | null {
     const sizes = scale.map(Math.abs);
     const min = sizes.reduce((a, b) => Math.min(a, b), this.#carried?.min ?? Infinity);

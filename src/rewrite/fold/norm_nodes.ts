@@ -1,7 +1,4 @@
-/**
- * Which nodes normalize, and which belong together: statistics at run time and the gain and shift behind
- * them.
- */
+/** Which nodes normalize, and which belong together: run-time statistics with the gain and shift behind. */
 import type { Node } from "../../ir/graph.ts";
 import type { StatisticsOp } from "../../norms/define.ts";
 import { FAMILIES, type NormFamily, NORMS } from "../../norms/families.ts";
@@ -26,10 +23,7 @@ export const ONLINE: readonly OnlinePart[] = FAMILIES.flatMap(({ word: family, o
     : [{ operator, family, why, applies: OPS[operator].operands.flat() }];
 });
 
-/**
- * What is said of a node that has statistics at run time, or a nonlinearity in their place; undefined of
- * others.
- */
+/** What an operator with run-time statistics, or a nonlinearity instead, says of itself; else undefined. */
 export function onlineOf(node: Node): OnlinePart | undefined {
   return ONLINE.find(({ operator }) => operator === node.op);
 }
@@ -45,18 +39,12 @@ export function statisticsOf(affine: Node): Node | null {
   return isOp(affine, "channel_affine") && onlineOf(x!) && normOf(x!) === affine.attrs.norm ? x! : null;
 }
 
-/**
- * Whether a node is what is left of a normalization; a gain and shift counts with the statistics in front of
- * it.
- */
+/** Whether a node is a remaining normalization; a gain and shift counts with the statistics it follows. */
 export function isNorm(node: Node): boolean {
   return onlineOf(node) !== undefined || (isOp(node, "channel_affine") && statisticsOf(node) === null);
 }
 
-/**
- * Why the run-time part of a normalization stays: of a family without an operator of its own, what that
- * family says.
- */
+/** Why a normalization's run-time part stays: its family's reason if it has no operator of its own. */
 export function whyOnline(statistics: Node, family: string): string {
   const own = NORMS[family as NormFamily].online;
   return own !== undefined && own.operator === undefined ? own.why : onlineOf(statistics)!.why;

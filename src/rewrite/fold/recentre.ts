@@ -148,10 +148,7 @@ function union(streams: readonly Origin[]): Origin {
   };
 }
 
-/**
- * All that makes the tensor a reader reads, back to products and constants; `stream` is null where something
- * cannot.
- */
+/** The nodes that make what a reader reads, back to products and constants; `stream` null if one cannot. */
 function streamBehind(reader: Node): { nodes: readonly Node[]; stream: Origin | null } {
   const products = new Map<Node, ReadonlyMap<number, Constant>>();
   const constants = new Map<Node, ReadonlyMap<number, number>>();
@@ -185,10 +182,7 @@ function centring(axis: number, shape: Shape): ChannelAffine {
   };
 }
 
-/**
- * The nodes that hold the normalized rows, with their channel axes, up to products; null where another
- * operator reads.
- */
+/** The nodes that hold the normalized rows, with channel axes, up to products; null if others read them. */
 function normalizedUntilProducts(reader: Node, uses: Uses): ReadonlyMap<Node, number> | null {
   return follow({ node: reader, axis: reader.type.shape.length - 1 }, (place) => {
     const users = uses.get(place.node)!.filter((use) => !isReading(use, place));

@@ -1,7 +1,4 @@
-/**
- * A gain and shift that did not fold goes back into the normalization in front of it, whose operator applies
- * it for nothing.
- */
+/** A gain and shift that did not fold goes back into the normalization before it, which applies it free. */
 import type { StatisticsOp } from "../../norms/define.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
 import { apply, type AttrsOf } from "../../ops/table.ts";

@@ -130,10 +130,7 @@ function planShift(
   return stream && changes;
 }
 
-/**
- * Back over whatever only moves tokens about: what a constant is added to there, all that is made of it
- * carries.
- */
+/** Back over moves of tokens: a constant that is added to their first tensor is carried by all of them. */
 function rootOf(place: Place): Place {
   for (let next: Place | null = place; next !== null; next = movedFrom(place)) place = next;
   return place;
@@ -149,9 +146,7 @@ interface WriterOptions {
   readonly isShared?: boolean;
 }
 
-/**
- * What has a bias or constant of its own, over all channels, that is part of a tensor and of nothing else.
- */
+/** The node with a bias or constant over all channels that is part of this tensor and of nothing else. */
 function writerOf({ node, axis }: Place, { uses, channels, isShared = false }: WriterOptions): Place | null {
   const { shape } = node.type;
   if (shape[axis] !== channels || (!isShared && uses.get(node)!.length !== 1)) return null;

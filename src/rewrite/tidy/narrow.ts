@@ -104,10 +104,7 @@ function samePart(a: Need | undefined, b: Part): boolean {
     a.step === b.step;
 }
 
-/**
- * The graph with a product for each slice of a packed one of which some slices are needed in part, others
- * whole.
- */
+/** Splits a packed product into one per slice, where some slices are needed in part and others whole. */
 function takeApart(graph: Graph, needed: ReadonlyMap<Node, Need>): Graph {
   const uses = usesOf(graph);
   const packed = new Set<Node>();
@@ -124,8 +121,7 @@ function takeApart(graph: Graph, needed: ReadonlyMap<Node, Need>): Graph {
     const [x, ...constants] = inputs[0]!.inputs;
     const own = constants.flatMap((constant, i) => {
       const rows = partOfData(dataOf(constant), { axis: 0, start, size });
-      // Of a packed bias that q alone still has, k and v have zeros, which a product of their own does
-      // without.
+      // Where q alone kept a bias, the packed bias has zeros for k and v, whose own products need none.
       if (i === 1 && isZero(rows)) return [];
       return [constantNode(rows, { dtype: constant.type.dtype, name: constant.name })];
     });
