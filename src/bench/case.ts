@@ -29,10 +29,7 @@ export interface CaseOptions {
 
 /** As a build's `--max-output-error`: root mean square. */
 const INT8_OUTPUT_ERROR = 0.1;
-/**
- * Up to here a largest difference is rounding. Int8's is no rounding: what it may cost is the gate's
- * business.
- */
+/** The largest difference that is rounding. Int8's is not rounding: the gate judges what it may cost. */
 const BOUNDS: Readonly<Record<BenchPrecision, number>> = { ...ROUNDING, int8: 0.5 };
 
 type Meaning = "un" | "ln" | "none";

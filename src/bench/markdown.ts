@@ -1,7 +1,4 @@
-/**
- * The report of `deno task bench` as Markdown: figures and their intervals, and beside them what they cannot
- * tell.
- */
+/** The report of `deno task bench` as Markdown: figures, their intervals, and what they cannot tell. */
 import {
   type BenchCase,
   type BenchContender,

@@ -14,10 +14,7 @@ export interface BenchOptions {
   readonly engines: readonly Engine[];
   readonly variants: readonly Variant[];
   readonly threads: number;
-  /**
-   * Rounds of a case, over 10 loadings; over fewer (but at least 6) where they would take longer than
-   * `maxTimeMs`.
-   */
+  /** Rounds of a case, over 10 loadings; over 6 to 9 where 10 would take longer than `maxTimeMs`. */
   readonly rounds: number;
   readonly maxTimeMs: number;
   /** The Python that has PyTorch. */

@@ -1,7 +1,4 @@
-/**
- * The report of `deno task bench` as a page: ratios with their intervals, each network's times, structure,
- * parity.
- */
+/** The report of `deno task bench` as a page: ratios with intervals, networks' times, structure, parity. */
 import { bytes, minuteOf } from "../report/phrases.ts";
 import {
   badge,

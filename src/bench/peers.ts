@@ -142,10 +142,7 @@ export class Peers implements AsyncDisposable {
   }
 }
 
-/**
- * The package folders of the Python at `python`, where it is of a virtual environment: OpenVINO may lie
- * there.
- */
+/** The package folders of the Python at `python`, if of a virtual environment: OpenVINO may lie there. */
 export async function sitePackagesOf(python: string): Promise<readonly string[]> {
   const lib = join(dirname(dirname(python)), "lib");
   try {

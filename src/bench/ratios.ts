@@ -1,6 +1,4 @@
-/**
- * Which contenders are divided by which, and utilization: pure functions of samples that were taken in turns.
- */
+/** Ratios of contenders, and utilization: pure functions of samples that were taken in turns. */
 import { type LoadedPair, type Loading, loadingRatio } from "../run/loadings.ts";
 import { type Interval, judge, median, percentile } from "../run/statistics.ts";
 import { type BenchRatio, type PeerVariant, type Variant, VARIANT_LABELS } from "./schema.ts";

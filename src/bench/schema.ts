@@ -59,10 +59,7 @@ const contender = z.object({
   minMs: z.number(),
   p90Ms: z.number(),
   coefficientOfVariation: z.number(),
-  /**
-   * The share of the machine's matrix product, timed in the same rounds, that the network reaches; of the
-   * fastest rounds.
-   */
+  /** The share that the network reaches of the machine's matrix product, in the same, fastest rounds. */
   utilization: z.number(),
   parity,
   samplesMs: numbers,

@@ -1,6 +1,4 @@
-/**
- * `deno task baseline`: saves, lists, shows, removes, exports and imports baselines. Options and printing.
- */
+/** `deno task baseline`: saves, lists, shows, removes, exports and imports baselines. Options, printing. */
 import type { Baseline } from "../regress/manifest.ts";
 import { bytes, commitText } from "../report/phrases.ts";
 import { table } from "../report/table.ts";

@@ -1,7 +1,4 @@
-/**
- * `deno task bench`: every network, with and without its normalization, on every engine there is, timed in
- * turns.
- */
+/** `deno task bench`: networks with and without their normalization on every engine, timed in turns. */
 import type { BenchOptions } from "../bench/options.ts";
 import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
 import { INT8_TARGETS } from "../ir/dtype.ts";

@@ -1,7 +1,4 @@
-/**
- * `deno task history`: figures over the runs against a baseline, and where they changed. Options and
- * printing.
- */
+/** `deno task history`: figures over the runs against a baseline, and their changes. Options, printing. */
 import { historyOf, type HistorySeries, worseIn } from "../regress/history.ts";
 import { commitText } from "../report/phrases.ts";
 import { BaselineStore } from "../regress/store.ts";

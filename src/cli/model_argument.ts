@@ -255,8 +255,7 @@ async function importModel(path: string | undefined): Promise<Model> {
         `${shown} does not export a model by default: end it with \`export default model({ ... })\``,
       );
     }
-    // Once for nothing, and quick, since no matrix is made: a forward without end is met here, where Ctrl-C
-    // ends it.
+    // Once, and quickly, as no matrix is made: Ctrl-C ends a forward without end here.
     module.default.trace({ weights: randomWeights({ seed: 0 }) });
     return module.default;
   });

@@ -1,7 +1,4 @@
-/**
- * `deno task models`: the networks of the papers, the normalizations they fold with, the checkpoints that are
- * known.
- */
+/** `deno task models`: the papers' networks, the normalizations they fold with, the known checkpoints. */
 import { FAMILIES } from "../norms/families.ts";
 import { table } from "../report/table.ts";
 import { unknownNetwork } from "./model_argument.ts";

@@ -1,7 +1,4 @@
-/**
- * From a command line to what a baseline builds, and back from what a baseline remembers of that command
- * line.
- */
+/** From a command line to what a baseline builds, and back from the recipe that a baseline keeps. */
 import { parseBatch } from "../compile/batch.ts";
 import type { Subject } from "../compile/order.ts";
 import { UnfoldError } from "../errors.ts";

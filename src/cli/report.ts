@@ -1,7 +1,4 @@
-/**
- * `deno task report`: builds as one HTML page for people. Options, reading and writing; the page is
- * `report/html`.
- */
+/** `deno task report`: builds as one HTML page. Options, reading and writing; the page is `report/html`. */
 import { dirname, join } from "node:path";
 import { replaceBy } from "../emit/kept_file.ts";
 import { systemReason, UnfoldError } from "../errors.ts";

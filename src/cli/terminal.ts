@@ -52,10 +52,7 @@ export function complain(text: string): void {
   console.error(`${styled("error:", "red", Deno.stderr)} ${visible(text)}`);
 }
 
-/**
- * A line on stderr that is rewritten in place; where stderr is no terminal, a line now and then of what is
- * counted.
- */
+/** A line on stderr, rewritten in place; where stderr is no terminal, a line every few seconds. */
 export class Progress implements Disposable {
   readonly #live = Deno.stderr.isTerminal();
   readonly #pipedEveryMs: number;

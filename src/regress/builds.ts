@@ -1,7 +1,4 @@
-/**
- * What saving a baseline and running against one share: building a model several times, and what runs it
- * here.
- */
+/** What saving a baseline and comparing with one share: building a model several times, and its engines. */
 import { join } from "node:path";
 import type { Watch } from "../compile/line.ts";
 import type { Subject } from "../compile/order.ts";

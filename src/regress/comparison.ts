@@ -23,10 +23,7 @@ export interface ComparisonOptions extends BaselineOptions {
   readonly only?: readonly Metric[] | undefined;
   /** Calls at a time, for throughput; default 2. */
   readonly concurrency?: number | undefined;
-  /**
-   * What calls on the CPU are timed by: `processor` leaves out the time that other programs had it. Default
-   * `wall`.
-   */
+  /** The clock for calls on the CPU: `processor` leaves out time given to other programs. Default `wall`. */
   readonly clock?: "wall" | "processor" | undefined;
 }
 

@@ -1,7 +1,4 @@
-/**
- * Files that are either as they should be or not there: written beside and renamed, and known by their
- * SHA-256.
- */
+/** Files that are whole or absent: written beside and renamed, and known by their SHA-256. */
 import { withoutHome } from "../report/home.ts";
 import { createHash } from "node:crypto";
 import { replaceBy } from "../emit/kept_file.ts";

@@ -23,10 +23,7 @@ export function fingerprint({ backend, threads, onGpu }: Backend, tensorrt: stri
   };
 }
 
-/**
- * How two machines differ, as phrases: "the processor (A, not B)"; empty where times may be set beside each
- * other.
- */
+/** How two machines differ, as phrases: "the processor (A, not B)"; empty where times are comparable. */
 export function machineDifferences(current: Fingerprint, stored: Fingerprint): string[] {
   const differences: string[] = [];
   const compare = (what: string, key: "os" | "cpu" | "cores" | "backend" | "threads") => {

@@ -93,9 +93,7 @@ function namedChange(kind: "nodes" | "kernels", change: StructureChange): string
   ].join("; ") || "shapes or types changed";
 }
 
-/**
- * Accuracy may fall by one example, which rounding can decide; parity by a factor, or from agreeing to not.
- */
+/** Accuracy may fall by one example, which rounding decides; parity by a factor, or by not agreeing. */
 export function outputMetrics(checked: Checked, stored: StoredModel, examples: number): MetricReport[] {
   return [...accuracyMetric(checked, stored, examples), ...parityMetric(checked, stored)];
 }
@@ -137,10 +135,7 @@ function parityMetric({ agreement: is }: Checked, { agreement: was }: StoredMode
   })];
 }
 
-/**
- * Builds cannot take turns with those of old code: they are compared on one machine only, and only where they
- * differ a lot.
- */
+/** Builds of old code cannot take turns: they are compared on one machine only, and differ only by much. */
 export function buildTimeMetric(
   buildsMs: readonly number[],
   stored: StoredModel,
@@ -159,10 +154,7 @@ export function buildTimeMetric(
   return [metric("build time", { ...figures, ...judgeUnpaired(buildsMs, stored.buildsMs, { threshold }) })];
 }
 
-/**
- * The report of a judgement on times; of throughput, the figures are calls a second and the ratio is of
- * times.
- */
+/** The report of a judgement on times; of throughput, figures are calls a second, the ratio is of times. */
 export function timedMetric(
   name: TimedMetric,
   judgement: TimeJudgement,

@@ -1,7 +1,4 @@
-/**
- * Saves a baseline: builds its models, takes raw samples, and keeps engines, structure and where all of it
- * came from.
- */
+/** Saves a baseline: builds its models, takes raw samples, keeps engines, structure and their origin. */
 import { join } from "node:path";
 import { commitHere } from "../report/commit.ts";
 import type { Subject } from "../compile/order.ts";

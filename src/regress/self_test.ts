@@ -43,10 +43,7 @@ export interface SelfTestOptions {
   readonly runMs?: number;
   /** Time that finding the slowdown may take; default 120 000. */
   readonly slowdownMs?: number;
-  /**
-   * Default `processor`: it is verdicts that are tested, and a busy machine's wall time takes minutes to
-   * judge.
-   */
+  /** Default `processor`: verdicts are tested, and wall time on a busy machine takes minutes to judge. */
   readonly clock?: "wall" | "processor" | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onRun?: (run: SelfTestRun) => void;

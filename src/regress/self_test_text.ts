@@ -1,7 +1,4 @@
-/**
- * A self-test for people: its runs as a table, and what they showed and did not show. Pure; colour is the
- * caller's.
- */
+/** A self-test for people: its runs as a table, and what they showed. Pure; colour is the caller's. */
 import { percent } from "../report/metrics.ts";
 import { table, wrapped } from "../report/table.ts";
 import type { SelfTest, SelfTestRun } from "./self_test.ts";

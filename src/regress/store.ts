@@ -84,10 +84,7 @@ export class BaselineStore {
     return await this.#commit(baseline, files);
   }
 
-  /**
-   * Puts a baseline whose files already have the hashes it says, and its runs, in place of the one of that
-   * name.
-   */
+  /** Replaces the baseline of that name by one whose files already have their hashes, with its runs. */
   async restore(
     baseline: Baseline,
     { files, runs }: { files: ReadonlyMap<string, string>; runs: readonly RunReport[] },

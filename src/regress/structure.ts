@@ -1,7 +1,4 @@
-/**
- * What a build consists of, and how two builds differ: counts without noise, and the layers behind each
- * difference.
- */
+/** What a build consists of, and how two differ: exact counts, and the layers behind each difference. */
 import { elementCount } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
 import { type Graph, type Node, topological, usesOf } from "../ir/graph.ts";

@@ -87,10 +87,7 @@ export interface TimeOptions {
 /** Order statistics lie well within the extremes then. */
 const FIRST_LOOK = 9;
 
-/**
- * Loads and times until it is enough: after 9 loadings, and after half as many again each time, or at the
- * deadline.
- */
+/** Loads and times until enough: asked after 9 loadings, then after half as many again; or the deadline. */
 export async function timeInTurns(options: TimeOptions): Promise<Timed> {
   const { loader, stored, builds, examples, batch, concurrency, clock, isEnough, ...rest } = options;
   let backend = "";

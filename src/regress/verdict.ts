@@ -61,10 +61,7 @@ export function judgeTimes(
 /** Where it takes more than this many times what was timed, time is not what is missing. */
 const MOST_TIMES = 20;
 
-/**
- * Intervals shrink with the root of what is behind them; the ratio's must come off the threshold and the
- * noise band.
- */
+/** Intervals shrink with the root of the rounds; the ratio's must leave the threshold and the noise band. */
 function roundsNeeded(
   { ratio, noise, rounds, loads, threshold }: {
     ratio: TimeJudgement["ratio"];
@@ -105,9 +102,7 @@ function whyNot(
 /** The level below which a difference of unpaired samples is one. */
 export const UNPAIRED_P = 0.002;
 
-/**
- * Judges samples that were not taken in turns, of one machine: Mann-Whitney, beyond the threshold as well.
- */
+/** Judges samples of one machine that were not taken in turns: Mann-Whitney, and beyond the threshold. */
 export function judgeUnpaired(
   currentMs: readonly number[],
   storedMs: readonly number[],
@@ -121,8 +116,7 @@ export function judgeUnpaired(
     if (ratio < 1 / limit) return { verdict: "faster", reason: null, roundsNeeded: null };
     return { verdict: "same", reason: null, roundsNeeded: null };
   }
-  // The smallest number on each side whose most extreme order is rare enough: 2 / C(2n, n) < 0.002 from n = 7
-  // on.
+  // The smallest number per side whose most extreme order is rare enough: 2 / C(2n, n) < 0.002 from 7 on.
   const fewest = 7;
   const short = Math.min(currentMs.length, storedMs.length) < fewest;
   return {

@@ -5,10 +5,7 @@
  */
 import { systemReason } from "../errors.ts";
 
-/**
- * The user's own folder; undefined where there is none or it may not be known, as for a program without
- * --allow-env.
- */
+/** The user's home folder; undefined where there is none or it is secret, as without --allow-env. */
 function homeFolder(): string | undefined {
   const read = (name: string) => {
     try {

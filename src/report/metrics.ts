@@ -36,10 +36,7 @@ interface Row {
   readonly judged: "interval" | "samples" | "exact" | "threshold" | "example" | "factor";
   /** Which is the better figure. */
   readonly better: "less" | "more";
-  /**
-   * Whether a verdict that is missing makes the whole run undecided although nobody asked for this metric by
-   * name.
-   */
+  /** Whether the run is undecided without this verdict, although nobody asked for the metric by name. */
   readonly decides: boolean;
   /** The name by which `--only` takes it together with others. */
   readonly group?: string;
@@ -105,9 +102,7 @@ export function rowOf<M extends Metric>(metric: M): Table[M] & Row {
   return TABLE[metric];
 }
 
-/**
- * The counts of a build, under the keys that the rows name; those of a plan are null where none can be read.
- */
+/** A build's counts, under the keys that the rows name; a plan's are null where it cannot be read. */
 export type Counts = {
   readonly [M in CountedMetric as Table[M]["counted"]["key"]]: Table[M]["counted"]["ofPlan"] extends true
     ? number | null
@@ -141,10 +136,7 @@ export function figureText(unit: string, value: number | null): string {
 export const percent = (ratio: number): string =>
   `${ratio < 1 ? "-" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(1)} %`;
 
-/**
- * The change from one figure to another: "+1" of counts, "-0.50 points", "+12.3 %"; "" where there is none to
- * tell.
- */
+/** The change between two figures: "+1" of counts, "-0.50 points", "+12.3 %"; "" where there is none. */
 export function changeText(
   unit: string,
   { stored, current }: { stored: number | null; current: number | null },

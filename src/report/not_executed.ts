@@ -1,6 +1,4 @@
-/**
- * What a report's figures are not of: every arithmetic for which a CPU, or another type, stood in, in words.
- */
+/** What a report's figures are not of: each arithmetic that a CPU, or another type, stood in for. */
 import type { Report } from "./report.ts";
 
 /** One sentence each, without a full stop; empty where everything was run as it will be. */

@@ -9,10 +9,7 @@ export function figuresOf({ figures, detail = "" }: PassReport): string {
   return counted.map(([what, count]) => `${count} ${what}`).join(", ") || "nothing to do";
 }
 
-/**
- * What each pass of a build was done for, and the passes; lowerings that are not told, as in older reports,
- * are left out.
- */
+/** A build's passes, by what they were for; lowerings that a report lacks, as older ones do, are left out. */
 export function passGroups(
   { passes, engines, int8 }: Report,
 ): readonly { readonly title: string; readonly passes: readonly PassReport[] }[] {
@@ -26,9 +23,7 @@ export function passGroups(
   ].filter(({ passes }) => passes.length > 0);
 }
 
-/**
- * Each pass with its nodes, its time and what it counted, and of those that did something the law below it.
- */
+/** Each pass with its nodes, figures and time, and below each that changed something its law. */
 export function passLines(passes: readonly PassReport[]): string[] {
   const rows = passes.map(({ pipeline = "", pass, nodesBefore, nodesAfter, ms }) => [
     `${pipeline} ${pass}`.trim(),

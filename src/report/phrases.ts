@@ -1,7 +1,4 @@
-/**
- * What the terminal and the page say alike of a report: figures and findings in words. Pure text, without
- * markup.
- */
+/** What the terminal and the page say alike of a report: findings in words. Pure text, without markup. */
 import type { Int8Target } from "../ir/dtype.ts";
 import type { NormFold } from "../rewrite/fold/fold_norm.ts";
 import type { LatencyReport, NetworkRanges, ProvenanceReport, RangesReport, TensorRange } from "./report.ts";

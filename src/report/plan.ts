@@ -52,10 +52,7 @@ export interface PlanSchedule {
   readonly kinds: Readonly<Record<string, number>>;
   /** Null where kernels cannot be told apart. */
   readonly normalizationKernels: number | null;
-  /**
-   * Null where too few kernels can be traced; a sum over a residual and the next normalization counts for the
-   * next block.
-   */
+  /** Null where too few kernels are traced; a residual sum with the next norm counts for the next block. */
   readonly blocks: readonly PlanBlock[] | null;
   /** In the order in which they start. */
   readonly kernelList: readonly PlanKernel[];
@@ -164,8 +161,7 @@ function* readPlan(byteLength: number, name: string): Generator<Range, PlanRepor
   for (let offset = 0; offset < byteLength;) {
     const window = bufferOver(yield { offset, byteLength: WINDOW_BYTES });
     if (window.length === 0) return ends("the file became shorter while it was read");
-    // Decoding and searching a string are native in Deno; Buffer.indexOf is not and takes three times as
-    // long.
+    // Decoding and searching a string are native in Deno; Buffer.indexOf is not: three times as long.
     const searched = window.toString("latin1");
     // A mark may lie across two windows: windows overlap by less than one mark and its text's first word.
     let next = offset + Math.max(1, window.length - (MARK_BYTES + TEXT_START.length - 1));
@@ -206,8 +202,7 @@ function schedulesOf(texts: readonly string[]): readonly PlanSchedule[] | string
     else if (found.length > 0) found.at(-1)!.bodies.push(text);
     else return "the epilogue of a fused kernel stands before the first kernel schedule";
   }
-  // One schedule per profile is all that was ever seen; two could be parts to be added up, or versions of
-  // one.
+  // Plans with one schedule per profile are all that was seen; two could be parts, or versions of one.
   if (found.some(({ profile }, i) => profile !== i)) {
     const profiles = found.map(({ profile }) => profile).join(", ");
     return `the kernel schedules are not one per optimization profile (they are for ${profiles})`;
@@ -263,10 +258,7 @@ function unreadable(unknown: string): Omit<PlanSchedule, "profile"> {
   return { kernels: null, kinds: {}, normalizationKernels: null, blocks: null, kernelList: [], unknown };
 }
 
-/**
- * `vtrt`: TensorRT for RTX 1.7.1. `ptrt`, `ftrt`: TensorRT, whose plans hold no schedule that can be read
- * here.
- */
+/** `vtrt`: TensorRT for RTX 1.7.1. `ptrt`, `ftrt`: TensorRT, whose plans hold no readable schedule. */
 function checkMagic(head: Buffer, name: string): void {
   const start = head.toString("latin1", 0, 4);
   if (/^[vpf]trt$/.test(start)) return;
@@ -278,8 +270,7 @@ function checkMagic(head: Buffer, name: string): void {
     ? "is a program or shared library"
     : head[8] === 0x7b && head.length > 8 && head.readBigUInt64LE(0) < 2n ** 32n
     ? "holds weights (safetensors)"
-    // The ONNX protobuf starts with field 1, the IR version, and goes on with field 2 or 3, the producer, or
-    // 7 or 8.
+    // The ONNX protobuf starts with field 1, the IR version; field 2, 3 (the producer), 7 or 8 follows.
     : head[0] === 0x08 && head.length > 2 && [0x12, 0x1a, 0x22, 0x3a, 0x42].includes(head[2]!)
     ? "is an ONNX model"
     : /^[\s]*[{[]/.test(start)

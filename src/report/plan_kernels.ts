@@ -106,10 +106,7 @@ function hasSquaresLeft(operations: readonly string[] | undefined): boolean {
   return before === "Mul";
 }
 
-/**
- * Operations of a generated kernel; none for products, convolutions and attention; undefined for what is not
- * known.
- */
+/** A generated kernel's operations; none for products, convolutions and attention; undefined if not known. */
 function operationsOf({ kind, name }: Kernel): readonly string[] | undefined {
   if (kind === "fully_connected" || kind === "corrltn") return [];
   const fused = /^__myl_(\w+)$/.exec(name)?.[1];

@@ -59,8 +59,7 @@ export function classifyText(text: string): ScheduleText {
   const header = end < 0 ? text : text.slice(0, end);
   // The bodies of runtime fusions have a region of their own, the engine's schedules the engine's.
   const isFusionBody = header.includes("name=runtime-fusion-consts ");
-  // Profile 0 has no mark; the names of profile n end in ` [profile n]`, those of inputs and outputs
-  // included.
+  // Profile 0 has no mark; names of profile n end in ` [profile n]`, inputs and outputs included.
   const mark = /^ *(?:inputs|outputs)=\{[^\n]* \[profile (\d+)\]/m.exec(header);
   return { isFusionBody, profile: mark ? Number(mark[1]) : 0, text };
 }

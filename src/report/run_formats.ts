@@ -86,10 +86,7 @@ export function runMarkdown(report: RunReport): string {
   ].join("\n");
 }
 
-/**
- * The report as JUnit's XML: a suite for each model, a case for each metric; what could not be judged is
- * skipped.
- */
+/** The report as JUnit's XML: a suite per model, a case per metric; an undecided metric is skipped. */
 export function runJUnit(report: RunReport): string {
   const metrics = report.models.flatMap(({ metrics }) => metrics);
   const isSkipped = ({ verdict }: MetricReport) => verdict === "cannot tell" || verdict === "refused";

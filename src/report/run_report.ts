@@ -20,10 +20,7 @@ export interface Fingerprint {
   readonly cores: number;
   /** Of the fastest core; null where the system does not say. */
   readonly clockMHz: number | null;
-  /**
-   * "onnxruntime 1.30.0, CPU, 2 threads", or TensorRT's version and the GPU's name; null where nothing was
-   * timed.
-   */
+  /** "onnxruntime 1.30.0, CPU, 2 threads", or TensorRT's version and the GPU; null where nothing is timed. */
   readonly backend: string | null;
   /** What computed, in threads; null where nothing was timed. */
   readonly threads: number | null;
@@ -73,25 +70,17 @@ export interface MetricReport {
   readonly metric: Metric;
   /** What is judged. */
   readonly verdict: MetricVerdict;
-  /**
-   * "ms", "calls/s" of `concurrency` at once, "bytes", "" for a count, "%" for accuracy, "relative" for
-   * parity.
-   */
+  /** "ms", "calls/s" of `concurrency` at once, "bytes", "" (a count), "%" (accuracy), "relative" (parity). */
   readonly unit: string;
   /** The baseline's value, in `unit`; null where there is none. */
   readonly stored: number | null;
   /** This build's. */
   readonly current: number | null;
-  /**
-   * For measured times: the typical ratio over loadings of the engines, and the ends of its 95 % interval.
-   */
+  /** For measured times: the typical ratio over loadings, and the ends of its 95 % interval. */
   readonly ratio: { readonly median: number; readonly low: number; readonly high: number } | null;
   /** Ratios that are no difference: the stored engine, loaded twice, against itself in the same rounds. */
   readonly noise: { readonly low: number; readonly high: number } | null;
-  /**
-   * Rounds that were timed, and about how many a judgement takes; null where that is not known, or no number
-   * would do.
-   */
+  /** Rounds that were timed, and about how many a judgement takes; null if unknown, or no number would do. */
   readonly rounds: number | null;
   /** See `rounds`. */
   readonly roundsNeeded: number | null;
@@ -119,10 +108,7 @@ export const MetricReportSchema: z.ZodType<MetricReport> = z.object({
 export type RunClock = "wall" | "processor" | "device";
 export const CLOCKS = ["wall", "processor", "device"] as const satisfies readonly RunClock[];
 
-/**
- * Engines that were loaded together and timed in turns: three samples of each round, one round after the
- * other.
- */
+/** Engines that were loaded together and timed in turns: each round gives a sample of each. */
 export interface Load {
   /** Which rebuild, from 0. */
   readonly build: number;

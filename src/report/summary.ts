@@ -223,10 +223,7 @@ function int8({ int8 }: Report): string[] {
   return lines;
 }
 
-/**
- * Time and the most memory of each phase, in their order: one figure for all networks, or one in the column
- * of each.
- */
+/** Time and peak memory of each phase, in order: one figure for all networks, or one per network. */
 function phases({ phases, engines }: Report): string[] {
   const families = Object.keys(engines) as NormFamily[];
   const row = (name: string, cells: readonly string[]) =>

@@ -26,9 +26,7 @@ export interface Difference {
   readonly maxRelError: number;
   /** Root of the mean of (a - b)². */
   readonly rmsError: number;
-  /**
-   * Where |a - b| is largest: its position in row-major order and both values; null if nothing was compared.
-   */
+  /** Where |a - b| is largest: its row-major position and both values; null if nothing was compared. */
   readonly worst: { readonly index: number; readonly actual: number; readonly expected: number } | null;
   /** Why the two cannot be compared, or null. */
   readonly failure: string | null;
@@ -135,10 +133,7 @@ export function topClasses(logits: Comparable): Int32Array {
   return result;
 }
 
-/**
- * Top-1 accuracy, from 0 to 1: the share of rows of `[..., O]` logits whose largest value is at the row's
- * label.
- */
+/** Top-1 accuracy, from 0 to 1: the share of rows of `[..., O]` logits whose largest value is the label's. */
 export function accuracy(logits: Comparable, labels: ArrayLike<number>): number {
   const predicted = topClasses(logits);
   if (predicted.length !== labels.length || labels.length === 0) {

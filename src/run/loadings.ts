@@ -134,10 +134,7 @@ async function timeOne(
   };
 }
 
-/**
- * What is opened early is slower: in twice as many loadings as there are names, each name has each place
- * twice.
- */
+/** The one opened first is slower: in twice as many loadings as names, each name has each place twice. */
 function orderOf(names: readonly string[], index: number): string[] {
   const first = (index >> 1) % names.length;
   const rotated = [...names.slice(first), ...names.slice(0, first)];
@@ -172,10 +169,7 @@ export function loadingRatio(pairs: readonly LoadedPair[], ratioOf: RatioOf = me
   return { ratios, median: median(ratios), ...medianInterval(ratios) };
 }
 
-/**
- * The ratios that are no difference: what one contender, loaded twice, differs from itself by, symmetric
- * around 1.
- */
+/** Ratios that are no difference: those of one contender, loaded twice, to itself, symmetric around 1. */
 export function loadingNoise(
   pairs: readonly { readonly firstMs: readonly number[]; readonly againMs: readonly number[] }[],
   ratioOf: RatioOf = medianOfRounds,

@@ -20,9 +20,7 @@ export interface MachineState {
   readonly cores: number;
   /** Of the last minute: the number of threads that ran or wanted to. */
   readonly loadAverage?: number;
-  /**
-   * Since some origin: what all processors had, what of it was not idle, and what of that this process took.
-   */
+  /** Since some origin: all processors' time, what of it was busy, and what of that this process took. */
   readonly processorMs?: { readonly all: number; readonly busy: number; readonly own: number };
   /** Of the fastest core. */
   readonly clockMHz?: number;

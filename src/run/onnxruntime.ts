@@ -34,10 +34,7 @@ export interface OnnxRuntimeOptions {
    * therefore refused.
    */
   readonly denormalsAsZero?: boolean;
-  /**
-   * Whether the graph may be changed for speed, as it may unless said; not where each of its roundings is to
-   * happen.
-   */
+  /** Whether the graph may be optimized, true by default; false keeps every rounding where it is. */
   readonly optimized?: boolean;
 }
 
@@ -214,8 +211,7 @@ class OnnxSession implements Session {
   async prepare(feeds: Feeds): Promise<PreparedCall> {
     checkFeeds(this.inputs, feeds);
     const inputs = this.#tensorsOf(feeds);
-    // ONNX Runtime writes into tensors that are passed as fetches, so a timed call allocates nothing that is
-    // large.
+    // ONNX Runtime writes into tensors passed as fetches, so a timed call allocates nothing large.
     const first = await run(this.#open(), inputs);
     const fetches = this.#tensorsOf(
       Object.fromEntries(this.outputs.map(({ name }) => [name, valueOf(first[name]!)])),

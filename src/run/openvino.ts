@@ -19,9 +19,7 @@ import {
 
 /** Where OpenVINO is looked for. */
 export interface FindOpenVinoOptions {
-  /**
-   * The library or its folder, named by the user; default: UNFOLD_OPENVINO_LIB, Python packages, the system.
-   */
+  /** The library or its folder, set by the user; default: UNFOLD_OPENVINO_LIB, Python packages, system. */
   readonly flag?: string | undefined;
   /** Folders of a Python's packages to search first. */
   readonly sitePackages?: readonly string[] | undefined;

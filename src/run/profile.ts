@@ -48,9 +48,7 @@ export interface Distribution {
   readonly coefficientOfVariation: number;
 }
 
-/**
- * What each inference takes: `latency` is `h2d`, `compute` and `d2h` together; `enqueue` is the host's time.
- */
+/** Each inference's times: `latency` is `h2d`, `compute` and `d2h` together; `enqueue` is the host's. */
 export type Measured = "latency" | "enqueue" | "h2d" | "compute" | "d2h";
 export const MEASURED = [
   "latency",

@@ -9,10 +9,7 @@ import { bytesFromNumbers, elementCount, float64FromBytes } from "../ir/data.ts"
 import { ITEM_BYTES, type PortType } from "../ir/dtype.ts";
 import type { Shape } from "../ir/shape.ts";
 
-/**
- * A tensor with its values: row-major, little-endian, `ITEM_BYTES[dtype]` bytes an element, one byte for a
- * bool.
- */
+/** A tensor with its values: row-major, little-endian, `ITEM_BYTES[dtype]` bytes an element, bools in one. */
 export interface TensorValue {
   /** Its element type. */
   readonly dtype: PortType;
@@ -60,10 +57,7 @@ export interface Session extends AsyncDisposable {
   run(feeds: Feeds): Promise<Outputs>;
   /** Binds `feeds`, runs once so that every buffer exists, and returns the call that repeats it. */
   prepare(feeds: Feeds): Promise<PreparedCall>;
-  /**
-   * What makes the times of prepared calls less trustworthy, as sentences; absent where nothing is known of
-   * that.
-   */
+  /** What makes the prepared calls' times less trustworthy, as sentences; absent where nothing is known. */
   warnings?(): readonly string[];
 }
 

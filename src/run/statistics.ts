@@ -59,10 +59,7 @@ export function coefficientOfVariation(samples: ArrayLike<number>): number {
   return deviation === 0 ? 0 : deviation / mean(samples);
 }
 
-/**
- * The value below which `percent` (0 to 100) of the samples lie, interpolated linearly, as numpy's default
- * does.
- */
+/** The value below which `percent` (0 to 100) of the samples lie, interpolated linearly, as numpy does. */
 export function percentile(samples: ArrayLike<number>, percent: number): number {
   return percentileOfSorted(ascending(samples), percent);
 }
@@ -101,8 +98,7 @@ export function bootstrapMedian(samples: ArrayLike<number>, options: BootstrapOp
   const size = sorted.length;
   const random = seededRandom(seed);
   const medians = new Float64Array(resamples);
-  // Drawing positions of the sorted sample and counting them yields each resample in order without sorting
-  // it.
+  // Drawing positions of the sorted sample and counting them gives each resample sorted, without a sort.
   const counts = new Uint32Array(size);
   const [lower, upper] = [(size - 1) >> 1, size >> 1];
   for (let r = 0; r < resamples; r++) {
@@ -188,9 +184,7 @@ export function mannWhitney(a: ArrayLike<number>, b: ArrayLike<number>): MannWhi
   return { u, pValue: deviation === 0 ? 1 : Math.min(1, 2 * normalTail(z)) };
 }
 
-/**
- * P(U >= u) = P(U <= n m - u) without ties: the share of all orders of n and m values with so few inversions.
- */
+/** P(U >= u) = P(U <= n m - u) without ties: the share of orders of n and m values with so few inversions. */
 function exactTail(u: number, n: number, m: number): number {
   const [small, large] = n < m ? [n, m] : [m, n];
   // Orders by their inversions have the generating function prod_{i=1..small} (1 - q^(large+i)) / (1 - q^i);

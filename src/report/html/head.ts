@@ -1,7 +1,4 @@
-/**
- * What a page says first: what the normalizations are called in full, and when, how and from what its figures
- * were made.
- */
+/** What a page says first: the normalizations' full names, and when, how and from what it was made. */
 import { type NormFamily, NORMS } from "../../norms/families.ts";
 import { commitText, minuteOf } from "../phrases.ts";
 import type { Report } from "../report.ts";

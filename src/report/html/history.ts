@@ -1,7 +1,4 @@
-/**
- * Figures over runs, with the places where they change: what `deno task history NAME --json` prints, as time
- * lines.
- */
+/** Figures over runs and where they change: the series of `deno task history NAME --json` as time lines. */
 import { z } from "npm:zod@4.6.7";
 import { commitText } from "../phrases.ts";
 import { type Content, html } from "./markup.ts";

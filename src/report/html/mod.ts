@@ -1,7 +1,4 @@
-/**
- * Pages for people: one HTML file each, complete in itself. Import it lazily; it brings the plotting
- * libraries along.
- */
+/** Pages for people: one self-contained HTML file each. Import it lazily; it loads the plotting libraries. */
 export { type Build, buildPage } from "./build_page.ts";
 export { meaning } from "./head.ts";
 export { type History, HistorySchema, historySection } from "./history.ts";

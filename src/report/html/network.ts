@@ -1,7 +1,4 @@
-/**
- * What a build did to the network and how exact that is: the fold of each normalization, agreement, accuracy,
- * machine.
- */
+/** What a build did to the network, and how exactly: each norm's fold, agreement, accuracy, machine. */
 import { isNarrow } from "../../ir/dtype.ts";
 import type { DifferenceReport, Report } from "../report.ts";
 import { bytes, fatePhrase, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";

@@ -1,7 +1,4 @@
-/**
- * What pages are put together from: tables, figures, key figures, notes. Markup only; numbers come in as
- * text.
- */
+/** What pages are made of: tables, figures, key figures, notes. Markup only; numbers come in as text. */
 import { type Content, Html, html } from "./markup.ts";
 
 export interface Column {
@@ -14,10 +11,7 @@ export interface Column {
   readonly breaks?: boolean;
 }
 
-/**
- * A table with a caption; the first cell of a row is its heading. Scrolls on its own where the screen is too
- * small.
- */
+/** A table with a caption; a row's first cell is its heading. Scrolls by itself on a small screen. */
 export function table(
   { caption, columns, rows }: {
     caption: string;

@@ -23,10 +23,7 @@ const BY_WEIGHT = [50, 99, 95, 90] as const;
 /** About as wide as a bold letter of 12 px. */
 const LETTER = 7.2;
 
-/**
- * How samples are distributed: one panel each, a histogram over a tick per sample, percentiles marked under
- * it.
- */
+/** How samples are distributed: a panel each, a histogram over a tick per sample, percentiles below. */
 export function distributions(contenders: readonly Samples[], { width, isNarrow }: Canvas): string {
   const panel = { label: 20, bars: 46, ticks: 12, marks: 20, gap: 14 };
   const height = panel.label + panel.bars + panel.ticks + panel.marks + panel.gap;
@@ -131,10 +128,7 @@ export function distributions(contenders: readonly Samples[], { width, isNarrow 
   });
 }
 
-/**
- * One of all values that a pixel cannot tell apart: a drawing's size is bounded, whatever the number of
- * samples.
- */
+/** One value per pixel, which bounds a drawing's size, however many samples there are. */
 function oncePerPixel(values: readonly number[], place: (value: number) => number): number[] {
   return [...new Map(values.map((value) => [Math.round(place(value)), value])).values()];
 }
@@ -152,10 +146,7 @@ export interface Ratios {
 /** More dots than this are not seen, and would only make the page large. */
 export const MOST_DOTS = 800;
 
-/**
- * The ratio of every round in order, with the median's interval and the noise band across; far ones at the
- * edge.
- */
+/** Every round's ratio in order, with the median's interval and the noise band; far ones at the edge. */
 export function roundRatios(data: Ratios, { width, isNarrow }: Canvas): string {
   const { ratios, median, low, high, noiseLow, noiseHigh } = data;
   const range = ratioRange(ratios, [low, high, noiseLow, noiseHigh]);

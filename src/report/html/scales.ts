@@ -1,7 +1,4 @@
-/**
- * Ranges and ticks of the plots: pure numbers. Ratios are labelled as per cent more or less, times in
- * milliseconds.
- */
+/** Ranges and ticks of plots: pure numbers. Ratios are labelled in per cent more or less, times in ms. */
 import { percentile } from "../../run/statistics.ts";
 import { signed } from "./parts.ts";
 

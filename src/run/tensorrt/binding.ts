@@ -63,10 +63,7 @@ export interface BindingParts {
   readonly ports: { readonly inputs: readonly Port[]; readonly outputs: readonly Port[] };
 }
 
-/**
- * An execution context with device memory for every input and output; what fits is kept from one feeds to the
- * next.
- */
+/** An execution context with device memory for all inputs and outputs, reused where the next feeds fit. */
 export class Binding {
   readonly context: ContextLike;
   readonly #parts: BindingParts;

@@ -1,7 +1,4 @@
-/**
- * The clocks and the temperature of a GPU while it is measured; a driver without NVML is no reason not to
- * measure.
- */
+/** A GPU's clocks and temperature while it is measured; without NVML it is measured all the same. */
 import type { Cuda } from "../../../native/cuda/mod.ts";
 import { isRefusal } from "../../errors.ts";
 import type { ClockReading } from "../profile.ts";

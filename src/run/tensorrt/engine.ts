@@ -130,9 +130,7 @@ export async function loadPlan(plan: Uint8Array | string | URL, options: GpuOpti
   }
 }
 
-/**
- * Why the plan does not run on the GPU it is to be loaded on, where it was built for others; RTX alone tells.
- */
+/** Why the plan does not run on the GPU, where it was built for others; RTX alone tells. */
 function otherGpuText(runtime: Runtime, plan: Uint8Array, { trt, gpu }: OpenGpu): string | undefined {
   if (trt.flavour !== "rtx" || !runtime.engineValidity(plan).reasons.includes(OTHER_GPU)) return undefined;
   const targets = targetsOfPlan(plan);
@@ -143,9 +141,7 @@ function otherGpuText(runtime: Runtime, plan: Uint8Array, { trt, gpu }: OpenGpu)
     }; build it with --target ${computeCapability}`;
 }
 
-/**
- * Why engines of a flavour of TensorRT do not run on a GPU; `undefined` where nothing is known against it.
- */
+/** Why engines of a TensorRT flavour do not run on a GPU; `undefined` where nothing is known against it. */
 export function unsupported(
   flavour: Flavour,
   { name, computeCapability }: Pick<Gpu, "name" | "computeCapability">,

@@ -108,10 +108,7 @@ export class Lane {
     await this.stream.synchronize();
   }
 
-  /**
-   * Enqueues the kernels from now on as a CUDA graph; returns why that cannot be, if it cannot. After
-   * `runOnce`.
-   */
+  /** Captures the kernels as a CUDA graph to enqueue from now on, or returns why not. After `runOnce`. */
   capture(): string | undefined {
     try {
       this.#graph = this.stream.capture(() => this.context.enqueueV3(this.stream.pointer));
@@ -145,9 +142,7 @@ export class Lane {
     this.#running.push(slot);
   }
 
-  /**
-   * Waits for the oldest inference that is under way; `undefined` while there is room for another beside it.
-   */
+  /** Waits for the oldest inference under way; `undefined` while there is room for another beside it. */
   collect(start: Event, { all = false } = {}): QueryTrace | undefined {
     if (this.#running.length === 0 || (!all && this.#free.length > 0)) return undefined;
     const slot = this.#running.shift()!;

@@ -48,10 +48,7 @@ export interface ProfileOptions extends GpuOptions {
   readonly runtimeCache?: Uint8Array;
   /** NVML; default: the driver's. */
   readonly nvmlPath?: string;
-  /**
-   * How long an engine with open sizes runs before all else; default 500. See SETTLE_MS in
-   * tensorrt_session.ts.
-   */
+  /** How long an engine with open sizes runs before all else; default 500. See SETTLE_MS in session.ts. */
   readonly settleMs?: number;
 }
 

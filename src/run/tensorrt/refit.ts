@@ -79,8 +79,7 @@ export async function refitPlan(
     );
   }
   const named = new Set(places.map(keyOf));
-  // Whole numbers are shapes and indices, which the description fixes; TensorRT does not count them among the
-  // weights.
+  // Whole numbers are shapes and indices, which the description fixes; TensorRT has no weights of them.
   const stale = weights.filter((entry) => isFloat(entry.dtype) && !named.has(keyOf(entry)));
   if (stale.length > 0) {
     throw new UnfoldError(
