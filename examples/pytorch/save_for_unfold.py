@@ -16,6 +16,9 @@ reads the network from the file, runs it on the same images and fails where its 
 safetensors: the weights under the names of the state dict; in `__metadata__` under "unfold" what the live modules say and
 no tensor tells (heads, epsilon, activation, pooling, image size, ...), as JSON; the examples as `unfold.inputs.NAME` and
 `unfold.outputs.NAME`. Other readers of safetensors see the last as tensors they have no use for.
+
+Where the outputs are not the model's, what is in between says why: with `tensors=True` the outputs of all modules are
+written too, as `unfold.tensors.NAME`, and `deno task compare --checkpoint m.safetensors` names the first that differs.
 """
 
 import collections.abc
@@ -27,7 +30,7 @@ import os
 
 import torch
 
-INPUTS, OUTPUTS = "unfold.inputs.", "unfold.outputs."
+INPUTS, OUTPUTS, TENSORS = "unfold.inputs.", "unfold.outputs.", "unfold.tensors."
 
 # The format's words for element types.
 DTYPES = {
@@ -44,7 +47,7 @@ DTYPES = {
 }
 
 
-def save_for_unfold(model, path, example_inputs, **facts):
+def save_for_unfold(model, path, example_inputs, *, tensors=False, **facts):
     """Writes weights, what the modules say, and the model's own outputs for `example_inputs`.
 
     `example_inputs` is what the model is called with: a tensor, a tuple or list of them, or a dict by name.
@@ -58,20 +61,28 @@ def save_for_unfold(model, path, example_inputs, **facts):
 
         save_for_unfold(model, "m.safetensors", images, heads=6, epsilon=1e-3)
 
+    `tensors` is for `deno task compare`: True for the output of every module that gives one tensor and is called once; a
+    list of modules by name; or a dict from such names to those that UNfold has for the tensors, where they differ:
+
+        save_for_unfold(vit, "m.safetensors", images, tensors=True)
+        save_for_unfold(own, "m.safetensors", x, tensors={"layers.0.ffn.act": "blocks.0.mlp.fc1/gelu"})
+
     Returns the facts. Raises TypeError or ValueError for inputs and outputs that are no tensors, or a type that the format
     does not have. A file at `path` is replaced once the new one is whole.
     """
     inputs = _named_inputs(model, example_inputs)
-    outputs = _outputs_of(model, inputs, by_name=isinstance(example_inputs, collections.abc.Mapping))
+    by_name = isinstance(example_inputs, collections.abc.Mapping)
+    outputs, between = _outputs_of(model, inputs, by_name=by_name, wanted=_wanted(model, tensors))
     said = {**facts_of(model), **facts}
-    tensors = {name: value for name, value in model.state_dict().items() if torch.is_tensor(value)}
-    reserved = [name for name in tensors if name.startswith((INPUTS, OUTPUTS))]
+    written = {name: value for name, value in model.state_dict().items() if torch.is_tensor(value)}
+    reserved = [name for name in written if name.startswith((INPUTS, OUTPUTS, TENSORS))]
     if reserved:
         raise ValueError(f"the model has a tensor called {reserved[0]!r}; such names are for examples")
-    tensors.update({INPUTS + name: value for name, value in inputs.items()})
-    tensors.update({OUTPUTS + name: value for name, value in outputs.items()})
+    written.update({INPUTS + name: value for name, value in inputs.items()})
+    written.update({OUTPUTS + name: value for name, value in outputs.items()})
+    written.update({TENSORS + name: value for name, value in between.items()})
     metadata = {"format": "pt", "unfold": json.dumps(said, default=str)}
-    _write_safetensors(path, tensors, metadata)
+    _write_safetensors(path, written, metadata)
     return said
 
 
@@ -215,20 +226,44 @@ def _named_inputs(model, example_inputs):
     return {name: value.detach().cpu() for name, value in inputs.items()}
 
 
-def _outputs_of(model, inputs, by_name):
-    """The tensors that the model gives, by name, its first first; of transformers the base model's states, too."""
+def _wanted(model, tensors):
+    """UNfold's names of modules' outputs by the modules' own."""
+    modules = [name for name, _ in model.named_modules() if name != ""]
+    if isinstance(tensors, bool):
+        return {name: name for name in modules} if tensors else {}
+    wanted = dict(tensors) if isinstance(tensors, collections.abc.Mapping) else {name: name for name in tensors}
+    unknown = [name for name in wanted if name not in modules]
+    if unknown:
+        raise ValueError(f"tensors: there is no module {unknown[0]!r}; named_modules() has {', '.join(modules[:5])}, ...")
+    return wanted
+
+
+def _outputs_of(model, inputs, by_name, wanted):
+    """The tensors that the model gives, by name, its first first; of transformers the base model's states, too. And
+    those that the modules of `wanted` give."""
     floats = [p for p in (*model.parameters(), *model.buffers()) if p.is_floating_point()]
     is_plain = all(p.dtype == torch.float32 and p.device.type == "cpu" for p in floats)
     runner = model if is_plain else copy.deepcopy(model).to("cpu", torch.float32)
     inputs = {name: v.float() if v.is_floating_point() else v for name, v in inputs.items()}
     states = {}
+    between = {}
+
+    def keeper(name):
+        def keep(_module, _args, output):
+            # What is called again, as a tied module, has no one output.
+            is_one = name not in between and torch.is_tensor(output) and output.is_floating_point()
+            # A copy: the next module may write into it.
+            between[name] = output.detach().clone() if is_one else None
+
+        return keep
 
     def keep(_module, _args, output):
         if torch.is_tensor(getattr(output, "last_hidden_state", None)):
             states["last_hidden_state"] = output.last_hidden_state
 
     base = getattr(runner, "base_model", runner)
-    hook = base.register_forward_hook(keep) if isinstance(base, torch.nn.Module) else None
+    hooks = [base.register_forward_hook(keep)] if isinstance(base, torch.nn.Module) else []
+    hooks += [m.register_forward_hook(keeper(wanted[n])) for n, m in runner.named_modules() if n in wanted]
     modes = [(module, module.training) for module in runner.modules()]
     try:
         runner.eval()
@@ -237,7 +272,7 @@ def _outputs_of(model, inputs, by_name):
     finally:
         for module, mode in modes:
             module.training = mode
-        if hook is not None:
+        for hook in hooks:
             hook.remove()
     if torch.is_tensor(result):
         result = {"output": result}
@@ -249,7 +284,8 @@ def _outputs_of(model, inputs, by_name):
     if not outputs:
         raise ValueError("the model gives no floating-point tensor to compare with")
     # What the model itself calls so counts: DINOv3's base model stops in front of the last normalization.
-    return {**outputs, **{name: value for name, value in states.items() if name not in outputs}}
+    outputs |= {name: value for name, value in states.items() if name not in outputs}
+    return outputs, {name: tensor for name, tensor in between.items() if tensor is not None}
 
 
 def _write_safetensors(path, tensors, metadata):

@@ -46,6 +46,8 @@ export interface RecognisedCheckpoint {
   readonly settled: readonly Settled[];
   /** Tensors that inference does not need, and why. */
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
+  /** The tensor of the file that a parameter of the model is; null of one that is made of several. */
+  nameOf(parameter: string): string | null;
   /** The weights under the model's own names; opened anew for every trace. */
   open(options?: { allowNonFinite?: boolean | undefined }): WeightSource;
 }
@@ -82,6 +84,10 @@ export function recogniseCheckpoint(
     model: recognised.model,
     settled: recognised.settled,
     ignored,
+    nameOf: (parameter) => {
+      const place = recognised.locate?.(parameter) ?? parameter;
+      return typeof place === "string" ? place : null;
+    },
     open: ({ allowNonFinite } = {}) =>
       locatedWeights(recognised, {
         file,

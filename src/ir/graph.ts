@@ -4,8 +4,9 @@
  * does not exist for any walk, so dead code needs no pass of its own.
  */
 import { UnfoldError } from "../errors.ts";
+import type { TensorData } from "./data.ts";
 import type { DType } from "./dtype.ts";
-import type { Shape } from "./shape.ts";
+import type { Dim, Shape } from "./shape.ts";
 
 /** The type of a tensor in a graph. */
 export interface TensorType {
@@ -43,7 +44,47 @@ export interface Graph {
   readonly inputs: readonly Node[];
   /** Outputs by name, which are the engine's. */
   readonly outputs: readonly { readonly name: string; readonly node: Node }[];
+  /**
+   * Tensors of the description and where each is by now; absent where nobody asked for them to be followed.
+   */
+  readonly followed?: ReadonlyMap<string, Followed>;
 }
+
+/** Where a tensor of the description is: in a node's values, or, in a clause about it, why it is not. */
+export type Followed = { readonly node: Node; readonly undo: readonly Undo[] } | { readonly gone: string };
+
+/** A step from a node's values back to what they were before a pass. */
+export type Undo =
+  /**
+   * `scale x + shift`, with a number for each element of `axes` taken together; where `centred`, the mean of
+   * x over the axis is taken off first.
+   */
+  | {
+    readonly kind: "affine";
+    readonly axes: readonly number[];
+    readonly scale?: TensorData | undefined;
+    readonly shift?: TensorData | undefined;
+    readonly centred?: boolean | undefined;
+  }
+  /** Only these elements of an axis. */
+  | { readonly kind: "part"; readonly axis: number } & Every
+  /** It is those elements of an axis of `shape`; the others are not computed any more. */
+  | { readonly kind: "some"; readonly axis: number; readonly shape: Shape } & Every
+  | { readonly kind: "reshape"; readonly shape: Shape }
+  | { readonly kind: "transpose"; readonly permutation: readonly number[] };
+
+/** Elements `start`, `start + step`, ... of an axis, `size` of them. */
+export interface Every {
+  readonly start: number;
+  readonly size: Dim;
+  readonly step: number;
+}
+
+/**
+ * What a pass did to a node's values: the steps that undo it, none where they are the same, or why they are
+ * gone.
+ */
+export type Change = readonly Undo[] | { readonly gone: string };
 
 /**
  * The first input that has a named size as an axis of its own: where a backend reads that size at run time.
@@ -125,8 +166,14 @@ export function uniqueNames(graph: Graph): ReadonlyMap<Node, string> {
  * Rebuilds a graph from its inputs to its outputs. `change` sees each node with its inputs already rebuilt
  * and answers the node that takes its place; a node it answers unchanged, with unchanged inputs, is shared
  * with the old graph.
+ *
+ * @param changed what became of the values of a node, where what takes its place has others
  */
-export function mapGraph(graph: Graph, change: (node: Node, inputs: readonly Node[]) => Node): Graph {
+export function mapGraph(
+  graph: Graph,
+  change: (node: Node, inputs: readonly Node[]) => Node,
+  changed: (node: Node) => Change | undefined = () => undefined,
+): Graph {
   const replaced = new Map<Node, Node>();
   for (const node of topological(graph)) {
     replaced.set(node, change(node, node.inputs.map((input) => replaced.get(input)!)));
@@ -135,5 +182,24 @@ export function mapGraph(graph: Graph, change: (node: Node, inputs: readonly Nod
     name: graph.name,
     inputs: graph.inputs.map((node) => replaced.get(node)!),
     outputs: graph.outputs.map(({ name, node }) => ({ name, node: replaced.get(node)! })),
+    ...(graph.followed && {
+      followed: new Map(
+        [...graph.followed].map(([name, at]) => [name, followedTo(at, { replaced, changed })]),
+      ),
+    }),
   };
+}
+
+function followedTo(
+  at: Followed,
+  { replaced, changed }: {
+    readonly replaced: ReadonlyMap<Node, Node>;
+    readonly changed: (node: Node) => Change | undefined;
+  },
+): Followed {
+  if ("gone" in at) return at;
+  const node = replaced.get(at.node);
+  if (node === undefined) return { gone: "is not computed any more" };
+  const steps = changed(at.node) ?? [];
+  return "gone" in steps ? steps : { node, undo: [...steps, ...at.undo] };
 }

@@ -46,9 +46,9 @@ export interface Checkpoint {
   /** Which of the file's state dicts this is; null where the format has but one. */
   readonly stateDict: StateDictChoice | null;
   /**
-   * Inputs and outputs of the trained network that lie beside the weights, as `unfold.inputs.NAME` and
-   * `unfold.outputs.NAME`, which `save_for_unfold` writes. `tensor` gives them; `names` and `has` leave them
-   * out.
+   * Inputs, outputs and tensors of the trained network that lie beside the weights, as `unfold.inputs.NAME`,
+   * `unfold.outputs.NAME` and `unfold.tensors.NAME`, which `save_for_unfold` writes. `tensor` gives them;
+   * `names` and `has` leave them out.
    */
   readonly recorded: readonly string[];
   /** All names, in the order of the file, readable or not. */
@@ -142,8 +142,12 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
 /** Control characters; a line break in a name would make a line of its own in a message. */
 const HIDDEN = /\p{Cc}/u;
 
-/** What the names of inputs and of outputs beside the weights begin with. */
-export const RECORDED = { inputs: "unfold.inputs.", outputs: "unfold.outputs." } as const;
+/** What the names of inputs, outputs and tensors in between that lie beside the weights begin with. */
+export const RECORDED = {
+  inputs: "unfold.inputs.",
+  outputs: "unfold.outputs.",
+  tensors: "unfold.tensors.",
+} as const;
 
 const isRecorded = (name: string) => Object.values(RECORDED).some((prefix) => name.startsWith(prefix));
 

@@ -78,6 +78,27 @@ def check_file():
     assert floats("weight").tolist() == [0, 2, 1, 3]
 
 
+def check_tensors():
+    torch.manual_seed(0)
+    twice = torch.nn.ReLU(inplace=True)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), twice, torch.nn.Linear(4, 2), twice)
+    x = torch.rand(5, 3)
+    header, floats = saved(model, x, tensors=True)
+    names = sorted(name for name in header if name.startswith("unfold.tensors."))
+    # As the product gave it, not as the activation that writes into it left it; of a module called twice nothing.
+    assert names == ["unfold.tensors.0", "unfold.tensors.2"], names
+    assert torch.equal(floats("unfold.tensors.0"), model[0](x).detach().flatten())
+    assert not model[0]._forward_hooks, "a hook was left"
+    header, _ = saved(model, x, tensors={"0": "blocks.0.fc1"})
+    assert [name for name in header if name.startswith("unfold.tensors.")] == ["unfold.tensors.blocks.0.fc1"]
+    try:
+        saved(model, x, tensors=["fc7"])
+    except ValueError as error:
+        assert "there is no module 'fc7'" in str(error)
+    else:
+        raise AssertionError("a module that is not there was taken")
+
+
 def check_refusals():
     for inputs, kind in (("words", TypeError), ([1], TypeError)):
         try:
@@ -97,6 +118,6 @@ def check_refusals():
 
 
 assert doctest.testmod(module).failed == 0
-for check in (check_torch_modules, check_file, check_refusals):
+for check in (check_torch_modules, check_file, check_tensors, check_refusals):
     check()
     print(f"ok {check.__name__}")

@@ -1,0 +1,167 @@
+/** `deno task compare`: which tensor of a network is the first to go wrong. Options and printing. */
+import { PRECISIONS } from "../ir/dtype.ts";
+import type { ComparedTensor, TensorsComparison } from "../compile/tensors/compare.ts";
+import type { FormChoice } from "../compile/tensors/forms.ts";
+import { withoutHome } from "../report/home.ts";
+import { table } from "../report/table.ts";
+import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
+import { oneOf, parseOptions } from "./options.ts";
+import { complain, EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
+
+const HELP =
+  `Compares every tensor that a network names, in the order in which they are computed: which is the first
+that is wrong, and where does the error grow most?
+
+  deno task compare MODEL --tensors FILE [options]
+  deno task compare MODEL --precision fp16 [options]
+
+MODEL is as for build-engine.
+
+Examples
+  deno task compare my_model.ts --weights un.safetensors --tensors hooks.safetensors
+                                                   against PyTorch's own tensors, as forward hooks wrote them
+  deno task compare --checkpoint vit.safetensors   the same of a file of save_for_unfold(..., tensors=True)
+  deno task compare vit-b16 --norm ln --precision fp16
+                                                   fp16 against fp32: what overflows, what loses digits
+  deno task compare my_model.ts --precision bf16 --json
+                                                   for scripts
+
+Options
+  --precision TYPE      fp32 (default), or fp16 or bf16: every result rounded, on the CPU, as an engine rounds it
+  --tensors FILE        compare with PyTorch's tensors in FILE (safetensors or PyTorch's), and run on its inputs;
+                        without it, with the network as described in fp32
+  --tolerance N         the largest error accepted, of a tensor's largest value; 1e-4 for fp32, 3e-2 for fp16, 2e-1
+                        for bf16 unless given
+  --all                 list every tensor in place of those that matter
+  --json                everything as JSON on stdout, nothing else
+  --help                this text
+${SUBJECT_HELP}
+
+Names in FILE: inputs as MODEL calls them; tensors as the modules that gave them (blocks.0.attn.qkv), by the names of
+their weights in MODEL's scopes or in the checkpoint, or as compare --all lists them (blocks.0.mlp.fc1/gelu). Of a file
+of save_for_unfold they are unfold.inputs.NAME and unfold.tensors.NAME. Other tensors in it are counted, not compared.
+
+Exits with 0, or 1 where a tensor leaves the tolerance or something failed, 2 for a mistake in the command, 130 after
+Ctrl-C.`;
+
+const OPTIONS = {
+  ...SUBJECT_OPTIONS,
+  tensors: { type: "string" },
+  precision: { type: "string", default: "fp32" },
+  tolerance: { type: "string" },
+  all: { type: "boolean", default: false },
+  json: { type: "boolean", default: false },
+  help: { type: "boolean", default: false, short: "h" },
+} as const;
+
+/** Runs the command; resolves to its exit code. */
+export async function compareCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+  const { values, positionals } = parseOptions(args, {
+    options: OPTIONS,
+    positionals: [0, 1],
+    command: "compare",
+  });
+  if (values.help) {
+    await print(HELP);
+    return EXIT.ok;
+  }
+  if (positionals.length === 0 && values.checkpoint === undefined) {
+    throw new UsageError(
+      "give a MODEL or --checkpoint FILE, as in `deno task compare vit-b16 --precision fp16`",
+    );
+  }
+  const precision = oneOf("precision", values.precision, PRECISIONS);
+  const form: FormChoice = { network: "described", precision };
+  const tolerance = values.tolerance === undefined ? undefined : Number(values.tolerance);
+  if (tolerance !== undefined && !(tolerance > 0 && tolerance < 1)) {
+    throw new UsageError(`--tolerance ${values.tolerance}: give a number between 0 and 1, as 1e-3`);
+  }
+  const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
+  const file = values.tensors ?? await tensorsBeside(values.checkpoint ?? values.weights);
+  if (precision === "fp32" && file === undefined) {
+    throw new UsageError("fp32 is compared with itself: give --tensors FILE, or --precision fp16 or bf16");
+  }
+  const { compareNetworks } = await import("../compile/tensors/compare.ts");
+  using progress = new Progress();
+  progress.show(`comparing the tensors of ${model.name}`, 0);
+  const compared = await compareNetworks(model, {
+    norm,
+    layerNorm,
+    form,
+    against: file === undefined ? { network: "described", precision: "fp32" } : { file },
+    tolerance,
+    signal,
+    ...weights,
+  });
+  progress.clear();
+  await print(
+    values.json ? JSON.stringify(withoutHome(compared), null, 2) : describeComparison(compared, values.all),
+  );
+  if (compared.firstBad === null) return EXIT.ok;
+  complain(`${compared.firstBad} is the first tensor that leaves the tolerance of ${compared.tolerance}`);
+  return EXIT.failed;
+}
+
+/** The checkpoint, where it has PyTorch's tensors beside the weights. */
+async function tensorsBeside(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  const { hasTensors } = await import("../compile/tensors/given.ts");
+  const { openCheckpoint } = await import("../weights/mod.ts");
+  return hasTensors(openCheckpoint(path)) ? path : undefined;
+}
+
+/** Bad tensors that are listed, and good ones in front of the first. */
+const LISTED = { bad: 8, before: 2 };
+
+/** The comparison for people: what is not finite first, then what matters, in the order of execution. */
+export function describeComparison(compared: TensorsComparison, all = false): string {
+  const { model, family, weights, form, against, samples, tensors, left, unknown, notExecuted } = compared;
+  const at = tensors.findIndex(({ isBad }) => isBad);
+  const marks = (tensor: ComparedTensor) => [
+    ...tensor.tensor === compared.firstNotFinite ? ["first not finite"] : [],
+    ...tensor.tensor === compared.firstBad ? ["first bad"] : tensor.isBad ? ["bad"] : [],
+    ...tensor.tensor === compared.growsMost ? [`grows most, ${factor(tensor.growth!)}`] : [],
+    ...tensor.note === null ? [] : [tensor.note],
+  ];
+  const listed = tensors.filter((tensor, i) =>
+    all || tensor.tensor === compared.growsMost || tensor.tensor === compared.firstNotFinite ||
+    i === tensors.length - 1 || (at >= 0 && i >= at - LISTED.before && i < at + LISTED.bad)
+  );
+  const inOrder = all ? listed : listed.toSorted((a, b) => Number(b.notFinite > 0) - Number(a.notFinite > 0));
+  const number = (value: number | null) => value === null ? "-" : value.toExponential(1);
+  const rows = inOrder.map((tensor) => [
+    tensor.tensor,
+    tensor.notFinite > 0 ? `${tensor.notFinite} not finite` : number(tensor.maxAbsError),
+    number(tensor.maxRelError),
+    styled(marks(tensor).join(", "), tensor.isBad ? "yellow" : "dim"),
+  ]);
+  const bad = tensors.filter(({ isBad }) => isBad).length;
+  const counts = `${tensors.length} tensors compared, ${bad} beyond ${compared.tolerance}`;
+  return [
+    `${styled(model, "bold")}  ${family}, ${weights}`,
+    `${form}, against ${against}`,
+    `${samples.count} examples: ${samples.origin}`,
+    "",
+    styled(counts, bad > 0 ? "yellow" : "green"),
+    table([["", "largest error", "relative", ""], ...rows], {
+      align: ["left", "right", "right", "left"],
+      indent: 2,
+    }),
+    ...listed.length < tensors.length
+      ? [styled(`  ${tensors.length - listed.length} more compared; --all lists them`, "dim")]
+      : [],
+    ...left.length > 0
+      ? [styled(`  ${left.length} not compared${all ? ":" : "; --all says why"}`, "dim")]
+      : [],
+    ...all ? left.map(({ tensor, reason }) => styled(`    ${tensor} ${reason}`, "dim")) : [],
+    ...unknown.length > 0
+      ? [styled(`  ${unknown.length} tensors of the file are none of the network's`, "dim")]
+      : [],
+    ...all ? unknown.map((name) => styled(`    ${name}`, "dim")) : [],
+    ...notExecuted.map((words) => styled(`  ${words}.`, "dim")),
+  ].join("\n");
+}
+
+const factor = (growth: number) => `${growth >= 100 ? growth.toExponential(1) : growth.toFixed(1)} times`;
+
+if (import.meta.main) await runCommand(compareCommand, { cleansUp: true });

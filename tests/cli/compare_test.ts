@@ -1,0 +1,57 @@
+/**
+ * `deno task compare` as a process: what it prints for people and for scripts, its exit codes, its words for
+ * mistakes.
+ */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import type { TensorsComparison } from "../../src/compile/tensors/compare.ts";
+import { withFolder } from "../support.ts";
+import { processOf } from "./process.ts";
+
+const { run, refuses } = processOf("compare");
+const DIGITS = fileURLToPath(new URL("../../examples/digits/digits.ts", import.meta.url));
+const WITH_TENSORS = fileURLToPath(new URL("../fixtures/tensors/ln.safetensors", import.meta.url));
+
+Deno.test("compare answers --help with examples, and says how names match", async () => {
+  const { code, stdout, stderr } = await run(["--help"], Deno.cwd());
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /deno task compare vit-b16 --norm ln --precision fp16/);
+  assert.match(stdout, /^Names in FILE: /m);
+});
+
+Deno.test("compare tells people what was compared, and what was not executed, and ends with 0", async () => {
+  const { code, stdout, stderr } = await run([DIGITS, "--precision", "fp16"], Deno.cwd());
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /^44 tensors compared, 0 beyond 0\.03$/m);
+  assert.match(stdout, /^ {2}head +\d\.\de-\d +\d\.\de-4$/m);
+  assert.match(stdout, /grows most, \d\.\d times/);
+  assert.match(stdout, /^ {2}fp16 is rounded on the CPU: /m);
+});
+
+Deno.test("compare --json prints JSON and nothing else, in the order of execution; a bad tensor ends it with 1", async () => {
+  const { code, stdout, stderr } = await run(
+    [DIGITS, "--precision", "fp16", "--tolerance", "1e-7", "--json"],
+    Deno.cwd(),
+  );
+  const compared: TensorsComparison = JSON.parse(stdout);
+  assert.deepEqual([code, compared.firstBad, compared.tensors[0]!.tensor], [
+    1,
+    "patch_embed.proj",
+    "patch_embed.proj",
+  ]);
+  assert.match(stderr, /^error: patch_embed\.proj is the first tensor that leaves the tolerance of 1e-7$/m);
+});
+
+Deno.test("compare refuses what says too little in one line, with what to give", () =>
+  withFolder(async (folder) => {
+    await refuses(folder, [], { code: 2, message: /give a MODEL or --checkpoint FILE/ });
+    await refuses(folder, [DIGITS, "--tolerance", "2"], { code: 2, message: /a number between 0 and 1/ });
+    await refuses(folder, [DIGITS, "--tensors", "none.safetensors"], {
+      code: 1,
+      message: /none\.safetensors/,
+    });
+    await refuses(folder, [DIGITS, "--tensors", WITH_TENSORS], {
+      code: 1,
+      message: /"unfold\.inputs\.x" as \[3, 5, 8\], but images is/,
+    });
+  }));
