@@ -51,20 +51,13 @@ const OPTIONS = {
   tolerance: { type: "string" },
   all: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
-  help: { type: "boolean", default: false, short: "h" },
 } as const;
 
 /** Runs the command; resolves to its exit code. */
 export async function compareCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    options: OPTIONS,
-    positionals: [0, 1],
-    command: "compare",
-  });
-  if (values.help) {
-    await print(HELP);
-    return EXIT.ok;
-  }
+  const parsed = await parseOptions(args, { command: "compare", options: OPTIONS, most: 1, help: HELP });
+  if (parsed === null) return EXIT.ok;
+  const { values, positionals } = parsed;
   if (positionals.length === 0 && values.checkpoint === undefined) {
     throw new UsageError(
       "give a MODEL or --checkpoint FILE, as in `deno task compare vit-b16 --precision fp16`",
