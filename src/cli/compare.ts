@@ -41,8 +41,8 @@ Names in FILE: inputs as MODEL calls them; tensors as the modules that gave them
 their weights in MODEL's scopes or in the checkpoint, or as compare --all lists them (blocks.0.mlp.fc1/gelu). Of a file
 of save_for_unfold they are unfold.inputs.NAME and unfold.tensors.NAME. Other tensors in it are counted, not compared.
 
-Exits with 0, or 1 where a tensor leaves the tolerance or something failed, 2 for a mistake in the command, 130 after
-Ctrl-C.`;
+Exits with 0, or 1 where a tensor leaves the tolerance or something failed, 2 for a mistake in the command,
+130 after Ctrl-C.`;
 
 const OPTIONS = {
   ...SUBJECT_OPTIONS,
