@@ -36,6 +36,30 @@ export const HEADS: Setting<number> = {
   },
 };
 
+/** A number for each stage: a list, or text of one, 1x2x5x8. */
+function numbersOf(value: unknown): readonly number[] | undefined {
+  const list = Array.isArray(value) ? value : typeof value === "string" ? value.split("x") : [];
+  const numbers = list.map(HEADS.parse);
+  return numbers.length > 0 && numbers.every((number) => number !== undefined) ? numbers : undefined;
+}
+
+/** Of networks whose stages have different ones. */
+export const STAGE_HEADS: Setting<readonly number[]> = {
+  ...HEADS,
+  what: "attention heads of each stage",
+  takes: "a whole number for each stage, 1x2x5x8",
+  keys: inTimm("num_heads"),
+  parse: numbersOf,
+};
+
+export const SPLIT_SIZE: Setting<readonly number[]> = {
+  name: "split-size",
+  what: "width of the stripes of each stage's softmax attention",
+  takes: "a number of tokens for each stage, 1x2x7x7",
+  keys: inTimm("split_size"),
+  parse: numbersOf,
+};
+
 /** Where published weights were trained with another factor than their code gives by itself. */
 export const QK_SCALE: Setting<number> = {
   name: "qk-scale",

@@ -2,6 +2,7 @@
  * The table of checkpoint formats, most particular first: a file is the first one whose signature it bears.
  */
 import type { CheckpointFormat } from "./define.ts";
+import { cswinFormat } from "./layouts/cswin.ts";
 import { fairseqTranslation } from "./layouts/fairseq.ts";
 import { hfBert } from "./layouts/hf_bert.ts";
 import { hfClip, hfSiglip } from "./layouts/hf_clip.ts";
@@ -12,6 +13,7 @@ import { hfLlama } from "./layouts/hf_llama.ts";
 import { hfT5 } from "./layouts/hf_t5.ts";
 import { hfVit } from "./layouts/hf_vit.ts";
 import { hfWhisper } from "./layouts/hf_whisper.ts";
+import { pvtFormat } from "./layouts/pvt.ts";
 import { slabDeitFormat } from "./layouts/slab.ts";
 import { slabSwin } from "./layouts/slab_swin.ts";
 import { hfSwin, timmSwin } from "./layouts/swin.ts";
@@ -37,6 +39,8 @@ export const FORMATS: readonly CheckpointFormat[] = [
   slabSwin,
   timmSwin,
   hfSwin,
+  pvtFormat,
+  cswinFormat,
   detectionSwin,
   mmdetectionSwin,
 ];
@@ -44,10 +48,9 @@ export const FORMATS: readonly CheckpointFormat[] = [
 /** Networks that are known by their names and not read: what they are, for the message. */
 export const NOT_READ: readonly (Pick<CheckpointFormat, "signature"> & { readonly what: string })[] = [
   {
-    what: "SLAB's or another PVT",
-    signature: [/^patch_embed1\.proj\.weight$/, /^block1\.0\.attn\.kv\.weight$/],
+    what: "SLAB's or another PVT v2",
+    signature: [/^patch_embed1\.proj\.weight$/, /^block1\.0\.mlp\.dwconv\.dwconv\.weight$/],
   },
-  { what: "SLAB's or another CSWin Transformer", signature: [/^stage1\.0\.attns\.0\.get_v\.weight$/] },
 ];
 
 export type { CheckpointFormat, CheckpointView, Ignored, Recognised, Source } from "./define.ts";

@@ -8,27 +8,30 @@ import type { CheckpointView, Settle } from "./define.ts";
 import { type Known, saidOf } from "./settings.ts";
 
 /**
- * The number of layers: one more than the largest index that `pattern` captures.
+ * The number of layers: one more than the largest index that `pattern` captures, or the index itself where
+ * they are counted from 1.
  *
  * @throws {UnfoldError} a layer between is missing, as where half of the shards are
  */
-export function layersIn(file: CheckpointView, pattern: RegExp): number {
+export function layersIn(
+  file: CheckpointView,
+  pattern: RegExp,
+  { first = 0 }: { readonly first?: 0 | 1 } = {},
+): number {
   const found = new Set<number>();
   for (const name of file.names()) {
     const match = pattern.exec(name);
     if (match !== null) found.add(Number(match[1]));
   }
-  const count = Math.max(-1, ...found) + 1;
-  for (let layer = 0; layer < count; layer++) {
+  const last = Math.max(first - 1, ...found);
+  for (let layer = first; layer <= last; layer++) {
     if (found.has(layer)) continue;
     throw new UnfoldError(
-      `${file.path} has layers up to ${
-        count - 1
-      } (${pattern.source}), but no layer ${layer}: part of a checkpoint? ` +
+      `${file.path} has layers up to ${last} (${pattern.source}), but no layer ${layer}: part of a checkpoint? ` +
         "Give the index of all its shards",
     );
   }
-  return count;
+  return last + 1 - first;
 }
 
 /**
@@ -71,6 +74,32 @@ export function qkScaleOf(
   return known === undefined && saidOf(file, QK_SCALE) === undefined
     ? {}
     : { qkScale: settle(QK_SCALE, known ?? {}) };
+}
+
+/**
+ * Refuses what a trainer's arguments may say: another factor on the logits than 1 / sqrt(channels of a head).
+ */
+export function requireUsualScale(file: CheckpointView, networks: string): void {
+  const said = saidOf(file, QK_SCALE);
+  if (said === undefined) return;
+  throw new UnfoldError(
+    `${file.path}: ${said.why} ${said.value}; UNfold has ${networks} with 1 / sqrt(channels of a head)`,
+  );
+}
+
+/**
+ * Channels of a head in SLAB's attention: the kernels of its depthwise convolution, which all heads share.
+ *
+ * @throws {UnfoldError} heads that do not divide the channels
+ */
+export function headsOfKernels(file: CheckpointView, { at, channels }: { at: string; channels: number }) {
+  const [size] = file.shapeOf(`${at}.dwc.weight`) as [number];
+  if (channels % size === 0) {
+    return { heads: channels / size, why: `${at}.dwc.weight has heads of ${size} channels` };
+  }
+  throw new UnfoldError(
+    `${file.path}: ${channels} channels do not divide among heads of ${size} channels (${at}.dwc.weight)`,
+  );
 }
 
 /** The base of a ViT's rotations. */

@@ -4,6 +4,7 @@
  * what is near. Names are SLAB's.
  */
 import {
+  constant,
   convolution,
   type Grid,
   joinHeads,
@@ -13,12 +14,17 @@ import {
   type Tensor,
 } from "../dsl/mod.ts";
 
-export interface LinearAttentionOptions {
+/** What mixes projected tokens. */
+export interface LinearMixOptions {
   readonly heads: number;
-  /** Rows and columns of the tokens; of each window, where so many lie together. */
+  /** Rows and columns of the queries; of each window, where so many lie together. */
   readonly grid: Grid;
   /** Side of the convolution's kernel, which is odd. */
   readonly kernel: number;
+}
+
+/** What `simplifiedLinearAttention` takes besides tensor and scope. */
+export interface LinearAttentionOptions extends LinearMixOptions {
   /** Whether queries, keys and values have biases; true unless said. */
   readonly qkvBias?: boolean;
 }
@@ -27,24 +33,61 @@ export interface LinearAttentionOptions {
 export function simplifiedLinearAttention(
   x: Tensor,
   p: Scope,
-  { heads, grid, kernel, qkvBias: bias = true }: LinearAttentionOptions,
+  { qkvBias: bias = true, ...options }: LinearAttentionOptions,
 ): Tensor {
   const { channels, shape } = x;
-  const tokens = grid.height * grid.width;
-  const packed = linear(x, p.at("qkv"), { outputs: 3 * channels, bias }).reshape([-1, tokens, 3 * channels]);
-  const [q, key, value] = packed.split(3);
-  const k = key.add(p.param("positional_encoding", [1, tokens, channels]));
-  const v = splitHeads(value, { heads });
-  const mixed = reluAttention({ q: splitHeads(q, { heads }), k: splitHeads(k, { heads }), v });
-  const near = neighbours(v, p.at("dwc"), { grid, kernel });
-  return linear(joinHeads(mixed.add(near)).reshape(shape), p.at("proj"), { outputs: channels });
+  const { height, width } = options.grid;
+  const packed = linear(x, p.at("qkv"), { outputs: 3 * channels, bias }).reshape([
+    -1,
+    height * width,
+    3 * channels,
+  ]);
+  const [q, k, v] = packed.split(3);
+  const mixed = linearMix({ q, k, v }, p, options);
+  return linear(mixed.reshape(shape), p.at("proj"), { outputs: channels });
+}
+
+/**
+ * What is between the projections: queries `[B, T, C]`, keys and values `[B, S, C]` to `[B, T, C]`. Where
+ * keys and values are fewer, they are stretched along the sequence for the convolution (PVT).
+ */
+export function linearMix(
+  { q, k, v }: { q: Tensor; k: Tensor; v: Tensor },
+  p: Scope,
+  { heads, grid, kernel }: LinearMixOptions,
+): Tensor {
+  const [, tokens] = k.sizes(3);
+  const placed = k.add(p.param("positional_encoding", [1, tokens as number, k.channels]));
+  const apart = (y: Tensor) => splitHeads(y, { heads });
+  const mixed = reluAttention({ q: apart(q), k: apart(placed), v: apart(v) });
+  const values = apart(stretched(v, grid.height * grid.width));
+  return joinHeads(mixed.add(neighbours(values, p.at("dwc"), { grid, kernel })));
+}
+
+/**
+ * Linear interpolation along the tokens, `[B, S, C]` to `[B, tokens, C]`: each reads the two that its middle
+ * is between.
+ */
+function stretched(x: Tensor, tokens: number): Tensor {
+  const from = x.shape[1] as number;
+  if (from === tokens) return x;
+  const places = Array.from(
+    { length: tokens },
+    (_, i) => Math.max(0, (i + 0.5) * from / tokens - 0.5),
+  );
+  const at = (index: (place: number) => number, name: string) =>
+    x.gather(constant(places.map(index), { dtype: "int32", name }), { axis: 1 });
+  const share = constant(places.map((place) => place % 1), { shape: [1, tokens, 1], name: "share" });
+  const before = at(Math.floor, "before");
+  const behind = at((place) => Math.min(Math.floor(place) + 1, from - 1), "behind");
+  return before.add(behind.sub(before).mul(share));
 }
 
 /**
  * `relu(q) (relu(k)^T v) / (relu(q) . sum relu(k))` (equation 7): `[B, H, T, D]` and twice `[B, H, S, D]` to
  * `[B, H, T, D]`. In fp32 whatever the network's precision, as in the paper's code, for sums over all tokens.
  */
-export function reluAttention(inputs: { q: Tensor; k: Tensor; v: Tensor }): Tensor {
+function reluAttention(inputs: { q: Tensor; k: Tensor; v: Tensor }): Tensor {
   const [q, k] = [inputs.q.relu().cast("fp32"), inputs.k.relu().cast("fp32")];
   const attended = q.matmul(k.matmul(inputs.v.cast("fp32"), { transposeA: true }));
   const weights = q.matmul(k.sum({ axes: [2], keepDims: true }), { transposeB: true });
@@ -55,10 +98,10 @@ export function reluAttention(inputs: { q: Tensor; k: Tensor; v: Tensor }): Tens
  * A depthwise convolution over the grid, its kernels shared by the heads (equation 8): `[B, H, T, D]` to the
  * same.
  */
-export function neighbours(
+function neighbours(
   v: Tensor,
   p: Scope,
-  { grid: { height, width }, kernel }: Pick<LinearAttentionOptions, "grid" | "kernel">,
+  { grid: { height, width }, kernel }: Pick<LinearMixOptions, "grid" | "kernel">,
 ): Tensor {
   const [batch, heads, tokens] = v.sizes(4);
   const { channels: size } = v;

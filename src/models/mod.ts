@@ -9,8 +9,17 @@ export {
   type TextTowerConfig,
   type TowerConfig,
 } from "./clip.ts";
+export {
+  cswin,
+  CSWIN_T,
+  type CswinConfig,
+  type CswinLinear,
+  type CswinStage,
+  SLAB_CSWIN_T,
+} from "./cswin.ts";
 export { GPT2, gpt2, GPT2_MEDIUM, GPT2_XL, type Gpt2Config } from "./gpt2.ts";
 export { llama, LLAMA_3_2_1B, type LlamaConfig, TINY_LLAMA } from "./llama.ts";
+export { pvt, PVT_TINY, type PvtConfig, type PvtStage, SLAB_PVT_TINY } from "./pvt.ts";
 export { SLAB_DEIT_TI, slabDeit } from "./slab.ts";
 export {
   swin,

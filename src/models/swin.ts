@@ -36,6 +36,7 @@ import {
 import { UnfoldError } from "../errors.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 import { simplifiedLinearAttention } from "./linear_attention.ts";
+import { mapOf } from "./maps.ts";
 import { type Sides, type SwinCut, windowsOf } from "./swin_windows.ts";
 
 /** Sizes of Swin, and how its grids are cut. */
@@ -172,7 +173,9 @@ export function swinBackbone(
         if (scale === undefined) {
           throw new UnfoldError(`an output of scale ${i} is wanted of ${all.length} scales, counted from 0`);
         }
-        const map = featureMap({ ...scale, x: norm(scale.x, p.at(`norm${i}`)) });
+        const { order, grid } = scale;
+        const rows = reorder(norm(scale.x, p.at(`norm${i}`)), { from: order, to: rowMajor(grid) });
+        const map = mapOf(rows, grid);
         if (config.laterals === null) return [`stage${i}`, map];
         const lateral = p.at("neck.lateral_convs", output, "conv");
         return [`stage${i}`, convolution(map, lateral, { outputs: config.laterals, kernel: 1 })];
@@ -180,12 +183,6 @@ export function swinBackbone(
       return Object.fromEntries(features);
     },
   });
-}
-
-/** `[B, T, C]` to `[B, C, H, W]`. */
-function featureMap({ x, order, grid }: Scale): Tensor {
-  const rows = reorder(x, { from: order, to: rowMajor(grid) });
-  return rows.transpose([0, 2, 1]).reshape([x.shape[0]!, x.channels, grid.height, grid.width]);
 }
 
 /** The tokens `[B, T, C]` of one scale, the order they lie in, and the grid they are of. */

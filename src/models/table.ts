@@ -5,8 +5,10 @@
 import type { Model } from "../dsl/model.ts";
 import { layerNorm, unifiedNorm } from "../norms/families.ts";
 import { bert, BERT_BASE, MINILM_L6 } from "./bert.ts";
+import { cswin, SLAB_CSWIN_T } from "./cswin.ts";
 import { GPT2, gpt2, GPT2_MEDIUM, GPT2_XL } from "./gpt2.ts";
 import { llama, LLAMA_3_2_1B } from "./llama.ts";
+import { pvt, SLAB_PVT_TINY } from "./pvt.ts";
 import { SLAB_DEIT_TI, slabDeit } from "./slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "./swin.ts";
 import { T2T_VIT_14, t2tVit } from "./t2t_vit.ts";
@@ -129,5 +131,15 @@ export const MODELS: Readonly<Record<string, NamedModel>> = {
     title: "SLAB: DeiT, tiny, with simplified linear attention, 224 x 224",
     paper: "Guo et al. 2024, ICML",
     build: () => slabDeit(SLAB_DEIT_TI),
+  },
+  "slab-pvt-tiny": {
+    title: "SLAB: Pyramid Vision Transformer, tiny, with simplified linear attention, 224 x 224",
+    paper: "Wang et al. 2021, ICCV, as in Guo et al. 2024 (SLAB), ICML",
+    build: () => pvt(SLAB_PVT_TINY),
+  },
+  "slab-cswin-t": {
+    title: "SLAB: CSWin Transformer, tiny, with simplified linear attention in two stages, 224 x 224",
+    paper: "Dong et al. 2022, CVPR, as in Guo et al. 2024 (SLAB), ICML",
+    build: () => cswin(SLAB_CSWIN_T),
   },
 };

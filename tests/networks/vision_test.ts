@@ -23,6 +23,8 @@ interface Case {
 const VIT = { format: "timm ViT or DeiT", heads: 2 };
 const T2T = { format: "T2T-ViT", heads: 2 };
 const SWIN = { format: "Swin Transformer (timm or the authors')" };
+const PVT = { format: "PVT (the authors' or SLAB's)" };
+const CSWIN = { format: "CSWin Transformer (the authors' or SLAB's)" };
 
 const CASES: readonly Case[] = [
   { name: "timm_vit_ln", ...VIT, remaining: 3 },
@@ -95,6 +97,11 @@ const CASES: readonly Case[] = [
   // Linear attention in shifted windows, then beside softmax in one scale, then softmax alone.
   { name: "slab_swin_prepbn", format: "SLAB Swin Transformer", remaining: 0 },
   { name: "slab_swin_softmax", ...SWIN, remaining: 0 },
+  { name: "pvt_ln", ...PVT, remaining: 8 },
+  { name: "slab_pvt_softmax", ...PVT, remaining: 0 },
+  { name: "slab_pvt_prepbn", ...PVT, remaining: 0 },
+  { name: "cswin_ln", ...CSWIN, remaining: 12 },
+  { name: "slab_cswin_prepbn", ...CSWIN, remaining: 0 },
 ];
 
 for (const { name, format, remaining, heads, settings, file = "model.safetensors" } of CASES) {

@@ -1,13 +1,12 @@
 /**
  * SLAB's DeiT, as the paper's repository saves it: PRepBN beside the LayerNorm that its training began with.
  */
-import { UnfoldError } from "../../errors.ts";
 import { slabDeit } from "../../models/slab.ts";
 import type { PatchConfig } from "../../models/vit.ts";
 import { repBatchNorm } from "../../norms/families.ts";
 import { EPSILON, HEADS } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
-import { layersIn, requireLibrary } from "../sizes.ts";
+import { headsOfKernels, layersIn, requireLibrary } from "../sizes.ts";
 
 export const slabDeitFormat: CheckpointFormat = {
   name: "SLAB DeiT",
@@ -31,16 +30,8 @@ export const slabDeitFormat: CheckpointFormat = {
 
 function configOf(file: CheckpointView, settle: Settle): PatchConfig {
   const [channels, , patch] = file.shapeOf("patch_embed.proj.weight") as [number, number, number];
-  // The kernels of the depthwise convolution are shared by the heads, so their number is a head's size.
-  const size = file.shapeOf("blocks.0.attn.dwc.weight")[0]!;
-  if (channels % size !== 0) {
-    throw new UnfoldError(
-      `${file.path}: ${channels} channels do not divide among heads of ${size} channels (blocks.0.attn.dwc.weight)`,
-    );
-  }
-  const heads = settle(HEADS, {
-    tensors: { value: channels / size, why: `blocks.0.attn.dwc.weight has heads of ${size} channels` },
-  });
+  const { heads: count, why } = headsOfKernels(file, { at: "blocks.0.attn", channels });
+  const heads = settle(HEADS, { tensors: { value: count, why } });
   return {
     name: "slab-deit",
     image: Math.sqrt(file.shapeOf("pos_embed")[1]!) * patch,

@@ -8,10 +8,9 @@ import { swin, type SwinConfig } from "../../models/swin.ts";
 import { IMAGE_SIZE } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
 import { normOf } from "../norms.ts";
-import { hasScope, layersIn, requireLibrary } from "../sizes.ts";
+import { hasScope, headsOfKernels, layersIn, requireLibrary, requireUsualScale } from "../sizes.ts";
 import {
   gridsOf,
-  requireUsualScale,
   sameForAll,
   squareWindow,
   SWIN_BUFFERS,
@@ -29,7 +28,7 @@ export const slabSwin: CheckpointFormat = {
   settings: SWIN_SETTINGS,
   read(file, settle) {
     requireLibrary(file, "timm");
-    requireUsualScale(file);
+    requireUsualScale(file, "Swin Transformers");
     return {
       model: swin(configOf(file, settle), {
         norm: normOf(file, settle, { scopes: /(^|\.)norm[12]?$/, groups: 1 }),
@@ -91,17 +90,13 @@ function blockOf(file: CheckpointView, { at, width }: { at: string; width: numbe
     const [rows, heads] = file.shapeOf(table) as [number, number];
     return { at, isLinear: false, heads, window: squareWindow(file, rows), masked };
   }
-  // The kernels of the depthwise convolution are shared by the heads, so their number is a head's size.
-  const [size] = file.shapeOf(dwc) as [number];
+  const { heads } = headsOfKernels(file, { at: `${at}.attn`, channels: width });
   const [, tokens] = file.shapeOf(places) as [number, number];
   const window = Math.sqrt(tokens);
-  if (width % size !== 0 || !Number.isInteger(window)) {
-    throw new UnfoldError(
-      `${file.path}: ${at}.attn has ${width} channels, heads of ${size} (dwc.weight) and ${tokens} places in a window ` +
-        "(positional_encoding); heads divide the channels, and a window is a square",
-    );
+  if (!Number.isInteger(window)) {
+    throw new UnfoldError(`${file.path}: ${places} has ${tokens} places in a window, and a window is a square`);
   }
-  return { at, isLinear: true, heads: width / size, window, masked };
+  return { at, isLinear: true, heads, window, masked };
 }
 
 /** What the blocks of one scale have in common. */

@@ -14,10 +14,9 @@ import { thirds } from "./hf_vit.ts";
 import { normOf, scopedNorm } from "../norms.ts";
 import { renamed, type Renaming } from "../rename.ts";
 import { type Evidence, valueAt } from "../settings.ts";
-import { numberIn, requireConfig, requireLibrary, requireSizes } from "../sizes.ts";
+import { numberIn, requireConfig, requireLibrary, requireSizes, requireUsualScale } from "../sizes.ts";
 import {
   gridsOf,
-  requireUsualScale,
   sameForAll,
   squareWindow,
   SWIN_BUFFERS,
@@ -55,7 +54,7 @@ export const timmSwin: CheckpointFormat = {
     const depth = sizes.depths.reduce((sum, blocks) => sum + blocks, 0);
     const architecture = architectureOf(file, { channels: sizes.channels, depth });
     requireConfig({ ...file, config: argumentsOf(file) }, { always_partition: [false, null] });
-    requireUsualScale(file);
+    requireUsualScale(file, "Swin Transformers");
     settle(POOL, {
       published: { value: "avg", why: "every Swin Transformer is published with the mean of all tokens" },
       fits: (pool) =>

@@ -6,23 +6,11 @@
 import { eachAxis, type Grid, gridOf, type PerAxis } from "../../dsl/mod.ts";
 import { UnfoldError } from "../../errors.ts";
 import type { SwinConfig } from "../../models/swin.ts";
-import { ACTIVATION, EPSILON, IMAGE_SIZE, NORMALIZATION, QK_SCALE } from "../common_settings.ts";
+import { ACTIVATION, EPSILON, IMAGE_SIZE, NORMALIZATION } from "../common_settings.ts";
 import type { CheckpointView, Ignored, Settle } from "../define.ts";
-import { saidOf } from "../settings.ts";
 import { hasScope, layersIn } from "../sizes.ts";
 
 export const SWIN_SETTINGS = [EPSILON, IMAGE_SIZE, NORMALIZATION, ACTIVATION] as const;
-
-/**
- * Refuses what a trainer's arguments may say: another factor on the logits than 1 / sqrt(channels of a head).
- */
-export function requireUsualScale(file: CheckpointView): void {
-  const said = saidOf(file, QK_SCALE);
-  if (said === undefined) return;
-  throw new UnfoldError(
-    `${file.path}: ${said.why} ${said.value}; UNfold has Swin Transformers with 1 / sqrt(channels of a head)`,
-  );
-}
 
 export const SWIN_BUFFERS: readonly Ignored[] = [
   {
