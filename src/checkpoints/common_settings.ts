@@ -45,7 +45,7 @@ function numbersOf(value: unknown): readonly number[] | undefined {
 
 /** Of networks whose stages have different ones. */
 export const STAGE_HEADS: Setting<readonly number[]> = {
-  ...HEADS,
+  name: "stage-heads",
   what: "attention heads of each stage",
   takes: "a whole number for each stage, 1x2x5x8",
   keys: inTimm("num_heads"),

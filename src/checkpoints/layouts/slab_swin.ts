@@ -94,7 +94,9 @@ function blockOf(file: CheckpointView, { at, width }: { at: string; width: numbe
   const [, tokens] = file.shapeOf(places) as [number, number];
   const window = Math.sqrt(tokens);
   if (!Number.isInteger(window)) {
-    throw new UnfoldError(`${file.path}: ${places} has ${tokens} places in a window, and a window is a square`);
+    throw new UnfoldError(
+      `${file.path}: ${places} has ${tokens} places in a window, and a window is a square`,
+    );
   }
   return { at, isLinear: true, heads, window, masked };
 }

@@ -14,7 +14,14 @@ import { thirds } from "./hf_vit.ts";
 import { normOf, scopedNorm } from "../norms.ts";
 import { renamed, type Renaming } from "../rename.ts";
 import { type Evidence, valueAt } from "../settings.ts";
-import { numberIn, requireConfig, requireLibrary, requireSizes, requireUsualScale } from "../sizes.ts";
+import {
+  hasScope,
+  numberIn,
+  requireConfig,
+  requireLibrary,
+  requireSizes,
+  requireUsualScale,
+} from "../sizes.ts";
 import {
   gridsOf,
   sameForAll,
@@ -42,7 +49,8 @@ export const timmSwin: CheckpointFormat = {
   settings: [...SWIN_SETTINGS, POOL],
   read(file, settle) {
     // The authors end a scale with its merging, timm begins the next one with it.
-    const isTimm = file.has("layers.1.downsample.reduction.weight") || file.has("head.fc.weight");
+    const isTimm = !hasScope(file, "layers.0.downsample") &&
+      (hasScope(file, "layers.1.downsample") || file.has("head.fc.weight"));
     const head = file.has("head.fc.weight") ? "head.fc" : "head";
     const names = (parameter: string) =>
       parameter.replace(/^head\./, `${head}.`).replace(
