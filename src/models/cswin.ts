@@ -10,6 +10,7 @@ import {
   convolution,
   float,
   type Grid,
+  gridOf,
   joinHeads,
   linear,
   mlp,
@@ -25,6 +26,7 @@ import {
   type Tensor,
   windowOrder,
 } from "../dsl/mod.ts";
+import { UnfoldError } from "../errors.ts";
 import { layerNorm, type Norm, repBatchNorm } from "../norms/families.ts";
 import { linearMix } from "./linear_attention.ts";
 import { mapOf, tokensOf } from "./maps.ts";
@@ -101,7 +103,8 @@ export const SLAB_CSWIN_T: CswinConfig = {
 
 /**
  * `images [B, 3, H, H]` to `logits [B, classes]`, or without a head to `features [B, C]`; with the
- * normalization of CSWin's own paper unless said, or of SLAB's where there is linear attention.
+ * normalization of CSWin's own paper unless said, or of SLAB's where there is linear attention. Images that
+ * the stages do not divide, or stripes that do not fill a stage, are an error when it is traced.
  */
 export function cswin(config: CswinConfig, options: { norm?: Norm } = {}): Model {
   const { image, channels, mlpRatio, classes } = config;
@@ -113,7 +116,8 @@ export function cswin(config: CswinConfig, options: { norm?: Norm } = {}): Model
     norm: family,
     forward({ images }, p) {
       let x = images;
-      let side = image / 4;
+      const halved = 2 ** (config.stages.length - 1);
+      let side = halved * gridOf([image, image], 4 * halved).height;
       config.stages.forEach((stage, i) => {
         const width = channels * 2 ** i;
         if (i === 0) {
@@ -158,6 +162,9 @@ function cswinBlock(
   { heads, split, kernel, side, hidden, qkvBias: bias, activation = "gelu" }: BlockOptions,
 ): Tensor {
   const { channels } = x;
+  if (side % split !== 0) {
+    throw new UnfoldError(`${p.path}: stripes of ${split} do not fill ${side}x${side} tokens`);
+  }
   const stripes: readonly Grid[] = split === side
     ? [{ height: side, width: side }]
     : [{ height: side, width: split }, { height: split, width: side }];

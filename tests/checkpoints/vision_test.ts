@@ -1,20 +1,26 @@
 /** What formats of networks for images find out from names and shapes alone, and what they refuse. */
 import assert from "node:assert/strict";
 import { type CheckpointFormat, type CheckpointView, readAs } from "../../src/checkpoints/define.ts";
-import { NOT_READ } from "../../src/checkpoints/formats.ts";
+import { FORMATS, NOT_READ } from "../../src/checkpoints/formats.ts";
+import { cswinFormat } from "../../src/checkpoints/layouts/cswin.ts";
 import { hfVit } from "../../src/checkpoints/layouts/hf_vit.ts";
+import { pvtFormat } from "../../src/checkpoints/layouts/pvt.ts";
 import { slabDeitFormat } from "../../src/checkpoints/layouts/slab.ts";
 import { slabSwin } from "../../src/checkpoints/layouts/slab_swin.ts";
 import { timmSwin } from "../../src/checkpoints/layouts/swin.ts";
 import { detectionSwin } from "../../src/checkpoints/layouts/swin_backbone.ts";
 import { t2tVitFormat } from "../../src/checkpoints/layouts/t2t_vit.ts";
 import { timmVit } from "../../src/checkpoints/layouts/timm_vit.ts";
+import { topological } from "../../src/ir/graph.ts";
 import type { Shape } from "../../src/ir/shape.ts";
+import { cswin, CSWIN_T, SLAB_CSWIN_T } from "../../src/models/cswin.ts";
+import { pvt, PVT_TINY, SLAB_PVT_TINY } from "../../src/models/pvt.ts";
 import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
 import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
 import { DEIT_TI, vit, VIT_B16 } from "../../src/models/vit.ts";
 import type { Model } from "../../src/dsl/model.ts";
+import { isOp } from "../../src/ops/table.ts";
 import { batchNorm, layerNorm, repBatchNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { refuses } from "../support.ts";
@@ -73,6 +79,134 @@ Deno.test("formats find the published sizes again", () => {
     kernel: 5,
   }));
   comesBack(swin({ ...SWIN_T, linear }, { norm: repBatchNorm() }), slabSwin);
+  comesBack(pvt(PVT_TINY), pvtFormat);
+  comesBack(pvt({ ...PVT_TINY, classes: null, qkvBias: false }, { norm: unifiedNorm() }), pvtFormat);
+  // SLAB's with PRepBN alone, and with linear attention whose keys are fewer.
+  const plain = { classToken: false, lastNorm: false };
+  comesBack(pvt({ ...PVT_TINY, ...plain }, { norm: repBatchNorm() }), pvtFormat);
+  comesBack(pvt(SLAB_PVT_TINY), pvtFormat);
+  const reduced = PVT_TINY.stages.map((stage) => ({ ...stage, kernel: 5 }));
+  comesBack(pvt({ ...SLAB_PVT_TINY, stages: reduced }), pvtFormat);
+  comesBack(cswin(CSWIN_T), cswinFormat, { img_size: 224 });
+  comesBack(cswin(SLAB_CSWIN_T), cswinFormat);
+});
+
+Deno.test("timmSwin knows the authors' names of several scales from timm's, which end where those begin", () => {
+  const shapes = parametersOf(swin(SWIN_T));
+  const { locate } = readAs(timmSwin, viewOf(shapes, null), {});
+  assert.equal(locate!("layers.1.downsample.norm.weight"), "layers.1.downsample.norm.weight");
+  const timms = Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => [
+      name.replace(/(?<=layers\.)\d(?=\.downsample)/, (i) => String(Number(i) + 1)),
+      shape,
+    ]),
+  );
+  const of = readAs(timmSwin, viewOf(timms, null), { "image-size": "224" });
+  assert.equal(of.locate!("layers.1.downsample.norm.weight"), "layers.2.downsample.norm.weight");
+});
+
+const settledOf = (
+  [format, shapes, config]: [CheckpointFormat, Record<string, readonly number[]>, CheckpointView["config"]?],
+  options: Record<string, string> = {},
+) =>
+  new Map(
+    readAs(format, viewOf(shapes, config ?? null), options).settled.map((value) => [value.name, value]),
+  );
+
+Deno.test("pvtFormat says what it assumes of heads and images, and refuses what does not fit", () => {
+  const shapes = parametersOf(pvt(PVT_TINY));
+  const settled = settledOf([pvtFormat, shapes]);
+  assert.deepEqual(settled.get("stage-heads"), {
+    name: "stage-heads",
+    value: "1x2x5x8",
+    basis: "assumed",
+    why: "64 channels a head, as in every published PVT, nothing in the file says",
+  });
+  assert.equal(settled.get("image-size")?.why, "pos_embed1 has 3136 positions, taken as a square");
+  // Linear attention's kernels are of a head.
+  const linear = settledOf([pvtFormat, parametersOf(pvt(SLAB_PVT_TINY))]).get("stage-heads");
+  assert.equal(linear?.basis, "tensors");
+  const read = (options: Record<string, string>, changed = {}) => () =>
+    readAs(pvtFormat, viewOf({ ...shapes, ...changed }, null), options);
+  read({ "stage-heads": "2x2x5x8" })();
+  refuses(read({ "stage-heads": "2x2x5" }), "3 numbers of heads for 4 stages");
+  refuses(read({ "stage-heads": "1x2x7x8" }), "7 heads for the 320 channels of stage 3");
+  refuses(read({ "image-size": "256" }), "images of 256x256 have 4096 tokens in stage 1", "3136 positions");
+  refuses(read({}, { pos_embed1: [1, 3000, 64] }), "3000 positions, which are no square", "--image-size");
+  refuses(read({}, { "block1.1.attn.sr.weight": [64, 64, 4, 4] }), "block1.1.attn has another attention");
+  refuses(
+    () =>
+      readAs(
+        pvtFormat,
+        viewOf({ ...parametersOf(pvt(SLAB_PVT_TINY)), "block1.0.attn.dwc.weight": [48, 1, 5, 5] }, null),
+        {},
+      ),
+    "heads of 48 channels",
+    "block1.0.attn.dwc.weight",
+  );
+});
+
+Deno.test("pvtFormat has PyTorch's epsilon in patches and reductions and its own in blocks, as PVT's code", () => {
+  const { model } = readAs(pvtFormat, viewOf(parametersOf(pvt(PVT_TINY)), null), {});
+  const graph = model.trace({ weights: randomWeights({ seed: 0 }) });
+  const epsilons = new Map(
+    topological(graph).flatMap((node) =>
+      isOp(node, "layer_norm") ? [[node.name.replace(/\/.*/, ""), node.attrs.epsilon]] : []
+    ),
+  );
+  const of = (scope: string) => [...epsilons].find(([name]) => name.startsWith(scope))?.[1];
+  assert.equal(epsilons.size, 4 + 3 * 2 + 2 * 8 + 1);
+  assert.deepEqual(
+    ["patch_embed2.norm", "block1.0.attn.norm", "block1.0.norm1", "norm"].map(of),
+    [1e-5, 1e-5, 1e-6, 1e-6],
+  );
+});
+
+Deno.test("cswinFormat asks for images, assumes the stripes and heads that are published, and says so", () => {
+  const shapes = parametersOf(cswin(CSWIN_T));
+  refuses(() => readAs(cswinFormat, viewOf(shapes, null), {}), "size of the images", "for 224 and for 384");
+  const settled = settledOf([cswinFormat, shapes], { "image-size": "224" });
+  assert.deepEqual(
+    ["stage-heads", "split-size"].map((name) => [settled.get(name)?.value, settled.get(name)?.basis]),
+    [["2x4x8x16", "assumed"], ["1x2x7x7", "assumed"]],
+  );
+  assert.equal(
+    settledOf([cswinFormat, shapes], { "image-size": "384" }).get("split-size")?.value,
+    "1x2x12x12",
+  );
+  const linear = settledOf([cswinFormat, parametersOf(cswin(SLAB_CSWIN_T))]);
+  assert.deepEqual([linear.get("image-size")?.value, linear.get("image-size")?.basis], [
+    "224x224",
+    "tensors",
+  ]);
+  const read = (options: Record<string, string>) => () =>
+    readAs(cswinFormat, viewOf(shapes, null), { "image-size": "224", ...options });
+  read({ "split-size": "2x4x14x7" });
+  refuses(read({ "split-size": "1x2x5x7" }), "stripes of 5 do not divide the 14x14 tokens of stage 3");
+  refuses(read({ "split-size": "1x2x14x7" }), "stripes of 14", "into two or more");
+  refuses(read({ "stage-heads": "1x4x8x16" }), "1 heads for the 64 channels of stage 1");
+  refuses(read({ "image-size": "200" }), "multiples of 32");
+  refuses(read({ "image-size": "224x448" }), "square images");
+  const other = parametersOf(cswin({ ...CSWIN_T, channels: 32 }));
+  refuses(
+    () => readAs(cswinFormat, viewOf(other, { img_size: 224 }), {}),
+    "published of 64, 96, 144 channels, this one has 32",
+    "--set stage-heads",
+  );
+});
+
+Deno.test("cswinFormat refuses stripes and blocks that SLAB's code does not make", () => {
+  const shapes = parametersOf(cswin(SLAB_CSWIN_T));
+  const read = (changed: Record<string, readonly number[]>, options = {}) => () =>
+    readAs(cswinFormat, viewOf({ ...shapes, ...changed }, null), options);
+  const places = "stage1.1.attns.0.positional_encoding";
+  refuses(read({ [places]: [1, 784, 64] }), "images of 224x224 have 3136 tokens at stage1.1", "784");
+  refuses(read({}, { "image-size": "112" }), "the tensors say 224x224", "112x112");
+  const { "stage1.0.attns.0.dwc.weight": _, ...rest } = shapes;
+  refuses(
+    () => readAs(cswinFormat, viewOf(rest, null), {}),
+    "stage1.1 has another attention than the block before it",
+  );
 });
 
 Deno.test("slabSwin knows images by masks, which sizes that are said must fit", () => {
@@ -327,9 +461,10 @@ Deno.test("timmVit refuses rotations that are told by timm's arguments alone and
   );
 });
 
-Deno.test("SLAB's PVT and CSwin are refused by name", () => {
-  const isOf = (names: readonly string[]) =>
-    NOT_READ.find(({ signature }) => signature.every((pattern) => names.some((name) => pattern.test(name))));
-  assert.match(isOf(["patch_embed1.proj.weight", "block1.0.attn.kv.weight"])!.what, /PVT/);
-  assert.match(isOf(["stage1.0.attns.0.get_v.weight"])!.what, /CSWin/);
+Deno.test("PVT v2 is refused by name, and is none of the layouts", () => {
+  const names = ["patch_embed1.proj.weight", "block1.0.attn.kv.weight", "block1.0.mlp.dwconv.dwconv.weight"];
+  const isOf = ({ signature }: Pick<CheckpointFormat, "signature">) =>
+    signature.every((pattern) => names.some((name) => pattern.test(name)));
+  assert.match(NOT_READ.find(isOf)!.what, /PVT v2/);
+  assert.equal(FORMATS.find(isOf), undefined);
 });

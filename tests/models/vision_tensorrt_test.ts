@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { compile } from "../../src/compile/networks.ts";
 import type { Model } from "../../src/dsl/mod.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
+import { cswin, SLAB_CSWIN_T } from "../../src/models/cswin.ts";
+import { pvt, SLAB_PVT_TINY } from "../../src/models/pvt.ts";
 import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
 import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
@@ -24,6 +26,25 @@ const NETWORKS: readonly Model[] = [
   swin({ ...SWIN_T, ...SMALL_SWIN, image: [56, 56] }),
   swinBackbone({ ...SWIN_T_BACKBONE, ...SMALL_SWIN, image: [32, 64], laterals: 64 }),
   slabDeit({ ...SLAB_DEIT_TI, ...SMALL, image: 64 }),
+  // Keys of fewer tokens, linear attention and softmax.
+  pvt({
+    ...SLAB_PVT_TINY,
+    image: [64, 64],
+    stages: SLAB_PVT_TINY.stages.slice(0, 3).map((stage, i) => ({
+      ...stage,
+      depth: 1,
+      reduction: 2 - i % 2,
+      kernel: i < 2 ? 5 : null,
+    })),
+  }),
+  cswin({
+    ...SLAB_CSWIN_T,
+    image: 64,
+    stages: [
+      { depth: 2, heads: 2, split: 2, linear: { blocks: 1, split: 4, kernel: 5 } },
+      { depth: 1, heads: 4, split: 8 },
+    ],
+  }),
 ];
 
 testWithLibrary(

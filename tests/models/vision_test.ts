@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import type { Model } from "../../src/dsl/mod.ts";
 import { elementCount } from "../../src/ir/data.ts";
+import { cswin, CSWIN_T, SLAB_CSWIN_T } from "../../src/models/cswin.ts";
+import { pvt, PVT_TINY, type PvtConfig, SLAB_PVT_TINY } from "../../src/models/pvt.ts";
 import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
 import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
@@ -32,7 +34,7 @@ function parameterCount(model: Model, norm?: Norm): number {
 }
 
 Deno.test("the networks for images have as many parameters as their authors' code", () => {
-  // With Layer Normalization, counted in timm and in the repositories of T2T-ViT and SLAB.
+  // With Layer Normalization, counted in timm and in the repositories of T2T-ViT, SLAB, PVT and CSWin.
   assert.equal(parameterCount(vit(VIT_B16)), 86_567_656);
   assert.equal(parameterCount(vit(DEIT_S)), 22_050_664);
   assert.equal(parameterCount(vit(DEIT_TI)), 5_717_416);
@@ -40,10 +42,27 @@ Deno.test("the networks for images have as many parameters as their authors' cod
   assert.equal(parameterCount(t2tVit(T2T_VIT_14), layerNorm()), 21_545_550);
   // Parameters and running statistics, without the class token that nothing reads and the first LayerNorms.
   assert.equal(parameterCount(slabDeit(SLAB_DEIT_TI)), 6_188_801 + 9_600 - 192);
+  assert.equal(parameterCount(pvt(PVT_TINY)), 13_229_288);
+  assert.equal(parameterCount(cswin(CSWIN_T)), 22_320_552);
 });
 
 const SMALL = { channels: 16, heads: 2, hidden: 32, depth: 1, classes: 5 } as const;
 const SMALL_SWIN = { channels: 8, depths: [2, 1], heads: [1, 2], classes: 5 } as const;
+
+/** The first stage, whose keys are fewer, and the last, which may have a class token. */
+const smallPvt = ({ stages }: PvtConfig) =>
+  [{ ...stages[0]!, reduction: 2 }, stages[3]!].map((stage, i) => ({
+    ...stage,
+    channels: 8 * (i + 1),
+    heads: 2,
+    hidden: 16,
+    depth: 1,
+  }));
+const SMALL_STRIPES = [{ depth: 1, heads: 2, split: 2 }, { depth: 1, heads: 4, split: 4 }];
+const SMALL_LINEAR_STRIPES = [
+  { depth: 2, heads: 2, split: 2, linear: { blocks: 1, split: 8, kernel: 5 } },
+  { depth: 1, heads: 4, split: 4, linear: { blocks: 1, split: 2, kernel: 5 } },
+];
 
 const NETWORKS: readonly Model[] = [
   vit({ ...DEIT_TI, ...SMALL, image: 32, layerScale: true }),
@@ -52,6 +71,10 @@ const NETWORKS: readonly Model[] = [
   swin({ ...SWIN_T, ...SMALL_SWIN, image: [56, 56] }),
   swinBackbone({ ...SWIN_T_BACKBONE, ...SMALL_SWIN, image: [32, 64], laterals: 6 }),
   slabDeit({ ...SLAB_DEIT_TI, ...SMALL, image: 32 }),
+  pvt({ ...PVT_TINY, image: [32, 32], stages: smallPvt(PVT_TINY), classes: 5 }),
+  pvt({ ...SLAB_PVT_TINY, image: [32, 32], stages: smallPvt(SLAB_PVT_TINY), classes: 5 }),
+  cswin({ ...CSWIN_T, image: 32, channels: 8, stages: SMALL_STRIPES, classes: 5 }),
+  cswin({ ...SLAB_CSWIN_T, image: 32, channels: 8, stages: SMALL_LINEAR_STRIPES, classes: 5 }),
 ];
 
 for (const network of NETWORKS) {
@@ -101,4 +124,16 @@ Deno.test("Swin refuses images that its patches, scales or windows do not divide
     "an output of scale 2 is wanted of 2 scales",
   );
   refuses(trace(swin({ ...SWIN_T, image: [256, 256] })), "64x64 tokens are not whole windows of 7x7");
+});
+
+Deno.test("pvt() refuses a class token beside tokens that its attention makes a map of", () => {
+  const { stages } = PVT_TINY;
+  refuses(() => pvt({ ...PVT_TINY, stages: stages.slice(0, 2) }), "pvt-tiny", "class token", "convolve");
+  refuses(() => pvt({ ...SLAB_PVT_TINY, classToken: true }), "slab-pvt-tiny", "class token");
+});
+
+Deno.test("cswin() refuses images and stripes that its stages do not divide", () => {
+  const trace = (model: Model) => () => model.trace({ weights: randomWeights({ seed: 1 }) });
+  refuses(trace(cswin({ ...CSWIN_T, image: 225 })), "cswin-t", "225x225 does not divide");
+  refuses(trace(cswin({ ...CSWIN_T, image: 256 })), "stage3.0", "stripes of 7 do not fill 16x16 tokens");
 });
