@@ -81,6 +81,7 @@ export type {
 export {
   type Grid,
   gridOf,
+  mapToTokens,
   mergingOrder,
   PADDING,
   type PerAxis,
@@ -89,6 +90,7 @@ export {
   rowMajor,
   shiftMask,
   type TokenOrder,
+  tokensToMap,
   unfoldOrder,
   windowOrder,
   type Windows,

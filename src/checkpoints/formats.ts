@@ -15,9 +15,9 @@ import { hfVit } from "./layouts/hf_vit.ts";
 import { hfWhisper } from "./layouts/hf_whisper.ts";
 import { pvtFormat } from "./layouts/pvt.ts";
 import { slabDeitFormat } from "./layouts/slab.ts";
-import { slabSwin } from "./layouts/slab_swin.ts";
-import { hfSwin, timmSwin } from "./layouts/swin.ts";
-import { detectionSwin, mmdetectionSwin } from "./layouts/swin_backbone.ts";
+import { slabSwin } from "./layouts/swin/slab.ts";
+import { hfSwin, timmSwin } from "./layouts/swin/classifier.ts";
+import { detectionSwin, mmdetectionSwin } from "./layouts/swin/backbone.ts";
 import { t2tVitFormat } from "./layouts/t2t_vit.ts";
 import { timmVit } from "./layouts/timm_vit.ts";
 

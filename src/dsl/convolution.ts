@@ -1,12 +1,16 @@
-/** Convolutions as layers, over images and over sequences, beside the patch embedding of `layers.ts`. */
+/**
+ * Convolutions as layers, over images and over sequences, beside the patch embedding of `layers.ts`; and
+ * tokens as the maps that they take.
+ */
 import { UnfoldError } from "../errors.ts";
-import { COUNT, FLAG, given, optional, whole } from "../ir/given.ts";
+import { argument, COUNT, FLAG, given, optional, partsOf, whole } from "../ir/given.ts";
 import { dataOf } from "../ops/constant.ts";
 import { reshapedData } from "../weights/derived/derive.ts";
 import { constantNode } from "../ops/table.ts";
 import { layer } from "./given.ts";
 import type { Scope } from "./scope.ts";
-import { nodeOf, op, type Tensor, tensorOf } from "./tensor.ts";
+import { nodeOf, op, TENSOR, type Tensor, tensorOf } from "./tensor.ts";
+import type { Grid } from "./token_order.ts";
 
 /** What a convolution takes besides tensor and scope. */
 export interface ConvolutionOptions {
@@ -81,4 +85,23 @@ export function convolution1d(
   const attrs = { stride: [1, stride], padding: [0, padding] } as const;
   const rows = op("conv", inputs, { attrs, name: p.path });
   return rows.reshape([batch!, outputs, rows.shape[3]!]);
+}
+
+/**
+ * An image's tokens, row by row, as a map that a convolution takes: `[B, T, C]` to `[B, C, H, W]`.
+ *
+ * @throws {UnfoldError} another number of tokens than the grid has
+ */
+export function tokensToMap(x: Tensor, grid: Grid): Tensor {
+  argument("tokensToMap: x", x, TENSOR);
+  const { height, width } = partsOf("tokensToMap: the grid", grid, { height: COUNT, width: COUNT });
+  const [batch] = x.sizes(3);
+  return x.transpose([0, 2, 1]).reshape([batch, x.channels, height, width]);
+}
+
+/** A map's places as tokens, row by row: `[B, C, H, W]` to `[B, H W, C]`. */
+export function mapToTokens(map: Tensor): Tensor {
+  argument("mapToTokens: the map", map, TENSOR);
+  const [batch, channels] = map.sizes(4);
+  return map.reshape([batch, channels, -1]).transpose([0, 2, 1]);
 }

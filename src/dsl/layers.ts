@@ -21,6 +21,7 @@ import {
 } from "../ir/given.ts";
 import { constantNode } from "../ops/table.ts";
 import { activated, ACTIVATION, type Activation } from "./activations.ts";
+import { mapToTokens } from "./convolution.ts";
 import { layer, SCOPE } from "./given.ts";
 import { normalized, normScope, type Scope } from "./scope.ts";
 import { concat, nodeOf, op, TENSOR, type Tensor, tensorOf } from "./tensor.ts";
@@ -101,8 +102,7 @@ export function patchEmbedding(
   const weight = p.param("weight", [channels, colours, patch, patch], { init: "linear" });
   const inputs = bias ? [image, weight, p.param("bias", [channels], { init: "bias" })] : [image, weight];
   const attrs = { stride: [patch, patch], padding: [0, 0] } as const;
-  const patches = op("conv", inputs, { attrs, name: p.path });
-  return patches.reshape([patches.shape[0]!, channels, -1]).transpose([0, 2, 1]);
+  return mapToTokens(op("conv", inputs, { attrs, name: p.path }));
 }
 
 /** Learned tokens `[1, N, C]` in front of every sequence: `[B, T, C]` to `[B, T + N, C]`. */

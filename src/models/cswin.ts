@@ -13,6 +13,7 @@ import {
   gridOf,
   joinHeads,
   linear,
+  mapToTokens,
   mlp,
   type Model,
   model,
@@ -24,12 +25,12 @@ import {
   type Scope,
   splitHeads,
   type Tensor,
+  tokensToMap,
   windowOrder,
 } from "../dsl/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import { layerNorm, type Norm, repBatchNorm } from "../norms/families.ts";
 import { linearMix } from "./linear_attention.ts";
-import { mapOf, tokensOf } from "./maps.ts";
 
 /** SLAB's simplified linear attention in a stage. */
 export interface CswinLinear {
@@ -123,12 +124,12 @@ export function cswin(config: CswinConfig, options: { norm?: Norm } = {}): Model
         if (i === 0) {
           const embed = p.at("stage1_conv_embed");
           const map = convolution(x, embed.at(0), { outputs: width, kernel: 7, stride: 4, padding: 2 });
-          x = norm(tokensOf(map), embed.at(2));
+          x = norm(mapToTokens(map), embed.at(2));
         } else {
           const merge = p.at(`merge${i}`);
-          const map = mapOf(x, { height: side, width: side });
+          const map = tokensToMap(x, { height: side, width: side });
           const conv = { outputs: width, kernel: 3, stride: 2, padding: 1 };
-          x = norm(tokensOf(convolution(map, merge.at("conv"), conv)), merge.at("norm"));
+          x = norm(mapToTokens(convolution(map, merge.at("conv"), conv)), merge.at("norm"));
           side /= 2;
         }
         for (let j = 0; j < stage.depth; j++) {
@@ -209,11 +210,11 @@ function stripeAttention(
   const mixed = kernel === null
     ? joinHeads(scaledDotProductAttention({ q: apart(q), k: apart(k), v: apart(v) }))
     : linearMix({ q, k, v }, p, { heads, grid: stripe, kernel });
-  const local = convolution(mapOf(v, stripe), p.at("get_v"), {
+  const local = convolution(tokensToMap(v, stripe), p.at("get_v"), {
     outputs: channels,
     kernel: 3,
     padding: 1,
     groups: channels,
   });
-  return reorder(mixed.add(tokensOf(local)).reshape(shape), { from: order, to: rows });
+  return reorder(mixed.add(mapToTokens(local)).reshape(shape), { from: order, to: rows });
 }

@@ -19,11 +19,11 @@ import {
   residual,
   type Scope,
   type Tensor,
+  tokensToMap,
 } from "../dsl/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import { layerNorm, type Norm, repBatchNorm } from "../norms/families.ts";
 import { linearMix } from "./linear_attention.ts";
-import { mapOf } from "./maps.ts";
 
 /** Sizes of a stage. */
 export interface PvtStage {
@@ -132,7 +132,7 @@ export function pvt(config: PvtConfig, options: { norm?: Norm } = {}): Model {
           width: Math.floor(width! / stage.patch),
         };
         x = pvtStage(map, p, { ...config, ...stage, grid, number: i + 1, isLast: stage === last });
-        if (stage !== last) map = mapOf(x, grid);
+        if (stage !== last) map = tokensToMap(x, grid);
       });
       if (config.lastNorm) x = norm(x, p.at("norm"));
       const pooled = config.classToken ? x.pick({ axis: 1, index: 0 }) : x.mean({ axes: [1] });
@@ -174,7 +174,7 @@ function reducedAttention(
 ): Tensor {
   const memory = reduction === 1
     ? x
-    : norm(patchEmbedding(mapOf(x, grid), p.at("sr"), { patch: reduction, channels }), p.at("norm"));
+    : norm(patchEmbedding(tokensToMap(x, grid), p.at("sr"), { patch: reduction, channels }), p.at("norm"));
   if (kernel === null) return attention(x, p, { heads, memory, qkv: ["q", "kv"], qkvBias: bias });
   const q = linear(x, p.at("q"), { outputs: channels, bias });
   const [k, v] = linear(memory, p.at("kv"), { outputs: 2 * channels, bias }).split(2);

@@ -30,13 +30,13 @@ import {
   shiftMask,
   type Tensor,
   type TokenOrder,
+  tokensToMap,
   windowOrder,
   type Windows,
 } from "../dsl/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 import { simplifiedLinearAttention } from "./linear_attention.ts";
-import { mapOf } from "./maps.ts";
 import { type Sides, type SwinCut, windowsOf } from "./swin_windows.ts";
 
 /** Sizes of Swin, and how its grids are cut. */
@@ -175,7 +175,7 @@ export function swinBackbone(
         }
         const { order, grid } = scale;
         const rows = reorder(norm(scale.x, p.at(`norm${i}`)), { from: order, to: rowMajor(grid) });
-        const map = mapOf(rows, grid);
+        const map = tokensToMap(rows, grid);
         if (config.laterals === null) return [`stage${i}`, map];
         const lateral = p.at("neck.lateral_convs", output, "conv");
         return [`stage${i}`, convolution(map, lateral, { outputs: config.laterals, kernel: 1 })];

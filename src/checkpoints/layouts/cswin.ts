@@ -1,8 +1,8 @@
 /**
- * CSWin Transformers, as their authors' repository and SLAB's save them. Stages, and where attention is linear
- * its heads and stripes, are the tensors'. Nothing tells of softmax attention how wide its stripes are and how
- * many heads it has, nor of which size the images are: they are said, or those of the published widths, or
- * asked for.
+ * CSWin Transformers, as their authors' repository and SLAB's save them. Stages, and where attention is
+ * linear its heads and stripes, are the tensors'. Nothing tells of softmax attention how wide its stripes are
+ * and how many heads it has, nor of which size the images are: they are said, or those of the published
+ * widths, or asked for.
  */
 import { UnfoldError } from "../../errors.ts";
 import { cswin, type CswinConfig, type CswinStage } from "../../models/cswin.ts";

@@ -1,7 +1,7 @@
 /**
- * Pyramid Vision Transformers, as their authors' repository and SLAB's save them. Stages, reductions and which
- * blocks have linear attention are the tensors'; heads of softmax attention are 64 channels wide in all that
- * are published, and the size of the images is the square of the positions, or is said.
+ * Pyramid Vision Transformers, as their authors' repository and SLAB's save them. Stages, reductions and
+ * which blocks have linear attention are the tensors'; heads of softmax attention are 64 channels wide in all
+ * that are published, and the size of the images is the square of the positions, or is said.
  */
 import { UnfoldError } from "../../errors.ts";
 import { pvt, type PvtConfig, type PvtStage } from "../../models/pvt.ts";

@@ -4,16 +4,16 @@
  * tensor's: it is said, or published of the architecture that is named, or taken as the square that the
  * authors' masks or positions fill.
  */
-import type { PerAxis } from "../../dsl/mod.ts";
-import { UnfoldError } from "../../errors.ts";
-import { swin, type SwinConfig } from "../../models/swin.ts";
-import { layerNorm } from "../../norms/families.ts";
-import { IMAGE_SIZE, POOL } from "../common_settings.ts";
-import type { CheckpointFormat, CheckpointView, Recognised, Settle } from "../define.ts";
-import { thirds } from "./hf_vit.ts";
-import { normOf, scopedNorm } from "../norms.ts";
-import { renamed, type Renaming } from "../rename.ts";
-import { type Evidence, valueAt } from "../settings.ts";
+import type { PerAxis } from "../../../dsl/mod.ts";
+import { UnfoldError } from "../../../errors.ts";
+import { swin, type SwinConfig } from "../../../models/swin.ts";
+import { layerNorm } from "../../../norms/families.ts";
+import { IMAGE_SIZE, POOL } from "../../common_settings.ts";
+import type { CheckpointFormat, CheckpointView, Recognised, Settle } from "../../define.ts";
+import { thirds } from "../hf_vit.ts";
+import { normOf, scopedNorm } from "../../norms.ts";
+import { renamed, type Renaming } from "../../rename.ts";
+import { type Evidence, valueAt } from "../../settings.ts";
 import {
   hasScope,
   numberIn,
@@ -21,7 +21,7 @@ import {
   requireLibrary,
   requireSizes,
   requireUsualScale,
-} from "../sizes.ts";
+} from "../../sizes.ts";
 import {
   gridsOf,
   sameForAll,
@@ -33,8 +33,8 @@ import {
   type SwinSizes,
   swinSizes,
   windowsPerAxis,
-} from "./swin_sizes.ts";
-import { architectureOf, argumentsOf } from "./timm.ts";
+} from "./sizes.ts";
+import { architectureOf, argumentsOf } from "../timm.ts";
 
 export const timmSwin: CheckpointFormat = {
   name: "Swin Transformer (timm or the authors')",

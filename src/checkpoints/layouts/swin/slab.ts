@@ -3,20 +3,13 @@
  * linear attention, in windows of their own, then softmax. Which a block has, its windows and its heads are
  * its tensors'; the size of the images follows from the masks of shifted windows, or is said.
  */
-import { UnfoldError } from "../../errors.ts";
-import { swin, type SwinConfig } from "../../models/swin.ts";
-import { IMAGE_SIZE } from "../common_settings.ts";
-import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
-import { normOf } from "../norms.ts";
-import { hasScope, headsOfKernels, layersIn, requireLibrary, requireUsualScale } from "../sizes.ts";
-import {
-  gridsOf,
-  sameForAll,
-  squareWindow,
-  SWIN_BUFFERS,
-  SWIN_SETTINGS,
-  swinActivation,
-} from "./swin_sizes.ts";
+import { UnfoldError } from "../../../errors.ts";
+import { swin, type SwinConfig } from "../../../models/swin.ts";
+import { IMAGE_SIZE } from "../../common_settings.ts";
+import type { CheckpointFormat, CheckpointView, Settle } from "../../define.ts";
+import { normOf } from "../../norms.ts";
+import { hasScope, headsOfKernels, layersIn, requireLibrary, requireUsualScale } from "../../sizes.ts";
+import { gridsOf, sameForAll, squareWindow, SWIN_BUFFERS, SWIN_SETTINGS, swinActivation } from "./sizes.ts";
 
 export const slabSwin: CheckpointFormat = {
   name: "SLAB Swin Transformer",

@@ -2,13 +2,13 @@
  * Swin Transformers as backbones of detectors, as the authors' detection code and mmdetection save them,
  * alone or inside a detector, with all of their scales as outputs or some.
  */
-import { UnfoldError } from "../../errors.ts";
-import { SWIN_T_BACKBONE, swinBackbone, type SwinConfig } from "../../models/swin.ts";
-import { IMAGE_SIZE } from "../common_settings.ts";
-import type { CheckpointFormat, CheckpointView, Ignored, Recognised, Settle } from "../define.ts";
-import { normOf } from "../norms.ts";
-import { renamed, type Renaming } from "../rename.ts";
-import { hasScope } from "../sizes.ts";
+import { UnfoldError } from "../../../errors.ts";
+import { SWIN_T_BACKBONE, swinBackbone, type SwinConfig } from "../../../models/swin.ts";
+import { IMAGE_SIZE } from "../../common_settings.ts";
+import type { CheckpointFormat, CheckpointView, Ignored, Recognised, Settle } from "../../define.ts";
+import { normOf } from "../../norms.ts";
+import { renamed, type Renaming } from "../../rename.ts";
+import { hasScope } from "../../sizes.ts";
 import {
   gridsOf,
   sameForAll,
@@ -19,7 +19,7 @@ import {
   type SwinNames,
   type SwinSizes,
   swinSizes,
-} from "./swin_sizes.ts";
+} from "./sizes.ts";
 
 const MMDETECTION: readonly Renaming[] = [
   [/^patch_embed\.proj\./, "patch_embed.projection."],

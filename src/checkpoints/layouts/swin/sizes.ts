@@ -3,12 +3,12 @@
  * of position biases are of, and the settings that no tensor has. Leaves out the names, which are each
  * layout's.
  */
-import { eachAxis, type Grid, gridOf, type PerAxis } from "../../dsl/mod.ts";
-import { UnfoldError } from "../../errors.ts";
-import type { SwinConfig } from "../../models/swin.ts";
-import { ACTIVATION, EPSILON, IMAGE_SIZE, NORMALIZATION } from "../common_settings.ts";
-import type { CheckpointView, Ignored, Settle } from "../define.ts";
-import { hasScope, layersIn } from "../sizes.ts";
+import { eachAxis, type Grid, gridOf, type PerAxis } from "../../../dsl/mod.ts";
+import { UnfoldError } from "../../../errors.ts";
+import type { SwinConfig } from "../../../models/swin.ts";
+import { ACTIVATION, EPSILON, IMAGE_SIZE, NORMALIZATION } from "../../common_settings.ts";
+import type { CheckpointView, Ignored, Settle } from "../../define.ts";
+import { hasScope, layersIn } from "../../sizes.ts";
 
 export const SWIN_SETTINGS = [EPSILON, IMAGE_SIZE, NORMALIZATION, ACTIVATION] as const;
 
