@@ -1,6 +1,4 @@
-/**
- * A failure at the native boundary that a user can act on: a library that does not load, a build it refuses.
- */
+/** A failure in a native library that users can act on: one that does not load, a build it refuses. */
 export class NativeError extends Error {
   override readonly name = "NativeError";
 }

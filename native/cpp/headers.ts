@@ -43,10 +43,7 @@ export class CppClasses {
     });
   }
 
-  /**
-   * Names in the virtual table of a class in slot order, with `DESTRUCTOR` twice where the destructor is
-   * virtual.
-   */
+  /** Names in a class's virtual table in slot order, with `DESTRUCTOR` twice if the destructor is virtual. */
   table(qualified: string): readonly string[] {
     return this.#table(this.find(qualified)).map((entry) => entry.name);
   }

@@ -42,9 +42,7 @@ export interface Declarations {
 export interface ParseOptions {
   /** The header's name, for errors. */
   readonly file: string;
-  /**
-   * Whether a word is a macro that stands for an attribute or for nothing; it is dropped with its arguments.
-   */
+  /** Whether a word is a macro for an attribute or for nothing; it is dropped with its arguments. */
   readonly isAnnotation: (word: string) => boolean;
   /** Where the declarations go. */
   readonly into: Declarations;
@@ -132,9 +130,7 @@ class Parser {
     this.#tokens = kept;
   }
 
-  /**
-   * Declarations up to the end of the text or of the braces around them; `owner` collects those of a class.
-   */
+  /** Declarations up to the end of the text or of its braces; `owner` collects those of a class. */
   #declarations(scope: string, owner?: OpenClass): void {
     while (this.#position < this.#tokens.length && this.#peek() !== "}") {
       switch (this.#peek()) {

@@ -28,9 +28,7 @@ export class DeviceBuffer extends CudaHandle<"device memory"> {
     });
   }
 
-  /**
-   * Enqueues a copy of the first `into.byteLength` bytes into `into`, filled once `stream` is synchronized.
-   */
+  /** Enqueues a copy of the first `into.byteLength` bytes to `into`, filled once `stream` is synchronized. */
   download(into: Uint8Array, stream: Stream): void {
     const { symbols } = this.cuda;
     this.#copy(into, stream, {
@@ -40,10 +38,7 @@ export class DeviceBuffer extends CudaHandle<"device memory"> {
     });
   }
 
-  /**
-   * `upload` of all of `from`, which CUDA reads where it lies: it must outlive the copy, and keeps its
-   * contents.
-   */
+  /** `upload` of all of `from`, which CUDA reads in place: it must outlive the copy, unchanged. */
   uploadPinned(from: PinnedBuffer, stream: Stream): void {
     this.#copyPinned(from, { stream, kind: MEMCPY.hostToDevice });
   }

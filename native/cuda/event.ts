@@ -1,7 +1,4 @@
-/**
- * A CUDA event: a point in a stream's work whose time on the GPU is taken (resolution about 0.5
- * microseconds).
- */
+/** A CUDA event: a point in a stream's work whose GPU time is taken (resolution about 0.5 microseconds). */
 import type { Handle, Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
 import { CudaHandle } from "./handle.ts";

@@ -1,6 +1,4 @@
-/**
- * A CUDA graph, instantiated: the work of one capture, enqueued again with a single call (`Stream.capture`).
- */
+/** A CUDA graph, instantiated: one capture's work, enqueued again by a single call (`Stream.capture`). */
 import type { Handle, Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
 import { CudaHandle } from "./handle.ts";

@@ -1,7 +1,4 @@
-/**
- * The base of what the CUDA runtime makes and frees: a stream, an event, a graph, memory of the device or the
- * host.
- */
+/** The base of what the CUDA runtime makes and frees: streams, events, graphs, device and host memory. */
 import { Handle, type Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
 import type { CudaCalls } from "./symbols.ts";

@@ -31,9 +31,7 @@ export interface Device {
   readonly driverVersion: string;
 }
 
-/**
- * An opened CUDA runtime. Disposing it disposes its streams, events and buffers; the library stays in memory.
- */
+/** An opened CUDA runtime. Disposal includes its streams, events and buffers; the library stays loaded. */
 export class Cuda extends Owner {
   readonly path: string;
   readonly #calls: CudaCalls;
@@ -117,9 +115,7 @@ export class Cuda extends Owner {
     return new DeviceBuffer(this, this.#calls, byteLength);
   }
 
-  /**
-   * Host memory that does not move, its contents undefined: copies from and to it overlap with other work.
-   */
+  /** Host memory that does not move, of undefined contents: its copies overlap with other work. */
   allocatePinned(byteLength: number): PinnedBuffer {
     return new PinnedBuffer(this, this.#calls, byteLength);
   }

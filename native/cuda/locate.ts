@@ -23,10 +23,7 @@ export interface LocateCudaOptions extends LibrarySearchOptions {
   readonly names?: { readonly driver: string; readonly cudart: readonly string[] } | undefined;
 }
 
-/**
- * Where inside a site-packages folder a CUDA runtime lies: CUDA 13's packages, CUDA 12's, ONNX Runtime's
- * plug-in.
- */
+/** Where a CUDA runtime lies in a site-packages folder: CUDA 13's, CUDA 12's, ONNX Runtime's plug-in. */
 const PACKAGE_FOLDERS = [
   join("nvidia", "cu13", "lib"),
   join("nvidia", "cu13", "bin", "x86_64"),

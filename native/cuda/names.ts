@@ -8,9 +8,7 @@ interface Names {
   readonly nvml: string;
   /** The CUDA runtime as the system's loader knows it, newest first. */
   readonly cudart: readonly string[];
-  /**
-   * A file of the CUDA runtime, its version captured; the functions UNfold calls are the same in 12 and 13.
-   */
+  /** A file of the CUDA runtime, its version captured; UNfold calls the same functions of 12 and 13. */
   readonly cudartFile: RegExp;
 }
 
@@ -35,10 +33,7 @@ export function nvidiaNames({ os }: { readonly os: string } = THIS_PLATFORM): Na
 
 export const NO_DRIVER = "there is no NVIDIA driver";
 
-/**
- * Why no driver of NVIDIA's can be used; `undefined` where one is installed. `name` stands in for it in
- * tests.
- */
+/** Why no NVIDIA driver can be used; `undefined` if one is installed. `name` replaces its name in tests. */
 export function driverProblem(name = nvidiaNames().driver): string | undefined {
   try {
     openLibrary(name, { symbols: {}, what: "the NVIDIA driver", advice: "" }).close();

@@ -1,7 +1,4 @@
-/**
- * Page-locked host memory: CUDA copies from and to it without a copy of its own, and other work goes on
- * meanwhile.
- */
+/** Page-locked host memory: CUDA copies from and to it directly, while other work goes on. */
 import type { Owner } from "../memory/handle.ts";
 import { foreignBytes, type Pointer } from "../memory/memory.ts";
 import { CudaHandle } from "./handle.ts";
@@ -20,10 +17,7 @@ export class PinnedBuffer extends CudaHandle<"pinned memory"> {
     this.#memory = foreignBytes(this.pointer, byteLength);
   }
 
-  /**
-   * The memory itself: valid until disposal, when the array becomes empty. Not to be touched while a copy
-   * runs.
-   */
+  /** The memory itself: valid until disposal, when the array becomes empty. Untouched while a copy runs. */
   get bytes(): Uint8Array {
     this.assertAlive();
     return this.#memory.bytes;

@@ -1,7 +1,4 @@
-/**
- * A CUDA stream: work enqueued on it runs in order. Host memory in use by its copies is held until it is
- * synchronized.
- */
+/** A CUDA stream: its work runs in order. It holds host memory that its copies use until synchronized. */
 import type { Owner } from "../memory/handle.ts";
 import type { Pointer } from "../memory/memory.ts";
 import type { Event } from "./event.ts";
@@ -59,8 +56,7 @@ export class Stream extends CudaHandle<"cudaStream"> {
       this.cuda.check(status, "ending a capture");
       return new Graph(this.#parent, this.cuda, graph);
     } finally {
-      // The executable graph is a copy. An invalidated capture leaves its error behind, which is not the next
-      // call's.
+      // The executable graph is a copy. The next call must not get the error of an invalidated capture.
       if (graph !== null) symbols.cudaGraphDestroy(graph);
       symbols.cudaGetLastError();
     }

@@ -54,10 +54,7 @@ export const MEMCPY = { hostToDevice: 1, deviceToHost: 2 } as const;
 export const STREAM_NON_BLOCKING = 1;
 /** cudaEventDefault: with timing, which is what events are for here. */
 export const EVENT_DEFAULT = 0;
-/**
- * cudaStreamCaptureModeThreadLocal: what other threads do meanwhile (kernels compiled, logs) is no part of
- * it.
- */
+/** cudaStreamCaptureModeThreadLocal: the capture ignores other threads (kernels compiled, logs). */
 export const CAPTURE_THREAD_LOCAL = 1;
 /** cudaDeviceAttr. */
 export const ATTRIBUTE = { multiprocessors: 16, capabilityMajor: 75, capabilityMinor: 76 } as const;
@@ -68,9 +65,7 @@ export class CudaCalls extends StatusCalls<CudaSymbols> {
     super(symbols, "CUDA");
   }
 
-  /**
-   * Throws NativeError unless `status` is cudaSuccess. `what`: what was attempted, "allocating 1024 bytes".
-   */
+  /** Throws NativeError unless `status` is cudaSuccess. `what`: the attempt, as "allocating 1024 bytes". */
   override check(status: number, what: string): void {
     if (status === 0) return;
     // Reading the error clears it, so that the next call does not report it a second time.

@@ -11,15 +11,9 @@ export interface CppAbi {
   readonly destructorSlots: number;
   /** Which of them also frees the memory, and the `unsigned` flags it takes behind the object. */
   readonly deleting: { readonly slot: number; readonly flags: readonly number[] };
-  /**
-   * Where the caller says that a returned struct is to lie: as a C function has it, or in an argument behind
-   * `this`.
-   */
+  /** Where the caller wants a returned struct: as for a C function, or in an argument behind `this`. */
   readonly structResult: "as in C" | "behind this";
-  /**
-   * Methods of one name in a vtable: where each is declared, or where the first is, the last declared in
-   * front.
-   */
+  /** Methods of one name in a vtable: each where declared, or all at the first's place, the last in front. */
   readonly overloads: "as declared" | "grouped in reverse";
 }
 
@@ -32,10 +26,7 @@ export const ITANIUM: CppAbi = {
   overloads: "as declared",
 };
 
-/**
- * One destructor, which frees the memory where bit 0 of its argument is set; a struct of any size is behind
- * `this`.
- */
+/** One destructor, which frees memory if bit 0 of its argument is set; any returned struct follows `this`. */
 export const MICROSOFT: CppAbi = {
   name: "Microsoft",
   destructorSlots: 1,

@@ -57,10 +57,7 @@ export abstract class Owner implements Disposable, AsyncDisposable {
     if (this.#isDisposed) throw new NativeError(`${this.type} was used after it was disposed`);
   }
 
-  /**
-   * Throws NativeError naming the type when a running call uses this: C++ may be reading what would be
-   * changed.
-   */
+  /** Throws NativeError with the type's name while a call uses this: C++ may be reading what would change. */
   assertUnused(): void {
     this.assertAlive();
     if (this.#holds === 0) return;
@@ -138,10 +135,7 @@ export abstract class Handle<Kind extends string> extends Owner {
     return this.#pointer;
   }
 
-  /**
-   * The address for calls that change the object. Throws NativeError after disposal and while a call is
-   * running.
-   */
+  /** The address for calls that change the object. Throws NativeError after disposal and during a call. */
   protected get pointerForChange(): Pointer<Kind> {
     this.assertUnused();
     return this.#pointer;

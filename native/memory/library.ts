@@ -50,10 +50,7 @@ function reasonOf(message: string): string {
   return message.replace(/^Could not open library: /, "").trim().replace(/\.$/, "");
 }
 
-/**
- * Looks at the file itself, whose error from the loader would be less clear; `undefined` when nothing is
- * wrong.
- */
+/** Examines the file, since the loader's error would be less clear; `undefined` when nothing is wrong. */
 function problemOfFile(path: string): string | undefined {
   const head = new Uint8Array(HEAD_BYTES);
   try {

@@ -24,10 +24,7 @@ export function isObject<Object extends Deno.PointerObject>(pointer: Object | nu
 
 const ENCODER = new TextEncoder();
 
-/**
- * A zero-terminated copy of `text` in its own buffer. `what` names the text in the error for an embedded
- * zero.
- */
+/** A zero-terminated copy of `text` in a new buffer. `what` names the text if it has a zero within. */
 export function cString(text: string, what = "a name"): Uint8Array<ArrayBuffer> {
   if (text.includes("\0")) {
     throw new NativeError(
@@ -37,10 +34,7 @@ export function cString(text: string, what = "a name"): Uint8Array<ArrayBuffer> 
   return ENCODER.encode(text + "\0");
 }
 
-/**
- * The zero-terminated string at `pointer`, "" for null. Bytes that are not UTF-8 become U+FFFD instead of an
- * error.
- */
+/** The zero-terminated string at `pointer`, "" for null. Bytes that are not UTF-8 become U+FFFD. */
 export function stringAt(pointer: Deno.PointerValue): string {
   if (pointer === null) return "";
   try {

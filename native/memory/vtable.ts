@@ -11,9 +11,7 @@ export const POINTER_BYTES = 8;
 /** Signatures by "Interface.method"; the first parameter is the receiver. */
 export type MethodTable = Readonly<Record<string, Deno.ForeignFunction>>;
 
-/**
- * Where a method is found: the pointer to the object with the vtable lies `offset` bytes into the receiver.
- */
+/** Where a method is: the pointer to the object with the vtable lies `offset` bytes into the receiver. */
 export interface Place {
   readonly offset: number;
   readonly slot: number;

@@ -113,9 +113,7 @@ export function loadOpenVino(path: string): OpenVino {
   return new OpenVino(path, calls);
 }
 
-/**
- * ov_version_t { const char* buildNumber; const char* description; }; "2026.4.1-20650-..." begins the first.
- */
+/** ov_version_t { const char* buildNumber; const char* description; }; first "2026.4.1-20650-...". */
 function versionOf(calls: OpenVinoCalls): string {
   const words = new BigUint64Array(new ArrayBuffer(16));
   const bytes = new Uint8Array(words.buffer);

@@ -53,10 +53,7 @@ export const SYMBOLS = {
 
 type OpenVinoSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-/**
- * ov_element_type_e (ov_common.h), those that UNfold emits. Before 2026 the numbers were others, hence one
- * list.
- */
+/** ov_element_type_e (ov_common.h), those UNfold emits. Before 2026 the numbers differed, hence one list. */
 export const ELEMENT_TYPES = {
   bool: 1,
   bf16: 2,

@@ -16,10 +16,7 @@ const PE_MACHINES: Readonly<Record<number, string>> = {
   0xaa64: "aarch64",
 };
 
-/**
- * Why a file that begins with `head` is no shared library for `platform`, after "it is"; `undefined` if it
- * may be one.
- */
+/** Why a file beginning with `head` is no shared library for `platform`, after "it is"; else `undefined`. */
 export function binaryProblem(head: Uint8Array, platform: Platform): string | undefined {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const read = platform.os === "windows" ? readPe : platform.os === "linux" ? readElf : undefined;
@@ -53,8 +50,7 @@ interface Machine {
 
 function readElf(view: DataView): Machine | string {
   if (view.byteLength < 20 || view.getUint32(0) !== 0x7f454c46) return "not a shared library (no ELF header)";
-  // e_ident[EI_CLASS] 2 is 64-bit; e_machine is at byte 18 in both classes, little-endian on all supported
-  // machines.
+  // e_ident[EI_CLASS] 2 is 64-bit; e_machine is at byte 18, little-endian on all supported machines.
   const machine = view.getUint16(18, true);
   return { name: ELF_MACHINES[machine] ?? `machine ${machine}`, bits: view.getUint8(4) === 2 ? 64 : 32 };
 }

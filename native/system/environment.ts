@@ -36,9 +36,7 @@ export type EnvironmentName = typeof ENVIRONMENT_NAMES[number];
 
 export type Environment = { readonly [Name in EnvironmentName]?: string | undefined };
 
-/**
- * The process's environment, as far as it may be read; a variable set to the empty text counts as not set.
- */
+/** The process's environment, as far as it may be read; a variable set to "" counts as not set. */
 export function readEnvironment(): Environment {
   const environment: { [Name in EnvironmentName]?: string } = {};
   for (const name of ENVIRONMENT_NAMES) {

@@ -1,6 +1,4 @@
-/**
- * What every search for a native library shares: where it looks, what a user named, and what a folder holds.
- */
+/** What searches for native libraries share: their places, the user's choice, a folder's contents. */
 import { join, resolve } from "node:path";
 import { NativeError } from "../error.ts";
 import { type Environment, homeFolder, type Platform } from "./environment.ts";
@@ -15,10 +13,7 @@ export interface SearchOptions {
   readonly places?: Places | undefined;
 }
 
-/**
- * What a user named, as an absolute path. Throws NativeError, which ends with `advice`, where nothing is
- * there.
- */
+/** The user's choice, as an absolute path. Throws NativeError, ending with `advice`, if nothing is there. */
 export async function namedPath(
   text: string,
   { by, advice, environment, platform }: {

@@ -55,9 +55,7 @@ export class Library {
     this.calls = new VirtualCalls(SIGNATURES, placeIn(layout));
   }
 
-  /**
-   * The library in the file at `path`; NativeError where it is none, or one whose version no layout is for.
-   */
+  /** The library in the file at `path`; NativeError if it is none, or no layout is for its version. */
   static open(path: string): Library {
     const key = realPath(path);
     const resident = RESIDENTS.get(key);
@@ -122,9 +120,7 @@ export class Library {
     return object;
   }
 
-  /**
-   * The object that `call` makes; where it makes none, an error that says `refusal` and quotes the library.
-   */
+  /** The object that `call` makes; if it makes none, an error that says `refusal` and quotes the library. */
   created<Object extends Deno.PointerObject>(call: () => Object | null, refusal: string): Object {
     const mark = this.logger.errorCount;
     const object = call();
@@ -171,10 +167,7 @@ export abstract class LibraryObject<Kind extends string> extends Handle<Kind> {
   }
 }
 
-/**
- * So that one file under two names is one resident; the path itself where it may not be read or is a bare
- * name.
- */
+/** The real path, so that one file of two names is one resident; as given if unreadable or a bare name. */
 function realPath(path: string): string {
   try {
     return Deno.realPathSync(path);

@@ -12,10 +12,7 @@ import { Library } from "./library.ts";
 import type { LogLine, LogListener } from "./logger.ts";
 import { Runtime } from "./run/runtime.ts";
 
-/**
- * An opened TensorRT library. Disposing it disposes its builders and runtimes; the library itself stays in
- * memory.
- */
+/** An opened TensorRT library. Disposing it disposes its builders and runtimes; the library stays loaded. */
 export class TensorRt extends Owner {
   readonly path: string;
   readonly #library: Library;
@@ -73,9 +70,7 @@ export class TensorRt extends Owner {
     return this.#library.logger.recent();
   }
 
-  /**
-   * A builder, which makes networks and engines. Throws NativeError with the library's words when it cannot.
-   */
+  /** A builder, which makes networks and engines. Throws NativeError with the library's words on failure. */
   createBuilder(): Builder {
     this.assertAlive();
     const library = this.#library;

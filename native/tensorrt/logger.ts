@@ -83,10 +83,7 @@ export class Logger {
     return count === 0 ? [] : this.#errors.slice(-count).map((line) => line.text);
   }
 
-  /**
-   * An error that says `what` failed and quotes what the library said since `mark`, less its own source
-   * positions.
-   */
+  /** An error that `what` failed, with the library's messages since `mark`, less its own source positions. */
   failure(what: string, mark: number): NativeError {
     const quoted = this.reasonsSince(mark);
     return new NativeError(
@@ -96,10 +93,7 @@ export class Logger {
     );
   }
 
-  /**
-   * Error lines logged after `mark` as they are worth quoting: each once, without the library's source
-   * positions.
-   */
+  /** Error lines logged after `mark`, to be quoted: each once, without the library's source positions. */
   reasonsSince(mark: number): readonly string[] {
     const lines = [...new Set(this.errorsSince(mark).map(withoutPositions))];
     // Where there is no driver the library complains of that in front of and after the error proper.

@@ -30,10 +30,7 @@ export class Plan extends LibraryObject<"IHostMemory"> {
     return plan.bytes.slice();
   }
 
-  /**
-   * The plan, without a copy: valid until disposal, when the array becomes empty. Wait for writes to end
-   * before.
-   */
+  /** The plan, without a copy: valid until disposal, when the array becomes empty. Await writes first. */
   get bytes(): Uint8Array {
     this.assertAlive();
     return this.#memory.bytes;

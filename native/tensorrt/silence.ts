@@ -11,9 +11,7 @@ export function endsWithErrors(): boolean {
   return Deno.build.os === "windows" && !hasDriver();
 }
 
-/**
- * Instead of a call that fails without a driver; `what` is what would be said where the library can say it.
- */
+/** Replaces a call that fails without a driver; `what` is the error where the library cannot say it. */
 export function refuseWithoutDriver(what: string): void {
   if (endsWithErrors()) throw new NativeError(`${what}; ${NO_DRIVER}`);
 }

@@ -138,9 +138,7 @@ export async function unpackIntoCache(
   return cached;
 }
 
-/**
- * Removes what processes that were killed while unpacking left; the caller must be the only one unpacking.
- */
+/** Removes what killed processes left while unpacking; the caller must be the only one that unpacks. */
 export async function removeLeftovers(pin: WheelPin, cache: string): Promise<void> {
   const folder = pinFolder(pin, cache);
   const parent = dirname(folder);

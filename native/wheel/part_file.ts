@@ -33,10 +33,7 @@ export class PartFile implements AsyncDisposable {
     this.#isDiscarded = !isExclusive;
   }
 
-  /**
-   * Opens a pin's part file, waiting while another holds it; `onWaiting` hears how long the file is
-   * meanwhile.
-   */
+  /** Opens a pin's part file, waiting while another holds it; `onWaiting` is told its length meanwhile. */
   static async open(
     pin: WheelPin,
     { cache, signal, onWaiting }: {

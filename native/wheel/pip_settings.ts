@@ -58,9 +58,7 @@ export function authorizationHeader(authorization: string | undefined): Record<s
   return authorization === undefined ? {} : { authorization };
 }
 
-/**
- * An address as messages show it: without user, password, query and fragment, any of which may be a secret.
- */
+/** An address for messages: without user, password, query and fragment, any of which may be secret. */
 export function withoutSecrets(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}`;
 }
@@ -86,9 +84,7 @@ export function percentDecoded(text: string): string {
   }
 }
 
-/**
- * Options of pip's configuration files that `pip install` or `pip download` would see, later files winning.
- */
+/** Options of pip's configuration files for `pip install` or `pip download`, later files winning. */
 async function readPipConfiguration(
   environment: Environment,
   platform: Platform,
@@ -116,8 +112,7 @@ async function readPipConfiguration(
     // pip lets a command's own section win over [global].
     for (const section of ["global", "download", "install"]) {
       for (const [key, value] of sections.get(section) ?? []) {
-        // A relative certificate path is relative to nothing sensible in pip; beside the file is what people
-        // mean.
+        // pip resolves a relative certificate path against nothing sensible; people mean beside the file.
         options.set(key, key === "cert" && value.startsWith(".") ? join(dirname(file), value) : value);
       }
     }

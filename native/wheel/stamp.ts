@@ -18,10 +18,7 @@ type Stamp = Readonly<Record<string, string>>;
 const lookOf = ({ size, mtime, ctime }: Deno.FileInfo, { sha256 }: PinnedMember) =>
   [sha256, size, mtime?.getTime() ?? "-", ctime?.getTime() ?? "-"].join(" ");
 
-/**
- * The first of a folder's files that has not its pinned content; null where all have. The files must be
- * there.
- */
+/** The first file of a folder without its pinned content; null if none. The files must be there. */
 export async function firstChanged(
   folder: string,
   members: readonly PinnedMember[],

@@ -104,16 +104,12 @@ async function appendBody(
       report(part.byteLength);
     }
   } finally {
-    // The connection goes with the body, also when the disk is full; a body at its end or broken ignores
-    // this.
+    // The connection ends with the body, even on a full disk; a body at its end or broken ignores this.
     await body.cancel().catch(() => {});
   }
 }
 
-/**
- * Looks at an answer's head: a NativeError ends the download, words ask for another request, undefined is
- * well.
- */
+/** Judges an answer's head: a NativeError ends the download, words ask for a retry, undefined is fine. */
 async function startOfAnswer(
   response: Response,
   { part, pin, shown }: { readonly part: PartFile; readonly pin: WheelPin; readonly shown: string },

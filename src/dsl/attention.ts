@@ -1,7 +1,4 @@
-/**
- * Multi-head attention as a layer, with or without keys and values of earlier tokens. The operator is in
- * `src/ops`.
- */
+/** Multi-head attention as a layer, with or without kept keys and values. The operator is in `src/ops`. */
 import { UnfoldError } from "../errors.ts";
 import { COUNT, either, FLAG, given, listOf, NUMBER, OBJECT, optional, partsOf, TEXT } from "../ir/given.ts";
 import { layer, SCOPE, THREE_NAMES } from "./given.ts";
@@ -17,10 +14,7 @@ export interface AttentionOptions {
   readonly heads: number;
   /** D, the channels of a head; `C / H` unless said. */
   readonly size?: number;
-  /**
-   * Heads of keys and values, each for `heads / groups` heads of queries (Ainslie et al. 2023); `heads`
-   * unless said.
-   */
+  /** Key and value heads, each for `heads / groups` query heads (Ainslie et al. 2023); `heads` by default. */
   readonly groups?: number;
   /**
    * Names of the products: one of queries, keys and values in this order, `qkv` unless said, or two, the

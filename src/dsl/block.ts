@@ -78,17 +78,13 @@ function outNormOf({ outNorm, norm }: ResidualOptions): Scope {
   );
 }
 
-/**
- * What `block` takes besides tensor and scope: the options of its attention, and where normalizations stand.
- */
+/** Options of `block` besides tensor and scope: its attention's, and where normalizations stand. */
 export interface BlockOptions extends AttentionOptions, Pick<ResidualOptions, "placement" | "normScale"> {
   /** Its MLP. */
   readonly mlp: MlpOptions;
   /** Whether both sublayers end in a layer-scale, `ls1` and `ls2`. */
   readonly layerScale?: boolean;
-  /**
-   * Of which sublayers what is projected at last is normalized, `attn.norm` and `mlp.norm` (BEiT-3, Magneto).
-   */
+  /** Which sublayers normalize their last projection's input: `attn.norm`, `mlp.norm` (BEiT-3, Magneto). */
   readonly innerNorms?: "attn" | "mlp" | "both";
 }
 

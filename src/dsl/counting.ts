@@ -76,10 +76,7 @@ export function endToken(
   return rowOf(x, first.add(none.mul(start.slice({ axis: 1, size }))));
 }
 
-/**
- * 1 where an id is the largest of its text: softmax of 256 ids is 0 where one is smaller, and else at least 1
- * / T.
- */
+/** 1 at the largest id of each text: softmax of 256 times an id is 0 at smaller ones, else at least 1 / T. */
 function largest(ids: Tensor, length: number): Tensor {
   const share = ids.cast("fp32").mul(256).softmax();
   return scalar(1).sub(scalar(1).sub(share.mul(2 * length)).relu());

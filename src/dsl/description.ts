@@ -5,10 +5,7 @@
 import { UnfoldError } from "../errors.ts";
 import type { DType, Precision } from "../ir/dtype.ts";
 
-/**
- * Operators that one network is described with, at most: hundreds of times those of the largest that are
- * known.
- */
+/** The most operators that describe one network: hundreds of times the largest known network's. */
 const MOST_OPERATORS = 2 ** 18;
 
 let current: { readonly precision: Precision; operators: number } = { precision: "fp32", operators: 0 };

@@ -81,10 +81,7 @@ export function linear(x: Tensor, p: Scope, options: LinearOptions): Tensor {
   return op("linear", inputs, { attrs: {}, name: p.path });
 }
 
-/**
- * Non-overlapping patches: `[B, c, H, W]` to `[B, H/patch * W/patch, channels]`, a convolution with stride
- * `patch`.
- */
+/** Non-overlapping patches: `[B, c, H, W]` to `[B, H/patch * W/patch, channels]`, a strided convolution. */
 export function patchEmbedding(
   image: Tensor,
   p: Scope,
@@ -186,10 +183,7 @@ export function fixedChannels(x: Tensor, p: Scope): number {
   throw new UnfoldError(`${p.path}: the channel axis must have a fixed size`);
 }
 
-/**
- * A weight less the mean of each row, `W (I - 11^T / C)`: a constant too, so that normalizations fold into
- * it.
- */
+/** A weight less each row's mean, `W (I - 11^T / C)`: a constant too, so normalizations fold into it. */
 function centredRows(tensor: Tensor): Tensor {
   const weight = nodeOf(tensor);
   if (weight.op !== "constant") {

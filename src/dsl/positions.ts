@@ -22,10 +22,7 @@ import type { Dim } from "../ir/shape.ts";
 import { concat, constant, TENSOR, type Tensor } from "./tensor.ts";
 
 const POSITIVE: Kind = { words: "a finite number above 0", is: (value) => EPSILON.is(value) && value !== 0 };
-/**
- * Elements of a table that are computed, one by one, when a network is described: 131072 positions of 128
- * channels.
- */
+/** The most elements of a table that is computed in a description: 131072 positions of 128 channels. */
 const MOST_COMPUTED = 2 ** 24;
 
 /** What `sinusoids` are made from. */
@@ -194,10 +191,7 @@ export function rotate(x: Tensor, table: RotaryTable): Tensor {
   return x.mul(cosines).add(concat([upper, lower], { axis: -1 }).mul(sines));
 }
 
-/**
- * Waves longer than the first training's context turn `factor` times slower; between two lengths, part of
- * that.
- */
+/** Waves longer than the first training's context turn `factor` times slower; between two lengths, partly. */
 function scaledRate(rate: number, scaling: RotaryScaling | undefined): number {
   if (scaling === undefined) return rate;
   const { factor, lowFrequencyFactor, highFrequencyFactor, originalContext } = scaling;

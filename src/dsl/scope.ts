@@ -114,10 +114,7 @@ export function normalized(x: Tensor, p: Scope, gain: number): Tensor {
   return tensorOf(contextOf(p).norm.apply(nodeOf(x), normScope(p, gain)));
 }
 
-/**
- * A scope as normalizations see it: vectors that are computed with before the network runs, and an affine at
- * the end.
- */
+/** A scope as normalizations see it: vectors to compute with in the description, and an affine at the end. */
 export function normScope(p: Scope, gain = 1): NormScope {
   const { weights, precision } = contextOf(p);
   const { path } = p;

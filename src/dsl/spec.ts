@@ -39,9 +39,7 @@ export interface Evaluation {
   readonly inputs: Readonly<Record<string, string>>;
   /** Class indices `[N]`. */
   readonly labels?: string;
-  /**
-   * The training framework's own values of the first output, or of outputs by name, by normalization family.
-   */
+  /** The training framework's values of the first output, or of outputs by name, by normalization family. */
   readonly logits?: Readonly<Partial<Record<NormFamily, string | Readonly<Record<string, string>>>>>;
 }
 
@@ -69,10 +67,7 @@ export interface ModelSpec<Inputs extends string> {
   readonly batch?: number;
   /** Sizes of named dimensions other than the batch. */
   readonly dims?: Readonly<Record<string, DimRange>>;
-  /**
-   * A checkpoint for each normalization it was trained with; paths are relative to the working folder, URLs
-   * are not.
-   */
+  /** A checkpoint per normalization it was trained with; paths are from the working folder, URLs are not. */
   readonly weights?: Readonly<Partial<Record<NormFamily, URL | string>>>;
   /** From a parameter's path to the checkpoint's name for it. */
   readonly rename?: (name: string) => string;

@@ -195,9 +195,7 @@ export class Tensor {
     return op("sqrt", [this], { attrs: {} });
   }
 
-  /**
-   * `x Phi(x)`, Phi the normal distribution (Hendrycks and Gimpel 2016): exact, or by a hyperbolic tangent.
-   */
+  /** `x Phi(x)`, Phi the normal distribution (Hendrycks and Gimpel 2016): exact, or by a tanh. */
   gelu(options: { readonly approximate?: "none" | "tanh" } = {}): Tensor {
     const { approximate = "none" } = given("gelu", options, { approximate: optional(oneOf("none", "tanh")) });
     return op("gelu", [this], { attrs: { approximate } });

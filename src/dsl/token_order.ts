@@ -40,10 +40,7 @@ export function gridOf(image: readonly [height: number, width: number], patch: n
   return { height: height / patch, width: width / patch };
 }
 
-/**
- * Tokens of a grid, or entries of a table over them, that are worked out one by one when a network is
- * described.
- */
+/** The most tokens of a grid, or entries of a table over them, that a description works out one by one. */
 const MOST_TOKENS = 2 ** 22;
 
 /** What an order is made from: a grid of not too many tokens. */
@@ -94,10 +91,7 @@ export interface Windows {
   readonly window: PerAxis;
   /** How far the grid is rolled up and to the left before it is cut. */
   readonly shift: PerAxis;
-  /**
-   * Whether a grid that windows do not fill is padded before it is rolled, as unless said, or after, as in
-   * timm.
-   */
+  /** Whether a grid that windows do not fill is padded before it is rolled (default) or after (timm). */
   readonly padding?: "first" | "last";
 }
 
@@ -112,9 +106,7 @@ export function paddedGrid(grid: Grid, window: PerAxis): Grid {
   return padded;
 }
 
-/**
- * Window after window, row by row inside and out: padded and rolled by `shift`, then cut (Swin, section 3.2).
- */
+/** Window after window, row by row in and out: padded, rolled by `shift`, then cut (Swin, section 3.2). */
 export function windowOrder(grid: Grid, windows: Windows): TokenOrder {
   const { window, shift, padding = "first" } = partsOf("windowOrder", windows, WINDOWS);
   const padded = paddedGrid(grid, window);
@@ -197,10 +189,7 @@ export function unfoldOrder(
   );
 }
 
-/**
- * Tokens `[B, T, C]` in another order; where `to` has padding, zeros; what `from` has as padding is left
- * behind.
- */
+/** Tokens `[B, T, C]` in another order; padding of `to` becomes zeros, padding of `from` is dropped. */
 export function reorder(x: Tensor, orders: { from: TokenOrder; to: TokenOrder }): Tensor {
   argument("reorder: x", x, TENSOR);
   const { from, to } = given("reorder", orders, { from: ORDER, to: ORDER });
@@ -247,9 +236,7 @@ export function relativePositions(window: PerAxis): number[] {
   );
 }
 
-/**
- * Whether two tokens of a shifted window are of different sides of the image: `[windows, tokens, tokens]`.
- */
+/** Whether two tokens of a shifted window are from different sides of the image: `[windows, T, T]`. */
 export function shiftMask(grid: Grid, windows: Windows): boolean[] {
   const { window, shift } = partsOf("shiftMask", windows, WINDOWS);
   const { height, width } = paddedGrid(grid, window);

@@ -53,9 +53,7 @@ export function layoutFor(
   return { layout, exact: layout !== undefined && distance(layout) === 0 };
 }
 
-/**
- * Compares every interface of `layout`, and the slots of the two callbacks, with what the headers declare.
- */
+/** Compares every interface of `layout`, and the slots of both callbacks, with the headers' declarations. */
 export function compareLayout(layout: Layout, headers: TensorRtHeaders): LayoutComparison {
   const interfaces = [
     compareSlot("ILogger::log", layout.loggerSlot, headers.loggerSlot),

@@ -25,9 +25,7 @@ export interface TensorRtHeaders {
   readonly flavour: Flavour;
   /** "10.16", as `Layout.version`. */
   readonly version: string;
-  /**
-   * What `getInferLibVersion()` answers: `NV_TENSORRT_VERSION`, 101600 for 10.16.0 and 10701 for RTX 1.7.1.
-   */
+  /** `getInferLibVersion()`'s answer: `NV_TENSORRT_VERSION`, 101600 for 10.16.0 and 10701 for RTX 1.7.1. */
   readonly libVersion: number;
   /** Slot of `ILogger::log`. */
   readonly loggerSlot: number;
@@ -36,10 +34,7 @@ export interface TensorRtHeaders {
   readonly interfaces: Readonly<Record<string, InterfaceHeader>>;
 }
 
-/**
- * The headers that are read, includers after what they include, since macros must be known before they are
- * used.
- */
+/** The headers that are read, each after those it includes: macros must be known before they are used. */
 const FILES = [
   "NvInferVersion.h",
   "NvInferRuntimeBase.h",

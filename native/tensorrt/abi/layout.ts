@@ -15,9 +15,7 @@ export interface Layout {
   readonly version: string;
   /** `getInferLibVersion()` values this layout holds for, both ends included. */
   readonly libVersions: readonly [first: number, last: number];
-  /**
-   * Whether a library with this layout was run by UNfold's own tests, or only compared with NVIDIA's headers.
-   */
+  /** Whether UNfold's tests ran a library with this layout, or only compared it with NVIDIA's headers. */
   readonly exercised: boolean;
   /**
    * Slot of `ILogger::log` in the object UNfold hands to the library (10.x: 0; versioned interfaces: 4), and
@@ -33,15 +31,10 @@ export interface Layout {
   readonly interfaces: Readonly<Record<string, readonly (string | null)[]>>;
 }
 
-/**
- * Slots are counted as the Itanium C++ ABI does, whose tables of these interfaces begin with a destructor.
- */
+/** Slots are counted as in the Itanium C++ ABI, where these interfaces' tables begin with a destructor. */
 export const FIRST_SLOT = ITANIUM.destructorSlots;
 
-/**
- * Slot of the first method of an interface's own where IVersionedInterface is its base (NvInferRuntimeBase.h
- * 11.1).
- */
+/** The first slot of an interface's own methods behind IVersionedInterface (NvInferRuntimeBase.h 11.1). */
 export const VERSIONED_SLOT = 2 + ITANIUM.destructorSlots;
 
 /** Whether it is of Enterprise TensorRT 10, which numbers some flags otherwise than 11 and RTX do. */

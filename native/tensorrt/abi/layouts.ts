@@ -1,6 +1,4 @@
-/**
- * The libraries whose binary layout is known. A library that none of these names is refused, not guessed at.
- */
+/** The libraries whose binary layout is known. Any other library is refused, not guessed at. */
 import type { Layout } from "./layout.ts";
 import { ENTERPRISE_10 } from "./layouts/enterprise_10.ts";
 import { ENTERPRISE_11, ENTERPRISE_11_4 } from "./layouts/enterprise_11.ts";

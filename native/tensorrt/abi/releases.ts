@@ -9,9 +9,7 @@ import type { Flavour, Layout } from "./layout.ts";
 
 type Interfaces = Layout["interfaces"];
 
-/**
- * What one minor version did to the tables of the one before; method names by interface, separated by blanks.
- */
+/** What a minor version changed in the tables before it; method names by interface, separated by blanks. */
 export interface Release {
   readonly minor: number;
   /** Whether UNfold's own tests run it; default: it was only compared with NVIDIA's headers. */

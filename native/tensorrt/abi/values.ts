@@ -17,10 +17,7 @@ export const WEIGHTS = { struct: ["i32", "pointer", "i64"] } as const;
 
 const DIMS_BYTES = 8 + 8 * MAX_DIMS;
 
-/**
- * Returns a function that writes Dims into one buffer of its own. Sizes: -1 stands for "at run time" or
- * "infer".
- */
+/** Returns a function that writes Dims into one buffer. Sizes: -1 stands for "at run time" or "infer". */
 export function dimsWriter(): (dims: readonly number[]) => Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(DIMS_BYTES));
   const view = new DataView(bytes.buffer);
@@ -52,9 +49,7 @@ export function dimsFrom(bytes: Uint8Array): number[] | undefined {
   return Array.from({ length: count }, (_, i) => Number(view.getBigInt64(8 + 8 * i, true)));
 }
 
-/**
- * Returns a function that writes Weights into one buffer of its own. `undefined` is "no weights" (count 0).
- */
+/** Returns a function that writes Weights into one buffer. `undefined` is "no weights" (count 0). */
 export function weightsWriter(): (type: number, values?: Pinned, count?: number) => Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(24));
   const view = new DataView(bytes.buffer);

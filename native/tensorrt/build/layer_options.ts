@@ -58,10 +58,7 @@ export interface AttentionOptions {
    * `causal`.
    */
   readonly mask?: Tensor;
-  /**
-   * Whether several kernels may do it where no fused one exists; false, TensorRT's default, fails the build
-   * then.
-   */
+  /** Whether unfused kernels may do it where no fused one exists; false, the default, fails the build. */
   readonly decomposable?: boolean;
 }
 

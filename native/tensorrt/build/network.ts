@@ -177,8 +177,7 @@ export class Network extends NetworkCore {
     }
     const mark = logger.errorCount;
     const refusal = () => this.refusal(name, { method: "addAttention", mark, operands: [q, k, v] });
-    // addAttentionV2 (10.16) only adds the choice of the causal mask's corner; upper left is what this one
-    // takes.
+    // addAttentionV2 (10.16) only adds the causal mask's corner; this one's is the upper left.
     const attention = calls.call(
       "INetworkDefinition.addAttention",
       this.pointerForChange,

@@ -132,10 +132,7 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
     }
   }
 
-  /**
-   * Adds a layer; `settings`, or a function that is called with it, are applied before its shape is asked
-   * for.
-   */
+  /** Adds a layer; `settings`, or a function called with the layer, come before its shape is asked for. */
   protected layer<M extends LayerMethod>(
     method: M,
     name: string,
@@ -147,8 +144,7 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
     const args = operands.map((operand: unknown) =>
       operand instanceof Tensor ? this.pointerOf(operand, name) : operand
     );
-    // The table's types were checked by `Operands` and `Settings`; a union of signatures cannot be called
-    // with a spread.
+    // `Operands` and `Settings` checked the table's types; a union of signatures takes no spread.
     const call = calls.call.bind(calls) as (method: string, ...args: unknown[]) => unknown;
     const layer = call(`INetworkDefinition.${method}`, this.pointerForChange, ...args) as Added<M> | null;
     const refusal = () => this.refusal(name, { method, mark, operands });
@@ -169,9 +165,7 @@ export abstract class NetworkCore extends LibraryObject<"INetworkDefinition"> {
     return this.named(calls.call("ILayer.getOutput", any, 0), name, refusal);
   }
 
-  /**
-   * The Tensor of a new layer's output, named and known to have a shape; otherwise throws `refusal`'s error.
-   */
+  /** The Tensor of a new layer's output, named and with a known shape; else throws `refusal`'s error. */
   protected named(output: Pointer<"ITensor"> | null, name: string, refusal: () => NativeError): Tensor {
     const { calls, logger } = this.library;
     if (!isObject(output)) throw refusal();

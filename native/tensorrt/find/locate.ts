@@ -43,9 +43,7 @@ export interface LocatedTensorRt {
 export interface LocateOptions extends LibrarySearchOptions {
   /** `--tensorrt-lib`: the library, the folder that holds it, or the folder TensorRT was unpacked to. */
   readonly flag?: string | undefined;
-  /**
-   * Restricts the search; without it TensorRT for RTX is preferred, then an installed Enterprise TensorRT.
-   */
+  /** Restricts the search; TensorRT for RTX is preferred otherwise, then an installed Enterprise TensorRT. */
   readonly flavour?: Flavour | undefined;
 }
 

@@ -1,7 +1,4 @@
-/**
- * An engine at work: its tensors are given shapes and device addresses, its kernels enqueued on a CUDA
- * stream.
- */
+/** An engine at work: it is given shapes and device addresses and enqueues its kernels on a CUDA stream. */
 import { cString, type Pointer } from "../../memory/memory.ts";
 import { type Library, LibraryObject } from "../library.ts";
 import { type LayerListener, LayerProfiler } from "./profiler.ts";

@@ -1,7 +1,4 @@
-/**
- * The IProfiler that hears how long each layer of a run took on the GPU. What is made of the times is its
- * listener's.
- */
+/** The IProfiler that is told how long each layer of a run took on the GPU. Its listener uses the times. */
 import { type Pointer, stringAt } from "../../memory/memory.ts";
 import { CallbackObject } from "../../memory/vtable.ts";
 import { interfaceMethods } from "../logger.ts";
