@@ -9,10 +9,7 @@ export class UnfoldError extends Error {
   /** What tells it from defects of UNfold. */
   override readonly name: string = "UnfoldError";
 
-  /**
-   * Whatever of the message comes from outside does nothing to a terminal; names are to be `quoted()`
-   * besides.
-   */
+  /** Nothing in the message that comes from outside acts on a terminal; names are to be `quoted()` too. */
   constructor(message: string, options?: ErrorOptions) {
     super(visible(message), options);
   }
@@ -26,9 +23,7 @@ export function isRefusal(error: unknown): error is Error {
   return error instanceof UnfoldError || (error instanceof Error && error.name === "NativeError");
 }
 
-/**
- * The operating system's words in an error of Deno's ("No space left on device"); null for any other error.
- */
+/** The operating system's words in a Deno error ("No space left on device"); null for any other error. */
 export function systemReason(error: unknown): string | null {
   if (!(error instanceof Error)) return null;
   const words = /^(.*?)\s*\(os error \d+\)/s.exec(error.message)?.[1];
@@ -38,10 +33,7 @@ export function systemReason(error: unknown): string | null {
   return error.constructor.name in Deno.errors || isErrno ? error.message : null;
 }
 
-/**
- * What a failed write of `path` is told as: the system's refusal as an `UnfoldError`, any other error as it
- * is.
- */
+/** The error of a failed write of `path`: the system's refusal as an `UnfoldError`, any other as it is. */
 export function writeFailure(path: string, error: unknown): unknown {
   const reason = error instanceof UnfoldError ? null : systemReason(error);
   return reason === null ? error : new UnfoldError(`${path} cannot be written: ${reason}`, { cause: error });

@@ -1,6 +1,4 @@
-/**
- * Long work that computes without a pause hears neither Ctrl-C nor a timer: it makes one here now and then.
- */
+/** Long work without a pause hears neither Ctrl-C nor a timer: it pauses here now and then. */
 
 /** How long work may go on between two pauses. */
 export const PAUSE_EVERY_MS = 100;

@@ -12,10 +12,7 @@ const WORD_LENGTH = 400;
 /** Of a whole message; nobody reads more. */
 const MESSAGE_LENGTH = 20_000;
 
-/**
- * Everything that a terminal acts on or a reader cannot see: C0 and C1, directions, separators, lone
- * surrogates.
- */
+/** What a terminal acts on or a reader cannot see: C0 and C1, directions, separators, lone surrogates. */
 const HIDDEN =
   // deno-lint-ignore no-control-regex
   /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|\p{Cs}/gu;

@@ -21,10 +21,7 @@ export interface TensorData {
    * it.
    */
   bytes(): Uint8Array;
-  /**
-   * The elements rounded once to `dtype`, of what can do that as it makes them; else they are converted from
-   * `bytes()`.
-   */
+  /** The elements rounded once to `dtype`, where that can be made; else `bytes()` are converted. */
   bytesAs?(dtype: StorageType): Uint8Array;
 }
 
@@ -79,10 +76,7 @@ export function bf16FromNumber(value: number): number {
 const SCRATCH_F32 = new Float32Array(1);
 const SCRATCH_U32 = new Uint32Array(SCRATCH_F32.buffer);
 
-/**
- * Typed view over bytes of `dtype`, without a copy where the address allows; bfloat16, fp8, int4 and bool as
- * their raw bits.
- */
+/** Typed view over bytes of `dtype`, without a copy if aligned; bfloat16, fp8, int4 and bool as raw bits. */
 export function typedView(bytes: Uint8Array, dtype: StorageType): NumberArray | Uint16Array {
   const size = ITEM_BYTES[dtype];
   if (bytes.byteOffset % Math.max(1, size) !== 0) bytes = bytes.slice();
@@ -125,10 +119,7 @@ export function float64FromBytes(bytes: Uint8Array, dtype: StorageType): Float64
   return wide;
 }
 
-/**
- * Elements for a loop: the stored array itself where JavaScript has its type, else the narrowest array that
- * holds them.
- */
+/** Elements for a loop: the stored array if JavaScript has its type, else the narrowest that holds them. */
 export function numbersFromBytes(
   bytes: Uint8Array,
   dtype: StorageType,
@@ -148,9 +139,7 @@ const nibble = (bytes: Uint8Array, i: number) => bytes[i >> 1]! << (i % 2 === 0 
 
 /** Fills an array with as many consecutive elements, from index `start` on. */
 export type Float64Reader = (target: Float64Array, start: number) => void;
-/**
- * Rounds an array once into consecutive elements, from index `start` on; what is too large becomes infinite.
- */
+/** Rounds an array once into consecutive elements, from index `start` on; overflow becomes infinite. */
 export type Float64Writer = (source: Float64Array, start: number) => void;
 
 /** Elements as float64 a piece at a time, so that no tensor is held in eight bytes an element. */

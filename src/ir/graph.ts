@@ -29,10 +29,7 @@ export interface Node {
   readonly attrs: Readonly<Record<string, unknown>>;
   /** Of the tensor that it makes. */
   readonly type: TensorType;
-  /**
-   * The parameter scope or file name it came from: "blocks.0.attn.qkv". Not unique: `uniqueNames` makes it
-   * so.
-   */
+  /** The parameter scope or file name it came from: "blocks.0.attn.qkv". `uniqueNames` makes it unique. */
   readonly name: string;
 }
 

@@ -92,10 +92,7 @@ export function namesIn(dim: Dim): string[] {
 /** The largest size of an axis, and the most elements of a tensor: TensorRT counts both in 32 bits. */
 export const MOST_ELEMENTS = 2 ** 31 - 1;
 
-/**
- * Whether a size is a whole number from 1, or written in the one form in which equal sizes are equal: "T+1",
- * not "1+T".
- */
+/** Whether a size is a whole number from 1, or in its one canonical form: "T+1", not "1+T". */
 export function isDim(dim: Dim): boolean {
   if (typeof dim === "number") return Number.isSafeInteger(dim) && dim >= 1 && dim <= MOST_ELEMENTS;
   return multiplyDims(dim, 1) === dim && namesIn(dim).every((name) => /^[A-Za-z_]\w*$/.test(name));

@@ -163,9 +163,7 @@ function layer(
   return norm(x.add(thought), p.at("output.LayerNorm"));
 }
 
-/**
- * What hides padding from the softmax: `[B, 1, 1, T]`, 0 or -1e4, whose exponential is 0 in every precision.
- */
+/** Hides padding from the softmax: `[B, 1, 1, T]`, 0 or -1e4, whose exponential is 0 in every precision. */
 function addend(mask: Tensor): Tensor {
   const [batch, tokens] = mask.sizes(2);
   return mask.sub(1).mul(1e4).reshape([batch, 1, 1, tokens]);

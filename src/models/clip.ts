@@ -131,10 +131,7 @@ export function imageTower(config: ImageTowerConfig, options: { norm?: Norm } = 
   });
 }
 
-/**
- * `input_ids [B, T]` to `text_embeds [B, projection]`, or to `last_hidden_state [B, T, C]` and
- * `pooler_output`.
- */
+/** `input_ids [B, T]` to `text_embeds [B, projection]`, or `last_hidden_state` and `pooler_output`. */
 export function textTower(config: TextTowerConfig, options: { norm?: Norm } = {}): Model {
   const { family, vocabulary, positions, channels, end, projection } = config;
   const clip = family === "clip";
@@ -175,10 +172,7 @@ function layer(
   return residual(x, thought, { norm: p.at("layer_norm2") });
 }
 
-/**
- * SigLIP's pooling (Lee et al. 2019, Set Transformer): a learned query over all tokens, then an MLP beside
- * it.
- */
+/** SigLIP's pooling (Lee et al. 2019, Set Transformer): a learned query over all tokens, then an MLP. */
 function attended(memory: Tensor, p: Scope, { channels, heads, hidden, activation }: TowerConfig): Tensor {
   const query = p.param("probe", [1, 1, channels]).expand([memory.shape[0]!, 1, channels]);
   const x = attention(query, p.at("attention"), { heads, memory, ...PROJECTIONS });

@@ -64,10 +64,7 @@ export function linearMix(
   return joinHeads(mixed.add(neighbours(values, p.at("dwc"), { grid, kernel })));
 }
 
-/**
- * Linear interpolation along the tokens, `[B, S, C]` to `[B, tokens, C]`: each reads the two that its middle
- * is between.
- */
+/** Linear interpolation along the tokens, `[B, S, C]` to `[B, tokens, C]`, between the two nearest. */
 function stretched(x: Tensor, tokens: number): Tensor {
   const from = x.shape[1] as number;
   if (from === tokens) return x;
@@ -94,10 +91,7 @@ function reluAttention(inputs: { q: Tensor; k: Tensor; v: Tensor }): Tensor {
   return attended.div(weights.add(1e-6)).cast("float");
 }
 
-/**
- * A depthwise convolution over the grid, its kernels shared by the heads (equation 8): `[B, H, T, D]` to the
- * same.
- */
+/** A depthwise convolution over the grid, shared by the heads (equation 8): `[B, H, T, D]` to the same. */
 function neighbours(
   v: Tensor,
   p: Scope,

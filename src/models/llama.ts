@@ -25,9 +25,7 @@ import type { TransformerSizes } from "./sizes.ts";
 export interface LlamaConfig extends TransformerSizes {
   /** Entries of the vocabulary. */
   readonly vocabulary: number;
-  /**
-   * Positions that the rotary tables, which are constants, are made for; the published contexts are longer.
-   */
+  /** Positions of the rotary tables, which are constants; the published contexts are longer. */
   readonly context: number;
   /** Heads of keys and values. */
   readonly groups: number;

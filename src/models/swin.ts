@@ -53,9 +53,7 @@ export interface SwinConfig {
   readonly depths: readonly number[];
   /** Of each scale. */
   readonly heads: readonly number[];
-  /**
-   * Sides of a window in tokens, M in the paper; of each scale where they differ (Swin-S3, Chen et al. 2021).
-   */
+  /** Sides of a window in tokens, M in the paper; per scale where they differ (Swin-S3, Chen et al. 2021). */
   readonly window: number | readonly PerAxis[];
   /** How grids are cut that windows do not fill. */
   readonly cut: SwinCut;
@@ -72,10 +70,7 @@ export interface SwinConfig {
   readonly mlpRatio: number;
   /** Whether queries, keys and values have biases. */
   readonly qkvBias: boolean;
-  /**
-   * The order in which four neighbours merge: down the columns in the paper's code, along the rows in
-   * mmdetection.
-   */
+  /** The order in which four neighbours merge: by columns in the paper's code, by rows in mmdetection. */
   readonly merging: "columns" | "rows";
   /** In the MLPs. */
   readonly activation: Activation;
@@ -289,10 +284,7 @@ function positionBias(
   return bias.add(constant(apart, { shape, name: "shift_mask" }));
 }
 
-/**
- * Patches two by two side by side, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`; an odd grid is
- * padded.
- */
+/** Merges patches two by two, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`; pads odd grids. */
 function patchMerging(
   { x, order, grid }: Scale,
   p: Scope,

@@ -1,7 +1,4 @@
-/**
- * How the grid of a Swin Transformer's scale is cut into windows: the paper's way, and those of the libraries
- * after it.
- */
+/** How a Swin Transformer cuts a scale's grid into windows: the paper's way, and later libraries' ways. */
 import { eachAxis, type Grid, type PerAxis, type Windows } from "../dsl/mod.ts";
 import { UnfoldError } from "../errors.ts";
 

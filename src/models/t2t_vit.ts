@@ -91,10 +91,7 @@ function tokensToToken(images: Tensor, p: Scope, { image, channels, ...options }
   return linear(x, p.at("project"), { outputs: channels });
 }
 
-/**
- * Overlapping patches, the values of one channel together: `[B, H W, C]` to `[B, H' W', C kernel^2]`
- * (equation 3).
- */
+/** Overlapping patches, values by channel: `[B, H W, C]` to `[B, H' W', C kernel^2]` (equation 3). */
 function softSplit(
   x: Tensor,
   grid: Grid,
@@ -111,9 +108,7 @@ function softSplit(
   ]);
 }
 
-/**
- * Attention to fewer channels, its residual taken from v, and an MLP: `[B, T, C]` to `[B, T, tokenChannels]`.
- */
+/** Attention to fewer channels, residual from v, and an MLP: `[B, T, C]` to `[B, T, tokenChannels]`. */
 function tokenBlock(
   x: Tensor,
   p: Scope,

@@ -22,10 +22,7 @@ export interface NamedModel {
   readonly title: string;
   /** Authors and year, and where: the paper whose sizes these are. */
   readonly paper: string;
-  /**
-   * With Unified Normalization where the UN paper has the network; else with the normalization of its own
-   * paper.
-   */
+  /** With Unified Normalization where the UN paper has the network; else with its paper's normalization. */
   build(): Model;
 }
 

@@ -42,17 +42,11 @@ export interface VitConfig extends VitBlockConfig, Omit<PatchConfig, "image" | "
   readonly image: number | readonly [height: number, width: number];
   /** Of the head; null where there is none, and what it would read is the output. */
   readonly classes: number | null;
-  /**
-   * Of the tokens: learned unless said, none, or rotations of each head by the place in the image (DINOv3),
-   * of a base.
-   */
+  /** Positions: learned by default, none, or rotations of each head by the place in the image (DINOv3). */
   readonly positions?: "learned" | "none" | { readonly theta: number };
   /** Whether there is a class token, and whether a position is added to it as to the patches. */
   readonly classToken: "placed" | "unplaced" | "none";
-  /**
-   * Tokens behind the class token that hold nothing of the image, and whether they have positions; none
-   * unless said.
-   */
+  /** Tokens behind the class token, not of the image, and whether they have positions; none by default. */
   readonly registers?: { readonly count: number; readonly placed: boolean };
   /**
    * Whether a second token and a second head stand beside the class token's; logits are the mean of both.
@@ -69,10 +63,7 @@ export interface VitConfig extends VitBlockConfig, Omit<PatchConfig, "image" | "
   readonly poolsPrefix?: boolean;
   /** Width inside the MLP behind the attention of `map`. */
   readonly poolHidden?: number;
-  /**
-   * Where the last normalization stands: `tokens` `norm` in front of the pooling, `pooled` `fc_norm` behind
-   * it, or `none`.
-   */
+  /** The last normalization: `tokens`: `norm` before the pooling; `pooled`: `fc_norm` after it; or `none`. */
   readonly lastNorm: "tokens" | "pooled" | "none";
   /** Whether the embedded tokens are normalized, `norm_pre`; their product has no bias then. */
   readonly preNorm?: boolean;
@@ -192,9 +183,7 @@ const POOLING: Readonly<
   none: (x) => x,
 };
 
-/**
- * The maximum over tokens, halves against each other until one token is left; an odd one is in both halves.
- */
+/** The maximum over tokens: halves against each other until one token is left; an odd one is in both. */
 function largest(x: Tensor): Tensor {
   const tokens = x.shape[1] as number;
   if (tokens === 1) return x.pick({ axis: 1, index: 0 });

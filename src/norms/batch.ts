@@ -1,7 +1,4 @@
-/**
- * Batch Normalization over the channels of tokens, and Batch Renormalization, which differs from it in
- * training only.
- */
+/** Batch Normalization over tokens' channels, and Batch Renormalization, which differs in training only. */
 import { FLAG, oneOf, optional } from "../ir/given.ts";
 import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
 import { byBatchStatistics } from "./vectors.ts";
@@ -40,10 +37,7 @@ export const batchNorm: NormMaker<"bn", BatchNormOptions> = normMaker({
 
 /** What Batch Renormalization takes. */
 export interface BatchRenormOptions extends NormOptions {
-  /**
-   * Which statistic the file holds: `running_var`, unless said, or `running_std`, to which no epsilon is
-   * added.
-   */
+  /** The statistic in the file: `running_var` by default, or `running_std`, to which no epsilon is added. */
   readonly running?: "variance" | "deviation";
 }
 

@@ -17,10 +17,7 @@ import type { WeightHint } from "../weights/source.ts";
 export interface NormScope {
   /** A vector of the checkpoint as float64; axes of size 1 around it do not count. */
   vector(name: string, length: number, hint: WeightHint): Float64Array;
-  /**
-   * The part of a normalization that depends on the input, as an operator of its own; the gain and shift come
-   * behind it.
-   */
+  /** A normalization's input-dependent part, an operator of its own; gain and shift come behind it. */
   statistics<Op extends StatisticsOp>(op: Op, x: Node, attrs: Omit<StatisticsAttrs[Op], "norm">): Node;
   /** `scale * x + shift` over the last axis, named after this scope; `centred`: of `x - mean x`. */
   affine(x: Node, options: AffineOptions): Node;
@@ -77,17 +74,11 @@ export interface NormOptions {
 export interface Online {
   /** In words that fit behind "stays: ". */
   readonly why: string;
-  /**
-   * The operator that is this family's where no gain and shift says which it is of; families may share
-   * operators.
-   */
+  /** The operator that means this family where no gain and shift tells it; families may share one. */
   readonly operator?: StatisticsOp;
 }
 
-/**
- * Tensors that no other family leaves in a scope: where they are, a file is of this family, made with these
- * options.
- */
+/** Tensors that no other family leaves in a scope: they prove this family, made with these options. */
 export interface Proof<Options> {
   readonly tensors: readonly string[];
   readonly options?: Options;

@@ -9,10 +9,7 @@ export interface GroupNormOptions extends NormOptions {
   readonly groups?: number;
 }
 
-/**
- * Group Normalization of `[B, ..., C]`: statistics of each example, over all its tokens and each group's
- * channels.
- */
+/** Group Normalization of `[B, ..., C]`: statistics per example, over all tokens and a group's channels. */
 export const groupNorm: NormMaker<"gn", GroupNormOptions> = normMaker({
   word: "gn",
   maker: "groupNorm",

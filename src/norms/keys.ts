@@ -56,9 +56,7 @@ export function provenFamily(has: ReadonlySet<string>): Required<Pick<Form, "fam
   return found as Required<Form> | undefined;
 }
 
-/**
- * Whether only the user can say which of two families a file was trained with: the same tensors prove either.
- */
+/** Whether only the user can say which of two families a file was trained with: its tensors fit both. */
 export function haveSameKeys(a: NormFamily, b: NormFamily): boolean {
   const commonest = commonestOf(NORMS[a]);
   const isProven = FORMS.some(({ family, proof }) => proof && commonestOf(family) === commonest);

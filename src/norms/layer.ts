@@ -12,10 +12,7 @@ export interface LayerNormOptions extends NormOptions {
   readonly bias?: boolean;
 }
 
-/**
- * Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, statistics of each token at run
- * time.
- */
+/** Layer Normalization: `weight (x - mean) / sqrt(var + epsilon) + bias`, of each token at run time. */
 export const layerNorm: NormMaker<"ln", LayerNormOptions> = normMaker({
   word: "ln",
   maker: "layerNorm",

@@ -1,6 +1,4 @@
-/**
- * Moving Average Batch Normalization (Yan et al., ICLR 2020): the second moment alone, averaged over steps.
- */
+/** Moving Average Batch Normalization (Yan et al., ICLR 2020): the second moment, averaged over steps. */
 import { type NormMaker, normMaker } from "./define.ts";
 import { bySecondMoment } from "./vectors.ts";
 

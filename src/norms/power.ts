@@ -11,9 +11,7 @@ import { bySecondMoment, channelsOf } from "./vectors.ts";
 const ignoredKeys = ["ema_gz", "iters"];
 const moment = "running_phi";
 
-/**
- * PN-V (section 4.1, equations 4 and 5): the batch's quadratic mean in training; at inference as `powerNorm`.
- */
+/** PN-V (section 4.1, equations 4 and 5): the batch's quadratic mean in training; `powerNorm` in use. */
 export const powerNormV: NormMaker<"pnv"> = normMaker({
   word: "pnv",
   maker: "powerNormV",
@@ -43,10 +41,7 @@ export const powerNorm: NormMaker<"pn"> = normMaker({
 export interface GroupScalingOptions extends NormOptions {
   /** Groups of channels with a quadratic mean each; the reference code takes the number of heads. */
   readonly groups?: number;
-  /**
-   * Added to each group's mean square; `epsilon` belongs to `running_phi`, and the reference code sets only
-   * that.
-   */
+  /** Added to each group's mean square; the reference code sets `epsilon` alone, which `running_phi` gets. */
   readonly groupEpsilon?: number;
 }
 

@@ -1,7 +1,4 @@
-/**
- * PRepBN (SLAB, Guo et al., ICML 2024): Batch Normalization beside a scaled identity, reparameterized into
- * one affine.
- */
+/** PRepBN (SLAB, Guo et al., ICML 2024): Batch Normalization plus a scaled identity, merged to one affine. */
 import { oneOf, optional } from "../ir/given.ts";
 import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
 import { byBatchStatistics } from "./vectors.ts";

@@ -30,10 +30,7 @@ export const rmsNorm: NormMaker<"rms", RmsNormOptions> = normMaker({
 
 /** What CRMSNorm takes. */
 export interface CompressedRmsNormOptions extends NormOptions {
-  /**
-   * Whether there is a gain, `weight` of C - 1 channels. The reference code has none: it is part of the
-   * product behind.
-   */
+  /** Whether there is a gain, `weight` of C - 1 channels; the reference code has it in the next product. */
   readonly gain?: boolean;
 }
 

@@ -1,7 +1,4 @@
-/**
- * Unified Normalization (Yang et al., ACM MM 2022): the quadratic mean, smoothed in training; no mean is
- * subtracted.
- */
+/** Unified Normalization (Yang et al., ACM MM 2022): the quadratic mean, smoothed in training; no mean. */
 import { type NormMaker, normMaker } from "./define.ts";
 import { bySecondMoment } from "./vectors.ts";
 

@@ -29,8 +29,7 @@ export const add = {
  */
 function carry(affines: Affines, node: Node): Carried | Refusal {
   const rank = node.type.shape.length;
-  // Axes from the back, where broadcasting aligns them; an input must have the channels itself, or there are
-  // none.
+  // Axes from the back, as broadcasting aligns them; each input must have all channels itself.
   const placed = affines.map((affine, i) => {
     const { shape } = node.inputs[i]!.type;
     return affine && { ...affine, axis: affine.axis - shape.length + rank };
@@ -62,9 +61,7 @@ function carry(affines: Affines, node: Node): Carried | Refusal {
   };
 }
 
-/**
- * `s (x + f) + t = s x + (s f + t)`: wanted of both, the shift of the second, which is a branch or a table.
- */
+/** `s (x + f) + t = s x + (s f + t)`: both give the scale, and the second, a branch or table, the shift. */
 function give({ axis, scale, shift, centred }: ChannelAffine, node: Node): Wanted | Refusal {
   const rank = node.type.shape.length;
   const inputs = node.inputs.map(({ type: { shape } }, index) => ({

@@ -24,14 +24,9 @@ import { binary, matmulValues, softmaxValues } from "./reference.ts";
 export type AttentionAttrs = {
   /** Factor on the logits; `1 / sqrt(D)` as usual. */
   readonly scale: number;
-  /**
-   * Query t of T sees keys up to t + (S - T) of S: the last query sees all, as with keys kept from earlier
-   * tokens.
-   */
+  /** Query t of T sees keys up to t + (S - T) of S: the last sees all, as with keys of earlier tokens. */
   readonly causal: boolean;
-  /**
-   * Emit TensorRT's own attention operator; otherwise the products are written out, which it fuses as well.
-   */
+  /** TensorRT's own attention operator; the products are written out otherwise, which it fuses too. */
   readonly fused?: boolean;
 };
 
@@ -93,8 +88,7 @@ export const attention = defineOp({
   tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false }, node) => {
     const scaled = scale === 1 ? q : net.elementwise("prod", q, net.scalar(scale, node.type.dtype, 4));
     const [queries, keys] = tokensOf(node);
-    // A single query sees everything. TensorRT's own causal mask counts from the first key, so it is for T =
-    // S only.
+    // One query sees everything. TensorRT's causal mask counts from the first key, so it needs T = S.
     const own = causal && queries === keys && queries !== 1 && !mask;
     const above = causal && queries !== 1 && !own ? net.constant(...causalMask(node)) : undefined;
     // IAttention takes a mask or a causal one, never both; their sum is a mask too.
@@ -152,10 +146,7 @@ function axisAhead({ axis, index }: InputAxis, node: AttentionNode): Track | nul
   return isKept[ahead.axis] ? ahead : null;
 }
 
-/**
- * How many windows `W` a mask `[W, H, T, S]` is of, where the batch is of several images of as many; else
- * null.
- */
+/** How many windows `W` a mask `[W, H, T, S]` is of, where the batch holds several images; else null. */
 function periodOf(mask: Shape, [batch]: Shape): number | null {
   const [windows] = mask;
   const repeats = mask.length === 4 && typeof windows === "number" && windows > 1 && windows !== batch;
@@ -190,10 +181,7 @@ function tokensOf(node: AttentionNode): readonly [Dim, Dim] {
   return [node.type.shape[2]!, node.inputs[1].type.shape[2]!];
 }
 
-/**
- * -infinity above the diagonal that ends in the lower right corner of `[T, S]`, to be added to the logits or
- * a mask.
- */
+/** -infinity above the diagonal that ends at the lower right of `[T, S]`, added to the logits or a mask. */
 export function causalMask(node: AttentionNode): [TensorData, TensorType] {
   const [queries, keys] = tokensOf(node);
   if (typeof queries !== "number" || typeof keys !== "number") {

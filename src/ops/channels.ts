@@ -26,10 +26,7 @@ export function axisAhead(node: Node, from: InputAxis): Track | null {
   return opOf(node).ahead(from, node);
 }
 
-/**
- * For each input the axis that an axis of the result is made of, the whole one if there is; null where there
- * is none.
- */
+/** For each input the axis that makes up an axis of the result, a whole one if there is one; else null. */
 export function axesBehind(node: Node, axis: number): readonly (Track | null)[] {
   return node.inputs.map(({ type }, index) => {
     const tracks = type.shape.flatMap((_, at): Track[] => {
@@ -45,10 +42,7 @@ export function isWhole({ elements }: Track): boolean {
   return elements === undefined;
 }
 
-/**
- * The axis of every input that is the result's whole axis; null where the result's has others' elements, or
- * its own.
- */
+/** Each input's axis that is the result's whole axis; null if the result's has other elements too. */
 export function wholeAxesBehind(node: Node, axis: number): readonly (number | null)[] | null {
   const tracks = axesBehind(node, axis);
   if (tracks.every((track) => track === null) || tracks.some((track) => track !== null && !isWhole(track))) {
@@ -57,10 +51,7 @@ export function wholeAxesBehind(node: Node, axis: number): readonly (number | nu
   return tracks.map((track) => track?.axis ?? null);
 }
 
-/**
- * The number for each channel of the result, given that of each channel of an input; `rest` for those of
- * other inputs.
- */
+/** The number per channel of the result, given those of an input; `rest` for other inputs' channels. */
 export function spread(
   values: Float64Array,
   { elements }: Track,
@@ -79,9 +70,7 @@ export function resized({ attrs }: Node, { axis, size }: { axis: number; size: D
   return { ...attrs, shape: (attrs.shape as Shape).map((dim, i) => i === axis ? size : dim) };
 }
 
-/**
- * The affine on a node's result when affines stand on its inputs, and what the other inputs must give for it.
- */
+/** The affine on a node's result given affines on its inputs, and what the other inputs must give for it. */
 export function carryOf(affines: Affines, node: Node): Carried | Refusal {
   const op = opOf(node);
   if (op.carry) return op.carry(affines, node);
@@ -109,10 +98,7 @@ interface Met {
   readonly track: Track;
 }
 
-/**
- * Channels that stay themselves: inputs set beside each other need one affine, so those without give its
- * inverse.
- */
+/** Channels that stay themselves: joined inputs need one affine, and those without give its inverse. */
 function carriedWhole(
   met: readonly Met[],
   { affines, node, axis }: { affines: Affines; node: Node; axis: number },
@@ -137,10 +123,7 @@ function carriedWhole(
   return { affine: carried, others: new Map(missing.map(([index, axis]) => [index, { ...undone, axis }])) };
 }
 
-/**
- * Channels that are taken apart, joined or set beside others': those of inputs without an affine get the
- * identity.
- */
+/** Channels that are split or joined: those of inputs without an affine get the identity. */
 function carriedInParts(
   met: readonly Met[],
   { node, axis }: { node: Node; axis: number },

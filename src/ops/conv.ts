@@ -10,10 +10,7 @@ export type ConvAttrs = {
   readonly stride: readonly [height: number, width: number];
   /** Zeros added on both sides of each axis. */
   readonly padding: readonly [height: number, width: number];
-  /**
-   * Groups of channels convolved by themselves, 1 where left out; as many as channels: a depthwise
-   * convolution.
-   */
+  /** Groups of channels convolved by themselves, 1 by default; as many as channels make it depthwise. */
   readonly groups?: number;
 };
 

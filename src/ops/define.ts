@@ -51,10 +51,7 @@ export interface OpNode<Name extends string, A extends object, O extends Operand
   readonly inputs: readonly Node[] & Inputs<O, Node, never>;
 }
 
-/**
- * The record one operator is. `A` is the type of its attributes; an `inputs` has one element for each
- * operand.
- */
+/** An operator's record. `A` is its attributes' type; `inputs` have one element per operand. */
 export type OpSpec<Name extends string = string, A extends object = object, O extends Operands = Operands> =
   & Declaration<Name, A, O>
   & Kind<OpNode<Name, A, O>>;
@@ -108,9 +105,7 @@ interface Declaration<Name extends string, A extends object, O extends Operands>
    * null for an input that carries none. Absent: it follows from `kind` and `ahead` (`carryOf`).
    */
   carry?(affines: Affines, node: OpNode<Name, A, O>): Carried | Refusal;
-  /**
-   * The constants with which the operator takes in the affine on an input: `op(a(x); W, b) = op(x; W', b')`.
-   */
+  /** The constants by which the operator takes in an input's affine: `op(a(x); W, b) = op(x; W', b')`. */
   absorb?(affine: ChannelAffine, site: AffineSite<OpNode<Name, A, O>>): Absorbed | Refusal;
   /**
    * The constants with which the operator gives the affine of its result itself,
@@ -132,10 +127,7 @@ export interface InputAxis {
   readonly index: number;
 }
 
-/**
- * Where an axis is at the other end of an operator, and which elements of the input's stand along the
- * result's.
- */
+/** Where an axis is on an operator's other side, and which of the input's elements lie along it. */
 export interface Track {
   readonly axis: number;
   /** Absent: all, in their order. */
@@ -148,10 +140,7 @@ export interface Some {
   readonly step: number;
 }
 
-/**
- * Rows of channels that a reshape joins: of the axis `[outer, C, inner]` that is made, element c at each
- * `[o, c, i]`.
- */
+/** Rows of channels that a reshape joins: with `[outer, C, inner]` for the axis, c is at each `[o, c, i]`. */
 export interface Joined {
   readonly outer: number;
   readonly inner: number;
@@ -199,10 +188,7 @@ export interface Wanted {
   readonly inputs: ReadonlyMap<number, ChannelAffine>;
 }
 
-/**
- * Replacement constants by input position; a position past the end adds an input (a bias where there was
- * none).
- */
+/** Replacement constants by input position; a position past the end adds an input, as a missing bias. */
 export interface Absorbed {
   readonly constants: ReadonlyMap<number, Constant>;
 }
@@ -218,9 +204,7 @@ export function inverse({ axis, scale, shift, centred }: ChannelAffine): Channel
   return { axis, scale: scale.map((s) => 1 / s), shift: shift.map((t, c) => t === 0 ? 0 : -t / scale[c]!) };
 }
 
-/**
- * Declares an operator: fixes its types, and has `infer` refuse operands by the operator's name and theirs.
- */
+/** Declares an operator: fixes its types; `infer` refuses operands by the operator's name and theirs. */
 export function defineOp<const Name extends string, A extends object, const O extends Operands>(
   spec: OpSpec<Name, A, O>,
 ): OpSpec<Name, A, O> {

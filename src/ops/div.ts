@@ -1,7 +1,4 @@
-/**
- * Division: weighted means, rows brought to length one. Of floating-point numbers only: whole ones would be
- * cut off.
- */
+/** Division, of floating-point numbers only (whole ones would be cut off): weighted means, unit rows. */
 import { elementwise } from "./elementwise.ts";
 
 export const div = elementwise({

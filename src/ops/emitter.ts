@@ -14,10 +14,7 @@ export interface TensorRtTensor {
 
 type Axes = readonly number[];
 
-/**
- * What an operator may ask of the network being built. Each call adds one layer named after the operator's
- * node.
- */
+/** What an operator may ask of a network being built. Each call adds a layer named after its node. */
 export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   constant(data: TensorData, type: TensorType): T;
   matmul(a: T, b: T, options?: { transposeA?: boolean; transposeB?: boolean }): T;

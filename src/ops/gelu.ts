@@ -12,8 +12,7 @@ export const gelu = pointwise({
       : 0.5 * v * (1 + erf(v / Math.SQRT2)),
   tensorrt: (net, x, { approximate }) => net.activation(approximate === "tanh" ? "gelu_tanh" : "gelu_erf", x),
   onnx: (g, x, { approximate }, node) => {
-    // An operator since 20. The form in older ones is that which ONNX Runtime, OpenVINO and TensorRT make one
-    // of again.
+    // An operator since 20. ONNX Runtime, OpenVINO and TensorRT recognize this form of older sets as one.
     if (g.opset >= 20) return g.node("Gelu", [x], { approximate });
     const binary = (type: "Add" | "Mul" | "Div", a: string, b: string | number) =>
       g.node(type, [a, typeof b === "number" ? g.scalar(b, node.type.dtype) : b]);

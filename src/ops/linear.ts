@@ -49,8 +49,7 @@ export const linear = defineOp({
     return shape.length === 1 ? net.reshape(sum, [1, ...shape], shape) : sum;
   },
   onnx: (g, [x, weight, bias], _, node) => {
-    // Gemm takes W as it is stored, but only rank 2; for higher ranks the runtime folds the constant's
-    // Transpose.
+    // Gemm takes W as stored, but only rank 2; for higher ranks the runtime folds the constant's Transpose.
     if (node.inputs[0].type.shape.length === 2) {
       return g.node("Gemm", [x, weight, bias], { transB: 1 });
     }

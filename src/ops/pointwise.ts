@@ -1,7 +1,4 @@
-/**
- * What functions of single numbers share: shape and floating-point type stay. `A` is the type of their
- * attributes.
- */
+/** What functions of single numbers share: shape and float type stay. `A` is their attributes' type. */
 import { defineOp, everyAxis, requireFloat } from "./define.ts";
 import type { OnnxEmitter, TensorRtEmitter, TensorRtTensor } from "./emitter.ts";
 import type { Node } from "../ir/graph.ts";

@@ -54,10 +54,7 @@ export function onOnnx(g: OnnxEmitter): Primitives<string> {
   };
 }
 
-/**
- * `compute` of x seen as `parts`, in float32 as PyTorch takes statistics; the result in the type and shape of
- * x again.
- */
+/** `compute` of x seen as `parts`, in float32 as PyTorch takes statistics, back in x's type and shape. */
 export function inFloat32<V>(
   p: Primitives<V>,
   { x, type: { dtype, shape }, parts }: { x: V; type: TensorType; parts: Shape },

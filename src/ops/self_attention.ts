@@ -97,8 +97,7 @@ function causalAttention(
 ): string {
   const [batch, tokens] = node.type.shape as [Dim, Dim];
   const product = g.node("MatMul", [x, g.node("Transpose", [weight], { perm: [1, 0] })]);
-  // As [1, 1, 3 H D] it stays an addition of all threads. A plain vector becomes the product's C, written by
-  // one of them.
+  // As [1, 1, 3 H D] all threads add it. A plain vector becomes the product's C, written by one thread.
   const packed = bias === undefined
     ? product
     : g.node("Add", [product, g.node("Unsqueeze", [bias, g.int64([0, 1])])]);

@@ -7,9 +7,7 @@ import { gatherStrided, stridesOf } from "./reference.ts";
 export type SliceAttrs = {
   readonly axis: number;
   readonly start: number;
-  /**
-   * Elements kept; an open size is taken with step 1, and the caller promises that the axis reaches that far.
-   */
+  /** Elements kept; an open size is taken with step 1, and the caller ensures that the axis is that long. */
   readonly size: Dim;
   readonly step: number;
 };

@@ -104,10 +104,7 @@ export function isOp<Name extends OpName>(node: Node, name: Name): node is NodeO
   return node.op === name;
 }
 
-/**
- * The input that stands for an operand, by its name; undefined where it was left out or the operator has none
- * of it.
- */
+/** The input for an operand, by its name; undefined where it was left out or the operator has none. */
 export function operand(node: Node, name: string): Node | undefined {
   return node.inputs[positionOf(opOf(node).operands, name)];
 }

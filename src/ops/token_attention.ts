@@ -63,10 +63,7 @@ function splitValues({ shape, data }: ReferenceTensor, heads: number): Reference
   });
 }
 
-/**
- * Whether a mask is of the shape that the fused operator takes for these logits: only batch and heads
- * broadcast.
- */
+/** Whether a mask has the shape that the fused operator takes for these logits: broadcast batch and heads. */
 export function fitsFused(mask: Node, [batch, heads, queries, keys]: readonly Dim[]): boolean {
   const { shape } = mask.type;
   return shape.length === 4 && (shape[0] === 1 || shape[0] === batch) &&

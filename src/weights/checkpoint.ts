@@ -10,10 +10,7 @@ import { FLOAT8, halvesOf } from "../ir/float8.ts";
 import { nearestNames } from "./names.ts";
 import type { PlainValue } from "./pytorch/plain.ts";
 
-/**
- * A state dict among those of a file, by the keys that lead to it: "state_dict_ema", "model.state_dict", ""
- * at the top.
- */
+/** A file's state dict by the keys that lead to it: "state_dict_ema", "model.state_dict", "" at the top. */
 export interface StateDictChoice {
   /** Where it is in the file: `model_ema`. */
   readonly key: string;

@@ -4,9 +4,7 @@
  */
 import { systemReason, UnfoldError } from "../errors.ts";
 
-/**
- * Linux reads at most 2^31 - 4096 bytes at a time; smaller pieces also keep one call from blocking for long.
- */
+/** Linux reads at most 2^31 - 4096 bytes at once; smaller pieces also keep a call from blocking for long. */
 const PIECE_BYTES = 2 ** 28;
 
 /** Opens a regular file; a missing file, a directory, a pipe, or a lack of rights is one UnfoldError. */
@@ -59,9 +57,7 @@ interface Range {
   readonly byteLength: number;
 }
 
-/**
- * Bytes of the file in a fresh buffer, which begins at a multiple of 8 as every `Uint8Array` of its own does.
- */
+/** Bytes of the file in a fresh buffer, aligned to 8 as every `Uint8Array` of its own is. */
 export function readRange(file: Deno.FsFile, { origin, begin, byteLength }: Range): Uint8Array<ArrayBuffer> {
   const bytes = allocate(byteLength, origin);
   try {

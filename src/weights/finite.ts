@@ -23,8 +23,7 @@ export function firstNonFinite(bytes: Uint8Array, dtype: StorageType): BadValue 
 /** The first value below zero, or null; -0 and NaN are not below zero. Reads the bytes once. */
 export function firstNegative(bytes: Uint8Array, dtype: StorageType): BadValue | null {
   if (dtype === "bool") return null;
-  // Any sign bit is worth a look at its block: with no exponent to add up, only that bit of `word + 0` is
-  // tested.
+  // A sign bit suffices to look closer: with no exponent to add, only the sign of `word + 0` is tested.
   const { sign, stride } = EXPONENTS[dtype] ?? { sign: SIGN_32, stride: dtype === "int64" ? 2 : 1 };
   return scan(bytes, { dtype, mask: sign, step: 0, sign, stride, isBad: (value) => value < 0 });
 }
@@ -61,10 +60,7 @@ interface Scan extends Exponent {
 /** Words per block: small enough to stay in the cache for the second look. */
 const BLOCK_WORDS = 4096;
 
-/**
- * Bytes per view, a multiple of every element's size: V8 is some fifty times slower at indices that outgrow
- * 30 bits.
- */
+/** Bytes per view, a multiple of every element's size: V8 is fifty times slower at indices over 30 bits. */
 const VIEW_BYTES = 2 ** 28;
 
 function scan(bytes: Uint8Array, options: Scan): BadValue | null {

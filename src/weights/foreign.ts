@@ -10,10 +10,7 @@ import { listed } from "../text.ts";
 /** How many bytes of the file's beginning `describeForeign` wants to see. */
 export const SNIFF_BYTES = 512;
 
-/**
- * What the file at `path` that begins with `head` is, and what to do about it; null when nothing is
- * recognized.
- */
+/** What the file at `path` that begins with `head` is, and what to do with it; null when unknown. */
 export function describeForeign(head: Uint8Array, path: string): string | null {
   const text = Array.from(head.subarray(0, SNIFF_BYTES), (byte) => String.fromCharCode(byte)).join("");
   const extension = /\.[a-z0-9]+$/i.exec(path)?.[0].toLowerCase() ?? "";
@@ -63,19 +60,14 @@ const PICKLED: ReadonlySet<string> = new Set([".pt", ".pth", ".bin", ".ckpt", ".
 
 const FROM_SOURCE = "Save the weights it was exported from with safetensors.torch.save_file().";
 
-/**
- * Whether a file begins as a zip archive does. A safetensors header of 67 MB could, but for the brace after
- * its length.
- */
+/** Whether a file begins as a zip archive; a safetensors header of 67 MB has a brace after its length. */
 export function isZip([p, k, three, four, , , , , eighth]: Uint8Array): boolean {
   const member = three === 3 && four === 4 && eighth !== "{".charCodeAt(0);
   const empty = three === 5 && four === 6;
   return p === "P".charCodeAt(0) && k === "K".charCodeAt(0) && (member || empty);
 }
 
-/**
- * What the zip archive at `path` with those members is, if it is not one that `torch.save` wrote; else null.
- */
+/** What the zip archive at `path` with those members is, if `torch.save` did not write it; else null. */
 export function describeArchive(members: readonly string[], path: string): string | null {
   if (members.some((name) => /^[^/]+\/(constants\.pkl$|code\/)/.test(name))) {
     const name = basename(path);

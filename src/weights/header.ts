@@ -127,8 +127,7 @@ function readEntry(
 
   const shape = value.get("shape")?.value;
   if (!isSizes(shape)) return fail(`shape is ${describe(shape)}, not whole numbers from 0 below 2^53`);
-  // In floating point: past 2^53 a product of whole numbers may be wrong, but it does not wrap around to a
-  // small one.
+  // In floating point: past 2^53 a product may be inexact, but it does not wrap around to a small number.
   const bits = shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, itemBits);
   if (!Number.isSafeInteger(bits)) {
     return fail(`shape ${describe(shape)} is more than any file holds`);

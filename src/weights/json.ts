@@ -85,10 +85,7 @@ export function describe(value: JsonValue | undefined): string {
   return typeof value === "string" ? quoted(value) : String(value);
 }
 
-/**
- * Index of the byte that makes `bytes` invalid UTF-8: a streaming decoder fails from that byte on, never
- * before.
- */
+/** Index of the byte that makes `bytes` invalid UTF-8: a streaming decoder fails from there on. */
 function firstInvalidByte(bytes: Uint8Array): number {
   let valid = 0;
   let invalid = bytes.length + 1;

@@ -98,10 +98,7 @@ function stateOf(name: string, seed: number): State {
   return words as unknown as State;
 }
 
-/**
- * A bijection of 32-bit words that spreads every bit over the others (two rounds of xorshift and
- * multiplication).
- */
+/** A bijection of 32-bit words that spreads every bit (two rounds of xorshift and multiplication). */
 function mixed(word: number): number {
   word = Math.imul(word ^ (word >>> 16), 0x21f0aaad);
   word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
@@ -113,10 +110,7 @@ const LAYERS = 128;
 const TAIL = 3.442619855899;
 const AREA = 9.91256303526217e-3;
 
-/**
- * Right edges of the layers, from the lowest up; that of the lowest is of the rectangle as large as it and
- * the tail.
- */
+/** Right edges of the layers, from the lowest up, whose rectangle has the area of itself and the tail. */
 const EDGES = new Float64Array(LAYERS + 1);
 /** The part of each layer that lies wholly under the curve. */
 const INNER = new Float64Array(LAYERS);

@@ -16,10 +16,7 @@ import { FLOAT8 } from "../ir/float8.ts";
 /** Types of eight bits, in the words of safetensors and of PyTorch. */
 const EIGHT_BITS: ReadonlySet<string> = new Set([...FLOAT8.keys(), "I8", "U8", "int8", "uint8"]);
 
-/**
- * What the scale of `a.weight` is called where it multiplies: by vLLM, compressed-tensors and ModelOpt; by
- * ComfyUI.
- */
+/** Names of `a.weight`'s scale where it multiplies: by vLLM, compressed-tensors and ModelOpt; by ComfyUI. */
 const scalesOf = ({ scope, last }: Name) => [`${scope}${last}_scale`, `${scope}scale_${last}`];
 
 /** What else quantizers put beside it, of which the meaning is another one or differs between them. */
@@ -110,10 +107,7 @@ interface Scaled {
   readonly scales: ReadonlyMap<string, readonly string[]>;
 }
 
-/**
- * Whether a matrix of the file that is not square has a vector of scales for its rows: then the others have
- * so, too.
- */
+/** Whether a non-square matrix of the file has a vector of scales for its rows: then the others have, too. */
 function rowsElsewhere({ checkpoint, scales }: Scaled): boolean {
   return [...scales].some(([name, [scale]]) => {
     const [rows, columns] = checkpoint.shapeOf(name);

@@ -49,10 +49,7 @@ export interface WeightSource {
 export interface CheckpointWeightsOptions {
   /** From a parameter's name to the tensor's name in the file. */
   readonly rename?: (name: string) => string;
-  /**
-   * Names of the file (with or without prefixes that all share) that may stay unused: buffers of training,
-   * mostly.
-   */
+  /** Names (with or without prefixes that all share) that may stay unused: buffers of training, mostly. */
   readonly ignore?: readonly RegExp[];
   /** Accept NaN and infinity. */
   readonly allowNonFinite?: boolean;

@@ -56,10 +56,7 @@ function withinRows({ axis, scale, shift, about }: Affine, of: TensorData, group
 export const groupStart = (output: number, { groups, rows, width }: Size & { readonly groups: number }) =>
   Math.floor(output * groups / rows) * width;
 
-/**
- * Takes the mean over the channels, or the last, away from each of the `inner` elements of a kernel; a
- * linear's has one.
- */
+/** Subtracts the mean over channels, or the last, from each of a kernel's `inner` elements (linear: one). */
 function subtractCentre(
   block: Float64Array,
   { inner, about }: { inner: number; about: "mean" | "last" },

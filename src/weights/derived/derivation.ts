@@ -11,9 +11,7 @@ import type { StorageType } from "../../ir/dtype.ts";
 /** The largest whole number of `quantized`, and minus the smallest. */
 export const LARGEST_INT8 = 127;
 
-/**
- * How a weight is made of others. Moves keep the element type they find; what computes is held in float64.
- */
+/** How a weight is made of others. Moves keep the element type; computations are held in float64. */
 export type Derivation =
   /** Neighbouring entries of an axis. */
   | { readonly kind: "slice"; readonly of: TensorData; readonly axis: number; readonly start: number }
@@ -32,10 +30,7 @@ export type Derivation =
   | { readonly kind: "product"; readonly left: TensorData; readonly right: TensorData }
   /** The weight of a fold, or its bias. */
   | { readonly kind: "fold"; readonly fold: Fold; readonly part: "weight" | "bias" }
-  /**
-   * Each row as whole numbers of a step of its own, and neighbours 2 c and 2 c + 1 of one sign within
-   * `mostTogether`.
-   */
+  /** Each row as whole numbers of a step of its own; 2 c and 2 c + 1 of one sign within `mostTogether`. */
   | {
     readonly kind: "quantized";
     readonly of: TensorData;
@@ -87,10 +82,7 @@ export type Compute = (
   values: readonly { readonly shape: readonly number[]; readonly data: Float64Array }[],
 ) => Float64Array;
 
-/**
- * A weight made of others. A copy of its properties with other `bytes` is a weight of its own, and not
- * derived.
- */
+/** A weight made of others. A copy of its properties with other `bytes` is independent, and not derived. */
 export abstract class Derived implements TensorData {
   readonly dtype: StorageType;
   readonly shape: readonly number[];

@@ -98,9 +98,7 @@ export function joinedData(all: readonly TensorData[], axis: number): TensorData
   return derived({ kind: "concat", parts, axis }, shape, types.size === 1 ? [...types][0] : "fp64");
 }
 
-/**
- * The same tensor with other values in its entries from `start` on, as many as `values` has along the axis.
- */
+/** The same tensor with its entries from `start` on, along the axis, replaced by `values`. */
 export function withPart(
   data: TensorData,
   values: TensorData,
@@ -112,10 +110,7 @@ export function withPart(
   return joinedData([before, values, behind], axis);
 }
 
-/**
- * A tensor with `extra` entries behind its own along an axis: the first of them all `first`, the others
- * zeros.
- */
+/** A tensor with `extra` entries appended along an axis: `first` all over the first, zeros in the others. */
 export function paddedData(
   data: TensorData,
   { axis, extra, first = 0 }: { axis: number; extra: number; first?: number },
@@ -146,10 +141,7 @@ export function transposedData(data: TensorData): TensorData {
 /** Numbers at hand, or a vector that is read when what is made of it is; null: none. */
 export type Vector = Float64Array | TensorData | null;
 
-/**
- * Scale and shift, which are one and zero where they are not given, and whether the mean over the axis goes
- * first.
- */
+/** Scale and shift, one and zero by default, and whether the mean over the axis is subtracted first. */
 export interface Vectors {
   readonly scale?: Vector;
   readonly shift?: Vector;

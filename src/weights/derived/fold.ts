@@ -14,10 +14,7 @@ import { type Affine, derivationOf, type Fold, sourcesOf } from "./derivation.ts
 import { affineData, affineOf, derived, sumData, type Vectors } from "./derive.ts";
 import { eachRow } from "./rows.ts";
 
-/**
- * A weight and a bias that took something in, in float64: they are rounded when they are asked for in another
- * type.
- */
+/** A folded weight and bias, in float64: they are rounded when another type is asked for. */
 export interface Folded {
   readonly weight: TensorData;
   readonly bias: TensorData;
@@ -43,10 +40,7 @@ export function foldIntoWeight(
   return resultsOf({ ...fold, columns, groups, images: unknown(fold.weight) });
 }
 
-/**
- * The same for an affine on the outputs, axis 0 of `weight`: `r (W x + b) + u`, less the mean where it is
- * centred.
- */
+/** The same for an affine on the outputs, axis 0 of `weight`: `r (W x + b) + u`, less the mean if centred. */
 export function foldIntoOutputs(weight: TensorData, bias: TensorData | null, vectors: Vectors): Folded {
   const affine = affineOf({ axis: 0, ...vectors });
   const known = foldOf(weight, bias);

@@ -17,10 +17,7 @@ import { pytorchCheckpoint } from "./tensors.ts";
 import { storageOf, StorageRecord } from "./values.ts";
 import type { StateOptions } from "./state_dict.ts";
 
-/**
- * 0x1950a86a20f9469cfc6c as protocol 1 has it, and as the opcode LONG1, which stands behind PROTO and its
- * argument.
- */
+/** 0x1950a86a20f9469cfc6c as protocol 1 has it, and as the opcode LONG1 behind PROTO and its argument. */
 const MAGIC_TEXT = new TextEncoder().encode("L119547037146038801333356L\n");
 const MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const PROTOCOL = 1001;

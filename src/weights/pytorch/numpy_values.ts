@@ -26,10 +26,7 @@ const NUMPY_TYPES: ReadonlyMap<string, NumpyType> = new Map<string, NumpyType>([
   ["b1", { name: "bool", read: (view) => view.getUint8(0) !== 0 }],
 ]);
 
-/**
- * `numpy.dtype("f4", ...)`, whose state is `(3, "<", ...)`; undefined where it is none of those, or
- * big-endian.
- */
+/** `numpy.dtype("f4", ...)`, whose state is `(3, "<", ...)`; undefined for others, and if big-endian. */
 function typeOf(value: PickleValue | undefined): (NumpyType & { readonly itemBytes: number }) | undefined {
   if (!(value instanceof ObjectRecord) || value.name !== "numpy.dtype") return undefined;
   const [code] = value.args;

@@ -40,10 +40,7 @@ const MAKERS: ReadonlySet<number> = new Set([
 const PROTOCOL_0 = "FglPpSVd";
 /** Open marks: how deep literals may be nested. PyTorch's files have three or four. */
 export const MAX_DEPTH = 256;
-/**
- * Classes and functions that one pickle names, without those of the table; and how long the two parts of a
- * name are.
- */
+/** Classes and functions one pickle names outside the table; and the lengths of a name's two parts. */
 export const MAX_GLOBALS = 4096;
 const MAX_NAME_LENGTH = 1024;
 
@@ -362,8 +359,7 @@ class Machine {
   #build(state: PickleValue): void {
     const target = this.#top();
     if (target instanceof ObjectRecord) target.state = state;
-    // Attributes of a dict or a tensor: the versions of modules, that `state_dict()` keeps, and labels of
-    // trainers'.
+    // Attributes of a dict or tensor: modules' versions, which `state_dict()` keeps, and trainers' labels.
     else if (
       !(target instanceof Map) && !(target instanceof PickleRecord && !(target instanceof PickleGlobal))
     ) {

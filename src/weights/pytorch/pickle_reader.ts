@@ -67,10 +67,7 @@ export class PickleReader {
     return begin;
   }
 
-  /**
-   * An unsigned little-endian number. Beyond 2^53 it rounds, and is beyond the end of the pickle just the
-   * same.
-   */
+  /** An unsigned little-endian number. Beyond 2^53 it rounds, which is past the pickle's end all the same. */
   uint(byteLength: 1 | 2 | 4 | 8): number {
     const at = this.#take(byteLength);
     switch (byteLength) {

@@ -43,10 +43,7 @@ export abstract class PickleRecord {
   abstract readonly name: string;
 }
 
-/**
- * A class or function by its name. It is never imported; what its call becomes is written here, or nothing
- * but a record.
- */
+/** A class or function by its name, never imported: its call becomes what is written here, or a record. */
 export class PickleGlobal extends PickleRecord {
   readonly name: string;
   readonly #call: ((args: PickleTuple, fail: PickleFailure) => PickleValue) | null;

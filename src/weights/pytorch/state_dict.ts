@@ -79,8 +79,7 @@ interface StateDictOptions extends StateOptions {
 /** The state dict in the value of a whole file. */
 export function findStateDict(top: PickleValue, { state, fail }: StateDictOptions): StateDict {
   const ofTorch = candidatesIn(top, torchTensor);
-  // NumPy's arrays are statistics and the like beside PyTorch's tensors, and the weights where there are none
-  // of those.
+  // NumPy's arrays are statistics beside PyTorch's tensors, and the weights where there are none of those.
   const candidates = ofTorch.length > 0 ? ofTorch : candidatesIn(top, numpyArray);
   const chosen = state === undefined ? preferred(candidates, fail) : named(candidates, { state, fail });
   if (chosen === null) {
@@ -106,8 +105,7 @@ function candidatesIn(top: PickleValue, tensorIn: TensorIn): Candidate[] {
     seen.add(value);
     const tensors = tensorsOf(value, tensorIn);
     if (tensors.size > 0) found.push({ path: path.join("."), value, tensors });
-    // Below a state dict there is none; beside one at the top, a tensor is a random generator's state or the
-    // like.
+    // A state dict holds no other; beside one at the top, a tensor is a random generator's state or the like.
     if (path.length >= MAX_NESTING || (tensors.size > 0 && path.length > 0)) return;
     for (const [key, member] of membersOf(value, path.length === 0)) {
       if (typeof key === "string" && key.length <= MAX_KEY && !NOT_WEIGHTS.test(key)) {

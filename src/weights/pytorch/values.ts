@@ -24,10 +24,7 @@ export class ElementType extends PickleRecord {
   }
 }
 
-/**
- * The memory that one or more tensors are views of: a member `data/<key>` of a zip file, or a part of an
- * older one.
- */
+/** The memory that tensors view: a member `data/<key>` of a zip file, or a part of an older one. */
 export class StorageRecord extends PickleRecord {
   readonly name = "a storage";
   readonly key: string;
@@ -54,10 +51,7 @@ export class StorageRecord extends PickleRecord {
   }
 }
 
-/**
- * A view of a storage; offset and strides are in elements. Within the storage, which is checked when it is
- * made.
- */
+/** A view of a storage; offset and strides are in elements, checked to lie within when it is made. */
 export class TensorRecord extends PickleRecord {
   readonly name = "a tensor";
   readonly storage: StorageRecord;
@@ -215,10 +209,7 @@ function rebuildParameter(args: PickleTuple, fail: PickleFailure): PickleValue {
     : fail(`makes a parameter of ${describePickled(data)}`);
 }
 
-/**
- * A tensor of a subclass, or one with attributes: `(function, class, arguments, attributes)`. Its data are
- * plain.
- */
+/** A tensor subclass, or a tensor with attributes: `(function, class, arguments, attributes)`; plain data. */
 export function rebuildFromType(args: PickleTuple, fail: PickleFailure): PickleValue {
   const [rebuild, , given] = args;
   if (!(rebuild instanceof PickleGlobal) || !Array.isArray(given)) {

@@ -25,10 +25,7 @@ const MAX_WORD_BYTES = 64;
 /** The pickle, in whatever folder. */
 const PICKLE = /^[^/]+\/data\.pkl$/;
 
-/**
- * Versions of the archive's layout (`version`): PyTorch has written 2 and 3 since 1.6, and higher for
- * TorchScript only.
- */
+/** Versions of the archive's layout (`version`): PyTorch writes 2 and 3 since 1.6, TorchScript more. */
 const MAX_VERSION = 10;
 
 /**
@@ -59,9 +56,7 @@ export function openPytorch(path: string, options: StateOptions): Checkpoint {
 
 interface Contents {
   readonly top: PickleValue;
-  /**
-   * The folder inside the archive that all is in, with a "/": "archive/", or the name that the file once had.
-   */
+  /** The folder in the archive that holds all, with a "/": "archive/", or the file's former name. */
   readonly prefix: string;
 }
 

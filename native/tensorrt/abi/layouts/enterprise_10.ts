@@ -245,7 +245,7 @@ const RELEASES: readonly Release[] = [
   },
 ];
 
-/** 10.0 to 10.16. ILogger, still unversioned, begins with `log`; IProgressMonitor is versioned (NvInfer.h). */
+/** 10.0 to 10.16. ILogger, unversioned here, begins with `log`; IProgressMonitor is versioned (NvInfer.h). */
 export const ENTERPRISE_10: readonly Layout[] = layoutsFromReleases(RELEASES, {
   flavour: "enterprise",
   major: 10,
