@@ -56,6 +56,53 @@ def check_torch_modules():
     assert module.facts_of(tanh) == {"activation": "gelu_tanh"}
 
 
+def check_libraries():
+    """What transformers' and timm's modules say, of stand-ins that have their names."""
+
+    class Output(dict):
+        __getattr__ = dict.get
+
+    class Encoder(torch.nn.Module):
+        def forward(self, x):
+            return Output(last_hidden_state=2 * x)
+
+    class Config:
+        def to_dict(self):
+            return {"model_type": "standin", "architectures": None}
+
+    class Model(torch.nn.Module):
+        config = Config()
+
+        def __init__(self, name):
+            super().__init__()
+            self.base_model, self.name = Encoder(), name
+
+        def forward(self, x):
+            return Output({self.name: self.base_model(x).last_hidden_state + 1})
+
+    assert module.facts_of(Model("logits")) == {"config": {"model_type": "standin", "architectures": ["Model"]}}
+    header, floats = saved(Model("logits"), torch.ones(2))
+    assert floats("unfold.outputs.logits").tolist() == [3, 3]
+    assert floats("unfold.outputs.last_hidden_state").tolist() == [2, 2]
+    # A base model that stops earlier has not the last word.
+    header, floats = saved(Model("last_hidden_state"), torch.ones(2))
+    assert floats("unfold.outputs.last_hidden_state").tolist() == [3, 3]
+
+    def timm(name, file="vision_transformer", **attributes):
+        found = type(name, (torch.nn.Module,), {"__module__": f"timm.models.{file}"})()
+        found.__dict__.update(attributes)
+        return found
+
+    vit = timm("VisionTransformer", patch_embed=None, pos_embed=None, global_pool="map", pool_include_prefix=True)
+    vit.blocks = torch.nn.Sequential(timm("ResPostBlock"))
+    told = {"pool": "map", "pool-prefix": True, "placement": "res-post", "positions": "none"}
+    assert module.facts_of(vit) == told
+    eva = timm("Eva", "eva", patch_embed=None, pos_embed=None)
+    eva.blocks = torch.nn.Sequential()
+    eva.rope = timm("RotaryEmbeddingDinoV3", "pos_embed_sincos", temperature=50.0)
+    assert module.facts_of(eva) == {"positions": "dinov3", "rope-theta": 50.0}
+
+
 def check_file():
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2), torch.nn.Dropout())
@@ -118,6 +165,6 @@ def check_refusals():
 
 
 assert doctest.testmod(module).failed == 0
-for check in (check_torch_modules, check_file, check_tensors, check_refusals):
+for check in (check_torch_modules, check_libraries, check_file, check_tensors, check_refusals):
     check()
     print(f"ok {check.__name__}")

@@ -32,6 +32,6 @@ Deno.test({
   fn: () => {
     const { code, stdout, stderr } = python([script]);
     assert.equal(code, 0, new TextDecoder().decode(stderr as Uint8Array));
-    assert.equal(new TextDecoder().decode(stdout).match(/^ok /gm)?.length, 4);
+    assert.equal(new TextDecoder().decode(stdout).match(/^ok /gm)?.length, 5);
   },
 });
