@@ -146,7 +146,8 @@ export function unsupported(
   flavour: Flavour,
   { name, computeCapability }: Pick<Gpu, "name" | "computeCapability">,
 ): string | undefined {
-  // TensorRT for RTX 1.7's support matrix; Hopper (9.0) and data-centre Blackwell (10.x) are not on it.
+  // TensorRT for RTX 1.7's support matrix; Hopper (9.0) and data-centre Blackwell (10.x) are not on it. Of a
+  // plan on an H200 1.7.1 says so itself: "TensorRT-RTX does not support this compute capability".
   if (flavour === "rtx" && !/^(7\.5|8\.\d|12\.\d)$/.test(computeCapability)) {
     return `TensorRT for RTX does not run on the ${name} (compute capability ${computeCapability}; it takes 7.5, 8.x ` +
       `and 12.x); NVIDIA's Enterprise TensorRT does, choose it with --tensorrt-lib`;
