@@ -37,7 +37,8 @@ export const PRECISION_HELP =
   --max-output-error N  for int8 without labelled data: how far outputs may move, of 1; 0.1 unless given
   --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as
                         these run it fastest on a CPU
-  --opset N             the version of the standard's operators in them: 17 (default; ONNX Runtime from 1.12 on) to 23`;
+  --opset N             the version of the standard's operators in them: 17 (default; ONNX Runtime from 1.12 on) to 23;
+                        onnxruntime's form has 22 at least where versions before 1.20 would compute something else`;
 
 const INT8_FLAGS = ["calibrate", "int8-for", "max-accuracy-drop", "max-output-error"] as const;
 

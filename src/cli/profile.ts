@@ -73,6 +73,8 @@ const TRTEXEC: Readonly<Record<string, keyof typeof OPTIONS>> = {
   runtimeCacheFile: "runtime-cache-file",
 };
 
+const BUILT = "the plan is what it was built";
+
 /** Options of trtexec's that change nothing here, and why. */
 const NOTHING: Readonly<Record<string, string>> = {
   useSpinWait: "latency is on the GPU's clock, however the processor waits",
@@ -84,6 +86,22 @@ const NOTHING: Readonly<Record<string, string>> = {
   profilingVerbosity: "the plan was built with one",
   allowWeightStreaming: "the plan was built with it or without",
   noBuilderCache: "nothing is built",
+  ...Object.fromEntries(
+    ["fp16", "bf16", "int8", "fp8", "best", "noTF32", "stronglyTyped", "minShapes", "optShapes", "maxShapes"]
+      .map((option) => [option, BUILT]),
+  ),
+};
+
+/** Options of trtexec's for what is had in another way here. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  loadEngine: "trtexec's form is --loadEngine=PLAN; PLAN alone will do",
+  exportProfile: "--layers --json has the time of each layer",
+  dumpLayerInfo: "`deno task inspect PLAN --kernels` lists them",
+  exportLayerInfo: "`deno task inspect PLAN --json` has them",
+  exposeDMA: "leave it out: on one stream copies and kernels run one after another",
+  loadInputs: "inputs are random here",
+  dumpOutput: "outputs are not kept here",
+  exportOutput: "outputs are not kept here",
 };
 
 /** As often as trtexec's tables of layers are steady. */
@@ -92,6 +110,10 @@ const LAYER_RUNS = 50;
 /** Runs the command; resolves to its exit code. */
 export async function profileCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
   const ours = args.filter((argument) => !changesNothing(argument)).map(inOurWords);
+  for (const argument of ours) {
+    const name = nameOf(argument);
+    if (Object.hasOwn(ELSEWHERE, name)) throw new UsageError(`--${name} is not read: ${ELSEWHERE[name]}`);
+  }
   const parsed = await parseOptions(ours, { command: "profile", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return EXIT.ok;
   const { values, positionals } = parsed;

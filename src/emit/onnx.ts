@@ -9,7 +9,7 @@ import { type Graph, type Node, topological } from "../ir/graph.ts";
 import type { OnnxEmitter } from "../ops/emitter.ts";
 import { opOf } from "../ops/table.ts";
 import { type MeasuredOutput, ModelEmitter } from "./onnx_model.ts";
-import { lowestOpset } from "./opset.ts";
+import { lowestOpset, safeOpset } from "./opset.ts";
 import { byteLengthOf, joined, writePieces } from "./pieces.ts";
 
 /** Protobuf stops at 2 GiB, and its readers copy what is in the file, so weights go beside it well before. */
@@ -19,7 +19,7 @@ const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;
 export interface OnnxOptions {
   /** What the file says of itself, in `metadata_props`. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
-  /** The version of the standard's operators; the lowest that it fits unless given. */
+  /** The version of the standard's operators, at least; the lowest that the graph fits unless given. */
   readonly opset?: number | undefined;
   /** Weights of more bytes than this go into `<path>.data`. */
   readonly embeddedLimitBytes?: number;
@@ -98,7 +98,7 @@ export function onnxBytes(graph: Graph, emission: Emission = {}): Uint8Array {
 }
 
 function emit(graph: Graph, { opset = lowestOpset(graph), probe }: Emission): ModelEmitter {
-  const emitter = new ModelEmitter(graph, opset);
+  const emitter = new ModelEmitter(graph, Math.max(opset, safeOpset(graph)));
   const values = new Map<Node, string>();
   for (const node of topological(graph)) {
     emitter.begin(node);

@@ -6,6 +6,7 @@
 import { UnfoldError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
 import { type Graph, topological } from "../ir/graph.ts";
+import { isOp } from "../ops/table.ts";
 
 /** LayerNormalization is an operator since 17, the newest that a graph cannot do without. */
 export const LOWEST_OPSET = 17;
@@ -21,6 +22,22 @@ export const opsetOf = (dtype: DType): number => SINCE[dtype] ?? LOWEST_OPSET;
 /** The lowest version that a graph fits. */
 export function lowestOpset(graph: Graph): number {
   return Math.max(...topological(graph).map(({ type }) => opsetOf(type.dtype)));
+}
+
+/**
+ * ONNX Runtime's attention takes one mask for all of a batch; before 1.20 it reads on behind it on a CPU, and
+ * gives other numbers. Files with this version are refused there, and before 1.21.
+ */
+const ONE_MASK_FOR_ALL = 22;
+
+/** The version under which a graph is not written, whatever is asked for. */
+export function safeOpset(graph: Graph): number {
+  const readsOn = topological(graph).some((node) => {
+    if (!isOp(node, "self_attention") && !isOp(node, "token_attention")) return false;
+    const mask = node.inputs.find(({ type }) => type.shape.length === 4);
+    return mask !== undefined && mask.type.shape[0] === 1 && node.type.shape[0] !== 1;
+  });
+  return readsOn ? ONE_MASK_FOR_ALL : LOWEST_OPSET;
 }
 
 /**

@@ -62,6 +62,8 @@ Deno.test("profile takes trtexec's options that change nothing here, with a note
     "--verbose",
     "--device=0",
     "--noCudaGraph",
+    "--fp16",
+    "--optShapes=x:8x128",
   ];
   const { stderr, code } = await run(["--loadEngine=un.plan", "--streams=2", ...words]);
   for (const word of words) {
@@ -73,6 +75,15 @@ Deno.test("profile takes trtexec's options that change nothing here, with a note
   const { signal } = new AbortController();
   for (const word of ["--device=1", "--useManagedMemory", "--skipInference"]) {
     await assert.rejects(profileCommand(["un.plan", word], signal), usage(/unknown flag/), word);
+  }
+  for (
+    const [args, where] of [
+      [["--loadEngine", "un.plan"], /^--loadEngine is not read: .* --loadEngine=PLAN; PLAN alone will do$/],
+      [["un.plan", "--exportProfile=p.json"], /^--exportProfile is not read: --layers --json has /],
+      [["un.plan", "--dumpLayerInfo"], /^--dumpLayerInfo is not read: `deno task inspect PLAN --kernels`/],
+    ] as const
+  ) {
+    await assert.rejects(profileCommand(args, signal), usage(where), args.join(" "));
   }
 });
 

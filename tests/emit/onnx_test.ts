@@ -135,6 +135,31 @@ Deno.test("onnxBytes() writes the lowest opset unless told otherwise, and what c
   assert.ok(text(20).includes(imports(20)) && text(20).includes("/Gelu") && !text(20).includes("/Erf"));
 });
 
+Deno.test("onnxBytes() keeps a mask of one for all from ONNX Runtimes that read on behind it", () => {
+  const imports = (version: number) => `B\x02\x10${String.fromCharCode(version)}`;
+  const attention = (masks: number, opset?: number) => {
+    const mask = input("mask", [masks, 2, 3, 3]);
+    const attrs = { heads: 2, scale: 1, causal: false };
+    const batch = masks === 1 ? "B" : masks;
+    const graph = graphOf(
+      apply("token_attention", [...["q", "k", "v"].map((name) => input(name, [batch, 3, 4])), mask], {
+        attrs,
+      }),
+    );
+    return new TextDecoder("latin1").decode(onnxBytes(graph, { opset }));
+  };
+  assert.ok(attention(2).includes(imports(17)));
+  for (const opset of [undefined, 17]) assert.ok(attention(1, opset).includes(imports(22)));
+  assert.ok(attention(1, 23).includes(imports(23)));
+});
+
+Deno.test("onnxBytes() gives LayerNormalization a bias, without which ONNX Runtime 1.16 to 1.18 aborts", () => {
+  const bare = apply("layer_norm", [input("x", [2, 4])], { attrs: { epsilon: 1e-5 } });
+  const text = new TextDecoder("latin1").decode(onnxBytes(graphOf(bare)));
+  // NodeProto's inputs are its field 1: three of them in front of the output, field 2.
+  assert.match(text, /\n\x01x\n[^\n\x12]+\n[^\n\x12]+\x12[^\x12]*LayerNormalization/);
+});
+
 Deno.test("parseOpset() takes the versions whose operators are known", () => {
   assert.deepEqual(["17", "23"].map(parseOpset), [17, 23]);
   for (const text of ["16", "24", "17.5", "", "latest"]) {
