@@ -36,8 +36,8 @@ export const layerNorm = defineOp({
       const bare = run.map((v) => (v - mean) / Math.sqrt(variance + epsilon));
       return gain === undefined ? bare : bare.map((v, c) => gain.data[c]! * v + bias.data[c]!);
     }),
-  // Both backends' operators want a gain, and TensorRT's a bias. ONNX's is optional, but the AttentionFusion of
-  // ONNX Runtime 1.16 to 1.18 reads it where it is not, and the process aborts.
+  // Both backends' operators want a gain, and TensorRT's a bias. ONNX's is optional, but the AttentionFusion
+  // of ONNX Runtime 1.16 to 1.18 reads it where it is not, and the process aborts.
   tensorrt: (net, [x, gain, bias], { epsilon }, node) =>
     net.normalization(
       x,
