@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { compile } from "../../src/compile/networks.ts";
 import type { Model } from "../../src/dsl/mod.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
-import { cswin, SLAB_CSWIN_T } from "../../src/models/cswin.ts";
-import { pvt, SLAB_PVT_TINY } from "../../src/models/pvt.ts";
+import { cswin, CSWIN_T, SLAB_CSWIN_T } from "../../src/models/cswin.ts";
+import { pvt, PVT_TINY, SLAB_PVT_TINY } from "../../src/models/pvt.ts";
 import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
 import { swin, SWIN_T, SWIN_T_BACKBONE, swinBackbone } from "../../src/models/swin.ts";
 import { T2T_VIT_14, t2tVit } from "../../src/models/t2t_vit.ts";
@@ -69,32 +69,42 @@ testWithLibrary(
     }),
 );
 
+/** Kernels of an fp16 plan of a folded network for 8 images. */
+async function kernelsOf(network: Model, { library, path }: { library: string; path: string }) {
+  const options = { weights: randomWeights({ seed: 1 }), precision: "fp16", dims: { B: 8 } } as const;
+  await buildEngine(compile(network, { ...options, norm: unifiedNorm() }).graph, { path, library });
+  return (await inspectPlanFile(path)).kernels!;
+}
+
 testWithLibrary(
   "a Swin block is six kernels, with a bias on queries too: the windows' moves are the only ones beside five",
   (library) =>
     withFolder(async (folder) => {
-      const path = join(folder, "swin.plan");
-      const kernelsOf = async (depth: number, qkvBias: boolean) => {
-        const network = swin({
-          ...SWIN_T,
-          channels: 96,
-          classes: 10,
-          depths: [depth],
-          heads: [3],
-          qkvBias,
-          image: [224, 224],
-        });
-        const { graph } = compile(network, {
-          weights: randomWeights({ seed: 1 }),
-          precision: "fp16",
-          norm: unifiedNorm(),
-          dims: { B: 8 },
-        });
-        await buildEngine(graph, { path, library });
-        return (await inspectPlanFile(path)).kernels!;
+      const at = { library, path: join(folder, "swin.plan") };
+      const ofDepth = (depth: number, qkvBias: boolean) => {
+        const sizes = { channels: 96, classes: 10, depths: [depth], heads: [3], image: [224, 224] } as const;
+        return kernelsOf(swin({ ...SWIN_T, ...sizes, qkvBias }), at);
       };
       for (const qkvBias of [false, true]) {
-        assert.equal(await kernelsOf(4, qkvBias) - await kernelsOf(2, qkvBias), 2 * 6);
+        assert.equal(await ofDepth(4, qkvBias) - await ofDepth(2, qkvBias), 2 * 6);
       }
+    }),
+);
+
+testWithLibrary(
+  "a block of PVT is nine kernels, with keys of a convolution, and one of CSWin eleven, with stripes of two directions",
+  (library) =>
+    withFolder(async (folder) => {
+      const at = { library, path: join(folder, "blocks.plan") };
+      const ofPvt = (depth: number) => {
+        const stages = [{ ...PVT_TINY.stages[1]!, depth }];
+        return kernelsOf(pvt({ ...PVT_TINY, image: [56, 56], classToken: false, stages }), at);
+      };
+      const ofCswin = (depth: number) => {
+        const stages = [{ depth, heads: 8, split: 7 }];
+        return kernelsOf(cswin({ ...CSWIN_T, image: 56, channels: 128, stages }), at);
+      };
+      assert.equal(await ofPvt(3) - await ofPvt(1), 2 * 9);
+      assert.equal(await ofCswin(3) - await ofCswin(1), 2 * 11);
     }),
 );
