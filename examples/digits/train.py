@@ -5,12 +5,7 @@ Both twins are the same small pre-norm vision Transformer on scikit-learn's 8x8 
 weights and see the same batches in the same order; only the normalization differs. Every normalization is read by
 exactly one linear layer (norm1 -> attn.qkv, norm2 -> mlp.fc1, norm -> class token -> head), so all nine can be folded.
 
-Unified Normalization is written from the paper (Yang et al., "Unified Normalization for Accelerating and Stabilizing
-Transformers", ACM MM 2022): algorithm 2 with the outlier filtration of section 3.3. Numbers in parentheses beside the
-code are the paper's equations. Three things the paper leaves open are settled here as follows:
-  * (19) decides for a whole layer, (18) is per channel: both sides of (18) are averaged over the channels.
-  * The recorded entry of an outlier step is the running value from before that step, so the outlier cannot reach it.
-  * During warm-up nothing is smoothed, but windows and momentum are filled, so that smoothing starts from real values.
+Unified Normalization is that of ../pytorch/unified_norm.py, in the variant "paper".
 
 How the recipe was chosen: architecture, one-pixel shifts, optimizer, schedule and 110 epochs were fixed beforehand. The
 initial scale, learning rate, batch size and label smoothing (none, in the end) were picked from four
@@ -41,6 +36,9 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "pytorch"))
+from unified_norm import UnifiedNorm  # noqa: E402
+
 EPS = 1e-5  # not stored in UN checkpoints; both norms use it
 SPLIT_SEED = 0
 HELD_OUT = 360
@@ -50,84 +48,6 @@ ORIGIN = (
     "via scikit-learn load_digits"
 )
 LICENCE = "CC BY 4.0"
-
-
-class UnifiedNormFunction(torch.autograd.Function):
-    """y = weight * x / sqrt(variance + eps) + bias, with the paper's estimated gradient.
-
-    `variance` is the statistic already chosen for this step. The gradient through it cannot be computed exactly when
-    it mixes earlier batches, so `estimate` maps this step's g to the psi that stands in for it.
-    """
-
-    @staticmethod
-    def forward(
-        ctx, x: Tensor, weight: Tensor, bias: Tensor, variance: Tensor, estimate: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        scale = torch.rsqrt(variance + EPS)
-        z = x * scale  # (2) with mu = 0
-        ctx.save_for_backward(z, weight, scale)
-        ctx.estimate = estimate
-        return weight * z + bias  # (3)
-
-    @staticmethod
-    def backward(ctx, dy: Tensor):
-        z, weight, scale = ctx.saved_tensors
-        samples = tuple(range(dy.dim() - 1))  # batch and tokens: the paper squeezes tokens into B
-        dz = weight * dy  # (6)
-        g = (dz * z).mean(samples)  # algorithm 2, backward, line 4
-        psi = ctx.estimate(g)
-        dx = (dz - z * psi) * scale  # (7) with psi_mu = 0
-        return dx, (dy * z).sum(samples), dy.sum(samples), None, None
-
-
-class UnifiedNorm(nn.Module):
-    """Unified Normalization over the last axis. Buffer names and shapes follow the published UN checkpoints."""
-
-    def __init__(self, channels: int, window: int = 4, momentum: float = 0.9, warmup: int = 200) -> None:
-        super().__init__()
-        self.window, self.momentum, self.warmup = window, momentum, max(warmup, window)
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))  # a second moment: there is no mean
-        self.register_buffer("ema_gz", torch.zeros(channels))
-        self.register_buffer("buffer_x2", torch.ones(window, channels))
-        self.register_buffer("buffer_gz", torch.zeros(window, channels))
-        self.register_buffer("iters", torch.zeros(1, dtype=torch.int64))
-        self.register_buffer("skip_counter", torch.zeros(1, dtype=torch.int64))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x * (self.weight * torch.rsqrt(self.running_var + EPS)) + self.bias  # (1) with mu = 0
-        variance, estimate = self._forward_statistic(x.detach())
-        return UnifiedNormFunction.apply(x, self.weight, self.bias, variance, estimate)
-
-    @torch.no_grad()
-    def _forward_statistic(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        step = int(self.iters)
-        slot, warming = step % self.window, step < self.warmup
-        q = x.square().mean(tuple(range(x.dim() - 1)))  # (13), the batch's quadratic mean
-        # (18): the bound holds with the population variance, and uses the window before this step.
-        threshold = self.window * self.buffer_x2.sqrt().var(0, correction=0)
-        self.buffer_x2[slot] = q
-        geometric = self.buffer_x2.log().mean(0).exp()  # (16); logarithms keep the product from overflowing
-        gap = self.buffer_x2.mean(0) - geometric
-        outlier = not warming and bool(gap.mean() > threshold.mean())
-        if outlier:
-            self.buffer_x2[slot] = self.running_var
-            self.skip_counter += 1
-        variance = q if warming or outlier else geometric  # (19)
-        self.running_var.lerp_(variance, 1 - self.momentum)  # (12)
-        self.iters += 1
-        return variance, partial(self._gradient_statistic, slot=slot, warming=warming, outlier=outlier)
-
-    @torch.no_grad()
-    def _gradient_statistic(self, g: Tensor, *, slot: int, warming: bool, outlier: bool) -> Tensor:
-        if outlier:
-            self.buffer_gz[slot] = self.ema_gz
-            return g  # (19); psi itself keeps its value, so the outlier leaves no trace in it
-        self.buffer_gz[slot] = g
-        self.ema_gz.lerp_(self.buffer_gz.mean(0), 1 - self.momentum)  # (17)
-        return g if warming else self.ema_gz.clone()
 
 
 class Attention(nn.Module):
@@ -264,62 +184,6 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
     path.write_bytes(struct.pack("<Q", len(header)) + header + data[8 + length :])
 
 
-def check() -> None:
-    """Compare the hand-written backward with finite differences, and the module with a plain restatement."""
-    torch.manual_seed(0)
-    channels, window, a = 5, 4, 0.9
-
-    # In warm-up the statistic is the batch's own and psi = g, so (7) is the exact gradient of x / sqrt(mean x^2 + eps).
-    norm = UnifiedNorm(channels, window, warmup=10**9).double()
-    shapes = ((3, 4, channels), (channels,), (channels,))
-    inputs = [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]
-    call = lambda x, w, b: torch.func.functional_call(norm, {"weight": w, "bias": b}, (x,))
-    torch.autograd.gradcheck(call, inputs)
-    print("warm-up: gradcheck agrees in float64", file=sys.stderr)
-
-    # Beyond it, follow algorithm 2 with plain lists, through a calm stretch, one outlier and back.
-    norm = UnifiedNorm(channels, window, a, warmup=6).double()
-    norm.weight.data.uniform_(0.5, 1.5)
-    sigmas, gs, outliers = [], [], []
-    running, psi = torch.ones(channels, dtype=torch.double), torch.zeros(channels, dtype=torch.double)
-    for step in range(24):
-        size = 30.0 if step == 15 else 1 + 0.2 * math.sin(step)
-        x = (size * torch.randn(8, 3, channels, dtype=torch.double)).requires_grad_()
-        dy = torch.randn_like(x)
-        y = norm(x)
-        y.backward(dy)
-
-        q = (x.detach() ** 2).mean((0, 1))
-        last = torch.stack([*sigmas[-window + 1 :], q])
-        product = last.prod(0) ** (1 / window)
-        outlier = False
-        if step >= 6:
-            bound = window * torch.stack(sigmas[-window:]).sqrt().var(0, correction=0)
-            outlier = bool((last.mean(0) - product).mean() > bound.mean())
-        used = product if step >= 6 and not outlier else q
-        z = x.detach() / (used + EPS).sqrt()
-        dz = norm.weight.detach() * dy
-        g = (dz * z).mean((0, 1))
-        sigmas.append(running.clone() if outlier else q)
-        gs.append(psi.clone() if outlier else g)
-        running = a * running + (1 - a) * used
-        if not outlier:
-            psi = a * psi + (1 - a) * torch.stack(gs[-window:]).sum(0) / window  # the window starts at zero
-        dx = (dz - z * (psi if step >= 6 and not outlier else g)) / (used + EPS).sqrt()
-        torch.testing.assert_close(y.detach(), norm.weight.detach() * z + norm.bias.detach())
-        torch.testing.assert_close(x.grad, dx)
-        torch.testing.assert_close(norm.running_var, running)
-        torch.testing.assert_close(norm.ema_gz, psi)
-        outliers += [step] * outlier
-    assert 15 in outliers and int(norm.skip_counter) == len(outliers) < 18, outliers
-    print(f"smoothing: 24 steps agree with algorithm 2, outliers at {outliers}", file=sys.stderr)
-
-    norm.eval()
-    expected = norm.weight * x / torch.sqrt(norm.running_var + EPS) + norm.bias
-    torch.testing.assert_close(norm(x), expected)
-    print("evaluation: y = weight * x / sqrt(running_var + eps) + bias", file=sys.stderr)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write (default: this one)")
@@ -333,10 +197,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=200, help="UN: steps without smoothing (the paper: 4,000)")
     parser.add_argument("--quick", action="store_true", help="smoke test: 2 epochs; needs an --out of its own")
     parser.add_argument("--validate", action="store_true", help="score on a part of the training images, write nothing")
-    parser.add_argument("--check", action="store_true", help="check UN's gradient and bookkeeping, then stop")
     args = parser.parse_args()
-    if args.check:
-        return check()
     if args.quick:
         if args.out.resolve() == Path(__file__).parent.resolve():
             parser.error("--quick would overwrite the trained files: give another --out")
