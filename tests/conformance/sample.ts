@@ -45,6 +45,9 @@ export interface Sample {
   readonly notOnTensorRt?: string;
 }
 
+/** Samples of some operators; all of them are `samples.ts`'s. */
+export type Samples = Readonly<Partial<Record<OpName, readonly Sample[]>>>;
+
 /** A sample ready to run. */
 export interface Traced {
   /** With open sizes, as backends get it. */

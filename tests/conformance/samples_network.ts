@@ -2,7 +2,7 @@
  * Samples of the operators with weights, and of attention; the rest and the whole table are in `samples.ts`.
  */
 import { apply, type AttrsOf } from "../../src/ops/table.ts";
-import type { Sample } from "./sample.ts";
+import type { Sample, Samples } from "./sample.ts";
 import { matmul, mul, reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
 
 const dims = { B: 3, T: 5, S: 4 };
@@ -18,13 +18,6 @@ const fixedHeads = {
   v: { shape: [2, 3, 5, 4] },
 } as const;
 
-type NetworkOp =
-  | "attention"
-  | "channel_affine"
-  | "conv"
-  | "linear"
-  | "matmul";
-
 const convolution =
   (attrs: AttrsOf<"conv">, kernel: readonly number[], { bias = true } = {}): Sample["build"] =>
   (
@@ -35,7 +28,7 @@ const convolution =
     return apply("conv", inputs, { attrs });
   };
 
-export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
+export const NETWORK_SAMPLES = {
   attention: [
     {
       name: "self",
@@ -271,4 +264,4 @@ export const NETWORK_SAMPLES: Readonly<Record<NetworkOp, readonly Sample[]>> = {
       build: ({ x }, p) => transpose(matmul(p([2, 4]), x!), [0, 2, 1]),
     },
   ],
-};
+} satisfies Samples;

@@ -3,7 +3,7 @@
  * `samples.ts`.
  */
 import { apply, type AttrsOf } from "../../src/ops/table.ts";
-import type { Sample } from "./sample.ts";
+import type { Sample, Samples } from "./sample.ts";
 
 const dims = { B: 3, T: 5, H: 2, W: 3 };
 const tokens = { x: { shape: ["B", "T", 8] } } as const;
@@ -17,7 +17,7 @@ const of =
     return apply(op, [x!, ...Array.from({ length: vectors }, () => p([channels]))], { attrs });
   };
 
-export const NORM_SAMPLES: Readonly<Record<NormOp, readonly Sample[]>> = {
+export const NORM_SAMPLES = {
   group_norm: [
     {
       name: "of tokens",
@@ -78,4 +78,4 @@ export const NORM_SAMPLES: Readonly<Record<NormOp, readonly Sample[]>> = {
       build: of("rms_norm", 1, { epsilon: 0.5, compressed: true }),
     },
   ],
-};
+} satisfies Samples;

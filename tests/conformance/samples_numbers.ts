@@ -1,27 +1,13 @@
 /** Samples of arithmetic on single numbers and of sums; the rest and the whole table are in `samples.ts`. */
 import { apply } from "../../src/ops/table.ts";
-import type { Sample } from "./sample.ts";
+import type { Sample, Samples } from "./sample.ts";
 import { constant, div, exp, gelu, maximum, mul, relu, silu, sqrt, sub, sum, tanh } from "../nodes.ts";
 
 const x234 = { x: { shape: [2, 3, 4] } } as const;
 const xBT4 = { x: { shape: ["B", "T", 4] } } as const;
 const dims = { B: 3, T: 5 };
 
-type NumberOp =
-  | "div"
-  | "dynamic_tanh"
-  | "exp"
-  | "gelu"
-  | "max"
-  | "mul"
-  | "reduce_sum"
-  | "relu"
-  | "silu"
-  | "sqrt"
-  | "sub"
-  | "tanh";
-
-export const NUMBER_SAMPLES: Readonly<Record<NumberOp, readonly Sample[]>> = {
+export const NUMBER_SAMPLES = {
   mul: [
     { name: "of one shape", inputs: { ...x234, z: { shape: [2, 3, 4] } }, build: ({ x, z }) => mul(x!, z!) },
     { name: "with a scalar", inputs: x234, build: ({ x }, p) => mul(x!, p([])) },
@@ -118,4 +104,4 @@ export const NUMBER_SAMPLES: Readonly<Record<NumberOp, readonly Sample[]>> = {
     },
   ],
   tanh: [{ name: "of both signs", inputs: xBT4, dims, build: ({ x }) => tanh(x!) }],
-};
+} satisfies Samples;

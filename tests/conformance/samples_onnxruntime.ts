@@ -3,7 +3,7 @@
  * fp32.
  */
 import { apply } from "../../src/ops/table.ts";
-import type { Sample } from "./sample.ts";
+import type { Sample, Samples } from "./sample.ts";
 import { whole } from "./samples_quantized.ts";
 
 const dims = { B: 3, T: 5 };
@@ -11,9 +11,7 @@ const only = { notOnTensorRt: "is a form for ONNX Runtime", onlyIn: "fp32" } as 
 const tokens = { x: { shape: ["B", "T", 8] } } as const;
 const plain = { heads: 2, scale: 0.5, causal: false } as const;
 
-type OnnxRuntimeOp = "bias_gelu" | "quantized_linear" | "self_attention" | "token_attention";
-
-export const ONNXRUNTIME_SAMPLES: Readonly<Record<OnnxRuntimeOp, readonly Sample[]>> = {
+export const ONNXRUNTIME_SAMPLES = {
   bias_gelu: (["none", "tanh"] as const).map((approximate) => ({
     ...only,
     name: approximate,
@@ -115,4 +113,4 @@ export const ONNXRUNTIME_SAMPLES: Readonly<Record<OnnxRuntimeOp, readonly Sample
       build: ({ q, k, v }, p) => apply("token_attention", [q!, k!, v!, p([2, 1, 4, 5])], { attrs: plain }),
     },
   ],
-};
+} satisfies Samples;
