@@ -1,6 +1,6 @@
 /** Samples of arithmetic on single numbers and of sums; the rest and the whole table are in `samples.ts`. */
 import { apply } from "../../src/ops/table.ts";
-import type { Sample, Samples } from "./sample.ts";
+import type { Samples } from "./sample.ts";
 import { constant, div, exp, gelu, maximum, mul, relu, silu, sqrt, sub, sum, tanh } from "../nodes.ts";
 
 const x234 = { x: { shape: [2, 3, 4] } } as const;

@@ -6,7 +6,7 @@ import type { DType, Precision } from "../../src/ir/dtype.ts";
 import { apply, constantNode } from "../../src/ops/table.ts";
 import type { QuantizeAttrs } from "../../src/ops/quantize.ts";
 import { Random } from "../support.ts";
-import type { Sample } from "./sample.ts";
+import type { Sample, Samples } from "./sample.ts";
 
 const dims = { B: 3, T: 5 };
 const tokens = { x: { shape: ["B", "T", 8] } } as const;
@@ -71,7 +71,7 @@ function weight(
   };
 }
 
-export const QUANTIZED_SAMPLES: Readonly<Record<"quantize" | "dequantize", readonly Sample[]>> = {
+export const QUANTIZED_SAMPLES = {
   quantize: [
     quantized("int8", { to: "int8", zero: 0 }),
     quantized("uint8", { to: "uint8", zero: 100 }, { notOnTensorRt: "TensorRT does not quantize to uint8" }),
@@ -84,4 +84,4 @@ export const QUANTIZED_SAMPLES: Readonly<Record<"quantize" | "dequantize", reado
     weight("fp8, one scale", { dtype: "fp8", scales: [], ...fp8 }),
     weight("int4, a scale for each block", { dtype: "int4", scales: [6, 2], opset: 21 }),
   ],
-};
+} satisfies Samples;
