@@ -1,7 +1,7 @@
 /**
- * What folding does to a network, without building it: each normalization's fate, and how far the rounding of
- * the weights that took it in can move an output. And the same as one word, for every network and family at
- * once.
+ * What folding does to a network, without building it: each normalization's fate, and how far an output can
+ * move because the weights that took it in are rounded. And each fate in one word, for every network and
+ * family.
  */
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
@@ -79,8 +79,10 @@ export function auditModel(
     return bounds.get(node)!;
   };
   const audited = norms.map((fold): AuditedNorm => {
-    const own = fold.into.flatMap((name) => products.get(name) ?? []).map(boundOf).filter((b) => b !== null);
-    return { ...fold, errorBound: own.length === 0 ? null : Math.max(...own) };
+    const bounds = fold.into.flatMap((name) => products.get(name) ?? []).map(boundOf).filter((b) =>
+      b !== null
+    );
+    return { ...fold, errorBound: bounds.length === 0 ? null : Math.max(...bounds) };
   });
   return {
     model: model.name,

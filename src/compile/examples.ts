@@ -1,7 +1,6 @@
 /**
  * What networks are run on: a model's labelled examples, sample inputs out of a file, or invented ones, and
- * the sizes that its open dimensions usually have. Leaves out what comes of running them, which is
- * `evaluate.ts`.
+ * the sizes that its open dimensions usually have. `evaluate.ts` runs them.
  */
 import type { Evaluation, Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";

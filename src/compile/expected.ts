@@ -58,18 +58,18 @@ function withGiven(model: Model, file: Checkpoint, norm: Norm): Model {
   const [onlyOutput] = sides.outputs;
   const given = sides.inputs.filter(({ name }) => names.includes(name));
   const inputs = Object.fromEntries(given.map(({ name }) => [name, name]));
-  let others = names.filter((name) => !Object.hasOwn(inputs, name));
-  const strange = others.filter((name) => !sides.outputs.some((output) => output.name === name));
-  if (given.length === 0 && sides.inputs.length === 1 && strange.length === 1 && others.length === 2) {
+  let outputNames = names.filter((name) => !Object.hasOwn(inputs, name));
+  const strange = outputNames.filter((name) => !sides.outputs.some((output) => output.name === name));
+  if (given.length === 0 && sides.inputs.length === 1 && strange.length === 1 && outputNames.length === 2) {
     inputs[onlyInput!.name] = strange[0]!;
-    others = others.filter((name) => name !== strange[0]);
+    outputNames = outputNames.filter((name) => name !== strange[0]);
   }
   const missing = sides.inputs.find(({ name }) => !Object.hasOwn(inputs, name));
   if (missing !== undefined) throw sides.refusal(`has no tensor for the input ${quoted(missing.name)}`);
-  if (others.length === 0) throw sides.refusal("has no outputs");
-  const outputs = others.length === 1 && sides.outputs.length === 1
-    ? { [onlyOutput!.name]: others[0]! }
-    : Object.fromEntries(others.map((name) => [name, name]));
+  if (outputNames.length === 0) throw sides.refusal("has no outputs");
+  const outputs = outputNames.length === 1 && sides.outputs.length === 1
+    ? { [onlyOutput!.name]: outputNames[0]! }
+    : Object.fromEntries(outputNames.map((name) => [name, name]));
   const unknown = Object.keys(outputs).find((name) => !sides.outputs.some((output) => output.name === name));
   if (unknown !== undefined) {
     throw sides.refusal(`has ${quoted(unknown)}, which is no input or output of the model`);

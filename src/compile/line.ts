@@ -1,8 +1,8 @@
 /**
  * The line that a build passes through: stages, each a function from what the ones before have made to what
  * it makes. What a stage takes is in its type, so that one that stands too early does not compile. The line
- * tells what goes on, meters time and memory, ends between two stages when it is told to, and puts away what
- * stages opened, however it ends.
+ * reports progress, meters time and memory, stops between two stages on request, and closes what stages
+ * opened, however it ends.
  */
 import type { NormFamily } from "../norms/families.ts";
 import { pause } from "../pause.ts";

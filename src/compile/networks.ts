@@ -103,11 +103,11 @@ export function chooseWeights(
   options: WeightOptions & { readonly isReference?: boolean },
 ): WeightChoice {
   const { recognised, isReference = false } = options;
-  const own = model.weights?.[norm.family];
+  const trained = model.weights?.[norm.family];
   if (recognised !== undefined && haveSameKeys(norm.family, model.norm.family)) {
     return fromRecognised(recognised, options);
   }
-  const fitting = isReference ? own : options.checkpoint ?? own;
+  const fitting = isReference ? trained : options.checkpoint ?? trained;
   if (fitting !== undefined) return fromCheckpoint(model, norm, { ...options, path: fitting });
   const random = randomWeights({ seed: RANDOM_SEED });
   const other = otherWeights(model, norm, options);

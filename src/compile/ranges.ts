@@ -1,7 +1,7 @@
 /**
- * Whether a network's values fit fp16 or bf16: what a run of the network that TensorRT is given, rounded as
- * an engine rounds it, says of each tensor that is computed, and what helps where one overflows. It speaks of
- * the samples it saw, not of all inputs.
+ * Whether a network's values fit fp16 or bf16: the network that TensorRT is given runs with an engine's
+ * rounding, and each tensor gets a verdict, with what helps where it overflows. Verdicts hold for the samples
+ * that were run, not for all inputs.
  */
 import { UnfoldError } from "../errors.ts";
 import type { Narrow } from "../ir/dtype.ts";

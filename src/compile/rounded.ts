@@ -1,9 +1,9 @@
 /**
  * A network of fp16 or bf16 run as an engine rounds it, on a CPU that has neither: ONNX Runtime computes each
  * operator in fp32, after which the result is cast to the narrow type and back, so that it really loses
- * digits and really overflows; what it was before is measured. Sums inside of an operator stay in fp32, as
- * tensor cores have them. So do the scores of an attention, as in fused kernels, of which it is assumed. What
- * is not executed is the engine itself.
+ * digits and really overflows; the value before the cast is measured. Sums inside of an operator stay in
+ * fp32, as in tensor cores. So do an attention's scores, as in fused kernels, which is an assumption. The
+ * engine itself is not executed.
  */
 import type { Probe } from "../emit/onnx.ts";
 import { isFloat, type Narrow } from "../ir/dtype.ts";

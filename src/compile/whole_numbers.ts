@@ -1,8 +1,7 @@
 /**
- * Whether ONNX Runtime's products of whole numbers are what they should be on this machine: every quantized
- * product gets a few rows of whole numbers, and its sums are compared with those computed here, from the
- * weights that the file has. What is checked is sums; the float arithmetic around them is for the gate on
- * outputs.
+ * Whether ONNX Runtime multiplies whole numbers correctly on this machine: every quantized product gets a few
+ * rows of whole numbers, and its sums are compared with sums computed here from the file's weights. Only sums
+ * are checked; the gate on outputs judges the float arithmetic around them.
  */
 import { UnfoldError } from "../errors.ts";
 import { heldData, numbersFromBytes } from "../ir/data.ts";

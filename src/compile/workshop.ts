@@ -1,8 +1,8 @@
 /**
  * Where a build works: a folder in the output folder, which alone has to be writable and may be a mount
  * point, so that its files can be renamed into place at the end. A build that was killed leaves its folder to
- * the next, which sweeps it. Networks are written as ONNX once, whoever asks; what is only for checking never
- * reaches the user.
+ * the next, which sweeps it. Each network is written as ONNX once, whoever needs it; files for checks never
+ * reach the user.
  */
 import { dirname, join, resolve } from "node:path";
 import { removeUnlocked, takeLock } from "../emit/lock.ts";
@@ -102,12 +102,12 @@ export class Workshop implements AsyncDisposable {
   async write(name: string, text: string): Promise<void> {
     const path = this.path(name);
     await Deno.writeTextFile(path, text).catch((error) => {
-      throw this.told(writeFailure(path, error));
+      throw this.withUserPaths(writeFailure(path, error));
     });
   }
 
   /** An error with the files by the names that the user knows, those in the output folder. */
-  told(error: unknown): unknown {
+  withUserPaths(error: unknown): unknown {
     return error instanceof UnfoldError && error.message.includes(this.#folder)
       ? new UnfoldError(error.message.replaceAll(this.#folder, resolve(this.#out)), { cause: error })
       : error;
@@ -115,8 +115,8 @@ export class Workshop implements AsyncDisposable {
 
   /** The path of a network's ONNX file: the published one, else one for this build only. */
   async onnx(graph: Graph, probe?: Probe): Promise<string> {
-    const own = join(this.#folder, SCRATCH, `${this.#written.size}.onnx`);
-    const { path, file } = this.#write(graph, own, { probe });
+    const scratch = join(this.#folder, SCRATCH, `${this.#written.size}.onnx`);
+    const { path, file } = this.#write(graph, scratch, { probe });
     await file;
     return path;
   }
@@ -129,7 +129,7 @@ export class Workshop implements AsyncDisposable {
     const known = this.#written.get(graph);
     if (known !== undefined) return known;
     const file = writeOnnx(graph, path, { opset: this.#opset, ...options }).catch((error) => {
-      throw this.told(error);
+      throw this.withUserPaths(error);
     });
     const written = { path, file };
     this.#written.set(graph, written);
@@ -207,10 +207,10 @@ function isFolder(path: string): boolean {
 }
 
 /** Removes the working folders of builds that were killed; those of living ones are locked. */
-async function sweep(out: string, own: string): Promise<void> {
+async function sweep(out: string, mine: string): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(out)) {
     const folder = join(out, name);
-    if (!isDirectory || !FOLDER.test(name) || folder === own) continue;
+    if (!isDirectory || !FOLDER.test(name) || folder === mine) continue;
     await removeUnlocked(folder, LOCK);
   }
 }

@@ -58,9 +58,9 @@ export const attention = defineOp({
     }
     if (mask) {
       const full = [b, h, t, s!];
-      const own = [periodOf(mask.shape, full) ?? b, ...full.slice(1)];
-      const fits = broadcastShapes(mask.shape, own);
-      if (fits === null || fits.some((dim, i) => dim !== own[i])) {
+      const whole = [periodOf(mask.shape, full) ?? b, ...full.slice(1)];
+      const fits = broadcastShapes(mask.shape, whole);
+      if (fits === null || fits.some((dim, i) => dim !== whole[i])) {
         throw new Misfit(`the mask does not broadcast to ${showShape(full)}`);
       }
     }
@@ -89,13 +89,13 @@ export const attention = defineOp({
     const scaled = scale === 1 ? q : net.elementwise("prod", q, net.scalar(scale, node.type.dtype, 4));
     const [queries, keys] = tokensOf(node);
     // One query sees everything. TensorRT's causal mask counts from the first key, so it needs T = S.
-    const own = causal && queries === keys && queries !== 1 && !mask;
-    const above = causal && queries !== 1 && !own ? net.constant(...causalMask(node)) : undefined;
+    const isCausal = causal && queries === keys && queries !== 1 && !mask;
+    const above = causal && queries !== 1 && !isCausal ? net.constant(...causalMask(node)) : undefined;
     // IAttention takes a mask or a causal one, never both; their sum is a mask too.
     const both = mask && above ? net.elementwise("sum", mask, above) : mask ?? above;
     const repeated = repetitionOf(node);
     if (repeated === null || both === undefined) {
-      return net.attention(scaled, k, v, { causal: own, fused, ...(both && { mask: both }) });
+      return net.attention(scaled, k, v, { causal: isCausal, fused, ...(both && { mask: both }) });
     }
     const logits = net.reshape(net.matmul(scaled, k, { transposeB: true }), repeated.whole, repeated.parts);
     const masked = net.reshape(net.elementwise("sum", logits, both), repeated.parts, repeated.whole);

@@ -77,38 +77,38 @@ export function carryOf(affines: Affines, node: Node): Carried | Refusal {
   if (op.kind !== "move" && op.kind !== "mean") {
     return { refused: `${node.op} does not commute with a scale and shift per channel` };
   }
-  const met: Met[] = [];
+  const arrivals: Arrival[] = [];
   for (const [index, affine] of affines.entries()) {
     if (affine === null) continue;
     const track = op.ahead({ axis: affine.axis, index }, node);
     if (track === null) return { refused: op.breaks(node) };
-    met.push({ affine, track });
+    arrivals.push({ affine, track });
   }
-  const { axis } = met[0]!.track;
-  if (met.some(({ track }) => track.axis !== axis)) {
+  const { axis } = arrivals[0]!.track;
+  if (arrivals.some(({ track }) => track.axis !== axis)) {
     return { refused: "normalizations of different axes meet in it" };
   }
-  return met.every(({ track }) => isWhole(track))
-    ? carriedWhole(met, { affines, node, axis })
-    : carriedInParts(met, { node, axis });
+  return arrivals.every(({ track }) => isWhole(track))
+    ? carriedWhole(arrivals, { affines, node, axis })
+    : carriedInParts(arrivals, { node, axis });
 }
 
-interface Met {
+interface Arrival {
   readonly affine: ChannelAffine;
   readonly track: Track;
 }
 
 /** Channels that stay themselves: joined inputs need one affine, and those without give its inverse. */
 function carriedWhole(
-  met: readonly Met[],
+  arrivals: readonly Arrival[],
   { affines, node, axis }: { affines: Affines; node: Node; axis: number },
 ): Carried | Refusal {
-  const [{ affine }] = met as [Met];
-  if (met.some((other) => !sameAffine(other.affine, affine))) {
+  const [{ affine }] = arrivals as [Arrival];
+  if (arrivals.some((other) => !sameAffine(other.affine, affine))) {
     return { refused: "two normalizations that differ meet in it" };
   }
-  const missing = (wholeAxesBehind(node, axis) ?? []).flatMap((own, index): [number, number][] =>
-    own === null || affines[index] ? [] : [[index, own]]
+  const missing = (wholeAxesBehind(node, axis) ?? []).flatMap((whole, index): [number, number][] =>
+    whole === null || affines[index] ? [] : [[index, whole]]
   );
   const carried = { ...affine, axis };
   if (missing.length === 0) return { affine: carried };
@@ -125,19 +125,19 @@ function carriedWhole(
 
 /** Channels that are split or joined: those of inputs without an affine get the identity. */
 function carriedInParts(
-  met: readonly Met[],
+  arrivals: readonly Arrival[],
   { node, axis }: { node: Node; axis: number },
 ): Carried | Refusal {
   const length = node.type.shape[axis];
   if (typeof length !== "number") {
     return { refused: `its channel axis is open: ${showShape(node.type.shape)}` };
   }
-  if (met.some(({ affine }) => affine.centred)) {
+  if (arrivals.some(({ affine }) => affine.centred)) {
     return { refused: "its channels are not all of those of which the mean is subtracted, and no others" };
   }
   const scale = new Float64Array(length).fill(1);
   const shift = new Float64Array(length);
-  for (const { affine, track } of met) {
+  for (const { affine, track } of arrivals) {
     spread(affine.scale, track, { length, rest: 1 }).forEach((s, c) => scale[c]! *= s);
     spread(affine.shift, track, { length, rest: 0 }).forEach((t, c) => shift[c]! += t);
   }

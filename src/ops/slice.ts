@@ -42,17 +42,17 @@ export const slice = defineOp({
   kind: "move",
   breaks: () => "it takes some channels of several",
   ahead: ({ axis }, node) => {
-    const { axis: own, start, step } = node.attrs;
-    const isCut = axisIn(own, node.type.shape.length, "slice") === axis;
+    const { axis: sliced, start, step } = node.attrs;
+    const isCut = axisIn(sliced, node.type.shape.length, "slice") === axis;
     return { axis, ...(isCut && { elements: { start, step } }) };
   },
   evaluate: ([x], { axis, start, size, step }) => {
     const at = axisIn(axis, x.shape.length, "slice");
-    const own = stridesOf(x.shape);
+    const from = stridesOf(x.shape);
     // The reference has bound the size.
     const shape = x.shape.map((dim, i) => i === at ? size as number : dim);
-    const strides = own.map((stride, i) => i === at ? stride * step : stride);
-    return { shape, data: gatherStrided(x.data, shape, { strides, offset: start * own[at]! }) };
+    const strides = from.map((stride, i) => i === at ? stride * step : stride);
+    return { shape, data: gatherStrided(x.data, shape, { strides, offset: start * from[at]! }) };
   },
   tensorrt: (net, [x], { axis, start, step }, node) => {
     const at = axisIn(axis, x.dims.length, "slice");

@@ -1,7 +1,7 @@
 /**
  * Passes as records, and the one way to run them. A pipeline is a table of passes with what may stand in a
- * graph before and after it; the graph is verified after each pass, so that one which breaks it is found
- * where it happened, and what each did is told in a trace.
+ * graph before and after it; the graph is verified after each pass, so that a broken pass is found where it
+ * broke, and a trace tells what each pass did.
  */
 import { UnfoldError } from "../errors.ts";
 import { type Graph, topological } from "../ir/graph.ts";
@@ -118,7 +118,7 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: OptimizeO
       ms,
     });
   }
-  const left = offence(graph, leaves, norms);
-  if (left !== null) throw new Error(`${graph.name} after ${table}: ${left}`);
+  const problem = offence(graph, leaves, norms);
+  if (problem !== null) throw new Error(`${graph.name} after ${table}: ${problem}`);
   return { graph, norms, trace };
 }

@@ -22,11 +22,11 @@ const SMALL = { channels: 32, heads: 4, hidden: 64, depth: 1 } as const;
 const IMAGES = { ...SMALL, image: 32, classes: 5 } as const;
 
 /** "blocks.0.attn.qkv 32+32": the product, the first of its rows and how many. */
-function told({ rows, isOwn, repeats, tokens }: Operand): string {
+function told({ rows, isOnlyReader, repeats, tokens }: Operand): string {
   if (rows === null) return tokens === null ? "nothing" : `tokens [${tokens.type.shape}]`;
   const groups = repeats === 1 ? "" : ` each for ${repeats}`;
   assert.equal(tokens === null, repeats > 1);
-  return `${rows.product.name} ${rows.start}+${rows.size}${groups}${isOwn ? "" : " shared"}`;
+  return `${rows.product.name} ${rows.start}+${rows.size}${groups}${isOnlyReader ? "" : " shared"}`;
 }
 
 const DIMS: DimValues = { B: 2, T: 3, S: 5, P: 3 };
@@ -143,15 +143,19 @@ Deno.test("anatomy tells what else reads an operand's rows or the attention", ()
     [k, [true, false, true]],
     [mixed, [true, true, true]],
   ];
-  for (const [other, isOwn] of others) {
+  for (const [other, isOnlyReader] of others) {
     const [attention] = attentionsIn(usesOf(graphOf({ mixed, other })));
     const { q, k, v, readers } = attention!;
-    assert.deepEqual([q, k, v].map((operand) => operand.isOwn), isOwn, other.name);
+    assert.deepEqual([q, k, v].map((operand) => operand.isOnlyReader), isOnlyReader, other.name);
     assert.equal(attention!.packed, packed);
     assert.equal(readers, null);
   }
   const [shared] = attentionsIn(usesOf(graphOf(scaledDotProductAttention({ q, k, v: k }))));
-  assert.deepEqual([shared!.q, shared!.k, shared!.v].map(({ isOwn }) => isOwn), [true, false, false]);
+  assert.deepEqual([shared!.q, shared!.k, shared!.v].map(({ isOnlyReader }) => isOnlyReader), [
+    true,
+    false,
+    false,
+  ]);
 });
 
 /**

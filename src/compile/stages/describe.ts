@@ -53,8 +53,8 @@ export function eachNetwork<Given>(
     run: async (made, context) => {
       const emitted: Emitted[] = [];
       for (const network of made.networks) {
-        const own = { ...context, network: network.norm.family };
-        emitted.push(await stages.within({ ...made, network }, own));
+        const within = { ...context, network: network.norm.family };
+        emitted.push(await stages.within({ ...made, network }, within));
       }
       return { emitted: emitted as [Emitted, ...Emitted[]] };
     },

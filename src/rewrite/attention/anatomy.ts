@@ -1,8 +1,7 @@
 /**
- * The anatomy of an attention: of which rows of which product q, k and v are the heads, and which products
- * read its own heads when they are joined again. Every pass over attention rests on it and says only its law.
- * It reads no weight. Left out: heads that something is computed with on the way, such as rotations, or that
- * are set beside kept ones.
+ * The anatomy of an attention: the rows of products that q, k and v are the heads of, and the products that
+ * read the attention's joined heads. Every pass over attention rests on it and adds only its law. It reads no
+ * weight. Left out: heads that are changed on the way, as by rotations, or concatenated with kept ones.
  */
 import type { Node, Uses } from "../../ir/graph.ts";
 import { type Dim, multiplyDims, sameShape } from "../../ir/shape.ts";
@@ -26,7 +25,7 @@ export interface Operand {
   /** How many query heads each head of those rows serves, `H / G`: more than 1 of grouped heads. */
   readonly repeats: number;
   /** Whether nothing else reads those rows: no other node, output or operand of the attention. */
-  readonly isOwn: boolean;
+  readonly isOnlyReader: boolean;
   /** The tensor `[.., H D]`, batch and tokens in front, split into these heads; null of grouped heads. */
   readonly tokens: Node | null;
 }
@@ -64,29 +63,29 @@ export function isMasked({ attrs, type }: AttentionNode): boolean {
 }
 
 function operandOf(heads: Node, uses: Uses): Operand {
-  const { own, repeats } = ownHeads(heads);
-  const part = partBehind(own);
+  const { unrepeated, repeats } = unrepeatedHeads(heads);
+  const part = partBehind(unrepeated);
   const rows = part && rowsOf(part);
-  const isOwn = rows !== null && isAlone(heads, { ...rows, uses });
-  return { rows, repeats, isOwn, tokens: repeats === 1 ? part : null };
+  const isOnlyReader = rows !== null && isAlone(heads, { ...rows, uses });
+  return { rows, repeats, isOnlyReader, tokens: repeats === 1 ? part : null };
 }
 
 /** `[B, G, T, D]` before each head is repeated `H / G` times to `[B, H, T, D]`; the same heads if once. */
-function ownHeads(heads: Node): { own: Node; repeats: number } {
+function unrepeatedHeads(heads: Node): { unrepeated: Node; repeats: number } {
   const [many] = heads.inputs;
   const [thin] = many?.inputs ?? [];
-  const [own] = thin?.inputs ?? [];
+  const [unrepeated] = thin?.inputs ?? [];
   const repeats = many?.type.shape[2];
   if (
     isOp(heads, "reshape") && isOp(many!, "expand") && isOp(thin!, "reshape") && typeof repeats === "number"
   ) {
-    const [batch, count, tokens, size] = own!.type.shape as [Dim, Dim, Dim, Dim];
+    const [batch, count, tokens, size] = unrepeated!.type.shape as [Dim, Dim, Dim, Dim];
     const isRepeated = sameShape(thin.type.shape, [batch, count, 1, tokens, size]) &&
       sameShape(many.type.shape, [batch, count, repeats, tokens, size]) &&
       sameShape(heads.type.shape, [batch, multiplyDims(count, repeats), tokens, size]);
-    if (isRepeated) return { own: own!, repeats };
+    if (isRepeated) return { unrepeated: unrepeated!, repeats };
   }
-  return { own: heads, repeats: 1 };
+  return { unrepeated: heads, repeats: 1 };
 }
 
 /** The tensor `[.., H D]`, batch and tokens in front, that is split into `[B, H, T, D]`; null without one. */

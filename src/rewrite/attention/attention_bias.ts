@@ -1,12 +1,12 @@
 /**
- * `moveAttentionBiases`: of the biases of an attention's products two are never needed,
+ * `moveAttentionBiases`: two biases of an attention's products are never needed,
  *
  *     softmax(q (k + b)^T) = softmax(q k^T)          b adds one number to all logits of a query
  *     softmax(...) (v + b) = softmax(...) v + b      rows of a softmax sum to one
  *
- * so the bias of k is dropped and that of v is folded into the product behind the attention, `b_o + W_o b_v`.
- * Exact with masks, for one packed product as for three, and for grouped heads, whose bias each head that
- * they serve gives on. It looks at producers and consumers, hence a pass; it reads no matrix.
+ * so the bias of k is dropped, and the bias of v is folded into the product behind the attention, `b_o + W_o
+ * b_v`. Exact with masks, for one packed product as for three, and for grouped heads, whose bias counts once
+ * for each query head. It looks at producers and consumers, hence a pass; it reads no matrix.
  */
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
@@ -22,8 +22,8 @@ export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number
   const changedOf = (product: Node) => changed.get(product) ?? constantsOf(product);
   let moved = 0;
   /** Takes an operand's bias away; null where there was none. */
-  const take = ({ rows, isOwn }: Operand): TensorData | null => {
-    if (rows === null || !isOwn) return null;
+  const take = ({ rows, isOnlyReader }: Operand): TensorData | null => {
+    if (rows === null || !isOnlyReader) return null;
     const { product, start, size } = rows;
     const { weight, bias } = changedOf(product);
     if (bias === null) return null;

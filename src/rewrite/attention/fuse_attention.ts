@@ -53,7 +53,7 @@ function fusedOf(
   const attrs = { heads: node.type.shape[1] as number, scale: node.attrs.scale, causal: isMasked(node) };
   const { name } = node;
   const masks = mask === undefined ? [] : [repeated(mask, node)];
-  if (products && packed !== null && parts.every(({ isOwn }) => isOwn)) {
+  if (products && packed !== null && parts.every(({ isOnlyReader }) => isOnlyReader)) {
     const [x, ...constants] = rebuilt.get(packed)!.inputs;
     const inputs = [asTokens(x!, node.type.shape), ...constants, ...masks];
     const bias = constants.length > 1;

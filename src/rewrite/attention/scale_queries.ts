@@ -3,9 +3,8 @@
  *
  *     softmax(a (W x + b) k^T) = softmax(((a W) x + a b) k^T)
  *
- * Folded with whatever else that weight takes in, and rounded once with it; where `1 / a` is a power of two,
- * as for heads of 64 channels, nothing is rounded at all. It looks at who else reads the product, hence a
- * pass.
+ * The factor is rounded once, with whatever else folds into that weight; where `1 / a` is a power of two, as
+ * for heads of 64 channels, nothing is rounded. It looks at who else reads the product, hence a pass.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { apply, isOp, rebuild } from "../../ops/table.ts";
@@ -17,8 +16,8 @@ import { attentionsIn } from "./anatomy.ts";
 export function scaleQueries(graph: Graph): { graph: Graph; scaled: number } {
   const scales = new Map<Node, Float64Array>();
   const done = new Set<Node>();
-  for (const { node, q: { rows, isOwn } } of attentionsIn(usesOf(graph))) {
-    if (rows === null || !isOwn || node.attrs.scale === 1) continue;
+  for (const { node, q: { rows, isOnlyReader } } of attentionsIn(usesOf(graph))) {
+    if (rows === null || !isOnlyReader || node.attrs.scale === 1) continue;
     const { product, start, size } = rows;
     const scale = scales.get(product) ?? new Float64Array(product.type.shape.at(-1) as number).fill(1);
     scales.set(product, scale.fill(node.attrs.scale, start, start + size));

@@ -1,7 +1,7 @@
 /**
  * Attention written out, `softmax(a q k^T + m) v` as two products and a softmax: TensorRT fuses that as well
- * as its own operator, and lets it read a product in place, where the operator's causal mask does not. A
- * causal mask over an open number of tokens is only in the operator.
+ * as its own operator, and lets it read a product in place, where the operator's causal mask does not. Only
+ * the operator takes a causal mask over an open number of tokens.
  */
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
@@ -47,10 +47,10 @@ export function writtenOut(attention: AttentionNode, [q, k, v, mask]: readonly N
   }
   if (mask !== undefined) {
     const repeated = repetitionOf(attention);
-    const apart = (node: Node, shape: Shape) => apply("reshape", [node], { attrs: { shape }, name });
+    const reshaped = (node: Node, shape: Shape) => apply("reshape", [node], { attrs: { shape }, name });
     logits = repeated === null
       ? sum(logits, mask)
-      : apart(sum(apart(logits, repeated.parts), mask), repeated.whole);
+      : reshaped(sum(reshaped(logits, repeated.parts), mask), repeated.whole);
   }
   const weights = apply("softmax", [logits], { attrs: { axis: 3 }, name });
   return apply("matmul", [weights, v!], { attrs: {}, name });

@@ -1,5 +1,5 @@
 /**
- * `biasGelu`: the bias of a product that only a GELU reads goes into that,
+ * `biasGelu`: the bias of a product that only a GELU reads moves into the GELU,
  *
  *     gelu(linear(x; W, b)) = bias_gelu(linear(x; W), b)
  *

@@ -1,4 +1,4 @@
-/** For whom an ONNX file's graph is made ready. All forms mean the same. */
+/** The runtimes that an ONNX file's graph is lowered for. All forms mean the same. */
 import type { Graph } from "../../ir/graph.ts";
 import { type Pipeline, runPipeline } from "../pass.ts";
 import { ANYTHING } from "../spec.ts";

@@ -1,7 +1,7 @@
 /**
- * The forms of an optimized graph for ONNX Runtime's CPU provider; the meaning is the same. The operators
- * they bring in are that provider's own, so the file they become is for ONNX Runtime alone. Every step is
- * done to the reference network as well, where it is valid there.
+ * The forms of an optimized graph for ONNX Runtime's CPU provider; the meaning is the same. They use the
+ * provider's own operators, so such a file is for ONNX Runtime alone. The reference network gets every step
+ * that is valid for it, too.
  */
 import { type Graph, topological } from "../../ir/graph.ts";
 import type { Pipeline } from "../pass.ts";

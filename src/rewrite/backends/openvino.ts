@@ -1,7 +1,7 @@
 /**
  * The form of an optimized graph that OpenVINO's CPU plugin runs fastest, in the standard's operators, so
- * that the file is for any tool; its meaning is the same. The plugin finds fused attention and activations by
- * itself; what it does not do is here, and done to the reference network as well, where it is valid there.
+ * that the file is for any tool; its meaning is the same. The plugin fuses attention and activations itself;
+ * the passes here do what it does not, for the reference network too where they are valid.
  */
 import type { Pipeline } from "../pass.ts";
 import { PASSES } from "../passes.ts";

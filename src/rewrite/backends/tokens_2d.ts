@@ -1,8 +1,7 @@
 /**
- * Tokens as a matrix: laws that take the batch and token axes together, `[B, T, C]` to `[B T, C]`, in front
- * of a product and keep them together through everything that looks at one token at a time. Their axes come
- * apart again where heads or windows are. TensorRT then sees one matrix all along the residual stream and
- * moves nothing between two products.
+ * Tokens as a matrix: laws that merge the batch and token axes, `[B, T, C]` to `[B T, C]`, in front of a
+ * product and keep them merged through every operator on single tokens. Heads and windows split them again.
+ * TensorRT then sees one matrix along the whole residual stream and moves nothing between two products.
  */
 import type { Node } from "../../ir/graph.ts";
 import { sameShape, type Shape, sizeOf } from "../../ir/shape.ts";
@@ -74,8 +73,8 @@ function isTokenwise(node: Node): boolean {
     return false;
   }
   return shape.slice(0, -1).every((_, axis) => {
-    const [at, ...others] = wholeAxesBehind(node, axis) ?? [null];
-    return at === axis && others.every((other) => other === null);
+    const [at, ...rest] = wholeAxesBehind(node, axis) ?? [null];
+    return at === axis && rest.every((other) => other === null);
   });
 }
 

@@ -1,7 +1,7 @@
 /**
- * `widen`: a network of fp16 or bf16 as one that computes in fp32 with the same weights. What it leaves out
- * is the rounding of results, which whoever runs it adds (`src/compile/rounded.ts`): a CPU that is given the
- * narrow network keeps its results in fp32 from one operator to the next, and no overflow is ever seen.
+ * `widen`: a network of fp16 or bf16 as one that computes in fp32 with the same weights. It leaves out the
+ * rounding of results, which `src/compile/rounded.ts` adds: a CPU that runs the narrow network itself keeps
+ * results in fp32 between operators and never shows an overflow.
  */
 import { isNarrow } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";

@@ -54,8 +54,8 @@ export function carryOne(graph: Graph): { graph: Graph; carried: number } {
 /** Attentions whose queries come from a product with a bias, with that product. */
 function targetsIn(uses: Uses): ReadonlyMap<Node, Node> {
   const targets = new Map<Node, Node>();
-  for (const { node, q: { rows, isOwn } } of attentionsIn(uses)) {
-    if (rows === null || !isOwn || !canBeWrittenOut(node)) continue;
+  for (const { node, q: { rows, isOnlyReader } } of attentionsIn(uses)) {
+    if (rows === null || !isOnlyReader || !canBeWrittenOut(node)) continue;
     if (rows.product.inputs.length > 2) targets.set(node, rows.product);
   }
   return targets;
@@ -184,10 +184,14 @@ class Widening {
     const sources = home && behind({ node, axis });
     if (home !== undefined && sources) {
       const operands = inputs.map((input, i) => {
-        const own = node.inputs[i]!;
-        if (sources[i] === null) return this.#narrow(own, input);
-        if (own.op !== "constant") return this.#wide(own, input);
-        return this.#padded(own, { axis: sources[i]!.axis, plan: home, first: home.ones.ofConstantIn(node) });
+        const before = node.inputs[i]!;
+        if (sources[i] === null) return this.#narrow(before, input);
+        if (before.op !== "constant") return this.#wide(before, input);
+        return this.#padded(before, {
+          axis: sources[i]!.axis,
+          plan: home,
+          first: home.ones.ofConstantIn(node),
+        });
       });
       return remade(node, operands, { axis, size: widthOf(home) });
     }
@@ -246,8 +250,8 @@ class Widening {
     }
     const data = dataOf(weight!);
     const rows = data.shape[0]!;
-    const apart = reshapedData(data, [rows, outer, channels, inner]);
-    const padded = paddedData(apart, { axis: 2, extra: widthOf(plan) - channels });
+    const split = reshapedData(data, [rows, outer, channels, inner]);
+    const padded = paddedData(split, { axis: 2, extra: widthOf(plan) - channels });
     const flat = reshapedData(padded, [rows, outer * inner * widthOf(plan)]);
     const { dtype } = weight!.type;
     const values = frees

@@ -4,11 +4,10 @@
  *
  *     x + (W h + b) = (x + W h) + b        V (y + b) + c = V y + (c + V b)
  *
- * The stream then runs on without the sum of the biases so far, and each product that reads it has that in
- * its own bias; one that has none, and is very wide, has it added to what it reads. A product without a bias
- * writes its outputs once. A Layer Normalization that reads the stream would notice, so beside one nothing is
- * deferred: the second of the two gains of a static normalization on a CPU. It looks at all readers, hence a
- * pass.
+ * The stream then lacks the sum of the biases so far, and each product that reads it adds that sum to its own
+ * bias; a very wide product without a bias has the sum added to its input. A product without a bias writes
+ * its outputs once. Layer Normalization would see the difference, so a stream that it reads defers nothing:
+ * this is the second gain of a static normalization on a CPU. It looks at all readers, hence a pass.
  */
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Use, type Uses, usesOf } from "../../ir/graph.ts";
@@ -37,10 +36,10 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
       if (lacks[0] !== undefined && isBareAndWide(node)) {
         return rebuild(node, [completed(inputs[0]!, lacks[0]), ...inputs.slice(1)]);
       }
-      const own = constantsOf(node);
+      const constants = constantsOf(node);
       const { weight, bias } = lacks[0] === undefined
-        ? own
-        : foldIntoWeight(own.weight, own.bias, { shift: lacks[0].vector });
+        ? constants
+        : foldIntoWeight(constants.weight, constants.bias, { shift: lacks[0].vector });
       const place = { node, axis: node.type.shape.length - 1 };
       const defers = bias !== null && areAdditions(uses.get(node)!) && canMakeUpFor(place, uses);
       if (defers) {

@@ -1,9 +1,8 @@
 /**
  * A stream: tensors that are made of one another by sums over the same channels and by moves of tokens, such
- * as the residual stream of a network and the tables and tokens it starts from. All of them become wider
- * together or none does. Who writes into it and who reads from it is told apart by what that takes: a product
- * or convolution with constant weights has its weights padded; what else goes in is set beside constants,
- * what else goes out is cut.
+ * as the residual stream of a network and the tables and tokens it starts from. They become wider together or
+ * not at all. A product or convolution with constant weights that writes or reads a stream has its weights
+ * padded; any other writer's result is concatenated with constants, and any other reader gets a slice.
  */
 import type { Node, Uses } from "../../ir/graph.ts";
 import type { Joined } from "../../ops/define.ts";

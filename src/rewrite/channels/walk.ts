@@ -1,8 +1,7 @@
 /**
- * The ways of channels through a graph, one walk for all passes. Channels stay themselves through moves,
- * through means over other axes, and through sums of tensors that all have them; an operator's own record
- * says where they go (`ahead` in `src/ops`). What a pass does where they end, or are taken apart or joined,
- * is its own matter.
+ * Where channels go in a graph: one walk for all passes. Channels stay themselves through moves, through
+ * means over other axes, and through sums of tensors that all have them; an operator's record says where they
+ * go (`ahead` in `src/ops`). Each pass decides what to do where they end, split or join.
  */
 import type { Node, Use } from "../../ir/graph.ts";
 import { axesBehind, axisAhead, wholeAxesBehind } from "../../ops/channels.ts";

@@ -5,11 +5,11 @@
  *
  *     linear(s x + t; W, b) = linear(x; W diag(s), b + W t)
  *
- * A residual addition carries it where the branch can be divided, `(s x + t) + f = s (x + (f + t) / s)`: so
- * fold the normalizations behind an addition (post-norm), each into the next. Where the ways forward are
- * blocked, the product in front may give the affine itself, `s linear(x) + t`. If neither is possible the
- * normalization stays as it is and the report names the use: the result is exact or it is not made. Of a
- * normalization with statistics of its own the gain and shift go the same ways.
+ * A residual addition carries it where the branch can be divided, `(s x + t) + f = s (x + (f + t) / s)`:
+ * post-norm networks fold so, each normalization into the next. Where the ways forward are blocked, the
+ * product in front may give the affine itself, `s linear(x) + t`. If neither is possible, the normalization
+ * stays and the report names the use: the result is exact or it is not made. The gain and shift of an online
+ * normalization go the same ways.
  */
 import { type Graph, mapGraph, type Node, topological, uniqueNames, usesOf } from "../../ir/graph.ts";
 import { heldData } from "../../ir/data.ts";
@@ -67,13 +67,13 @@ export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold
     // round, and so does a normalization into which another is about to go: each is folded once, with all
     // that came down the stream.
     const awaiting = new Set(open.flatMap(({ plan }) => [...plan?.sites.keys() ?? []]));
-    const ready = apart(open.filter(({ node }) => !awaiting.has(node)));
+    const ready = disjoint(open.filter(({ node }) => !awaiting.has(node)));
     // Two that would go into each other: the first goes.
-    const accepted = ready.length > 0 ? ready : apart(open).slice(0, 1);
+    const accepted = ready.length > 0 ? ready : disjoint(open).slice(0, 1);
     for (const { node, result } of accepted.length > 0 ? accepted : open) fates.set(normOf(node), result);
     if (accepted.length === 0) break;
-    const left = new Map(accepted.map(({ node, plan }) => [node, plan!.left]));
-    graph = takeIn(graph, left, new Map(accepted.flatMap(({ plan }) => [...plan!.sites])));
+    const keptShifts = new Map(accepted.map(({ node, plan }) => [node, plan!.keptShift]));
+    graph = takeIn(graph, keptShifts, new Map(accepted.flatMap(({ plan }) => [...plan!.sites])));
   }
   const norms = order.map((node) =>
     isOp(node, "channel_affine") ? fates.get(node.attrs.norm)! : online(node, names.get(node)!)
@@ -81,8 +81,8 @@ export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold
   return { graph, norms };
 }
 
-/** Of plans, as many as touch different nodes, the first first. */
-function apart<P extends { readonly node: Node; readonly plan: Plan | null }>(
+/** As many plans as touch different nodes, in their order. */
+function disjoint<P extends { readonly node: Node; readonly plan: Plan | null }>(
   plans: readonly P[],
 ): readonly P[] {
   const touched = new Set<Node>();
@@ -131,7 +131,7 @@ function planFold(
     folded: why === null,
     into,
     through,
-    ...(plan.left !== null && { keepsShift: true }),
+    ...(plan.keptShift !== null && { keepsShift: true }),
     ...(carried && { carried }),
     ...(why && { refused: why }),
   };
@@ -181,17 +181,17 @@ function withoutNewBias(
   if (!isFree || !isNew) return forward;
   if (scale.some((s) => s === 0)) return { consumer: norm.name, reason: "a channel is scaled by zero" };
   const gain = new Planner(around).forward(norm, { ...affine, shift: new Float64Array(shift.length) });
-  return "reason" in gain ? gain : { ...gain, left: shift.map((t, c) => t === 0 ? 0 : t / scale[c]!) };
+  return "reason" in gain ? gain : { ...gain, keptShift: shift.map((t, c) => t === 0 ? 0 : t / scale[c]!) };
 }
 
 /** The graph with affines gone, but for a shift that stays, and the constants of others replaced. */
 function takeIn(
   graph: Graph,
-  left: ReadonlyMap<Node, Float64Array | null>,
+  keptShifts: ReadonlyMap<Node, Float64Array | null>,
   sites: ReadonlyMap<Node, ReadonlyMap<number, Node>>,
 ): Graph {
   return mapGraph(graph, (node, inputs) => {
-    const shift = left.get(node);
+    const shift = keptShifts.get(node);
     if (shift === null) return inputs[0]!;
     if (shift !== undefined) return onlyShift(node, inputs, shift);
     const constants = sites.get(node);

@@ -1,8 +1,8 @@
 /**
- * The ways of one affine through a graph: forward to all that read it, along the residual stream, and
- * backward into what makes it. A planner changes nothing; it collects the constants that have to change, or
- * says where the affine can go no further. What an operator does with an affine is the operator's own matter
- * (`carry`, `absorb`, `give` in `src/ops`).
+ * The ways of one affine through a graph: forward to its readers, along the residual stream, and backward
+ * into its producer. A planner changes nothing; it collects the constants that have to change, or says where
+ * the affine can go no further. Each operator says what it does with an affine (`carry`, `absorb`, `give` in
+ * `src/ops`).
  */
 import type { Precision } from "../../ir/dtype.ts";
 import type { Node, Use, Uses } from "../../ir/graph.ts";
@@ -21,7 +21,7 @@ export interface Plan {
   /** Smallest and largest divisor of the residual stream. */
   readonly carried?: { readonly min: number; readonly max: number };
   /** The shift that stays behind, where only the scale goes. */
-  readonly left: Float64Array | null;
+  readonly keptShift: Float64Array | null;
 }
 
 /** Where an affine can go no further, and why. */
@@ -82,14 +82,14 @@ export class Planner {
   /** Follows an affine from its first uses on. */
   #send(first: readonly Use[], affine: ChannelAffine): Refused | null {
     const { uses, places } = this.#around;
-    const met = new Map<Node, (ChannelAffine | null)[]>();
+    const incoming = new Map<Node, (ChannelAffine | null)[]>();
     const open = new Set<Node>();
     const spread = (uses: readonly Use[], affine: ChannelAffine): Refused | null => {
       for (const use of uses) {
         if ("output" in use) return { consumer: use.output, reason: "it is an output of the network" };
-        const affines = met.get(use.user) ?? new Array<null>(use.user.inputs.length).fill(null);
+        const affines = incoming.get(use.user) ?? new Array<null>(use.user.inputs.length).fill(null);
         affines[use.index] = affine;
-        met.set(use.user, affines);
+        incoming.set(use.user, affines);
         open.add(use.user);
       }
       return null;
@@ -99,7 +99,7 @@ export class Planner {
       // In topological order, so that all ways to a node have been gone before it is asked.
       const node = [...open].reduce((a, b) => places.get(a)! < places.get(b)! ? a : b);
       open.delete(node);
-      const next = this.#meet(node, met.get(node)!);
+      const next = this.#pass(node, incoming.get(node)!);
       refused = next === null ? null : "reason" in next ? next : spread(uses.get(node)!, next);
     }
     return refused;
@@ -120,12 +120,12 @@ export class Planner {
       into: [...this.#into],
       through: [...this.#through],
       ...(carried && { carried }),
-      left: null,
+      keptShift: null,
     };
   }
 
   /** The affine on a node's result; null where the node takes it in. */
-  #meet(node: Node, affines: Affines): ChannelAffine | null | Refused {
+  #pass(node: Node, affines: Affines): ChannelAffine | null | Refused {
     const op = opOf(node);
     const refuse = ({ refused: reason }: { refused: string }): Refused => ({ consumer: node.name, reason });
     if (op.absorb) {
@@ -222,11 +222,11 @@ export class Planner {
   }
 
   #replace(node: Node, { constants }: Absorbed): void {
-    const own = this.#sites.get(node) ?? new Map<number, Node>();
-    this.#sites.set(node, own);
+    const replaced = this.#sites.get(node) ?? new Map<number, Node>();
+    this.#sites.set(node, replaced);
     for (const [index, { data, type }] of constants) {
       const name = node.inputs[index]?.name ?? `${node.name}.bias`;
-      own.set(index, constantNode(data, { dtype: type.dtype, name }));
+      replaced.set(index, constantNode(data, { dtype: type.dtype, name }));
     }
   }
 }

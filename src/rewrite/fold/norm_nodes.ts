@@ -46,6 +46,6 @@ export function isNorm(node: Node): boolean {
 
 /** Why a normalization's run-time part stays: its family's reason if it has no operator of its own. */
 export function whyOnline(statistics: Node, family: string): string {
-  const own = NORMS[family as NormFamily].online;
-  return own !== undefined && own.operator === undefined ? own.why : onlineOf(statistics)!.why;
+  const online = NORMS[family as NormFamily].online;
+  return online !== undefined && online.operator === undefined ? online.why : onlineOf(statistics)!.why;
 }

@@ -5,10 +5,10 @@
  *
  *     layer_norm(x) = rms_norm(x)    for  mean x = 0,
  *
- * and the writers can: their weights, tables and biases less their own mean over the outputs. A LayerNorm
- * does not see the difference; whoever else reads the stream would, so there it is not done. `compressStream`
- * then leaves out the last channel, minus the sum of the others: writers lose a row, and readers take it off
- * the others,
+ * and writers give such rows once the mean over the outputs is subtracted from their weights, tables and
+ * biases. A LayerNorm does not see the difference; any other reader would, so a stream with one is left
+ * alone. `compressStream` then drops the last channel, which is minus the sum of the others: writers lose a
+ * row, and readers subtract its column from the others,
  *
  *     W n = (W_1..C-1 - W_C 1^T) n_1..C-1
  */
@@ -77,9 +77,11 @@ export function compressStream(graph: Graph): { graph: Graph; compressed: number
   for (const reader of streams.keys()) readers.set(reader, normalizedUntilProducts(reader, uses));
   // A stream is narrow for all of its readers or for none.
   for (const stream of new Set(streams.values())) {
-    const own = [...streams].filter(([, of]) => of === stream).map(([reader]) => readers.get(reader)!);
-    if (own.some((behind) => behind === null)) continue;
-    for (const [node, axis] of [stream.axes, ...own.map((behind) => behind!)].flatMap((map) => [...map])) {
+    const normalized = [...streams].filter(([, of]) => of === stream).map(([reader]) => readers.get(reader)!);
+    if (normalized.some((behind) => behind === null)) continue;
+    for (
+      const [node, axis] of [stream.axes, ...normalized.map((behind) => behind!)].flatMap((map) => [...map])
+    ) {
       narrowed.set(node, axis);
     }
     for (const node of stream.products.keys()) products.add(node);

@@ -4,11 +4,11 @@
  *
  *     s x + t = s (x + c)   with c = t / s
  *
- * Whoever writes `x` adds `c` to a bias or constant it already has; every other reader takes it off again: a
- * normalization from its shift, a residual addition from the branch that is added. Where nobody can, as with
- * a network's input, and the products are an attention's, `c` is added in the open: one addition in place of
- * a bias, which a backend does in passing. Products for queries stay without bias, which is what lets
- * TensorRT merge them. It looks at siblings, hence a pass; it runs before the fold.
+ * The node that writes `x` adds `c` to its bias or constant; every other reader subtracts it again: a
+ * normalization from its shift, a residual addition from its branch. Where no writer can, as with a network's
+ * input, and the products are an attention's, `c` is added in the open: one addition, which a backend fuses,
+ * in place of a bias. Products for queries stay without bias, so that TensorRT merges them. It looks at
+ * siblings, hence a pass; it runs before the fold.
  */
 import { heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
@@ -113,12 +113,12 @@ function planShift(
       } else if (isOp(user, "add")) {
         const sum = ahead(use, axis);
         const branch = sum && behind(sum)?.[1 - index];
-        const own = !branch || branch.node === node
+        const branchWriter = !branch || branch.node === node
           ? null
           : writerOf(branch, { uses, channels: constant.length });
-        if (own === null || changes.has(own.node)) return null;
+        if (branchWriter === null || changes.has(branchWriter.node)) return null;
         const negative = constant.map((c) => -c);
-        changes.set(own.node, (node, inputs) => addTo({ ...own, node }, inputs, negative));
+        changes.set(branchWriter.node, (node, inputs) => addTo({ ...branchWriter, node }, inputs, negative));
       } else if (moved !== null) {
         const length = user.type.shape[moved.axis] as number;
         carried.set(user, spread(constant, moved, { length, rest: 0 }));

@@ -1,7 +1,7 @@
 /**
- * `foldConstants`: a node whose inputs are all known is its value, computed once in float64 by the operator's
- * own meaning, when somebody asks for it, and rounded once by whoever emits it. Large results that only
- * repeat an input (`expand`) stay unfolded.
+ * `foldConstants`: a node whose inputs are all known becomes its value: computed once, on demand, in float64
+ * by the operator's own meaning, and rounded once by the emitter. Large results that only repeat an input
+ * (`expand`) stay unfolded.
  */
 import { isFloat } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";

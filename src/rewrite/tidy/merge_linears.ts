@@ -3,9 +3,9 @@
  *
  *     linear(linear(x; A, a); B, b) = linear(x; B A, B a + b)
  *
- * With inputs C, M in between and outputs O that is C O multiplications a token instead of (C + O) M: not so
- * where M is the bottleneck on purpose, as in a low-rank factorization. The merged weight is computed in
- * float64 when it is asked for and rounded once. It looks at who else reads the first product, hence a pass.
+ * With C inputs, M channels between and O outputs, one product takes C O multiplications a token instead of
+ * (C + O) M; a low-rank factorization, whose M is small on purpose, stays. The merged weight is computed in
+ * float64 on demand and rounded once. It looks at who else reads the first product, hence a pass.
  */
 import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
@@ -59,7 +59,7 @@ function innerThrough(
   weight: TensorData,
   { inner, outer }: Record<"inner" | "outer", Node | null>,
 ): TensorData {
-  const own = outer === null ? null : dataOf(outer);
-  if (inner === null) return own!;
-  return foldIntoWeight(weight, own, { shift: dataOf(inner) }).bias;
+  const outerBias = outer === null ? null : dataOf(outer);
+  if (inner === null) return outerBias!;
+  return foldIntoWeight(weight, outerBias, { shift: dataOf(inner) }).bias;
 }

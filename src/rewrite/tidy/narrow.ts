@@ -1,12 +1,12 @@
 /**
- * `narrow`: what reads only a part of a tensor has only that part computed,
+ * `narrow`: only the part of a tensor that is read is computed,
  *
  *     part(op(x)) = op(part(x))
  *
- * back through the operators that allow it. Of the last block of a Transformer whose head reads the class
- * token, that leaves the keys and values of all tokens, and everything else of one. It looks at all users of
- * a node, hence a pass. A packed product of q, k and v is taken apart where q is narrowed, and the merge of
- * siblings joins k and v again.
+ * back through the operators that allow it. In the last block of a Transformer whose head reads the class
+ * token, keys and values of all tokens stay, and everything else is computed for one. It looks at all users
+ * of a node, hence a pass. A packed product of q, k and v is taken apart where q is narrowed, and the merge
+ * of siblings joins k and v again.
  */
 import { type Graph, mapGraph, type Node, topological, usesOf } from "../../ir/graph.ts";
 import { axisIn } from "../../ir/shape.ts";
@@ -19,8 +19,8 @@ import { isConstantLinear } from "./constants.ts";
 
 /** @returns the graph, and how many nodes compute less than before */
 export function narrow(graph: Graph): { graph: Graph; narrowed: number } {
-  const apart = takeApart(graph, neededOf(graph));
-  const needed = neededOf(apart);
+  const split = takeApart(graph, neededOf(graph));
+  const needed = neededOf(split);
   const parts = new Map<string, Node>();
   const ids = new Map<Node, number>();
   const built = new Map<Node, Node>();
@@ -35,7 +35,7 @@ export function narrow(graph: Graph): { graph: Graph; narrowed: number } {
     parts.set(key, made);
     return made;
   };
-  const result = mapGraph(apart, (node, inputs) => {
+  const result = mapGraph(split, (node, inputs) => {
     const need = needed.get(node);
     const next = ((): Node => {
       if (need === undefined || need === "all") {
@@ -73,10 +73,10 @@ function neededOf(graph: Graph): ReadonlyMap<Node, Need> {
   };
   for (const { node } of graph.outputs) need(node, "all");
   for (const node of topological(graph).toReversed()) {
-    const own = needed.get(node) ?? "all";
-    const part = own === "all" ? partOfSlice(node) : null;
-    const narrowed = own === "all" ? null : narrowedBy(node, own);
-    if (own !== "all" && narrowed === null) needed.set(node, "all");
+    const wanted = needed.get(node) ?? "all";
+    const part = wanted === "all" ? partOfSlice(node) : null;
+    const narrowed = wanted === "all" ? null : narrowedBy(node, wanted);
+    if (wanted !== "all" && narrowed === null) needed.set(node, "all");
     node.inputs.forEach((input, i) => need(input, part ?? narrowed?.inputs.get(i) ?? "all"));
   }
   return needed;
@@ -119,13 +119,13 @@ function takeApart(graph: Graph, needed: ReadonlyMap<Node, Need>): Graph {
     if (!isRows(node) || product === undefined || !packed.has(product)) return rebuild(node, inputs);
     const { start, size } = node.attrs as { start: number; size: number };
     const [x, ...constants] = inputs[0]!.inputs;
-    const own = constants.flatMap((constant, i) => {
+    const rows = constants.flatMap((constant, i) => {
       const rows = partOfData(dataOf(constant), { axis: 0, start, size });
       // Where q alone kept a bias, the packed bias has zeros for k and v, whose own products need none.
       if (i === 1 && isZero(rows)) return [];
       return [constantNode(rows, { dtype: constant.type.dtype, name: constant.name })];
     });
-    return apply("linear", [x!, ...own], { attrs: {}, name: product.name });
+    return apply("linear", [x!, ...rows], { attrs: {}, name: product.name });
   });
 }
 

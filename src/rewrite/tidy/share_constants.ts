@@ -1,7 +1,7 @@
 /**
- * `shareConstants`: constants over the same data, or of the same few whole numbers, are one node. So the
- * order in which tokens are gathered, which every block of a scale has, is stored once. Numbers that may have
- * to be computed or read from a file are not compared: that could cost more than they do.
+ * `shareConstants`: constants over the same data, or of the same few whole numbers, are one node. The order
+ * in which tokens are gathered, the same in every block of a scale, is so stored once. Numbers that must be
+ * computed or read from a file are not compared: reading could cost more than storing them twice.
  */
 import { elementCount } from "../../ir/data.ts";
 import { type DType, isFloat } from "../../ir/dtype.ts";
