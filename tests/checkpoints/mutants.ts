@@ -1,19 +1,19 @@
 /**
- * Mutants of every layout's fixture and of the trainers' files, zip and legacy: recognised, described and
- * read whole. The network in it, one error, or a defect, which is told with the number that makes the mutant
+ * Mutants of every layout's fixture, of the trainers' files and of a pickle with every opcode, zip and legacy:
+ * recognised, described and read whole. The network in it, one error, or a defect, which is told with the number that makes the mutant
  * again. As a program it tries as many as it is told; it is allowed nothing but reading and one folder, so
  * that a call would fail loudly.
  *
  *     deno run --allow-read --allow-write tests/checkpoints/mutants.ts 100000
  *     deno run --allow-read --allow-write tests/checkpoints/mutants.ts 1 4711     number 4711 alone
+ *     deno run --allow-read --allow-write tests/checkpoints/mutants.ts 100000 0 .pt     of files called so
  */
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import { UnfoldError } from "../../src/errors.ts";
-import { openCheckpoint } from "../../src/weights/open.ts";
 import { Random } from "../support.ts";
-import { mutated } from "../weights/hostile.ts";
+import { bombFile, EVERY_OPCODE, readAll } from "../weights/hostile.ts";
 import { concat } from "../weights/pytorch_files.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/", import.meta.url));
@@ -29,7 +29,7 @@ interface Seed {
   readonly config: Uint8Array | null;
 }
 
-function seeds(): readonly Seed[] {
+function seeds(folder: string): readonly Seed[] {
   const read = (path: string) => Deno.readFileSync(join(FIXTURES, path));
   const namesIn = (folder: string) =>
     [...Deno.readDirSync(join(FIXTURES, folder))].map(({ name }) => name).sort();
@@ -47,7 +47,15 @@ function seeds(): readonly Seed[] {
       config: null,
     }))
   );
-  return [...networks, ...trainers].map(({ name, config }) => ({ name, config, bytes: read(name) }));
+  const opcodes = ["opcodes.pt", "opcodes_legacy.pt"].map((name) => {
+    const path = join(folder, name);
+    bombFile(path, EVERY_OPCODE, { legacy: name.includes("legacy") });
+    return { name, config: null, bytes: Deno.readFileSync(path) };
+  });
+  return [
+    ...[...networks, ...trainers].map(({ name, config }) => ({ name, config, bytes: read(name) })),
+    ...opcodes,
+  ];
 }
 
 export interface Outcome {
@@ -62,8 +70,10 @@ export interface Outcome {
 export function* tryMutants(
   folder: string,
   numbers: Iterable<number>,
+  /** Of the names of the files that are mutated. */
+  part = "",
 ): Generator<Outcome & { number: number }> {
-  const good = seeds();
+  const good = seeds(folder).filter(({ name }) => name.includes(part));
   for (const number of numbers) {
     const random = new Random(number);
     const seed = good[random.integer(0, good.length - 1)]!;
@@ -107,28 +117,78 @@ function tryOne(path: string): Pick<Outcome, "what" | "error"> {
       if (!(error instanceof UnfoldError)) throw error;
       isNetwork = false;
     }
-    const checkpoint = openCheckpoint(path);
-    for (const name of checkpoint.names()) {
-      try {
-        checkpoint.tensor(name).bytes();
-      } catch (error) {
-        if (!(error instanceof UnfoldError)) throw error;
-      }
-    }
+    if (readAll(path) === "refused") return { what: "refused" };
     return { what: isNetwork ? "a network" : "weights" };
   } catch (error) {
-    return error instanceof UnfoldError ? { what: "refused" } : { what: "defect", error };
+    return { what: "defect", error };
   }
 }
 
+/**
+ * A copy with some changes.
+ *
+ * @param options.other what pieces are taken from
+ * @param options.marks bytes that mean something in a file of this kind; the opcodes of pickles unless given
+ * @param options.most changes
+ */
+function mutated(
+  source: Uint8Array,
+  { random, other, marks = OPCODES, most = 8 }: {
+    readonly random: Random;
+    readonly other: Uint8Array;
+    readonly marks?: string;
+    readonly most?: number;
+  },
+): Uint8Array {
+  let bytes = source.slice();
+  for (let count = random.integer(1, most); count > 0; count--) {
+    const at = random.integer(0, bytes.length - 1);
+    const length = random.integer(1, 64);
+    switch (random.integer(0, 5)) {
+      case 0:
+        bytes[at] = bytes[at]! ^ (1 << random.integer(0, 7));
+        break;
+      case 1:
+        bytes[at] = random.integer(0, 255);
+        break;
+      case 2:
+        bytes[at] = marks.charCodeAt(random.integer(0, marks.length - 1));
+        break;
+      case 3:
+        bytes = concat(bytes.subarray(0, at), bytes.subarray(at + length));
+        break;
+      case 4:
+        bytes = concat(bytes.subarray(0, at), bytes.subarray(at, at + length), bytes.subarray(at));
+        break;
+      default: {
+        const from = random.integer(0, other.length - 1);
+        bytes.set(other.subarray(from, from + Math.min(length, bytes.length - at)), at);
+      }
+    }
+    if (bytes.length === 0) bytes = source.slice();
+  }
+  return bytes;
+}
+
+/** All opcodes of protocols 0 to 5. */
+const OPCODES =
+  "(.012FNIJKLMPQRSTUVXB]C}abcdeghijlopqrstu)G\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c" +
+  "\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98";
+
 if (import.meta.main) {
-  const [count = 1000, first = 0] = Deno.args.map(Number);
+  const [count = 1000, first = 0] = Deno.args.slice(0, 2).map(Number);
   const folder = Deno.makeTempDirSync({ prefix: "unfold-mutants-" });
   const tally = { "a network": 0, weights: 0, refused: 0, defect: 0 };
   let [hangs, peakBytes] = [0, 0];
   let slowest: Outcome & { number: number } | undefined;
   try {
-    for (const outcome of tryMutants(folder, Array.from({ length: count }, (_, i) => first + i))) {
+    for (
+      const outcome of tryMutants(
+        folder,
+        Array.from({ length: count }, (_, i) => first + i),
+        Deno.args[2],
+      )
+    ) {
       tally[outcome.what]++;
       if (outcome.ms > HANG_MS) hangs++;
       if (outcome.ms > (slowest?.ms ?? 0)) slowest = outcome;

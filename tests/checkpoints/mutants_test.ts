@@ -3,18 +3,22 @@ import assert from "node:assert/strict";
 import { withFolder } from "../weights/fixtures.ts";
 import { tryMutants } from "./mutants.ts";
 
-Deno.test("recogniseCheckpoint() of 500 mutants of every layout's fixtures is a network or one error", () => {
-  withFolder((folder) => {
-    const tally = { "a network": 0, weights: 0, refused: 0, defect: 0 };
-    for (
-      const { number, seed, what, error } of tryMutants(
-        folder,
-        Array.from({ length: 500 }, (_, i) => i),
-      )
-    ) {
-      tally[what]++;
-      assert.notEqual(what, "defect", `${number} ${seed}: ${error}`);
-    }
-    assert.ok(tally["a network"] > 5 && tally.weights > 20 && tally.refused > 20, JSON.stringify(tally));
+const PARTS = [
+  { what: "every layout's fixtures", part: "", count: 500, networks: 5 },
+  { what: "PyTorch's files", part: ".pt", count: 1000, networks: 0 },
+] as const;
+
+for (const { what, part, count, networks } of PARTS) {
+  Deno.test(`recogniseCheckpoint() of ${count} mutants of ${what} is a network, weights or one error`, () => {
+    withFolder((folder) => {
+      const tally = { "a network": 0, weights: 0, refused: 0, defect: 0 };
+      const numbers = Array.from({ length: count }, (_, i) => i);
+      for (const { number, seed, what, error } of tryMutants(folder, numbers, part)) {
+        tally[what]++;
+        assert.notEqual(what, "defect", `${number} ${seed}: ${error}`);
+      }
+      const told = JSON.stringify(tally);
+      assert.ok(tally["a network"] >= networks && tally.weights > 20 && tally.refused > 20, told);
+    });
   });
-});
+}

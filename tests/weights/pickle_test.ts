@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { UnfoldError } from "../../src/errors.ts";
-import { MAX_DEPTH, MAX_STEPS } from "../../src/weights/pytorch/pickle.ts";
+import { MAX_STEPS } from "../../src/weights/pytorch/pickle.ts";
+import { MAX_DEPTH } from "../../src/weights/pytorch/pickle_stack.ts";
 import { MAX_STRING_BYTES } from "../../src/weights/pytorch/pickle_reader.ts";
 import {
   ObjectRecord,

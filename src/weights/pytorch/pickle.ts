@@ -6,6 +6,7 @@
  * Leaves out protocol 0 (text), extension codes and out-of-band buffers. Opcodes: Python's `pickletools`.
  */
 import { OP, PickleReader } from "./pickle_reader.ts";
+import { PickleStack } from "./pickle_stack.ts";
 import {
   describePickled,
   ObjectRecord,
@@ -38,8 +39,6 @@ const MAKERS: ReadonlySet<number> = new Set([
 ]);
 /** FLOAT, GET, LIST, PERSID, PUT, STRING, UNICODE and DICT, which later protocols write in another way. */
 const PROTOCOL_0 = "FglPpSVd";
-/** Open marks: how deep literals may be nested. PyTorch's files have three or four. */
-export const MAX_DEPTH = 256;
 /** Classes and functions one pickle names outside the table; and the lengths of a name's two parts. */
 export const MAX_GLOBALS = 4096;
 const MAX_NAME_LENGTH = 1024;
@@ -75,14 +74,12 @@ export function readPickleAt(
 class Machine {
   readonly #reader: PickleReader;
   readonly #options: PickleOptions;
-  readonly #memo = new Map<number, PickleValue>();
+  readonly #stack: PickleStack;
   readonly #strangers = new Map<string, PickleGlobal>();
-  /** The stacks below the open marks, and the one on top of the last mark. */
-  readonly #below: PickleValue[][] = [];
-  #stack: PickleValue[] = [];
 
   constructor(bytes: Uint8Array, options: PickleOptions) {
     this.#reader = new PickleReader(bytes, options.fail);
+    this.#stack = new PickleStack((problem) => this.#fail(problem));
     this.#options = options;
   }
 
@@ -108,125 +105,116 @@ class Machine {
   }
 
   #end(): PickleValue {
-    const value = this.#pop();
-    if (this.#stack.length > 0 || this.#below.length > 0) this.#fail("stops with values left over");
+    const value = this.#stack.pop();
+    if (!this.#stack.isEmpty) this.#fail("stops with values left over");
     return value;
   }
 
   #step(opcode: number): void {
     switch (opcode) {
       case OP.NONE:
-        return this.#push(null);
+        return this.#stack.push(null);
       case OP.NEWTRUE:
-        return this.#push(true);
+        return this.#stack.push(true);
       case OP.NEWFALSE:
-        return this.#push(false);
+        return this.#stack.push(false);
       case OP.BININT:
-        return this.#push(this.#reader.int32());
+        return this.#stack.push(this.#reader.int32());
       case OP.BININT1:
-        return this.#push(this.#reader.uint(1));
+        return this.#stack.push(this.#reader.uint(1));
       case OP.BININT2:
-        return this.#push(this.#reader.uint(2));
+        return this.#stack.push(this.#reader.uint(2));
       case OP.LONG1:
-        return this.#push(this.#reader.integer(this.#reader.uint(1)));
+        return this.#stack.push(this.#reader.integer(this.#reader.uint(1)));
       case OP.LONG4:
-        return this.#push(this.#reader.integer(this.#reader.uint(4)));
+        return this.#stack.push(this.#reader.integer(this.#reader.uint(4)));
       case OP.INT:
       case OP.LONG:
-        return this.#push(this.#reader.decimal());
+        return this.#stack.push(this.#reader.decimal());
       case OP.BINFLOAT:
-        return this.#push(this.#reader.float64());
+        return this.#stack.push(this.#reader.float64());
       case OP.SHORT_BINUNICODE:
-        return this.#push(this.#reader.text(this.#reader.uint(1)));
+        return this.#stack.push(this.#reader.text(this.#reader.uint(1)));
       case OP.BINUNICODE:
-        return this.#push(this.#reader.text(this.#reader.uint(4)));
+        return this.#stack.push(this.#reader.text(this.#reader.uint(4)));
       case OP.BINUNICODE8:
-        return this.#push(this.#reader.text(this.#reader.uint(8)));
+        return this.#stack.push(this.#reader.text(this.#reader.uint(8)));
       // Strings of Python 2, which are text where they can be.
       case OP.SHORT_BINSTRING:
-        return this.#push(this.#reader.textOrBlob(this.#reader.uint(1)));
+        return this.#stack.push(this.#reader.textOrBlob(this.#reader.uint(1)));
       case OP.BINSTRING:
-        return this.#push(this.#reader.textOrBlob(this.#reader.uint(4)));
+        return this.#stack.push(this.#reader.textOrBlob(this.#reader.uint(4)));
       case OP.SHORT_BINBYTES:
-        return this.#push(this.#reader.blob(this.#reader.uint(1)));
+        return this.#stack.push(this.#reader.blob(this.#reader.uint(1)));
       case OP.BINBYTES:
-        return this.#push(this.#reader.blob(this.#reader.uint(4)));
+        return this.#stack.push(this.#reader.blob(this.#reader.uint(4)));
       case OP.BINBYTES8:
       case OP.BYTEARRAY8:
-        return this.#push(this.#reader.blob(this.#reader.uint(8)));
+        return this.#stack.push(this.#reader.blob(this.#reader.uint(8)));
 
       case OP.MARK:
-        if (this.#below.length >= MAX_DEPTH) this.#fail(`is nested more than ${MAX_DEPTH} deep`);
-        this.#below.push(this.#stack);
-        this.#stack = [];
-        return;
+        return this.#stack.mark();
       case OP.POP:
-        // On an open mark that has nothing above it, it removes the mark.
-        if (this.#stack.length === 0) this.#popMark();
-        else this.#pop();
-        return;
+        return this.#stack.drop();
       case OP.POP_MARK:
-        this.#popMark();
-        return;
+        return void this.#stack.popMark();
       case OP.DUP:
-        return this.#push(this.#top());
+        return this.#stack.push(this.#stack.top());
 
       case OP.EMPTY_TUPLE:
-        return this.#push([]);
+        return this.#stack.push([]);
       case OP.TUPLE:
-        return this.#push(this.#popMark());
+        return this.#stack.push(this.#stack.popMark());
       case OP.TUPLE1:
-        return this.#push([this.#pop()]);
       case OP.TUPLE2:
-        return this.#push(this.#popMany(2));
       case OP.TUPLE3:
-        return this.#push(this.#popMany(3));
+        return this.#stack.push(this.#stack.popMany(opcode - OP.TUPLE1 + 1));
       case OP.EMPTY_LIST:
-        return this.#push(new PickleList());
+        return this.#stack.push(new PickleList());
       case OP.APPEND:
-        return this.#append([this.#pop()]);
+        return this.#add([this.#stack.pop()], PickleList);
       case OP.APPENDS:
-        return this.#append(this.#popMark());
+        return this.#add(this.#stack.popMark(), PickleList);
       case OP.EMPTY_DICT:
-        return this.#push(new Map());
+        return this.#stack.push(new Map());
       case OP.SETITEM:
-        return this.#setItems(this.#popMany(2));
+        return this.#setItems(this.#stack.popMany(2));
       case OP.SETITEMS:
-        return this.#setItems(this.#popMark());
+        return this.#setItems(this.#stack.popMark());
       case OP.EMPTY_SET:
-        return this.#push(new PickleSet());
+        return this.#stack.push(new PickleSet());
       case OP.ADDITEMS:
-        return this.#addItems(this.#popMark());
+        return this.#add(this.#stack.popMark(), PickleSet);
       case OP.FROZENSET:
-        return this.#push(new PickleSet(this.#popMark()));
+        return this.#stack.push(new PickleSet(this.#stack.popMark()));
 
       case OP.BINPUT:
-        return this.#put(this.#reader.uint(1));
+        return this.#stack.put(this.#reader.uint(1));
       case OP.LONG_BINPUT:
-        return this.#put(this.#reader.uint(4));
+        return this.#stack.put(this.#reader.uint(4));
       case OP.MEMOIZE:
-        return this.#put(this.#memo.size);
+        return this.#stack.memoize();
       case OP.BINGET:
-        return this.#get(this.#reader.uint(1));
+        return this.#stack.get(this.#reader.uint(1));
       case OP.LONG_BINGET:
-        return this.#get(this.#reader.uint(4));
+        return this.#stack.get(this.#reader.uint(4));
 
       case OP.GLOBAL:
-        return this.#push(this.#global(this.#reader.line(), this.#reader.line()));
+        return this.#stack.push(this.#global(this.#reader.line(), this.#reader.line()));
       case OP.STACK_GLOBAL: {
-        const [module, name] = this.#popMany(2);
+        const [module, name] = this.#stack.popMany(2);
         if (typeof module !== "string" || typeof name !== "string") {
           this.#fail(`names a global by ${describePickled(module)} and ${describePickled(name)}`);
         }
-        return this.#push(this.#global(module, name));
+        return this.#stack.push(this.#global(module, name));
       }
       case OP.REDUCE:
       case OP.NEWOBJ: {
-        const [callee, args] = this.#popMany(2);
+        const [callee, args] = this.#stack.popMany(2);
         return this.#call(callee!, args!);
       }
       case OP.NEWOBJ_EX: {
-        const [callee, args, keywords] = this.#popMany(3);
+        const [callee, args, keywords] = this.#stack.popMany(3);
         if (!(keywords instanceof Map)) this.#fail("calls a class with keywords that are no dict");
         // What keywords mean is the class's to say.
         return keywords.size === 0
@@ -234,17 +222,19 @@ class Machine {
           : this.#pushObject(callee!, [args!, keywords]);
       }
       case OP.OBJ: {
-        const [callee, ...args] = this.#popMark();
+        const [callee, ...args] = this.#stack.popMark();
         return this.#call(callee ?? null, args);
       }
       case OP.INST: {
         const callee = this.#global(this.#reader.line(), this.#reader.line());
-        return this.#call(callee, this.#popMark());
+        return this.#call(callee, this.#stack.popMark());
       }
       case OP.BUILD:
-        return this.#build(this.#pop());
+        return this.#build(this.#stack.pop());
       case OP.BINPERSID:
-        return this.#push(this.#options.persistent(this.#pop(), (problem) => this.#fail(problem)));
+        return this.#stack.push(
+          this.#options.persistent(this.#stack.pop(), (problem) => this.#fail(problem)),
+        );
       case OP.FRAME: {
         const byteLength = this.#reader.uint(8);
         if (byteLength > this.#reader.byteLeft) this.#fail("has a frame that reaches past the end");
@@ -266,63 +256,23 @@ class Machine {
     return this.#reader.fail(problem);
   }
 
-  #push(value: PickleValue): void {
-    this.#stack.push(value);
-  }
-
-  #top(): PickleValue {
-    const value = this.#stack.at(-1);
-    return value === undefined ? this.#fail("needs a value that is not there") : value;
-  }
-
-  #pop(): PickleValue {
-    const value = this.#top();
-    this.#stack.pop();
-    return value;
-  }
-
-  #popMany(count: number): PickleValue[] {
-    if (this.#stack.length < count) this.#fail("needs values that are not there");
-    return this.#stack.splice(-count);
-  }
-
-  #popMark(): PickleValue[] {
-    const items = this.#stack;
-    this.#stack = this.#below.pop() ?? this.#fail("needs a mark that is not there");
-    return items;
-  }
-
-  #append(items: readonly PickleValue[]): void {
-    const list = this.#top();
-    if (list instanceof ObjectRecord) return list.add(items);
-    if (!(list instanceof PickleList)) return this.#fail(`appends to ${describePickled(list)}`);
-    for (const item of items) list.items.push(item);
-  }
-
-  #addItems(items: readonly PickleValue[]): void {
-    const set = this.#top();
-    if (set instanceof ObjectRecord) return set.add(items);
-    if (!(set instanceof PickleSet)) return this.#fail(`adds to ${describePickled(set)} as to a set`);
-    for (const item of items) set.items.push(item);
+  #add(items: readonly PickleValue[], kind: typeof PickleList | typeof PickleSet): void {
+    const target = this.#stack.top();
+    if (target instanceof ObjectRecord) return target.add(items);
+    if (!(target instanceof kind)) {
+      return this.#fail(`${kind === PickleSet ? "adds" : "appends"} to ${describePickled(target)}`);
+    }
+    for (const item of items) target.items.push(item);
   }
 
   #setItems(items: readonly PickleValue[]): void {
-    const dict = this.#top();
+    const dict = this.#stack.top();
     if (!(dict instanceof Map) && !(dict instanceof ObjectRecord)) {
       return this.#fail(`sets an item of ${describePickled(dict)}`);
     }
     if (items.length % 2 !== 0) this.#fail("sets a key without a value");
     const target: PickleDict | ObjectRecord = dict;
     for (let i = 0; i < items.length; i += 2) target.set(items[i]!, items[i + 1]!);
-  }
-
-  #put(index: number): void {
-    this.#memo.set(index, this.#top());
-  }
-
-  #get(index: number): void {
-    const value = this.#memo.get(index);
-    this.#push(value === undefined ? this.#fail(`refers to value ${index}, which it has not kept`) : value);
   }
 
   #global(module: string, name: string): PickleValue {
@@ -345,7 +295,7 @@ class Machine {
       return this.#fail(`calls ${describePickled(callee)} with ${describePickled(args)}`);
     }
     if (!(callee instanceof PickleGlobal)) return this.#pushObject(callee, args);
-    this.#push(callee.call(args, (problem) => this.#fail(problem)));
+    this.#stack.push(callee.call(args, (problem) => this.#fail(problem)));
   }
 
   /** What a class, or an object that would be called, would have become. */
@@ -353,11 +303,11 @@ class Machine {
     if (!(callee instanceof PickleGlobal) && !(callee instanceof ObjectRecord)) {
       return this.#fail(`calls ${describePickled(callee)}`);
     }
-    this.#push(new ObjectRecord(callee.name, args));
+    this.#stack.push(new ObjectRecord(callee.name, args));
   }
 
   #build(state: PickleValue): void {
-    const target = this.#top();
+    const target = this.#stack.top();
     if (target instanceof ObjectRecord) target.state = state;
     // Attributes of a dict or tensor: modules' versions, which `state_dict()` keeps, and trainers' labels.
     else if (
