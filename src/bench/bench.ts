@@ -1,7 +1,7 @@
 /**
  * `deno task bench`: every contender of every network, checked against its meaning and then timed in turns
- * with all others of its case (a network and a batch). One case is one set of rounds: only what took turns is
- * divided by each other.
+ * with all others of its case (a network and a batch). One case is one set of rounds: ratios are of
+ * contenders that took turns.
  */
 import { UnfoldError } from "../errors.ts";
 import { environment } from "../run/environment.ts";

@@ -1,6 +1,6 @@
 /**
  * One case's networks: their graphs from one set of weights, the files in the forms that engines take, and
- * what each is compared with. Everything is made when it is asked for, and once.
+ * what each is compared with. Everything is made on demand, once.
  */
 import { join } from "node:path";
 import { firstBatch, ROUNDING } from "../compile/evaluate.ts";

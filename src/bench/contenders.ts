@@ -1,8 +1,8 @@
 /**
  * The contenders of a case: each network in each precision on each engine, and what PyTorch makes of it. Each
- * runs once and is compared with the meaning of its network before it may be timed, for which it is then
- * opened again and again; one that cannot run here is left out with the reason, and one that runs and is
- * wrong is kept, and said to be.
+ * runs once and is compared with the meaning of its network; then it is timed, loaded again and again. A
+ * contender that cannot run here is left out with the reason; one that runs and is wrong is kept and reported
+ * as wrong.
  */
 import { isRefusal } from "../errors.ts";
 import { bytesAs } from "../ir/data.ts";

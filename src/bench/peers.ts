@@ -1,7 +1,7 @@
 /**
  * PyTorch as a contender: a Python process (`peers.py`) that holds the same networks with the same weights
- * and takes its turns on request. It is told what to do and answers a line at a time; what its libraries
- * print is kept for the error that says why it ended. Leaves out which Python that is: the user names it.
+ * and takes its turns on request. It answers each command by a line; what its libraries print is kept for the
+ * error that says why it ended. The user names the Python.
  */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,8 +1,7 @@
 /**
- * What a network has to do, counted from its graph: the arithmetic of its products, for utilization, and the
- * bytes that its normalizations read and write, which a GPU's memory has to carry for each of them.
- * Everything else is left out: an addition or an activation is part of the product before it wherever a
- * backend is worth measuring.
+ * A network's work, counted from its graph: the arithmetic of its products, for utilization, and the bytes
+ * that its normalizations read from and write to a GPU's memory. Left out is all else: every backend worth
+ * measuring fuses an addition or an activation into the product before it.
  */
 import { elementCount } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";

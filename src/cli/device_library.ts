@@ -1,6 +1,6 @@
 /**
- * TensorRT's library and NVIDIA's driver, for commands that need a GPU and for those that would like one: the
- * library is one that is there, since whoever has an engine has what built it.
+ * TensorRT's library and NVIDIA's driver, for commands that need a GPU and for those that would like one:
+ * nothing is downloaded, since whoever has an engine has the library that built it.
  */
 import { isRefusal, UnfoldError } from "../errors.ts";
 import { note } from "./terminal.ts";

@@ -1,7 +1,4 @@
-/**
- * `--dim NAME=N`: open sizes of a network that the command line fixes. The batch size is not among them: it
- * has `--batch`.
- */
+/** `--dim NAME=N` fixes open sizes of a network; the batch size has `--batch`. */
 import type { Model } from "../dsl/model.ts";
 import { quoted } from "../text.ts";
 import { asUsage } from "./options.ts";

@@ -1,6 +1,6 @@
 /**
- * The options that say in which numbers a network computes, and in which form its ONNX files are:
- * `--precision` with what int8 needs besides, and `--onnx`.
+ * The options for a network's number type and its ONNX files: `--precision`, with those that int8 needs
+ * besides, and `--onnx`.
  */
 import type { Int8Options } from "../compile/order.ts";
 import { parseOpset } from "../emit/opset.ts";

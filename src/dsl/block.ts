@@ -1,6 +1,6 @@
 /**
- * Residual sublayers and the Transformer block: where normalizations stand. Each placement is exact to
- * describe and, with an offline normalization, folds completely.
+ * Residual sublayers and the Transformer block, with every placement of normalizations. An offline
+ * normalization folds completely in each of them.
  */
 import { UnfoldError } from "../errors.ts";
 import { argument, FLAG, FUNCTION, given, NUMBER, OBJECT, oneOf, optional } from "../ir/given.ts";

@@ -1,7 +1,7 @@
 /**
- * What networks work out from the ids of their tokens: which position each has where padding does not count,
- * which token is the last of its text. In fp32 whatever the network's precision, so that counts and
- * comparisons are exact: ids below 2^24, texts of at most 4096 tokens, whose triangle of ones is a constant.
+ * What networks compute from token ids: each token's position without padding, and the last token of each
+ * text. In fp32 whatever the network's precision, so that counts and comparisons are exact: ids below 2^24,
+ * texts of at most 4096 tokens, whose triangle of ones is a constant.
  */
 import { UnfoldError } from "../errors.ts";
 import { argument, COUNT, either, given, oneOf, whole } from "../ir/given.ts";

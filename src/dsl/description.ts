@@ -1,6 +1,6 @@
 /**
- * The description that is under way: what a model's `forward` need not hand on. It runs from start to end
- * without a pause, so there is one at a time, or one inside another.
+ * The description in progress: what a model's `forward` need not hand on. It runs from start to end without a
+ * pause, so there is one at a time, or one inside another.
  */
 import { UnfoldError } from "../errors.ts";
 import type { DType, Precision } from "../ir/dtype.ts";

@@ -1,7 +1,7 @@
 /**
  * Positions that are computed rather than learned, as constants: sinusoids that are added to embeddings, and
- * rotations of queries and keys. Both come as tables of a greatest length, of which a network takes as many
- * rows as it has tokens.
+ * rotations of queries and keys. Both are tables of a greatest length; a network takes a row for each of its
+ * tokens.
  */
 import { UnfoldError } from "../errors.ts";
 import {

@@ -1,6 +1,6 @@
 /**
- * What `model` is given, looked at when a model is described: names that files and backends take, inputs, a
- * normalization, and what goes with them. Sizes of inputs are looked at when the network is traced.
+ * The options of `model`, checked when a model is described: names that files and backends take, inputs, a
+ * normalization, and what goes with them. Input sizes are checked when the network is traced.
  */
 import { UnfoldError } from "../errors.ts";
 import { type PortType, PRECISIONS } from "../ir/dtype.ts";

@@ -1,8 +1,8 @@
 /**
- * The order in which the tokens of an image lie, as data: which place of the grid each of them has. Windows,
- * cyclic shifts, padding and the merging of patches are orders too, so that going from one to another is a
- * single gather, however many rolls, partitions and reversals a paper writes. All sizes are known when the
- * network is described.
+ * The order of an image's tokens, as data: the place in the grid that each token has. Windows, cyclic shifts,
+ * padding and the merging of patches are orders too, so that going from one to another is a single gather,
+ * however many rolls, partitions and reversals a paper writes. All sizes are known when the network is
+ * described.
  */
 import { UnfoldError } from "../errors.ts";
 import {

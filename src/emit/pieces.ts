@@ -1,7 +1,6 @@
 /**
- * A file as the pieces it consists of: bytes at hand, and weights that are read when their turn comes. Of a
- * network of any size two weights are in memory at a time: one on its way to the disk while the next is read
- * and folded.
+ * A file as the pieces it consists of: bytes at hand, and weights that are read when their turn comes. A
+ * network of any size has two weights in memory at a time: one is written while the next is read and folded.
  */
 
 /** Bytes, or how to get them. */

@@ -1,7 +1,6 @@
 /**
- * Element types of the graph, in the words of the command line (`fp32`, `fp16`, ...), and the one more that
- * weights may be *held* in: `fp64`, for values that were computed and are still to be rounded, once, to their
- * final type.
+ * Element types of the graph, in the words of the command line (`fp32`, `fp16`, ...), and one more that
+ * weights may be *held* in: `fp64`, for computed values before they are rounded, once, to their final type.
  */
 
 /** Element types of what a network is given and gives. */

@@ -1,7 +1,7 @@
 /**
- * What users hand to functions, looked at where it is given: each option is read once, whatever reading it
- * does, and has to be of its kind. What is wrong becomes one sentence that says where, which option, what it
- * must be and what it is. Leaves out what shapes must have in common, which the operators check.
+ * Checks of what users pass to functions: each option is read once, since a getter may do anything, and has
+ * to be of its kind. A wrong one gives one sentence that says where, which option, what it must be and what
+ * it is. Leaves out what shapes must have in common, which the operators check.
  */
 import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";

@@ -1,6 +1,6 @@
 /**
  * A bias and the Gaussian error linear unit behind it as one pass over a tensor, after a product that then
- * has no bias: in ONNX Runtime's matrix product the bias is written beforehand, by one thread, and read back.
+ * has no bias: ONNX Runtime's matrix product writes the bias beforehand, by one thread, and reads it back.
  */
 import { add } from "./add.ts";
 import { commonDType, defineOp, everyAxis, lastDim, onlyForOnnxRuntime } from "./define.ts";

@@ -1,7 +1,7 @@
 /**
- * What follows from where an operator puts an axis (`ahead`) and from what it does to numbers (`kind`): where
- * an axis of its result comes from, how a channel affine passes it, and which parts of its inputs a part of
- * the result needs. The operators whose algebra is more than that say it themselves, and are asked first.
+ * Consequences of where an operator puts an axis (`ahead`) and of what it does to numbers (`kind`): where an
+ * axis of its result comes from, how a channel affine passes it, and which parts of its inputs a part of the
+ * result needs. An operator with more algebra than that says it itself, and is asked first.
  */
 import { isFloat } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";

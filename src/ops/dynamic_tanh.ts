@@ -1,6 +1,6 @@
 /**
- * What stays of Dynamic Tanh (Zhu et al. 2025) at inference: its gain and bias are a channel affine behind it
- * and fold, the tanh does not.
+ * The part of Dynamic Tanh (Zhu et al. 2025) that stays at inference: the tanh. Gain and bias are a channel
+ * affine behind it, which folds.
  */
 import type { NormId } from "./define.ts";
 import { Misfit } from "./operands.ts";

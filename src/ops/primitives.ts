@@ -1,7 +1,7 @@
 /**
- * Arithmetic that both backends have, under one set of names, so that an operator which neither has whole is
- * made of it once. `onTensorRt` and `onOnnx` are the two; an axis may count from the back, and reduced axes
- * stay with size 1.
+ * Arithmetic that both backends have, under one set of names: an operator that neither has whole is made of
+ * it once. `onTensorRt` and `onOnnx` are the two; an axis may count from the back, and reduced axes stay with
+ * size 1.
  */
 import type { DType } from "../ir/dtype.ts";
 import { sameShape, type Shape } from "../ir/shape.ts";

@@ -1,7 +1,7 @@
 /**
- * A baseline and its history as one tar file, to be kept or sent elsewhere. What is read back is checked
- * before anything reaches the store, and written under names of our own choosing: those of an archive are
- * only looked up.
+ * A baseline and its history as one tar file, to be kept or sent elsewhere. An import is checked before
+ * anything reaches the store, and written under names that UNfold chooses: an archive's names are only looked
+ * up.
  */
 import { join } from "node:path";
 import { createTarDecoder, createTarPacker } from "npm:modern-tar@0.8.6";

@@ -1,7 +1,7 @@
 /**
  * One build of a model for a baseline or a run: the network that CPUs time, the plan, what they consist of,
- * and how far outputs are from what they should be. The reference normalization is left out: what is compared
- * is two builds of one network.
+ * and how far outputs are from what they should be. The reference normalization is left out: two builds of
+ * one network are compared.
  */
 import { join } from "node:path";
 import { type Examples, usualSizes } from "../compile/examples.ts";

@@ -1,9 +1,9 @@
 /**
  * The history of a baseline: where figures changed over saved runs, and at which commit. Exact figures change
  * where they change. Of times, each run gives one ratio to the stored engine, which no change of machine
- * moves; a change point is where the ranks of the runs before and after differ most (Mann-Whitney), and is
- * one if runs in random order differ as much, wherever they are cut, in fewer than 0.2 % of orders: so the
- * search for the place is accounted for.
+ * moves; a change point is the cut at which the ranks of the runs before and after differ most
+ * (Mann-Whitney). It counts where fewer than 0.2 % of random orders of the runs differ as much at any cut,
+ * which accounts for the search.
  */
 import { followed, type Metric, METRICS, rowOf } from "../report/metrics.ts";
 import { isWorse, type RunReport } from "../report/run_report.ts";

@@ -1,6 +1,6 @@
 /**
  * Runs against a baseline: its models are built again, the new engines timed beside the stored one, and each
- * model and metric gets a verdict. What a terminal shows of it is elsewhere.
+ * model and metric gets a verdict. Printing is elsewhere.
  */
 import { join } from "node:path";
 import type { Subject } from "../compile/order.ts";

@@ -1,7 +1,7 @@
 /**
  * Times the stored engine, loaded twice, and a rebuild in the same rounds, and does so with many loadings, of
  * each rebuild in turn: plans on a GPU where there is one that runs them, else networks in ONNX Runtime on
- * the CPU. It goes on until it is told that a judgement can be made, or the time is up.
+ * the CPU. It ends when a judgement can be made or the time is up.
  */
 import { deviceFor } from "../compile/device.ts";
 import { firstBatch } from "../compile/evaluate.ts";

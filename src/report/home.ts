@@ -1,7 +1,6 @@
 /**
- * What people publish does not say whose folder it was made in: in reports, pages and baselines the user's
- * home is `~`. A path that is read again is opened with `fromHome`. Paths elsewhere stay, since they name
- * nobody.
+ * Reports, pages and baselines do not tell whose folder they were made in: the user's home is `~` in them,
+ * and `fromHome` opens such a path. Other paths stay, since they name nobody.
  */
 import { systemReason } from "../errors.ts";
 

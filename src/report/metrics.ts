@@ -1,8 +1,8 @@
 /**
- * What a build is compared with a baseline by: one row a metric, in the order in which they are shown. The
+ * The metrics that compare a build with a baseline: a row each, in the order in which they are shown. The
  * reports' and baselines' schemas, `--only` and its help, figures as words, what a history follows and the
- * README's table are derived from the rows. Where a figure comes from and how it is judged is
- * `src/regress/metrics.ts`, by the row's `judged`.
+ * README's table are derived from the rows. `src/regress/metrics.ts` gets and judges each figure, by the
+ * row's `judged`.
  */
 import { bytes } from "./phrases.ts";
 

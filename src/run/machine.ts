@@ -1,7 +1,7 @@
 /**
- * What a measurement asks of the machine it runs on (its clock, its load, how fast its processor goes) and
- * what the answers say against the figures. It asks for no permission: what is not granted is not known. GPUs
- * are left out; their sessions have warnings of their own.
+ * The state of the machine that a measurement runs on (its clock, its load, its processor's speed), and the
+ * warnings that follow from it. No permission is asked for: what is not granted is not known. GPUs are left
+ * out; their sessions have their own warnings.
  */
 import os from "node:os";
 import process from "node:process";

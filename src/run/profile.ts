@@ -1,7 +1,7 @@
 /**
- * What trtexec makes of the times of inferences, from the same times: throughput, and how latency, enqueue,
- * copies and compute are distributed. Pure arithmetic over traces; taking them is `tensorrt/profile.ts`.
- * Percentiles are interpolated, where trtexec takes the sample below.
+ * trtexec's figures from the times of inferences: throughput, and the distributions of latency, enqueue,
+ * copies and compute. Pure arithmetic over traces, which `tensorrt/profile.ts` takes. Percentiles are
+ * interpolated, where trtexec takes the sample below.
  */
 import { UnfoldError } from "../errors.ts";
 import { coefficientOfVariation, mean, median, percentile } from "./statistics.ts";

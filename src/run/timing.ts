@@ -1,9 +1,9 @@
 /**
- * Latency, compared. Contenders take turns within each round, in an order shuffled per round, so that
- * whatever drifts (clocks, heat, neighbours) meets all of them alike; what is reported is the ratio of paired
- * rounds, with an interval, beside the noise of the baseline timed against itself just before. Every sample
- * is kept. Absolute times are shown, but compared across neither runs nor machines; profiles and memory are
- * left to other tools.
+ * Latency, compared. Contenders take turns within each round, in an order shuffled per round, so that any
+ * drift (clocks, heat, neighbours) affects all of them alike. The result is the ratio of paired rounds, with
+ * an interval, beside the noise of the baseline timed against itself just before. Every sample is kept.
+ * Absolute times are shown, but compared across neither runs nor machines; profiles and memory are left to
+ * other tools.
  */
 import { UnfoldError } from "../errors.ts";
 import { type Machine, machineWarnings, THIS_MACHINE } from "./machine.ts";

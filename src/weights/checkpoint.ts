@@ -1,6 +1,6 @@
 /**
- * What a checkpoint on disk is to the rest of UNfold, whatever wrote it: named tensors that are read when
- * their bytes are asked for. Leaves out the formats, which are a file each.
+ * A checkpoint on disk as the rest of UNfold sees it, whatever wrote it: named tensors, read when their bytes
+ * are asked for. Each format has a file of its own.
  */
 import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";

@@ -1,6 +1,6 @@
 /**
  * Weights: checkpoints on disk, sources that a network draws its parameters from, and the checks between the
- * two. Everything is lazy: opening and tracing read headers, and values are read when they are wanted.
+ * two. Everything is lazy: opening and tracing read headers, and values are read on demand.
  */
 export { type Checkpoint, RECORDED, type StateDictChoice } from "./checkpoint.ts";
 export type { PlainValue } from "./pytorch/plain.ts";

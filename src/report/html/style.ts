@@ -1,7 +1,7 @@
 /**
  * The look of every page: system fonts, light and dark by the reader's preference, one column that a phone
- * can show, and paper. Colours are variables, which the plots use too; those that tell things apart are Okabe
- * and Ito's, which colour blind readers can tell apart as well, and never the only difference.
+ * can show, and paper. Colours are variables, which the plots use too; those that distinguish are Okabe and
+ * Ito's, for colour-blind readers, and never the only difference.
  */
 
 /** Below this width, in CSS pixels, the narrow drawings are shown. */

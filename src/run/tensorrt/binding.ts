@@ -1,8 +1,8 @@
 /**
  * What a TensorRT run needs before it can be enqueued: the optimization profile that takes the feeds, their
- * shapes, and device memory for every input and output, reused from one feeds to the next. `native/` is known
- * here by the few methods that are called, so that this is tested without a GPU. Left out: inputs that an
- * engine reads as shapes (UNfold emits none) and outputs whose size depends on values.
+ * shapes, and device memory for every input and output, reused from one feeds to the next. It names only the
+ * methods of `native/` that it calls, so that tests need no GPU. Left out: inputs that an engine reads as
+ * shapes (UNfold emits none) and outputs whose size depends on values.
  */
 import type { Engine, ExecutionContext, ShapeRange, StreamPointer } from "../../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../../errors.ts";

@@ -1,8 +1,8 @@
 /**
  * One inference stream as trtexec has them: an execution context with its own device memory, pinned host
- * memory and CUDA stream, on which copies and kernels run one after another. Two inferences are on their way
- * at a time, so that the GPU does not wait for the processor between them. What times come of it is for
- * `profile.ts`.
+ * memory and CUDA stream, on which copies and kernels run one after another. Two inferences are in flight at
+ * a time, so that the GPU does not wait for the processor between them. `profile.ts` makes figures of the
+ * times.
  */
 import type { Cuda, DeviceBuffer, Event, Graph, PinnedBuffer, Stream } from "../../../native/cuda/mod.ts";
 import type { Engine, ExecutionContext, RuntimeCache } from "../../../native/tensorrt/mod.ts";

@@ -1,7 +1,7 @@
 /**
  * A TensorRT engine behind the `Session` interface: runs one after another on a stream of its own, and calls
- * timed by the GPU's own events, of which no copy is part. It knows `native/` only through `binding.ts`, so
- * that all of it is tested without a GPU; opening an engine is `tensorrt.ts`'s matter.
+ * timed by the GPU's own events, copies excluded. It knows `native/` only through `binding.ts`, so that all
+ * of it is tested without a GPU; `engine.ts` opens engines.
  */
 import { UnfoldError } from "../../errors.ts";
 import {

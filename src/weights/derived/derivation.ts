@@ -1,9 +1,8 @@
 /**
- * Weights made of other weights, as data: what each is made of and how. Evaluation, error bounds and what
- * passes ask of a weight are pattern matches on it, so that whoever moves a weight about keeps where it comes
- * from. Values are exact up to float64 arithmetic, whatever a network computes in: they are rounded once, to
- * the element type that is asked for. Leaves out the evaluation (`rows.ts`), and weights that are made of
- * nothing: files, random numbers, arrays.
+ * Weights made of other weights, as data: what each is made of and how. Evaluation, error bounds and the
+ * questions of passes are pattern matches on it, so that a moved weight keeps its origin. Values are exact up
+ * to float64 arithmetic, whatever a network computes in: they are rounded once, to the element type that is
+ * asked for. Leaves out the evaluation (`rows.ts`), and underived weights: files, random numbers, arrays.
  */
 import type { TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";

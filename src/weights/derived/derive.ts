@@ -1,6 +1,6 @@
 /**
- * How weights are made of others: a function for each kind, which looks through what it is given, so that a
- * part of a part is one part and what is turned twice is as it was. Nothing is read here.
+ * Makes weights of others: a function for each kind, which simplifies, so that a part of a part is one part
+ * and a weight transposed twice is itself. Nothing is read here.
  */
 import { elementCount, float64Of, heldData, type TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";

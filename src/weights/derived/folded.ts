@@ -1,6 +1,5 @@
 /**
- * Readers of what a fold makes: its weight, and its bias from the same pass over the weight it is made of,
- * whichever of them is asked for first.
+ * Readers of a fold's weight and bias: one pass over the original weight gives both, whichever is read first.
  */
 import { elementCount, float64Of } from "../../ir/data.ts";
 import { addTo, groupStart, repeated, type RowMap, then } from "./arithmetic.ts";

@@ -1,7 +1,4 @@
-/**
- * Readers of weights that are moved about, in whatever element type they are read: stored ones, parts,
- * several joined, and transposed ones.
- */
+/** Readers of moved weights, in any element type: stored, parts, joined and transposed ones. */
 import { elementCount, float64Reader, type TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";
 import { rawView, roomFor, type RowReader, rowsOf } from "./pieces.ts";

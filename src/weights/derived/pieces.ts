@@ -1,7 +1,4 @@
-/**
- * What readers of rows share: rows are read a piece at a time, into arrays that the next piece is read into.
- * Leaves out what is read.
- */
+/** The base of row readers: rows are read a piece at a time, into arrays that the next piece reuses. */
 import { elementCount, type TensorData, typedView } from "../../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";
 

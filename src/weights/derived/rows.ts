@@ -1,10 +1,9 @@
 /**
- * The values of derived weights, some rows at a time: what a weight is made of is read row by row, combined
- * in float64 and rounded once, into the element type that is asked for. However deep a weight is derived,
- * each row of what it comes from passes through a core's cache once (twice where a mean over rows is
- * subtracted), and nothing as large as the weight is made beside the result; only a matrix that is
- * transposed, or stands on the right of a product, is held as a whole. Weights that are only moved about are
- * not converted.
+ * The values of derived weights, some rows at a time: the original weights are read row by row, combined in
+ * float64 and rounded once, into the element type that is asked for. However deep the derivation, each row of
+ * an original passes through a core's cache once (twice where a mean over rows is subtracted), and nothing as
+ * large as the weight is made beside the result; only a matrix that is transposed, or is the right factor of
+ * a product, is held whole. Moved weights are not converted.
  */
 import { assertFits, bytesFromNumbers, float64Of, float64Writer, type TensorData } from "../../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";

@@ -1,7 +1,6 @@
 /**
- * The globals of PyTorch's files that mean something to UNfold: tensors and storages are descriptions of
- * bytes, a few values of Python's and NumPy's what they are. All that is not in this table stays a record
- * that does nothing.
+ * The globals in PyTorch's files that UNfold gives a meaning: tensors and storages become descriptions of
+ * bytes, a few of Python's and NumPy's values become themselves. Any other global stays an inert record.
  */
 import { numpyScalar } from "./numpy_values.ts";
 import {

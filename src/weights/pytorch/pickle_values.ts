@@ -1,6 +1,6 @@
 /**
- * What a pickle becomes here: inert data. A list, a tuple, a set and a dict are told apart since a pickle's
- * opcodes differ between them; objects are records of what the file says of them, without behaviour.
+ * A pickle's values, as inert data. Lists, tuples, sets and dicts are distinct types, since a pickle's
+ * opcodes distinguish them; objects are records of what the file says of them, without behaviour.
  */
 import { quoted } from "../../text.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A module that was pickled whole, whatever its class: the tensors of its state dict, and what its parts say
- * of themselves. Leaves out what a class would make of them.
+ * A module that was pickled whole, whatever its class: the tensors of its state dict, and its parts'
+ * attributes. Leaves out what a class would make of them.
  */
 import { ObjectRecord, PickleSet, type PickleValue } from "./pickle_values.ts";
 import { plainOf, type PlainValue } from "./plain.ts";

@@ -1,6 +1,6 @@
 /**
- * What trainers keep beside the weights, as plain values: arguments, configurations, counters. Objects of any
- * class are their attributes, items or value, by what the file says of them; nothing is executed. Bounded,
+ * What trainers keep beside the weights, as plain values: arguments, configurations, counters. An object of
+ * any class becomes the attributes, items or value that the file gives it; nothing is executed. Bounded,
  * since values that share parts, or contain themselves, would grow without end. Leaves out tensors, bytes,
  * and what any of it means.
  */

@@ -1,6 +1,6 @@
 /**
- * Strided views, as PyTorch has them (a transposed weight, a slice): whether one is its elements in order
- * already, and its elements gathered into that order. Strides and offsets are in elements.
+ * Strided views, as PyTorch has them (a transposed weight, a slice): whether a view's elements lie in order
+ * already, and the gathering of those that do not. Strides and offsets are in elements.
  */
 
 /** Row-major: the elements lie one after the other. Strides of dimensions of one element say nothing. */
