@@ -20,6 +20,7 @@ import {
 } from "../weights/mod.ts";
 import { pythonJson } from "../weights/json.ts";
 import { sharedPrefixes, underNames } from "../weights/naming.ts";
+import { EIGHT_BITS } from "../weights/scaled.ts";
 import {
   type CheckpointFormat,
   type CheckpointView,
@@ -46,6 +47,8 @@ export interface RecognisedCheckpoint {
   readonly settled: readonly Settled[];
   /** Tensors that inference does not need, and why. */
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
+  /** Weights that the file has in eight bits, and what was read of them. */
+  readonly quantized: readonly { readonly name: string; readonly why: string }[];
   /** The tensor of the file that a parameter of the model is; null of one that is made of several. */
   nameOf(parameter: string): string | null;
   /** The weights under the model's own names; opened anew for every trace. */
@@ -84,6 +87,7 @@ export function recogniseCheckpoint(
     model: recognised.model,
     settled: recognised.settled,
     ignored,
+    quantized: quantizedIn(checkpoint, new Set(ignored.map(({ name }) => name))),
     nameOf: (parameter) => {
       const place = recognised.locate?.(parameter) ?? parameter;
       return typeof place === "string" ? place : null;
@@ -97,6 +101,19 @@ export function recogniseCheckpoint(
         }),
       }),
   };
+}
+
+/** In words that fit behind "in eight bits:". */
+function quantizedIn(
+  checkpoint: Checkpoint,
+  ignored: ReadonlySet<string>,
+): RecognisedCheckpoint["quantized"] {
+  return checkpoint.names().flatMap((name) => {
+    const type = checkpoint.typeOf(name);
+    if (!EIGHT_BITS.has(type) || ignored.has(name)) return [];
+    const why = checkpoint.isScaled?.(name) ? `${type} times its scale, in fp32` : `${type} without a scale`;
+    return [{ name, why }];
+  });
 }
 
 /** The layout a checkpoint looks like, for messages; null where it is of none or cannot be opened. */

@@ -7,7 +7,7 @@ import { percent } from "./metrics.ts";
 import { bytes, fate, INT8_TARGET_LABEL, label, rangesText, rangeText, turns } from "./phrases.ts";
 import { passGroups, passLines } from "./passes.ts";
 import type { PhaseName } from "./phases.ts";
-import type { Report, StateDictReport } from "./report.ts";
+import type { CheckpointReport, Report, StateDictReport } from "./report.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -58,9 +58,8 @@ function stateDictLine(choice: StateDictReport | null | undefined): string[] {
 function checkpoint({ checkpoint, engines }: Report, style: Style): string[] {
   // Weights of a described network: those of the first, which is the folded one; the reference has its own.
   if (checkpoint === null) return stateDictLine(Object.values(engines)[0]?.stateDict);
-  const { path, format, stateDict, prefix, settled = [], ignored } = checkpoint;
+  const { path, format, stateDict, prefix, settled = [], ignored, quantized = [] } = checkpoint;
   const assumed = settled.filter(({ basis }) => basis === "assumed");
-  const reasons = Map.groupBy(ignored, ({ why }) => why);
   return [
     `read as ${style(format, "bold")}: ${path}`,
     ...stateDictLine(stateDict),
@@ -70,14 +69,17 @@ function checkpoint({ checkpoint, engines }: Report, style: Style): string[] {
         style(`${i === 0 ? "  assumed: " : "           "}${line}`, "yellow")
       )
     ),
-    ...[...reasons].map(([why, tensors]) => {
-      const shown = tensors.slice(0, 3).map(({ name }) => name).join(", ");
-      return style(
-        `  ignored: ${shown}${tensors.length > 3 ? ` and ${tensors.length - 3} more` : ""}: ${why}`,
-        "dim",
-      );
-    }),
+    ...byReason("in eight bits", quantized),
+    ...byReason("ignored", ignored).map((line) => style(line, "dim")),
   ];
+}
+
+/** A line for each reason, with the first of its tensors. */
+function byReason(what: string, tensors: CheckpointReport["ignored"]): string[] {
+  return [...Map.groupBy(tensors, ({ why }) => why)].map(([why, alike]) => {
+    const shown = alike.slice(0, 3).map(({ name }) => name).join(", ");
+    return `  ${what}: ${shown}${alike.length > 3 ? ` and ${alike.length - 3} more` : ""}: ${why}`;
+  });
 }
 
 function norms({ norms: { found, folded, remaining, where } }: Report, style: Style): string[] {

@@ -58,6 +58,8 @@ export interface Checkpoint {
    * @throws UnfoldError if there is no such tensor.
    */
   typeOf(name: string): string;
+  /** Whether its values are those of the file, in eight bits, times a scale that lies beside them. */
+  isScaled?(name: string): boolean;
   /**
    * The sizes of a tensor, whose values stay on disk.
    *

@@ -134,6 +134,7 @@ function renamedAll(checkpoint: Checkpoint, rename: (stored: string) => string |
     names: () => [...storedAs.keys()],
     has: (name) => storedAs.has(name),
     typeOf: (name) => checkpoint.typeOf(stored(name)),
+    isScaled: (name) => checkpoint.isScaled?.(stored(name)) ?? false,
     shapeOf: (name) => checkpoint.shapeOf(stored(name)),
     tensor: (name) => checkpoint.tensor(checkpoint.recorded.includes(name) ? name : stored(name)),
   };

@@ -14,7 +14,7 @@ import { affineData, computedData } from "./derived/derive.ts";
 import { FLOAT8 } from "../ir/float8.ts";
 
 /** Types of eight bits, in the words of safetensors and of PyTorch. */
-const EIGHT_BITS: ReadonlySet<string> = new Set([...FLOAT8.keys(), "I8", "U8", "int8", "uint8"]);
+export const EIGHT_BITS: ReadonlySet<string> = new Set([...FLOAT8.keys(), "I8", "U8", "int8", "uint8"]);
 
 /** Names of `a.weight`'s scale where it multiplies: by vLLM, compressed-tensors and ModelOpt; by ComfyUI. */
 const scalesOf = ({ scope, last }: Name) => [`${scope}${last}_scale`, `${scope}scale_${last}`];
@@ -67,6 +67,7 @@ export function withoutScales(checkpoint: Checkpoint): Checkpoint {
     names: () => checkpoint.names().filter((name) => !hidden.has(name)),
     has: (name) => checkpoint.has(name) && !hidden.has(name),
     typeOf: (name) => checkpoint.typeOf(known(name)),
+    isScaled: (name) => scales.has(name),
     shapeOf: (name) => checkpoint.shapeOf(known(name)),
     tensor: (name) => {
       const data = checkpoint.tensor(known(name));

@@ -3,12 +3,16 @@
  * question.
  */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { ACTIVATION, HEADS, IMAGE_SIZE, POOL } from "../../src/checkpoints/common_settings.ts";
 import { readAs } from "../../src/checkpoints/define.ts";
 import { type SettingOptions, Settler, type Statement } from "../../src/checkpoints/settings.ts";
 import { timmVit } from "../../src/checkpoints/layouts/timm_vit.ts";
-import { refuses } from "../support.ts";
-import { viewOf } from "./view.ts";
+import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
+import { heldData } from "../../src/ir/data.ts";
+import { openCheckpoint, writeSafetensors } from "../../src/weights/mod.ts";
+import { refuses, withFolder } from "../support.ts";
+import { fixtureFile, viewOf } from "./view.ts";
 
 const settlerOf = (said: readonly Statement[] = [], options: SettingOptions = {}) =>
   new Settler({ path: "m.pth", layout: "ViT", settings: [HEADS, ACTIVATION, POOL], said, options });
@@ -205,3 +209,25 @@ Deno.test("readAs() refuses an option that this file has no choice in", () => {
     "has no choice of that",
   );
 });
+
+Deno.test("recogniseCheckpoint() says which weights a file has in eight bits, and whether their scale is there", () =>
+  withFolder(async (folder) => {
+    const stored = openCheckpoint(fixtureFile("timm_vit_un", "model.safetensors"));
+    const path = join(folder, "model.safetensors");
+    const [bare, scaled] = ["blocks.0.mlp.fc1.weight", "blocks.0.mlp.fc2.weight"] as const;
+    const eightBits = (name: string) => {
+      const { shape, origin } = stored.tensor(name);
+      return { dtype: "int8" as const, shape, origin, bytes: () => new Uint8Array(32 * 64) };
+    };
+    await writeSafetensors(path, [
+      ...stored.names().map((name) =>
+        [name, name === bare || name === scaled ? eightBits(name) : stored.tensor(name)] as const
+      ),
+      [`${scaled}_scale`, heldData([], Float64Array.of(0.5), "scale")],
+    ]);
+    const { quantized } = recogniseCheckpoint(path, { settings: { heads: 2 } });
+    assert.deepEqual(quantized.toSorted((a, b) => a.name < b.name ? -1 : 1), [
+      { name: bare, why: "I8 without a scale" },
+      { name: scaled, why: "I8 times its scale, in fp32" },
+    ]);
+  }));

@@ -203,6 +203,11 @@ Deno.test("summarize() says which state dict was taken and what came off all nam
   assert.ok(ofWeights.includes(line), ofWeights);
   const checkpoint = { path: "un.pth", format: "timm ViT", stateDict, prefix: "module.", ignored: [] };
   const ofCheckpoint = page({ ...report, checkpoint });
+  const quantized = ["a", "b", "c", "d"].map((name) => ({ name, why: "I8 times its scale, in fp32" }));
+  assert.ok(
+    page({ ...report, checkpoint: { ...checkpoint, quantized } })
+      .includes("  in eight bits: a, b, c and 1 more: I8 times its scale, in fp32\n"),
+  );
   assert.ok(ofCheckpoint.includes(line), ofCheckpoint);
   assert.ok(ofCheckpoint.includes('  names: without the prefix "module.", which all have'), ofCheckpoint);
   assert.ok(

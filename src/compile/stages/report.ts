@@ -88,7 +88,7 @@ function engineReport(
 }
 
 function checkpointReport(
-  { path, format, stateDict, prefix, settled, ignored }: RecognisedCheckpoint,
+  { path, format, stateDict, prefix, settled, ignored, quantized }: RecognisedCheckpoint,
 ): CheckpointReport {
-  return { path, format, stateDict, prefix, settled, ignored };
+  return { path, format, stateDict, prefix, settled, ignored, quantized };
 }
