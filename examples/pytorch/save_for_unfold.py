@@ -73,7 +73,7 @@ def save_for_unfold(model, path, example_inputs, *, tensors=False, **facts):
     inputs = _named_inputs(model, example_inputs)
     by_name = isinstance(example_inputs, collections.abc.Mapping)
     outputs, between = _outputs_of(model, inputs, by_name=by_name, wanted=_wanted(model, tensors))
-    said = {**facts_of(model), **facts}
+    said = {**_size_of(inputs), **facts_of(model), **facts}
     written = {name: value for name, value in model.state_dict().items() if torch.is_tensor(value)}
     reserved = [name for name in written if name.startswith((INPUTS, OUTPUTS, TENSORS))]
     if reserved:
@@ -112,7 +112,8 @@ def facts_of(model):
         "placement": [PLACEMENTS.get(_class_name(m)) for m in modules],
         "positions": [_positions(m) for m in modules],
         "rope-theta": [m.temperature for m in modules if type(m).__name__ == DINOV3_ROTATIONS],
-        "image-size": [_pair(size) for size in (_image_size(m) for m in modules) if size is not None],
+        # The network's own comes first; the patches of PVT's later stages say the size of what they get.
+        "image-size": [_pair(size) for size in (_image_size(m) for m in modules) if size is not None][:1],
         "patch-size": [_pair(m.patch_size) for m in modules if _is_size(getattr(m, "patch_size", None))],
         "window": [_pair(m.window_size) for m in modules if _is_size(getattr(m, "window_size", None))],
         "normalization": [_norm_name(norm) for norm in norms],
@@ -196,6 +197,12 @@ def _positions(module):
 
 def _image_size(module):
     return next((getattr(module, n) for n in ("img_size", "image_size") if _is_size(getattr(module, n, None))), None)
+
+
+def _size_of(inputs):
+    """Where no module says it: the size of the images that the model takes."""
+    sizes = [[*value.shape[2:]] for value in inputs.values() if value.dim() == 4 and value.is_floating_point()]
+    return {"image-size": sizes[0]} if len(sizes) == 1 else {}
 
 
 def _is_size(value):

@@ -4,7 +4,7 @@ import { FAMILIES, layerNorm, type Norm, NORMS } from "../norms/families.ts";
 import { provenFamily } from "../norms/keys.ts";
 import { BATCH_NORM, EPSILON, NORMALIZATION } from "./common_settings.ts";
 import type { CheckpointView, Settle } from "./define.ts";
-import type { Evidence, Known } from "./settings.ts";
+import type { Evidence, Known, Setting } from "./settings.ts";
 
 export interface NormKindOptions {
   /** Scopes of the file's normalizations. */
@@ -14,6 +14,8 @@ export interface NormKindOptions {
    * others.
    */
   readonly epsilon?: number;
+  /** The same as it is said, where that is not one number in all of the layout's files. */
+  readonly epsilonSetting?: Setting<number>;
   /** What is left to assume of the epsilon in PRepBN and RepBN where it is not PyTorch's 1e-5. */
   readonly ofPrepbn?: Evidence<number>;
   /** What is published of the architecture that the file names. */
@@ -109,8 +111,9 @@ function scopeOf(name: string, scopes: RegExp): string | undefined {
 function normOfKind(
   settle: Settle,
   kind: Kind,
-  { epsilon: libraries = EPSILON_USUAL, ofPrepbn, groups, published = {}, batchNorm }: NormKindOptions,
+  { epsilon: libraries = EPSILON_USUAL, epsilonSetting = EPSILON, published = {}, ...of }: NormKindOptions,
 ): Norm {
+  const { ofPrepbn, groups, batchNorm } = of;
   if (typeof kind !== "string") {
     const { family, proof: { options, called = family.label } } = kind;
     if (!("epsilon" in family.defaults)) return family(options);
@@ -131,7 +134,7 @@ function normOfKind(
     }),
   });
   // What libraries and architectures publish is of the normalization that they have.
-  const epsilon = settle(EPSILON, {
+  const epsilon = settle(epsilonSetting, {
     published: published.epsilon,
     assumed: usual(libraries, `${NORMS[word].label} here`),
   });

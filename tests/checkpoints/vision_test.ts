@@ -160,6 +160,11 @@ Deno.test("pvtFormat has PyTorch's epsilon in patches and reductions and its own
     ["patch_embed2.norm", "block1.0.attn.norm", "block1.0.norm1", "norm"].map(of),
     [1e-5, 1e-5, 1e-6, 1e-6],
   );
+  // `save_for_unfold` writes those of all modules, the patches' first.
+  const settled = (epsilon: unknown) =>
+    settledOf([pvtFormat, parametersOf(pvt(PVT_TINY)), { epsilon }]).get("epsilon")?.value;
+  assert.equal(settled([1e-5, 1e-4]), "0.0001");
+  refuses(() => settled([1e-4, 1e-3]), "epsilon [0.0001,0.001]", "a number above 0");
 });
 
 Deno.test("cswinFormat asks for images, assumes the stripes and heads that are published, and says so", () => {

@@ -125,6 +125,17 @@ def check_file():
     assert floats("weight").tolist() == [0, 2, 1, 3]
 
 
+def check_image_size():
+    """Of the outermost module that says one, else of the example."""
+    patches = [torch.nn.Conv2d(3, 3, 1) for _ in range(2)]
+    told = torch.nn.Sequential(*patches)
+    size = lambda model: json.loads(saved(model, torch.rand(1, 3, 4, 6))[0]["__metadata__"]["unfold"]).get("image-size")
+    assert size(told) == [4, 6]
+    patches[0].img_size, patches[1].img_size = 8, (2, 2)
+    assert size(told) == [8, 8]
+    assert saved(torch.nn.Linear(3, 2), torch.rand(1, 3))[0]["__metadata__"]["unfold"] == "{}"
+
+
 def check_tensors():
     torch.manual_seed(0)
     twice = torch.nn.ReLU(inplace=True)
@@ -165,6 +176,6 @@ def check_refusals():
 
 
 assert doctest.testmod(module).failed == 0
-for check in (check_torch_modules, check_libraries, check_file, check_tensors, check_refusals):
+for check in (check_torch_modules, check_libraries, check_file, check_image_size, check_tensors, check_refusals):
     check()
     print(f"ok {check.__name__}")

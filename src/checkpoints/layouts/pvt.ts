@@ -9,19 +9,40 @@ import { layerNorm } from "../../norms/families.ts";
 import { ACTIVATION, EPSILON, IMAGE_SIZE, NORMALIZATION, STAGE_HEADS } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
 import { normOf, scopedNorm } from "../norms.ts";
+import type { Setting } from "../settings.ts";
 import { hasScope, headsOfKernels, layersIn, requireLibrary, requireUsualScale } from "../sizes.ts";
+
+/** PyTorch's own, which PVT's code has in patches and reductions. */
+const PATCH_EPSILON = 1e-5;
+/** Of the blocks, also behind that of the patches, as `save_for_unfold` writes those of all modules. */
+const BLOCK_EPSILON: Setting<number> = {
+  ...EPSILON,
+  parse: (value) => {
+    const isOfBoth = Array.isArray(value) && value.length === 2 && value[0] === PATCH_EPSILON;
+    return EPSILON.parse(isOfBoth ? value[1] : value);
+  },
+};
 
 export const pvtFormat: CheckpointFormat = {
   name: "PVT (the authors' or SLAB's)",
   signature: [/^patch_embed1\.proj\.weight$/, /^block1\.0\.attn\.kv\.weight$/, /^pos_embed1$/],
-  settings: [STAGE_HEADS, EPSILON, IMAGE_SIZE, NORMALIZATION, ACTIVATION],
+  settings: [STAGE_HEADS, BLOCK_EPSILON, IMAGE_SIZE, NORMALIZATION, ACTIVATION],
   read(file, settle) {
     requireLibrary(file, "timm");
     requireUsualScale(file, "PVT");
-    const read = normOf(file, settle, { scopes: /(^|\.)norm[12]?$/, epsilon: 1e-6, groups: 1 });
-    // Its epsilon goes into the blocks and behind them; patches and reductions have PyTorch's own.
+    const read = normOf(file, settle, {
+      scopes: /(^|\.)norm[12]?$/,
+      epsilonSetting: BLOCK_EPSILON,
+      epsilon: 1e-6,
+      groups: 1,
+    });
+    // Its epsilon goes into the blocks and behind them; patches and reductions have theirs.
     const norm = read.family === "ln"
-      ? scopedNorm(read, (scope) => /^patch_embed|\.attn\.norm$/.test(scope) ? layerNorm() : undefined)
+      ? scopedNorm(
+        read,
+        (scope) =>
+          /^patch_embed|\.attn\.norm$/.test(scope) ? layerNorm({ epsilon: PATCH_EPSILON }) : undefined,
+      )
       : read;
     return { model: pvt(configOf(file, settle), { norm }), ignored: [] };
   },
