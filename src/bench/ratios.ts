@@ -67,9 +67,9 @@ export function ratiosOf(sampled: readonly Compared[], turns: Turns): BenchRatio
   }
   const best = (those: readonly Compared[]) =>
     [...those].sort((a, b) => median(times(a.id)) - median(times(b.id)))[0];
-  const own = best(un.filter(({ precision }) => precision === "fp32"));
+  const bestUn = best(un.filter(({ precision }) => precision === "fp32"));
   const peer = best(sampled.filter(({ variant }) => PEERS.has(variant)));
-  if (own !== undefined && peer !== undefined) divide(own, peer, "best UN / best peer's LN");
+  if (bestUn !== undefined && peer !== undefined) divide(bestUn, peer, "best UN / best peer's LN");
   return ratios;
 }
 

@@ -120,9 +120,9 @@ function windowAttention(
   const rows = constant(relativePositions(window), { shape: [tokens, tokens], dtype: "int32", name: "rows" });
   logits = logits.add(table.gather(rows).transpose([2, 0, 1]).reshape([1, heads, tokens, tokens]));
   if (shift > 0) {
-    const apart = shiftMask(grid, { window, shift }).map((isApart) => isApart ? -100 : 0);
-    const count = apart.length / tokens ** 2;
-    const mask = constant(apart, { shape: [1, count, 1, tokens, tokens], name: "mask" });
+    const blocked = shiftMask(grid, { window, shift }).map((isApart) => isApart ? -100 : 0);
+    const count = blocked.length / tokens ** 2;
+    const mask = constant(blocked, { shape: [1, count, 1, tokens, tokens], name: "mask" });
     logits = logits.reshape([-1, count, heads, tokens, tokens]).add(mask)
       .reshape([windows, heads, tokens, tokens]);
   }

@@ -164,11 +164,11 @@ function forward<Inputs extends string>(
   try {
     return spec.forward(inputs, scope);
   } catch (error) {
-    const own = new URL("../../", import.meta.url).href;
+    const root = new URL("../../", import.meta.url).href;
     const stack = error instanceof Error && typeof error.stack === "string" ? error.stack : "";
     const frames = stack.split("\n").filter((line) => /^\s*at /.test(line) && /file:/.test(line));
     // The innermost line that is not UNfold's own: a line of the model.
-    const outside = frames.find((line) => !line.includes(`${own}src/`) && !line.includes(`${own}mod.ts`));
+    const outside = frames.find((line) => !line.includes(`${root}src/`) && !line.includes(`${root}mod.ts`));
     const place = outside === undefined ? null : /([^/]+:\d+):\d+\)?$/.exec(outside.trim())?.[1];
     const where = place ? ` (${place})` : "";
     const what = error instanceof UnfoldError ? error.message : thrown(error);

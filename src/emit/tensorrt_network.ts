@@ -65,9 +65,9 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     const tensor = this.#tensor(value);
     const isTaken = !("tensor" in value) || this.#outputs.has(tensor) ||
       [...this.#inputs.values()].includes(tensor);
-    const own = isTaken ? this.#network.identity(tensor, this.#layer("output")) : tensor;
-    this.#outputs.add(own);
-    this.#network.markOutput(own, name);
+    const output = isTaken ? this.#network.identity(tensor, this.#layer("output")) : tensor;
+    this.#outputs.add(output);
+    this.#network.markOutput(output, name);
   }
 
   constant(data: TensorData, { dtype }: TensorType): Value {
@@ -262,8 +262,8 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
   /** The tensor's own shape behind `count` ones. */
   #withOnes(tensor: Tensor, count: number): Tensor {
     const ones = this.#int64(new Array<number>(count).fill(1));
-    const own = this.#network.shape(tensor, this.#layer("shape"));
-    return this.#network.concat([ones, own], 0, this.#layer("shape"));
+    const sizes = this.#network.shape(tensor, this.#layer("shape"));
+    return this.#network.concat([ones, sizes], 0, this.#layer("shape"));
   }
 
   /** A shape as an int64 vector computed from the inputs' sizes. */

@@ -118,13 +118,13 @@ function tokenBlock(
   const then = (y: Tensor, names: readonly [string, string]) =>
     residual(y, (z) => mlp(z, p.at("mlp"), { hidden: size, names }), { norm: p.at("norm2") });
   if (features === null) {
-    const own = p.at("attn");
-    const [q, k, v] = linear(tokens, own.at("qkv"), { outputs: 3 * size, bias: false }).split(3);
+    const attn = p.at("attn");
+    const [q, k, v] = linear(tokens, attn.at("qkv"), { outputs: 3 * size, bias: false }).split(3);
     const head = (y: Tensor) => splitHeads(y, { heads: 1 });
     // One head, whose factor is that of the channels it is made from, as in the authors' code.
     const scale = 1 / Math.sqrt(x.channels);
     const mixed = joinHeads(scaledDotProductAttention({ q: head(q), k: head(k), v: head(v) }, { scale }));
-    return then(v.add(linear(mixed, own.at("proj"), { outputs: size })), ["fc1", "fc2"]);
+    return then(v.add(linear(mixed, attn.at("proj"), { outputs: size })), ["fc1", "fc2"]);
   }
   const [k, q, v] = linear(tokens, p.at("kqv"), { outputs: 3 * size }).split(3);
   const mixed = performer({ k, q, v }, p.param("w", [features, size]));

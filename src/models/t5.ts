@@ -115,8 +115,8 @@ function distanceBias(
     ),
     { shape: [context, context], dtype: "int64", name: "distances" },
   );
-  const own = table.slice({ axis: 0, size }).slice({ axis: 1, size });
-  const bias = p.param("relative_attention_bias.weight", [buckets, heads]).gather(own);
+  const entries = table.slice({ axis: 0, size }).slice({ axis: 1, size });
+  const bias = p.param("relative_attention_bias.weight", [buckets, heads]).gather(entries);
   return bias.transpose([2, 0, 1]).reshape([1, heads, size, size]);
 }
 

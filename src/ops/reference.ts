@@ -42,10 +42,10 @@ export function gatherStrided(
 }
 
 export function broadcastTo(x: ReferenceTensor, shape: readonly number[]): Float64Array {
-  const own = stridesOf(x.shape);
+  const from = stridesOf(x.shape);
   const strides = shape.map((_, i) => {
     const axis = i - (shape.length - x.shape.length);
-    return axis < 0 || x.shape[axis] === 1 ? 0 : own[axis]!;
+    return axis < 0 || x.shape[axis] === 1 ? 0 : from[axis]!;
   });
   return gatherStrided(x.data, shape, { strides });
 }

@@ -20,9 +20,9 @@ export const transpose = defineOp({
   breaks: () => "it moves the channels to an axis that does not exist",
   ahead: ({ axis }, { attrs }) => ({ axis: attrs.permutation.indexOf(axis) }),
   evaluate: ([x], { permutation }) => {
-    const own = stridesOf(x.shape);
+    const from = stridesOf(x.shape);
     const shape = permutation.map((axis) => x.shape[axis]!);
-    return { shape, data: gatherStrided(x.data, shape, { strides: permutation.map((axis) => own[axis]!) }) };
+    return { shape, data: gatherStrided(x.data, shape, { strides: permutation.map((axis) => from[axis]!) }) };
   },
   tensorrt: (net, [x], { permutation }) => net.transpose(x, permutation),
   onnx: (g, [x], { permutation }) => g.node("Transpose", [x], { perm: permutation }),

@@ -80,13 +80,13 @@ export async function build(
   { folder, plans, checks, tensorrtLib, onEvent, signal }: Building,
 ): Promise<Build> {
   const { model, norm, batch } = subject;
-  const left = { engine: !plans, check: !checks, reference: true };
+  const skipped = { engine: !plans, check: !checks, reference: true };
   const made = await BUILD.run({
     order: {
       ...subject,
       out: folder,
       tensorrtLib,
-      skip: (["engine", "check", "reference"] as const).filter((part) => left[part]),
+      skip: (["engine", "check", "reference"] as const).filter((part) => skipped[part]),
     },
   }, {
     signal,

@@ -212,8 +212,8 @@ export class ModelComparison {
   ): Promise<{ metrics: MetricReport[]; backend: Backend }> {
     const { stored, subject, options } = this.#it;
     const why = "no stored engine to time beside the new one";
-    const others = names.filter((name) => name !== "latency p50");
-    const metrics = others.map((name) => refused(name, why));
+    const counted = names.filter((name) => name !== "latency p50");
+    const metrics = counted.map((name) => refused(name, why));
     if (!names.includes("latency p50")) return { metrics, backend: here };
     if (differences.length > 0 || stored.latency === null) {
       const reason = differences.length > 0 ? `${why}, and another machine: ${differences.join(", ")}` : why;

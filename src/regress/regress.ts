@@ -46,7 +46,7 @@ export async function regress(options: RegressOptions): Promise<RunReport> {
     if (subject === undefined) {
       throw new UnfoldError(`the baseline ${name} has the model ${stored.model}, which was not given`);
     }
-    const left = maxTimeMs - (performance.now() - started);
+    const remainingMs = maxTimeMs - (performance.now() - started);
     const run = await new ModelComparison({
       subject,
       stored,
@@ -54,7 +54,7 @@ export async function regress(options: RegressOptions): Promise<RunReport> {
       storedFolder,
       folder: join(work.path, `${i}`),
       options: { ...options, threshold, rebuilds, concurrency },
-      deadlineMs: performance.now() + left / (baseline.models.length - i),
+      deadlineMs: performance.now() + remainingMs / (baseline.models.length - i),
       notes,
     }).run();
     models.push(run.report);

@@ -50,7 +50,7 @@ export function structureOf(
 function peakOfResults(graph: Graph, bytesOf: (node: Node) => number): number {
   const results = topological(graph).filter(({ op }) => op !== "constant");
   const uses = usesOf(graph);
-  const left = new Map(results.map((node) => [node, uses.get(node)!.length]));
+  const remaining = new Map(results.map((node) => [node, uses.get(node)!.length]));
   let live = graph.inputs.reduce((sum, node) => sum + bytesOf(node), 0);
   let peak = live;
   for (const node of results) {
@@ -58,9 +58,9 @@ function peakOfResults(graph: Graph, bytesOf: (node: Node) => number): number {
     live += bytesOf(node);
     peak = Math.max(peak, live);
     for (const input of node.inputs) {
-      const uses = left.get(input);
+      const uses = remaining.get(input);
       if (uses === undefined) continue;
-      left.set(input, uses - 1);
+      remaining.set(input, uses - 1);
       if (uses === 1) live -= bytesOf(input);
     }
   }
@@ -83,11 +83,11 @@ export function structureChange(current: Structure, stored: Structure): Structur
 
 /** Items of a list that another one does not have as often, in order. */
 function without(items: readonly string[], others: readonly string[]): string[] {
-  const left = new Map<string, number>();
-  for (const item of others) left.set(item, (left.get(item) ?? 0) + 1);
+  const remaining = new Map<string, number>();
+  for (const item of others) remaining.set(item, (remaining.get(item) ?? 0) + 1);
   return items.filter((item) => {
-    const count = left.get(item) ?? 0;
-    if (count > 0) left.set(item, count - 1);
+    const count = remaining.get(item) ?? 0;
+    if (count > 0) remaining.set(item, count - 1);
     return count === 0;
   });
 }

@@ -236,8 +236,8 @@ function summary(kernels: readonly Kernel[]): Omit<PlanSchedule, "profile"> {
   const between = scopes.slice(inside.indexOf(true), inside.lastIndexOf(true) + 1);
   const untraced = between.filter((scope) => scope === undefined).length;
   const blocks = found.map((scope) => {
-    const own = kernelList.filter(({ block }) => block === scope);
-    return { scope, kernels: own.length, normalizationKernels: count(own) };
+    const inBlock = kernelList.filter(({ block }) => block === scope);
+    return { scope, kernels: inBlock.length, normalizationKernels: count(inBlock) };
   });
   return {
     kernels: kernels.length,

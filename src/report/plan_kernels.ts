@@ -19,10 +19,10 @@ export const namesOf = ({ name, outputNames, innerNames }: Kernel): string[] => 
  * give `undefined`.
  */
 export function layerOf(name: string): string | undefined {
-  const own = withoutProfile(name).replace(/^\/+/, "");
-  if (/^(__|proxy_|\{)/.test(own)) return undefined;
-  const cut = own.lastIndexOf("/");
-  return cut > 0 ? own.slice(0, cut) : undefined;
+  const path = withoutProfile(name).replace(/^\/+/, "");
+  if (/^(__|proxy_|\{)/.test(path)) return undefined;
+  const cut = path.lastIndexOf("/");
+  return cut > 0 ? path.slice(0, cut) : undefined;
 }
 
 /**

@@ -133,11 +133,11 @@ function ranges({ ranges }: Report, style: Style): string[] {
     const listed = worst.slice(0, MOST_TENSORS).map((range) =>
       style(`                   ${rangeText(range)}`, range.verdict === "overflows" ? "yellow" : "dim")
     );
-    const left = worst.length - listed.length;
+    const omitted = worst.length - listed.length;
     return [
       `${head}${family.toUpperCase()} ${rangesText(network, ranges)}`,
       ...listed,
-      ...left > 0 ? [style(`                   and ${left} more in report.json`, "dim")] : [],
+      ...omitted > 0 ? [style(`                   and ${omitted} more in report.json`, "dim")] : [],
     ];
   });
 }

@@ -21,7 +21,7 @@ export interface MachineState {
   /** Of the last minute: the number of threads that ran or wanted to. */
   readonly loadAverage?: number;
   /** Since some origin: all processors' time, what of it was busy, and what of that this process took. */
-  readonly processorMs?: { readonly all: number; readonly busy: number; readonly own: number };
+  readonly processorMs?: { readonly all: number; readonly busy: number; readonly process: number };
   /** Of the fastest core. */
   readonly clockMHz?: number;
 }
@@ -38,9 +38,11 @@ export function machineWarnings(
   const { cores } = before;
   const warnings: string[] = [];
   if (threads !== undefined && threads > cores) warnings.push(`${threads} threads share ${cores} cores`);
-  const others = othersShare(before.processorMs, after.processorMs);
-  if (others > USUAL_SHARE) {
-    warnings.push(`other programs had ${(100 * others).toFixed(0)} % of the processors' time meanwhile`);
+  const shareOfOthers = othersShare(before.processorMs, after.processorMs);
+  if (shareOfOthers > USUAL_SHARE) {
+    warnings.push(
+      `other programs had ${(100 * shareOfOthers).toFixed(0)} % of the processors' time meanwhile`,
+    );
   }
   const [from, to] = [before.clockMHz, after.clockMHz];
   if (from !== undefined && to !== undefined && Math.abs(to / from - 1) > 0.05) {
@@ -55,7 +57,7 @@ const USUAL_SHARE = 0.05;
 /** The share of the processors' time that others had; 0 where it is not known. */
 function othersShare(before: MachineState["processorMs"], after: MachineState["processorMs"]): number {
   if (before === undefined || after === undefined || !(after.all > before.all)) return 0;
-  return (after.busy - before.busy - (after.own - before.own)) / (after.all - before.all);
+  return (after.busy - before.busy - (after.process - before.process)) / (after.all - before.all);
 }
 
 /** The machine this program runs on. */
@@ -96,7 +98,7 @@ function processorTimes(): NonNullable<MachineState["processorMs"]> {
     idle += times.idle;
   }
   const { user, system } = process.cpuUsage();
-  return { all, busy: all - idle, own: (user + system) / 1000 };
+  return { all, busy: all - idle, process: (user + system) / 1000 };
 }
 
 const CPUS = "/sys/devices/system/cpu";

@@ -13,7 +13,10 @@ Deno.test("machineWarnings() tells of more threads than cores", () => {
 });
 
 Deno.test("machineWarnings() tells of other programs' work, not of this one's", () => {
-  const at = (all: number, busy: number, own: number) => ({ cores: 2, processorMs: { all, busy, own } });
+  const at = (all: number, busy: number, process: number) => ({
+    cores: 2,
+    processorMs: { all, busy, process },
+  });
   assert.deepEqual(machineWarnings(at(0, 0, 0), at(2000, 1950, 1900), {}), []);
   assert.deepEqual(machineWarnings(at(1000, 900, 100), at(3000, 2500, 1500), {}), [
     "other programs had 10 % of the processors' time meanwhile",
@@ -33,7 +36,7 @@ Deno.test("THIS_MACHINE has a clock that does not go back, and cores", () => {
   assert.ok(THIS_MACHINE.now() >= before);
 });
 
-Deno.test("PROCESSOR_TIME counts what is computed, by a clock of its own beside the wall's", () => {
+Deno.test("PROCESSOR_TIME counts what is computed, by a clock of its process beside the wall's", () => {
   const before = PROCESSOR_TIME.now();
   let after = before;
   // Until the clock has moved, however coarse it is.

@@ -120,10 +120,10 @@ function ratioFigure(
     id: string;
   },
 ): Content {
-  const [own, other] = [primary.timing.samplesMs, reference.timing.samplesMs];
+  const [primaryMs, referenceMs] = [primary.timing.samplesMs, reference.timing.samplesMs];
   // Rounds are pairs; a report whose samples are none says nothing of single rounds.
-  if (own.length !== other.length) return null;
-  const ratios = [...pairedRatios(own, other)];
+  if (primaryMs.length !== referenceMs.length) return null;
+  const ratios = [...pairedRatios(primaryMs, referenceMs)];
   const faster = ratios.filter((ratio) => ratio < 1).length;
   const drawnOnly = ratios.length > MOST_DOTS
     ? ` ${MOST_DOTS} of ${ratios.length} rounds are drawn; all count.`

@@ -60,19 +60,19 @@ export function moduleTensors(module: ObjectRecord): Map<string, TensorRecord> {
  * What the parts of the module say of themselves, by their paths: their class, and their attributes as far as
  * they are plain. Not what PyTorch keeps in each of them.
  *
- * @param left how many values may still be told, counted down
+ * @param budget how many values may still be kept, counted down
  */
 export function moduleAttributes(
   module: ObjectRecord,
-  left: { count: number },
+  budget: { count: number },
 ): Readonly<Record<string, PlainValue>> {
-  const said: [string, PlainValue][] = [];
+  const modules: [string, PlainValue][] = [];
   for (const { module: { name, attributes }, path } of partsOf({ module, path: "" })) {
-    const own = [...attributes].filter(([key]) =>
+    const plainParts = [...attributes].filter(([key]) =>
       typeof key === "string" && !key.startsWith("_") && key !== "training"
     );
-    const plain = plainOf(new Map<PickleValue, PickleValue>([["class", name], ...own]), left);
-    if (plain !== undefined) said.push([path, plain]);
+    const plain = plainOf(new Map<PickleValue, PickleValue>([["class", name], ...plainParts]), budget);
+    if (plain !== undefined) modules.push([path, plain]);
   }
-  return Object.fromEntries(said);
+  return Object.fromEntries(modules);
 }

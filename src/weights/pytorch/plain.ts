@@ -33,18 +33,18 @@ const MAX_TEXT = 1024;
  *
  * @param left how many values may still be told, counted down
  */
-export function plainOf(value: PickleValue, left: { count: number }): PlainValue | undefined {
-  return plain(value, { depth: 0, left });
+export function plainOf(value: PickleValue, budget: { count: number }): PlainValue | undefined {
+  return plain(value, { depth: 0, budget });
 }
 
 interface Bounds {
   readonly depth: number;
-  readonly left: { count: number };
+  readonly budget: { count: number };
 }
 
-function plain(value: PickleValue, { depth, left }: Bounds): PlainValue | undefined {
-  if (left.count-- <= 0 || depth > MAX_DEPTH) return undefined;
-  const inner = { depth: depth + 1, left };
+function plain(value: PickleValue, { depth, budget }: Bounds): PlainValue | undefined {
+  if (budget.count-- <= 0 || depth > MAX_DEPTH) return undefined;
+  const inner = { depth: depth + 1, budget };
   if (value === null || typeof value === "boolean" || typeof value === "number") return value;
   if (typeof value === "bigint") return Number(value);
   if (typeof value === "string") return value.length <= MAX_TEXT ? value : undefined;
@@ -59,10 +59,10 @@ function plain(value: PickleValue, { depth, left }: Bounds): PlainValue | undefi
 function listOf(items: readonly PickleValue[], bounds: Bounds): PlainValue[] | undefined {
   const result: PlainValue[] = [];
   for (const item of items) {
-    const said = plain(item, bounds);
+    const plainItem = plain(item, bounds);
     // A list with holes would be another list.
-    if (said === undefined) return undefined;
-    result.push(said);
+    if (plainItem === undefined) return undefined;
+    result.push(plainItem);
   }
   return result;
 }
@@ -70,10 +70,10 @@ function listOf(items: readonly PickleValue[], bounds: Bounds): PlainValue[] | u
 function objectOf(members: ReadonlyMap<PickleValue, PickleValue>, bounds: Bounds): PlainValue {
   const result: [string, PlainValue][] = [];
   for (const [key, member] of members) {
-    if (bounds.left.count <= 0) break;
+    if (bounds.budget.count <= 0) break;
     if (typeof key !== "number" && !(typeof key === "string" && key.length <= MAX_TEXT)) continue;
-    const said = plain(member, bounds);
-    if (said !== undefined) result.push([String(key), said]);
+    const plainItem = plain(member, bounds);
+    if (plainItem !== undefined) result.push([String(key), plainItem]);
   }
   return Object.fromEntries(result);
 }

@@ -241,18 +241,18 @@ function trainingOf(
   },
 ): Readonly<Record<string, PlainValue>> {
   const weights = new Set<PickleValue>(candidates.map(({ value }) => value));
-  const left = { count: MAX_PLAIN_VALUES };
-  const said: [string, PlainValue][] = [];
+  const budget = { count: MAX_PLAIN_VALUES };
+  const kept: [string, PlainValue][] = [];
   const members: ReadonlyMap<PickleValue, PickleValue> = top instanceof Map ? top : new Map();
   for (const key of new Set<PickleValue>([...ARGUMENTS, ...members.keys()])) {
     const member = members.get(key);
     if (typeof key !== "string" || key.length > MAX_KEY || /optim/i.test(key)) continue;
     if (member === undefined || weights.has(member)) continue;
-    const plain = plainOf(member, left);
-    if (plain !== undefined) said.push([key, plain]);
+    const plain = plainOf(member, budget);
+    if (plain !== undefined) kept.push([key, plain]);
   }
-  if (isModule(network) && !members.has(MODULES)) said.push([MODULES, moduleAttributes(network, left)]);
-  return Object.freeze(Object.fromEntries(said));
+  if (isModule(network) && !members.has(MODULES)) kept.push([MODULES, moduleAttributes(network, budget)]);
+  return Object.freeze(Object.fromEntries(kept));
 }
 
 function nothingIn(top: PickleValue): string {
