@@ -132,6 +132,39 @@ export {
   type RmsNormOptions,
   unifiedNorm,
 } from "./src/norms/families.ts";
+// How they are trained, as executable equations,
+export {
+  batchNormTraining,
+  batchRenormTraining,
+  type BatchState,
+  type ProgressiveParameters,
+  progressiveRepBatchNormTraining,
+  type ProgressiveState,
+  type ProgressiveTraining,
+  type RenormTraining,
+} from "./src/norms/training/batch.ts";
+export {
+  movingAverageBatchNormTraining,
+  type MovingAverageState,
+  type MovingAverageTraining,
+  powerNormTraining,
+  powerNormVTraining,
+  type PowerState,
+  type WarmTraining,
+} from "./src/norms/training/square_families.ts";
+export type {
+  Affine,
+  Arrays,
+  TrainingForm,
+  TrainingGradients,
+  TrainingOptions,
+  TrainingStep,
+} from "./src/norms/training/step.ts";
+export {
+  unifiedNormTraining,
+  type UnifiedState,
+  type UnifiedTraining,
+} from "./src/norms/training/unified.ts";
 // or taken from the papers,
 export * from "./src/models/mod.ts";
 // or from a checkpoint; its weights come from somewhere,

@@ -345,30 +345,34 @@ def check_convert():
 
 
 def fixture(path):
-    """For each family some steps: inputs, what came of them, and the state behind each, in float64."""
-    found = {}
-    kinds = {**{name: (make, {}) for name, make in MAKERS.items()}}
+    """Of each family some steps: what goes in, what comes out, and the state behind each, in float64."""
+    kinds = {name: (make, {}) for name, make in MAKERS.items()}
     for window in (1, 2, 10):
         kinds[f"un-{window}"] = (MAKERS["un"], {"window": window, "warmup": 3})
         kinds[f"un-code-{window}"] = (MAKERS["un-code"], {"window": window, "warmup": 3})
+    digits = lambda t: [float(f"{value:.10g}") for value in t.flatten().tolist()]  # noqa: E731
+    found = {}
     for name, (make, options) in kinds.items():
         norm, steps = double(make(3, **options)), []
-        start = {key: value.flatten().tolist() for key, value in norm.state_dict().items()}
+        for parameter in norm.parameters():
+            parameter.data.copy_(parameter.data.mul(100).round().div(100))
+        parameters = {key: digits(value) for key, value in norm.named_parameters()}
         for step, x, dy in inputs(18, channels=3, shape=(4, 1), spike=11):
-            if step == 13:  # A batch of one.
-                x, dy = x.detach()[:1].requires_grad_(), dy[:1]
+            if step == 13 and name not in ("bn", "brn", "prepbn"):  # A batch of one; its variance would be zero.
+                x, dy = x[:1], dy[:1]
             if step == 14:  # A channel that is constant, and one that is zero.
-                x = torch.cat([torch.full_like(x[..., :1], 2), x[..., 1:2], 0 * x[..., 2:]], -1).detach().requires_grad_()
-            if name in ("bn", "brn", "prepbn") and step == 13:
-                continue  # Of one token the variance is zero.
+                x = torch.cat([torch.full_like(x[..., :1], 2), x[..., 1:2], 0 * x[..., 2:]], -1)
+            x, dy = (t.detach().mul(100).round().div(100) for t in (x, dy))
+            x.requires_grad_()
             norm.zero_grad()
             y = norm(x)
             y.backward(dy)
-            grads = {key: value.grad.flatten().tolist() for key, value in norm.named_parameters() if value.grad is not None}
-            state = {key: value.flatten().tolist() for key, value in norm.named_buffers()}
-            step = {"x": x, "dy": dy, "y": y, "dx": x.grad}
-            steps.append({k: v.flatten().tolist() for k, v in step.items()} | {"grads": grads, "state": state})
-        found[name] = {"options": options, "start": start, "steps": steps}
+            steps.append({
+                **{key: digits(value) for key, value in {"x": x, "dy": dy, "y": y, "dx": x.grad}.items()},
+                "gradients": {key: digits(value.grad) for key, value in norm.named_parameters()},
+                "state": {key: digits(value) for key, value in norm.named_buffers()},
+            })
+        found[name] = {"options": options, "parameters": parameters, "steps": steps}
     pathlib.Path(path).write_text(json.dumps(found, separators=(",", ":")) + "\n")
 
 
