@@ -29,6 +29,7 @@ import {
   type Recognised,
 } from "./define.ts";
 import { FORMATS, NOT_READ } from "./formats.ts";
+import { saidByModules } from "./modules.ts";
 import type { SettingOptions, Settled, Statement } from "./settings.ts";
 
 /** A checkpoint whose layout is known. */
@@ -226,7 +227,7 @@ function statementsOf({ path, metadata, training }: Checkpoint): Statement[] {
       ? []
       : [{ origin: "the model's configuration in the file", kind: "configuration" as const, values: config }];
   });
-  return [...own, ...written, ...kept];
+  return [...own, ...written, ...kept, ...saidByModules(training.modules)];
 }
 
 /** The first part of the names under which a known layout lies, beside tensors of something else. */
