@@ -1,4 +1,4 @@
-"""Every name of timm's ViT, DeiT and Swin modules, saved as timm saves it with its config.json: read by UNfold, or refused with
+"""Every name of timm's ViT, DeiT and Swin modules and its DINOv3, saved as timm saves it with its config.json: read by UNfold, or refused with
 what is missing; never wrong. Networks are as wide as published, with fewer blocks and smaller images, and random weights.
 
     python tests/census/timm_names.py [PART OF A NAME...]        needs torch, timm, safetensors, onnxruntime
@@ -65,6 +65,7 @@ def judge(answer, images, outputs):
 
 def main():
     names = [name for module in MODULES for name in timm.list_models(module=module)]
+    names += timm.list_models("*dinov3*", module="eva")
     names = [name for name in names if not sys.argv[1:] or any(part in name for part in sys.argv[1:])]
     generator = torch.Generator().manual_seed(0)
     counts = {}

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { type CheckpointFormat, type CheckpointView, readAs } from "../../src/checkpoints/define.ts";
 import { FORMATS, NOT_READ } from "../../src/checkpoints/formats.ts";
 import { cswinFormat } from "../../src/checkpoints/layouts/cswin.ts";
+import { hfDino } from "../../src/checkpoints/layouts/hf_dino.ts";
 import { hfVit } from "../../src/checkpoints/layouts/hf_vit.ts";
+import type { SettingOptions } from "../../src/checkpoints/settings.ts";
 import { pvtFormat } from "../../src/checkpoints/layouts/pvt.ts";
 import { slabDeitFormat } from "../../src/checkpoints/layouts/slab.ts";
 import { slabSwin } from "../../src/checkpoints/layouts/swin/slab.ts";
@@ -24,7 +26,7 @@ import { isOp } from "../../src/ops/table.ts";
 import { batchNorm, layerNorm, repBatchNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { refuses } from "../support.ts";
-import { shapesOf, viewOf } from "./view.ts";
+import { configOf, shapesOf, viewOf } from "./view.ts";
 
 /** The parameters of a model, which are the names of its own checkpoint. */
 function parametersOf(model: Model): Record<string, readonly number[]> {
@@ -326,6 +328,56 @@ Deno.test("a configuration that contradicts the file, or names another network, 
   refuses(
     () => readAs(hfVit, viewOf(shapes, { num_attention_heads: 5 }), {}),
     "48 channels do not divide among 5 heads",
+  );
+});
+
+Deno.test("transformers' positions are interpolated from what its configuration says, and it is told", () => {
+  const read = (config: Record<string, unknown>, options: SettingOptions) =>
+    readAs(
+      hfDino,
+      viewOf(shapesOf("hf_dinov2_resized"), { ...configOf("hf_dinov2_resized"), ...config }),
+      options,
+    );
+  const { model, locate, settled } = read({}, { "image-size": "16x8" });
+  assert.deepEqual(imageOf(model), ["B", 3, 16, 8]);
+  assert.equal(typeof locate!("pos_embed"), "object");
+  const { value, basis, why } = settled.find(({ name }) => name === "trained-size")!;
+  assert.deepEqual([value, basis], ["12x12", "assumed"]);
+  assert.match(why, /config.json says image_size; positions are interpolated to 4x2 patches/);
+  assert.equal(read({}, {}).locate!("pos_embed"), "embeddings.position_embeddings");
+  // As many patches in another form are still those of the square that DINOv2 learns.
+  assert.equal(typeof read({ image_size: null }, { "image-size": "36x4" }).locate!("pos_embed"), "object");
+  refuses(
+    () => read({ image_size: 16 }, {}),
+    "10 positions",
+    "16x16 has 16 patches",
+    "config.json says image_size",
+  );
+  refuses(() => read({}, { "image-size": "16x8", "trained-size": "8" }), "8x8 has 4 patches");
+});
+
+Deno.test("hfDino refuses configurations of other networks and of other sizes, and asks where it must", () => {
+  const shapes = shapesOf("hf_dinov3");
+  const read = (config: Record<string, unknown> | null, options: SettingOptions = {}) => () =>
+    readAs(hfDino, viewOf(shapes, config && { ...configOf("hf_dinov3"), ...config }), options);
+  read({})();
+  refuses(read({ model_type: "ijepa" }), 'model_type "ijepa"', '"dinov2_with_registers"');
+  refuses(read({ num_channels: 1 }), "num_channels 1");
+  refuses(read({ hidden_size: 32 }), "hidden_size 32, the tensors say 16");
+  refuses(read({ num_hidden_layers: 3 }), "num_hidden_layers 3, the tensors say 2");
+  refuses(read({ patch_size: 14 }), "patch_size 14, the tensors say 4");
+  refuses(read({ intermediate_size: 32 }), "intermediate_size 32, the tensors say 24");
+  refuses(read({ num_attention_heads: 3 }), "16 channels do not divide among 3 heads");
+  refuses(read({ hidden_act: "mish" }), 'hidden_act "mish"');
+  refuses(read({ architecture: "vit_small_patch16_dinov3" }), "another library's model");
+  // Without a configuration: heads of 16 channels, and images, of which rotations tell nothing.
+  refuses(read(null, { "image-size": "12" }), "nothing tells the attention heads", "--heads");
+  refuses(read(null, { heads: 2 }), "no learned positions tell it", "--image-size");
+  refuses(read({}, { "trained-size": "12" }), "has no choice of that");
+  const { settled } = read(null, { heads: 2, "image-size": "12" })();
+  assert.deepEqual(
+    settled.filter(({ basis }) => basis === "assumed").map(({ name, value }) => `${name} ${value}`),
+    ["activation gelu", "rope-theta 100", "normalization ln", "epsilon 0.00001"],
   );
 });
 

@@ -1,6 +1,6 @@
 /** Tests of computed positions: the tables' values by other formulas, and rotation as what it is. */
 import assert from "node:assert/strict";
-import { rotaryTable, rotate, sinusoids } from "../../src/dsl/mod.ts";
+import { gridRotaryTable, rotaryTable, rotate, sinusoids } from "../../src/dsl/mod.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { nodeOf } from "../../src/dsl/tensor.ts";
 import { EXACT, Random, refuses, valuesOf } from "../support.ts";
@@ -52,4 +52,32 @@ Deno.test("rotaryTable() leaves fast rates, slows slow ones by the factor, and m
   assert.ok(ratios[1]! > 7 && ratios[1]! < 8, `${ratios[1]}`);
   assert.ok(Math.abs(ratios[2]! - 8) < 1e-9 && Math.abs(ratios[3]! - 8) < 1e-9);
   refuses(() => rotaryTable({ length: 2, size: 7, theta: 1e4 }), "no two halves");
+});
+
+Deno.test("gridRotaryTable() turns by row and column from -1 to 1, and leaves tokens in front as they are", () => {
+  const [height, width, prefix, size, theta] = [2, 3, 2, 8, 100];
+  const table = gridRotaryTable({ grid: [height, width], prefix, size, theta });
+  const [cosines, sines] = [table.cosines, table.sines].map((part) => valuesOf(nodeOf(part)));
+  assert.deepEqual(table.cosines.shape, [prefix + height * width, size]);
+  for (let token = 0; token < prefix; token++) {
+    for (let i = 0; i < size; i++) {
+      assert.deepEqual([cosines![token * size + i], Math.abs(sines![token * size + i]!)], [1, 0]);
+    }
+  }
+  // DINOv3: centres of the cells between -1 and 1, periods of theta ** (4 j / D), rows first.
+  const rates = [1, 10];
+  for (let cell = 0; cell < height * width; cell++) {
+    const row = [-0.5, 0.5][Math.floor(cell / width)]!;
+    const column = [-2 / 3, 0, 2 / 3][cell % width]!;
+    [row, row, column, column].forEach((place, i) => {
+      const angle = 2 * Math.PI * place / rates[i % 2]!;
+      const at = (prefix + cell) * size + i;
+      for (const [half, sign] of [[0, -1], [4, 1]] as const) {
+        assert.ok(Math.abs(cosines![at + half]! - Math.cos(angle)) < EXACT);
+        assert.ok(Math.abs(sines![at + half]! - sign * Math.sin(angle)) < EXACT);
+      }
+    });
+  }
+  refuses(() => gridRotaryTable({ grid: [2, 2], size: 6, theta: 100 }), "no four parts");
+  refuses(() => gridRotaryTable({ grid: [2, 0], size: 8, theta: 100 }), "grid");
 });

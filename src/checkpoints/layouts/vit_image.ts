@@ -82,11 +82,12 @@ export function imageIn(
   if (fits(image) && (told === undefined || String(gridOf(told)) === String(gridOf(image)))) {
     return { image, placed: positions - count(image), positions: undefined };
   }
+  const learned = said !== undefined && fits(said.value) ? said : published ?? assumed;
   const trained = settle(TRAINED_SIZE, {
-    published: said !== undefined && fits(said.value) ? said : published,
-    assumed: assumed && {
-      ...assumed,
-      why: `${assumed.why}; positions are interpolated to ${gridOf(image).join("x")} patches`,
+    // Listed with what is assumed, so that it is told whatever it rests on.
+    assumed: learned && {
+      ...learned,
+      why: `${learned.why}; positions are interpolated to ${gridOf(image).join("x")} patches`,
     },
     ask,
     fits: misfit,

@@ -1,9 +1,9 @@
 /** What a build did to the network, and how exactly: each norm's fold, agreement, accuracy, machine. */
 import { isNarrow } from "../../ir/dtype.ts";
-import type { DifferenceReport, Report } from "../report.ts";
+import type { CheckpointReport, DifferenceReport, Report } from "../report.ts";
 import { bytes, fatePhrase, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";
 import { figuresOf, passGroups } from "../passes.ts";
-import { type Content, html } from "./markup.ts";
+import { type Content, type Html, html } from "./markup.ts";
 import type { Section } from "./page.ts";
 import { badge, breakable, details, name, note, percentOf, table } from "./parts.ts";
 
@@ -39,7 +39,10 @@ function resultOf({ folded, into }: Fold): Content {
 }
 
 /** Null where nothing was compared. */
-export function agreementSection({ parity, accuracy, precision }: Report, id: string): Section | null {
+export function agreementSection(
+  { parity, accuracy, precision, checkpoint }: Report,
+  id: string,
+): Section | null {
   if (parity === null) return null;
   const row = (title: string, { maxAbsError, maxRelError, against, agrees }: DifferenceReport) => [
     html`${title}<br><span class="muted small">with ${breakable(against)}</span>`,
@@ -70,6 +73,7 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
         ],
         rows,
       }),
+      checkpoint === null || parity.agrees !== null ? null : unproven(checkpoint),
       accuracy === null ? null : table({
         caption: "Top-1 accuracy on the model's labelled examples",
         columns: [{ title: "network" }, { title: "accuracy", align: "right" }],
@@ -77,6 +81,19 @@ export function agreementSection({ parity, accuracy, precision }: Report, id: st
       }),
     ],
   };
+}
+
+/** What such a comparison cannot see: the fold may be exact of a network that was guessed. */
+function unproven({ settled = [] }: CheckpointReport): Html {
+  const assumed = settled.filter(({ basis }) => basis === "assumed");
+  return note(html`
+    <p>This says nothing of whether the network is the file's${assumed.length === 0
+      ? "."
+      : ", of which nothing tells:"}</p>
+    ${assumed.length === 0
+      ? null
+      : html`<ul>${assumed.map(({ name, value, why }) => html`<li>${name} ${value}: ${why}</li>`)}</ul>`}
+  `);
 }
 
 /** What comes near the end of fp16 or bf16; null where that was not looked at. */

@@ -1,7 +1,7 @@
 /** The pages as text; how they look and behave in a browser is `chromium_test.ts`. */
 import assert from "node:assert/strict";
 import { buildPage, html, name, page, table } from "../../../src/report/html/mod.ts";
-import { ReportSchema } from "../../../src/report/report.ts";
+import { type CheckpointReport, ReportSchema } from "../../../src/report/report.ts";
 import { sampleBuild } from "./sample_build.ts";
 
 const idsOf = (text: string) => [...text.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id!);
@@ -91,6 +91,33 @@ Deno.test("buildPage() reads reports of before they said when and how they were 
   const { provenance: _, targets: __, notExecuted: ___, ...older } = build.report;
   const report = ReportSchema.parse(JSON.parse(JSON.stringify(older)));
   assert.ok(textOf(buildPage([{ ...build, report }])).includes("engines by TensorRT 1.7.1; UNfold 0.1.0."));
+});
+
+Deno.test("buildPage() says beside the agreement of a checkpoint what it does not prove, and what was assumed", () => {
+  const build = sampleBuild();
+  const settled = [
+    { name: "heads", value: "6", basis: "assumed", why: "64 channels a head" },
+    { name: "epsilon", value: "0.1", basis: "said", why: "config.json says eps" },
+  ] as const;
+  const checkpoint = {
+    path: "un.pth",
+    format: "timm ViT",
+    stateDict: null,
+    prefix: "",
+    ignored: [],
+    settled,
+  };
+  const read = (agrees: boolean | null, checkpoint: CheckpointReport | null) =>
+    textOf(buildPage([{
+      ...build,
+      report: { ...build.report, checkpoint, parity: { ...build.report.parity!, agrees } },
+    }]));
+  const said = "says nothing of whether the network is the file's";
+  const page = read(null, checkpoint);
+  assert.ok(page.includes(said) && page.includes("heads 6: 64 channels a head"), page);
+  assert.ok(!page.includes("epsilon 0.1"));
+  // Compared with PyTorch's outputs, or of no checkpoint, there is nothing to add.
+  assert.ok(!read(true, checkpoint).includes(said) && !read(null, null).includes(said));
 });
 
 Deno.test("buildPage() heads no verdict of no difference with a ratio", () => {
