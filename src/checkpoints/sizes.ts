@@ -3,7 +3,7 @@
  * heads, and what its configuration says, with one way of refusing where these do not fit.
  */
 import { UnfoldError } from "../errors.ts";
-import { HEADS, QK_SCALE, ROPE_THETA } from "./common_settings.ts";
+import { HEADS, QK_SCALE, ROPE_THETA, STAGE_HEADS } from "./common_settings.ts";
 import type { CheckpointView, Settle } from "./define.ts";
 import { type Known, saidOf } from "./settings.ts";
 
@@ -54,6 +54,55 @@ export function headsOf(
     ...known,
     fits: (count) =>
       channels % count === 0 ? undefined : `${channels} channels do not divide among ${count} heads`,
+  });
+}
+
+/** What a layout knows of a stage whose heads are settled. */
+export interface StageWidth {
+  readonly channels: number;
+  /** Heads that tensors tell, and how; null where they tell none. */
+  readonly heads: number | null;
+  readonly why: string;
+  /** The heads are a multiple of it; 1 unless said. */
+  readonly parts?: number;
+}
+
+/**
+ * Attention heads of each stage: those that tensors tell, and for the others what `usual` says of them.
+ *
+ * @throws {UnfoldError} nothing tells, what is said differs, or they do not divide the channels
+ */
+export function stageHeadsOf(
+  settle: Settle,
+  { stages, usual, why, ask }: {
+    readonly stages: readonly StageWidth[];
+    /** Heads of a stage as published; undefined where no width like these is. */
+    usual(stage: number): number | undefined;
+    /** Of what is published. */
+    readonly why: string;
+    readonly ask: string;
+  },
+): readonly number[] {
+  const told = [...new Set(stages.flatMap(({ heads, why }) => heads === null ? [] : [why]))];
+  const value = stages.map(({ heads }, i) => heads ?? usual(i) ?? NaN);
+  const isTold = stages.every(({ heads }) => heads !== null);
+  return settle(STAGE_HEADS, {
+    ...isTold
+      ? { tensors: { value, why: told.join("; ") } }
+      : value.every(Number.isInteger)
+      ? { assumed: { value, why: [...told, why].join("; ") } }
+      : { ask },
+    fits: (counts) => {
+      if (counts.length !== stages.length) {
+        return `${counts.length} numbers of heads for ${stages.length} stages`;
+      }
+      const odd = stages.findIndex(({ channels, heads, parts = 1 }, i) =>
+        counts[i]! % parts !== 0 || channels % counts[i]! !== 0 || heads !== null && heads !== counts[i]
+      );
+      if (odd < 0) return undefined;
+      const { channels, why } = stages[odd]!;
+      return `${counts[odd]} heads for the ${channels} channels of stage ${odd + 1}${why && ` (${why})`}`;
+    },
   });
 }
 

@@ -65,7 +65,7 @@ export interface PvtConfig {
   readonly classes: number | null;
 }
 
-/** Tables 1 of both papers: widths, and the reduction of keys and values; SLAB has all of them. */
+/** Of the widths in table 1, which are SLAB's, too. */
 function stages(
   depths: readonly number[],
   { reductions, kernel }: { reductions: readonly number[]; kernel: number | null },

@@ -16,7 +16,7 @@ import {
 } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
 import { normOf } from "../norms.ts";
-import { headsOfKernels, layersIn, requireLibrary, requireUsualScale } from "../sizes.ts";
+import { headsOfKernels, layersIn, requireLibrary, requireUsualScale, stageHeadsOf } from "../sizes.ts";
 
 export const cswinFormat: CheckpointFormat = {
   name: "CSWin Transformer (the authors' or SLAB's)",
@@ -53,6 +53,7 @@ interface Block {
   readonly linear: {
     /** Of all branches. */
     readonly heads: number;
+    readonly why: string;
     readonly kernel: number;
     /** Of one stripe. */
     readonly tokens: number;
@@ -71,7 +72,22 @@ function configOf(file: CheckpointView, settle: Settle): CswinConfig {
   });
   const image = imageOf(settle, stages);
   const sides = stages.map((_, i) => image / 4 / 2 ** i);
-  const heads = headsOf(settle, { stages, channels });
+  const heads = stageHeadsOf(settle, {
+    stages: stages.map((blocks, i) => {
+      const { heads = null, why = "" } = blocks.find(({ linear }) => linear !== null)?.linear ?? {};
+      return {
+        channels: channels * 2 ** i,
+        heads,
+        why,
+        parts: Math.max(...blocks.map(({ branches }) => branches)),
+      };
+    }),
+    usual: (stage) => HEADS[channels]?.[stage],
+    why: `those of every published CSWin Transformer of ${channels} channels, nothing in the file says`,
+    ask: `CSWin Transformers are published of ${
+      Object.keys(HEADS).join(", ")
+    } channels, this one has ${channels}`,
+  });
   const splits = splitsOf(settle, { stages, sides });
   return {
     name: "cswin",
@@ -105,12 +121,13 @@ function blockOf(file: CheckpointView, { at, channels }: { at: string; channels:
   const branches = file.has(`${at}.attns.1.get_v.weight`) ? 2 : 1;
   const own = `${at}.attns.0`;
   if (!file.has(`${own}.dwc.weight`)) return { at, branches, linear: null };
-  const { heads } = headsOfKernels(file, { at: own, channels: channels / branches });
+  const { heads, why } = headsOfKernels(file, { at: own, channels: channels / branches });
   return {
     at,
     branches,
     linear: {
       heads: heads * branches,
+      why,
       kernel: file.shapeOf(`${own}.dwc.weight`)[2]!,
       tokens: file.shapeOf(`${own}.positional_encoding`)[1]!,
     },
@@ -120,7 +137,7 @@ function blockOf(file: CheckpointView, { at, channels }: { at: string; channels:
 /** The linear attention of a stage's first blocks; null where it has none. */
 function linearOf(file: CheckpointView, blocks: readonly Block[]): Block["linear"] {
   const key = ({ branches, linear }: Block) =>
-    linear === null ? `softmax ${branches}` : [branches, ...Object.values(linear)].join();
+    linear === null ? `softmax ${branches}` : [branches, linear.heads, linear.kernel, linear.tokens].join();
   // Each kind begins once: the linear blocks, then those of softmax.
   const odd = blocks.find((block, i) =>
     i > 0 && key(block) !== key(blocks[i - 1]!) && !(block.linear === null && blocks[i - 1]!.linear !== null)
@@ -164,46 +181,6 @@ function imageOf(settle: Settle, stages: readonly (readonly Block[])[]): number 
   return side!;
 }
 
-function headsOf(
-  settle: Settle,
-  { stages, channels }: { stages: readonly (readonly Block[])[]; channels: number },
-): readonly number[] {
-  const told = stages.map((blocks) => blocks.find(({ linear }) => linear !== null)?.linear?.heads);
-  const published = HEADS[channels];
-  const value = stages.map((_, i) => told[i] ?? published?.[i] ?? NaN);
-  const why = "the kernels of dwc.weight are of a head";
-  return settle(STAGE_HEADS, {
-    ...told.every((heads) => heads !== undefined)
-      ? { tensors: { value, why } }
-      : value.every(Number.isInteger)
-      ? {
-        assumed: {
-          value,
-          why: `those of every published CSWin Transformer of ${channels} channels, nothing in the file says`,
-        },
-      }
-      : {
-        ask: `CSWin Transformers are published of ${
-          Object.keys(HEADS).join(", ")
-        } channels, this one has ${channels}`,
-      },
-    fits: (counts) => {
-      if (counts.length !== stages.length) {
-        return `${counts.length} numbers of heads for ${stages.length} stages`;
-      }
-      const odd = stages.findIndex((blocks, i) => {
-        const branches = Math.max(...blocks.map((block) => block.branches));
-        return counts[i]! % branches !== 0 || channels * 2 ** i % counts[i]! !== 0 ||
-          told[i] !== undefined && told[i] !== counts[i];
-      });
-      if (odd < 0) return undefined;
-      return `${counts[odd]} heads for the ${channels * 2 ** odd} channels of stage ${odd + 1}${
-        told[odd] === undefined ? "" : `, whose tensors are of ${told[odd]}: ${why}`
-      }`;
-    },
-  });
-}
-
 /** Widths of the stripes of softmax attention: the whole side where there is one branch. */
 function splitsOf(
   settle: Settle,
@@ -214,9 +191,9 @@ function splitsOf(
   const branches = stages.map(branchesOf);
   if (branches.every((count) => count === 1)) return sides;
   const usual = [1, 2, sides.at(-1)!];
-  const value = sides.map((side, i) => branches[i] === 1 ? side : usual[i]!);
+  const value = sides.map((side, i) => branches[i] === 1 ? side : usual[i] ?? NaN);
   const said = settle(SPLIT_SIZE, {
-    ...stages.length === 4
+    ...stages.length === 4 && value.every(Number.isInteger)
       ? {
         assumed: {
           value,

@@ -10,7 +10,15 @@ import { ACTIVATION, EPSILON, IMAGE_SIZE, NORMALIZATION, STAGE_HEADS } from "../
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
 import { normOf, scopedNorm } from "../norms.ts";
 import type { Setting } from "../settings.ts";
-import { hasScope, headsOfKernels, layersIn, requireLibrary, requireUsualScale } from "../sizes.ts";
+import {
+  hasScope,
+  headsOfKernels,
+  layersIn,
+  requireLibrary,
+  requireUsualScale,
+  stageHeadsOf,
+  type StageWidth,
+} from "../sizes.ts";
 
 /** PyTorch's own, which PVT's code has in patches and reductions. */
 const PATCH_EPSILON = 1e-5;
@@ -51,7 +59,12 @@ export const pvtFormat: CheckpointFormat = {
 function configOf(file: CheckpointView, settle: Settle): PvtConfig {
   const count = layersIn(file, /^patch_embed([1-9])\.proj\.weight$/, { first: 1 });
   const known = Array.from({ length: count }, (_, i) => stageOf(file, i + 1));
-  const heads = headsOf(settle, known);
+  const heads = stageHeadsOf(settle, {
+    stages: known,
+    usual: (stage) => known[stage]!.channels / 64,
+    why: "64 channels a head, as in every published PVT, nothing in the file says",
+    ask: `stages of ${known.map(({ channels }) => channels).join(", ")} channels`,
+  });
   const stages = known.map((stage, i) => ({ ...stage, heads: heads[i]! }));
   const classToken = file.has("cls_token");
   return {
@@ -67,7 +80,7 @@ function configOf(file: CheckpointView, settle: Settle): PvtConfig {
 }
 
 /** What tensors tell of a stage; the heads, too, where its attention is linear. */
-type KnownStage = Omit<PvtStage, "heads"> & { readonly heads: number | null; readonly why: string };
+type KnownStage = Omit<PvtStage, "heads"> & StageWidth;
 
 function stageOf(file: CheckpointView, number: number): KnownStage {
   const [channels, , patch] = file.shapeOf(`patch_embed${number}.proj.weight`) as [number, number, number];
@@ -98,31 +111,6 @@ function stageOf(file: CheckpointView, number: number): KnownStage {
   const { reduction, kernel, heads, why } = first;
   const hidden = file.shapeOf(`block${number}.0.mlp.fc1.weight`)[0]!;
   return { patch, channels, depth, hidden, reduction, kernel, heads, why };
-}
-
-function headsOf(settle: Settle, stages: readonly KnownStage[]): readonly number[] {
-  const told = stages.flatMap(({ heads, why }) => heads === null ? [] : [why]);
-  const value = stages.map(({ heads, channels }) => heads ?? channels / 64);
-  const untold = "64 channels a head, as in every published PVT, nothing in the file says";
-  const isPublished = value.every(Number.isInteger);
-  return settle(STAGE_HEADS, {
-    ...told.length === stages.length
-      ? { tensors: { value, why: told.join("; ") } }
-      : isPublished
-      ? { assumed: { value, why: [...told, untold].join("; ") } }
-      : { ask: `stages of ${stages.map(({ channels }) => channels).join(", ")} channels` },
-    fits: (counts) => {
-      if (counts.length !== stages.length) {
-        return `${counts.length} numbers of heads for ${stages.length} stages`;
-      }
-      const odd = stages.findIndex(({ channels, heads }, i) =>
-        channels % counts[i]! !== 0 || heads !== null && heads !== counts[i]
-      );
-      if (odd < 0) return undefined;
-      const { channels, why } = stages[odd]!;
-      return `${counts[odd]} heads for the ${channels} channels of stage ${odd + 1}${why && ` (${why})`}`;
-    },
-  });
 }
 
 /** The square of the first stage's positions, unless another size is said; those of all stages must fit. */
