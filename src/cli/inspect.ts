@@ -69,10 +69,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
   return EXIT.ok;
 }
 
-/**
- * Plans as a table, one column each (one per optimization profile where a plan has several); `kernels` adds
- * lists.
- */
+/** Plans as a table, a column each (or one per optimization profile); `kernels` adds lists. */
 export function describePlans(plans: readonly InspectedPlan[], { kernels = false } = {}): string {
   const names = plans.map(({ file }) => file.split(/[\\/]/).at(-1)!);
   const columns = plans.flatMap(({ file, report }, i) => {

@@ -1,7 +1,4 @@
-/**
- * The options for a network's number type and its ONNX files: `--precision`, with those that int8 needs
- * besides, and `--onnx`.
- */
+/** The options for a network's number type, int8's included, and for the form of its ONNX files. */
 import type { Int8Options } from "../compile/order.ts";
 import { parseOpset } from "../emit/opset.ts";
 import { parseTargets, type Target } from "../emit/targets.ts";

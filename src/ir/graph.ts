@@ -83,9 +83,7 @@ export interface Every {
  */
 export type Change = readonly Undo[] | { readonly gone: string };
 
-/**
- * The first input that has a named size as an axis of its own: where a backend reads that size at run time.
- */
+/** The first input with a named size as an axis of its own, from which a backend reads it at run time. */
 export function axisOfSize(graph: Graph, name: string): { readonly input: Node; readonly axis: number } {
   for (const input of graph.inputs) {
     const axis = input.type.shape.indexOf(name);

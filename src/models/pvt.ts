@@ -39,9 +39,7 @@ export interface PvtStage {
   readonly hidden: number;
   /** Side of the square of tokens of which keys and values are made; 1 for all tokens as they are. */
   readonly reduction: number;
-  /**
-   * Side of the kernel of the depthwise convolution in simplified linear attention; null where it is softmax.
-   */
+  /** Kernel side of the depthwise convolution in simplified linear attention; null for softmax. */
   readonly kernel: number | null;
 }
 

@@ -147,10 +147,7 @@ export function swin(config: SwinConfig, { norm: family = layerNorm() }: { norm?
   });
 }
 
-/**
- * The backbone: `images [B, 3, H, W]` to those of `stage0`, `stage1`, ... `[B, C, H / stride, W / stride]`
- * that are wanted.
- */
+/** The backbone: `images [B, 3, H, W]` to the chosen `stage0`, ..., `[B, C, H / stride, W / stride]`. */
 export function swinBackbone(
   config: SwinBackboneConfig,
   { norm: family = layerNorm() }: { norm?: Norm } = {},

@@ -45,9 +45,7 @@ const PROJECTIONS = {
   out: "out_proj",
 } as const;
 
-/**
- * `input_features [B, bands, 2 positions]`, a log-mel spectrogram, to `last_hidden_state [B, positions, C]`.
- */
+/** `input_features [B, bands, 2 positions]`, a log-mel spectrogram, to `last_hidden_state`. */
 export function whisperEncoder(
   config: WhisperConfig,
   { norm: family = layerNorm() }: { norm?: Norm } = {},

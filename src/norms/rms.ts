@@ -1,7 +1,4 @@
-/**
- * Root-mean-square normalization (Zhang and Sennrich 2019): online, without mean and shift; and its
- * compressed form.
- */
+/** Root-mean-square normalization (Zhang and Sennrich 2019), online, without mean; and compressed. */
 import { FLAG, optional } from "../ir/given.ts";
 import { type NormMaker, normMaker, type NormOptions } from "./define.ts";
 import { channelsOf, gainAlone } from "./vectors.ts";

@@ -153,10 +153,7 @@ function periodOf(mask: Shape, [batch]: Shape): number | null {
   return repeats && divideDims(batch!, windows) !== null ? windows : null;
 }
 
-/**
- * The logits' shape, and that in which a mask that repeats along the batch broadcasts to them; null where
- * none does.
- */
+/** The logits' shape, and the one in which a mask repeated along the batch broadcasts to them; or null. */
 export function repetitionOf(node: AttentionNode): { readonly whole: Shape; readonly parts: Shape } | null {
   const mask = node.inputs[3]?.type.shape;
   const [batch, heads, queries] = node.type.shape as [Dim, Dim, Dim];

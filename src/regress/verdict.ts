@@ -13,10 +13,7 @@ export interface TimeJudgement {
   /** The stored engine against itself. */
   readonly noise: Interval;
   readonly rounds: number;
-  /**
-   * About how many rounds a judgement takes, by the intervals' width; null where it was made, or none would
-   * do.
-   */
+  /** About how many rounds a judgement takes, by the intervals; null where it was made or none would do. */
   readonly roundsNeeded: number | null;
   readonly reason: string | null;
 }

@@ -151,10 +151,7 @@ function unitOf(unit: string): Unit | undefined {
   return Object.hasOwn(UNITS, unit) ? UNITS[unit as UnitName] : undefined;
 }
 
-/**
- * What a history follows: of times their ratio to the stored engine, of what has no noise the figure; else
- * nothing.
- */
+/** What a history follows: times' ratio to the stored engine, exact figures themselves; else nothing. */
 export function followed(metric: Metric): "ratio" | "figure" | undefined {
   const { judged } = rowOf(metric);
   return judged === "interval" ? "ratio" : judged === "samples" || judged === "factor" ? undefined : "figure";

@@ -190,10 +190,7 @@ const quoted = (list: string | undefined) =>
 const listOf = (body: string, key: "inputs" | "outputs") => quoted(LISTS[key].exec(body)?.[1]);
 const headerList = (text: string, key: "inputs" | "outputs") => quoted(HEADER_LISTS[key].exec(text)?.[1]);
 
-/**
- * Whether a tensor lies in memory of the host: `region = { name=... place=host ... }`,
- * `tensor={ name=... region=... }`.
- */
+/** Whether a tensor is in host memory: `region = { name=... place=host }`, `tensor={ ... region=... }`. */
 function hostTensors(text: string): (name: string) => boolean {
   const regions = new Set<string>();
   for (const [, name] of text.matchAll(/^ *region = \{ name=(\S+) [^\n]*\bplace=host /gm)) regions.add(name!);

@@ -26,10 +26,7 @@ export interface MachineState {
   readonly clockMHz?: number;
 }
 
-/**
- * Why figures measured between two states are less trustworthy, as sentences; `threads` is how many the
- * measured work had.
- */
+/** Why figures between two states are less trustworthy, as sentences; `threads` are the measured work's. */
 export function machineWarnings(
   before: MachineState,
   after: MachineState,

@@ -118,10 +118,7 @@ function filesIn(folder: string): string[] {
   }
 }
 
-/**
- * The revision in the hub's cache (`models--owner--name`) that `refs/main` names, or its only one; null for
- * any other folder.
- */
+/** The revision in the hub cache (`models--owner--name`) of `refs/main`, or the only one; else null. */
 function snapshotIn(folder: string): string | null {
   const snapshots = join(folder, "snapshots");
   let revisions: string[];

@@ -21,10 +21,7 @@ export interface MatmulOptions {
 export interface ShuffleOptions {
   /** Transpose before the reshape: output axis i is input axis `first[i]`. */
   readonly first?: readonly number[];
-  /**
-   * New sizes: -1 infers one, 0 copies the input's (see below). A 1-D int32 or int64 tensor gives them at run
-   * time.
-   */
+  /** New sizes: -1 infers one, 0 copies the input's (see below); a 1-D int tensor gives them at run time. */
   readonly reshape?: readonly number[] | Tensor;
   /** Transpose after the reshape. */
   readonly second?: readonly number[];
@@ -53,10 +50,7 @@ export interface NormalizationOptions {
 export interface AttentionOptions {
   /** Whether token t attends to tokens up to t only. */
   readonly causal?: boolean;
-  /**
-   * Broadcastable to [B, H, T, T]: bool, true where attended, or of the scores' type, added. Not with
-   * `causal`.
-   */
+  /** Broadcastable to [B, H, T, T]: bool, true where attended, or added, of the scores' type. No `causal`. */
   readonly mask?: Tensor;
   /** Whether unfused kernels may do it where no fused one exists; false, the default, fails the build. */
   readonly decomposable?: boolean;

@@ -1,6 +1,4 @@
-/**
- * Readers of a fold's weight and bias: one pass over the original weight gives both, whichever is read first.
- */
+/** Readers of a fold's weight and bias: one pass over the original gives both, whichever is read first. */
 import { elementCount, float64Of } from "../../ir/data.ts";
 import { addTo, groupStart, repeated, type RowMap, then } from "./arithmetic.ts";
 import type { Fold } from "./derivation.ts";

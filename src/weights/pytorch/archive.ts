@@ -4,8 +4,7 @@
  * directory entry. Leaves out compressed members, and what any of it means.
  */
 import { crc32 } from "node:zlib";
-// Arithmetic on bytes that the native half reads wheels with; it touches no foreign memory and imports
-// nothing.
+// Byte arithmetic with which the native half reads wheels; it imports nothing, and no foreign memory.
 import { LOCAL_BYTES, zipDataOffset, zipDirectory, type ZipEntry } from "../../../native/zip/directory.ts";
 import { UnfoldError } from "../../errors.ts";
 import { readRange } from "../file.ts";

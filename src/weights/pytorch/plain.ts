@@ -31,7 +31,7 @@ const MAX_TEXT = 1024;
 /**
  * What can be said of a value; undefined where that is nothing.
  *
- * @param left how many values may still be told, counted down
+ * @param budget how many values may still be kept, counted down
  */
 export function plainOf(value: PickleValue, budget: { count: number }): PlainValue | undefined {
   return plain(value, { depth: 0, budget });
