@@ -95,7 +95,7 @@ export {
   windowOrder,
   type Windows,
 } from "./src/dsl/mod.ts";
-export type { DType, EnginePrecision, Precision, StorageType } from "./src/ir/dtype.ts";
+export type { DType, EnginePrecision, PortType, Precision, StorageType } from "./src/ir/dtype.ts";
 export type { TensorData } from "./src/ir/data.ts";
 export type { Dim, DimValues, Shape } from "./src/ir/shape.ts";
 // with a normalization,

@@ -3,9 +3,20 @@
  * weights may be *held* in: `fp64`, for computed values before they are rounded, once, to their final type.
  */
 
-/** Element types of what a network is given and gives. */
-export const PORT_TYPES = ["fp32", "fp16", "bf16", "int8", "uint8", "int32", "int64", "bool"] as const;
-export type PortType = (typeof PORT_TYPES)[number];
+/** Element type of what a network is given and gives. */
+export type PortType = "fp32" | "fp16" | "bf16" | "int8" | "uint8" | "int32" | "int64" | "bool";
+
+/** All of them. */
+export const PORT_TYPES: readonly PortType[] = [
+  "fp32",
+  "fp16",
+  "bf16",
+  "int8",
+  "uint8",
+  "int32",
+  "int64",
+  "bool",
+];
 
 /**
  * Element type of a tensor in the graph: inside of a quantized network also E4M3 floats (OCP, without

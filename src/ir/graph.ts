@@ -43,6 +43,8 @@ export interface Graph {
   readonly outputs: readonly { readonly name: string; readonly node: Node }[];
   /**
    * Tensors of the description and where each is by now; absent where nobody asked for them to be followed.
+   *
+   * @internal
    */
   readonly followed?: ReadonlyMap<string, Followed>;
 }

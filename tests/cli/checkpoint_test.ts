@@ -161,7 +161,7 @@ Deno.test("--checkpoint refuses half a shard, and an index without all of its sh
     Deno.writeFileSync(file, bytes.subarray(0, bytes.length / 2));
     await refuses(folder, ["--checkpoint", "."], {
       code: 1,
-      message: /^error: gpt2: b\.safetensors: .* bytes are missing\. The file is truncated: download or copy/,
+      message: /^error: b\.safetensors: .* bytes are missing\. The file is truncated: download or copy/,
     });
     Deno.removeSync(file);
     await refuses(folder, ["--checkpoint", "."], {
