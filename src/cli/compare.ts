@@ -1,7 +1,9 @@
 /** `deno task compare`: which tensor of a network is the first to go wrong. Options and printing. */
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { ComparedTensor, TensorsComparison } from "../compile/tensors/compare.ts";
-import type { FormChoice } from "../compile/tensors/forms.ts";
+import type { FormChoice, Libraries, NetworkForm } from "../compile/tensors/forms.ts";
+import { UnfoldError } from "../errors.ts";
+import { libraryOfDevice } from "./device_library.ts";
 import { withoutHome } from "../report/home.ts";
 import { table } from "../report/table.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -12,27 +14,36 @@ const HELP =
   `Compares every tensor that a network names, in the order in which they are computed: which is the first
 that is wrong, and where does the error grow most?
 
-  deno task compare MODEL --tensors FILE [options]
-  deno task compare MODEL --precision fp16 [options]
+  deno task compare MODEL [options]
+  deno task compare --checkpoint FILE [options]
 
-MODEL is as for build-engine.
+MODEL is as for build-engine. One form of it is compared with another, or with PyTorch's own tensors; what folding and
+lowering did to a tensor is undone first, so that both have the values that MODEL describes.
 
 Examples
-  deno task compare my_model.ts --weights un.safetensors --tensors hooks.safetensors
-                                                   against PyTorch's own tensors, as forward hooks wrote them
-  deno task compare --checkpoint vit.safetensors   the same of a file of save_for_unfold(..., tensors=True)
+  deno task compare vit-b16 --norm un              the folded network against the one described
   deno task compare vit-b16 --norm ln --precision fp16
                                                    fp16 against fp32: what overflows, what loses digits
+  deno task compare my_model.ts --weights un.safetensors --tensors hooks.safetensors --form openvino
+                                                   OpenVINO against PyTorch's tensors, as forward hooks wrote them
+  deno task compare --checkpoint vit.safetensors --form described
+                                                   is the network the one that save_for_unfold(tensors=True) saw?
   deno task compare my_model.ts --precision bf16 --json
                                                    for scripts
 
 Options
-  --precision TYPE      fp32 (default), or fp16 or bf16: every result rounded, on the CPU, as an engine rounds it
-  --tensors FILE        compare with PyTorch's tensors in FILE (safetensors or PyTorch's), and run on its inputs;
-                        without it, with the network as described in fp32
+  --form FORM           what is looked at: described (as MODEL says it, each operator by itself), folded (default),
+                        onnxruntime or openvino (as the CPU library is given it and fuses it), tensorrt (on a GPU)
+  --precision TYPE      fp32 (default), fp16 or bf16; of described and folded every result is rounded on the CPU as an
+                        engine rounds it, tensorrt computes in it
+  --against FORM        what it is compared with, in fp32; described unless given
+  --tensors FILE        PyTorch's tensors in FILE (safetensors or PyTorch's) in place of that, on the inputs in it;
+                        those in --checkpoint or --weights, where they are there, unless --against is given
   --tolerance N         the largest error accepted, of a tensor's largest value; 1e-4 for fp32, 3e-2 for fp16, 2e-1
                         for bf16 unless given
-  --all                 list every tensor in place of those that matter
+  --openvino-lib PATH   OpenVINO's library or its folder (also UNFOLD_OPENVINO_LIB)
+  --lib PATH            TensorRT's library or its folder (also UNFOLD_TENSORRT_LIB)
+  --all                 list every tensor in place of those that matter, and why others cannot be compared
   --json                everything as JSON on stdout, nothing else
   --help                this text
 ${SUBJECT_HELP}
@@ -41,12 +52,18 @@ Names in FILE: inputs as MODEL calls them; tensors as the modules that gave them
 their weights in MODEL's scopes or in the checkpoint, or as compare --all lists them (blocks.0.mlp.fc1/gelu). Of a file
 of save_for_unfold they are unfold.inputs.NAME and unfold.tensors.NAME. Other tensors in it are counted, not compared.
 
+Every tensor that is compared is an output of the network that runs, across which nothing is fused.
+
 Exits with 0, or 1 where a tensor leaves the tolerance or something failed, 2 for a mistake in the command,
 130 after Ctrl-C.`;
 
 const OPTIONS = {
   ...SUBJECT_OPTIONS,
+  form: { type: "string", default: "folded" },
+  against: { type: "string" },
   tensors: { type: "string" },
+  "openvino-lib": { type: "string" },
+  lib: { type: "string" },
   precision: { type: "string", default: "fp32" },
   tolerance: { type: "string" },
   all: { type: "boolean", default: false },
@@ -64,16 +81,29 @@ export async function compareCommand(args: readonly string[], signal: AbortSigna
     );
   }
   const precision = oneOf("precision", values.precision, PRECISIONS);
-  const form: FormChoice = { network: "described", precision };
+  const { NETWORKS } = await import("../compile/tensors/forms.ts");
+  const form: FormChoice = { network: oneOf("form", values.form, NETWORKS), precision };
+  if (values.against !== undefined && values.tensors !== undefined) {
+    throw new UsageError("--against and --tensors: give one of them");
+  }
+  const other: FormChoice = {
+    network: oneOf("against", values.against ?? "described", NETWORKS),
+    precision: "fp32",
+  };
   const tolerance = values.tolerance === undefined ? undefined : Number(values.tolerance);
   if (tolerance !== undefined && !(tolerance > 0 && tolerance < 1)) {
     throw new UsageError(`--tolerance ${values.tolerance}: give a number between 0 and 1, as 1e-3`);
   }
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
-  const file = values.tensors ?? await tensorsBeside(values.checkpoint ?? values.weights);
-  if (precision === "fp32" && file === undefined) {
-    throw new UsageError("fp32 is compared with itself: give --tensors FILE, or --precision fp16 or bf16");
+  const file = values.tensors ??
+    (values.against === undefined ? await tensorsBeside(values.checkpoint ?? values.weights) : undefined);
+  if (file === undefined && other.network === form.network && precision === "fp32") {
+    throw new UsageError(
+      `the form ${form.network} in fp32 is compared with itself: give another --form, --tensors FILE, or --precision fp16`,
+    );
   }
+  const forms = [form, ...file === undefined ? [other] : []].map(({ network }) => network);
+  const libraries = await librariesFor(forms, values);
   const { compareNetworks } = await import("../compile/tensors/compare.ts");
   using progress = new Progress();
   progress.show(`comparing the tensors of ${model.name}`, 0);
@@ -81,7 +111,8 @@ export async function compareCommand(args: readonly string[], signal: AbortSigna
     norm,
     layerNorm,
     form,
-    against: file === undefined ? { network: "described", precision: "fp32" } : { file },
+    against: file === undefined ? other : { file },
+    libraries,
     tolerance,
     signal,
     ...weights,
@@ -93,6 +124,26 @@ export async function compareCommand(args: readonly string[], signal: AbortSigna
   if (compared.firstBad === null) return EXIT.ok;
   complain(`${compared.firstBad} is the first tensor that leaves the tolerance of ${compared.tolerance}`);
   return EXIT.failed;
+}
+
+/**
+ * The libraries that forms run in.
+ *
+ * @throws {UnfoldError} one that is not found, with the places that were looked at
+ */
+async function librariesFor(
+  forms: readonly NetworkForm[],
+  values: { readonly "openvino-lib"?: string | undefined; readonly lib?: string | undefined },
+): Promise<Libraries> {
+  let libraries: Libraries = {};
+  if (forms.includes("openvino")) {
+    const { findOpenVino } = await import("../run/openvino.ts");
+    const found = await findOpenVino({ flag: values["openvino-lib"] });
+    if ("unavailable" in found) throw new UnfoldError(`the form openvino: ${found.unavailable}`);
+    libraries = { openvino: found.library };
+  }
+  if (!forms.includes("tensorrt")) return libraries;
+  return { ...libraries, tensorrt: (await libraryOfDevice(values.lib)).path };
 }
 
 /** The checkpoint, where it has PyTorch's tensors beside the weights. */

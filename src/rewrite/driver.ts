@@ -5,6 +5,7 @@
  */
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
 import { rebuild } from "../ops/table.ts";
+import { settled } from "./followed.ts";
 
 export interface Rule {
   readonly name: string;
@@ -41,6 +42,7 @@ export function applyRules(graph: Graph, rules: readonly Rule[]): { graph: Graph
       return current;
     });
     if (!fired) return { graph, firings };
+    graph = settled(graph);
   }
   throw new Error(
     `${graph.name}: the rules did not come to rest after ${limit} sweeps: ${JSON.stringify(firings)}`,

@@ -1,7 +1,7 @@
 /**
  * Where the tensors that a description names are, pass by pass: for whoever compares networks tensor by
  * tensor. `following` marks them, `mapGraph` keeps them, a pass that changes values says how that is undone,
- * and `settled`, behind each pass, looks through what only moves values and is not read any more. A graph
+ * and `settled`, behind each pass, looks through what only moves values: passes change what computes. A graph
  * that nobody follows costs nothing.
  */
 import { isFloat } from "../ir/dtype.ts";
@@ -27,19 +27,15 @@ export function following(graph: Graph): Graph {
   return { ...graph, followed };
 }
 
-/**
- * The graph with followed tensors in nodes that are still computed: a tensor whose node is not, but only
- * moves the values of one that is, is found in that one.
- */
+/** The graph with followed tensors in the nodes that compute them, behind whatever only moves them. */
 export function settled(graph: Graph): Graph {
   if (graph.followed === undefined) return graph;
   const live = new Set(topological(graph));
   const settle = (at: Followed): Followed => {
-    if ("gone" in at || live.has(at.node)) return at;
+    if ("gone" in at) return at;
     const step = moveOf(at.node);
-    return step === null
-      ? { gone: "is not computed any more" }
-      : settle({ node: at.node.inputs[0]!, undo: [...step, ...at.undo] });
+    if (step !== null) return settle({ node: at.node.inputs[0]!, undo: [...step, ...at.undo] });
+    return live.has(at.node) ? at : { gone: "is not computed any more" };
   };
   return { ...graph, followed: new Map([...graph.followed].map(([name, at]) => [name, settle(at)])) };
 }

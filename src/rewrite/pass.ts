@@ -8,6 +8,7 @@ import { type Graph, topological } from "../ir/graph.ts";
 import { applyRules, type Rule } from "./driver.ts";
 import type { NormFold } from "./fold/fold_norm.ts";
 import type { LayerNormForm } from "./fold/recentre.ts";
+import { settled } from "./followed.ts";
 import { offence, type Spec } from "./spec.ts";
 import { verifyGraph } from "./verify.ts";
 
@@ -102,7 +103,7 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: OptimizeO
     const result = pass.run(graph);
     const ms = performance.now() - started;
     verifyGraph(result.graph, pass.name);
-    graph = result.graph;
+    graph = settled(result.graph);
     norms = result.norms ?? norms;
     const figures = Object.fromEntries(
       Object.entries(result).filter((entry): entry is [string, number] => typeof entry[1] === "number"),

@@ -1,42 +1,10 @@
 /**
- * `foldNorm` on random graphs: sums, products, normalizations and movements of tokens in any order, tensors
- * read several times, one output or two. Whatever it folds, the meaning stays, to the last digits of float64:
- * scales are powers of two.
+ * `foldNorm` on random graphs: whatever it folds, the meaning stays, to the last digits of float64.
  */
 import assert from "node:assert/strict";
-import type { Graph, Node } from "../../src/ir/graph.ts";
 import { foldNorm } from "../../src/rewrite/fold/fold_norm.ts";
-import { affine, EXACT, graphOf, input, linear, meaningDifference, param, Random } from "../support.ts";
-import { add, concat, mul, relu, slice, transpose } from "../nodes.ts";
-
-const SHAPE = [2, 4, 4] as const;
-
-function randomGraph(random: Random): Graph {
-  const x = input("x", SHAPE);
-  const made: Node[] = [random.pick([x, linear(x, 4, { random, name: "first" })])];
-  /** Late tensors more often than early ones. */
-  const some = () => made[Math.max(0, made.length - 1 - Math.floor(1.5 * Math.abs(random.normal())))]!;
-  const swapped = [0, 2, 1];
-  const makers: readonly ((i: number) => Node)[] = [
-    () => add(some(), some()),
-    () => add(some(), some()),
-    (i) => add(some(), param(`table${i}`, [4, 4], { random })),
-    (i) => linear(some(), 4, { random, name: `fc${i}`, bias: random.pick([true, false]) }),
-    (i) => linear(some(), 4, { random, name: `fc${i}` }),
-    (i) => affine(some(), { random, name: `norm${i}`, shift: random.pick([true, false]) }),
-    (i) => affine(some(), { random, name: `norm${i}` }),
-    () => transpose(transpose(some(), swapped), swapped),
-    () => {
-      const y = some();
-      return concat([slice(y, { axis: 1, start: 2 }), slice(y, { axis: 1, end: 2 })], { axis: 1 });
-    },
-    (i) => mul(some(), input(`gate${i}`, [1, 4, 1])),
-    () => relu(some()),
-  ];
-  const count = random.integer(3, 12);
-  for (let i = 0; i < count; i++) made.push(random.pick(makers)(i));
-  return graphOf(random.pick([{ last: made.at(-1)! }, { last: made.at(-1)!, inner: made.at(-3)! }]));
-}
+import { EXACT, meaningDifference, Random } from "../support.ts";
+import { randomGraph } from "./random_graph.ts";
 
 Deno.test("foldNorm() keeps the meaning of random graphs", () => {
   let [folded, found] = [0, 0];

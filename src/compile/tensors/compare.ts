@@ -15,7 +15,7 @@ import { compareTensors } from "../../run/compare.ts";
 import { ROUNDING } from "../evaluate.ts";
 import { type Examples, loadExamples, neededShape, originOf } from "../examples.ts";
 import { chooseWeights, type WeightOptions } from "../networks.ts";
-import { type Form, type FormChoice, formOf } from "./forms.ts";
+import { type Form, type FormChoice, formOf, type Libraries } from "./forms.ts";
 import { givenTensors } from "./given.ts";
 import { type Recovered, recovered } from "./recover.ts";
 
@@ -73,7 +73,7 @@ export interface CompareOptions extends WeightOptions, OptimizeOptions {
   readonly against: FormChoice | { readonly file: string };
   /** Of the relative error; the usual one of the form's precision unless given. */
   readonly tolerance?: number | undefined;
-  readonly libraries?: { readonly openvino?: string | undefined; readonly tensorrt?: string | undefined };
+  readonly libraries?: Libraries;
   readonly signal?: AbortSignal | undefined;
 }
 

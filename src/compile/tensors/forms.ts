@@ -37,6 +37,11 @@ export interface FormChoice {
   readonly precision: Precision;
 }
 
+export interface Libraries {
+  readonly openvino?: string | undefined;
+  readonly tensorrt?: string | undefined;
+}
+
 export interface FormOptions {
   readonly layerNorm: LayerNormForm;
   readonly norm: Norm;
@@ -45,7 +50,7 @@ export interface FormOptions {
   /** The sizes that the examples' open dimensions have. */
   readonly sizes: Readonly<Record<string, number>>;
   /** Paths of the backends' libraries, where they are wanted. */
-  readonly libraries: { readonly openvino?: string | undefined; readonly tensorrt?: string | undefined };
+  readonly libraries: Libraries;
   readonly signal?: AbortSignal | undefined;
 }
 

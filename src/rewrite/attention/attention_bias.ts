@@ -19,6 +19,8 @@ import { attentionsIn, type Operand } from "./anatomy.ts";
 /** @returns the graph, and how many biases of k and v went */
 export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number } {
   const changed = new Map<Node, Constants>();
+  /** What each product and attention lacks, by axes that it has in a row. */
+  const lost = new Map<Node, { axes: readonly number[]; shift: TensorData }>();
   const changedOf = (product: Node) => changed.get(product) ?? constantsOf(product);
   let moved = 0;
   /** Takes an operand's bias away; null where there was none. */
@@ -32,6 +34,11 @@ export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number
     const taken = partOfData(bias, { axis: 0, start, size });
     if (isZero(taken)) return null;
     moved++;
+    const known = lost.get(product)?.shift ?? filledData(bias.shape, 0);
+    lost.set(product, {
+      axes: [product.type.shape.length - 1],
+      shift: withPart(known, taken, { axis: 0, start }),
+    });
     return taken;
   };
   for (const { node, k, v, readers } of attentionsIn(usesOf(graph))) {
@@ -40,6 +47,7 @@ export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number
     if (!taken) continue;
     const heads = { size: node.type.shape[3] as number, repeats: v.repeats };
     const shift = overHeads(taken, heads);
+    lost.set(node, { axes: [1, 3], shift });
     for (const reader of readers) {
       const { weight, bias } = changedOf(reader);
       changed.set(reader, foldIntoWeight(weight, bias, { shift }));
@@ -48,6 +56,9 @@ export function moveAttentionBiases(graph: Graph): { graph: Graph; moved: number
   const result = mapGraph(graph, (node, inputs) => {
     const constants = changed.get(node);
     return constants === undefined ? rebuild(node, inputs) : withConstants(node, inputs[0]!, constants);
+  }, (node) => {
+    const lacks = lost.get(node);
+    return lacks && [{ kind: "affine", ...lacks }];
   });
   return { graph: result, moved };
 }

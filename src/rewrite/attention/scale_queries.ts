@@ -6,6 +6,7 @@
  * The factor is rounded once, with whatever else folds into that weight; where `1 / a` is a power of two, as
  * for heads of 64 channels, nothing is rounded. It looks at who else reads the product, hence a pass.
  */
+import { heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import { apply, isOp, rebuild } from "../../ops/table.ts";
 import { foldIntoOutputs } from "../../weights/derived/fold.ts";
@@ -32,6 +33,10 @@ export function scaleQueries(graph: Graph): { graph: Graph; scaled: number } {
     const { weight, bias } = constantsOf(node);
     const folded = foldIntoOutputs(weight, bias, { scale });
     return withConstants(node, inputs[0]!, { ...folded, bias: bias && folded.bias });
+  }, (node) => {
+    const scale = scales.get(node)?.map((s) => 1 / s);
+    const axes = [node.type.shape.length - 1];
+    return scale && [{ kind: "affine", axes, scale: heldData([scale.length], scale, node.name) }];
   });
   return { graph: result, scaled: done.size };
 }

@@ -5,24 +5,27 @@
  *
  * It looks at who else reads the product, hence a pass.
  */
-import { type Graph, mapGraph, usesOf } from "../../ir/graph.ts";
+import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
 import { apply, isOp, rebuild } from "../../ops/table.ts";
+import { isConstantLinear } from "../tidy/constants.ts";
 
 /** @returns the graph, and how many biases moved */
 export function biasGelu(graph: Graph): { graph: Graph; moved: number } {
-  const uses = usesOf(graph);
-  let moved = 0;
+  const biases = new Map<Node, Node>();
+  for (const [product, [use, ...others]] of usesOf(graph)) {
+    const bias = isConstantLinear(product) ? product.inputs[2] : undefined;
+    const isForGelu = use !== undefined && "user" in use && isOp(use.user, "gelu") && others.length === 0;
+    if (bias !== undefined && isForGelu) biases.set(product, bias);
+  }
   const result = mapGraph(graph, (node, inputs) => {
-    const [before] = node.inputs;
-    const [product] = inputs;
-    if (!isOp(node, "gelu") || !isOp(product!, "linear") || uses.get(before!)!.length > 1) {
-      return rebuild(node, inputs);
-    }
-    const [x, weight, bias] = product.inputs;
-    if (bias === undefined) return rebuild(node, inputs);
-    moved++;
-    const bare = apply("linear", [x!, weight!], { attrs: {}, name: product.name });
-    return apply("bias_gelu", [bare, bias], { attrs: node.attrs, name: node.name });
+    if (biases.has(node)) return apply("linear", inputs.slice(0, 2), { attrs: {}, name: node.name });
+    const bias = biases.get(node.inputs[0]!);
+    if (bias === undefined || !isOp(node, "gelu")) return rebuild(node, inputs);
+    return apply("bias_gelu", [inputs[0]!, bias], { attrs: node.attrs, name: node.name });
+  }, (node) => {
+    const bias = biases.get(node);
+    return bias && [{ kind: "affine", axes: [node.type.shape.length - 1], shift: dataOf(bias) }];
   });
-  return { graph: result, moved };
+  return { graph: result, moved: biases.size };
 }

@@ -162,7 +162,20 @@ class Widening {
   }
 
   run(graph: Graph): Graph {
-    const result = mapGraph(graph, (node, inputs) => this.#rebuilt(node, inputs));
+    const result = mapGraph(
+      graph,
+      (node, inputs) => this.#rebuilt(node, inputs),
+      (node) => {
+        const home = this.#entered.has(node) ? undefined : this.#home.get(node);
+        return home && [{
+          kind: "part",
+          axis: home.stream.axes.get(node)!,
+          start: 0,
+          size: home.stream.channels,
+          step: 1,
+        }];
+      },
+    );
     return {
       ...result,
       outputs: result.outputs.map(({ name, node }, i) => ({

@@ -50,6 +50,9 @@ export function deferBiases(graph: Graph): { graph: Graph; deferred: number } {
     }
     if (lacks.length > 0) missing.set(node, missingOf(node, missing));
     return rebuild(node, inputs);
+  }, (node) => {
+    const lacks = missing.get(node);
+    return lacks && [{ kind: "affine", axes: [lacks.axis], shift: lacks.vector }];
   });
   return { graph: result, deferred };
 }

@@ -22,12 +22,15 @@ const PADDING = 16;
 export function padHidden(graph: Graph): { graph: Graph; padded: number } {
   const uses = usesOf(graph);
   const widened = new Set<Node>();
+  /** Those of them whose results are wider. */
+  const hidden = new Set<Node>();
   let padded = 0;
   for (const node of uses.keys()) {
     const chain = chainInto(node, (node) => uses.get(node)!.length);
     if (chain === null) continue;
     padded++;
     for (const part of [node, ...chain]) widened.add(part);
+    for (const part of chain) hidden.add(part);
   }
   const result = mapGraph(graph, (node, inputs) => {
     if (!widened.has(node) || !isOp(node, "linear")) return rebuild(node, inputs);
@@ -41,6 +44,10 @@ export function padHidden(graph: Graph): { graph: Graph; padded: number } {
       return constantNode(padded, { dtype, name: constant.name });
     });
     return apply("linear", [x!, ...wider], { attrs: {}, name: node.name });
+  }, (node) => {
+    if (!hidden.has(node)) return undefined;
+    const axis = node.type.shape.length - 1;
+    return [{ kind: "part", axis, start: 0, size: node.type.shape[axis]!, step: 1 }];
   });
   return { graph: result, padded };
 }

@@ -11,7 +11,15 @@
  * stays and the report names the use: the result is exact or it is not made. The gain and shift of an online
  * normalization go the same ways.
  */
-import { type Graph, mapGraph, type Node, topological, uniqueNames, usesOf } from "../../ir/graph.ts";
+import {
+  type Graph,
+  mapGraph,
+  type Node,
+  topological,
+  type Undo,
+  uniqueNames,
+  usesOf,
+} from "../../ir/graph.ts";
 import { heldData } from "../../ir/data.ts";
 import { affineOf } from "../../ops/channel_affine.ts";
 import type { ChannelAffine, NormId } from "../../ops/define.ts";
@@ -72,8 +80,7 @@ export function foldNorm(graph: Graph): { graph: Graph; norms: readonly NormFold
     const accepted = ready.length > 0 ? ready : disjoint(open).slice(0, 1);
     for (const { node, result } of accepted.length > 0 ? accepted : open) fates.set(normOf(node), result);
     if (accepted.length === 0) break;
-    const keptShifts = new Map(accepted.map(({ node, plan }) => [node, plan!.keptShift]));
-    graph = takeIn(graph, keptShifts, new Map(accepted.flatMap(({ plan }) => [...plan!.sites])));
+    graph = takeIn(graph, new Map(accepted.map(({ node, plan }) => [node, plan!])));
   }
   const norms = order.map((node) =>
     isOp(node, "channel_affine") ? fates.get(node.attrs.norm)! : online(node, names.get(node)!)
@@ -185,18 +192,42 @@ function withoutNewBias(
 }
 
 /** The graph with affines gone, but for a shift that stays, and the constants of others replaced. */
-function takeIn(
-  graph: Graph,
-  keptShifts: ReadonlyMap<Node, Float64Array | null>,
-  sites: ReadonlyMap<Node, ReadonlyMap<number, Node>>,
-): Graph {
+function takeIn(graph: Graph, plans: ReadonlyMap<Node, Plan>): Graph {
+  const sites = new Map([...plans.values()].flatMap(({ sites }) => [...sites]));
+  const former = new Map([...plans.values()].flatMap(({ former }) => [...former]));
   return mapGraph(graph, (node, inputs) => {
-    const shift = keptShifts.get(node);
-    if (shift === null) return inputs[0]!;
-    if (shift !== undefined) return onlyShift(node, inputs, shift);
+    const plan = plans.get(node);
+    if (plan !== undefined) {
+      return plan.keptShift === null ? inputs[0]! : onlyShift(node, inputs, plan.keptShift);
+    }
     const constants = sites.get(node);
     return constants === undefined ? rebuild(node, inputs) : withConstants(node, inputs, constants);
+  }, (node) => {
+    const plan = plans.get(node);
+    if (plan?.keptShift === null) {
+      // What makes the normalized tensor has it for its own result from now on.
+      return plan.former.has(node.inputs[0]!)
+        ? undefined
+        : { gone: `is folded into ${plan.into.join(", ")}` };
+    }
+    const affine = plan === undefined ? former.get(node) : { ...affineOf(node)!, shift: null };
+    return affine === null ? { gone: "is scaled by zero" } : affine && undoing(affine);
   });
+}
+
+/** The step from what a tensor is to what it was. */
+function undoing(
+  affine: Omit<ChannelAffine, "shift"> & { readonly shift: Float64Array | null },
+): readonly Undo[] {
+  const held = (vector: Float64Array) => heldData([vector.length], vector, "a fold");
+  const { axis, scale, shift, centred } = affine;
+  return [{
+    kind: "affine",
+    axes: [axis],
+    scale: held(scale),
+    shift: shift === null ? undefined : held(shift),
+    centred,
+  }];
 }
 
 function onlyShift(norm: Node, [x, scale, shift]: readonly Node[], values: Float64Array): Node {

@@ -22,6 +22,8 @@ export interface Plan {
   readonly carried?: { readonly min: number; readonly max: number };
   /** The shift that stays behind, where only the scale goes. */
   readonly keptShift: Float64Array | null;
+  /** What tensors were, of what they are with these constants; null where that cannot be undone. */
+  readonly former: ReadonlyMap<Node, ChannelAffine | null>;
 }
 
 /** Where an affine can go no further, and why. */
@@ -68,6 +70,7 @@ export class Planner {
   readonly #undo: boolean;
   /** Nodes with another result or another input than before, which must not be changed a second time. */
   readonly #changed = new Set<Node>();
+  readonly #former = new Map<Node, ChannelAffine | null>();
 
   constructor(around: Surroundings, { undo = false } = {}) {
     this.#around = around;
@@ -121,6 +124,7 @@ export class Planner {
       through: [...this.#through],
       ...(carried && { carried }),
       keptShift: null,
+      former: this.#former,
     };
   }
 
@@ -147,6 +151,7 @@ export class Planner {
       return refuse({ refused: "it joins rows of channels, where undoing a scale and shift gains nothing" });
     }
     this.#through.add(node.op);
+    this.#former.set(node, carried.affine);
     for (const [index, wanted] of carried.others ?? []) {
       const refused = this.#want(node, index, wanted);
       if (refused !== null) return refused;
@@ -198,6 +203,7 @@ export class Planner {
     if (others.length > 0 && undone === null) return refuse("others read what would have to be changed");
     if (this.#changed.has(producer)) return refuse("it would have to be changed twice");
     this.#changed.add(producer);
+    this.#former.set(producer, inverse(affine));
     const given = giveOf(affine, this.#current(producer));
     if ("refused" in given) return refuse(given.refused);
     if ("constants" in given) {

@@ -39,6 +39,7 @@ interface Origin {
 export function centreStream(graph: Graph): { graph: Graph; centred: number } {
   const streams = streamsOf(graph, (node) => isOp(node, "layer_norm") && node.inputs.length === 1);
   const readers = new Set(streams.keys());
+  const centred = new Set([...streams.values()].flatMap(({ axes }) => [...axes.keys()]));
   const result = mapGraph(graph, (node, inputs) => {
     if (readers.has(node)) {
       const attrs = { ...node.attrs as AttrsOf<"layer_norm">, centred: true };
@@ -57,7 +58,7 @@ export function centreStream(graph: Graph): { graph: Graph; centred: number } {
       }
     }
     return rebuild(node, next);
-  });
+  }, (node) => centred.has(node) ? { gone: "has lost its mean over the channels" } : undefined);
   return { graph: result, centred: readers.size };
 }
 
@@ -102,6 +103,11 @@ export function compressStream(graph: Graph): { graph: Graph; compressed: number
     }
     const attrs = resized(node, { axis, size: node.type.shape[axis] as number - 1 });
     return apply(node.op as OpName, next, { attrs: attrs as AttrsOf<OpName>, name: node.name });
+  }, (node) => {
+    const axis = narrowed.get(node);
+    if (axis === undefined) return undefined;
+    const { shape } = node.type;
+    return [{ kind: "some", axis, shape, start: 0, size: shape[axis] as number - 1, step: 1 }];
   });
   const compressed = [...readers.keys()].filter((reader) => narrowed.has(reader)).length;
   return { graph: result, compressed };

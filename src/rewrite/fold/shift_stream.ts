@@ -33,7 +33,18 @@ import { isNorm } from "./norm_nodes.ts";
  */
 const LARGEST_SHIFT = 4;
 
-type Change = (node: Node, inputs: readonly Node[]) => Node;
+type Rewrite = (node: Node, inputs: readonly Node[]) => Node;
+
+/** What becomes of each node around a normalization, and the constants that tensors carry from then on. */
+interface Shift {
+  readonly changes: ReadonlyMap<Node, Rewrite>;
+  readonly carried: ReadonlyMap<Node, Carried>;
+}
+
+interface Carried {
+  readonly axis: number;
+  readonly constant: Float64Array;
+}
 
 /** @returns the graph, and how many normalizations lost their shift */
 export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
@@ -43,30 +54,41 @@ export function shiftStream(graph: Graph): { graph: Graph; shifted: number } {
   for (;;) {
     const uses = usesOf(graph);
     const forAttention = attentionProducts(uses);
-    const changes = new Map<Node, Change>();
+    const changes = new Map<Node, Rewrite>();
+    const carried = new Map<Node, Carried>();
     const norms = [...uses.keys()].filter((node) => isOp(node, "channel_affine"));
     for (const norm of norms) {
       const plan = settled.has(norm.attrs.norm) ? null : planShift(norm, { uses, forAttention });
-      if (plan === null || [...plan.keys()].some((node) => changes.has(node))) continue;
+      if (plan === null || [...plan.changes.keys()].some((node) => changes.has(node))) continue;
       shifted++;
-      for (const [node, change] of plan) changes.set(node, change);
+      for (const [node, change] of plan.changes) changes.set(node, change);
+      for (const [node, constant] of plan.carried) carried.set(node, constant);
     }
     if (changes.size === 0) return { graph, shifted };
     for (const norm of norms) if (changes.has(norm)) settled.add(norm.attrs.norm);
     const { inputs, ...rest } = mapGraph(
       graph,
       (node, inputs) => changes.get(node)?.(node, inputs) ?? rebuild(node, inputs),
+      (node) => {
+        const carries = carried.get(node);
+        const shift = carries?.constant.map((c) => -c);
+        return shift && [{
+          kind: "affine",
+          axes: [carries!.axis],
+          shift: heldData([shift.length], shift, node.name),
+        }];
+      },
     );
     // What is added to an input takes its place everywhere but here.
     graph = { ...rest, inputs: inputs.map((node) => node.op === "input" ? node : node.inputs[0]!) };
   }
 }
 
-/** What becomes of each node around a normalization; null where shifting is not possible or not worth it. */
+/** Null where shifting is not possible or not worth it. */
 function planShift(
   norm: Node,
   { uses, forAttention }: { uses: Uses; forAttention: ReadonlySet<Node> },
-): ReadonlyMap<Node, Change> | null {
+): Shift | null {
   const affine = affineOf(norm);
   if (affine === null || affine.axis !== norm.type.shape.length - 1 || affine.shift.every((t) => t === 0)) {
     return null;
@@ -86,17 +108,19 @@ function planShift(
   if (!Number.isFinite(largest) || 2 * reaching < sizes.length) return null;
 
   const root = rootOf({ node: norm.inputs[0]!, axis: affine.axis });
-  const changes = new Map<Node, Change>();
-  const writer = writerOf(root, { uses, channels: constant.length, isShared: true });
-  if (writer !== null) {
+  const changes = new Map<Node, Rewrite>();
+  // What each tensor of the stream carries by now: the constant, with its channels taken apart or joined.
+  const carried = new Map<Node, Carried>([[root.node, { axis: root.axis, constant }]]);
+  const ways = writerOf(root, { uses, channels: constant.length, isShared: true });
+  if (ways !== null) {
+    const [writer] = ways;
+    for (const { node, axis } of ways) carried.set(node, { axis, constant });
     changes.set(writer.node, (node, inputs) => addTo({ ...writer, node }, inputs, constant));
   } else if (!isNorm(root.node) && products.some((product) => forAttention.has(product))) {
     changes.set(root.node, (node, inputs) => withAddition({ ...root, node }, inputs, constant));
   } else return null;
-  // What each tensor of the stream carries by now: the constant, with its channels taken apart or joined.
-  const carried = new Map<Node, Float64Array>([[root.node, constant]]);
   const stream = follow(root, ({ node, axis }) => {
-    const constant = carried.get(node)!;
+    const { constant } = carried.get(node)!;
     const next: Place[] = [];
     for (const use of uses.get(node)!) {
       if ("output" in use) return null;
@@ -113,21 +137,23 @@ function planShift(
       } else if (isOp(user, "add")) {
         const sum = ahead(use, axis);
         const branch = sum && behind(sum)?.[1 - index];
-        const branchWriter = !branch || branch.node === node
+        const branchWays = !branch || branch.node === node
           ? null
           : writerOf(branch, { uses, channels: constant.length });
-        if (branchWriter === null || changes.has(branchWriter.node)) return null;
+        if (branchWays === null || changes.has(branchWays[0].node)) return null;
+        const [writer] = branchWays;
         const negative = constant.map((c) => -c);
-        changes.set(branchWriter.node, (node, inputs) => addTo({ ...branchWriter, node }, inputs, negative));
+        for (const { node, axis } of branchWays) carried.set(node, { axis, constant: negative });
+        changes.set(writer.node, (node, inputs) => addTo({ ...writer, node }, inputs, negative));
       } else if (moved !== null) {
         const length = user.type.shape[moved.axis] as number;
-        carried.set(user, spread(constant, moved, { length, rest: 0 }));
+        carried.set(user, { axis: moved.axis, constant: spread(constant, moved, { length, rest: 0 }) });
         next.push(moved);
       } else return null;
     }
     return next;
   });
-  return stream && changes;
+  return stream && { changes, carried };
 }
 
 /** Back over moves of tokens: a constant that is added to their first tensor is carried by all of them. */
@@ -146,16 +172,23 @@ interface WriterOptions {
   readonly isShared?: boolean;
 }
 
-/** The node with a bias or constant over all channels that is part of this tensor and of nothing else. */
-function writerOf({ node, axis }: Place, { uses, channels, isShared = false }: WriterOptions): Place | null {
+/**
+ * The node with a bias or constant over all channels that is part of this tensor and of nothing else, and all
+ * that is between the two, this tensor last.
+ */
+function writerOf(
+  { node, axis }: Place,
+  { uses, channels, isShared = false }: WriterOptions,
+): readonly [Place, ...Place[]] | null {
   const { shape } = node.type;
   if (shape[axis] !== channels || (!isShared && uses.get(node)!.length !== 1)) return null;
-  if (isConstantLinear(node)) return axis === shape.length - 1 ? { node, axis } : null;
+  const itself = [{ node, axis }] as const;
+  if (isConstantLinear(node)) return axis === shape.length - 1 ? itself : null;
   if (isOp(node, "conv")) {
-    return axis === 1 && node.inputs.slice(1).every(({ op }) => op === "constant") ? { node, axis } : null;
+    return axis === 1 && node.inputs.slice(1).every(({ op }) => op === "constant") ? itself : null;
   }
-  if (isOp(node, "channel_affine")) return affineOf(node)?.axis === axis ? { node, axis } : null;
-  if (node.op === "constant") return { node, axis };
+  if (isOp(node, "channel_affine")) return affineOf(node)?.axis === axis ? itself : null;
+  if (node.op === "constant") return itself;
   const before = movedFrom({ node, axis });
   const parts = isOp(node, "add")
     ? (wholeAxesBehind(node, axis) ?? []).flatMap((at, i) =>
@@ -164,8 +197,12 @@ function writerOf({ node, axis }: Place, { uses, channels, isShared = false }: W
     : before !== null
     ? [before]
     : [];
-  const found = parts.flatMap((part) => writerOf(part, { uses, channels }) ?? []);
-  return found.sort((a, b) => WRITERS.indexOf(a.node.op) - WRITERS.indexOf(b.node.op))[0] ?? null;
+  const found = parts.flatMap((part) => {
+    const ways = writerOf(part, { uses, channels });
+    return ways === null ? [] : [ways];
+  });
+  const [first] = found.sort(([a], [b]) => WRITERS.indexOf(a.node.op) - WRITERS.indexOf(b.node.op));
+  return first ? [...first, ...itself] : null;
 }
 
 /** A writer with a vector added along its channels. */

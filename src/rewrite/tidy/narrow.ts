@@ -58,6 +58,11 @@ export function narrow(graph: Graph): { graph: Graph; narrowed: number } {
     })();
     built.set(node, next);
     return next;
+  }, (node) => {
+    const need = needed.get(node);
+    return need === undefined || need === "all"
+      ? undefined
+      : [{ kind: "some", shape: node.type.shape, ...need }];
   });
   return { graph: result, narrowed };
 }
