@@ -162,20 +162,11 @@ class Widening {
   }
 
   run(graph: Graph): Graph {
-    const result = mapGraph(
-      graph,
-      (node, inputs) => this.#rebuilt(node, inputs),
-      (node) => {
-        const home = this.#entered.has(node) ? undefined : this.#home.get(node);
-        return home && [{
-          kind: "part",
-          axis: home.stream.axes.get(node)!,
-          start: 0,
-          size: home.stream.channels,
-          step: 1,
-        }];
-      },
-    );
+    const result = mapGraph(graph, (node, inputs) => this.#rebuilt(node, inputs), (node) => {
+      const home = this.#entered.has(node) ? undefined : this.#home.get(node);
+      const { axes, channels: size } = home?.stream ?? { axes: null, channels: 0 };
+      return axes ? [{ kind: "part", axis: axes.get(node)!, start: 0, size, step: 1 }] : undefined;
+    });
     return {
       ...result,
       outputs: result.outputs.map(({ name, node }, i) => ({
