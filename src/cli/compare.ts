@@ -1,13 +1,15 @@
 /** `deno task compare`: which tensor of a network is the first to go wrong. Options and printing. */
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { ComparedTensor, TensorsComparison } from "../compile/tensors/compare.ts";
+import type { Region } from "../compile/tensors/bisect.ts";
 import type { FormChoice, Libraries, NetworkForm } from "../compile/tensors/forms.ts";
+import { replaceFile } from "../emit/kept_file.ts";
 import { UnfoldError } from "../errors.ts";
 import { libraryOfDevice } from "./device_library.ts";
 import { withoutHome } from "../report/home.ts";
 import { table } from "../report/table.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { oneOf, parseOptions } from "./options.ts";
+import { oneOf, parseOptions, refuseOverwriting } from "./options.ts";
 import { complain, EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP =
@@ -28,8 +30,12 @@ Examples
                                                    OpenVINO against PyTorch's tensors, as forward hooks wrote them
   deno task compare --checkpoint vit.safetensors --form described
                                                    is the network the one that save_for_unfold(tensors=True) saw?
+  deno task compare my_model.ts --form onnxruntime --bisect
+                                                   which fused region is wrong
   deno task compare my_model.ts --precision bf16 --json
                                                    for scripts
+  deno task compare my_model.ts --precision bf16 --html compare.html
+                                                   with a plot of the errors
 
 Options
   --form FORM           what is looked at: described (as MODEL says it, each operator by itself), folded (default),
@@ -43,6 +49,9 @@ Options
                         for bf16 unless given
   --openvino-lib PATH   OpenVINO's library or its folder (also UNFOLD_OPENVINO_LIB)
   --lib PATH            TensorRT's library or its folder (also UNFOLD_TENSORRT_LIB)
+  --bisect              run the form again and again with one tensor at a time as an output, everything else fused as it
+                        is deployed, and name the two neighbours that the fault is between
+  --html FILE           the comparison as a page besides: every error in a plot and a table
   --all                 list every tensor in place of those that matter, and why others cannot be compared
   --json                everything as JSON on stdout, nothing else
   --help                this text
@@ -52,7 +61,8 @@ Names in FILE: inputs as MODEL calls them; tensors as the modules that gave them
 their weights in MODEL's scopes or in the checkpoint, or as compare --all lists them (blocks.0.mlp.fc1/gelu). Of a file
 of save_for_unfold they are unfold.inputs.NAME and unfold.tensors.NAME. Other tensors in it are counted, not compared.
 
-Every tensor that is compared is an output of the network that runs, across which nothing is fused.
+Every tensor that is compared is an output of the network that runs, across which nothing is fused: where that hides a
+fault, --bisect finds it.
 
 Exits with 0, or 1 where a tensor leaves the tolerance or something failed, 2 for a mistake in the command,
 130 after Ctrl-C.`;
@@ -64,6 +74,8 @@ const OPTIONS = {
   tensors: { type: "string" },
   "openvino-lib": { type: "string" },
   lib: { type: "string" },
+  bisect: { type: "boolean", default: false },
+  html: { type: "string" },
   precision: { type: "string", default: "fp32" },
   tolerance: { type: "string" },
   all: { type: "boolean", default: false },
@@ -94,6 +106,12 @@ export async function compareCommand(args: readonly string[], signal: AbortSigna
   if (tolerance !== undefined && !(tolerance > 0 && tolerance < 1)) {
     throw new UsageError(`--tolerance ${values.tolerance}: give a number between 0 and 1, as 1e-3`);
   }
+  await refuseOverwriting("html", values.html, [
+    values.tensors,
+    values.weights,
+    values.checkpoint,
+    positionals[0],
+  ]);
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   const file = values.tensors ??
     (values.against === undefined ? await tensorsBeside(values.checkpoint ?? values.weights) : undefined);
@@ -113,16 +131,25 @@ export async function compareCommand(args: readonly string[], signal: AbortSigna
     form,
     against: file === undefined ? other : { file },
     libraries,
+    bisect: values.bisect,
     tolerance,
     signal,
     ...weights,
   });
   progress.clear();
+  if (values.html !== undefined) {
+    const { comparisonPage } = await import("../compile/tensors/page.ts");
+    await replaceFile(values.html, new TextEncoder().encode(comparisonPage(withoutHome(compared))));
+  }
   await print(
     values.json ? JSON.stringify(withoutHome(compared), null, 2) : describeComparison(compared, values.all),
   );
-  if (compared.firstBad === null) return EXIT.ok;
-  complain(`${compared.firstBad} is the first tensor that leaves the tolerance of ${compared.tolerance}`);
+  if (compared.firstBad === null && (compared.region?.bad ?? null) === null) return EXIT.ok;
+  complain(
+    `${
+      compared.firstBad ?? compared.region!.bad
+    } is the first tensor that leaves the tolerance of ${compared.tolerance}`,
+  );
   return EXIT.failed;
 }
 
@@ -191,6 +218,7 @@ export function describeComparison(compared: TensorsComparison, all = false): st
       align: ["left", "right", "right", "left"],
       indent: 2,
     }),
+    ...compared.region === null ? [] : [regionLine(compared.region)],
     ...listed.length < tensors.length
       ? [styled(`  ${tensors.length - listed.length} more compared; --all lists them`, "dim")]
       : [],
@@ -204,6 +232,16 @@ export function describeComparison(compared: TensorsComparison, all = false): st
     ...all ? unknown.map((name) => styled(`    ${name}`, "dim")) : [],
     ...notExecuted.map((words) => styled(`  ${words}.`, "dim")),
   ].join("\n");
+}
+
+function regionLine({ behind, bad, runs }: Region): string {
+  const where = bad === null
+    ? "no tensor leaves the tolerance"
+    : `the fault is between ${behind ?? "the inputs"} and ${bad}`;
+  return styled(
+    `  fused, one tensor at a time an output: ${where} (${runs} ${runs === 1 ? "run" : "runs"})`,
+    bad === null ? "green" : "yellow",
+  );
 }
 
 const factor = (growth: number) => `${growth >= 100 ? growth.toExponential(1) : growth.toFixed(1)} times`;

@@ -47,6 +47,21 @@ Deno.test("compare --json prints JSON and nothing else, in the order of executio
   );
 });
 
+Deno.test("compare --bisect names the neighbours that a fault is between, --html writes a page with a plot", () =>
+  withFolder(async (folder) => {
+    const args = [DIGITS, "--form", "onnxruntime", "--bisect", "--html", "compare.html"];
+    const good = await run(args, folder);
+    assert.deepEqual([good.code, good.stderr], [0, ""]);
+    assert.match(good.stdout, /^ {2}fused, .*: no tensor leaves the tolerance \(1 run\)$/m);
+    const page = await Deno.readTextFile(`${folder}/compare.html`);
+    assert.match(page, /<h1>digits, tensor by tensor<\/h1>/);
+    assert.match(page, /<svg[^>]*role="img"/);
+    const bad = await run([...args, "--tolerance", "1e-9"], folder);
+    assert.equal(bad.code, 1);
+    assert.match(bad.stdout, /the fault is between (the inputs|patch_embed\.proj\S*) and \S+ \(\d runs\)$/m);
+    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["compare.html"]);
+  }));
+
 Deno.test("compare refuses what says too little in one line, with what to give", () =>
   withFolder(async (folder) => {
     await refuses(folder, [], { code: 2, message: /give a MODEL or --checkpoint FILE/ });

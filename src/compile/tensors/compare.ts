@@ -15,6 +15,7 @@ import { compareTensors } from "../../run/compare.ts";
 import { ROUNDING } from "../evaluate.ts";
 import { type Examples, loadExamples, neededShape, originOf } from "../examples.ts";
 import { chooseWeights, type WeightOptions } from "../networks.ts";
+import { bisect, type Region } from "./bisect.ts";
 import { type Form, type FormChoice, formOf, type Libraries } from "./forms.ts";
 import { givenTensors } from "./given.ts";
 import { type Recovered, recovered } from "./recover.ts";
@@ -58,6 +59,8 @@ export interface TensorsComparison {
   readonly firstNotFinite: string | null;
   readonly firstBad: string | null;
   readonly growsMost: string | null;
+  /** Where the fault is in the network with its operators fused; null where that was not asked for. */
+  readonly region: Region | null;
   /** Tensors of the description that cannot be compared, and why. */
   readonly left: readonly { readonly tensor: string; readonly reason: string }[];
   /** Tensors of the file that the description does not have. */
@@ -74,6 +77,8 @@ export interface CompareOptions extends WeightOptions, OptimizeOptions {
   /** Of the relative error; the usual one of the form's precision unless given. */
   readonly tolerance?: number | undefined;
   readonly libraries?: Libraries;
+  /** Whether to look for the fault with one tensor at a time as an output, and all else fused. */
+  readonly bisect?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -86,8 +91,17 @@ const LAST_PLACE: Readonly<Record<Precision, number>> = { fp32: 2 ** -23, fp16: 
 /** @throws {UnfoldError} weights, inputs or tensors that do not fit, a form that does not run here */
 export async function compareNetworks(
   model: Model,
-  { norm, form: choice, against, tolerance, libraries = {}, layerNorm = "layer", signal, ...weightOptions }:
-    CompareOptions,
+  {
+    norm,
+    form: choice,
+    against,
+    tolerance,
+    libraries = {},
+    bisect: isBisected = false,
+    layerNorm = "layer",
+    signal,
+    ...weightOptions
+  }: CompareOptions,
 ): Promise<TensorsComparison> {
   const file = "file" in against ? against.file : null;
   const weights = chooseWeights(model, norm, weightOptions);
@@ -118,7 +132,7 @@ export async function compareNetworks(
     const places = [form, ...other === null ? [] : [other]].map(({ followed }) => followed.get(name)!);
     const gone = places.find((place) => "gone" in place);
     if (gone !== undefined) return gone.gone;
-    return given !== null && given.tensor(name) === undefined ? "is not in the file" : null;
+    return given !== null && !given.has(name) ? "is not in the file" : null;
   };
   const left = names.flatMap((tensor) => {
     const reason = lacks(tensor);
@@ -129,16 +143,21 @@ export async function compareNetworks(
   const sizes = sizesOf(model, examples);
   const actual = await valuesOf(form, compared, sizes);
   const expected = other === null
-    ? (name: string): Recovered => ({ ...given!.tensor(name)!, known: null })
+    ? (name: string): Recovered => ({ ...given!.tensor(name), known: null })
     : await valuesOf(other, compared, sizes);
   const precisions = [choice.precision, ..."file" in against ? [] : [against.precision]];
   const limit = tolerance ?? Math.max(...precisions.map((precision) => ROUNDING[precision]));
-  const differences = new Map(compared.map((name) => {
-    const both = { actual: actual(name), expected: expected(name) };
-    return [name, differenceOf(name, { ...both, tolerance: limit, file })];
-  }));
+  const measure = (name: string, actual: (name: string) => Recovered) =>
+    differenceOf(name, { actual: actual(name), expected: expected(name), tolerance: limit, file });
+  const differences = new Map(compared.map((name) => [name, measure(name, actual)]));
   const lastPlace = Math.max(...precisions.map((precision) => LAST_PLACE[precision]));
   const tensors = withGrowth(form.described, differences, lastPlace);
+  const region = isBisected
+    ? await bisect(
+      tensors.map(({ tensor }) => tensor),
+      async (name) => measure(name, await valuesOf(form, [name], sizes)).isBad,
+    )
+    : null;
   const first = (is: (one: ComparedTensor) => boolean) => tensors.find(is)?.tensor ?? null;
   const most = tensors.reduce((most, { growth }) => Math.max(most, growth ?? 0), 1);
   return {
@@ -153,6 +172,7 @@ export async function compareNetworks(
     firstNotFinite: first(({ notFinite }) => notFinite > 0),
     firstBad: first(({ isBad }) => isBad),
     growsMost: first(({ growth }) => growth === most),
+    region,
     left,
     unknown: given?.unknown ?? [],
     notExecuted: [form, ...other === null ? [] : [other]].flatMap(({ notExecuted }) => notExecuted ?? []),

@@ -21,8 +21,10 @@ import { expecting } from "../expected.ts";
 export interface GivenTensors {
   /** What the tensors are of. */
   readonly examples: Examples;
-  /** Reads a tensor by the description's name; undefined of one that the file does not have. */
-  readonly tensor: (name: string) => ReferenceTensor | undefined;
+  /** Whether the file has a tensor, by the description's name. */
+  readonly has: (name: string) => boolean;
+  /** Reads one that it has. */
+  readonly tensor: (name: string) => ReferenceTensor;
   /** Tensors of the file that are none of the description's. */
   readonly unknown: readonly string[];
 }
@@ -75,10 +77,8 @@ export function givenTensors(model: Model, described: Graph, options: GivenOptio
   }
   return {
     examples: isRecorded ? loadExamples(saved, 1) : sampleInputs(model, path),
-    tensor: (name) => {
-      const at = stored.get(name);
-      return at === undefined ? undefined : numbersIn(file, at);
-    },
+    has: (name) => stored.has(name),
+    tensor: (name) => numbersIn(file, stored.get(name)!),
     unknown,
   };
 }
