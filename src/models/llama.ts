@@ -37,6 +37,8 @@ export interface LlamaConfig extends TransformerSizes {
   readonly scaling?: RotaryScaling;
   /** Whether the embedding is the head, too. */
   readonly tied: boolean;
+  /** Whether there is a head, as there is unless said; otherwise the output is `last_hidden_state`. */
+  readonly head?: boolean;
 }
 
 /** 1.23 billion parameters. */
@@ -79,7 +81,7 @@ const PROJECTIONS = {
 } as const;
 const GATED = { names: ["up_proj", "down_proj"], gate: "gate_proj", bias: false } as const;
 
-/** Token ids `[B, T]` to `logits [B, T, vocabulary]`. */
+/** Token ids `[B, T]` to `logits [B, T, vocabulary]`, or without a head to `last_hidden_state [B, T, C]`. */
 export function llama(
   config: LlamaConfig,
   { norm: family = rmsNorm({ epsilon: 1e-5 }) }: { norm?: Norm } = {},
@@ -108,7 +110,9 @@ export function llama(
           norm: layer.at("post_attention_layernorm"),
         });
       }
-      const logits = linear(norm(x, p.at("model", "norm")), p.at("lm_head"), {
+      x = norm(x, p.at("model", "norm"));
+      if (config.head === false) return { last_hidden_state: x };
+      const logits = linear(x, p.at("lm_head"), {
         outputs: vocabulary,
         bias: false,
         ...(config.tied && { tied: embed.param("weight", [vocabulary, channels]) }),

@@ -81,7 +81,7 @@ for (const [name, remaining] of [["gpt2", 5], ["gpt2_un", 0], ["gpt2_lnfree", 0]
   });
 }
 
-for (const name of ["llama", "llama_3"]) {
+for (const name of ["llama", "llama_3", "llama_base"]) {
   Deno.test(`llama() computes what transformers does: ${name}`, () =>
     checkParity({ fixture: name, ...imported(name), remaining: 5, fp16: FP16 }));
 }

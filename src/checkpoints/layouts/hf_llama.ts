@@ -1,5 +1,5 @@
 /**
- * Llama as Hugging Face's `LlamaForCausalLM` saves it. Sizes are those of the tensors; what no tensor tells
+ * Llama as Hugging Face's `LlamaForCausalLM` saves it, and `LlamaModel`, which has no head. Sizes are those of the tensors; what no tensor tells
  * (heads, the base of the rotations, epsilon) is in `config.json`, without which the file is not read. SLAB's
  * Llama, with PRepBN in place of RMSNorm and its epsilon, is one of them. Networks with Llama's names and
  * another forward function are refused by what that file says.
@@ -15,11 +15,11 @@ import { headsOf, layersIn, numberIn, requireConfig, requireLibrary, requireSize
 export const hfLlama: CheckpointFormat = {
   name: "Hugging Face Llama",
   signature: [
-    /^model\.embed_tokens\.weight$/,
-    /^model\.layers\.0\.self_attn\.q_proj\.weight$/,
-    /^model\.layers\.0\.mlp\.gate_proj\.weight$/,
+    /^(model\.)?embed_tokens\.weight$/,
+    /^(model\.)?layers\.0\.self_attn\.q_proj\.weight$/,
+    /^(model\.)?layers\.0\.mlp\.gate_proj\.weight$/,
     // A weight, or the scalar of SLAB's PRepBN.
-    /^model\.layers\.0\.post_attention_layernorm\.(weight|(norm2\.)?alpha)$/,
+    /^(model\.)?layers\.0\.post_attention_layernorm\.(weight|(norm2\.)?alpha)$/,
   ],
   // Qwen's biases and norms of queries and keys, Gemma's second pair of norms.
   without: [/\.self_attn\.[qkv]_(proj\.bias|norm\.weight)$/, /\.p(re|ost)_feedforward_layernorm\.weight$/],
@@ -27,7 +27,7 @@ export const hfLlama: CheckpointFormat = {
   read(file, settle) {
     const config = configOf(file, settle);
     const norm = normOf(file, settle, {
-      scopes: /(_layernorm|^model\.norm)$/,
+      scopes: /(_layernorm|^(model\.)?norm)$/,
       epsilon: 1e-6,
       // SLAB's Llama gives its Batch Normalization what the configuration says of RMSNorm, whose default this
       // is.
@@ -40,6 +40,7 @@ export const hfLlama: CheckpointFormat = {
     });
     return {
       model: llama(config, { norm }),
+      locate: (parameter) => parameter.replace(/^model\./, prefixOf(file)),
       ignored: [
         { pattern: /\.rotary_emb\.inv_freq$/, why: "rates of the rotations, which are computed" },
         ...config.tied
@@ -50,11 +51,15 @@ export const hfLlama: CheckpointFormat = {
   },
 };
 
+/** `LlamaModel` leaves it out. */
+const prefixOf = (file: CheckpointView) => file.has("model.embed_tokens.weight") ? "model." : "";
+
 /** Rotary tables are constants of an engine; longer contexts than this are cut. */
 const LONGEST = 8192;
 
 function configOf(file: CheckpointView, settle: Settle): LlamaConfig {
   const { path, config } = file;
+  const prefix = prefixOf(file);
   if (config === null) {
     throw new UnfoldError(
       `${path}: no tensor tells the base of Llama's rotations, its epsilon or its heads; put its config.json beside it`,
@@ -66,25 +71,27 @@ function configOf(file: CheckpointView, settle: Settle): LlamaConfig {
     attention_bias: [false],
     mlp_bias: [false],
   });
-  const [vocabulary, channels] = file.shapeOf("model.embed_tokens.weight") as [number, number];
+  const [vocabulary, channels] = file.shapeOf(`${prefix}embed_tokens.weight`) as [number, number];
+  const depth = layersIn(file, /^(?:model\.)?layers\.(\d+)\./);
   requireLibrary(file, "transformers");
   requireSizes(file, {
     hidden_size: channels,
     vocab_size: vocabulary,
-    num_hidden_layers: layersIn(file, /^model\.layers\.(\d+)\./),
+    num_hidden_layers: depth,
   });
-  const rows = (name: string) => file.shapeOf(`model.layers.0.${name}.weight`)[0]!;
+  const rows = (name: string) => file.shapeOf(`${prefix}layers.0.${name}.weight`)[0]!;
   const heads = headsOf(settle, { channels: rows("self_attn.q_proj") });
   const size = rows("self_attn.q_proj") / heads;
   const groups = rows("self_attn.k_proj") / size;
   if (!Number.isInteger(groups) || heads % groups !== 0) {
     throw new UnfoldError(
       `${path}: ${heads} heads of ${size} channels do not fit the ${rows("self_attn.k_proj")} rows of ` +
-        "model.layers.0.self_attn.k_proj.weight",
+        `${prefix}layers.0.self_attn.k_proj.weight`,
     );
   }
   const tied = config.tie_word_embeddings === true;
-  if (!tied && !file.has("lm_head.weight")) {
+  const head = file.has("lm_head.weight") || prefix !== "";
+  if (head && !tied && !file.has("lm_head.weight")) {
     throw new UnfoldError(
       `${path} has no lm_head.weight, and its configuration does not say that the embedding is the head ` +
         "(tie_word_embeddings true): part of a checkpoint? Give the index of all its shards, or correct config.json",
@@ -95,13 +102,14 @@ function configOf(file: CheckpointView, settle: Settle): LlamaConfig {
     vocabulary,
     context: Math.min(LONGEST, numberIn(file, "max_position_embeddings") ?? LONGEST),
     channels,
-    depth: layersIn(file, /^model\.layers\.(\d+)\./),
+    depth,
     heads,
     groups,
     size,
     hidden: rows("mlp.gate_proj"),
     ...rotationsOf(file),
     tied,
+    head,
   };
 }
 
