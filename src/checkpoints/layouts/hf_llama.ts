@@ -1,8 +1,8 @@
 /**
- * Llama as Hugging Face's `LlamaForCausalLM` saves it, and `LlamaModel`, which has no head. Sizes are those of the tensors; what no tensor tells
- * (heads, the base of the rotations, epsilon) is in `config.json`, without which the file is not read. SLAB's
- * Llama, with PRepBN in place of RMSNorm and its epsilon, is one of them. Networks with Llama's names and
- * another forward function are refused by what that file says.
+ * Llama as Hugging Face's `LlamaForCausalLM` saves it, and `LlamaModel`, which has no head. Sizes are those
+ * of the tensors; what no tensor tells (heads, the base of the rotations, epsilon) is in `config.json`,
+ * without which the file is not read. SLAB's Llama, with PRepBN in place of RMSNorm and its epsilon, is one
+ * of them. Networks with Llama's names and another forward function are refused by what that file says.
  */
 import { UnfoldError } from "../../errors.ts";
 import type { RotaryScaling } from "../../dsl/mod.ts";
