@@ -164,6 +164,16 @@ Deno.test("compareNetworks() takes a plain file under the description's names, a
       '"embed"',
     );
     await rejects(compare(write("inputs", [["head", "unfold.tensors.head"]])), "has no tensor", '"x"');
+    // As of tokens that are in rows there and in windows here.
+    const backwards = join(folder, "backwards");
+    const norm = file.tensor("unfold.tensors.norm");
+    writeSafetensors(backwards, [
+      ["x", file.tensor("unfold.inputs.x")],
+      ["norm", heldData(norm.shape, Float32Array.from(float64Of(norm).toReversed()), "norm")],
+    ]);
+    const { tensors: [moved] } = await compare(backwards);
+    assert.deepEqual([moved!.note, moved!.isBad], ["the same numbers in another order", false]);
+    assert.ok(moved!.maxRelError! < 1e-5 && moved!.growth! < 100);
     const wrong = write("wrong", [x, ["norm", "unfold.tensors.blocks.0.attn.qkv"]]);
     await rejects(compare(wrong), "has norm as [3, 5, 48]", "[3, 5, 16] is computed");
   }));
