@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { firstBatch, ROUNDING } from "../compile/evaluate.ts";
 import { type Examples, loadExamples } from "../compile/examples.ts";
-import { quantize } from "../compile/quantize.ts";
+import { quantize } from "../compile/quantize/int8.ts";
 import { writeOnnx } from "../emit/onnx.ts";
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, type TensorData } from "../ir/data.ts";

@@ -19,6 +19,8 @@ Examples
   deno task build-engine my_model.ts --weights un.safetensors --precision fp16
   deno task build-engine --checkpoint t2t_vit_14_un.pth   the network in a checkpoint: layout and sizes are recognised
   deno task build-engine swin-t --precision fp16          a network at its paper's size, for its engine and latency
+  deno task build-engine --precision fp8 --target 8.9 --quantize all --calibrate examples/digits/heldout.safetensors
+                                                          products in 8-bit floats, which may cost half a point
   deno task build-engine my_model.ts --batch 1:8:64       one engine for batches of 1 to 64, tuned for 8
   deno task build-engine gpt2 --precision fp16 --dim T=128
                                                           128 tokens and no others, with fewer kernels
@@ -57,8 +59,7 @@ Exits with 0, or 1 where something failed, a value overflows or the outputs do n
 Files
   DIR/un.plan ln.plan   engines: the folded network, and the reference with Layer Normalization
   DIR/un.onnx ln.onnx   the same networks as ONNX
-  DIR/un.int8.onnx      with --precision int8: the folded network for ONNX Runtime. The engines are in fp32 then: UNfold
-                        does not quantize for TensorRT
+  DIR/un.int8.onnx      with --precision int8: the folded network for ONNX Runtime on a CPU
   DIR/report.json       everything below and more
 
 No GPU is needed to build. The TensorRT library is downloaded once, about 95 MB, where none is installed.`;
@@ -93,7 +94,7 @@ export async function buildEngineCommand(
   if (parsed === null) return EXIT.ok;
   const { values, positionals } = parsed;
   const { parseBatch } = await import("../compile/batch.ts");
-  const { precision, onnx, opset, int8 } = precisionOf(values);
+  const { precision, onnx, opset, int8, quantize } = precisionOf(values, { engines: !values["no-engine"] });
   const targets = targetsOf(values.target, { precision: values.precision, engines: !values["no-engine"] });
   const allowOverflow = allowOverflowOf(values["allow-overflow"], precision);
   const asked = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!));
@@ -120,6 +121,7 @@ export async function buildEngineCommand(
     onnx,
     opset,
     int8,
+    quantize,
     out,
     time: !values["no-time"],
     skip: (["engine", "check", "reference"] as const).filter((part) => values[`no-${part}`]),

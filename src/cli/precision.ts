@@ -1,20 +1,24 @@
-/** The options for a network's number type, int8's included, and for the form of its ONNX files. */
-import type { Int8Options } from "../compile/order.ts";
+/** The options for a network's number type, what quantizing needs too, and for the form of its ONNX files. */
+import type { Int8Options, QuantizeOrder } from "../compile/order.ts";
 import { parseOpset } from "../emit/opset.ts";
-import { parseTargets, type Target } from "../emit/targets.ts";
+import { FP8_TARGETS, parseTargets, type Target } from "../emit/targets.ts";
 import {
   ENGINE_PRECISIONS,
+  ENGINE_QUANTIZATIONS,
   type EnginePrecision,
+  type EngineQuantization,
   INT8_TARGETS,
   isNarrow,
   networkPrecision,
 } from "../ir/dtype.ts";
 import { ONNX_FORMS, type OnnxForm } from "../rewrite/backends/onnx_forms.ts";
+import type { Placement } from "../rewrite/backends/tensorrt_quantized.ts";
 import { asUsage, oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
 
 export const PRECISION_OPTIONS = {
   precision: { type: "string", default: "fp32" },
+  quantize: { type: "string" },
   calibrate: { type: "string" },
   "int8-for": { type: "string" },
   "max-accuracy-drop": { type: "string" },
@@ -25,58 +29,99 @@ export const PRECISION_OPTIONS = {
 
 /** What they mean, for `--help`. */
 export const PRECISION_HELP =
-  `  --precision TYPE      fp32 (default), fp16 or bf16; tf32: fp32 whose products an engine computes in TF32; int8 for
-                        CPUs, as one more ONNX file beside those of fp32
-  --calibrate FILE      for int8: sample inputs, a safetensors file whose tensors are called as the model's inputs
-  --int8-for WHAT       any (default): the same whole numbers on every processor; vnni: weights in finer steps, wrong
-                        on x86-64 without VNNI or AMX; the build fails on such a one
-  --max-accuracy-drop N for int8: points of accuracy on the model's labelled data it may cost; 0.5 unless given
-  --max-output-error N  for int8 without labelled data: how far outputs may move, of 1; 0.1 unless given
+  `  --precision TYPE      fp32 (default), fp16 or bf16; tf32: fp32 whose products an engine computes in TF32. int8,
+                        fp8, int4w: engines in fp16 with products in 8 bits, or with weights of 4; fp8 is for compute
+                        capability 8.9 and later. int8 also makes one more ONNX file, for CPUs (with --no-engine
+                        that alone, beside one in fp32)
+  --quantize WHICH      which products engines have so: free, those that cost no kernel in fp8 for 8.9 and one a block
+                        elsewhere (the default for int8 and fp8); all (for int4w); or by name: '*.fc1,*.fc2'
+  --calibrate FILE      for int8 and fp8: sample inputs, a safetensors file whose tensors are called as the model's
+                        inputs
+  --int8-for WHAT       of the file for CPUs: any (default): the same whole numbers on every processor; vnni: weights in
+                        finer steps, wrong on x86-64 without VNNI or AMX; the build fails on such a one
+  --max-accuracy-drop N for int8, fp8 and int4w: points of accuracy on the model's labelled data it may cost; 0.5 unless
+                        given
+  --max-output-error N  the same without labelled data: how far outputs may move, of 1; 0.1 unless given
   --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as
-                        these run it fastest on a CPU
+                        these run it fastest on a CPU; qdq: what engines have in int8, fp8 or int4w, in the standard's
+                        QuantizeLinear and DequantizeLinear
   --opset N             the version of the standard's operators in them: 17 (default; ONNX Runtime from 1.12 on) to 23;
-                        onnxruntime's form has 22 at least where versions before 1.20 would compute something else`;
+                        fp8 needs 19, int4w 21, and has them unless given; onnxruntime's form has 22 at least where versions before
+                        1.20 would compute something else`;
 
-const INT8_FLAGS = ["calibrate", "int8-for", "max-accuracy-drop", "max-output-error"] as const;
+const LIMIT_FLAGS = ["max-accuracy-drop", "max-output-error"] as const;
+const QUANTIZE_FLAGS = ["quantize", "calibrate", ...LIMIT_FLAGS] as const;
 
 type Values =
   & { readonly precision: string; readonly onnx: string; readonly opset?: string | undefined }
-  & { readonly [flag in (typeof INT8_FLAGS)[number]]?: string | undefined };
+  & { readonly [flag in (typeof QUANTIZE_FLAGS)[number] | "int8-for"]?: string | undefined };
 
-/** @throws {UsageError} values that are none, or do not go together */
-export function precisionOf(values: Values): {
+/**
+ * @param options.engines whether there will be any
+ * @throws {UsageError} values that are none, or do not go together
+ */
+export function precisionOf(values: Values, { engines }: { readonly engines: boolean }): {
   readonly precision: EnginePrecision;
   readonly onnx: OnnxForm;
   readonly opset: number | undefined;
   readonly int8: Int8Options | undefined;
+  readonly quantize: QuantizeOrder | undefined;
 } {
-  const asked = oneOf("precision", values.precision, [...ENGINE_PRECISIONS, "int8"]);
-  const onnx = oneOf("onnx", values.onnx, ONNX_FORMS);
-  const precision = asked === "int8" ? "fp32" : asked;
-  if (onnx === "onnxruntime" && networkPrecision(precision) !== "fp32") {
+  const asked = oneOf("precision", values.precision, [...ENGINE_PRECISIONS, ...ENGINE_QUANTIZATIONS]);
+  const form = oneOf("onnx", values.onnx, [...ONNX_FORMS, "qdq"]);
+  const to = ENGINE_QUANTIZATIONS.find((to) => to === asked);
+  const precision = to === undefined ? asked as EnginePrecision : to === "int8" && !engines ? "fp32" : "fp16";
+  if (form === "onnxruntime" && networkPrecision(precision) !== "fp32") {
     throw new UsageError(
       `--onnx onnxruntime: ONNX Runtime's own operators compute in fp32 on a CPU; leave out --precision ${asked}`,
     );
   }
   const opset = values.opset === undefined ? undefined : asUsage(() => parseOpset(values.opset!));
-  return { precision, onnx, opset, int8: int8Of(asked, values) };
+  const isEngines = to !== undefined && (engines || form === "qdq" || to !== "int8");
+  if (form === "qdq" && to === undefined) {
+    throw new UsageError(`--onnx qdq: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
+  }
+  checkFlags(asked, values);
+  const limits = to && limitsOf(values);
+  return {
+    precision: isEngines ? "fp16" : precision,
+    onnx: form === "qdq" ? "standard" : form,
+    opset,
+    int8: to === "int8" ? { ...limits!, calibrate: values.calibrate!, target: int8ForOf(values) } : undefined,
+    quantize: isEngines
+      ? {
+        ...limits!,
+        to,
+        placement: placementOf(values.quantize, to),
+        calibrate: values.calibrate,
+        inOnnx: form === "qdq",
+      }
+      : undefined,
+  };
 }
 
-/** What int8 needs, and nothing else may be given. */
-function int8Of(precision: string, values: Values): Int8Options | undefined {
-  if (precision !== "int8") {
-    const given = INT8_FLAGS.find((flag) => values[flag] !== undefined);
-    if (given !== undefined) throw new UsageError(`--${given}: this is for --precision int8`);
-    return undefined;
+const int8ForOf = (values: Values) => oneOf("int8-for", values["int8-for"] ?? "any", INT8_TARGETS);
+
+/** What quantizing needs, and nothing else may be given. */
+function checkFlags(precision: string, values: Values): void {
+  const isQuantized = (ENGINE_QUANTIZATIONS as readonly string[]).includes(precision);
+  const given = isQuantized ? undefined : QUANTIZE_FLAGS.find((flag) => values[flag] !== undefined);
+  if (given !== undefined) {
+    throw new UsageError(`--${given}: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
   }
-  const { calibrate } = values;
-  if (calibrate === undefined) {
+  if (precision !== "int8" && values["int8-for"] !== undefined) {
+    throw new UsageError("--int8-for: this is for --precision int8");
+  }
+  if (isQuantized && precision !== "int4w" && values.calibrate === undefined) {
     throw new UsageError(
-      "--precision int8: give sample inputs with --calibrate FILE, a safetensors file whose tensors are called as the " +
-        "model's inputs",
+      `--precision ${precision}: give sample inputs with --calibrate FILE, a safetensors file whose tensors are called ` +
+        "as the model's inputs",
     );
   }
-  const number = (flag: "max-accuracy-drop" | "max-output-error", fallback: number, most: number) => {
+}
+
+function limitsOf(values: Values) {
+  const number = (flag: (typeof LIMIT_FLAGS)[number], fallback: number, most: number) => {
     const value = Number(values[flag] ?? fallback);
     if (!(value >= 0 && value <= most)) {
       throw new UsageError(`--${flag} ${values[flag]}: give a number from 0 to ${most}`);
@@ -84,11 +129,15 @@ function int8Of(precision: string, values: Values): Int8Options | undefined {
     return value;
   };
   return {
-    target: oneOf("int8-for", values["int8-for"] ?? "any", INT8_TARGETS),
-    calibrate,
     maxAccuracyDrop: number("max-accuracy-drop", 0.5, 100),
     maxOutputError: number("max-output-error", 0.1, 1),
   };
+}
+
+function placementOf(text: string | undefined, to: EngineQuantization): Placement {
+  if (text === undefined) return to === "int4w" ? "all" : "free";
+  if (text === "free" || text === "all") return text;
+  return text.split(",").map((pattern) => pattern.trim());
 }
 
 /**
@@ -104,6 +153,15 @@ export function targetsOf(
   if (text === undefined) return undefined;
   if (!engines) throw new UsageError("--target: this is for engines; leave out --no-engine");
   const targets = asUsage(() => parseTargets(text));
+  const tooOld = precision === "fp8" ? targets.filter((target) => !FP8_TARGETS.includes(target)) : [];
+  if (tooOld.length > 0) {
+    throw new UsageError(
+      `--target ${text}: fp8 needs compute capability 8.9 or later, which ${tooOld.join(" and ")} ${
+        tooOld.length > 1 ? "are" : "is"
+      } not; ` +
+        `give --target ${FP8_TARGETS.join(",")} or some of them, or --precision int8`,
+    );
+  }
   if (targets.includes("7.5") && precision !== "fp16") {
     throw new UsageError(
       `--target ${text}: for Turing (7.5) TensorRT for RTX builds products in fp16 alone; add --precision fp16`,

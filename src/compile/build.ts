@@ -15,11 +15,12 @@ import { locate } from "./stages/locate.ts";
 import { emittedOnnx, onnx } from "./stages/onnx.ts";
 import { open } from "./stages/open.ts";
 import { quantize } from "./stages/quantize.ts";
+import { quantizeEngines } from "./stages/quantize_engines.ts";
 import { report } from "./stages/report.ts";
 import { round } from "./stages/round.ts";
 import { time, timeInt8 } from "./stages/time.ts";
 
-const EMIT = line<Has<"order" | "work" | "library"> & Has<"network">>()
+const EMIT = line<Has<"order" | "work" | "library" | "quantized"> & Has<"network">>()
   .add(engine(planOf))
   .add(onnx(emittedOnnx));
 
@@ -27,6 +28,7 @@ const BUILD = line<Has<"order" | "provenance">>()
   .add(describe)
   .add(open)
   .add(round)
+  .add(quantizeEngines)
   .add(quantize)
   .add(locate)
   .add(eachNetwork(EMIT))

@@ -8,6 +8,7 @@ import type {
   Int8Report,
   LatencyReport,
   ProvenanceReport,
+  QuantizationReport,
   RangesReport,
   Report,
 } from "../report/report.ts";
@@ -40,6 +41,10 @@ export interface Known {
   /** Whether the networks' values fit fp16 or bf16, and their outputs, by network. */
   readonly rounded:
     | { readonly ranges: RangesReport; readonly outputs: ReadonlyMap<Graph, ExampleOutputs> }
+    | null;
+  /** The networks that engines are built from instead, by those in fp16. */
+  readonly quantized:
+    | { readonly graphs: ReadonlyMap<Graph, Graph>; readonly report: QuantizationReport }
     | null;
   readonly int8: { readonly graph: Graph; readonly report: Omit<Int8Report, "latency"> } | null;
   readonly library: Awaited<ReturnType<typeof locateLibrary>> | null;

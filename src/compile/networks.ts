@@ -4,7 +4,7 @@ import { looksLike, type RecognisedCheckpoint } from "../checkpoints/recognise.t
 import type { Model, TraceOptions } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
-import type { Precision } from "../ir/dtype.ts";
+import type { EngineQuantization, Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import { haveSameKeys, otherNorm } from "../norms/keys.ts";
 import { type Norm, NORMS } from "../norms/families.ts";
@@ -53,7 +53,7 @@ export function aboutNetwork(
     readonly model: Pick<Model, "fixedDims">;
     readonly norm: Norm;
     readonly network: Network;
-    readonly precision: Precision | "int8";
+    readonly precision: Precision | EngineQuantization;
   },
 ): Readonly<Record<string, string>> {
   const dims = Object.entries(fixedDims).map(([name, size]) => `${name}=${size}`);

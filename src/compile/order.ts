@@ -2,9 +2,10 @@
 import type { Model } from "../dsl/model.ts";
 import type { EngineOptions } from "../emit/tensorrt.ts";
 import type { Target } from "../emit/targets.ts";
-import type { EnginePrecision, Int8Target } from "../ir/dtype.ts";
+import type { EnginePrecision, EngineQuantization, Int8Target } from "../ir/dtype.ts";
 import type { Norm } from "../norms/families.ts";
 import type { OnnxForm } from "../rewrite/backends/onnx_forms.ts";
+import type { Placement } from "../rewrite/backends/tensorrt_quantized.ts";
 import type { LayerNormForm } from "../rewrite/fold/recentre.ts";
 import type { Batch } from "./batch.ts";
 import type { WeightOptions } from "./networks.ts";
@@ -43,6 +44,8 @@ export interface Order extends Subject {
   readonly onnx?: OnnxForm | undefined;
   /** The ONNX operator set, from 17; unless given the lowest, which the oldest tools read. */
   readonly opset?: number | undefined;
+  /** Engines with products in fewer bits. */
+  readonly quantize?: QuantizeOrder | undefined;
   /** The folded network in int8 as well, as one more ONNX file. */
   readonly int8?: Int8Options | undefined;
   readonly tensorrtLib?: string | undefined;
@@ -54,13 +57,27 @@ export interface Order extends Subject {
   readonly command?: string | undefined;
 }
 
-export interface Int8Options {
-  /** The processors it is for; default: `any`. */
-  readonly target?: Int8Target | undefined;
-  /** The file with sample inputs. */
-  readonly calibrate: string | URL;
+/** What quantizing may cost. */
+interface Allowed {
   /** In points of accuracy. */
   readonly maxAccuracyDrop: number;
   /** Of 1, where there are no labels. */
   readonly maxOutputError: number;
+}
+
+export interface Int8Options extends Allowed {
+  /** The processors it is for; default: `any`. */
+  readonly target?: Int8Target | undefined;
+  /** The file with sample inputs. */
+  readonly calibrate: string | URL;
+}
+
+export interface QuantizeOrder extends Allowed {
+  readonly to: EngineQuantization;
+  /** Which products. */
+  readonly placement: Placement;
+  /** The file with sample inputs; the model's examples, or invented ones, unless given. */
+  readonly calibrate?: string | URL | undefined;
+  /** Whether the networks' ONNX files have what the engines have, as Q/DQ. */
+  readonly inOnnx: boolean;
 }

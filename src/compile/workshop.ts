@@ -7,6 +7,7 @@
 import { dirname, join, resolve } from "node:path";
 import { removeUnlocked, takeLock } from "../emit/lock.ts";
 import { type Probe, writeOnnx } from "../emit/onnx.ts";
+import { lowestOpset } from "../emit/opset.ts";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 import { leaves } from "../leavings.ts";
@@ -116,7 +117,9 @@ export class Workshop implements AsyncDisposable {
   /** The path of a network's ONNX file: the published one, else one for this build only. */
   async onnx(graph: Graph, probe?: Probe): Promise<string> {
     const scratch = join(this.#folder, SCRATCH, `${this.#written.size}.onnx`);
-    const { path, file } = this.#write(graph, scratch, { probe });
+    // What only measures may need a later version than the user's files.
+    const opset = Math.max(this.#opset ?? 0, lowestOpset(graph));
+    const { path, file } = this.#write(graph, scratch, { probe, opset });
     await file;
     return path;
   }
@@ -124,7 +127,7 @@ export class Workshop implements AsyncDisposable {
   #write(
     graph: Graph,
     path: string,
-    options: { metadata?: Metadata | undefined; probe?: Probe | undefined },
+    options: { metadata?: Metadata | undefined; probe?: Probe | undefined; opset?: number },
   ) {
     const known = this.#written.get(graph);
     if (known !== undefined) return known;

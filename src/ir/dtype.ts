@@ -55,6 +55,10 @@ export function networkPrecision(precision: EnginePrecision): Precision {
 export const INT8_TARGETS = ["any", "vnni"] as const;
 export type Int8Target = (typeof INT8_TARGETS)[number];
 
+/** What products of engines are quantized to: inputs and weights, or, w, weights alone. */
+export const ENGINE_QUANTIZATIONS = ["int8", "fp8", "int4w"] as const;
+export type EngineQuantization = (typeof ENGINE_QUANTIZATIONS)[number];
+
 /** Bytes per element. Of int4, the first of two is in the lower half of a byte. */
 export const ITEM_BYTES: Readonly<Record<StorageType, number>> = {
   fp64: 8,

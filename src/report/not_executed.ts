@@ -3,9 +3,9 @@ import type { Report } from "./report.ts";
 
 /** One sentence each, without a full stop; empty where everything was run as it will be. */
 export function notExecuted(
-  { precision, engines, parity, accuracy, ranges, latency, int8 }: Pick<
+  { precision, engines, parity, accuracy, ranges, latency, quantization }: Pick<
     Report,
-    "precision" | "engines" | "parity" | "accuracy" | "ranges" | "latency" | "int8"
+    "precision" | "engines" | "parity" | "accuracy" | "ranges" | "latency" | "quantization"
   >,
 ): string[] {
   const isBuilt = Object.values(engines).some(({ path }) => path !== null);
@@ -37,8 +37,13 @@ export function notExecuted(
       }the engines' kernels ${precision === "fp32" ? "were not" : "were"} timed`,
     );
   }
-  if (int8 && isBuilt) {
-    lines.push("int8 is of the CPU, in the .int8.onnx file; the TensorRT engines are in fp32, not quantized");
+  if (quantization) {
+    const { to, networks } = quantization;
+    lines.push(
+      Object.values(networks).some((network) => network?.gate)
+        ? `${to} was emulated on the CPU: quantized values in fp32 arithmetic; no GPU executed it`
+        : `what ${to} does to outputs is not known: nothing was run in it`,
+    );
   }
   return lines;
 }

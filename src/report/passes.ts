@@ -11,12 +11,16 @@ export function figuresOf({ figures, detail = "" }: PassReport): string {
 
 /** A build's passes, by what they were for; lowerings that a report lacks, as older ones do, are left out. */
 export function passGroups(
-  { passes, engines, int8 }: Report,
+  { passes, engines, quantization, int8 }: Report,
 ): readonly { readonly title: string; readonly passes: readonly PassReport[] }[] {
   return [
     { title: "the network that is folded", passes },
     ...Object.entries(engines).map(([family, { path, passes = [] }]) => ({
       title: path === null ? `${family}.onnx` : `${family}.plan and ${family}.onnx`,
+      passes,
+    })),
+    ...Object.entries(quantization?.networks ?? {}).map(([family, { passes }]) => ({
+      title: `${family}.plan in ${quantization!.to}`,
       passes,
     })),
     { title: "int8", passes: int8?.passes ?? [] },

@@ -5,39 +5,21 @@
  */
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
-import { INT8_TARGETS } from "../ir/dtype.ts";
 import { NORM_FAMILIES } from "../norms/families.ts";
+import { count, family, ms, onnxFile, passes } from "./parts.ts";
 import { PhaseSchema } from "./phases.ts";
+import { int8, quantization } from "./quantization.ts";
 
-const family = z.enum(NORM_FAMILIES);
-const count = z.number().int().nonnegative();
-const ms = z.number().nonnegative();
+export type { PassReport } from "./parts.ts";
+export type { GateReport, Int8Report, QuantizationReport } from "./quantization.ts";
+
 /** A number that was infinite or NaN is null. */
 const nullableNumber = z.number().nullable();
 const texts = z.array(z.string()).readonly();
-const onnxFile = z.object({ path: z.string(), bytes: count, nodes: count });
 
 /** A state dict of a file by its keys ("" at the top), and those of the others. */
 const stateDict = z.object({ key: z.string(), others: texts });
 export type StateDictReport = z.infer<typeof stateDict>;
-
-/** One pass of the compiler, in the order in which they ran. A pass that changed nothing is there too. */
-const pass = z.object({
-  pass: z.string(),
-  /** The table it stands in: `fold`, `common`, then `tensorrt`, `onnxruntime`, `openvino` or `int8`. */
-  pipeline: z.string().optional(),
-  /** The equation that it holds by, or what holds of its result. */
-  law: z.string().optional(),
-  /** What it counted; of rules how often each fired. */
-  figures: z.record(z.string(), z.number()).readonly().optional(),
-  nodesBefore: count,
-  nodesAfter: count,
-  ms: ms.optional(),
-  /** The figures in words, in reports of before they were numbers, which lack whatever may be absent here. */
-  detail: z.string().optional(),
-});
-export type PassReport = z.infer<typeof pass>;
-const passes = z.array(pass).readonly();
 
 /** One engine and its ONNX twin. Without an engine (`--no-engine`) all that is its own is null. */
 const engine = z.object({
@@ -171,44 +153,6 @@ const latency = z.object({
 });
 export type LatencyReport = z.infer<typeof latency>;
 
-/** The folded network in 8-bit whole numbers, for CPUs. */
-const int8 = z.object({
-  /** The processors it is for; absent in reports of before there was a choice, like `sums`. */
-  target: z.enum(INT8_TARGETS).optional(),
-  onnx: onnxFile,
-  /** Products with constant weights, and how many of them were quantized. */
-  products: count,
-  quantized: count,
-  /** Products that stayed in float for accuracy's sake, and the error that quantizing each alone makes. */
-  inFloat: z.array(z.object({ name: z.string(), error: z.number() })).readonly(),
-  /** Sample inputs that ranges were taken from. */
-  samples: count,
-  /** Products whose sums ONNX Runtime computed here exactly, rows of each, and the largest difference. */
-  sums: z.object({ products: count, rows: count, largestDifference: z.number() }).optional(),
-  gate: z.object({
-    passed: z.boolean(),
-    /** Root mean square of the difference to fp32 over that of the outputs. */
-    outputError: z.number(),
-    /** In points of accuracy where that is known, else of `outputError`. */
-    limit: z.number(),
-    /** Top-1 on the model's labelled data; null without labels, or where the weights were not trained. */
-    accuracy: z.object({ fp32: z.number(), int8: z.number(), examples: count }).nullable(),
-  }),
-  /** From the network in fp32 to that; absent in reports of before it was told. */
-  passes: passes.optional(),
-  /** Time on this machine's CPU over that of the folded network in fp32; null where nothing was timed. */
-  latency: z.object({
-    backend: z.string(),
-    batch: count,
-    rounds: count,
-    ratio: z.number(),
-    ratioLow: z.number(),
-    ratioHigh: z.number(),
-    medianMs: ms,
-  }).nullable(),
-});
-export type Int8Report = z.infer<typeof int8>;
-
 /** A checkpoint that was recognised. */
 const checkpoint = z.object({
   path: z.string(),
@@ -293,6 +237,8 @@ export const ReportSchema = z.object({
   /** Top-1 on the model's labelled data: unFolded, unUnfolded, ln; null without labels. */
   accuracy: z.record(z.string(), z.number()).readonly().nullable(),
   latency: latency.nullable(),
+  /** Null unless engines are quantized; absent in reports of before they could be. */
+  quantization: quantization.nullable().optional(),
   /** Null unless int8 was asked for; absent in reports of before there was any. */
   int8: int8.nullable().optional(),
   environment: z.object({

@@ -7,7 +7,7 @@ import { percent } from "./metrics.ts";
 import { bytes, fate, INT8_TARGET_LABEL, label, rangesText, rangeText, turns } from "./phrases.ts";
 import { passGroups, passLines } from "./passes.ts";
 import type { PhaseName } from "./phases.ts";
-import type { CheckpointReport, Report, StateDictReport } from "./report.ts";
+import type { CheckpointReport, GateReport, Report, StateDictReport } from "./report.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -35,6 +35,7 @@ export function summarize(report: Report, { out, style, verbose = false }: Summa
     ...ranges(report, style),
     "",
     ...engines(report, style),
+    ...quantization(report),
     ...int8(report),
     "",
     ...phases(report),
@@ -198,21 +199,38 @@ function engines({ engines, latency, targets }: Report, style: Style): string[] 
   return lines;
 }
 
+function quantization({ quantization }: Report): string[] {
+  if (!quantization) return [];
+  const { to, placement, networks } = quantization;
+  const lines = Object.entries(networks).flatMap(([family, { products, quantized, gate, inFloat }]) => [
+    `${family}: ${quantized} of ${products} products (${placement})${gate === null ? ", not run" : ""}`,
+    ...gate === null ? [] : [`emulated: ${effectOf(gate)}`],
+    ...inFloat.map(({ name }) => `${name} stays in fp16`),
+  ]);
+  return ["", ...lines.map((line, i) => `${(i === 0 ? `In ${to}` : "").padEnd(17)}${line}`)];
+}
+
+const share = (value: number) => `${(100 * value).toFixed(2)} %`;
+
+function effectOf({ outputError, accuracy }: GateReport): string {
+  return `outputs move by ${share(outputError)}` +
+    (accuracy === null ? "" : `, accuracy ${share(accuracy.quantized)} (fp32 ${share(accuracy.fp32)})`);
+}
+
 function int8({ int8 }: Report): string[] {
   if (!int8) return [];
   const { gate, latency, onnx, inFloat, target, sums } = int8;
   const kept = inFloat.length === 0 ? "" : `; in float: ${inFloat.map(({ name }) => name).join(", ")}`;
-  const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
   const lines = [
     "",
     `Int8             ${int8.quantized} of ${int8.products} products, ranges of ${int8.samples} sample inputs${kept}`,
     ...target && sums
       ? [`                 for ${INT8_TARGET_LABEL[target]}; its whole numbers are exact on this one`]
       : [],
-    `                 ${bytes(onnx.bytes)}, outputs move by ${percent(gate.outputError)}` +
+    `                 ${bytes(onnx.bytes)}, outputs move by ${share(gate.outputError)}` +
     (gate.accuracy === null
-      ? `, ${percent(gate.limit)} allowed`
-      : `; accuracy ${percent(gate.accuracy.int8)}, in fp32 ${percent(gate.accuracy.fp32)}, of ` +
+      ? `, ${share(gate.limit)} allowed`
+      : `; accuracy ${share(gate.accuracy.int8)}, in fp32 ${share(gate.accuracy.fp32)}, of ` +
         `${gate.accuracy.examples} examples; ${gate.limit} points of loss allowed`),
   ];
   if (latency !== null) {

@@ -69,6 +69,10 @@ export const PASSES = named({
     // TensorRT has no fused attention for fp32, which is what a product without a bias is for.
     when: (graph) => !topological(graph).some(({ op, type }) => op === "attention" && type.dtype === "fp32"),
   },
+  carryOneInBytes: {
+    law: "W x + b = [W b 0] [x; 1; 0]",
+    run: (graph) => carryOne(graph, 16),
+  },
   packHeads: {
     law: "transpose(reshape(slice_i(y))) = slice_i(transpose(reshape(y)))",
     run: packHeads,

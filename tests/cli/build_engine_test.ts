@@ -85,12 +85,23 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
   for (
     const [args, message] of [
       [["--precison", "fp16"], /^error: unknown flag --precison; did you mean --precision\?/],
-      [["--precision", "fp8"], /^error: --precision fp8: give one of fp32, tf32, fp16, bf16, int8$/],
+      [
+        ["--precision", "fp4"],
+        /^error: --precision fp4: give one of fp32, tf32, fp16, bf16, int8, fp8, int4w$/,
+      ],
       [["--target", "9.0"], /^error: --target 9\.0: "9\.0" is no compute capability/],
       [["--target", "7.5"], /^error: --target 7\.5: for Turing .*add --precision fp16$/],
       [["--target", "8.9", "--no-engine"], /^error: --target: this is for engines; leave out --no-engine$/],
       [["--precision", "int8"], /^error: --precision int8: give sample inputs with --calibrate FILE/],
-      [["--calibrate", "a.safetensors"], /^error: --calibrate: this is for --precision int8$/],
+      [["--precision", "fp8"], /^error: --precision fp8: give sample inputs with --calibrate FILE/],
+      [
+        ["--precision", "fp8", "--calibrate", "a", "--target", "8.0,8.9"],
+        /^error: --target 8\.0,8\.9: fp8 needs compute capability 8\.9 or later, which 8\.0 is not; give --target 8\.9,/,
+      ],
+      [["--calibrate", "a.safetensors"], /^error: --calibrate: this is for --precision int8, fp8, int4w$/],
+      [["--quantize", "all"], /^error: --quantize: this is for --precision int8, fp8, int4w$/],
+      [["--onnx", "qdq"], /^error: --onnx qdq: this is for --precision int8, fp8, int4w$/],
+      [["--precision", "int4w", "--int8-for", "vnni"], /^error: --int8-for: this is for --precision int8$/],
       [["--int8-for", "vnni"], /^error: --int8-for: this is for --precision int8$/],
       [
         ["--precision", "int8", "--calibrate", "a", "--int8-for", "amx"],

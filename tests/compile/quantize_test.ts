@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import digits from "../../examples/digits/digits.ts";
-import { calibrate } from "../../src/compile/calibrate.ts";
+import { calibrate } from "../../src/compile/quantize/calibrate.ts";
 import { loadExamples, sampleInputs } from "../../src/compile/examples.ts";
 import { chooseWeights, compile } from "../../src/compile/networks.ts";
-import { quantize, type QuantizeOptions } from "../../src/compile/quantize.ts";
+import { productsOf, quantize, type QuantizeOptions } from "../../src/compile/quantize/int8.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import { float64Of, heldData } from "../../src/ir/data.ts";
 import type { Graph } from "../../src/ir/graph.ts";
@@ -85,13 +85,12 @@ Deno.test("calibrate() finds a step for each product's input that holds its rang
   withFolder(async (folder) => {
     const given = options(folder);
     const graph = runPipeline(folded(), INT8).graph;
-    const found = await calibrate(graph, { ...given, examples: given.samples });
+    const found = await calibrate(graph, productsOf(graph, "any"), { ...given, examples: given.samples });
     assert.equal(found.length, nodesOf(graph, "linear").length);
-    for (const { attrs, error } of found) {
-      assert.ok(
-        attrs.step > 0 && Number.isInteger(attrs.zero) && attrs.zero >= 0 && attrs.zero <= 255,
-      );
-      assert.ok(error > 0 && error < 0.05, `${error}`);
+    for (const { how: { input }, error } of found) {
+      const { step, zero } = input!;
+      assert.ok(step > 0 && Number.isInteger(zero) && zero >= 0 && zero <= 255);
+      assert.ok(error() > 0 && error() < 0.05, `${error()}`);
     }
   }));
 

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { checkWholeNumbers } from "../../src/compile/whole_numbers.ts";
+import { checkWholeNumbers } from "../../src/compile/quantize/whole_numbers.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import { INT8_TARGETS } from "../../src/ir/dtype.ts";
 import { type Graph, mapGraph } from "../../src/ir/graph.ts";
 import { dataOf } from "../../src/ops/constant.ts";
 import { constantNode, rebuild } from "../../src/ops/table.ts";
-import { quantizable, quantizeLinears } from "../../src/rewrite/backends/quantize.ts";
+import { inBytes, integerProducts, quantizable } from "../../src/rewrite/backends/quantize.ts";
+import { runPipeline } from "../../src/rewrite/pass.ts";
 import { graphOf, input, linear, Random, rejects, withFolder } from "../support.ts";
 
 /** Two products, of an odd number of channels and of many. */
@@ -14,8 +15,10 @@ function quantized(): Graph {
   const random = new Random(1);
   const first = linear(input("x", [2, 7]), 300, { random, name: "first" });
   const graph = graphOf(linear(first, 5, { random, name: "second" }));
-  const inputs = quantizable(graph).map((node, i) => [node, { step: 0.05, zero: 100 * i }] as const);
-  return quantizeLinears(graph, new Map(inputs), "any");
+  const products = quantizable(graph).map((node, i) =>
+    [node, inBytes({ step: 0.05, zero: 100 * i }, "any")] as const
+  );
+  return runPipeline(graph, integerProducts(new Map(products))).graph;
 }
 
 Deno.test("checkWholeNumbers() finds every sum of every product to be what it should be", () =>

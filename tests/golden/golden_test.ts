@@ -10,7 +10,7 @@ import type { Graph } from "../../src/ir/graph.ts";
 import { printGraph } from "../../src/ir/print.ts";
 import { asOnnx } from "../../src/rewrite/backends/onnx_forms.ts";
 import { INT8 } from "../../src/rewrite/backends/onnxruntime.ts";
-import { quantizable, quantization } from "../../src/rewrite/backends/quantize.ts";
+import { inBytes, integerProducts, quantizable } from "../../src/rewrite/backends/quantize.ts";
 import { TENSORRT } from "../../src/rewrite/backends/tensorrt.ts";
 import { runPipeline } from "../../src/rewrite/pass.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
@@ -36,8 +36,10 @@ const GOLDEN: readonly Golden[] = [
 /** Every product in 8-bit whole numbers, with one step for all. */
 function inInt8(graph: Graph): Graph {
   const float = runPipeline(graph, INT8).graph;
-  const inputs = new Map(quantizable(float).map((node) => [node, { step: 0.05, zero: 128 }]));
-  return runPipeline(float, quantization(inputs, "any")).graph;
+  const products = quantizable(float).map((node) =>
+    [node, inBytes({ step: 0.05, zero: 128 }, "any")] as const
+  );
+  return runPipeline(float, integerProducts(new Map(products))).graph;
 }
 
 for (const { file, variant = {}, norm = unifiedNorm(), lowered = false } of GOLDEN) {

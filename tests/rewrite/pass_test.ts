@@ -5,7 +5,9 @@ import { apply } from "../../src/ops/table.ts";
 import { ONNX_PIPELINES } from "../../src/rewrite/backends/onnx_forms.ts";
 import { INT8, ONNX_RUNTIME } from "../../src/rewrite/backends/onnxruntime.ts";
 import { OPENVINO } from "../../src/rewrite/backends/openvino.ts";
-import { quantization } from "../../src/rewrite/backends/quantize.ts";
+import { ENGINE_QUANTIZATIONS } from "../../src/ir/dtype.ts";
+import { integerProducts } from "../../src/rewrite/backends/quantize.ts";
+import { forQuantization } from "../../src/rewrite/backends/tensorrt_quantized.ts";
 import { TENSORRT, TENSORRT_WRITTEN_OUT } from "../../src/rewrite/backends/tensorrt.ts";
 import { type Pass, type Pipeline, runPipeline } from "../../src/rewrite/pass.ts";
 import { PASSES } from "../../src/rewrite/passes.ts";
@@ -24,7 +26,8 @@ const PIPELINES = [
   ONNX_RUNTIME,
   OPENVINO,
   INT8,
-  quantization(new Map(), "any"),
+  integerProducts(new Map()),
+  ...ENGINE_QUANTIZATIONS.map(forQuantization),
 ];
 
 Deno.test("every pass is in a pipeline, and has a law of one line", () => {
@@ -85,7 +88,7 @@ Deno.test("runPipeline() refuses a graph that was lowered for another backend", 
     refuses(() => runPipeline(lowered, pipeline), "only ONNX Runtime has", `${pipeline.name} does not take`);
   }
   refuses(
-    () => runPipeline(lowered, quantization(new Map(), "any")),
+    () => runPipeline(lowered, integerProducts(new Map())),
     "self_attention",
     "cannot be quantized",
   );

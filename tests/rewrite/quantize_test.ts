@@ -1,16 +1,28 @@
 import assert from "node:assert/strict";
 import { float64Of, heldData } from "../../src/ir/data.ts";
-import { INT8_TARGETS } from "../../src/ir/dtype.ts";
+import type { Graph } from "../../src/ir/graph.ts";
+import { INT8_TARGETS, type Int8Target } from "../../src/ir/dtype.ts";
 import { dataOf } from "../../src/ops/constant.ts";
 import { quantized } from "../../src/ops/quantize.ts";
-import { quantizable, quantizedWeight, quantizeLinears } from "../../src/rewrite/backends/quantize.ts";
+import {
+  inBytes,
+  integerProducts,
+  quantizable,
+  type QuantizedProducts,
+} from "../../src/rewrite/backends/quantize.ts";
+import { runPipeline } from "../../src/rewrite/pass.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
+import { quantizedData } from "../../src/weights/derived/derive.ts";
 import { graphOf, input, linear, nodesOf, Random, randomFeeds } from "../support.ts";
 
-Deno.test("quantizedWeight() rounds each row by its own scale, to at most half a step", () => {
+const weightsFor = (target: Int8Target) => inBytes({ step: 1, zero: 0 }, target).weight;
+const inWholeNumbers = (graph: Graph, products: QuantizedProducts) =>
+  runPipeline(graph, integerProducts(products)).graph;
+
+Deno.test("quantizedData() rounds each row by its own scale, to at most half a step", () => {
   const values = Float32Array.of(1, -2, 0.5, 0, 0, 0, 100, 50, -127);
-  const { whole, scale } = quantizedWeight(heldData([3, 3], values, "w"), "vnni");
+  const { values: whole, scale } = quantizedData(heldData([3, 3], values, "w"), weightsFor("vnni"));
   assert.deepEqual([...float64Of(whole)], [64, -127, 32, 0, 0, 0, 100, 50, -127]);
   const scales = float64Of(scale);
   assert.deepEqual([...scales], [Math.fround(2 / 127), 1, 1]);
@@ -20,13 +32,13 @@ Deno.test("quantizedWeight() rounds each row by its own scale, to at most half a
   });
 });
 
-Deno.test("quantizedWeight() for any processor keeps two products of bytes within 16 bits, to at most half a step", () => {
+Deno.test("quantizedData() for any processor keeps two products of bytes within 16 bits, to at most half a step", () => {
   const random = new Random(4);
   const [rows, columns] = [200, 33];
   const values = random.normals([rows, columns]);
   // Two halves of a step that both round up: 129 together, were that left.
   values.set([64.5, 63.5, 0, -127, ...values.subarray(4, columns).fill(0)]);
-  const { whole, scale } = quantizedWeight(heldData([rows, columns], values, "w"), "any");
+  const { values: whole, scale } = quantizedData(heldData([rows, columns], values, "w"), weightsFor("any"));
   const [steps, scales] = [float64Of(whole), float64Of(scale)];
   let largest = 0;
   for (let i = 0; i < steps.length; i++) {
@@ -61,7 +73,7 @@ for (const target of INT8_TARGETS) {
     const graph = graphOf(linear(input("x", [6, 32]), 8, { random }));
     const [product] = quantizable(graph);
     const attrs = { step: 8 / 255, zero: 128 };
-    const after = quantizeLinears(graph, new Map([[product!, attrs]]), target);
+    const after = inWholeNumbers(graph, new Map([[product!, inBytes(attrs, target)]]));
     verifyGraph(after, "quantizeLinears");
     assert.deepEqual([nodesOf(after, "linear").length, nodesOf(after, "quantized_linear").length], [0, 1]);
     const feeds = randomFeeds(graph, random);
@@ -93,6 +105,6 @@ Deno.test("quantizeLinears() leaves products that it is not told about", () => {
     linear(linear(input("x", [2, 4]), 4, { random, name: "a" }), 4, { random, name: "b" }),
   );
   const second = quantizable(graph).find(({ name }) => name === "b")!;
-  const after = quantizeLinears(graph, new Map([[second, { step: 0.1, zero: 0 }]]), "any");
+  const after = inWholeNumbers(graph, new Map([[second, inBytes({ step: 0.1, zero: 0 }, "any")]]));
   assert.deepEqual(nodesOf(after, "linear").map(({ name }) => name), ["a"]);
 });

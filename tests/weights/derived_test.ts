@@ -145,10 +145,45 @@ Deno.test("computedData() computes once, of values with their shapes", () => {
 });
 
 Deno.test("quantizedData() keeps neighbours of one sign within what they may be together", () => {
-  const weight = heldData([2, 3], Float64Array.of(100, 28.5, -7, -254, 3, 1), "w");
-  const data = quantizedData(weight, { steps: Float32Array.of(1, 2), mostTogether: 128 });
-  assert.equal(data.dtype, "int8");
-  assert.deepEqual([...float64Of(data)], [100, 28, -7, -127, 2, 1]);
+  const weight = heldData([2, 4], Float64Array.of(64.5, 63.5, 0, -127, -254, 3, 1, 0), "w");
+  const { values, scale } = quantizedData(weight, {
+    to: "int8",
+    each: "row",
+    steps: "fp32",
+    mostTogether: 128,
+  });
+  assert.equal(values.dtype, "int8");
+  assert.deepEqual([...float64Of(values)], [65, 63, 0, -127, -127, 2, 1, 0]);
+  assert.deepEqual([...float64Of(scale)], [1, 2]);
+});
+
+Deno.test("quantizedData() finds steps of rows, blocks and whole weights as it reads them once, or twice for one step", () => {
+  const values = Float32Array.of(1, -2, 0.5, 4, 0, 0, 448, -1);
+  let reads = 0;
+  const counted = { ...heldData([2, 4], values, "w") };
+  const { bytes } = counted;
+  const w = { ...counted, bytes: () => (reads++, bytes()) };
+  const both = (how: Parameters<typeof quantizedData>[1]) => {
+    reads = 0;
+    const { values, scale } = quantizedData(w, how);
+    const numbers = [...float64Of(values)];
+    const made = { shape: scale.shape, steps: [...float64Of(scale)], numbers };
+    // Steps that are asked for first are read off the weight as well.
+    assert.deepEqual([...float64Of(quantizedData(w, how).scale)], made.steps);
+    return made;
+  };
+  assert.deepEqual(both({ to: "fp8", each: "weight", steps: "fp16" }), {
+    shape: [],
+    steps: [1],
+    numbers: [1, -2, 0.5, 4, 0, 0, 448, -1],
+  });
+  const half = Math.f16round(448 / 7);
+  const rows = both({ to: "int4", each: 2, steps: "fp16" });
+  assert.deepEqual(rows.shape, [2, 2]);
+  assert.deepEqual(rows.steps, [Math.f16round(2 / 7), Math.f16round(4 / 7), 1, half]);
+  assert.deepEqual(rows.numbers, [4, -7, 1, 7, 0, 0, 7, 0]);
+  assert.deepEqual(both({ to: "fp8", each: "row", steps: "fp32" }).steps, [Math.fround(4 / 448), 1]);
+  assert.equal(reads, 2);
 });
 
 /**

@@ -42,14 +42,17 @@ export function engine<In>(jobOf: (made: In) => PlanJob): Stage<In & Has<"librar
 
 /** The plan of one of a build's networks. */
 export function planOf(
-  { order: { model, batch, precision, targets, engine }, work, network: { norm, network } }: Has<
-    "order" | "work" | "network"
-  >,
+  { order, work, quantized, network: { norm, network } }:
+    & Has<"order" | "work" | "network">
+    & Partial<Has<"quantized">>,
 ): PlanJob {
+  const { model, batch, precision, targets, engine } = order;
   const file = `${norm.family}.plan`;
+  const instead = quantized?.graphs.get(network.graph);
   return {
     ...engine,
-    graph: network.graph,
+    graph: instead ?? network.graph,
+    lower: instead === undefined,
     title: `${file} (${norm.label})`,
     path: work.path(file),
     targets,

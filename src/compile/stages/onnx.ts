@@ -37,14 +37,20 @@ export function onnx<In>(
 
 /** One of a build's networks in the precision of the engine. */
 export function emittedOnnx(
-  { order, network: { norm, network } }: Has<"order" | "network">,
+  { order, quantized, network: { norm, network } }: Has<"order" | "quantized" | "network">,
 ): OnnxJob {
   const name = `${norm.family}.onnx`;
+  const instead = order.quantize?.inOnnx ? quantized?.graphs.get(network.graph) : undefined;
   return {
-    graph: network.graph,
+    graph: instead ?? network.graph,
     form: order.onnx,
     name,
     title: `${name} (${norm.label})`,
-    about: aboutNetwork({ model: order.model, norm, network, precision: networkPrecision(order.precision) }),
+    about: aboutNetwork({
+      model: order.model,
+      norm,
+      network,
+      precision: instead === undefined ? networkPrecision(order.precision) : order.quantize!.to,
+    }),
   };
 }

@@ -4,7 +4,7 @@ import { sampleInputs } from "../examples.ts";
 import type { Stage } from "../line.ts";
 import type { Has } from "../known.ts";
 import { aboutNetwork } from "../networks.ts";
-import { quantize as quantizeNetwork } from "../quantize.ts";
+import { quantize as quantizeNetwork } from "../quantize/int8.ts";
 
 /** The file's own word, in its `metadata_props`, on the processors that it is for. */
 const TARGET_KEY = "unfold.int8_for";

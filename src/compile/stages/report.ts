@@ -15,6 +15,7 @@ type Told =
   | "networks"
   | "work"
   | "rounded"
+  | "quantized"
   | "int8"
   | "library"
   | "emitted"
@@ -51,6 +52,7 @@ export const report: Stage<Has<Told>, Has<"report">> = {
       ranges: rounded && rounded.ranges,
       ...made.compared,
       latency: made.latency,
+      quantization: made.quantized && made.quantized.report,
       int8: int8 && { ...int8.report, latency: made.int8Latency },
       environment: {
         ...environment(),

@@ -1,90 +1,127 @@
 /**
- * `quantizeLinears`: products in 8-bit whole numbers. A row of a weight is rounded to `r_o` times -127 to
- * 127, which is what makes it symmetric and per channel, with `r_o = max |W_o| / 127` or, for `any`
- * processor, as much more as keeps two neighbours of one sign at 128 together: processors without VNNI (AVX2,
- * AVX-512) add each two products of the input's unsigned and the weight's signed bytes up in 16 bits
- * (`vpmaddubsw`), which hold 255 * 128 and not 255 * 129. How its input is rounded was found out on sample
- * inputs (`calibrate` of `src/compile/quantize.ts`). The one pass that changes what a network computes, so it
- * is never part of a build that did not ask for it.
+ * `quantizeLinears`: products of few bits. A product's input goes through `quantize` and `dequantize`, its
+ * weight is numbers and the scale of each row, of a block of a row, or of all of it,
+ *
+ *     linear(x; W, b) ~ linear(dequantize(quantize(x)); dequantize(W'), b)
+ *
+ * which is what TensorRT and a standard Q/DQ file take; `INTEGER_PRODUCTS` makes ONNX Runtime's own operator
+ * of it. How an input is rounded was found out on sample inputs (`src/compile/quantize/calibrate.ts`). The
+ * one pass that changes what a network computes, so it is never part of a build that did not ask for it.
  */
-import { heldData, type TensorData } from "../../ir/data.ts";
+import { float64Of, heldData } from "../../ir/data.ts";
 import type { Int8Target } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { apply, constantNode, rebuild } from "../../ops/table.ts";
+import type { QuantizeAttrs, QuantizedType } from "../../ops/quantize.ts";
 import type { QuantizedLinearAttrs } from "../../ops/quantized_linear.ts";
-import { LARGEST_INT8 } from "../../weights/derived/derivation.ts";
+import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import type { Quantizing } from "../../weights/derived/derivation.ts";
 import { quantizedData } from "../../weights/derived/derive.ts";
-import { eachRow } from "../../weights/derived/rows.ts";
-import type { Pipeline } from "../pass.ts";
+import type { Rule } from "../driver.ts";
+import { type Pass, type Pipeline, rulesPass } from "../pass.ts";
 import { ANYTHING, QUANTIZABLE } from "../spec.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 
 /** The products of a graph that can be quantized. */
 export function quantizable(graph: Graph): readonly Node[] {
-  return topological(graph).filter((node) => isConstantLinear(node) && node.type.dtype === "fp32");
+  return topological(graph).filter(isConstantLinear);
 }
 
-/** How the input of each product is rounded; others stay in float. */
-export type Roundings = ReadonlyMap<Node, QuantizedLinearAttrs>;
+/** How an input is rounded: to `(q - zero) step`. */
+export interface Rounding extends QuantizeAttrs {
+  readonly step: number;
+}
 
-/** Of a graph that `INT8` made: the products of `inputs` quantized. */
-export function quantization(inputs: Roundings, target: Int8Target): Pipeline {
+/** What a product is to be quantized to; its input null where that stays. */
+export interface Wanted {
+  readonly input: QuantizedType | null;
+  readonly weight: Quantizing;
+}
+
+export interface QuantizedProduct {
+  /** Null: the weight alone is quantized. */
+  readonly input: Rounding | null;
+  readonly weight: Quantizing;
+}
+
+/** How each product is quantized; others stay in float. */
+export type QuantizedProducts = ReadonlyMap<Node, QuantizedProduct>;
+
+/** Products quantized, as they are written for every backend. */
+export function quantizeLinears(products: QuantizedProducts): Pass {
+  return {
+    name: "quantizeLinears",
+    law:
+      "linear(x; W, b) ~ linear(s round(x / s); r round(W / r), b), with a step s of x and r of W's rows or blocks",
+    run: (graph) => ({ graph: quantizedGraph(graph, products), quantized: products.size }),
+  };
+}
+
+function quantizedGraph(graph: Graph, products: QuantizedProducts): Graph {
+  const rounded = new Map<Node, Map<string, Node>>();
+  const throughFewBits = (x: Node, { step, to, zero }: Rounding): Node => {
+    const known = rounded.get(x) ?? new Map<string, Node>();
+    rounded.set(x, known);
+    const key = `${to} ${step} ${zero}`;
+    if (!known.has(key)) {
+      const held = heldData([], Float64Array.of(step), `${x.name}, its step`);
+      const scale = constantNode(held, { dtype: x.type.dtype, name: `${x.name}/step` });
+      const q = apply("quantize", [x, scale], { attrs: { to, zero } });
+      known.set(key, apply("dequantize", [q, scale], { attrs: { zero } }));
+    }
+    return known.get(key)!;
+  };
+  return mapGraph(graph, (node, inputs) => {
+    const how = products.get(node);
+    if (how === undefined) return rebuild(node, inputs);
+    const [x, weight, ...bias] = inputs as readonly [Node, Node, Node?];
+    const { name, type: { dtype } } = weight;
+    const { values, scale } = quantizedData(dataOf(weight), how.weight);
+    const w = apply("dequantize", [
+      constantNode(values, { dtype: how.weight.to, name }),
+      constantNode(scale, { dtype, name: `${name}.scale` }),
+    ], { attrs: { zero: 0, ...(how.weight.each === "row" && { axis: 0 }) }, name: `${name}/dequantize` });
+    const input = how.input === null ? x : throughFewBits(x, how.input);
+    return apply("linear", [input, w, ...bias], { attrs: {}, name: node.name });
+  });
+}
+
+/** A product in whole numbers of 8 bits, of an input in unsigned ones, as ONNX Runtime has it. */
+const INTEGER_PRODUCTS: Rule = {
+  name: "quantized",
+  law: "linear(dequantize(quantize(x)); dequantize(W), b) = quantized_linear(x; W, b)",
+  rewrite: (node) => {
+    if (!isOp(node, "linear")) return null;
+    const [x, weight, bias] = node.inputs;
+    if (!isOp(x, "dequantize") || !isOp(weight, "dequantize") || !isOp(x.inputs[0], "quantize")) return null;
+    const { inputs: [input, step], attrs: { to, zero } } = x.inputs[0];
+    if (to !== "uint8" || weight.attrs.axis !== 0) return null;
+    const attrs = { step: float64Of(dataOf(step))[0]!, zero };
+    return apply("quantized_linear", [input, ...weight.inputs, bias], { attrs, name: node.name });
+  },
+};
+
+/** Of a graph that `INT8` made: the products quantized, for ONNX Runtime. */
+export function integerProducts(products: QuantizedProducts): Pipeline {
   return {
     name: "int8",
     takes: QUANTIZABLE,
-    passes: [{
-      name: "quantizeLinears",
-      law: "linear(x; W, b) ~ r s (round(W / r) round(x / s)) + b, with a step s of x and r of each row of W",
-      run: (graph) => ({ graph: quantizeLinears(graph, inputs, target), quantized: inputs.size }),
-    }],
+    passes: [
+      quantizeLinears(products),
+      { name: "integerProducts", ...rulesPass(INTEGER_PRODUCTS.law, [INTEGER_PRODUCTS]) },
+    ],
     leaves: ANYTHING,
   };
 }
 
-/** The products of `inputs` in 8-bit whole numbers. */
-export function quantizeLinears(graph: Graph, inputs: Roundings, target: Int8Target): Graph {
-  return mapGraph(graph, (node, [x, weight, ...bias]) => {
-    const attrs = inputs.get(node);
-    if (attrs === undefined) {
-      return rebuild(
-        node,
-        [x, weight, ...bias].filter((input) => input !== undefined),
-      );
-    }
-    const { name } = weight!;
-    const { whole, scale } = quantizedWeight(dataOf(weight!), target);
-    const constants = [
-      constantNode(whole, { dtype: "int8", name }),
-      constantNode(scale, { dtype: "fp32", name: `${name}.scale` }),
-      ...bias,
-    ];
-    return apply("quantized_linear", [x!, ...constants], { attrs, name: node.name });
-  });
-}
-
-/** The most that channels 2 c and 2 c + 1 of a row may be together, where they have one sign. */
-const LARGEST_PAIR: Readonly<Record<Int8Target, number>> = { any: 128, vnni: 2 * LARGEST_INT8 };
-
-/** A weight as whole numbers and the scale of each row. The whole numbers are made when they are read. */
-export function quantizedWeight(
-  weight: TensorData,
-  target: Int8Target,
-): { whole: TensorData; scale: TensorData } {
-  const steps = new Float32Array(weight.shape[0]!);
-  const mostTogether = LARGEST_PAIR[target];
-  eachRow(weight, (row, o) => {
-    let [largest, largestPair] = [0, 0];
-    for (let i = 0; i < row.length; i += 2) {
-      const [first, second] = [row[i]!, row[i + 1] ?? 0];
-      largest = Math.max(largest, Math.abs(first), Math.abs(second));
-      if (first * second > 0) largestPair = Math.max(largestPair, Math.abs(first + second));
-    }
-    // A row of zeros is zeros at any scale.
-    steps[o] = Math.max(largest / LARGEST_INT8, largestPair / mostTogether) || 1;
-  });
+/**
+ * A product in a processor's whole numbers: unsigned bytes of the input, signed ones of the weight by rows,
+ * and for `any` processor two neighbours of one sign at most 128 together: those without VNNI (AVX2, AVX-512)
+ * add each two products up in 16 bits (`vpmaddubsw`), which hold 255 * 128 and not 255 * 129.
+ */
+export function inBytes({ step, zero }: QuantizedLinearAttrs, target: Int8Target): QuantizedProduct {
   return {
-    whole: quantizedData(weight, { steps, mostTogether }),
-    scale: heldData([steps.length], steps, `${weight.origin}, scales`),
+    input: { to: "uint8", step, zero },
+    weight: { to: "int8", each: "row", steps: "fp32", ...(target === "any" && { mostTogether: 128 }) },
   };
 }

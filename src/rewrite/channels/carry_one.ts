@@ -23,11 +23,12 @@ import { isWriter, type Stream, streamOf } from "./stream.ts";
 import { behind } from "./walk.ts";
 import { canBeWrittenOut, writtenOut } from "../attention/write_attention.ts";
 
-/** Tensor cores take fp16 in rows of whole 16 bytes, which is eight numbers. */
-const MULTIPLE = 8;
-
-/** @returns the graph, and how many attentions lost their queries' bias */
-export function carryOne(graph: Graph): { graph: Graph; carried: number } {
+/**
+ * @param multiple of the channels there are then: tensor cores take rows of whole 16 bytes, eight numbers of
+ * fp16
+ * @returns the graph, and how many attentions lost their queries' bias
+ */
+export function carryOne(graph: Graph, multiple = 8): { graph: Graph; carried: number } {
   const uses = usesOf(graph);
   const targets = targetsIn(uses);
   const products = new Set(targets.values());
@@ -39,7 +40,7 @@ export function carryOne(graph: Graph): { graph: Graph; carried: number } {
     const stream = streamOf(start, uses);
     if (stream === null) continue;
     const nodes = [...stream.axes.keys(), ...stream.joined.keys()];
-    const plan = planOf(stream, products);
+    const plan = { ...planOf(stream, products), multiple };
     if (plan.freed.size === 0) continue;
     if (nodes.some((node) => claimed.has(node))) continue;
     plans.push(plan);
@@ -63,13 +64,15 @@ function targetsIn(uses: Uses): ReadonlyMap<Node, Node> {
 
 /** Where the one comes from, and for whom. */
 interface Plan {
+  /** Of the stream's channels. */
+  readonly multiple: number;
   readonly stream: Stream;
   /** Products that read a one and have their bias made of it. */
   readonly freed: ReadonlySet<Node>;
   readonly ones: Ones;
 }
 
-function planOf(stream: Stream, targets: ReadonlySet<Node>): Plan {
+function planOf(stream: Stream, targets: ReadonlySet<Node>): Omit<Plan, "multiple"> {
   let ones = new Ones(stream);
   const freed = new Set<Node>();
   for (const target of targets) {
@@ -283,7 +286,8 @@ class Widening {
 }
 
 /** Channels of the wider stream. */
-const widthOf = ({ stream: { channels } }: Plan) => (Math.floor(channels / MULTIPLE) + 1) * MULTIPLE;
+const widthOf = ({ stream: { channels }, multiple }: Plan) =>
+  (Math.floor(channels / multiple) + 1) * multiple;
 
 /** A move or sum of wider inputs, of which one axis is wider. */
 function remade(node: Node, inputs: readonly Node[], axis: { axis: number; size: number }): Node {

@@ -1,6 +1,6 @@
 /** Readers of weights that are computed: in float64, in the array they are read into, row after row. */
 import { elementCount, float64Of, type TensorData } from "../../ir/data.ts";
-import { type Affine, LARGEST_INT8 } from "./derivation.ts";
+import type { Affine } from "./derivation.ts";
 import { eachPiece, roomFor, type RowReader, rowsOf, type Size } from "./pieces.ts";
 
 /** Changes rows in place, of which the first is the given one. */
@@ -112,23 +112,4 @@ export function addTo(
   { values, at, factor }: { values: Float64Array; at: number; factor: number },
 ): void {
   for (let k = 0, i = at; k < sums.length; k++, i++) sums[k]! += factor * values[i]!;
-}
-
-/** See the kind `quantized`. */
-export function quantized(
-  read: RowReader,
-  { width, steps, mostTogether }: { width: number; steps: Float32Array; mostTogether: number },
-): RowReader {
-  const room = roomFor("fp64");
-  return (target, row) => {
-    const values = room(target.length);
-    read(values, row);
-    for (let i = 0; i < values.length; i++) {
-      const factor = 1 / steps[row + Math.floor(i / width)]!;
-      let q = Math.max(-LARGEST_INT8, Math.min(LARGEST_INT8, Math.round(values[i]! * factor)));
-      // Both were half a step and rounded away from zero; back, the second is half a step off still.
-      if (i % width % 2 === 1 && Math.abs(q + target[i - 1]!) > mostTogether) q -= Math.sign(q);
-      target[i] = q;
-    }
-  };
 }

@@ -6,9 +6,21 @@
  */
 import type { TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";
+import { LARGEST_E4M3 } from "../../ir/float8.ts";
 
-/** The largest whole number of `quantized`, and minus the smallest. */
-export const LARGEST_INT8 = 127;
+/** The largest number that a weight is quantized to, and minus the smallest. */
+export const LARGEST = { int8: 127, int4: 7, fp8: LARGEST_E4M3 } as const;
+
+/** How a weight is quantized. */
+export interface Quantizing {
+  readonly to: keyof typeof LARGEST;
+  /** Neighbours that share a step: that many in a row, all of it, or all of the weight. */
+  readonly each: number | "row" | "weight";
+  /** The most that neighbours 2 c and 2 c + 1 of one sign may be together; anything unless given. */
+  readonly mostTogether?: number;
+  /** What steps are rounded to: the type in which a network reads them. */
+  readonly steps: "fp32" | "fp16";
+}
 
 /** How a weight is made of others. Moves keep the element type; computations are held in float64. */
 export type Derivation =
@@ -29,12 +41,15 @@ export type Derivation =
   | { readonly kind: "product"; readonly left: TensorData; readonly right: TensorData }
   /** The weight of a fold, or its bias. */
   | { readonly kind: "fold"; readonly fold: Fold; readonly part: "weight" | "bias" }
-  /** Each row as whole numbers of a step of its own; 2 c and 2 c + 1 of one sign within `mostTogether`. */
+  /**
+   * Numbers of a step. The steps are NaN where they are not known yet: whoever reads a row first leaves those
+   * of it there, so that weight and steps come from one pass.
+   */
   | {
     readonly kind: "quantized";
     readonly of: TensorData;
-    readonly steps: Float32Array;
-    readonly mostTogether: number;
+    readonly how: Quantizing;
+    readonly steps: () => Float32Array;
   }
   /** What an operator, which messages call by `name`, makes of constants. */
   | {
@@ -161,7 +176,7 @@ function originOf(derivation: Derivation, shape: readonly number[]): string {
       return `${part === "bias" ? "bias of " : ""}${weight.origin}, normalization folded in`;
     }
     case "quantized":
-      return `${derivation.of.origin} in int8`;
+      return `${derivation.of.origin} in ${derivation.how.to}`;
     case "computed":
       return derivation.name;
     default:

@@ -12,8 +12,11 @@ import {
   derivationOf,
   Derived,
   type Fold,
+  type Quantizing,
   sourcesOf,
 } from "./derivation.ts";
+import { rowsOf } from "./pieces.ts";
+import { stepCount } from "./quantized.ts";
 import { evaluate } from "./rows.ts";
 
 class Made extends Derived {
@@ -186,12 +189,30 @@ export function productData(left: TensorData, right: TensorData): TensorData {
   return derived({ kind: "product", left, right }, [left.shape[0]!, right.shape[1]!]);
 }
 
-/** Whole numbers of int8; see the kind. */
-export function quantizedData(
-  of: TensorData,
-  how: { readonly steps: Float32Array; readonly mostTogether: number },
-): TensorData {
-  return derived({ kind: "quantized", of, ...how }, of.shape, "int8");
+/** A weight as few bits, and what the numbers are steps of. */
+export interface Quantized {
+  readonly values: TensorData;
+  /** [], [O] or, of blocks, [O, C / block]; read off the values where they are read first. */
+  readonly scale: TensorData;
+}
+
+/** A matrix [O, C] quantized. */
+export function quantizedData(of: TensorData, how: Quantizing): Quantized {
+  const [outputs] = of.shape as [number, number];
+  const count = stepCount(rowsOf(of), how);
+  let known: Float32Array | undefined;
+  const steps = () => known ??= new Float32Array(count).fill(NaN);
+  const values = derived({ kind: "quantized", of, how, steps }, of.shape, how.to);
+  const scale: TensorData = {
+    dtype: "fp32",
+    shape: how.each === "weight" ? [] : how.each === "row" ? [outputs] : [outputs, count / outputs],
+    origin: `${of.origin}, scales`,
+    bytes: () => {
+      if (steps().some(Number.isNaN)) values.bytes();
+      return new Uint8Array(steps().buffer);
+    },
+  };
+  return { values, scale };
 }
 
 /** What an operator makes of constants, once. */

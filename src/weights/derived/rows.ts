@@ -8,10 +8,11 @@
 import { assertFits, bytesFromNumbers, float64Of, float64Writer, type TensorData } from "../../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";
 import { allocate } from "../file.ts";
-import { multiplied, quantized, summed, then } from "./arithmetic.ts";
+import { multiplied, summed, then } from "./arithmetic.ts";
 import { type Derivation, derivationOf, type Derived } from "./derivation.ts";
 import { foldedBias, foldedWeight } from "./folded.ts";
 import { beside, sliced, stacked, stored, transposed } from "./moves.ts";
+import { quantized } from "./quantized.ts";
 import { eachPiece, forPieces, rawView, type RowReader, rowsOf } from "./pieces.ts";
 
 /** The bytes of a derived weight as `dtype`, rounded once. */
@@ -20,7 +21,7 @@ export function evaluate(data: Derived, dtype: StorageType): Uint8Array {
   const isHeldSo = dtype === data.dtype;
   if (isHeldSo && data.derivation.kind === "computed") return computed(data, data.derivation);
   const bytes = allocate(rows * width * ITEM_BYTES[dtype], data.origin);
-  if (isHeldSo) {
+  if (isHeldSo && data.derivation.kind !== "quantized") {
     const whole = rawView(bytes, dtype);
     const read = rowReader(data, dtype);
     forPieces({ rows, width }, (first, count) => {
@@ -115,6 +116,10 @@ function computer(
         : foldedBias(fold, bias && open(bias), () => open(weight));
     }
     case "quantized":
-      return quantized(open(derivation.of), { ...derivation, ...rowsOf(derivation.of) });
+      return quantized(open(derivation.of), {
+        size: rowsOf(derivation.of),
+        how: derivation.how,
+        known: derivation.steps(),
+      });
   }
 }

@@ -3,17 +3,17 @@
  * rows of whole numbers, and its sums are compared with sums computed here from the file's weights. Only sums
  * are checked; the gate on outputs judges the float arithmetic around them.
  */
-import { UnfoldError } from "../errors.ts";
-import { heldData, numbersFromBytes } from "../ir/data.ts";
-import type { Int8Target } from "../ir/dtype.ts";
-import { type Graph, type Node, topological } from "../ir/graph.ts";
-import { dataOf } from "../ops/constant.ts";
-import { apply, constantNode } from "../ops/table.ts";
-import type { QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
-import type { Int8Report } from "../report/report.ts";
-import { sessionFromOnnx } from "../run/onnxruntime.ts";
-import { numbersOf, type Outputs, tensorValue } from "../run/session.ts";
-import { seededRandom } from "../run/statistics.ts";
+import { UnfoldError } from "../../errors.ts";
+import { heldData, numbersFromBytes } from "../../ir/data.ts";
+import type { Int8Target } from "../../ir/dtype.ts";
+import { type Graph, type Node, topological } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
+import { apply, constantNode } from "../../ops/table.ts";
+import type { QuantizedLinearAttrs } from "../../ops/quantized_linear.ts";
+import type { Int8Report } from "../../report/report.ts";
+import { sessionFromOnnx } from "../../run/onnxruntime.ts";
+import { numbersOf, type Outputs, tensorValue } from "../../run/session.ts";
+import { seededRandom } from "../../run/statistics.ts";
 
 /** A row of the largest steps, with which whatever can overflow does, one of the least, and invented ones. */
 const ROWS = 8;

@@ -3,25 +3,26 @@
  * inputs, and what that costs each product by itself. Per input: one step size and the step that is zero, for
  * all its channels.
  */
-import { UnfoldError } from "../errors.ts";
-import { bytesAs, float64Of, numbersFromBytes } from "../ir/data.ts";
-import type { Int8Target } from "../ir/dtype.ts";
-import type { Graph, Node } from "../ir/graph.ts";
-import { dataOf } from "../ops/constant.ts";
-import { quantized } from "../ops/quantize.ts";
-import type { QuantizedLinearAttrs } from "../ops/quantized_linear.ts";
-import { quantizable, quantizedWeight } from "../rewrite/backends/quantize.ts";
-import { sessionFromOnnx } from "../run/onnxruntime.ts";
-import { numbersOf } from "../run/session.ts";
-import { feeder } from "./evaluate.ts";
-import type { Examples } from "./examples.ts";
+import { UnfoldError } from "../../errors.ts";
+import { bytesAs, float64Of, numbersFromBytes } from "../../ir/data.ts";
+import type { Graph, Node } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
+import { quantized, type QuantizedType } from "../../ops/quantize.ts";
+import type { QuantizedProduct, Rounding, Wanted } from "../../rewrite/backends/quantize.ts";
+import { sessionFromOnnx } from "../../run/onnxruntime.ts";
+import { numbersOf } from "../../run/session.ts";
+import { LARGEST, type Quantizing } from "../../weights/derived/derivation.ts";
+import { quantizedData } from "../../weights/derived/derive.ts";
+import { roundedStep } from "../../weights/derived/quantized.ts";
+import { feeder } from "../evaluate.ts";
+import type { Examples } from "../examples.ts";
 
 /** A product and how it would be quantized. */
-export interface CalibratedLinear {
+export interface CalibratedProduct {
   readonly node: Node;
-  readonly attrs: QuantizedLinearAttrs;
+  readonly how: QuantizedProduct;
   /** `|y' - y| / |y|` over a few rows of its result y, rounding its input and its weight alone. */
-  readonly error: number;
+  error(): number;
 }
 
 /** Examples that are looked at: a range settles after few. */
@@ -35,25 +36,25 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2;
 const RANGES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
 
 /**
- * @param graph in the form in which it is quantized
+ * @param graph which is run, and has the input of each product
+ * @param products with what is wanted of them, and their inputs in `graph`
  * @param options.onnx writes a graph where a session can open it
- * @throws {UnfoldError} the network has no product with constant weights, or its values are not finite
+ * @throws {UnfoldError} no product, or values that are not finite
  */
 export async function calibrate(
   graph: Graph,
-  { target, examples, batch, onnx, signal }: {
-    target: Int8Target;
+  products: ReadonlyMap<Node, Wanted & { readonly x: Node }>,
+  { examples, batch, onnx, signal }: {
     examples: Examples;
     batch: number;
     onnx: (graph: Graph) => Promise<string>;
     signal?: AbortSignal | undefined;
   },
-): Promise<readonly CalibratedLinear[]> {
-  const products = quantizable(graph);
-  if (products.length === 0) {
+): Promise<readonly CalibratedProduct[]> {
+  if (products.size === 0) {
     throw new UnfoldError(`${graph.name}: no product with constant weights, nothing to quantize`);
   }
-  const seen = new Map([...new Set(products.map(({ inputs }) => inputs[0]!))].map((node, i) => [
+  const seen = new Map([...new Set([...products.values()].map(({ x }) => x))].map((node, i) => [
     node,
     { name: `input.${i}`, range: new Range() },
   ]));
@@ -67,15 +68,15 @@ export async function calibrate(
       range.see(numbersOf(values[name]!), node.type.shape.at(-1) as number);
     }
   }
-  return products.map((node) => {
-    const { range } = seen.get(node.inputs[0]!)!;
+  return [...products].map(([node, { x, input, weight }]) => {
+    const { range } = seen.get(x)!;
     if (!Number.isFinite(range.low) || !Number.isFinite(range.high)) {
       throw new UnfoldError(
         `${node.name}: its input is not finite on the sample inputs, so it cannot be quantized`,
       );
     }
-    const attrs = range.attrs;
-    return { node, attrs, error: ownError(node, attrs, { rows: range.rows, target }) };
+    const how = { input: input === null ? null : range.rounding(input, weight.steps), weight };
+    return { node, how, error: () => ownError(node, how, range.rows) };
   });
 }
 
@@ -84,7 +85,7 @@ class Range {
   low = 0;
   high = 0;
   readonly rows: Float64Array[] = [];
-  #attrs: QuantizedLinearAttrs | undefined;
+  readonly #roundings = new Map<QuantizedType, Rounding>();
 
   see(values: Float64Array, channels: number): void {
     let [least, most] = [0, 0];
@@ -103,58 +104,66 @@ class Range {
 
   /**
    * The range whose rounding and cutting off cost least, in squares, relative to each row: the large values
-   * of a few rows, a class token's for instance, are not given up for finer steps elsewhere.
+   * of a few rows, a class token's for instance, are not given up for finer steps elsewhere. Around zero
+   * unless the type is unsigned. Steps are rounded as the file has them.
    */
-  get attrs(): QuantizedLinearAttrs {
-    if (this.#attrs !== undefined) return this.#attrs;
-    let best = { error: Infinity, attrs: { step: 1, zero: 0 } };
+  rounding(to: QuantizedType, steps: Quantizing["steps"]): Rounding {
+    const known = this.#roundings.get(to);
+    if (known !== undefined) return known;
+    let best: { error: number; rounding: Rounding } = { error: Infinity, rounding: { to, step: 1, zero: 0 } };
     for (const part of RANGES) {
-      const [low, high] = [part * this.low, part * this.high];
-      // The step is rounded as the file has it.
-      const step = Math.fround((high - low) / 255) || 1;
-      const attrs = { step, zero: Math.max(0, Math.min(255, Math.round(-low / step))) };
-      const error = this.rows.reduce((sum, row) => sum + rowError(row, attrs), 0);
-      if (error < best.error) best = { error, attrs };
+      const rounding = this.#partly(part, to, steps);
+      const error = this.rows.reduce((sum, row) => sum + rowError(row, rounding), 0);
+      if (error < best.error) best = { error, rounding };
     }
-    return this.#attrs = best.attrs;
+    this.#roundings.set(to, best.rounding);
+    return best.rounding;
+  }
+
+  #partly(part: number, to: QuantizedType, steps: Quantizing["steps"]): Rounding {
+    const [low, high] = [part * this.low, part * this.high];
+    if (to !== "uint8") return { to, step: roundedStep(Math.max(-low, high) / LARGEST[to], steps), zero: 0 };
+    const step = roundedStep((high - low) / 255, steps);
+    return { to, step, zero: Math.max(0, Math.min(255, Math.round(-low / step))) };
   }
 }
 
 /** The squared error of a row's rounding over its square. */
-function rowError(row: Float64Array, attrs: QuantizedLinearAttrs): number {
+function rowError(row: Float64Array, rounding: Rounding): number {
   let [wrong, right] = [0, 0];
   for (const x of row) {
-    wrong += (dequantized(x, attrs) - x) ** 2;
+    wrong += (dequantized(x, rounding) - x) ** 2;
     right += x * x;
   }
   return right === 0 ? 0 : wrong / right;
 }
 
-const dequantized = (x: number, attrs: QuantizedLinearAttrs) =>
-  (quantized(x / attrs.step, { to: "uint8", zero: attrs.zero }) - attrs.zero) * attrs.step;
+const dequantized = (x: number, rounding: Rounding) =>
+  (quantized(x / rounding.step, rounding) - rounding.zero) * rounding.step;
 
 function ownError(
   node: Node,
-  attrs: QuantizedLinearAttrs,
-  { rows, target }: { rows: readonly Float64Array[]; target: Int8Target },
+  { input, weight: how }: QuantizedProduct,
+  rows: readonly Float64Array[],
 ): number {
   const weight = dataOf(node.inputs[1]!);
-  const { whole, scale } = quantizedWeight(weight, target);
+  const { values, scale } = quantizedData(weight, how);
   const exact = numbersFromBytes(bytesAs(weight, "fp32"), "fp32");
-  const rounded = numbersFromBytes(whole.bytes(), whole.dtype);
+  const rounded = numbersFromBytes(values.bytes(), values.dtype);
   const scales = float64Of(scale);
   const [outputs, channels] = weight.shape as [number, number];
+  const together = outputs * channels / scales.length;
   let [wrong, right] = [0, 0];
   const every = Math.ceil(rows.length / ROWS_MULTIPLIED);
   for (const row of rows.filter((_, i) => i % every === 0)) {
-    const steps = row.map((x) => dequantized(x, attrs));
+    const steps = input === null ? row : row.map((x) => dequantized(x, input));
     for (let o = 0, i = 0; o < outputs; o++) {
       let [y, q] = [0, 0];
       for (let c = 0; c < channels; c++, i++) {
         y += row[c]! * exact[i]!;
-        q += steps[c]! * rounded[i]!;
+        q += steps[c]! * rounded[i]! * scales[Math.floor(i / together)]!;
       }
-      wrong += (q * scales[o]! - y) ** 2;
+      wrong += (q - y) ** 2;
       right += y * y;
     }
   }

@@ -1,0 +1,91 @@
+/**
+ * A network of which TensorRT is given some products in fewer bits, and how far its outputs move by that,
+ * emulated on the CPU: quantized values in fp32 arithmetic. What is not executed is the engine itself.
+ */
+import type { EngineQuantization } from "../../ir/dtype.ts";
+import type { Graph } from "../../ir/graph.ts";
+import type { QuantizationReport } from "../../report/report.ts";
+import { quantizable, quantizeLinears } from "../../rewrite/backends/quantize.ts";
+import { forQuantization, placed, type Placement } from "../../rewrite/backends/tensorrt_quantized.ts";
+import { widen } from "../../rewrite/backends/widen.ts";
+import { runPipeline } from "../../rewrite/pass.ts";
+import { ANYTHING } from "../../rewrite/spec.ts";
+import { sessionFromOnnx } from "../../run/onnxruntime.ts";
+import { calibrate, type CalibratedProduct } from "./calibrate.ts";
+import { runExamples } from "../evaluate.ts";
+import type { Examples } from "../examples.ts";
+import { type Limits, withinLimits } from "./gate.ts";
+
+export interface EngineQuantizeOptions {
+  readonly to: EngineQuantization;
+  readonly placement: Placement;
+  /** As for `placed`. */
+  readonly perRow: boolean;
+  /** What ranges are taken from. */
+  readonly samples: Examples;
+  /** Null: outputs are not looked at. */
+  readonly limits: Limits | null;
+  readonly batch: number;
+  /** Writes a graph where a session can open it. */
+  readonly onnx: (graph: Graph) => Promise<string>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface QuantizedEngine {
+  /** As TensorRT is given it. */
+  readonly graph: Graph;
+  readonly report: NonNullable<QuantizationReport["networks"]["un"]>;
+}
+
+/**
+ * @param optimized in fp16, not yet lowered
+ * @throws {UnfoldError} there is nothing to quantize, or the result loses too much
+ */
+export async function quantizeForEngine(
+  optimized: Graph,
+  { to, placement, perRow, samples, limits, batch, onnx, signal }: EngineQuantizeOptions,
+): Promise<QuantizedEngine> {
+  const { graph: lowered, trace } = runPipeline(optimized, forQuantization(to));
+  const chosen = placed(lowered, { to, placement, perRow });
+  const { graph: wide, origins } = widen(lowered);
+  const widened = new Map([...origins].map(([wide, narrow]) => [narrow, wide]));
+  const products = [...chosen.values()].every(({ input }) => input === null) && limits === null
+    ? [...chosen].map(([node, { weight }]) => ({ node, how: { input: null, weight }, error: () => 0 }))
+    : await calibrate(
+      wide,
+      new Map([...chosen].map(([node, how]) => [node, { ...how, x: widened.get(node.inputs[0]!)! }])),
+      { examples: samples, batch, onnx, signal },
+    );
+  const make = (products: readonly CalibratedProduct[]) =>
+    runPipeline(lowered, {
+      name: to,
+      takes: ANYTHING,
+      passes: [quantizeLinears(new Map(products.map(({ node, how }) => [node, how])))],
+      leaves: ANYTHING,
+    });
+  const { made, kept, gate } = limits === null
+    ? { made: make(products), kept: [], gate: null }
+    : await withinLimits(products, {
+      ...limits,
+      what: `${optimized.name} in ${to}`,
+      float: "fp16",
+      make,
+      reference: lowered,
+      run: async (graph) => {
+        signal?.throwIfAborted();
+        // As it is written: where ONNX Runtime merges what is quantized, it may round otherwise.
+        await using session = await sessionFromOnnx(await onnx(widen(graph).graph), { optimized: false });
+        return await runExamples(session, limits.labelled ?? samples, batch);
+      },
+    });
+  return {
+    graph: made.graph,
+    report: {
+      products: quantizable(lowered).length,
+      quantized: products.length - kept.length,
+      inFloat: kept,
+      gate,
+      passes: [...trace, ...made.trace],
+    },
+  };
+}

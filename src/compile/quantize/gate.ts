@@ -1,0 +1,121 @@
+/**
+ * How much a quantized network may lose, and what is done about it: while its results are too far from those
+ * in float, the products that lose most are given back to float, and at last it is refused. The measure is
+ * accuracy on the model's labelled data where there is some, else how far outputs move on sample inputs.
+ */
+import { UnfoldError } from "../../errors.ts";
+import type { Graph } from "../../ir/graph.ts";
+import type { GateReport } from "../../report/report.ts";
+import type { Run } from "../../rewrite/pass.ts";
+import { accuracy } from "../../run/compare.ts";
+import type { CalibratedProduct } from "./calibrate.ts";
+import type { ExampleOutputs } from "../evaluate.ts";
+import type { Examples } from "../examples.ts";
+
+export interface Limits {
+  /** What accuracy is measured on; null: outputs are compared on the samples. */
+  readonly labelled: Examples | null;
+  /** In points: 0.5 is 99.0 % to 98.5 %. */
+  readonly maxAccuracyDrop: number;
+  /** The largest relative difference of outputs, root mean square, where there are no labels. */
+  readonly maxOutputError: number;
+}
+
+/** The part of the products that may stay in float: beyond it quantizing is no longer worth its risk. */
+const MOST_IN_FLOAT = 0.5;
+
+/** What is made of products, and how it is judged. */
+export interface Trial extends Limits {
+  /** "digits in int8", for messages. */
+  readonly what: string;
+  /** What it can stay in. */
+  readonly float: "fp32" | "fp16";
+  /** The network with some products quantized. */
+  readonly make: (chosen: readonly CalibratedProduct[]) => Run;
+  /** The same in float, which results are held against. */
+  readonly reference: Graph;
+  readonly run: (graph: Graph) => Promise<ExampleOutputs>;
+}
+
+/** @throws {UnfoldError} the result loses too much, with half of the products in float still */
+export async function withinLimits(products: readonly CalibratedProduct[], trial: Trial): Promise<{
+  made: Run;
+  kept: readonly { name: string; error: number }[];
+  gate: GateReport;
+}> {
+  const expected = await trial.run(trial.reference);
+  // What each loses by itself is only asked where all together lose too much.
+  let worstFirst = products.map((product) => ({ product, error: 0 }));
+  for (let kept = 0;; kept = Math.max(1, 2 * kept)) {
+    if (kept === 1) {
+      worstFirst = products.map((product) => ({ product, error: product.error() }))
+        .sort((a, b) => b.error - a.error);
+    }
+    const made = trial.make(worstFirst.slice(kept).map(({ product }) => product));
+    const gate = judge(await trial.run(made.graph), { ...trial, expected });
+    if (gate.passed) {
+      const inFloat = worstFirst.slice(0, kept);
+      return { made, gate, kept: inFloat.map(({ product, error }) => ({ name: product.node.name, error })) };
+    }
+    if (2 * Math.max(1, kept) > MOST_IN_FLOAT * products.length) throw refusal(trial, gate, kept);
+  }
+}
+
+/** How far outputs are from those in float, and whether that is allowed. */
+function judge(
+  actual: ExampleOutputs,
+  { expected, labelled, maxAccuracyDrop, maxOutputError }: Limits & { expected: ExampleOutputs },
+): GateReport {
+  const outputError = relativeError(actual, expected);
+  const labels = labelled?.labels ?? null;
+  const most = labels === null ? maxOutputError : maxAccuracyDrop;
+  const limit = most === Infinity ? null : most;
+  if (labels === null) return { passed: outputError <= maxOutputError, outputError, limit, accuracy: null };
+  const [output] = Object.keys(expected);
+  const fp32 = accuracy(expected[output!]!, labels);
+  const narrow = accuracy(actual[output!]!, labels);
+  return {
+    // One part in 10^9 of a point is rounding of the difference.
+    passed: 100 * (fp32 - narrow) <= maxAccuracyDrop + 1e-9 && Number.isFinite(outputError),
+    outputError,
+    limit,
+    accuracy: { fp32, quantized: narrow, examples: labels.length },
+  };
+}
+
+/** Root mean square of all outputs' differences over that of their values; infinite where one is. */
+function relativeError(actual: ExampleOutputs, expected: ExampleOutputs): number {
+  let [wrong, right] = [0, 0];
+  for (const [name, { data }] of Object.entries(expected)) {
+    const other = actual[name]!.data;
+    data.forEach((value, i) => {
+      wrong += (other[i]! - value) ** 2;
+      right += value * value;
+    });
+  }
+  return Number.isFinite(wrong) ? Math.sqrt(wrong / (right || 1)) : Infinity;
+}
+
+function refusal(
+  { what, float }: Trial,
+  { accuracy, outputError, limit }: GateReport,
+  kept: number,
+): UnfoldError {
+  const inFloat = kept === 0 ? "" : `, with the ${kept} products that lose most in float`;
+  const advice = "give other or more sample inputs with --calibrate";
+  const stay = `stay with --precision ${float}`;
+  if (accuracy === null) {
+    return new UnfoldError(
+      `${what}: the outputs are off by ${
+        (100 * outputError).toFixed(1)
+      } %${inFloat}; --max-output-error allows ` +
+        `${(100 * limit!).toFixed(1)} %; ${advice}, allow more, or ${stay}`,
+    );
+  }
+  const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
+  return new UnfoldError(
+    `${what}: accuracy falls from ${percent(accuracy.fp32)} to ${percent(accuracy.quantized)} of ` +
+      `${accuracy.examples} examples${inFloat}; --max-accuracy-drop allows ${limit} points; ${advice}, allow more, or ` +
+      stay,
+  );
+}

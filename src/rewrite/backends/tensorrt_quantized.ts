@@ -1,0 +1,117 @@
+/**
+ * Which products of a network TensorRT is given quantized, and how: chosen by the kernels of the plans (RTX
+ * 1.7.1; docs/quantization.md has them). A product whose input is quantized loses its epilogue to a kernel of
+ * its own, so the cheapest are those that have none: what makes an attention's queries, keys and values,
+ * which it reads in place. Behind a fold their input's rounding goes into the kernel that makes the residual
+ * stream, in fp8; in int8 it is one kernel.
+ */
+import { UnfoldError } from "../../errors.ts";
+import type { EngineQuantization } from "../../ir/dtype.ts";
+import { type Graph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
+import { opOf } from "../../ops/table.ts";
+import { quoted } from "../../text.ts";
+import type { Pipeline } from "../pass.ts";
+import { PASSES } from "../passes.ts";
+import { quantizable, type Wanted } from "./quantize.ts";
+import { TENSORRT } from "./tensorrt.ts";
+
+/** Which products: those that cost no kernel or the fewest, all, or some by their names, with `*` in them. */
+export type Placement = "free" | "all" | readonly string[];
+
+/** Neighbours of a row that share a step in int4: the block that TensorRT has products for. */
+const BLOCK = 128;
+/** Channels that a product of bytes reads together. */
+const BYTES_MULTIPLE = 16;
+
+/** The form of a graph that products are quantized in. */
+export function forQuantization(to: EngineQuantization): Pipeline {
+  const { passes } = TENSORRT;
+  return {
+    ...TENSORRT,
+    passes: to === "int4w"
+      // Blocks of 128 channels leave no room for a one. 111 kernels for GPT-2 with attention as products, 123
+      // without: what follows an attention of its own layer is not moved into a product of int4.
+      ? [...passes.filter((pass) => pass !== PASSES.carryOne), PASSES.writeAttention]
+      : passes.map((pass) => pass === PASSES.carryOne ? PASSES.carryOneInBytes : pass),
+  };
+}
+
+/**
+ * @param graph in the form of `forQuantization`
+ * @param options.perRow whether weights of every product have a step for each row: GPUs from compute
+ * capability 12 on have no other fp8 product that an attention reads in place
+ */
+export function placed(
+  graph: Graph,
+  { to, placement, perRow }: { to: EngineQuantization; placement: Placement; perRow: boolean },
+): ReadonlyMap<Node, Wanted> {
+  const uses = usesOf(graph);
+  const products = quantizable(graph).filter((node) => fits(node, to));
+  const chosen = placement === "all"
+    ? products
+    : placement === "free"
+    ? products.filter((node) => isFree(node, uses))
+    : named(products, placement);
+  if (chosen.length === 0) {
+    throw new UnfoldError(
+      `${graph.name} in ${to}: ${
+        products.length === 0
+          ? "it has no product that TensorRT has in it"
+          : `quantizing costs each of its ${products.length} products a kernel or more; give --quantize all, or some by ` +
+            `name, such as '${patternOf(products[0]!.name)}'`
+      }`,
+    );
+  }
+  return new Map(chosen.map((node) => [node, wanted(node)]));
+
+  function wanted(node: Node): Wanted {
+    if (to === "int4w") return { input: null, weight: { to: "int4", each: BLOCK, steps: "fp16" } };
+    const each = isFree(node, uses) && !(perRow && to === "fp8") ? "weight" : "row";
+    return { input: to, weight: { to, each, steps: "fp16" } };
+  }
+}
+
+/** Products of which a pattern is the name, each of which must be that of some. */
+function named(products: readonly Node[], patterns: readonly string[]): readonly Node[] {
+  const tests = patterns.map((pattern) => {
+    const test = new RegExp(`^${pattern.replaceAll(/[^*]+/g, RegExp.escape).replaceAll("*", ".*")}$`);
+    if (products.some(({ name }) => test.test(name))) return test;
+    const shown = [...new Set(products.map(({ name }) => patternOf(name)))].slice(0, MOST_NAMED);
+    throw new UnfoldError(
+      `--quantize ${quoted(pattern)}: no product is called so; there are ${shown.join(", ")}`,
+    );
+  });
+  return products.filter(({ name }) => tests.some((test) => test.test(name)));
+}
+
+/** Names that an error tells. */
+const MOST_NAMED = 8;
+
+/** "blocks.*.mlp.fc1" for what is so called in each block. */
+const patternOf = (name: string) => name.replaceAll(/(?<=\.)\d+(?=\.)/g, "*");
+
+function fits(node: Node, to: EngineQuantization): boolean {
+  const [outputs, channels] = node.inputs[1]!.type.shape as [number, number];
+  return to === "int4w"
+    ? channels % BLOCK === 0
+    : channels % BYTES_MULTIPLE === 0 && outputs % BYTES_MULTIPLE === 0;
+}
+
+/**
+ * Whether TensorRT makes a product's queries, keys and values where its attention reads them, quantized too:
+ * it does where each is as wide as the input, and nothing is added.
+ */
+function isFree(node: Node, uses: Uses): boolean {
+  const [outputs, channels] = node.inputs[1]!.type.shape as [number, number];
+  return node.inputs.length === 2 && outputs === 3 * channels && readByAttentions(node, uses);
+}
+
+/** Whether a result goes as it is, or moved, into attentions alone. */
+function readByAttentions(node: Node, uses: Uses): boolean {
+  return uses.get(node)!.every((use) => {
+    if (!("user" in use)) return false;
+    const { op } = use.user;
+    return op === "attention" || op === "matmul" ||
+      (opOf(use.user).kind === "move" && readByAttentions(use.user, uses));
+  });
+}
