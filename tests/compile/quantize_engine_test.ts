@@ -6,11 +6,13 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import digits from "../../examples/digits/digits.ts";
 import { ENCODER, encoder } from "../../src/bench/encoder.ts";
+import { runExamples } from "../../src/compile/evaluate.ts";
 import { loadExamples, sampleInputs } from "../../src/compile/examples.ts";
 import { chooseWeights, compile } from "../../src/compile/networks.ts";
 import { type EngineQuantizeOptions, quantizeForEngine } from "../../src/compile/quantize/engine.ts";
 import type { Model } from "../../src/dsl/model.ts";
-import { writeOnnx } from "../../src/emit/onnx.ts";
+import { onnxBytes, writeOnnx } from "../../src/emit/onnx.ts";
+import { lowestOpset } from "../../src/emit/opset.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
 import type { Target } from "../../src/emit/targets.ts";
 import type { EngineQuantization } from "../../src/ir/dtype.ts";
@@ -23,7 +25,11 @@ import { type QuantizedProduct, quantizeLinears } from "../../src/rewrite/backen
 import { forQuantization, placed, type Placement } from "../../src/rewrite/backends/tensorrt_quantized.ts";
 import { runPipeline } from "../../src/rewrite/pass.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
-import { nodesOf, refuses, rejects, withFolder } from "../support.ts";
+import { accuracy } from "../../src/run/compare.ts";
+import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
+import { apply } from "../../src/ops/table.ts";
+import { constant } from "../nodes.ts";
+import { graphOf, input, nodesOf, refuses, rejects, withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 
 const HELD_OUT = new URL("../../examples/digits/heldout.safetensors", import.meta.url);
@@ -67,6 +73,28 @@ for (const to of ["int8", "fp8"] as const) {
       assert.ok(gate!.outputError > 0.005 && gate!.outputError < 0.06, `${gate!.outputError}`);
     }));
 }
+
+for (const [to, opset] of [["int8", 17], ["fp8", 19]] as const) {
+  Deno.test(`a Q/DQ file in ${to} is of opset ${opset} and reads the digits on ONNX Runtime`, () =>
+    withFolder(async (folder) => {
+      const given = options(folder, to, "all");
+      const { graph } = await quantizeForEngine(folded(), { ...given, limits: null });
+      assert.equal(lowestOpset(graph), opset);
+      const labelled = given.limits!.labelled!;
+      // Merged products of bytes are not exact on every processor.
+      await using session = await sessionFromOnnx(onnxBytes(graph), { optimized: false });
+      const { logits } = await runExamples(session, labelled, given.batch);
+      assert.ok(accuracy(logits!, labelled.labels!) > 0.98);
+    }));
+}
+
+Deno.test("onnxBytes() refuses fp8 in a version of ONNX's operators that has none, and says which has", () => {
+  const x = input("x", [2, 4]);
+  const step = constant([0.5], { shape: [], dtype: "fp32" });
+  const q = apply("quantize", [x, step], { attrs: { to: "fp8", zero: 0 } });
+  const graph = graphOf(apply("dequantize", [q, step], { attrs: { zero: 0 } }));
+  refuses(() => onnxBytes(graph, { opset: 18 }), "ONNX has fp8 since version 19", "--opset 19");
+});
 
 Deno.test("quantizeForEngine() gives products back to fp16 and refuses at last, where outputs move too far", () =>
   withFolder(async (folder) => {

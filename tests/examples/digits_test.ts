@@ -1,6 +1,8 @@
 /** The shipped example, built as the README says, prints what the README shows. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ReportSchema } from "../../src/report/report.ts";
 import { processOf } from "../cli/process.ts";
 import { withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
@@ -26,6 +28,28 @@ testWithLibrary(
       const printed = comparable(stdout, version);
       const missing = comparable(shown!, version).filter((line) => line !== "..." && !printed.includes(line));
       assert.deepEqual(missing, [], `the README shows what is not printed:\n${stdout}`);
+    }),
+);
+
+testWithLibrary(
+  "the README's command for fp8 quantizes digits' free products, emulates what they cost and says so",
+  () =>
+    withFolder(async (folder) => {
+      const [, flags] = /task build-engine (--precision fp8 [^`\n]*)\n/.exec(readme) ?? [];
+      const samples = fileURLToPath(new URL("../../examples/digits/heldout.safetensors", import.meta.url));
+      const { code, stdout } = await processOf("build-engine").run(
+        [...flags!.replace("examples/digits/heldout.safetensors", samples).split(" "), "--no-time", "--json"],
+        folder,
+      );
+      assert.equal(code, 0);
+      const { precision, targets, quantization, notExecuted } = ReportSchema.parse(JSON.parse(stdout));
+      assert.deepEqual([precision, targets, quantization!.to], ["fp16", ["8.9"], "fp8"]);
+      for (const network of ["un", "ln"] as const) {
+        const { products, quantized, gate } = quantization!.networks[network]!;
+        assert.deepEqual([products, quantized], [18, 3]);
+        assert.ok(100 * (gate!.accuracy!.fp32 - gate!.accuracy!.quantized) <= 0.5);
+      }
+      assert.ok(notExecuted!.some((line) => line.includes("fp8 was emulated on the CPU")));
     }),
 );
 
