@@ -12,9 +12,10 @@ and for a network that is trained already (README.md beside this file has the re
     distill(student, model, batches, Recipe(steps=300)) # and learns from the network it came from
 
 At inference each of these normalizations is `y = s x + t` with one scale and one shift per channel, which UNfold folds into
-the linear layers around it: save the state dict, and
+the linear layers around it:
 
-    deno task build-engine --checkpoint student.safetensors --norm un
+    save_for_unfold(student, "student.safetensors", batches[0])     # save_for_unfold.py, beside this file
+    deno task build-engine --checkpoint student.safetensors
 
 | class          | statistics (mean, deviation)             | gradient                      | paper                             |
 | -------------- | ---------------------------------------- | ----------------------------- | --------------------------------- |
@@ -43,6 +44,7 @@ What holds for all of them:
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -113,29 +115,43 @@ class _EstimatedGradient(torch.autograd.Function):
         return (dx.to(x.dtype), (dy * ratio * z).sum(samples), dy.sum(samples), None, None, None, *(None for _ in flags))
 
 
+def _called(module: nn.Module, inputs: tuple) -> None:
+    """A hook that does nothing, for which nn.TransformerEncoderLayer calls its normalizations.
+
+    Where a layer has no hooks, it computes a LayerNorm of their weight, bias and eps itself at inference.
+    """
+
+
 class OfflineNorm(nn.Module):
     """What the normalizations of this file share: weight and bias [C], and y = s x + t at inference."""
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.9, sync: bool = True) -> None:
         super().__init__()
-        if channels < 1 or not 0 < momentum < 1 or eps < 0:
+        if not isinstance(channels, int) or channels < 1 or not 0 < momentum < 1 or eps < 0:
             raise ValueError(f"channels {channels}, momentum {momentum}, eps {eps}: at least 1, in (0, 1), at least 0")
         self.channels, self.eps, self.momentum, self.sync = channels, eps, momentum, sync
         self.padding_mask: Tensor | None = None
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_forward_pre_hook(_called)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, eps={self.eps}, momentum={self.momentum}"
 
     def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """x [..., C]; padding_mask [...] is True at the tokens that statistics leave out."""
+        if x.shape[-1] != self.channels:
+            raise ValueError(f"an input {tuple(x.shape)} for {self.channels} channels: they are its last axis")
         if not self.training:
             scale, shift = self.affine()
             return (_wide(x) * scale + shift).to(x.dtype)  # (1)
         mask = self.padding_mask if padding_mask is None else padding_mask
         if mask is not None and mask.shape != x.shape[:-1]:
             raise ValueError(f"padding mask {tuple(mask.shape)} for an input {tuple(x.shape)}: it wants {tuple(x.shape[:-1])}")
+        if mask is not None and mask.dtype != torch.bool:
+            raise ValueError(f"a padding mask is bool, True at padding (attention_mask == 0), not {mask.dtype}")
+        if any(buffer.dtype in (torch.float16, torch.bfloat16) for buffer in self.buffers()):
+            raise ValueError("statistics are float32: call .float() on each OfflineNorm behind model.half() or .bfloat16()")
         with torch.autocast(x.device.type, enabled=False):
             return self.step(x, None if mask is None else ~mask)
 
@@ -475,11 +491,23 @@ def set_padding_mask(model: nn.Module, padding_mask: Tensor | None) -> None:
 
 
 def _is_online(module: nn.Module) -> bool:
-    """Whether it is a LayerNorm or RMSNorm over the last axis: torch's, timm's, transformers', or a model's own RMSNorm."""
+    """Whether it is a LayerNorm or RMSNorm over the last axis: torch's, timm's, transformers', or a model's own.
+
+    Those of channels that come first, as in ConvNeXt, and those with an activation behind are left alone.
+    """
+    name = type(module).__name__
+    if re.search("2d|NormAct", name) or getattr(module, "data_format", None) == "channels_first":
+        return False
     if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-        return len(module.normalized_shape) == 1 and not type(module).__name__.endswith("2d")
+        return len(module.normalized_shape) == 1
     weight = getattr(module, "weight", None)
-    return type(module).__name__.endswith("RMSNorm") and isinstance(weight, Tensor) and weight.dim() == 1
+    return bool(re.search("(Layer|RMS|Rms)Norm(Fp32)?$", name)) and isinstance(weight, Tensor) and weight.dim() == 1
+
+
+def _batches(name: str, batches: Iterable) -> Iterable:
+    if isinstance(batches, (Tensor, Mapping)):
+        raise ValueError(f"{name} is one batch: pass a list of batches, [batch]")
+    return batches
 
 
 def _call(model: nn.Module, batch):
@@ -528,48 +556,63 @@ def convert(
 ) -> nn.Module:  # fmt: skip
     """A copy of `model` whose LayerNorms and RMSNorms are `norm(channels)`, each fitted by least squares per channel.
 
-    `samples` are batches as the model takes them (a tensor, a tuple, or a dict by name); a few hundred inputs are enough.
-    `only` chooses normalizations by the name of their module. Names stay, so that UNfold finds the normalizations where
-    they were. Raises ValueError where there is nothing to convert, no sample, or a value that is not finite.
+    `samples` are batches as the model takes them (a tensor, a tuple of its arguments, or a dict by name; labels are none:
+    `[images for images, _ in loader]`); a few hundred inputs are enough. `only` chooses normalizations by the name of their
+    module. Names stay, so that UNfold finds the normalizations where they were; a module of several names is one. Raises
+    ValueError where there is nothing to convert, no sample, one that a normalization has no part in, or a value that is
+    not finite.
     """
     chosen = {n: m for n, m in model.named_modules() if _is_online(m) and only(n)}
     if not chosen:
         raise ValueError("no LayerNorm or RMSNorm over the last axis is chosen in this model")
+    if any(value.is_meta for value in model.parameters()):
+        raise ValueError("the model is on the meta device, where it has no weights: load them first")
     found: dict[str, _Moments] = {}
     padding: list[Tensor | None] = [None]
 
     def watch(name):
-        def hook(_, inputs, output):
-            found.setdefault(name, _Moments(output.shape[-1])).add(inputs[0], output, padding[0])
+        def hook(_, inputs, named, output):
+            x, *more = [*inputs, *named.values()]
+            if more or not isinstance(output, Tensor) or x.shape != output.shape:
+                raise ValueError(f"{name} is no normalization of one tensor: leave it out with only=...")
+            found.setdefault(name, _Moments(output.shape[-1])).add(x, output, padding[0])
 
         return hook
 
-    was = model.training
-    hooks = [module.register_forward_hook(watch(name)) for name, module in chosen.items()]
+    was = [(module, module.training) for module in model.modules()]
+    hooks = [module.register_forward_hook(watch(name), with_kwargs=True) for name, module in chosen.items()]
     try:
         model.eval()
         with torch.no_grad():
-            for batch in samples:
+            for batch in _batches("samples", samples):
                 padding[0] = _real(batch)
                 _call(model, batch)
     finally:
-        model.train(was)
+        for module, training in was:
+            module.training = training
         for hook in hooks:
             hook.remove()
     if not found:
         raise ValueError("no normalization was reached: there are no samples")
+    if missed := [name for name in chosen if name not in found]:
+        raise ValueError(f"{', '.join(missed)}: not reached by these samples; leave it out with only=..., or give others")
     student = copy.deepcopy(model)
     for name, moments in found.items():
         if not torch.isfinite(moments.sums).all():
             raise ValueError(f"{name}: its input or output is not finite for these samples")
         old = student.get_submodule(name)
         new = norm(len(moments.sums[0]))
+        if not isinstance(new, OfflineNorm):
+            raise ValueError(f"norm=... gives a {type(new).__name__}, and an OfflineNorm of this file is fitted")
         where = next(old.parameters(), next(student.parameters()))
         new = new.to(where.device, torch.float32)
         new.fit(*(value.to(where.device, torch.float32) for value in moments.line()))
         new.train(old.training)
-        parent, _, child = name.rpartition(".")
-        setattr(student.get_submodule(parent), child, new)
+        if old is student:
+            return new
+        for parent in list(student.modules()):
+            for child in [child for child, module in parent._modules.items() if module is old]:
+                setattr(parent, child, new)
     return student
 
 
@@ -609,7 +652,9 @@ def _read(output):
     raise ValueError(f"a model's output is a {type(output).__name__}: say with Recipe(read=...) which tensor is compared")
 
 
-def _output_loss(kind: str, ours: Tensor, theirs: Tensor) -> Tensor:
+def _output_loss(kind: str, ours: Tensor, theirs: Tensor, real: Tensor | None) -> Tensor:
+    if real is not None and real.shape == ours.shape[:-1]:
+        ours, theirs = ours[real], theirs[real]
     if kind == "cosine":
         return (1 - F.cosine_similarity(ours, theirs, dim=-1)).mean()
     if kind == "kl":
@@ -644,12 +689,15 @@ def distill(student: nn.Module, teacher: nn.Module, data: Iterable, recipe: Reci
     the loss is not finite, with the step.
     """
     recipe = recipe or Recipe()
-    if recipe.output not in ("cosine", "kl", "mse") or recipe.steps < 1 or recipe.lr <= 0:
+    if recipe.output not in ("cosine", "kl", "mse") or not isinstance(recipe.steps, int) or recipe.steps < 1 or recipe.lr <= 0:
         raise ValueError(f"recipe: output {recipe.output!r}, {recipe.steps} steps, lr {recipe.lr}")
     names = [name for name, module in student.named_modules() if isinstance(module, OfflineNorm)]
     learned = [p for name, p in student.named_parameters() if recipe.train(name)]
     if not learned or not names:
         raise ValueError("nothing to train" if names else "the student has no normalization of this file: convert it first")
+    modules = dict(teacher.named_modules())
+    if wrong := [name for name in names if name not in modules or isinstance(modules[name], OfflineNorm)]:
+        raise ValueError(f"the teacher is not what the student was converted from: it has no online normalization {wrong[0]}")
     matrices = [p for p in learned if p.dim() > 1]
     vectors = [p for p in learned if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -668,11 +716,11 @@ def distill(student: nn.Module, teacher: nn.Module, data: Iterable, recipe: Reci
     try:
         while len(losses) < recipe.steps:
             before = len(losses)
-            for batch in data:
+            for batch in _batches("data", data):
                 with torch.no_grad():
                     target = read(_call(teacher, batch))
                 output, real = read(_call(student, batch)), _real(batch)
-                loss = recipe.output_weight * _output_loss(recipe.output, output, target)
+                loss = recipe.output_weight * _output_loss(recipe.output, output, target, real)
                 hidden = [_relative(ours[name], theirs[name], real) for name in names]
                 loss = loss + recipe.hidden_weight * torch.stack(hidden).mean()
                 if recipe.output == "cosine" and recipe.similarity_weight and output.dim() == 2:

@@ -326,8 +326,54 @@ def check_convert():
     assert len(losses) == 40 and after < before < 0.5 and sum(losses[-5:]) < 0.9 * sum(losses[:5]), (before, after, losses)
     assert len(un.convert(teacher, batches[:1], only=lambda name: name == "norm").norm.weight) == 16
 
+    # At inference without gradients torch computes an encoder layer by itself, LayerNorm too, unless something asks it not to.
+    with torch.no_grad():
+        alone = student(batches[5])
+    close(alone, student(batches[5]), msg=lambda text: f"torch's own LayerNorm in place of UnifiedNorm: {text}")
+
+    class RmsNorm(torch.nn.Module):  # As timm calls it.
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(16))
+
+        def forward(self, x):
+            return x * x.square().mean(-1, keepdim=True).rsqrt() * self.weight
+
+    class LayerNormAct(torch.nn.LayerNorm):
+        def forward(self, x):
+            return super().forward(x).relu()
+
+    shared = torch.nn.LayerNorm(16)
+    model = torch.nn.Sequential(shared, torch.nn.Linear(16, 16), shared, RmsNorm(), LayerNormAct(16), torch.nn.BatchNorm1d(6))
+    model[5].eval()
+    converted = un.convert(model, batches[:1])
+    assert [type(module).__name__ for module in converted] == [
+        "UnifiedNorm", "Linear", "UnifiedNorm", "UnifiedNorm", "LayerNormAct", "BatchNorm1d",
+    ] and converted[0] is converted[2], converted  # fmt: skip
+    assert converted[0].training and not converted[5].training
+    assert isinstance(un.convert(shared, batches[:1]), un.UnifiedNorm)
+
+    class Half(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.reached, self.missed = torch.nn.LayerNorm(16), torch.nn.LayerNorm(16)
+
+        def forward(self, x):
+            return self.reached(x)
+
     for call, words in [
         (lambda: un.convert(teacher, []), "no samples"),
+        (lambda: un.convert(teacher, batches[0]), "one batch"),
+        (lambda: un.convert(Half(), batches), "missed: not reached"),
+        (lambda: un.convert(teacher, batches, norm=torch.nn.BatchNorm1d), "BatchNorm1d"),
+        (lambda: un.convert(torch.nn.LayerNorm(16, device="meta"), batches), "meta"),
+        (lambda: un.distill(student, student, batches), "the teacher is not"),
+        (lambda: un.distill(student, teacher, batches[0]), "one batch"),
+        (lambda: un.distill(student, teacher, batches, un.Recipe(steps=1.5)), "1.5 steps"),
+        (lambda: un.UnifiedNorm(16.0), "16.0"),
+        (lambda: un.UnifiedNorm(1).eval()(batches[0]), "1 channels"),
+        (lambda: un.UnifiedNorm(16)(batches[0], torch.zeros(64, 6)), "is bool"),
+        (lambda: un.UnifiedNorm(16).bfloat16()(batches[0].bfloat16()), "float32"),
         (lambda: un.convert(student, batches), "no LayerNorm"),
         (lambda: un.convert(teacher, [batches[0] * math.nan]), "not finite"),
         (lambda: un.distill(student, teacher, []), "no batches"),
