@@ -43,7 +43,8 @@ export const PRECISION_HELP =
                         given
   --max-output-error N  the same without labelled data: how far outputs may move, of 1; 0.1 unless given
   --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as
-                        these run it fastest on a CPU; qdq: what engines have in int8, fp8 or int4w, in the standard's
+                        these run it fastest on a CPU; tensorrt: what engines are built of, in the standard's operators,
+                        so that trtexec or Triton make as many kernels of it; qdq: that of int8, fp8 and int4w, with
                         QuantizeLinear and DequantizeLinear
   --opset N             the version of the standard's operators in them: 17 (default; ONNX Runtime from 1.12 on) to 23;
                         fp8 needs 19, int4w 21, and has them unless given; onnxruntime's form has 22 at least where versions before
@@ -77,7 +78,8 @@ export function precisionOf(values: Values, { engines }: { readonly engines: boo
     );
   }
   const opset = values.opset === undefined ? undefined : asUsage(() => parseOpset(values.opset!));
-  const isEngines = to !== undefined && (engines || form === "qdq" || to !== "int8");
+  const ofEngines = form === "qdq" || form === "tensorrt";
+  const isEngines = to !== undefined && (engines || ofEngines || to !== "int8");
   if (form === "qdq" && to === undefined) {
     throw new UsageError(`--onnx qdq: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
   }
@@ -85,7 +87,8 @@ export function precisionOf(values: Values, { engines }: { readonly engines: boo
   const limits = to && limitsOf(values);
   return {
     precision: isEngines ? "fp16" : precision,
-    onnx: form === "qdq" ? "standard" : form,
+    // What engines have in fewer bits was lowered for them before it was quantized.
+    onnx: form === "qdq" || form === "tensorrt" && isEngines ? "standard" : form,
     opset,
     int8: to === "int8" ? { ...limits!, calibrate: values.calibrate!, target: int8ForOf(values) } : undefined,
     quantize: isEngines
@@ -94,7 +97,7 @@ export function precisionOf(values: Values, { engines }: { readonly engines: boo
         to,
         placement: placementOf(values.quantize, to),
         calibrate: values.calibrate,
-        inOnnx: form === "qdq",
+        inOnnx: ofEngines,
       }
       : undefined,
   };

@@ -4,9 +4,13 @@ import { type Pipeline, runPipeline } from "../pass.ts";
 import { ANYTHING } from "../spec.ts";
 import { ONNX_RUNTIME } from "./onnxruntime.ts";
 import { OPENVINO } from "./openvino.ts";
+import { TENSORRT } from "./tensorrt.ts";
 
-/** `onnxruntime` has operators that only ONNX Runtime knows, in fp32; the others are the standard's. */
-export const ONNX_FORMS = ["standard", "onnxruntime", "openvino"] as const;
+/**
+ * `onnxruntime` has operators that only ONNX Runtime knows, in fp32; the others are the standard's. `tensorrt`
+ * is the graph that engines are built of: NVIDIA's own parser makes the same kernels of it.
+ */
+export const ONNX_FORMS = ["standard", "onnxruntime", "openvino", "tensorrt"] as const;
 export type OnnxForm = (typeof ONNX_FORMS)[number];
 
 /** What makes each of them of an optimized graph. */
@@ -14,6 +18,7 @@ export const ONNX_PIPELINES: Readonly<Record<OnnxForm, Pipeline>> = {
   standard: { name: "standard", takes: ANYTHING, passes: [], leaves: ANYTHING },
   onnxruntime: ONNX_RUNTIME,
   openvino: OPENVINO,
+  tensorrt: TENSORRT,
 };
 
 /** An optimized graph in a form. */

@@ -1,0 +1,70 @@
+/**
+ * The ONNX form that TensorRT compiles best: the standard's operators alone, and the kernels that NVIDIA's
+ * own parser makes of it, which is trtexec's and Triton's. No GPU is needed to build a plan; ONNX Runtime's
+ * TensorRT provider, which needs one, is not run. What the form computes is tested with every network of
+ * `tests/networks`.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { benchGraph, benchNetwork, benchWeights } from "../../src/bench/networks.ts";
+import { onnxBytes, writeOnnx } from "../../src/emit/onnx.ts";
+import { HIGHEST_OPSET, LOWEST_OPSET } from "../../src/emit/opset.ts";
+import { buildEngine } from "../../src/emit/tensorrt.ts";
+import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
+import { inspectPlan } from "../../src/report/plan.ts";
+import { asOnnx } from "../../src/rewrite/backends/onnx_forms.ts";
+import { optimize } from "../../src/rewrite/pipeline.ts";
+import { runPython } from "../python/support.ts";
+import { decoder, encoder, traced } from "../rewrite/networks.ts";
+import { withFolder } from "../support.ts";
+import { TENSORRT_LIBRARY } from "../tensorrt_library.ts";
+
+Deno.test("the form for TensorRT has the standard's operators alone, for UN and for LN", () => {
+  for (const model of [encoder(), encoder({ packed: false, causal: true }), decoder()]) {
+    for (const norm of [unifiedNorm(), layerNorm()]) {
+      for (const dims of [{ B: 2, S: 4 }, {}]) {
+        const { graph } = optimize(traced(model, { norm, precision: "fp16", dims }));
+        for (const opset of [LOWEST_OPSET, HIGHEST_OPSET]) {
+          const bytes = onnxBytes(asOnnx(graph, "tensorrt"), { opset });
+          assert.ok(!new TextDecoder("latin1").decode(bytes).includes("com.microsoft"));
+        }
+      }
+    }
+  }
+});
+
+const PARSER = fileURLToPath(new URL("../../src/bench/onnx_plan.py", import.meta.url));
+const missing = TENSORRT_LIBRARY === undefined
+  ? "no TensorRT library"
+  : runPython(["-c", "import tensorrt_rtx_bindings"]).code !== 0
+  ? "no Python with NVIDIA's parser; name one in UNFOLD_TEST_PYTHON that has " +
+    "tests/python/tensorrt_runtimes.txt"
+  : undefined;
+
+function testWithParser(name: string, fn: () => Promise<void>) {
+  const title = missing === undefined ? name : `${name} (skipped: ${missing})`;
+  Deno.test({ name: title, ignore: missing !== undefined, fn });
+}
+
+/** Of UNfold's own plans in fp16, batch 8. Of the standard form the parser makes 33, 101, 117 and 100. */
+const KERNELS = { encoder: 33, vit: 66, swin: 81, gpt2: 64 } as const;
+
+for (const [name, expected] of Object.entries(KERNELS)) {
+  testWithParser(
+    `NVIDIA's parser makes UNfold's own kernels of the form for TensorRT: ${name}`,
+    () =>
+      withFolder(async (folder) => {
+        const options = { batch: 8, precision: "fp16", weights: benchWeights() } as const;
+        const { graph } = benchGraph(benchNetwork(name), "un", options);
+        const [onnx, plan] = [join(folder, "un.onnx"), join(folder, "plan")];
+        const kernels = () => inspectPlan(Deno.readFileSync(plan)).kernels;
+        await buildEngine(graph, { path: plan, library: TENSORRT_LIBRARY! });
+        assert.equal(kernels(), expected);
+        await writeOnnx(asOnnx(graph, "tensorrt"), onnx);
+        const { code, stderr } = runPython([PARSER, onnx, plan]);
+        assert.equal(code, 0, stderr);
+        assert.equal(kernels(), expected);
+      }),
+  );
+}
