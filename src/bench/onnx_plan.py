@@ -2,8 +2,8 @@
 
     python onnx_plan.py FILE.onnx PLAN [COMPUTE_CAPABILITY ...]
 
-Needs NVIDIA's bindings (pip install tensorrt-rtx). An engine is built as UNfold builds it: strongly typed, without TF32,
-its kernels named in the plan. Inputs must have fixed sizes.
+Needs NVIDIA's bindings (pip install tensorrt-rtx). An engine is built as UNfold builds it: strongly typed, without
+TF32, its kernels named in the plan. Inputs must have fixed sizes.
 """
 
 import sys

@@ -7,8 +7,8 @@ import { OPENVINO } from "./openvino.ts";
 import { TENSORRT } from "./tensorrt.ts";
 
 /**
- * `onnxruntime` has operators that only ONNX Runtime knows, in fp32; the others are the standard's. `tensorrt`
- * is the graph that engines are built of: NVIDIA's own parser makes the same kernels of it.
+ * `onnxruntime` has operators that only ONNX Runtime knows, in fp32; the others are the standard's.
+ * `tensorrt` is what engines are built of: NVIDIA's own parser makes the same kernels of it.
  */
 export const ONNX_FORMS = ["standard", "onnxruntime", "openvino", "tensorrt"] as const;
 export type OnnxForm = (typeof ONNX_FORMS)[number];
