@@ -1,5 +1,6 @@
 /** The options for a network's number type, what quantizing needs too, and for the form of its ONNX files. */
 import type { Int8Options, QuantizeOrder } from "../compile/order.ts";
+import { type CalibrationOptions, parseCalibration } from "../compile/quantize/methods.ts";
 import { parseOpset } from "../emit/opset.ts";
 import { FP8_TARGETS, parseTargets, type Target } from "../emit/targets.ts";
 import {
@@ -20,6 +21,7 @@ export const PRECISION_OPTIONS = {
   precision: { type: "string", default: "fp32" },
   quantize: { type: "string" },
   calibrate: { type: "string" },
+  calibration: { type: "string" },
   "int8-for": { type: "string" },
   "max-accuracy-drop": { type: "string" },
   "max-output-error": { type: "string" },
@@ -37,6 +39,9 @@ export const PRECISION_HELP =
                         elsewhere (the default for int8 and fp8); all (for int4w); or by name: '*.fc1,*.fc2'
   --calibrate FILE      for int8 and fp8: sample inputs, a safetensors file whose tensors are called as the model's
                         inputs
+  --calibration HOW     where the range of an input is cut off, for int8 and fp8: rows (default), for the least error
+                        relative to each row of 128 samples; or, by a histogram of all samples, mse, percentile:99.99,
+                        entropy (int8 alone) or max, nowhere
   --int8-for WHAT       of the file for CPUs: any (default): the same whole numbers on every processor; vnni: weights in
                         finer steps, wrong on x86-64 without VNNI or AMX; the build fails on such a one
   --max-accuracy-drop N for int8, fp8 and int4w: points of accuracy on the model's labelled data it may cost; 0.5 unless
@@ -51,7 +56,7 @@ export const PRECISION_HELP =
                         1.20 would compute something else`;
 
 const LIMIT_FLAGS = ["max-accuracy-drop", "max-output-error"] as const;
-const QUANTIZE_FLAGS = ["quantize", "calibrate", ...LIMIT_FLAGS] as const;
+const QUANTIZE_FLAGS = ["quantize", "calibrate", "calibration", ...LIMIT_FLAGS] as const;
 
 type Values =
   & { readonly precision: string; readonly onnx: string; readonly opset?: string | undefined }
@@ -84,7 +89,7 @@ export function precisionOf(values: Values, { engines }: { readonly engines: boo
     throw new UsageError(`--onnx qdq: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
   }
   checkFlags(asked, values);
-  const limits = to && limitsOf(values);
+  const limits = to && { ...limitsOf(values), ...calibrationOf(values, to) };
   return {
     precision: isEngines ? "fp16" : precision,
     // What engines have in fewer bits was lowered for them before it was quantized.
@@ -121,6 +126,16 @@ function checkFlags(precision: string, values: Values): void {
         "as the model's inputs",
     );
   }
+}
+
+function calibrationOf({ calibration }: Values, to: EngineQuantization): CalibrationOptions {
+  if (calibration === undefined) return {};
+  if (to === "int4w") throw new UsageError("--calibration: int4w quantizes weights alone; leave it out");
+  const chosen = asUsage(() => parseCalibration(calibration));
+  if (chosen.method === "entropy" && to === "fp8") {
+    throw new UsageError("--calibration entropy: this is for --precision int8, whose steps are all the same");
+  }
+  return { calibration: chosen };
 }
 
 function limitsOf(values: Values) {

@@ -9,6 +9,7 @@ import type { Placement } from "../rewrite/backends/tensorrt_quantized.ts";
 import type { LayerNormForm } from "../rewrite/fold/recentre.ts";
 import type { Batch } from "./batch.ts";
 import type { WeightOptions } from "./networks.ts";
+import type { CalibrationOptions } from "./quantize/methods.ts";
 
 /** A model and how to compile it. */
 export interface Subject {
@@ -57,8 +58,8 @@ export interface Order extends Subject {
   readonly command?: string | undefined;
 }
 
-/** What quantizing may cost. */
-interface Allowed {
+/** How products are quantized, and what that may cost. */
+interface Allowed extends CalibrationOptions {
   /** In points of accuracy. */
   readonly maxAccuracyDrop: number;
   /** Of 1, where there are no labels. */

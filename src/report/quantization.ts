@@ -18,6 +18,11 @@ const gate = z.object({
 });
 export type GateReport = z.infer<typeof gate>;
 
+/**
+ * How ranges of inputs were found, as `--calibration` has it; absent in reports of before there was a choice.
+ */
+const calibration = z.string().optional();
+
 /** Products of the engines in fewer bits than the rest. */
 export const quantization = z.object({
   to: z.enum(ENGINE_QUANTIZATIONS),
@@ -25,6 +30,7 @@ export const quantization = z.object({
   placement: z.string(),
   /** Sample inputs that ranges were taken from, and outputs compared on; null where neither was done. */
   samples: count.nullable(),
+  calibration,
   networks: z.partialRecord(
     family,
     z.object({
@@ -51,6 +57,7 @@ export const int8 = z.object({
   inFloat,
   /** Sample inputs that ranges were taken from. */
   samples: count,
+  calibration,
   /** Products whose sums ONNX Runtime computed here exactly, rows of each, and the largest difference. */
   sums: z.object({ products: count, rows: count, largestDifference: z.number() }).optional(),
   gate: gate.extend({

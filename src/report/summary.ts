@@ -201,12 +201,13 @@ function engines({ engines, latency, targets }: Report, style: Style): string[] 
 
 function quantization({ quantization }: Report): string[] {
   if (!quantization) return [];
-  const { to, placement, networks } = quantization;
+  const { to, placement, networks, calibration } = quantization;
   const lines = Object.entries(networks).flatMap(([family, { products, quantized, gate, inFloat }]) => [
     `${family}: ${quantized} of ${products} products (${placement})${gate === null ? ", not run" : ""}`,
     ...gate === null ? [] : [`emulated: ${effectOf(gate)}`],
     ...inFloat.map(({ name }) => `${name} stays in fp16`),
   ]);
+  if (calibration !== undefined) lines.push(`ranges by ${calibration}`);
   return ["", ...lines.map((line, i) => `${(i === 0 ? `In ${to}` : "").padEnd(17)}${line}`)];
 }
 
@@ -223,7 +224,9 @@ function int8({ int8 }: Report): string[] {
   const kept = inFloat.length === 0 ? "" : `; in float: ${inFloat.map(({ name }) => name).join(", ")}`;
   const lines = [
     "",
-    `Int8             ${int8.quantized} of ${int8.products} products, ranges of ${int8.samples} sample inputs${kept}`,
+    `Int8             ${int8.quantized} of ${int8.products} products, ranges of ${int8.samples} sample inputs${
+      int8.calibration === undefined ? "" : ` by ${int8.calibration}`
+    }${kept}`,
     ...target && sums
       ? [`                 for ${INT8_TARGET_LABEL[target]}; its whole numbers are exact on this one`]
       : [],

@@ -99,6 +99,19 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
         /^error: --target 8\.0,8\.9: fp8 needs compute capability 8\.9 or later, which 8\.0 is not; give --target 8\.9,/,
       ],
       [["--calibrate", "a.safetensors"], /^error: --calibrate: this is for --precision int8, fp8, int4w$/],
+      [["--calibration", "mse"], /^error: --calibration: this is for --precision int8, fp8, int4w$/],
+      [
+        ["--precision", "int8", "--calibrate", "a", "--calibration", "minmax"],
+        /^error: --calibration "minmax": give one of rows, max, percentile, entropy, mse, or percentile:99.9$/,
+      ],
+      [
+        ["--precision", "fp8", "--calibrate", "a", "--calibration", "entropy"],
+        /^error: --calibration entropy: this is for --precision int8, whose steps are all the same$/,
+      ],
+      [
+        ["--precision", "int4w", "--calibration", "mse"],
+        /^error: --calibration: int4w quantizes weights alone/,
+      ],
       [["--quantize", "all"], /^error: --quantize: this is for --precision int8, fp8, int4w$/],
       [["--onnx", "qdq"], /^error: --onnx qdq: this is for --precision int8, fp8, int4w$/],
       [["--precision", "int4w", "--int8-for", "vnni"], /^error: --int8-for: this is for --precision int8$/],

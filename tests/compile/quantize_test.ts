@@ -6,6 +6,7 @@ import { calibrate } from "../../src/compile/quantize/calibrate.ts";
 import { loadExamples, sampleInputs } from "../../src/compile/examples.ts";
 import { chooseWeights, compile } from "../../src/compile/networks.ts";
 import { productsOf, quantize, type QuantizeOptions } from "../../src/compile/quantize/int8.ts";
+import { parseCalibration } from "../../src/compile/quantize/methods.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import { float64Of, heldData } from "../../src/ir/data.ts";
 import type { Graph } from "../../src/ir/graph.ts";
@@ -93,6 +94,18 @@ Deno.test("calibrate() finds a step for each product's input that holds its rang
       assert.ok(error() > 0 && error() < 0.05, `${error()}`);
     }
   }));
+
+for (const text of ["max", "percentile:99.99", "entropy", "mse"]) {
+  Deno.test(`quantize() keeps the digits' accuracy within half a point with --calibration ${text}`, () =>
+    withFolder(async (folder) => {
+      const { gate, inFloat } = await quantize(folded(), {
+        ...options(folder),
+        calibration: parseCalibration(text),
+      });
+      assert.deepEqual(inFloat, []);
+      assert.ok(gate.passed && gate.outputError > 0.001 && gate.outputError < 0.06, `${gate.outputError}`);
+    }));
+}
 
 Deno.test("sampleInputs() refuses a file without a tensor for each input", () => {
   const file = new URL("../../examples/digits/un.safetensors", import.meta.url);

@@ -1,7 +1,7 @@
 /**
  * How the inputs of products are rounded to 8 bits, found out by running the network in float on sample
  * inputs, and what that costs each product by itself. Per input: one step size and the step that is zero, for
- * all its channels.
+ * all its channels; its range by one of several methods (`methods.ts`).
  */
 import { UnfoldError } from "../../errors.ts";
 import { bytesAs, float64Of, numbersFromBytes } from "../../ir/data.ts";
@@ -16,6 +16,8 @@ import { quantizedData } from "../../weights/derived/derive.ts";
 import { roundedStep } from "../../weights/derived/quantized.ts";
 import { feeder } from "../evaluate.ts";
 import type { Examples } from "../examples.ts";
+import { Histogram } from "./histogram.ts";
+import { type Calibration, type CalibrationOptions, DEFAULT_CALIBRATION, threshold } from "./methods.ts";
 
 /** A product and how it would be quantized. */
 export interface CalibratedProduct {
@@ -25,7 +27,7 @@ export interface CalibratedProduct {
   error(): number;
 }
 
-/** Examples that are looked at: a range settles after few. */
+/** Examples of which rows are kept, and all that `rows` looks at: a range settles after few. */
 const MOST_EXAMPLES = 128;
 /** Rows of an input that are kept of each batch, besides those with its extremes. */
 const ROWS_KEPT = 8;
@@ -44,7 +46,7 @@ const RANGES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
 export async function calibrate(
   graph: Graph,
   products: ReadonlyMap<Node, Wanted & { readonly x: Node }>,
-  { examples, batch, onnx, signal }: {
+  { calibration = DEFAULT_CALIBRATION, examples, batch, onnx, signal }: CalibrationOptions & {
     examples: Examples;
     batch: number;
     onnx: (graph: Graph) => Promise<string>;
@@ -56,16 +58,18 @@ export async function calibrate(
   }
   const seen = new Map([...new Set([...products.values()].map(({ x }) => x))].map((node, i) => [
     node,
-    { name: `input.${i}`, range: new Range() },
+    { name: `input.${i}`, range: new Range(calibration) },
   ]));
   const outputs = [...seen].map(([node, { name }]) => ({ name, node }));
   await using session = await sessionFromOnnx(await onnx({ ...graph, outputs }));
   const feeds = feeder(session, examples, batch);
-  for (let start = 0; start < Math.min(examples.count, MOST_EXAMPLES); start += batch) {
+  const most = calibration.method === "rows" ? MOST_EXAMPLES : Infinity;
+  for (let start = 0; start < Math.min(examples.count, most); start += batch) {
     signal?.throwIfAborted();
     const values = await session.run(feeds(start));
     for (const [node, { name, range }] of seen) {
-      range.see(numbersOf(values[name]!), node.type.shape.at(-1) as number);
+      const channels = node.type.shape.at(-1) as number;
+      range.see(numbersOf(values[name]!), { channels, keep: start < MOST_EXAMPLES });
     }
   }
   return [...products].map(([node, { x, input, weight }]) => {
@@ -86,8 +90,12 @@ class Range {
   high = 0;
   readonly rows: Float64Array[] = [];
   readonly #roundings = new Map<QuantizedType, Rounding>();
+  readonly #histogram = new Histogram();
 
-  see(values: Float64Array, channels: number): void {
+  constructor(readonly calibration: Calibration) {}
+
+  /** @param options.keep whether rows are kept of them */
+  see(values: Float64Array, { channels, keep }: { readonly channels: number; readonly keep: boolean }): void {
     let [least, most] = [0, 0];
     values.forEach((value, i) => {
       if (!(value >= values[least]!)) least = i;
@@ -95,6 +103,8 @@ class Range {
     });
     this.low = Math.min(this.low, values[least]!);
     this.high = Math.max(this.high, values[most]!);
+    if (this.calibration.method !== "rows") this.#histogram.see(values);
+    if (!keep) return;
     const count = values.length / channels;
     const kept = new Set([least, most].map((i) => Math.floor(i / channels)));
     // Steps of the golden ratio never keep time with the tokens, of which the first are often special.
@@ -102,30 +112,53 @@ class Range {
     for (const row of kept) this.rows.push(values.slice(row * channels, (row + 1) * channels));
   }
 
-  /**
-   * The range whose rounding and cutting off cost least, in squares, relative to each row: the large values
-   * of a few rows, a class token's for instance, are not given up for finer steps elsewhere. Around zero
-   * unless the type is unsigned. Steps are rounded as the file has them.
-   */
+  /** Around zero unless the type is unsigned. Steps are rounded as the file has them. */
   rounding(to: QuantizedType, steps: Quantizing["steps"]): Rounding {
     const known = this.#roundings.get(to);
     if (known !== undefined) return known;
+    const rounding = this.calibration.method === "rows" ? this.#byRows(to, steps) : this.#cut(to, steps);
+    this.#roundings.set(to, rounding);
+    return rounding;
+  }
+
+  /**
+   * The range whose rounding and cutting off cost least, in squares, relative to each row: the large values
+   * of a few rows, a class token's for instance, are not given up for finer steps elsewhere.
+   */
+  #byRows(to: QuantizedType, steps: Quantizing["steps"]): Rounding {
     let best: { error: number; rounding: Rounding } = { error: Infinity, rounding: { to, step: 1, zero: 0 } };
     for (const part of RANGES) {
-      const rounding = this.#partly(part, to, steps);
+      const rounding = roundingOf([part * this.low, part * this.high], to, steps);
       const error = this.rows.reduce((sum, row) => sum + rowError(row, rounding), 0);
       if (error < best.error) best = { error, rounding };
     }
-    this.#roundings.set(to, best.rounding);
     return best.rounding;
   }
 
-  #partly(part: number, to: QuantizedType, steps: Quantizing["steps"]): Rounding {
-    const [low, high] = [part * this.low, part * this.high];
-    if (to !== "uint8") return { to, step: roundedStep(Math.max(-low, high) / LARGEST[to], steps), zero: 0 };
-    const step = roundedStep((high - low) / 255, steps);
-    return { to, step, zero: Math.max(0, Math.min(255, Math.round(-low / step))) };
+  #cut(to: QuantizedType, steps: Quantizing["steps"]): Rounding {
+    const cut = (most: number) =>
+      roundingOf([Math.max(-most, this.low), Math.min(most, this.high)], to, steps);
+    const whole = cut(Infinity);
+    return cut(threshold(this.#histogram, this.calibration, {
+      levels: to === "uint8" ? Math.max(whole.zero, 255 - whole.zero) + 1 : LARGEST.int8 + 1,
+      // The histogram has magnitudes: those of numbers of the side that reaches further.
+      cutAt: (most) => {
+        const rounding = cut(most);
+        const sign = this.high < -this.low ? -1 : 1;
+        return (x) => sign * dequantized(sign * x, rounding);
+      },
+    }));
   }
+}
+
+function roundingOf(
+  [low, high]: readonly [low: number, high: number],
+  to: QuantizedType,
+  steps: Quantizing["steps"],
+): Rounding {
+  if (to !== "uint8") return { to, step: roundedStep(Math.max(-low, high) / LARGEST[to], steps), zero: 0 };
+  const step = roundedStep((high - low) / 255, steps);
+  return { to, step, zero: Math.max(0, Math.min(255, Math.round(-low / step))) };
 }
 
 /** The squared error of a row's rounding over its square. */

@@ -15,8 +15,9 @@ import { calibrate, type CalibratedProduct } from "./calibrate.ts";
 import { runExamples } from "../evaluate.ts";
 import type { Examples } from "../examples.ts";
 import { type Limits, withinLimits } from "./gate.ts";
+import type { CalibrationOptions } from "./methods.ts";
 
-export interface EngineQuantizeOptions {
+export interface EngineQuantizeOptions extends CalibrationOptions {
   readonly to: EngineQuantization;
   readonly placement: Placement;
   /** As for `placed`. */
@@ -43,7 +44,7 @@ export interface QuantizedEngine {
  */
 export async function quantizeForEngine(
   optimized: Graph,
-  { to, placement, perRow, samples, limits, batch, onnx, signal }: EngineQuantizeOptions,
+  { to, placement, perRow, samples, limits, batch, onnx, signal, ...calibrating }: EngineQuantizeOptions,
 ): Promise<QuantizedEngine> {
   const { graph: lowered, trace } = runPipeline(optimized, forQuantization(to));
   const chosen = placed(lowered, { to, placement, perRow });
@@ -54,7 +55,7 @@ export async function quantizeForEngine(
     : await calibrate(
       wide,
       new Map([...chosen].map(([node, how]) => [node, { ...how, x: widened.get(node.inputs[0]!)! }])),
-      { examples: samples, batch, onnx, signal },
+      { ...calibrating, examples: samples, batch, onnx, signal },
     );
   const make = (products: readonly CalibratedProduct[]) =>
     runPipeline(lowered, {

@@ -14,9 +14,10 @@ import { calibrate, type CalibratedProduct } from "./calibrate.ts";
 import { runExamples } from "../evaluate.ts";
 import type { Examples } from "../examples.ts";
 import { type Limits, withinLimits } from "./gate.ts";
+import type { CalibrationOptions } from "./methods.ts";
 import { checkWholeNumbers } from "./whole_numbers.ts";
 
-export interface QuantizeOptions extends Limits {
+export interface QuantizeOptions extends Limits, CalibrationOptions {
   /** The processors it is for. */
   readonly target: Int8Target;
   /** What ranges are taken from. */
@@ -42,10 +43,8 @@ export async function quantize(graph: Graph, options: QuantizeOptions): Promise<
   const { target, samples, labelled, batch, onnx, signal } = options;
   const { graph: float, trace } = runPipeline(graph, INT8);
   const products = await calibrate(float, productsOf(float, target), {
+    ...options,
     examples: samples,
-    batch,
-    onnx,
-    signal,
   });
   const examples = labelled ?? samples;
   const quantized = (chosen: readonly CalibratedProduct[]) =>

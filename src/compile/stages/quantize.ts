@@ -5,6 +5,7 @@ import type { Stage } from "../line.ts";
 import type { Has } from "../known.ts";
 import { aboutNetwork } from "../networks.ts";
 import { quantize as quantizeNetwork } from "../quantize/int8.ts";
+import { calibrationName } from "../quantize/methods.ts";
 
 /** The file's own word, in its `metadata_props`, on the processors that it is for. */
 const TARGET_KEY = "unfold.int8_for";
@@ -34,7 +35,12 @@ export const quantize: Stage<Has<"order" | "networks" | "examples" | "work">, Ha
     return {
       int8: {
         graph,
-        report: { target, ...report, onnx: { path: join(out, name), bytes: byteLength, nodes } },
+        report: {
+          target,
+          calibration: calibrationName(limits.calibration),
+          ...report,
+          onnx: { path: join(out, name), bytes: byteLength, nodes },
+        },
       },
     };
   },

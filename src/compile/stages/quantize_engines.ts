@@ -5,6 +5,7 @@ import { sampleInputs } from "../examples.ts";
 import type { Stage } from "../line.ts";
 import type { Has } from "../known.ts";
 import { quantizeForEngine } from "../quantize/engine.ts";
+import { calibrationName } from "../quantize/methods.ts";
 
 export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "work">, Has<"quantized">> = {
   name: "quantize",
@@ -13,7 +14,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
   otherwise: { quantized: null },
   run: async ({ order, networks, examples, work }, { signal }) => {
     const { model, batch, targets, skip = [] } = order;
-    const { to, placement, calibrate, maxAccuracyDrop, maxOutputError } = order.quantize!;
+    const { to, placement, calibrate, calibration, maxAccuracyDrop, maxOutputError } = order.quantize!;
     const samples = calibrate === undefined ? examples : sampleInputs(model, calibrate);
     const isChecked = !skip.includes("check");
     const graphs = new Map<Graph, Graph>();
@@ -21,6 +22,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
       to,
       placement: typeof placement === "string" ? placement : placement.join(","),
       samples: to === "int4w" && !isChecked ? null : samples.count,
+      ...(to !== "int4w" && { calibration: calibrationName(calibration) }),
       networks: {},
     };
     for (const [i, { norm: { family }, network, weights }] of networks.entries()) {
@@ -35,6 +37,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
         // A plan for no GPUs by name has those of compute capability 12 in it.
         perRow: targets === undefined || targets.some((target) => target.startsWith("12.")),
         samples,
+        calibration,
         limits: isChecked ? limits : null,
         batch: batch.timed,
         onnx: (graph) => work.onnx(graph),
