@@ -1,6 +1,4 @@
-/**
- * The settings that several layouts have, each once: its name, where configurations write it, what it takes.
- */
+/** The settings that several layouts have: name, keys of configurations, and what each takes. */
 import { type Activation, ACTIVATIONS } from "../dsl/activations.ts";
 import type { Setting } from "./settings.ts";
 
@@ -107,7 +105,7 @@ export const ACTIVATION: Setting<Activation> = {
     typeof value === "string" ? ACTIVATION_NAMES[value.split(".").at(-1)!.toLowerCase()] : undefined,
 };
 
-export const POOLS = ["token", "avg", "max", "avgmax", "map", "none"] as const;
+const POOLS = ["token", "avg", "max", "avgmax", "map", "none"] as const;
 export type Pool = (typeof POOLS)[number];
 
 export const POOL: Setting<Pool> = {

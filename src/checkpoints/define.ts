@@ -31,10 +31,7 @@ import {
   type Statement,
 } from "./settings.ts";
 
-/**
- * What a format may look at: names and shapes, wrappers and `module.` taken off, and the configuration beside
- * the file.
- */
+/** What a format may look at: names and shapes without wrappers and `module.`, and the configuration. */
 export interface CheckpointView {
   readonly path: string;
   names(): readonly string[];
@@ -45,8 +42,8 @@ export interface CheckpointView {
   same(a: string, b: string): boolean;
   /** `config.json` beside the file, or the arguments inside it; null where there are none. */
   readonly config: Readonly<Record<string, unknown>> | null;
-  /** All that is said of the network, that configuration among it. */
-  readonly said: readonly Statement[];
+  /** All statements on the network, that configuration among them. */
+  readonly statements: readonly Statement[];
 }
 
 export interface CheckpointFormat {
@@ -76,7 +73,7 @@ export function readAs(
   options: SettingOptions = {},
 ): Recognised & { readonly settled: readonly Settled[] } {
   const { name: layout, settings } = format;
-  const settler = new Settler({ path: file.path, said: file.said, options, settings, layout });
+  const settler = new Settler({ path: file.path, statements: file.statements, options, settings, layout });
   const recognised = format.read(file, (setting, known) => settler.settle(setting, known));
   settler.requireAsked();
   return { ...recognised, settled: settler.settled };
@@ -112,13 +109,13 @@ export interface Source {
   make(parts: readonly TensorData[]): TensorData;
 }
 
-/** Tensors one below the other along axis 0: q, k and v of a file that keeps them apart. */
+/** Tensors one below the other along axis 0: q, k and v of a file that has three tensors. */
 export function stacked(from: readonly string[]): Source {
   return {
     from,
     make: (parts) => {
-      const [first, ...others] = parts as readonly [TensorData, ...TensorData[]];
-      const odd = others.find(({ dtype, shape }) =>
+      const [first, ...rest] = parts as readonly [TensorData, ...TensorData[]];
+      const odd = rest.find(({ dtype, shape }) =>
         dtype !== first.dtype || shape.slice(1).join() !== first.shape.slice(1).join()
       );
       if (odd !== undefined) {

@@ -1,6 +1,4 @@
-/**
- * The table of checkpoint formats, most particular first: a file is the first one whose signature it bears.
- */
+/** The table of checkpoint formats, most particular first: a file is of the first whose names it has. */
 import type { CheckpointFormat } from "./define.ts";
 import { cswinFormat } from "./layouts/cswin.ts";
 import { fairseqTranslation } from "./layouts/fairseq.ts";

@@ -11,10 +11,10 @@ type Attributes = Readonly<Record<string, unknown>>;
 const IN_BLOCK = /(^|\.)(blocks|layers?|h)\.\d+\./;
 
 /** As statements; none of a file that holds tensors alone. */
-export function saidByModules(modules: unknown): Statement[] {
+export function moduleStatements(modules: unknown): Statement[] {
   const parts = Object.entries(recordOf(modules)).map(([path, part]) => ({ path, part: recordOf(part) }));
   const all = parts.map(({ part }) => part);
-  // transformers' modules say it all in their configuration.
+  // A module of transformers has all settings in its configuration.
   const config = all.map((part) => recordOf(part.config)).find((config) => Object.keys(config).length > 0);
   if (config !== undefined) {
     return [{ origin: "the module's configuration", kind: "configuration", values: config }];
@@ -40,6 +40,6 @@ const recordOf = (value: unknown): Attributes =>
 
 /** The value that all who have one agree on. */
 function onlyOne(values: readonly unknown[]): unknown {
-  const [first, ...others] = values.filter((value) => value !== undefined && value !== null);
-  return others.every((other) => JSON.stringify(other) === JSON.stringify(first)) ? first : undefined;
+  const [first, ...rest] = values.filter((value) => value !== undefined && value !== null);
+  return rest.every((other) => JSON.stringify(other) === JSON.stringify(first)) ? first : undefined;
 }

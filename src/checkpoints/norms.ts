@@ -9,12 +9,9 @@ import type { Evidence, Known, Setting } from "./settings.ts";
 export interface NormKindOptions {
   /** Scopes of the file's normalizations. */
   readonly scopes: RegExp;
-  /**
-   * What a library adds to the variance in Layer Normalization and RMSNorm; 1e-5 unless said, as to the
-   * others.
-   */
+  /** Added to the variance in Layer Normalization and RMSNorm; 1e-5, as in the others, unless given. */
   readonly epsilon?: number;
-  /** The same as it is said, where that is not one number in all of the layout's files. */
+  /** The setting of that epsilon, where configurations of the layout write it in another way. */
   readonly epsilonSetting?: Setting<number>;
   /** What is left to assume of the epsilon in PRepBN and RepBN where it is not PyTorch's 1e-5. */
   readonly ofPrepbn?: Evidence<number>;
@@ -27,16 +24,11 @@ export interface NormKindOptions {
   readonly batchNorm?: Known<"plain" | "scaled">;
   /** Whether scopes may be of different kinds; those of the model then have the file's names. */
   readonly mixed?: boolean;
-  /**
-   * Groups of PowerNorm's GroupScaling, of which no tensor tells: the number of heads, in the reference code.
-   */
+  /** Groups of PowerNorm's GroupScaling, which no tensor tells: the heads, in the reference code. */
   readonly groups: number;
 }
 
-/**
- * What is told of a scope: the family that its tensors prove, or that a gain and a bias, or a gain alone,
- * prove none.
- */
+/** A scope's family, where tensors prove one; else a gain and a bias, or a gain alone. */
 type Kind = NonNullable<ReturnType<typeof provenFamily>> | "ln" | "gain";
 
 function kindOf(has: ReadonlySet<string>): Kind {
@@ -65,10 +57,10 @@ export function normOf(file: CheckpointView, settle: Settle, options: NormKindOp
   const kindAt = new Map([...leaves].map(([scope, has]) => [scope, kindOf(has)]));
   for (const [scope, has] of leaves) {
     if (typeof kindAt.get(scope) !== "string") continue;
-    const left = LEFT_BY_TRAINING.flatMap((key) => [...has].filter((leaf) => key.test(leaf)))[0];
-    if (left === undefined) continue;
+    const leftover = LEFT_BY_TRAINING.flatMap((key) => [...has].filter((leaf) => key.test(leaf)))[0];
+    if (leftover === undefined) continue;
     throw new UnfoldError(
-      `${file.path} has ${scope}.${left}, as training with running statistics leaves it, but none of these statistics ` +
+      `${file.path} has ${scope}.${leftover}, as training with running statistics leaves it, but none of these statistics ` +
         `(${[...STATISTICS].join(", ")}): the file lacks a part`,
     );
   }
@@ -99,7 +91,7 @@ const STATISTICS = new Set(
   TRAINED.flatMap(({ family: { proofs = [] } }) => proofs.map(({ tensors: [first] }) => first)),
 );
 
-/** The outermost normalization that a tensor lies in: PRepBN has scopes within its own, of the same names. */
+/** The outermost normalization that a tensor lies in: PRepBN has parts with names of scopes. */
 function scopeOf(name: string, scopes: RegExp): string | undefined {
   for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) {
     const scope = name.slice(0, dot);
@@ -117,8 +109,8 @@ function normOfKind(
   if (typeof kind !== "string") {
     const { family, proof: { options, called = family.label } } = kind;
     if (!("epsilon" in family.defaults)) return family(options);
-    const told = family.word === "prepbn" ? ofPrepbn : undefined;
-    const epsilon = settle(EPSILON, { assumed: told ?? usual(EPSILON_USUAL, called) });
+    const assumed = family.word === "prepbn" ? ofPrepbn : undefined;
+    const epsilon = settle(EPSILON, { assumed: assumed ?? usual(EPSILON_USUAL, called) });
     const form = family.word === "bn" && batchNorm
       ? { scaled: settle(BATCH_NORM, batchNorm) === "scaled" }
       : "groups" in family.defaults && { groups };

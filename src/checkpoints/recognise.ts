@@ -29,7 +29,7 @@ import {
   type Recognised,
 } from "./define.ts";
 import { FORMATS, NOT_READ } from "./formats.ts";
-import { saidByModules } from "./modules.ts";
+import { moduleStatements } from "./modules.ts";
 import type { SettingOptions, Settled, Statement } from "./settings.ts";
 
 /** A checkpoint whose layout is known. */
@@ -140,7 +140,7 @@ function isOf(
 }
 
 function viewOf(checkpoint: Checkpoint): CheckpointView {
-  const said = statementsOf(checkpoint);
+  const statements = statementsOf(checkpoint);
   return {
     path: checkpoint.path,
     names: () => checkpoint.names(),
@@ -151,8 +151,8 @@ function viewOf(checkpoint: Checkpoint): CheckpointView {
       return one.dtype === other.dtype && sameShape(one.shape, other.shape) &&
         Buffer.compare(one.bytes(), other.bytes()) === 0;
     },
-    config: said.find(({ kind }) => kind !== "unfold")?.values ?? null,
-    said,
+    config: statements.find(({ kind }) => kind !== "unfold")?.values ?? null,
+    statements,
   };
 }
 
@@ -180,10 +180,7 @@ const ConfigSchema = z.record(z.string(), z.unknown());
 /** Where trainers keep the arguments of the network. */
 const ARGUMENTS = ["args", "cfg", "config", "hyper_parameters", "model_args"] as const;
 
-/**
- * `config.json` beside the file, what `save_for_unfold` wrote into it, and the arguments that the file itself
- * carries.
- */
+/** `config.json` beside the file, the metadata of `save_for_unfold`, and the arguments in the file. */
 function statementsOf({ path, metadata, training }: Checkpoint): Statement[] {
   const beside = join(dirname(path), "config.json");
   let text: string | undefined;
@@ -219,15 +216,14 @@ function statementsOf({ path, metadata, training }: Checkpoint): Statement[] {
       ? []
       : [{ origin: `the file's own ${key}`, kind: "arguments" as const, values }];
   });
-  // A model of transformers says it all in its configuration, which is the file's own, so before one beside
-  // it.
-  const own = written.flatMap(({ kind, values }) => {
+  // A configuration that the file carries goes before one beside it.
+  const carried = written.flatMap(({ kind, values }) => {
     const config = kind === "unfold" ? ConfigSchema.safeParse(values.config).data : undefined;
     return config === undefined
       ? []
       : [{ origin: "the model's configuration in the file", kind: "configuration" as const, values: config }];
   });
-  return [...own, ...written, ...kept, ...saidByModules(training.modules)];
+  return [...carried, ...written, ...kept, ...moduleStatements(training.modules)];
 }
 
 /** The first part of the names under which a known layout lies, beside tensors of something else. */

@@ -5,8 +5,8 @@
  * reason; one that nothing supports is asked for. Leaves out which settings a layout has, which are in its
  * own file.
  *
- * In order of weight: tensors; what is said, by a configuration, by the checkpoint's own arguments, by what
- * `save_for_unfold` wrote into it or by an option, which must all agree with the tensors and with each other;
+ * In order of weight: tensors; statements, of a configuration, of the arguments in the file, of what
+ * `save_for_unfold` wrote into it, and options, which must all agree with the tensors and with each other;
  * what is published of an architecture that the file names; what is left to assume.
  */
 import { UnfoldError } from "../errors.ts";
@@ -35,7 +35,7 @@ export interface Evidence<Value extends SettingValue> {
   readonly why: string;
 }
 
-/** What a layout knows of a setting in one file, apart from what is said. */
+/** What a layout knows of a setting in one file, apart from statements. */
 export interface Known<Value extends SettingValue> {
   /** What names and shapes prove. */
   readonly tensors?: Evidence<Value> | undefined;
@@ -45,19 +45,13 @@ export interface Known<Value extends SettingValue> {
   readonly assumed?: Evidence<Value> | undefined;
   /** Why nothing can be assumed: "384 channels are published with 6 and with 12 heads". */
   readonly ask?: string | undefined;
-  /**
-   * Whether an option chooses the value, whatever is said of the file: the size of images, which a network
-   * can change.
-   */
+  /** Whether an option overrides all statements: a network can change the size of its images. */
   readonly chosen?: boolean;
   /** Why a value cannot be the file's; undefined where it can. */
   fits?(value: Value): string | undefined;
 }
 
-/**
- * What somebody says of a network: a configuration beside it, the arguments in it, the metadata of
- * `save_for_unfold`.
- */
+/** A configuration beside the file, the arguments in it, or the metadata of `save_for_unfold`. */
 export interface Statement {
   /** "config.json", "the arguments in the file". */
   readonly origin: string;
@@ -68,13 +62,6 @@ export interface Statement {
 
 /** What a value rests on. */
 export type Basis = "tensors" | "said" | "option" | "published" | "assumed";
-export const BASES = [
-  "tensors",
-  "said",
-  "option",
-  "published",
-  "assumed",
-] as const satisfies readonly Basis[];
 
 /** A value that was used, and what for. */
 export interface Settled {
@@ -95,21 +82,21 @@ export type SettingOptions = Readonly<Record<string, string | number | undefined
 export class Settler {
   readonly settled: Settled[] = [];
   readonly #path: string;
-  readonly #said: readonly Statement[];
+  readonly #statements: readonly Statement[];
   readonly #options: ReadonlyMap<string, string>;
 
   /** @throws {UnfoldError} an option that the layout has no setting for */
   constructor(
-    { path, said, options, settings, layout }: {
+    { path, statements, options, settings, layout }: {
       path: string;
-      said: readonly Statement[];
+      statements: readonly Statement[];
       options: SettingOptions;
       settings: readonly Setting[];
       layout: string;
     },
   ) {
     this.#path = path;
-    this.#said = said;
+    this.#statements = statements;
     this.#options = new Map(
       Object.entries(options).flatMap(([name, value]) => value === undefined ? [] : [[name, String(value)]]),
     );
@@ -143,9 +130,9 @@ export class Settler {
       }
       sides.push({ value, why: `${optionOf(setting.name)} says`, basis: "option" });
     }
-    const [first, ...others] = sides;
+    const [first, ...rest] = sides;
     const chosen = known.chosen ? sides.find(({ basis }) => basis === "option") : undefined;
-    const against = others.find(({ value }) => showValue(value) !== showValue(first!.value));
+    const against = rest.find(({ value }) => showValue(value) !== showValue(first!.value));
     if (first !== undefined && against !== undefined && chosen === undefined) {
       const side = ({ value, why, basis }: typeof first) =>
         basis === "tensors" ? `the tensors say ${showValue(value)} (${why})` : `${why} ${showValue(value)}`;
@@ -195,15 +182,15 @@ export class Settler {
 
   /** What statements say of a setting, once each. */
   #spoken<Value extends SettingValue>(setting: Setting<Value>): (Evidence<Value> & { basis: Basis })[] {
-    return this.#said.flatMap(({ origin, values, kind }) => {
+    return this.#statements.flatMap(({ origin, values, kind }) => {
       return keysOf(setting, kind).flatMap((key) => {
-        const said = valueAt(values, key);
-        if (said === undefined || said === null) return [];
-        const value = setting.parse(said);
+        const stated = valueAt(values, key);
+        if (stated === undefined || stated === null) return [];
+        const value = setting.parse(stated);
         if (value !== undefined) return [{ value, why: `${origin} says ${key}`, basis: "said" as const }];
         throw new UnfoldError(
           `${this.#path}: ${origin} says ${key} ${
-            JSON.stringify(said)
+            JSON.stringify(stated)
           }; UNfold takes ${setting.takes} for the ` +
             setting.what,
         );
@@ -212,12 +199,12 @@ export class Settler {
   }
 }
 
-/** What configurations or arguments say of a setting first, apart from whether it is so. */
-export function saidOf<Value extends SettingValue>(
-  { said }: { readonly said: readonly Statement[] },
+/** The first statement of a setting, whether it is true or not. */
+export function statedValue<Value extends SettingValue>(
+  { statements }: { readonly statements: readonly Statement[] },
   setting: Setting<Value>,
 ): Evidence<Value> | undefined {
-  for (const { origin, values, kind } of said) {
+  for (const { origin, values, kind } of statements) {
     for (const key of keysOf(setting, kind)) {
       const value = setting.parse(valueAt(values, key));
       if (value !== undefined) return { value, why: `${origin} says ${key}` };
@@ -231,21 +218,18 @@ function keysOf({ name, keys, notOfTrainers }: Setting, kind: Statement["kind"])
   return keys.filter((key) => kind !== "arguments" || !notOfTrainers?.includes(key));
 }
 
-/**
- * How the command line has a setting: `--heads`, `--set normalization`; with its value `--heads 6`,
- * `--set normalization=ln`.
- */
+/** A setting on the command line: `--heads`, `--set normalization`; with a value, `--heads 6`. */
 export function optionOf(name: string, value?: string): string {
   const isShort = SHORT.includes(name);
   const option = isShort ? `--${name}` : `--set ${name}`;
   return value === undefined ? option : `${option}${isShort ? " " : "="}${value}`;
 }
 
-/** Settings with an option of their own. */
+/** Settings that have an option, `--NAME`. */
 export const SHORT: readonly string[] = ["heads", "activation", "epsilon", "pool", "image-size", "mode"];
 
 /** As the command line takes it: 32x128, 0.001, true. */
-export function showValue(value: SettingValue): string {
+function showValue(value: SettingValue): string {
   return Array.isArray(value) ? value.join("x") : String(value);
 }
 

@@ -5,7 +5,7 @@
 import { UnfoldError } from "../errors.ts";
 import { HEADS, QK_SCALE, ROPE_THETA, STAGE_HEADS } from "./common_settings.ts";
 import type { CheckpointView, Settle } from "./define.ts";
-import { type Known, saidOf } from "./settings.ts";
+import { type Known, statedValue } from "./settings.ts";
 
 /**
  * The number of layers: one more than the largest index that `pattern` captures, or the index itself where
@@ -34,9 +34,7 @@ export function layersIn(
   return last + 1 - first;
 }
 
-/**
- * Whether a module has any tensor, however deep: a normalization may keep its parameters in parts of its own.
- */
+/** Whether a module has any tensor, however deep: PRepBN keeps its parameters in parts. */
 export function hasScope(file: CheckpointView, scope: string): boolean {
   return file.names().some((name) => name.startsWith(`${scope}.`));
 }
@@ -44,7 +42,7 @@ export function hasScope(file: CheckpointView, scope: string): boolean {
 /**
  * Attention heads, which must divide the channels.
  *
- * @throws {UnfoldError} nothing tells, what is said differs, or they do not divide the channels
+ * @throws {UnfoldError} nothing tells, statements differ, or they do not divide the channels
  */
 export function headsOf(
   settle: Settle,
@@ -70,7 +68,7 @@ export interface StageWidth {
 /**
  * Attention heads of each stage: those that tensors tell, and for the others what `usual` says of them.
  *
- * @throws {UnfoldError} nothing tells, what is said differs, or they do not divide the channels
+ * @throws {UnfoldError} nothing tells, statements differ, or they do not divide the channels
  */
 export function stageHeadsOf(
   settle: Settle,
@@ -83,14 +81,14 @@ export function stageHeadsOf(
     readonly ask: string;
   },
 ): readonly number[] {
-  const told = [...new Set(stages.flatMap(({ heads, why }) => heads === null ? [] : [why]))];
+  const reasons = [...new Set(stages.flatMap(({ heads, why }) => heads === null ? [] : [why]))];
   const value = stages.map(({ heads }, i) => heads ?? usual(i) ?? NaN);
   const isTold = stages.every(({ heads }) => heads !== null);
   return settle(STAGE_HEADS, {
     ...isTold
-      ? { tensors: { value, why: told.join("; ") } }
+      ? { tensors: { value, why: reasons.join("; ") } }
       : value.every(Number.isInteger)
-      ? { assumed: { value, why: [...told, why].join("; ") } }
+      ? { assumed: { value, why: [...reasons, why].join("; ") } }
       : { ask },
     fits: (counts) => {
       if (counts.length !== stages.length) {
@@ -120,19 +118,17 @@ export function qkScaleOf(
   settle: Settle,
   known?: Known<number>,
 ): { readonly qkScale?: number } {
-  return known === undefined && saidOf(file, QK_SCALE) === undefined
+  return known === undefined && statedValue(file, QK_SCALE) === undefined
     ? {}
     : { qkScale: settle(QK_SCALE, known ?? {}) };
 }
 
-/**
- * Refuses what a trainer's arguments may say: another factor on the logits than 1 / sqrt(channels of a head).
- */
+/** Refuses another factor on the logits than 1 / sqrt(channels of a head), as arguments may have. */
 export function requireUsualScale(file: CheckpointView, networks: string): void {
-  const said = saidOf(file, QK_SCALE);
-  if (said === undefined) return;
+  const stated = statedValue(file, QK_SCALE);
+  if (stated === undefined) return;
   throw new UnfoldError(
-    `${file.path}: ${said.why} ${said.value}; UNfold has ${networks} with 1 / sqrt(channels of a head)`,
+    `${file.path}: ${stated.why} ${stated.value}; UNfold has ${networks} with 1 / sqrt(channels of a head)`,
   );
 }
 
@@ -156,18 +152,21 @@ export function ropeTheta(settle: Settle): number {
   return settle(ROPE_THETA, { assumed: { value: 100, why: "DINOv3's, nothing in the file says" } });
 }
 
+/** Rows of a tensor that may be missing: classes of a head; null where it is. */
+export function rowsOf(file: CheckpointView, name: string): number | null {
+  return file.has(name) ? file.shapeOf(name)[0]! : null;
+}
+
 /** A number of the configuration; undefined where it has none under that key. */
 export function numberIn(file: CheckpointView, key: string): number | undefined {
   const value = file.config?.[key];
   return typeof value === "number" ? value : undefined;
 }
 
-/**
- * Refuses a configuration under which the same names are another network: each key that is there must have
- * one of the values that are understood.
- */
+/** Refuses a configuration under which the same names are another network. */
 export function requireConfig(
   file: CheckpointView,
+  /** Values of each key under which it is this network. */
   understood: Readonly<Record<string, readonly unknown[]>>,
 ): void {
   for (const [key, values] of Object.entries(understood)) {
@@ -187,10 +186,10 @@ export function requireConfig(
  */
 export function requireSizes(file: CheckpointView, sizes: Readonly<Record<string, number>>): void {
   for (const [key, size] of Object.entries(sizes)) {
-    const said = numberIn(file, key);
-    if (said === undefined || said === size) continue;
+    const stated = numberIn(file, key);
+    if (stated === undefined || stated === size) continue;
     throw new UnfoldError(
-      `${file.path}: config.json says ${key} ${said}, the tensors say ${size}: part of a checkpoint, or the ` +
+      `${file.path}: config.json says ${key} ${stated}, the tensors say ${size}: part of a checkpoint, or the ` +
         "configuration of another one",
     );
   }

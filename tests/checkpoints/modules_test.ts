@@ -1,6 +1,6 @@
 /** What a whole module says of its network; that such files are read is in `tests/weights/trainers_test.ts`. */
 import assert from "node:assert/strict";
-import { saidByModules } from "../../src/checkpoints/modules.ts";
+import { moduleStatements } from "../../src/checkpoints/modules.ts";
 
 const block = (path: string, heads: number, act: Record<string, unknown>) => ({
   [`${path}.attn`]: { class: "timm.layers.Attention", num_heads: heads },
@@ -10,8 +10,8 @@ const block = (path: string, heads: number, act: Record<string, unknown>) => ({
 const GELU = { class: "torch.nn.modules.activation.GELU", approximate: "none" };
 const ROOT = { class: "timm.models.VisionTransformer", global_pool: "avg", pool_include_prefix: false };
 
-Deno.test("saidByModules() takes what all blocks agree on, and what the whole says", () => {
-  const [said, ...more] = saidByModules({
+Deno.test("moduleStatements() takes what all blocks agree on, and what the whole says", () => {
+  const [said, ...more] = moduleStatements({
     "": ROOT,
     patch_embed: { class: "timm.layers.PatchEmbed", img_size: [32, 64] },
     // T2T's first modules have heads of their own.
@@ -31,19 +31,19 @@ Deno.test("saidByModules() takes what all blocks agree on, and what the whole sa
   });
 });
 
-Deno.test("saidByModules() leaves out what differs, and tells GELU's approximation", () => {
+Deno.test("moduleStatements() leaves out what differs, and tells GELU's approximation", () => {
   const tanh = { ...GELU, approximate: "tanh" };
   const parts = { ...block("layers.0.blocks.0", 2, tanh), ...block("layers.1.blocks.0", 4, tanh) };
-  const [said] = saidByModules(parts);
+  const [said] = moduleStatements(parts);
   assert.equal(said!.values.heads, undefined);
   assert.equal(said!.values.activation, "gelu_tanh");
 });
 
-Deno.test("saidByModules() takes the configuration of transformers' modules alone", () => {
+Deno.test("moduleStatements() takes the configuration of transformers' modules alone", () => {
   const config = { num_attention_heads: 4, hidden_act: "gelu" };
   const act = { class: "transformers.activations.GELUActivation" };
-  assert.deepEqual(saidByModules({ module: { config }, ...block("module.layers.0", 4, act) }), [
+  assert.deepEqual(moduleStatements({ module: { config }, ...block("module.layers.0", 4, act) }), [
     { origin: "the module's configuration", kind: "configuration", values: config },
   ]);
-  assert.deepEqual(saidByModules(undefined), []);
+  assert.deepEqual(moduleStatements(undefined), []);
 });

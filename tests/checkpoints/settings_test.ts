@@ -14,8 +14,8 @@ import { openCheckpoint, writeSafetensors } from "../../src/weights/mod.ts";
 import { refuses, withFolder } from "../support.ts";
 import { fixtureFile, viewOf } from "./view.ts";
 
-const settlerOf = (said: readonly Statement[] = [], options: SettingOptions = {}) =>
-  new Settler({ path: "m.pth", layout: "ViT", settings: [HEADS, ACTIVATION, POOL], said, options });
+const settlerOf = (statements: readonly Statement[] = [], options: SettingOptions = {}) =>
+  new Settler({ path: "m.pth", layout: "ViT", settings: [HEADS, ACTIVATION, POOL], statements, options });
 
 const ASSUMED = { value: 6, why: "64 channels a head, nothing in the file says" };
 const PUBLISHED = { value: 8, why: "config.json names vit_x" };

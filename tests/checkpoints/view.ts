@@ -25,7 +25,7 @@ export function viewOf(shapes: Shapes, config: Config | null): CheckpointView {
   return {
     path: "model.safetensors",
     config,
-    said: config === null ? [] : [{ origin: "config.json", kind: "configuration", values: config }],
+    statements: config === null ? [] : [{ origin: "config.json", kind: "configuration", values: config }],
     names: () => Object.keys(shapes),
     same: () => false,
     has: (name) => Object.hasOwn(shapes, name),

@@ -229,7 +229,11 @@ Deno.test("slabSwin knows images by masks, which sizes that are said must fit", 
   const said = viewOf(shapes, null);
   const config = (size: number): CheckpointView => ({
     ...said,
-    said: [{ origin: "the file's own config", kind: "arguments", values: { DATA: { IMG_SIZE: size } } }],
+    statements: [{
+      origin: "the file's own config",
+      kind: "arguments",
+      values: { DATA: { IMG_SIZE: size } },
+    }],
   });
   assert.equal(
     readAs(slabSwin, config(32)).settled.find(({ name }) => name === "image-size")?.why,

@@ -1,7 +1,7 @@
 /**
  * CSWin Transformers, as their authors' repository and SLAB's save them. Stages, and where attention is
  * linear its heads and stripes, are the tensors'. Nothing tells of softmax attention how wide its stripes are
- * and how many heads it has, nor of which size the images are: they are said, or those of the published
+ * and how many heads it has, nor of which size the images are: they are given, or those of the published
  * widths, or asked for.
  */
 import { UnfoldError } from "../../errors.ts";
@@ -16,7 +16,14 @@ import {
 } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
 import { normOf } from "../norms.ts";
-import { headsOfKernels, layersIn, requireLibrary, requireUsualScale, stageHeadsOf } from "../sizes.ts";
+import {
+  headsOfKernels,
+  layersIn,
+  requireLibrary,
+  requireUsualScale,
+  rowsOf,
+  stageHeadsOf,
+} from "../sizes.ts";
 
 export const cswinFormat: CheckpointFormat = {
   name: "CSWin Transformer (the authors' or SLAB's)",
@@ -113,23 +120,23 @@ function configOf(file: CheckpointView, settle: Settle): CswinConfig {
     activation: settle(ACTIVATION, {
       published: { value: "gelu", why: "every CSWin Transformer is published with it" },
     }),
-    classes: file.has("head.weight") ? file.shapeOf("head.weight")[0]! : null,
+    classes: rowsOf(file, "head.weight"),
   };
 }
 
 function blockOf(file: CheckpointView, { at, channels }: { at: string; channels: number }): Block {
   const branches = file.has(`${at}.attns.1.get_v.weight`) ? 2 : 1;
-  const own = `${at}.attns.0`;
-  if (!file.has(`${own}.dwc.weight`)) return { at, branches, linear: null };
-  const { heads, why } = headsOfKernels(file, { at: own, channels: channels / branches });
+  const attention = `${at}.attns.0`;
+  if (!file.has(`${attention}.dwc.weight`)) return { at, branches, linear: null };
+  const { heads, why } = headsOfKernels(file, { at: attention, channels: channels / branches });
   return {
     at,
     branches,
     linear: {
       heads: heads * branches,
       why,
-      kernel: file.shapeOf(`${own}.dwc.weight`)[2]!,
-      tokens: file.shapeOf(`${own}.positional_encoding`)[1]!,
+      kernel: file.shapeOf(`${attention}.dwc.weight`)[2]!,
+      tokens: file.shapeOf(`${attention}.positional_encoding`)[1]!,
     },
   };
 }
@@ -192,7 +199,7 @@ function splitsOf(
   if (branches.every((count) => count === 1)) return sides;
   const usual = [1, 2, sides.at(-1)!];
   const value = sides.map((side, i) => branches[i] === 1 ? side : usual[i] ?? NaN);
-  const said = settle(SPLIT_SIZE, {
+  const widths = settle(SPLIT_SIZE, {
     ...stages.length === 4 && value.every(Number.isInteger)
       ? {
         assumed: {
@@ -217,5 +224,5 @@ function splitsOf(
           "into two or more";
     },
   });
-  return said.map((split, i) => branches[i] === 1 ? sides[i]! : split);
+  return widths.map((split, i) => branches[i] === 1 ? sides[i]! : split);
 }

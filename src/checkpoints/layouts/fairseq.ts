@@ -18,10 +18,10 @@ const PADDING: Setting<"left" | "right"> = {
   takes: "left, which is right for both, or right, which spares the counting of positions",
   keys: ["left_pad_source", "task.left_pad_source"],
   parse: (value) => {
-    const said = String(value).toLowerCase();
-    return said === "left" || said === "true"
+    const side = String(value).toLowerCase();
+    return side === "left" || side === "true"
       ? "left"
-      : said === "right" || said === "false"
+      : side === "right" || side === "false"
       ? "right"
       : undefined;
   },
@@ -71,10 +71,7 @@ export const fairseqTranslation: CheckpointFormat = {
   },
 };
 
-/**
- * PowerNorm's fork has a Batch Normalization of its own, by the word `batch`. Its tensors are those of the
- * plain one, which fairseq has not.
- */
+/** PowerNorm's fork has a Batch Normalization of scaled tokens (`batch`) with the plain one's tensors. */
 function batchNormIn(file: CheckpointView): Known<"plain" | "scaled"> {
   const found = Object.entries(file.config ?? {}).find(([key, value]) =>
     /^(en|de)coder_norm(_|$)/.test(key) && value === "batch"
@@ -86,12 +83,12 @@ function batchNormIn(file: CheckpointView): Known<"plain" | "scaled"> {
 
 /** Since 0.10.1 the arguments of the network are a part of those of the whole, `cfg.model`. */
 function withArguments(file: CheckpointView): CheckpointView {
-  const said = file.said.map(({ values, ...statement }) => {
+  const statements = file.statements.map(({ values, ...statement }) => {
     const { model } = values;
     const isPart = typeof model === "object" && model !== null;
     return { ...statement, values: isPart ? model as Readonly<Record<string, unknown>> : values };
   });
-  return { ...file, said, config: said[0]?.values ?? null };
+  return { ...file, statements, config: statements[0]?.values ?? null };
 }
 
 function configOf(file: CheckpointView, settle: Settle): TranslationConfig {
@@ -145,10 +142,7 @@ function configOf(file: CheckpointView, settle: Settle): TranslationConfig {
   };
 }
 
-/**
- * By channels and width of the feed-forward layers: `transformer_iwslt_de_en`, the base and the big
- * Transformer.
- */
+/** By channels and hidden width: `transformer_iwslt_de_en`, the base and the big Transformer. */
 const USUAL_HEADS: Readonly<Record<string, number>> = { "512, 1024": 4, "512, 2048": 8, "1024, 4096": 16 };
 
 /** Pre-norm networks normalize what each stack gives; post-norm ones have nothing there. */
@@ -163,10 +157,10 @@ function placementOf(file: CheckpointView): TranslationConfig["placement"] {
   }
   const pre = final("encoder");
   for (const stack of ["encoder", "decoder"]) {
-    const said = before(stack);
-    if (said === undefined || said === pre) continue;
+    const stated = before(stack);
+    if (stated === undefined || stated === pre) continue;
     throw new UnfoldError(
-      `${file.path}: its arguments say ${stack}_normalize_before ${said}, but ${stack}.layer_norm is ${
+      `${file.path}: its arguments say ${stack}_normalize_before ${stated}, but ${stack}.layer_norm is ${
         pre ? "there" : "missing"
       }: the file is of an old fairseq, or part of one`,
     );

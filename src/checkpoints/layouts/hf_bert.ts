@@ -14,10 +14,7 @@ import { headsOf, layersIn, numberIn, requireConfig, requireLibrary, requireSize
 
 const KINDS = { bert: "bert", roberta: "roberta", "xlm-roberta": "roberta", camembert: "roberta" } as const;
 
-/**
- * Whose positions: BERT's count all tokens from 0, RoBERTa's those that are not padding from the id of
- * padding on.
- */
+/** Whose positions: BERT's count all tokens; RoBERTa's only those that are no padding, from its id on. */
 const KIND: Setting<"bert" | "roberta"> = {
   name: "model-type",
   what: "network",

@@ -17,7 +17,7 @@ import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Recognised, Settle, Source } from "../define.ts";
 import { normOf } from "../norms.ts";
 import type { Setting, SettingValue } from "../settings.ts";
-import { headsOf, layersIn, requireConfig, requireLibrary, requireSizes } from "../sizes.ts";
+import { headsOf, layersIn, requireConfig, requireLibrary, requireSizes, rowsOf } from "../sizes.ts";
 
 type Tower = "image" | "text";
 
@@ -86,7 +86,7 @@ export const hfSiglip: CheckpointFormat = {
   read: (file, settle) => read(file, settle, "siglip"),
 };
 
-/** A tower in a file, and what is said of it. */
+/** A tower in a file, with its settings. */
 interface Place {
   readonly file: CheckpointView;
   readonly settle: Settle;
@@ -146,13 +146,13 @@ function placeOf(file: CheckpointView, settle: Settle, family: "clip" | "siglip"
   );
   const { prefix } = found.find((place) => place.tower === tower)!;
   const { section } = PARTS[tower];
-  const own = file.config?.[section];
-  if (typeof own !== "object" || own === null) return { file, settle, family, tower, prefix };
+  const config = file.config?.[section];
+  if (typeof config !== "object" || config === null) return { file, settle, family, tower, prefix };
   return {
     family,
     tower,
     prefix,
-    file: { ...file, config: own as Readonly<Record<string, unknown>> },
+    file: { ...file, config: config as Readonly<Record<string, unknown>> },
     settle: (setting, known) =>
       settle({ ...setting, keys: setting.keys.map((key) => `${section}.${key}`) }, known),
   };
@@ -166,8 +166,8 @@ function commonOf({ file, settle, family, tower, prefix }: Place): TowerConfig {
   const hidden = file.shapeOf(`${prefix}encoder.layers.0.mlp.fc1.weight`)[0]!;
   requireSizes(file, { hidden_size: channels, num_hidden_layers: depth, intermediate_size: hidden });
   const { heads, activation } = OWN[family];
-  // A configuration without a value means its class's own; where there is none at all, nothing does.
-  const own = <Value extends SettingValue>(value: Value) =>
+  // A configuration without a value means its class's default; without a configuration nothing is known.
+  const published = <Value extends SettingValue>(value: Value) =>
     file.config === null
       ? undefined
       : { value, why: "the class's own, where its configuration does not say" };
@@ -177,15 +177,15 @@ function commonOf({ file, settle, family, tower, prefix }: Place): TowerConfig {
     family,
     channels,
     depth,
-    heads: headsOf(settle, { channels, published: own(heads[tower]) }),
+    heads: headsOf(settle, { channels, published: published(heads[tower]) }),
     hidden,
     activation: settle(ACTIVATION, {
-      published: own<Activation>(activation),
+      published: published<Activation>(activation),
       ...family === "siglip"
         ? { assumed: { value: activation, why: "SigLIP's own, nothing in the file says" } }
         : { ask: "CLIP is published with quick_gelu and with gelu" },
     }),
-    projection: file.has(projection) ? file.shapeOf(projection)[0]! : null,
+    projection: rowsOf(file, projection),
   };
 }
 
@@ -215,7 +215,7 @@ function imageOf(place: Place): ImageTowerConfig {
     ...commonOf(place),
     image: [height, width],
     patch,
-    classes: file.has("classifier.weight") ? file.shapeOf("classifier.weight")[0]! : null,
+    classes: rowsOf(file, "classifier.weight"),
     pooled: family === "clip" || file.has(`${prefix}head.probe`),
   };
 }

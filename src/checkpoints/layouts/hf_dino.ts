@@ -18,6 +18,7 @@ import {
   requireLibrary,
   requireSizes,
   ropeTheta,
+  rowsOf,
 } from "../sizes.ts";
 import { thirdsIn } from "./hf_vit.ts";
 import { type ImageIn, imageIn } from "./vit_image.ts";
@@ -117,10 +118,7 @@ function namesIn(file: CheckpointView): Names {
   };
 }
 
-/**
- * The packed product of q, k and v; keys have no bias in DINOv3, where it would add the same to all logits of
- * a query.
- */
+/** The packed product of q, k and v; DINOv3's keys have no bias: softmax would not see it. */
 function packed(file: CheckpointView, parts: readonly string[]): Source {
   const there = parts.filter((part) => file.has(part));
   if (there.length === 3 || there.length === 0) return stacked(parts);
@@ -149,13 +147,13 @@ function configOf(
   const registers = file.has(`${base}embeddings.register_tokens`) ? shapeOf("reg_token")[1]! : 0;
   const { image, positions } = imageIn(file, settle, {
     name: rotary ? null : renamed("pos_embed", renamings),
-    others: [1],
+    extraTokens: [1],
     patch,
     saysTrained: true,
     square: true,
     antialias: registers > 0,
   });
-  const classes = file.has("classifier.weight") ? file.shapeOf("classifier.weight")[0]! : null;
+  const classes = rowsOf(file, "classifier.weight");
   const config: VitConfig = {
     name: rotary ? "dinov3" : "dinov2",
     image,

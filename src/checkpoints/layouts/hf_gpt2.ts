@@ -148,7 +148,7 @@ function headOf(file: CheckpointView, settle: Settle): Required<Pick<Gpt2Config,
     tensors: stored ? { value: "lm", why: "there is an lm_head.weight" } : undefined,
     published: { value: "lm", why: "GPT-2 is a language model" },
   }) === "lm";
-  // What is the same in bytes is the same network, whatever is said of it.
+  // The same bytes are the same network, whatever a configuration says.
   if (!head || (stored && file.same("lm_head.weight", `${prefixOf(file)}wte.weight`))) {
     return { head, tied: true };
   }

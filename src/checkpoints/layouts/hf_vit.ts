@@ -8,7 +8,15 @@ import { ACTIVATION, EPSILON, HEADS, IMAGE_SIZE, TRAINED_SIZE } from "../common_
 import { normOf } from "../norms.ts";
 import { type CheckpointFormat, type CheckpointView, type Settle, type Source, stacked } from "../define.ts";
 import { renamed, type Renaming } from "../rename.ts";
-import { headsOf, headsOf64, layersIn, requireConfig, requireLibrary, requireSizes } from "../sizes.ts";
+import {
+  headsOf,
+  headsOf64,
+  layersIn,
+  requireConfig,
+  requireLibrary,
+  requireSizes,
+  rowsOf,
+} from "../sizes.ts";
 import { type ImageIn, imageIn } from "./vit_image.ts";
 
 const OUTER: readonly Renaming[] = [
@@ -69,7 +77,7 @@ const headsIn = (file: CheckpointView) =>
     ? { head: "cls_classifier", head_dist: "distillation_classifier" }
     : { head: "classifier", head_dist: "" };
 
-/** The packed product of q, k and v, which these layouts keep apart. */
+/** The packed product of q, k and v, which these layouts have as three. */
 export function thirds(name: string): string | Source {
   const parts = thirdsIn(name);
   return parts === null ? name : stacked(parts);
@@ -100,10 +108,10 @@ function configOf(
   });
   const distilled = file.has(names("dist_token"));
   const head = names("head.weight");
-  const classes = file.has(head) ? file.shapeOf(head)[0]! : null;
+  const classes = rowsOf(file, head);
   const { image, positions } = imageIn(file, settle, {
     name: names("pos_embed"),
-    others: [distilled ? 2 : 1],
+    extraTokens: [distilled ? 2 : 1],
     patch,
     saysTrained: true,
     antialias: false,

@@ -1,7 +1,7 @@
 /**
  * Pyramid Vision Transformers, as their authors' repository and SLAB's save them. Stages, reductions and
  * which blocks have linear attention are the tensors'; heads of softmax attention are 64 channels wide in all
- * that are published, and the size of the images is the square of the positions, or is said.
+ * that are published, and the size of the images is the square of the positions, or is given.
  */
 import { UnfoldError } from "../../errors.ts";
 import { pvt, type PvtConfig, type PvtStage } from "../../models/pvt.ts";
@@ -16,6 +16,7 @@ import {
   layersIn,
   requireLibrary,
   requireUsualScale,
+  rowsOf,
   stageHeadsOf,
   type StageWidth,
 } from "../sizes.ts";
@@ -75,7 +76,7 @@ function configOf(file: CheckpointView, settle: Settle): PvtConfig {
     lastNorm: hasScope(file, "norm"),
     qkvBias: file.has("block1.0.attn.q.bias"),
     activation: settle(ACTIVATION, { published: { value: "gelu", why: "every PVT is published with it" } }),
-    classes: file.has("head.weight") ? file.shapeOf("head.weight")[0]! : null,
+    classes: rowsOf(file, "head.weight"),
   };
 }
 
@@ -113,7 +114,7 @@ function stageOf(file: CheckpointView, number: number): KnownStage {
   return { patch, channels, depth, hidden, reduction, kernel, heads, why };
 }
 
-/** The square of the first stage's positions, unless another size is said; those of all stages must fit. */
+/** The square of the first stage's positions, unless another size is given; those of all stages must fit. */
 function imageOf(
   file: CheckpointView,
   settle: Settle,

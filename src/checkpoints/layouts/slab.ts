@@ -1,6 +1,4 @@
-/**
- * SLAB's DeiT, as the paper's repository saves it: PRepBN beside the LayerNorm that its training began with.
- */
+/** SLAB's DeiT as its repository saves it: PRepBN beside the LayerNorm that training began with. */
 import { slabDeit } from "../../models/slab.ts";
 import type { PatchConfig } from "../../models/vit.ts";
 import { repBatchNorm } from "../../norms/families.ts";

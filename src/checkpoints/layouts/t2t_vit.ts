@@ -1,6 +1,4 @@
-/**
- * T2T-ViT, whose tokens a Performer or a Transformer makes, of its authors' repository and of the UN paper's.
- */
+/** T2T-ViT with a Performer or a Transformer for its tokens, as its authors and the UN paper save it. */
 import { t2tVit, type T2tVitConfig } from "../../models/t2t_vit.ts";
 import { EPSILON, HEADS, NORMALIZATION, QK_SCALE } from "../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../define.ts";
@@ -36,7 +34,7 @@ const DEPTHS: Readonly<Record<number, readonly number[]>> = {
 
 /** Heads of the architecture that a trainer's arguments name. */
 function publishedHeads(file: CheckpointView, channels: number): Evidence<number> | undefined {
-  const name = file.said.map(({ values }) => values.model).find((model) =>
+  const name = file.statements.map(({ values }) => values.model).find((model) =>
     typeof model === "string" && /^t2t_vit_(t_)?\d+(_resnext)?$/i.test(model)
   ) as string | undefined;
   if (name === undefined) return undefined;

@@ -64,7 +64,7 @@ export function architectureOf(
   { channels, depth }: { channels: number; depth: number },
 ): Architecture | undefined {
   requireLibrary(file, "timm");
-  for (const { origin, values } of file.said) {
+  for (const { origin, values } of file.statements) {
     for (const key of ["architecture", "model", "arch"]) {
       const name = values[key];
       if (typeof name !== "string" || !Object.hasOwn(ARCHITECTURES, name)) continue;

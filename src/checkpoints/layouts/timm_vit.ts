@@ -24,7 +24,7 @@ import {
 import type { CheckpointFormat, CheckpointView, Settle, Source } from "../define.ts";
 import { normOf } from "../norms.ts";
 import type { Evidence, Known } from "../settings.ts";
-import { hasScope, headsOf, layersIn, qkScaleOf, requireConfig, ropeTheta } from "../sizes.ts";
+import { hasScope, headsOf, layersIn, qkScaleOf, requireConfig, ropeTheta, rowsOf } from "../sizes.ts";
 import { type Architecture, architectureOf, argumentsOf } from "./timm.ts";
 import { blockIn, mlpIn, placesIn, refuseOthers, requireBlock } from "./timm_vit_blocks.ts";
 import { imageIn } from "./vit_image.ts";
@@ -84,10 +84,7 @@ const OTHER_ROTATIONS: Readonly<Record<string, readonly unknown[]>> = {
   rope_mrope_section: [null],
 };
 
-/**
- * Positions may be rotations, which leave no tensor: Eva, which has them, shares the name `gamma_1` with DeiT
- * III.
- */
+/** Eva may have rotations, which leave no tensor, for positions; it shares `gamma_1` with DeiT III. */
 function positionsOf(
   file: CheckpointView,
   settle: Settle,
@@ -128,9 +125,7 @@ const PUBLISHED_HEADS: Readonly<Record<string, number>> = {
   "1280, 32, 5120": 16,
 };
 
-/**
- * What timm called vit_small_patch16_224 before 2021; its published weights were trained with another factor.
- */
+/** timm had another vit_small_patch16_224 before 2021, trained with another factor on the logits. */
 const OLD_SMALL: Known<number> = {
   ask:
     `timm gave the first vit_small_patch16_224 768 ** -0.5 = ${
@@ -155,7 +150,7 @@ function configOf(
   const { classTokens, registers } = tokensOf(file);
   const { image, placed, positions } = imageIn(file, settle, {
     name: file.has("pos_embed") ? "pos_embed" : null,
-    others: [0, classTokens, classTokens + registers],
+    extraTokens: [0, classTokens, classTokens + registers],
     patch,
     published: architecture?.image,
     antialias: true,
@@ -187,7 +182,7 @@ function configOf(
     ),
     hidden,
     ...(gate && { gate }),
-    classes: file.has("head.weight") ? file.shapeOf("head.weight")[0]! : null,
+    classes: rowsOf(file, "head.weight"),
     ...blocks,
     positions: positionsOf(file, settle, architecture),
     patchBias: file.has("patch_embed.proj.bias"),
@@ -214,10 +209,7 @@ function configOf(
   return { config, positions };
 }
 
-/**
- * Residual post-norm is published of ViT-B without class token and biases of q, k and v, and has no tensor of
- * its own.
- */
+/** Residual post-norm leaves no tensor; it is published of ViT-B without class token and qkv biases. */
 function placementKnown(
   { classTokens, lastNorm, qkvBias, parallel, architecture }:
     & Pick<VitConfig, "lastNorm" | "qkvBias" | "parallel">

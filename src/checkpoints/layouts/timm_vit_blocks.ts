@@ -1,7 +1,4 @@
-/**
- * Blocks of a ViT in timm's names: which form they are of, where their parameters lie, and the forms that are
- * refused.
- */
+/** Blocks of a ViT in timm's names: their form, where their parameters lie, and what is refused. */
 import { UnfoldError } from "../../errors.ts";
 import type { TransformerSizes } from "../../models/sizes.ts";
 import type { VitBlockConfig } from "../../models/vit_blocks.ts";
@@ -58,14 +55,11 @@ export function placesIn(
   };
 }
 
-/**
- * ParallelScalingBlock packs the MLP's first product and those of q, k and v, of which the MLP's alone may
- * have a bias.
- */
+/** ParallelScalingBlock packs the MLP's first product with q, k and v; only the MLP's may have a bias. */
 function besideIn(file: CheckpointView, parameter: string): string | Source {
   const [, block, product, leaf] = parameter.match(/^(blocks\.\d+)\.(\w+)\.(\w+)$/)!;
-  const own = product === "mlp_out_proj" ? parameter : `${block}.mlp_bias`;
-  if (file.has(own) && (product === "mlp_out_proj" || leaf === "bias")) return own;
+  const found = product === "mlp_out_proj" ? parameter : `${block}.mlp_bias`;
+  if (file.has(found) && (product === "mlp_out_proj" || leaf === "bias")) return found;
   const [channels, hidden] = file.shapeOf(`${block}.mlp_out_proj.weight`) as [number, number];
   if (product === "mlp_out_proj") return { from: [], make: () => filledData([channels], 0) };
   const [start, size] = product === "qkv" ? [hidden, 3 * channels] : [0, hidden];
@@ -142,9 +136,7 @@ export function requireBlock(
   );
 }
 
-/**
- * The MLP's gate is its own product, or a half of the first, which is then twice as wide as the second takes.
- */
+/** The MLP's gate is a product by itself, or half of the first, then twice as wide as the second takes. */
 export function mlpIn(
   file: CheckpointView,
   settle: Settle,

@@ -7,14 +7,14 @@ import { UnfoldError } from "../../errors.ts";
 import { IMAGE_SIZE, TRAINED_SIZE } from "../common_settings.ts";
 import type { CheckpointView, Settle, Source } from "../define.ts";
 import { type GridSize, resampledPositions } from "../positions.ts";
-import { type Evidence, saidOf } from "../settings.ts";
+import { type Evidence, statedValue } from "../settings.ts";
 
 /** Learned positions in a file, and what is known of them. */
 export interface Positions {
   /** Of the tensor `[1, P, C]`; null where there is none, and images may be of any size. */
   readonly name: string | null;
   /** How many of them may be those of other tokens, in front of the patches. */
-  readonly others: readonly number[];
+  readonly extraTokens: readonly number[];
   /** Side of a patch in pixels. */
   readonly patch: number;
   readonly published?: Evidence<readonly number[]> | undefined;
@@ -41,7 +41,7 @@ export interface ImageIn {
 export function imageIn(
   file: CheckpointView,
   settle: Settle,
-  { name, others, patch, published: of, saysTrained, square: isSquare, antialias }: Positions,
+  { name, extraTokens, patch, published: of, saysTrained, square: isSquare, antialias }: Positions,
 ): ImageIn {
   if (name === null) {
     const ask = "no learned positions tell it";
@@ -49,7 +49,7 @@ export function imageIn(
     return { image, placed: 0, positions: undefined };
   }
   const positions = file.shapeOf(name)[1]!;
-  const cells = [...new Set(others)].map((placed) => positions - placed);
+  const cells = [...new Set(extraTokens)].map((placed) => positions - placed);
   const gridOf = (size: readonly number[]) =>
     size.map((side) => Math.floor(side / patch)) as unknown as GridSize;
   const count = (size: readonly number[]) => gridOf(size)[0] * gridOf(size)[1];
@@ -72,19 +72,19 @@ export function imageIn(
   const ask = squares.length > 1
     ? `${name} has ${positions} positions, which are those of ${
       squares.map((cell) => `${cell} patches`).join(" and of ")
-    }, by whether the ${Math.max(...others)} other tokens have one`
+    }, by whether the ${Math.max(...extraTokens)} other tokens have one`
     : `${name} has ${positions} positions, which are not those of a square`;
-  const said = saidOf(file, IMAGE_SIZE);
-  const contradiction = said && saysTrained ? misfit(said.value) : undefined;
-  if (contradiction !== undefined) throw new UnfoldError(`${file.path}: ${contradiction} (${said!.why})`);
+  const stated = statedValue(file, IMAGE_SIZE);
+  const contradiction = stated && saysTrained ? misfit(stated.value) : undefined;
+  if (contradiction !== undefined) throw new UnfoldError(`${file.path}: ${contradiction} (${stated!.why})`);
   const image = settle(IMAGE_SIZE, { published, assumed, ask, chosen: true }) as GridSize;
-  const told = said?.value ?? (isSquare ? assumed?.value : undefined);
-  if (fits(image) && (told === undefined || String(gridOf(told)) === String(gridOf(image)))) {
+  const learnedAt = stated?.value ?? (isSquare ? assumed?.value : undefined);
+  if (fits(image) && (learnedAt === undefined || String(gridOf(learnedAt)) === String(gridOf(image)))) {
     return { image, placed: positions - count(image), positions: undefined };
   }
-  const learned = said !== undefined && fits(said.value) ? said : published ?? assumed;
+  const learned = stated !== undefined && fits(stated.value) ? stated : published ?? assumed;
   const trained = settle(TRAINED_SIZE, {
-    // Listed with what is assumed, so that it is told whatever it rests on.
+    // Listed with what is assumed, so that it is shown whatever it rests on.
     assumed: learned && {
       ...learned,
       why: `${learned.why}; positions are interpolated to ${gridOf(image).join("x")} patches`,

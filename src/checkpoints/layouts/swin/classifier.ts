@@ -1,7 +1,7 @@
 /**
  * Swin Transformers that classify, as timm, the paper's authors and Hugging Face save them, with a head or
  * without. Heads and windows are the sizes of the tables of position biases. The size of the images is no
- * tensor's: it is said, or published of the architecture that is named, or taken as the square that the
+ * tensor's: it is given, or published of the architecture that is named, or taken as the square that the
  * authors' masks or positions fill.
  */
 import type { PerAxis } from "../../../dsl/mod.ts";
@@ -21,6 +21,7 @@ import {
   requireLibrary,
   requireSizes,
   requireUsualScale,
+  rowsOf,
 } from "../../sizes.ts";
 import {
   gridsOf,
@@ -72,10 +73,10 @@ export const timmSwin: CheckpointFormat = {
       ? timmImage(file, settle, { sizes, published: architecture?.image })
       : imageOfSquares(file, settle, { sizes, names, published: architecture?.image });
     const windows = isTimm
-      ? windowsPerAxis(file, { image, sizes, said: saidWindows(file, sizes) })
+      ? windowsPerAxis(file, { image, sizes, stated: statedWindows(file, sizes) })
       : sizes.tables.map((rows) => squareWindow(file, rows));
     return classifier({ sizes, image, windows, norm, settle, cut: isTimm ? "axes" : "whole" }, {
-      classes: classesOf(file, `${head}.weight`),
+      classes: rowsOf(file, `${head}.weight`),
       locate: names,
       ignored: SWIN_BUFFERS,
     });
@@ -143,7 +144,7 @@ export const hfSwin: CheckpointFormat = {
       settle,
       cut: "padded",
     }, {
-      classes: classesOf(file, "classifier.weight"),
+      classes: rowsOf(file, "classifier.weight"),
       locate,
       ignored: [...SWIN_BUFFERS, {
         pattern: /^(swin\.)?embeddings\.mask_token$/,
@@ -181,34 +182,25 @@ function classifier(
   return { model: swin(config, { norm }), ...rest };
 }
 
-const classesOf = (file: CheckpointView, weight: string) =>
-  file.has(weight) ? file.shapeOf(weight)[0]! : null;
-
-/**
- * Windows of each scale that timm's arguments name: of one side, a pair for all scales, or one for each
- * scale.
- */
-function saidWindows(file: CheckpointView, { depths }: SwinSizes): PerAxis[] | null {
-  const said = argumentsOf(file)?.window_size;
-  if (said === undefined || said === null) return null;
+/** Each scale's windows in timm's arguments: a side, a pair for all scales, or one of these for each. */
+function statedWindows(file: CheckpointView, { depths }: SwinSizes): PerAxis[] | null {
+  const stated = argumentsOf(file)?.window_size;
+  if (stated === undefined || stated === null) return null;
   const isSide = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
   const isPair = (value: unknown): value is [number, number] =>
     Array.isArray(value) && value.length === 2 && value.every(isSide);
-  if (isSide(said) || isPair(said)) return depths.map(() => said);
-  const isList = Array.isArray(said) && said.length === depths.length;
-  if (isList && said.every((window) => isSide(window) || isPair(window))) return said as PerAxis[];
+  if (isSide(stated) || isPair(stated)) return depths.map(() => stated);
+  const isList = Array.isArray(stated) && stated.length === depths.length;
+  if (isList && stated.every((window) => isSide(window) || isPair(window))) return stated as PerAxis[];
   throw new UnfoldError(
     `${file.path}: config.json says model_args.window_size ${
-      JSON.stringify(said)
+      JSON.stringify(stated)
     }; UNfold takes a side, [height, width], or one ` +
       `of these for each of ${depths.length} scales`,
   );
 }
 
-/**
- * Hugging Face clips windows when it makes a network and decides on shifts then; and decides anew for each
- * image.
- */
+/** Hugging Face clips windows and drops shifts by the configured image, and again by each image it gets. */
 function hfWindows(
   file: CheckpointView,
   { image, sizes }: { image: SwinConfig["image"]; sizes: SwinSizes },

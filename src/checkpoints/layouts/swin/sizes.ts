@@ -108,13 +108,17 @@ export function gridsOf(image: SwinConfig["image"], { patch, depths }: Pick<Swin
 
 /**
  * Windows per axis, as timm cuts them: a window that is square but for the axes of a grid that are shorter.
- * `said` are those of timm's arguments, which need not be square.
+ * `stated` are those of timm's arguments, which need not be square.
  *
  * @throws {UnfoldError} no window of the image has a table of that size
  */
 export function windowsPerAxis(
   file: CheckpointView,
-  { image, sizes, said }: { image: SwinConfig["image"]; sizes: SwinSizes; said: readonly PerAxis[] | null },
+  { image, sizes, stated }: {
+    image: SwinConfig["image"];
+    sizes: SwinSizes;
+    stated: readonly PerAxis[] | null;
+  },
 ): PerAxis[] {
   return gridsOf(image, sizes).map(({ height, width }, i) => {
     const within = (window: PerAxis) => {
@@ -122,13 +126,13 @@ export function windowsPerAxis(
       return [Math.min(rows, height), Math.min(columns, width)] as const;
     };
     const squares = Array.from({ length: Math.max(height, width) }, (_, side) => side + 1);
-    const found = (said === null ? squares : [said[i]!]).map(within).find(([rows, columns]) =>
+    const found = (stated === null ? squares : [stated[i]!]).map(within).find(([rows, columns]) =>
       (2 * rows - 1) * (2 * columns - 1) === sizes.tables[i]
     );
     if (found !== undefined) return found[0] === found[1] ? found[0] : found;
     throw new UnfoldError(
       `${file.path}: for images of ${image.join("x")} scale ${i} has ${height}x${width} tokens, of which ${
-        said === null ? "no square window" : `no window of ${eachAxis(said[i]!).join("x")}`
+        stated === null ? "no square window" : `no window of ${eachAxis(stated[i]!).join("x")}`
       } has ${
         sizes.tables[i]
       } relative positions, as its table has: the images are of another size, give --image-size`,

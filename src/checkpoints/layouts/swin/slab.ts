@@ -1,14 +1,21 @@
 /**
  * SLAB's Swin Transformer, as the paper's repository saves it: in the first blocks of a scale simplified
  * linear attention, in windows of their own, then softmax. Which a block has, its windows and its heads are
- * its tensors'; the size of the images follows from the masks of shifted windows, or is said.
+ * its tensors'; the size of the images follows from the masks of shifted windows, or is given.
  */
 import { UnfoldError } from "../../../errors.ts";
 import { swin, type SwinConfig } from "../../../models/swin.ts";
 import { IMAGE_SIZE } from "../../common_settings.ts";
 import type { CheckpointFormat, CheckpointView, Settle } from "../../define.ts";
 import { normOf } from "../../norms.ts";
-import { hasScope, headsOfKernels, layersIn, requireLibrary, requireUsualScale } from "../../sizes.ts";
+import {
+  hasScope,
+  headsOfKernels,
+  layersIn,
+  requireLibrary,
+  requireUsualScale,
+  rowsOf,
+} from "../../sizes.ts";
 import { gridsOf, sameForAll, squareWindow, SWIN_BUFFERS, SWIN_SETTINGS, swinActivation } from "./sizes.ts";
 
 export const slabSwin: CheckpointFormat = {
@@ -69,13 +76,13 @@ function configOf(file: CheckpointView, settle: Settle): SwinConfig {
     qkvBias: file.has("layers.0.blocks.0.attn.qkv.bias"),
     merging: "columns",
     activation: swinActivation(settle),
-    classes: file.has("head.weight") ? file.shapeOf("head.weight")[0]! : null,
+    classes: rowsOf(file, "head.weight"),
   };
 }
 
 function blockOf(file: CheckpointView, { at, width }: { at: string; width: number }): Block {
   const mask = `${at}.attn_mask`;
-  const masked = file.has(mask) ? file.shapeOf(mask)[0]! : null;
+  const masked = rowsOf(file, mask);
   const [dwc, places, table] = ["dwc.weight", "positional_encoding", "relative_position_bias_table"].map((
     name,
   ) => `${at}.attn.${name}`) as [string, string, string];
@@ -121,9 +128,7 @@ function ofAll(file: CheckpointView, blocks: readonly Block[]) {
   };
 }
 
-/**
- * Blocks of windows that are shifted have a mask, those of linear attention too, which does not look at it.
- */
+/** Blocks with shifted windows have a mask; linear attention has one, too, and does not read it. */
 function imageOf(
   settle: Settle,
   { patch, scales }: { patch: number; scales: readonly (readonly Block[])[] },
