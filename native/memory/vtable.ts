@@ -6,7 +6,7 @@
 import { type CppAbi, structBehindThis, structBytes, THIS_ABI } from "./cpp_abi.ts";
 import { NativeError } from "../error.ts";
 
-export const POINTER_BYTES = 8;
+const POINTER_BYTES = 8;
 
 /** Signatures by "Interface.method"; the first parameter is the receiver. */
 export type MethodTable = Readonly<Record<string, Deno.ForeignFunction>>;

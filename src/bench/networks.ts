@@ -57,7 +57,7 @@ const NAMED: Readonly<Record<string, BenchNetwork>> = {
 };
 
 /** Names that `--models` takes. */
-export const BENCH_NAMES: readonly string[] = [...new Set([...Object.keys(NAMED), ...Object.keys(MODELS)])];
+const BENCH_NAMES: readonly string[] = [...new Set([...Object.keys(NAMED), ...Object.keys(MODELS)])];
 
 /** The network of a name: one of the four above, or any of the papers'. */
 export function benchNetwork(name: string): BenchNetwork {

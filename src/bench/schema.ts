@@ -12,7 +12,7 @@ export const VARIANTS = ["un", "lnBest", "lnExported", "none"] as const;
 export type Variant = typeof VARIANTS[number];
 
 /** What PyTorch makes of the same network with Layer Normalization. */
-export const PEER_VARIANTS = ["lnTorch", "lnTorchCompiled", "lnTorchExport"] as const;
+const PEER_VARIANTS = ["lnTorch", "lnTorchCompiled", "lnTorchExport"] as const;
 export type PeerVariant = typeof PEER_VARIANTS[number];
 
 export const ENGINES = ["onnxruntime", "openvino"] as const;

@@ -61,7 +61,7 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command; resolves to its exit code. */
-export async function auditCommand(args: readonly string[]): Promise<number> {
+async function auditCommand(args: readonly string[]): Promise<number> {
   const parsed = await parseOptions(args, { command: "audit", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return EXIT.ok;
   const { values, positionals } = parsed;
@@ -110,7 +110,7 @@ async function answer(
 const LARGEST_LISTED = 8;
 
 /** The ranges for people: whatever needs a word, and the largest of the others. */
-export function describeRanges(audit: RangeAudit): string {
+function describeRanges(audit: RangeAudit): string {
   const { model, family, precision, weights, trained, samples, assumed, tensors } = audit;
   const isWorst = new Set(
     tensors.toSorted((a, b) => (b.largest ?? Infinity) - (a.largest ?? Infinity))
@@ -158,7 +158,7 @@ function verdictOf({ precision, overflows, near, advice, largest, tensors }: Ran
 }
 
 /** The audit for people. */
-export function describeAudit(audit: Audit): string {
+function describeAudit(audit: Audit): string {
   const { model, family, precision, found, folded, remaining, norms, layout, weights } = audit;
   const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
   const rows = norms.map((norm) => [

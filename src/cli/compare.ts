@@ -83,7 +83,7 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command; resolves to its exit code. */
-export async function compareCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+async function compareCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
   const parsed = await parseOptions(args, { command: "compare", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return EXIT.ok;
   const { values, positionals } = parsed;
@@ -185,7 +185,7 @@ async function tensorsBeside(path: string | undefined): Promise<string | undefin
 const LISTED = { bad: 8, before: 2 };
 
 /** The comparison for people: what is not finite first, then what matters, in the order of execution. */
-export function describeComparison(compared: TensorsComparison, all = false): string {
+function describeComparison(compared: TensorsComparison, all = false): string {
   const { model, family, weights, form, against, samples, tensors, left, unknown, notExecuted } = compared;
   const at = tensors.findIndex(({ isBad }) => isBad);
   const marks = (tensor: ComparedTensor) => [

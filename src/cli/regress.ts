@@ -76,10 +76,10 @@ const OPTIONS = {
 } as const;
 
 /** The exit codes of this command. */
-export const REGRESS_EXIT = { "nothing worse": 0, worse: 1, "could not judge": 2, usage: 3 } as const;
+const REGRESS_EXIT = { "nothing worse": 0, worse: 1, "could not judge": 2, usage: 3 } as const;
 
 /** Runs the command; resolves to its exit code. */
-export async function regressCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+async function regressCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
   const parsed = await parseOptions(args, { command: "regress", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return 0;
   const { values, positionals: [name] } = parsed;

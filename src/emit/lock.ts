@@ -31,7 +31,7 @@ export async function takeLock(
 }
 
 /** The same without waiting: null where another holds it. */
-export async function tryToLock(path: string): Promise<Disposable | null> {
+async function tryToLock(path: string): Promise<Disposable | null> {
   let file: Deno.FsFile;
   try {
     file = await Deno.open(path, { read: true, write: true, create: true });

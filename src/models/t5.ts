@@ -125,7 +125,7 @@ function distanceBias(
  * the query; of each half the nearer part for one distance each, the rest for ranges that grow by a constant
  * factor up to `farthest`. The logarithm is float32's, as in the reference code.
  */
-export function distanceBuckets(
+function distanceBuckets(
   length: number,
   { buckets, farthest }: { buckets: number; farthest: number },
 ): number[] {

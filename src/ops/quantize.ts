@@ -9,7 +9,7 @@ import { defineOp, everyAxis } from "./define.ts";
 import { Misfit } from "./operands.ts";
 
 /** What activations are quantized to. */
-export const QUANTIZED_RANGE = { int8: [-128, 127], uint8: [0, 255], fp8: null } as const;
+const QUANTIZED_RANGE = { int8: [-128, 127], uint8: [0, 255], fp8: null } as const;
 export type QuantizedType = keyof typeof QUANTIZED_RANGE;
 
 export type QuantizeAttrs = {

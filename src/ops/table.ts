@@ -128,23 +128,13 @@ export function apply<Name extends OpName, const Given extends readonly (Node | 
   const attrs = options.attrs as Node["attrs"];
   const inputs = (given as readonly (Node | undefined)[]).filter((input) => input !== undefined);
   const source = inputs.findLast((input) => input.op !== "constant") ?? inputs.at(-1);
-  const node: Node = {
+  return {
     op,
     inputs,
     attrs,
     name: name ?? `${source?.name.split("/")[0] ?? op}/${op}`,
     type: opOf({ op }).infer(inputs.map(({ type }) => type), attrs),
   };
-  NODES.add(node);
-  return node;
-}
-
-/** Every node there is, since no other function makes any. */
-const NODES = new WeakSet<object>();
-
-/** Whether a value is a node, whatever else users take for one. */
-export function isNode(value: unknown): value is Node {
-  return typeof value === "object" && value !== null && NODES.has(value);
 }
 
 /** The same operator on other inputs; the node itself where they are the same. */

@@ -77,7 +77,7 @@ export interface Agreement {
   readonly agrees: boolean | null;
 }
 
-export const AgreementSchema: z.ZodType<Agreement> = z.object({
+const AgreementSchema: z.ZodType<Agreement> = z.object({
   maxRelError: z.number(),
   against: z.string(),
   agrees: z.boolean().nullable(),
@@ -90,7 +90,7 @@ export interface Samples {
   readonly samplesMs: readonly number[];
 }
 
-export const SamplesSchema: z.ZodType<Samples> = z.object({
+const SamplesSchema: z.ZodType<Samples> = z.object({
   concurrency: count,
   samplesMs: z.array(ms).readonly(),
 });
@@ -103,7 +103,7 @@ export interface Recipe {
   readonly options: Readonly<Record<string, string | boolean | readonly string[]>>;
 }
 
-export const RecipeSchema: z.ZodType<Recipe> = z.object({
+const RecipeSchema: z.ZodType<Recipe> = z.object({
   argument: z.string().nullable(),
   options: z.record(z.string(), z.union([z.string(), z.boolean(), z.array(z.string())])).readonly(),
 });
@@ -130,7 +130,7 @@ export interface StoredModel {
   readonly plan: string | null;
 }
 
-export const StoredModelSchema: z.ZodType<StoredModel> = z.object({
+const StoredModelSchema: z.ZodType<StoredModel> = z.object({
   model: name,
   family: z.string(),
   precision: z.string(),

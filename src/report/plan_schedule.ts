@@ -21,7 +21,7 @@ export class ScheduleUnknown extends Error {
  * Statements that start one kernel each: generated code, the same compiled when the plan is loaded (it has a
  * grid and blocks like the former), a product, a product with its epilogue, a convolution.
  */
-export const KERNEL_KINDS: readonly string[] = [
+const KERNEL_KINDS: readonly string[] = [
   "function",
   "runtime_function",
   "fully_connected",
@@ -29,7 +29,7 @@ export const KERNEL_KINDS: readonly string[] = [
   "corrltn",
 ];
 /** Statements that start none: events between streams, and the call of `shape_main`. */
-export const OTHER_KINDS: readonly string[] = ["signal", "wait", "shape_call"];
+const OTHER_KINDS: readonly string[] = ["signal", "wait", "shape_call"];
 
 /** One statement of `main` that starts a kernel. */
 export interface Kernel {

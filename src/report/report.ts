@@ -92,7 +92,6 @@ const tensorRange = z.object({
   factor: nullableNumber,
 });
 export type TensorRange = z.infer<typeof tensorRange>;
-export type RangeVerdict = TensorRange["verdict"];
 
 const networkRanges = z.object({
   /** How many were looked at. */

@@ -49,7 +49,7 @@ export const FingerprintSchema: z.ZodType<Fingerprint> = z.object({
 
 /** `faster` and `slower` are said of times and throughput, `better` and `worse` of all else. */
 export type MetricVerdict = "faster" | "better" | "same" | "slower" | "worse" | "cannot tell" | "refused";
-export const METRIC_VERDICTS = [
+const METRIC_VERDICTS = [
   "faster",
   "better",
   "same",
@@ -90,7 +90,7 @@ export interface MetricReport {
   readonly reason: string | null;
 }
 
-export const MetricReportSchema: z.ZodType<MetricReport> = z.object({
+const MetricReportSchema: z.ZodType<MetricReport> = z.object({
   metric: z.enum(METRICS),
   verdict: z.enum(METRIC_VERDICTS),
   unit: z.string(),
@@ -106,7 +106,7 @@ export const MetricReportSchema: z.ZodType<MetricReport> = z.object({
 
 /** What was read: wall time, the processor time of the process, or a GPU's own clock. */
 export type RunClock = "wall" | "processor" | "device";
-export const CLOCKS = ["wall", "processor", "device"] as const satisfies readonly RunClock[];
+const CLOCKS = ["wall", "processor", "device"] as const satisfies readonly RunClock[];
 
 /** Engines that were loaded together and timed in turns: each round gives a sample of each. */
 export interface Load {
@@ -120,7 +120,7 @@ export interface Load {
   readonly buildMs: readonly number[];
 }
 
-export const LoadSchema: z.ZodType<Load> = z.object({
+const LoadSchema: z.ZodType<Load> = z.object({
   build: count,
   storedMs: z.array(ms).readonly(),
   againMs: z.array(ms).readonly(),
@@ -141,7 +141,7 @@ export interface Timed {
   readonly warnings: readonly string[];
 }
 
-export const TimedSchema: z.ZodType<Timed> = z.object({
+const TimedSchema: z.ZodType<Timed> = z.object({
   backend: z.string(),
   clock: z.enum(CLOCKS),
   concurrency: count,
@@ -161,7 +161,7 @@ export interface StructureChange {
   readonly kernelsRemoved: readonly string[];
 }
 
-export const StructureChangeSchema: z.ZodType<StructureChange> = z.object({
+const StructureChangeSchema: z.ZodType<StructureChange> = z.object({
   nodesAdded: z.array(z.string()).readonly(),
   nodesRemoved: z.array(z.string()).readonly(),
   kernelsAdded: z.array(z.string()).readonly(),
@@ -190,7 +190,7 @@ export interface ModelRun {
   readonly buildsMs: readonly number[];
 }
 
-export const ModelRunSchema: z.ZodType<ModelRun> = z.object({
+const ModelRunSchema: z.ZodType<ModelRun> = z.object({
   model: z.string(),
   family: z.string(),
   precision: z.string(),
@@ -204,7 +204,7 @@ export const ModelRunSchema: z.ZodType<ModelRun> = z.object({
 
 /** Of all models together. */
 export type RunVerdict = "nothing worse" | "worse" | "could not judge";
-export const RUN_VERDICTS = [
+const RUN_VERDICTS = [
   "nothing worse",
   "worse",
   "could not judge",

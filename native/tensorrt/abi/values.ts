@@ -7,7 +7,7 @@ import { NativeError } from "../../error.ts";
 import type { Pinned } from "../../memory/memory.ts";
 
 /** Dims::MAX_DIMS. */
-export const MAX_DIMS = 8;
+const MAX_DIMS = 8;
 
 /** Dims64: int32 nbDims, 4 bytes of padding, int64 d[8]; 72 bytes. */
 export const DIMS = { struct: ["i32", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "i64"] } as const;

@@ -23,7 +23,7 @@ export function timedNetworks({ engines, latency }: Report): readonly TimedNetwo
   });
 }
 
-export function verdictBadge(verdict: LatencyReport["verdict"]) {
+function verdictBadge(verdict: LatencyReport["verdict"]) {
   return badge(verdict, verdict === "faster" ? "good" : verdict === "slower" ? "bad" : "even");
 }
 
@@ -47,7 +47,7 @@ const interval = ({ ratioLow, ratioHigh }: LatencyReport) =>
   `${percentOf(ratioLow)} to ${percentOf(ratioHigh)}`;
 
 /** One sentence: the ratio, its interval, the noise. */
-export function ratioSentence({ ratio, ratioLow, ratioHigh, noiseLow, noiseHigh }: LatencyReport): string {
+function ratioSentence({ ratio, ratioLow, ratioHigh, noiseLow, noiseHigh }: LatencyReport): string {
   return `${percentOf(ratio)} time against the reference, 95 % interval ${percentOf(ratioLow)} to ` +
     `${percentOf(ratioHigh)}; the reference against itself ${percentOf(noiseLow)} to ${percentOf(noiseHigh)}`;
 }

@@ -5,7 +5,7 @@
  */
 
 /** Below this width, in CSS pixels, the narrow drawings are shown. */
-export const NARROW_BELOW = 700;
+const NARROW_BELOW = 700;
 
 /** Contenders and kernels by colour; what is drawn in a colour has a symbol, a letter or a label besides. */
 const LIGHT = `

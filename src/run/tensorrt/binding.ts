@@ -156,7 +156,7 @@ type Shapes = Readonly<Record<string, { readonly shape: Shape }>>;
  * @param only the one profile to use; `undefined`: any
  * @throws {UnfoldError} none takes them; each is said with what it takes
  */
-export function profileFor(
+function profileFor(
   feeds: Shapes,
   { engine, open, only }: {
     engine: Pick<EngineLike, "profileCount" | "profileShapes">;

@@ -163,7 +163,7 @@ export interface OpenGpu {
 }
 
 /** @ignore For the files beside this one. */
-export async function openGpu(
+async function openGpu(
   { library, cudartPath, onProgress, signal }: GpuOptions,
 ): Promise<OpenGpu | NoGpu> {
   const { NativeError } = await import("../../../native/error.ts");

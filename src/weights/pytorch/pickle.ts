@@ -40,7 +40,7 @@ const MAKERS: ReadonlySet<number> = new Set([
 /** FLOAT, GET, LIST, PERSID, PUT, STRING, UNICODE and DICT, which later protocols write in another way. */
 const PROTOCOL_0 = "FglPpSVd";
 /** Classes and functions one pickle names outside the table; and the lengths of a name's two parts. */
-export const MAX_GLOBALS = 4096;
+const MAX_GLOBALS = 4096;
 const MAX_NAME_LENGTH = 1024;
 
 export interface PickleOptions {
