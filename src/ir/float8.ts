@@ -52,7 +52,7 @@ function valueOf(bits: number, type: Float8): number {
 }
 
 /** The largest number of E4M3, which has no infinities. */
-const LARGEST_E4M3 = 448;
+export const LARGEST_E4M3 = 448;
 /** Of the smallest normal number. */
 const LOWEST_EXPONENT = -6;
 
