@@ -195,13 +195,17 @@ function scales(images: Tensor, p: Scope, options: ScaleOptions): Scale[] {
   let scale: Scale = { x: placed(x, p, { ...options, grid }), order: rowMajor(grid), grid };
   return depths.map((depth, i) => {
     if (i > 0) scale = patchMerging(scale, p.at("layers", i - 1, "downsample"), options);
+    const linear = options.linear?.[i];
+    let mask: Tensor | undefined;
     for (let j = 0; j < depth; j++) {
-      const linear = options.linear?.[i];
       const { kernel, window } = linear !== undefined && j < linear.blocks
         ? linear
         : { kernel: null, window: windowAt(options, i) };
       const windows = windowsOf(scale.grid, { window, isShifted: j % 2 === 1, cut });
-      const each = { ...options, ...windows, heads: heads[i]!, kernel };
+      // Where windows are shifted, linear attention has no mask, in SLAB's code either.
+      const isMasked = kernel === null && eachAxis(windows.shift).some((by) => by !== 0);
+      if (isMasked) mask ??= shiftBias(scale.grid, windows);
+      const each = { ...options, ...windows, heads: heads[i]!, kernel, mask: isMasked ? mask : undefined };
       scale = swinBlock(scale, p.at("layers", i, "blocks", j), each);
     }
     return scale;
@@ -226,13 +230,18 @@ function placed(
 type BlockOptions =
   & (Windows & { readonly window: Sides })
   & Pick<SwinConfig, "mlpRatio" | "qkvBias" | "activation">
-  & { readonly heads: number; readonly kernel: SwinLinear["kernel"] | null };
+  & {
+    readonly heads: number;
+    readonly kernel: SwinLinear["kernel"] | null;
+    /** Added to the logits where windows are shifted. */
+    readonly mask: Tensor | undefined;
+  };
 
 /** Equation 3: attention within windows, then an MLP. */
 function swinBlock(
   { x, order, grid }: Scale,
   p: Scope,
-  { heads, kernel, mlpRatio, qkvBias, activation, window, shift, padding }: BlockOptions,
+  { heads, kernel, mask, mlpRatio, qkvBias, activation, window, shift, padding }: BlockOptions,
 ): Scale {
   const cut = { window, shift, ...(padding && { padding }) };
   const windows = windowOrder(grid, cut);
@@ -242,11 +251,15 @@ function swinBlock(
   const own = p.at("attn");
   const attend = (y: Tensor) => {
     const [height, width] = window;
-    // Where windows are shifted, linear attention has no mask, in SLAB's code either.
     const inside = { height, width };
     if (kernel !== null) return simplifiedLinearAttention(y, own, { heads, grid: inside, kernel, qkvBias });
-    const mask = positionBias(own, { ...cut, heads, grid });
-    return attention(y, own, { heads, qkvBias, mask, window: height * width });
+    const bias = positionBias(own, { window, heads });
+    return attention(y, own, {
+      heads,
+      qkvBias,
+      mask: mask === undefined ? bias : bias.add(mask),
+      window: height * width,
+    });
   };
   x = residual(x, (y) => {
     const mixed = attend(reorder(y, { from: kept, to: windows }));
@@ -257,17 +270,8 @@ function swinBlock(
   return { x, order: kept, grid };
 }
 
-/**
- * Added to the logits (equation 4): a bias by relative position, `[1, heads, T, T]`; between tokens that only
- * the shift has made neighbours, -10000 besides, `[windows, heads, T, T]`. The code has -100, whose
- * exponential is a denormal number, over which processors stumble. As long as the logits of a query are less
- * than 80 apart, the two differ by less than T e^-20, 1e-7 of the attention in windows of 7; beyond that the
- * code lets tokens through that its paper hides.
- */
-function positionBias(
-  p: Scope,
-  { window, shift, heads, grid }: Windows & { heads: number; grid: Grid },
-): Tensor {
+/** Added to the logits (equation 4): a bias by relative position, `[1, heads, T, T]`. */
+function positionBias(p: Scope, { window, heads }: { window: PerAxis; heads: number }): Tensor {
   const [height, width] = eachAxis(window);
   const tokens = height * width;
   const table = p.param("relative_position_bias_table", [(2 * height - 1) * (2 * width - 1), heads]);
@@ -276,11 +280,21 @@ function positionBias(
     dtype: "int32",
     name: "positions",
   });
-  const bias = table.gather(rows).transpose([2, 0, 1]).reshape([1, heads, tokens, tokens]);
-  if (eachAxis(shift).every((by) => by === 0)) return bias;
-  const apart = shiftMask(grid, { window, shift }).map((isApart) => isApart ? -1e4 : 0);
-  const shape = [apart.length / tokens ** 2, 1, tokens, tokens];
-  return bias.add(constant(apart, { shape, name: "shift_mask" }));
+  return table.gather(rows).transpose([2, 0, 1]).reshape([1, heads, tokens, tokens]);
+}
+
+/**
+ * Added to the logits of shifted windows, `[windows, 1, T, T]`: -10000 between tokens that only the shift has
+ * made neighbours. The code has -100, whose exponential is a denormal number, over which processors stumble.
+ * As long as the logits of a query are less than 80 apart, the two differ by less than T e^-20, 1e-7 of the
+ * attention in windows of 7; beyond that the code lets tokens through that its paper hides.
+ */
+function shiftBias(grid: Grid, { window, shift }: Windows): Tensor {
+  const [height, width] = eachAxis(window);
+  const tokens = height * width;
+  const values = shiftMask(grid, { window, shift }).map((isApart) => isApart ? -1e4 : 0);
+  const shape = [values.length / tokens ** 2, 1, tokens, tokens];
+  return constant(values, { shape, name: "shift_mask" });
 }
 
 /** Merges patches two by two, normalized and halved: `[B, T, C]` to `[B, T / 4, 2 C]`; pads odd grids. */
