@@ -57,7 +57,7 @@ function carry(affines: Affines, node: Node): Carried | Refusal {
   // The shift stays behind in f, so that no product further on gets a bias from it.
   return {
     affine: { ...first, shift: new Float64Array(scale.length) },
-    others: new Map([[other, { ...undone, axis: ownAxis }]]),
+    required: new Map([[other, { ...undone, axis: ownAxis }]]),
   };
 }
 

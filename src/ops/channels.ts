@@ -120,7 +120,7 @@ function carriedWhole(
         : "it sets tensors that are not normalized beside channels scaled by zero",
     };
   }
-  return { affine: carried, others: new Map(missing.map(([index, axis]) => [index, { ...undone, axis }])) };
+  return { affine: carried, required: new Map(missing.map(([index, axis]) => [index, { ...undone, axis }])) };
 }
 
 /** Channels that are split or joined: those of inputs without an affine get the identity. */

@@ -180,7 +180,7 @@ export interface Carried {
    * What inputs without an affine must give for the equation to hold: of
    * `(s x + t) + f = s (x + (f + t) / s)`, that f gets t and is divided by s.
    */
-  readonly others?: ReadonlyMap<number, ChannelAffine>;
+  readonly required?: ReadonlyMap<number, ChannelAffine>;
 }
 
 /** Affines that inputs must give, by position. */

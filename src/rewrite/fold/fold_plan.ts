@@ -152,11 +152,11 @@ export class Planner {
     }
     this.#through.add(node.op);
     this.#former.set(node, carried.affine);
-    for (const [index, wanted] of carried.others ?? []) {
+    for (const [index, wanted] of carried.required ?? []) {
       const refused = this.#want(node, index, wanted);
       if (refused !== null) return refused;
     }
-    if (carried.others && isOp(node, "add")) {
+    if (carried.required && isOp(node, "add")) {
       const overflow = this.#carry(node, carried.affine);
       if (overflow !== null) return overflow;
     }
