@@ -3,17 +3,25 @@
  * pause, so there is one at a time, or one inside another.
  */
 import { UnfoldError } from "../errors.ts";
+import type { TensorData } from "../ir/data.ts";
 import type { DType, Precision } from "../ir/dtype.ts";
 
 /** The most operators that describe one network: hundreds of times the largest known network's. */
 const MOST_OPERATORS = 2 ** 18;
 
-let current: { readonly precision: Precision; operators: number } = { precision: "fp32", operators: 0 };
+interface Description {
+  readonly precision: Precision;
+  operators: number;
+  /** Numbers of its code; null outside of any description, where nothing ends their lives. */
+  readonly held: Map<string, TensorData> | null;
+}
+
+let current: Description = { precision: "fp32", operators: 0, held: null };
 
 /** Runs what describes one network, whose `"float"` is a precision; outside of any it is fp32. */
 export function describing<Result>(precision: Precision, run: () => Result): Result {
   const outer = current;
-  current = { precision, operators: 0 };
+  current = { precision, operators: 0, held: new Map() };
   try {
     return run();
   } finally {
@@ -30,4 +38,11 @@ export function resolved(dtype: DType | "float"): DType {
 export function countOperator(): void {
   if (++current.operators <= MOST_OPERATORS) return;
   throw new UnfoldError(`more than ${MOST_OPERATORS} operators are described: does a loop in forward end?`);
+}
+
+/** Data that is made once for a key within a description. */
+export function heldOnce(key: string, make: () => TensorData): TensorData {
+  const data = current.held?.get(key) ?? make();
+  current.held?.set(key, data);
+  return data;
 }

@@ -14,12 +14,6 @@ export * from "./positions.ts";
 export * from "./token_order.ts";
 export { type Activation } from "./activations.ts";
 export { Scope } from "./scope.ts";
-export {
-  concat,
-  constant,
-  type ConstantOptions,
-  type ReduceOptions,
-  type SliceOptions,
-  Tensor,
-  type TupleOf,
-} from "./tensor.ts";
+export { type ReduceOptions, type SliceOptions } from "./axes.ts";
+export { concat, constant, Tensor, type TupleOf } from "./tensor.ts";
+export { type ConstantOptions } from "./values.ts";

@@ -19,7 +19,8 @@ import {
   whole,
 } from "../ir/given.ts";
 import type { Dim } from "../ir/shape.ts";
-import { concat, constant, TENSOR, type Tensor } from "./tensor.ts";
+import { concat, TENSOR, type Tensor, tensorOf } from "./tensor.ts";
+import { tableOf } from "./values.ts";
 
 const POSITIVE: Kind = { words: "a finite number above 0", is: (value) => EPSILON.is(value) && value !== 0 };
 /** The most elements of a table that is computed in a description: 131072 positions of 128 channels. */
@@ -51,11 +52,13 @@ export function sinusoids(options: SinusoidOptions): Tensor {
     throw new UnfoldError(`sinusoids: ${channels} channels are not two halves of two or more`);
   }
   const half = channels / 2;
-  const values = tableOf(length, channels, (row, channel) => {
-    const angle = (first + row) * 10000 ** -((channel % half) / (half - 1));
+  requireComputable(length, channels);
+  const values = Float64Array.from({ length: length * channels }, (_, i) => {
+    const channel = i % channels;
+    const angle = (first + Math.floor(i / channels)) * 10000 ** -((channel % half) / (half - 1));
     return channel < half ? Math.sin(angle) : Math.cos(angle);
   });
-  return constant(values, { shape: [length, channels], name: "positions" });
+  return tensorOf(tableOf(values, { shape: [length, channels], name: "positions" }));
 }
 
 /** Llama 3's slower rotation of low frequencies, for contexts longer than it was trained on at first. */
@@ -166,15 +169,22 @@ function rotations(
   { length, size }: { length: number; size: number },
   angle: (row: number, channel: number) => number,
 ): RotaryTable {
+  requireComputable(length, size);
   const half = size / 2;
-  const table = (value: (angle: number, channel: number) => number, name: string) =>
-    constant(tableOf(length, size, (row, channel) => value(angle(row, channel % half), channel)), {
-      shape: [length, size],
-      name,
-    });
+  const [cosines, sines] = [new Float64Array(length * size), new Float64Array(length * size)];
+  for (let row = 0; row < length; row++) {
+    for (let channel = 0; channel < half; channel++) {
+      const turned = angle(row, channel);
+      const at = row * size + channel;
+      cosines[at] = cosines[at + half] = Math.cos(turned);
+      sines[at + half] = Math.sin(turned);
+      sines[at] = -sines[at + half]!;
+    }
+  }
+  const shape = [length, size];
   return {
-    cosines: table(Math.cos, "rotary.cosines"),
-    sines: table((angle, channel) => channel < half ? -Math.sin(angle) : Math.sin(angle), "rotary.sines"),
+    cosines: tensorOf(tableOf(cosines, { shape, name: "rotary.cosines" })),
+    sines: tensorOf(tableOf(sines, { shape, name: "rotary.sines" })),
   };
 }
 
@@ -201,11 +211,9 @@ function scaledRate(rate: number, scaling: RotaryScaling | undefined): number {
   return (1 - share) * rate / factor + share * rate;
 }
 
-function tableOf(rows: number, columns: number, value: (row: number, column: number) => number): number[] {
-  if (rows * columns > MOST_COMPUTED) {
-    throw new UnfoldError(
-      `positions: a table of ${rows} by ${columns} has more than ${MOST_COMPUTED} numbers; describe fewer positions`,
-    );
-  }
-  return Array.from({ length: rows * columns }, (_, i) => value(Math.floor(i / columns), i % columns));
+function requireComputable(rows: number, columns: number): void {
+  if (rows * columns <= MOST_COMPUTED) return;
+  throw new UnfoldError(
+    `positions: a table of ${rows} by ${columns} has more than ${MOST_COMPUTED} numbers; describe fewer positions`,
+  );
 }

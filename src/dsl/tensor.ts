@@ -5,14 +5,10 @@
  * users do not.
  */
 import { UnfoldError } from "../errors.ts";
-import { bytesFromNumbers, elementCount, heldData } from "../ir/data.ts";
-import { type DType, isFloat, PORT_TYPES } from "../ir/dtype.ts";
+import type { DType } from "../ir/dtype.ts";
 import {
   argument,
-  COUNT,
-  DIM,
   either,
-  FIXED_SHAPE,
   FLAG,
   given,
   INDEX,
@@ -23,41 +19,20 @@ import {
   oneOf,
   optional,
   SHAPE,
-  TEXT,
   whole,
 } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
-import { axisIn, type Dim, divideDims, type Shape, showShape, sizeOf } from "../ir/shape.ts";
-import { apply, type AttrsOf, constantNode, type OpName } from "../ops/table.ts";
+import { axisIn, type Dim, type Shape, showShape } from "../ir/shape.ts";
+import { apply, type AttrsOf, type OpName } from "../ops/table.ts";
+import { reduced, type ReduceOptions, reshaped, sliced, type SliceOptions } from "./axes.ts";
 import { countOperator, resolved } from "./description.ts";
+import { constantOf, type ConstantOptions, DTYPE } from "./values.ts";
 
 /** So many items: what `sizes` and `split` return, so that each has a name when it is taken apart. */
 export type TupleOf<Item, Length extends number, Items extends readonly Item[] = readonly []> = number extends
   Length ? readonly Item[]
   : Items["length"] extends Length ? Items
   : TupleOf<Item, Length, readonly [...Items, Item]>;
-
-/** The axes of a reduction. */
-export interface ReduceOptions {
-  /** Each axis once, counted from the end where it is negative. */
-  readonly axes: readonly number[];
-  /** Whether the axes stay, with size 1; false unless said. */
-  readonly keepDims?: boolean;
-}
-
-/** Part of an axis, as Python's `[start:end:step]`. */
-export interface SliceOptions {
-  /** Counted from the end where it is negative. */
-  readonly axis: number;
-  /** The first element, counted from the end where it is negative; 0 unless said. */
-  readonly start?: number;
-  /** Behind the last element; the end of the axis unless said. */
-  readonly end?: number;
-  /** How many elements, in place of the end; it may be open, as `"T"`. */
-  readonly size?: Dim;
-  /** Every how many; 1 unless said. */
-  readonly step?: number;
-}
 
 /** The tensor over a node: for what describes networks, not for users. */
 export let tensorOf: (node: Node) => Tensor;
@@ -209,19 +184,7 @@ export class Tensor {
 
   /** The same elements under another shape; one size may be -1 and is worked out. */
   reshape(shape: Shape): Tensor {
-    argument("reshape: the shape", shape, RESHAPE);
-    const open = shape.filter((dim) => dim === -1).length;
-    if (open > 1) {
-      throw new UnfoldError(
-        `reshape: ${showShape(shape)} leaves ${open} sizes to be worked out; at most one`,
-      );
-    }
-    if (open === 0) return op("reshape", [this], { attrs: { shape } });
-    const rest = divideDims(sizeOf(this.shape), sizeOf(shape.filter((dim) => dim !== -1)));
-    if (rest === null) {
-      throw new UnfoldError(`reshape: ${showShape(this.shape)} does not divide into ${showShape(shape)}`);
-    }
-    return op("reshape", [this], { attrs: { shape: shape.map((dim) => dim === -1 ? rest : dim) } });
+    return op("reshape", [this], { attrs: reshaped(this.shape, shape) });
   }
 
   /** Axis i of the result is axis `permutation[i]` of this one. */
@@ -235,32 +198,7 @@ export class Tensor {
    * beyond the axis is an error, and where a size is open the caller promises that the axis reaches that far.
    */
   slice(options: SliceOptions): Tensor {
-    const { axis, start = 0, end, size, step = 1 } = given("slice", options, {
-      axis: INDEX,
-      start: optional(INDEX),
-      end: optional(INDEX),
-      size: optional(DIM),
-      step: optional(COUNT),
-    });
-    const all = this.shape[axisIn(axis, this.shape.length, "slice")]!;
-    const place = (index: number) => {
-      if (index >= 0) return index;
-      if (typeof all !== "number") {
-        throw new UnfoldError(`slice: cannot count back from the open size ${all}`);
-      }
-      return all + index;
-    };
-    if (size !== undefined) {
-      if (end !== undefined) {
-        throw new UnfoldError(`slice: give the end ${end} or the size ${size}, not both`);
-      }
-      return op("slice", [this], { attrs: { axis, start: place(start), size, step } });
-    }
-    if (end === undefined && typeof all !== "number") {
-      throw new UnfoldError(`slice: axis ${axis} has the open size ${all}: give the end`);
-    }
-    const [from, to] = [place(start), place(end ?? all as number)];
-    return op("slice", [this], { attrs: { axis, start: from, size: Math.ceil((to - from) / step), step } });
+    return op("slice", [this], { attrs: sliced(this.shape, options) });
   }
 
   /** Equal parts of the last axis, side by side: `const [q, k, v] = packed.split(3)`. */
@@ -323,18 +261,6 @@ export const TENSOR: Kind = { words: "a tensor", is: (value) => isTensor(value) 
 const OPERAND = either(TENSOR, NUMBER);
 const AXES = whole(0, MOST_AXES);
 const PARTS = whole(1, 1024);
-const RESHAPE: Kind = {
-  words: `${SHAPE.words}, or -1`,
-  is: (value) => Array.isArray(value) && SHAPE.is(value.map((dim) => dim === -1 ? 1 : dim)),
-};
-const DTYPE = oneOf("float", ...PORT_TYPES);
-const NUMBERS: Kind = { words: "numbers", is: (value) => typeof value === "number" };
-
-function reduced(what: string, options: ReduceOptions) {
-  const { axes, keepDims = false } = given(what, options, { axes: listOf(INDEX), keepDims: optional(FLAG) });
-  return { axes, keepDims };
-}
-
 /** One operator on tensors, which are looked at first. */
 export function op<Name extends OpName>(
   name: Name,
@@ -356,16 +282,6 @@ export function concat(xs: readonly Tensor[], options: { readonly axis: number }
   return op("concat", xs, { attrs: given("concat", options, { axis: INDEX }) });
 }
 
-/** What `constant` takes besides its values. */
-export interface ConstantOptions {
-  /** Sizes, all fixed; as many as there are values in one row unless said. */
-  readonly shape?: readonly number[];
-  /** The precision that the network is compiled in, `"float"`, unless said. */
-  readonly dtype?: DType | "float";
-  /** What messages and files call it. */
-  readonly name?: string;
-}
-
 /**
  * Values that are known now: numbers, row-major. They are held in float64 and rounded once, to their element
  * type.
@@ -373,23 +289,5 @@ export interface ConstantOptions {
  * @throws {UnfoldError} another number of values than the shape has; a fraction in a type of whole numbers
  */
 export function constant(values: number | readonly number[], options: ConstantOptions = {}): Tensor {
-  const known = given("constant", options, {
-    shape: optional(FIXED_SHAPE),
-    dtype: optional(DTYPE),
-    name: optional(TEXT),
-  });
-  const { name = "constant" } = known;
-  const list = typeof values === "number" ? [values] : values;
-  argument(`${name}: its values`, list, listOf(NUMBERS));
-  const dtype = resolved(known.dtype ?? "float");
-  const { shape = [list.length] } = known;
-  if (list.length !== elementCount(shape)) {
-    throw new UnfoldError(`${name}: ${list.length} values for the shape ${showShape(shape)}`);
-  }
-  const wide = Float64Array.from(list);
-  if (isFloat(dtype)) return tensorOf(constantNode(heldData(shape, wide, name), { dtype, name }));
-  const fraction = wide.find((value) => !Number.isSafeInteger(value));
-  if (fraction !== undefined) throw new UnfoldError(`${name}: ${fraction} is no ${dtype}`);
-  const data = { ...heldData(shape, wide, name), dtype, bytes: () => bytesFromNumbers(wide, dtype) };
-  return tensorOf(constantNode(data, { dtype, name }));
+  return tensorOf(constantOf(values, options));
 }
