@@ -3,6 +3,7 @@
  * how it goes, and whoever ends the process has all of it go. Removal is synchronous, since nothing runs
  * after it.
  */
+import { join } from "node:path";
 
 const LEAVINGS = new Set<() => void>();
 
@@ -22,4 +23,29 @@ export function removeLeavings(): void {
     }
   }
   LEAVINGS.clear();
+}
+
+/** A folder for files that only some work needs, gone with it however it ends. */
+export class Scratch implements AsyncDisposable {
+  readonly folder: string;
+  readonly #leavings: Disposable;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+    this.#leavings = leaves(() => Deno.removeSync(folder, { recursive: true }));
+  }
+
+  /** @param work what it is for, in its name */
+  static async open(work: string): Promise<Scratch> {
+    return new Scratch(await Deno.makeTempDir({ prefix: `unfold-${work}-` }));
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#leavings[Symbol.dispose]();
+    await Deno.remove(this.folder, { recursive: true });
+  }
 }

@@ -11,7 +11,7 @@ import { loadingNoise, type Open, timeLoadings, timesOf } from "../run/loadings.
 import type { PreparedCall } from "../run/session.ts";
 import { median } from "../run/statistics.ts";
 import { noiseWarning } from "../run/timing.ts";
-import { leaves } from "../leavings.ts";
+import { Scratch } from "../leavings.ts";
 import { type Contender, openContenders } from "./contenders.ts";
 import type { BenchNetwork } from "./networks.ts";
 import type { Bench, BenchOptions } from "./options.ts";
@@ -31,9 +31,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const { loadAverage } = THIS_MACHINE.state();
   const notes: string[] = [];
   await using stack = new AsyncDisposableStack();
-  const folder = await Deno.makeTempDir({ prefix: "unfold_bench_" });
-  stack.use(leaves(() => Deno.removeSync(folder, { recursive: true })));
-  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const { folder } = stack.use(await Scratch.open("bench"));
   const bench: Bench = {
     options,
     openvino: await openVinoOf(options, notes),

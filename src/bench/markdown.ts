@@ -4,6 +4,8 @@ import {
   type BenchContender,
   type BenchReport,
   type BenchStructure,
+  engineOf,
+  inPrecision,
   VARIANT_LABELS,
 } from "./schema.ts";
 
@@ -84,22 +86,16 @@ function ratioTable(cases: readonly BenchCase[]): string {
   return markdownTable(
     ["network", "batch", "engine", "ratio", "median", "95 %", "of least", ""],
     cases.flatMap(({ model, batch, ratios, contenders }) =>
-      ratios.map((ratio) => {
-        const [top, bottom] = [ratio.numerator, ratio.denominator].map((id) =>
-          contenders.find((contender) => contender.id === id)!
-        ) as [BenchContender, BenchContender];
-        const engine = top.engine === bottom.engine ? top.engine : `${top.engine} / ${bottom.engine}`;
-        return [
-          model,
-          String(batch),
-          engine + inPrecision(top),
-          ratio.name,
-          ratio.median.toFixed(3),
-          `${ratio.low.toFixed(3)} to ${ratio.high.toFixed(3)}`,
-          ratio.ofMinima.toFixed(3),
-          ratio.verdict,
-        ];
-      })
+      ratios.map((ratio) => [
+        model,
+        String(batch),
+        engineOf(ratio, contenders),
+        ratio.name,
+        ratio.median.toFixed(3),
+        range(ratio),
+        ratio.ofMinima.toFixed(3),
+        ratio.verdict,
+      ])
     ),
     4,
   );
@@ -156,9 +152,6 @@ const nameOf = (contender: BenchContender | undefined): string =>
   contender === undefined
     ? "the baseline"
     : `${VARIANT_LABELS[contender.variant]} (${contender.engine}${inPrecision(contender)})`;
-
-const inPrecision = ({ precision }: { readonly precision: string }): string =>
-  precision === "fp32" ? "" : `, ${precision}`;
 
 const percent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
 

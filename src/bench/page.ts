@@ -26,6 +26,8 @@ import {
   type BenchRatio,
   type BenchReport,
   type BenchStructure,
+  engineOf,
+  inPrecision,
   VARIANT_LABELS,
 } from "./schema.ts";
 
@@ -71,20 +73,9 @@ export function benchPage(report: BenchReport): string {
   });
 }
 
-const inPrecision = ({ precision }: BenchContender) => precision === "fp32" ? "" : `, ${precision}`;
-
 /** Two lines of a cell: what it is, and what to know of it. */
 const withSmall = (text: Content, small: string) =>
   html`${text}<br><span class="muted small">${breakable(small)}</span>`;
-
-/** The engines of a ratio, which may be two, and its precision. */
-function engineOf({ numerator, denominator }: BenchRatio, contenders: readonly BenchContender[]): string {
-  const [top, bottom] = [numerator, denominator].map((id) => contenders.find((one) => one.id === id));
-  const engines = [...new Set([top?.engine, bottom?.engine].filter((engine) => engine !== undefined))].join(
-    " / ",
-  );
-  return engines + (top === undefined ? "" : inPrecision(top));
-}
 
 const verdict = (one: BenchRatio["verdict"]) =>
   badge(one, one === "faster" ? "good" : one === "slower" ? "bad" : "even");

@@ -137,3 +137,17 @@ export type BenchCase = z.infer<typeof benchCase>;
 export type BenchContender = z.infer<typeof contender>;
 export type BenchRatio = z.infer<typeof ratio>;
 export type BenchStructure = z.infer<typeof structure>;
+
+/** Behind an engine's name; fp32 goes without saying. */
+export const inPrecision = ({ precision }: Pick<BenchContender, "precision">): string =>
+  precision === "fp32" ? "" : `, ${precision}`;
+
+/** The engines of a ratio, which may be two, and its precision. */
+export function engineOf(
+  { numerator, denominator }: BenchRatio,
+  contenders: readonly BenchContender[],
+): string {
+  const both = [numerator, denominator].flatMap((id) => contenders.filter((one) => one.id === id));
+  const engines = new Set(both.map(({ engine }) => engine));
+  return [...engines].join(" / ") + (both[0] === undefined ? "" : inPrecision(both[0]));
+}

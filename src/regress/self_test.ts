@@ -3,7 +3,6 @@
  * may be called worse, and the same network with a slowdown and with one more node planted in it, which must
  * be.
  */
-import { join } from "node:path";
 import { parseBatch } from "../compile/batch.ts";
 import type { Subject } from "../compile/order.ts";
 import { block, float, linear, model, norm } from "../dsl/mod.ts";
@@ -11,7 +10,7 @@ import type { Model } from "../dsl/model.ts";
 import { unifiedNorm } from "../norms/families.ts";
 import type { Metric } from "../report/metrics.ts";
 import { isWorse, type MetricReport } from "../report/run_report.ts";
-import { leaves } from "../leavings.ts";
+import { Scratch } from "../leavings.ts";
 import { regress } from "./regress.ts";
 import { saveBaseline } from "./save.ts";
 
@@ -55,52 +54,47 @@ const DEPTH = 10;
 /** Saves a small network in a store of its own and runs against it. */
 export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTest> {
   const { runs = 20, runMs = 6000, slowdownMs = 120_000, clock = "processor", signal, onRun } = options;
-  const folder = await Deno.makeTempDir({ prefix: "unfold-self-test-" });
-  using _leavings = leaves(() => Deno.removeSync(folder, { recursive: true }));
-  try {
-    // One thread: two would wait for each other wherever another program takes a core.
-    const common = { store: join(folder, "store"), name: "self-test", plans: false, threads: 1, signal };
-    await saveBaseline({ ...common, subjects: [subjectOf(network(DEPTH))], rebuilds: 1, sampleMs: 100 });
-    const against = async (planted: SelfTestRun["planted"], subject: Subject, maxTimeMs: number) => {
-      const started = performance.now();
-      const { models } = await regress({
-        ...common,
-        subjects: [subject],
-        rebuilds: 3,
-        maxTimeMs,
-        minTimeMs: Math.min(1000, maxTimeMs),
-        only: ONLY,
-        clock,
-        record: false,
-      });
-      const [latency, nodes] = ONLY.map((name) => models[0]!.metrics.find(({ metric }) => metric === name)!);
-      const run: SelfTestRun = {
-        planted,
-        latency: latency!,
-        nodes: nodes!,
-        durationMs: performance.now() - started,
-      };
-      onRun?.(run);
-      return run;
+  await using scratch = await Scratch.open("self-test");
+  // One thread: two would wait for each other wherever another program takes a core.
+  const common = { store: scratch.path("store"), name: "self-test", plans: false, threads: 1, signal };
+  await saveBaseline({ ...common, subjects: [subjectOf(network(DEPTH))], rebuilds: 1, sampleMs: 100 });
+  const against = async (planted: SelfTestRun["planted"], subject: Subject, maxTimeMs: number) => {
+    const started = performance.now();
+    const { models } = await regress({
+      ...common,
+      subjects: [subject],
+      rebuilds: 3,
+      maxTimeMs,
+      minTimeMs: Math.min(1000, maxTimeMs),
+      only: ONLY,
+      clock,
+      record: false,
+    });
+    const [latency, nodes] = ONLY.map((name) => models[0]!.metrics.find(({ metric }) => metric === name)!);
+    const run: SelfTestRun = {
+      planted,
+      latency: latency!,
+      nodes: nodes!,
+      durationMs: performance.now() - started,
     };
-    const same: SelfTestRun[] = [];
-    for (let i = 0; i < runs; i++) same.push(await against("nothing", subjectOf(network(DEPTH)), runMs));
-    const slow = await against("10 % more work", subjectOf(network(DEPTH + 1)), slowdownMs);
-    const node = await against("one more node", subjectOf(network(DEPTH, { extraNode: true })), runMs);
-    const falseAlarms = same.filter(({ latency, nodes }) => isWorse(latency) || isWorse(nodes)).length;
-    const foundSlowdown = slow.latency.verdict === "slower";
-    const foundNode = node.nodes.verdict === "worse" && !isWorse(node.latency);
-    return {
-      runs: [...same, slow, node],
-      falseAlarms,
-      undecided: same.filter(({ latency }) => latency.verdict === "cannot tell").length,
-      foundSlowdown,
-      foundNode,
-      passed: falseAlarms * 20 <= runs && foundSlowdown && foundNode,
-    };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+    onRun?.(run);
+    return run;
+  };
+  const same: SelfTestRun[] = [];
+  for (let i = 0; i < runs; i++) same.push(await against("nothing", subjectOf(network(DEPTH)), runMs));
+  const slow = await against("10 % more work", subjectOf(network(DEPTH + 1)), slowdownMs);
+  const node = await against("one more node", subjectOf(network(DEPTH, { extraNode: true })), runMs);
+  const falseAlarms = same.filter(({ latency, nodes }) => isWorse(latency) || isWorse(nodes)).length;
+  const foundSlowdown = slow.latency.verdict === "slower";
+  const foundNode = node.nodes.verdict === "worse" && !isWorse(node.latency);
+  return {
+    runs: [...same, slow, node],
+    falseAlarms,
+    undecided: same.filter(({ latency }) => latency.verdict === "cannot tell").length,
+    foundSlowdown,
+    foundNode,
+    passed: falseAlarms * 20 <= runs && foundSlowdown && foundNode,
+  };
 }
 
 /** Blocks of equal work, so that one more than ten is 10 % more. */

@@ -4,14 +4,13 @@
  * which are then outputs of it: a backend fuses nothing across an output, so what it is asked for decides
  * what it fuses.
  */
-import { join } from "node:path";
 import type { Model } from "../../dsl/model.ts";
 import { writeOnnx } from "../../emit/onnx.ts";
 import { buildEngine } from "../../emit/tensorrt.ts";
 import { UnfoldError } from "../../errors.ts";
 import { isNarrow, type Precision } from "../../ir/dtype.ts";
 import type { Followed, Graph, Node } from "../../ir/graph.ts";
-import { leaves } from "../../leavings.ts";
+import { Scratch } from "../../leavings.ts";
 import type { Norm } from "../../norms/families.ts";
 import { asOnnx } from "../../rewrite/backends/onnx_forms.ts";
 import { TENSORRT, TENSORRT_WRITTEN_OUT } from "../../rewrite/backends/tensorrt.ts";
@@ -93,7 +92,7 @@ export function formOf(model: Model, { network, precision }: FormChoice, options
     notExecuted: isEmulated ? `${precision} is rounded on the CPU: ${ASSUMED}` : null,
     run: async (nodes) => {
       options.signal?.throwIfAborted();
-      await using scratch = await Scratch.open();
+      await using scratch = await Scratch.open("compare");
       const distinct = [...new Set(nodes)];
       const names = new Map(distinct.map((node, i) => [node, freeName(graph, i)]));
       const outputs = distinct.map((node) => ({ name: names.get(node)!, node }));
@@ -181,28 +180,4 @@ async function onGpu(
     ...(signal && { signal }),
   });
   return await sessionFromPlan(path, { library, signal });
-}
-
-/** A folder for files that only a run needs, gone with it however it ends. */
-class Scratch implements AsyncDisposable {
-  readonly #folder: string;
-  readonly #leavings: Disposable;
-
-  private constructor(folder: string) {
-    this.#folder = folder;
-    this.#leavings = leaves(() => Deno.removeSync(folder, { recursive: true }));
-  }
-
-  static async open(): Promise<Scratch> {
-    return new Scratch(await Deno.makeTempDir({ prefix: "unfold-compare-" }));
-  }
-
-  path(name: string): string {
-    return join(this.#folder, name);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#leavings[Symbol.dispose]();
-    await Deno.remove(this.#folder, { recursive: true });
-  }
 }
