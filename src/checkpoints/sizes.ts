@@ -104,6 +104,13 @@ export function stageHeadsOf(
   });
 }
 
+/** Images as squares, where their sides are whole; else their size is asked for. */
+export function squareImages(side: number, why: string): Known<readonly number[]> {
+  return Number.isInteger(side)
+    ? { assumed: { value: [side, side], why: `${why}, taken as a square` } }
+    : { ask: `${why}, which are no square` };
+}
+
 /** 64 channels a head, where the widths of a family are all published so. */
 export function headsOf64(channels: number): { value: number; why: string } {
   return { value: channels / 64, why: "64 channels a head, nothing in the file says" };

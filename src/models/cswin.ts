@@ -213,9 +213,9 @@ function stripeAttention(packed: Tensor, p: Scope, options: StripeOptions): Tens
     Tensor,
     Tensor,
   ];
-  const apart = (y: Tensor) => splitHeads(y, { heads });
+  const byHead = (y: Tensor) => splitHeads(y, { heads });
   const mixed = kernel === null
-    ? joinHeads(scaledDotProductAttention({ q: apart(q), k: apart(k), v: apart(v) }))
+    ? joinHeads(scaledDotProductAttention({ q: byHead(q), k: byHead(k), v: byHead(v) }))
     : linearMix({ q, k, v }, p, { heads, grid: stripe, kernel });
   const depthwise = { outputs: size, kernel: 3, padding: 1, groups: size };
   const local = convolution(tokensToMap(v, stripe), p.at("get_v"), depthwise);

@@ -58,9 +58,9 @@ export function linearMix(
 ): Tensor {
   const [, tokens] = k.sizes(3);
   const placed = k.add(p.param("positional_encoding", [1, tokens as number, k.channels]));
-  const apart = (y: Tensor) => splitHeads(y, { heads });
-  const mixed = reluAttention({ q: apart(q), k: apart(placed), v: apart(v) });
-  const values = apart(stretched(v, grid.height * grid.width));
+  const byHead = (y: Tensor) => splitHeads(y, { heads });
+  const mixed = reluAttention({ q: byHead(q), k: byHead(placed), v: byHead(v) });
+  const values = byHead(stretched(v, grid.height * grid.width));
   return joinHeads(mixed.add(neighbours(values, p.at("dwc"), { grid, kernel })));
 }
 

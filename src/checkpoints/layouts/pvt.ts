@@ -17,6 +17,7 @@ import {
   requireLibrary,
   requireUsualScale,
   rowsOf,
+  squareImages,
   stageHeadsOf,
   type StageWidth,
 } from "../sizes.ts";
@@ -124,9 +125,7 @@ function imageOf(
   const side = Math.sqrt(positions[0]!) * stages[0]!.patch;
   const why = `pos_embed1 has ${positions[0]} positions`;
   return settle(IMAGE_SIZE, {
-    ...Number.isInteger(side)
-      ? { assumed: { value: [side, side], why: `${why}, taken as a square` } }
-      : { ask: `${why}, which are no square` },
+    ...squareImages(side, why),
     fits: (size) => {
       let [height, width] = size as PvtConfig["image"];
       for (const [i, { patch, kernel, reduction }] of stages.entries()) {

@@ -22,6 +22,7 @@ import {
   requireSizes,
   requireUsualScale,
   rowsOf,
+  squareImages,
 } from "../../sizes.ts";
 import {
   gridsOf,
@@ -287,9 +288,7 @@ function imageOfSquares(
     published: published === undefined || misfit(published.value) !== undefined ? undefined : published,
     ...tokens.length === 0
       ? { assumed: eightWindows(sides[0]! * patch) }
-      : Number.isInteger(square)
-      ? { assumed: { value: [square, square], why: `${tokens[0]!.why}, taken as a square` } }
-      : { ask: `${tokens[0]!.why}, which are no square` },
+      : squareImages(square, tokens[0]!.why),
     fits: misfit,
   }) as SwinConfig["image"];
 }

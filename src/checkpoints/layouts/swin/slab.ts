@@ -15,6 +15,7 @@ import {
   requireLibrary,
   requireUsualScale,
   rowsOf,
+  squareImages,
 } from "../../sizes.ts";
 import { gridsOf, sameForAll, squareWindow, SWIN_BUFFERS, SWIN_SETTINGS, swinActivation } from "./sizes.ts";
 
@@ -160,9 +161,7 @@ function imageOf(
     ? `one window of ${window}x${window} in the first scale, nothing in the file says`
     : `${at}.attn_mask has ${masked} windows of ${window}x${window}`;
   return settle(IMAGE_SIZE, {
-    ...Number.isInteger(side)
-      ? { assumed: { value: [side, side], why: shifted === undefined ? why : `${why}, taken as a square` } }
-      : { ask: `${why}, which are no square` },
+    ...shifted === undefined ? { assumed: { value: [side, side], why } } : squareImages(side, why),
     fits: misfit,
   }) as SwinConfig["image"];
 }
