@@ -61,7 +61,7 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command; resolves to its exit code. */
-async function auditCommand(args: readonly string[]): Promise<number> {
+export async function auditCommand(args: readonly string[]): Promise<number> {
   const parsed = await parseOptions(args, { command: "audit", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return EXIT.ok;
   const { values, positionals } = parsed;

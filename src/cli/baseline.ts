@@ -68,7 +68,7 @@ const ARGUMENTS: Readonly<Record<Action, readonly [fewest: number, most: number,
 };
 
 /** Runs the command; resolves to its exit code. */
-async function baselineCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+export async function baselineCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
   const parsed = await parseOptions(args, {
     command: "baseline",
     options: OPTIONS,

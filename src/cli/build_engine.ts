@@ -85,7 +85,7 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command; resolves to its exit code. */
-async function buildEngineCommand(
+export async function buildEngineCommand(
   args: readonly string[],
   signal: AbortSignal,
   cleanUpFromNow: () => void,

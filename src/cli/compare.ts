@@ -83,7 +83,7 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command; resolves to its exit code. */
-async function compareCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+export async function compareCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
   const parsed = await parseOptions(args, { command: "compare", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return EXIT.ok;
   const { values, positionals } = parsed;

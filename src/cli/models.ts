@@ -33,7 +33,7 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command; resolves to its exit code. */
-async function modelsCommand(args: readonly string[], signal?: AbortSignal): Promise<number> {
+export async function modelsCommand(args: readonly string[], signal?: AbortSignal): Promise<number> {
   const parsed = await parseOptions(args, {
     command: "models",
     options: OPTIONS,

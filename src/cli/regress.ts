@@ -79,7 +79,7 @@ const OPTIONS = {
 const REGRESS_EXIT = { "nothing worse": 0, worse: 1, "could not judge": 2, usage: 3 } as const;
 
 /** Runs the command; resolves to its exit code. */
-async function regressCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+export async function regressCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
   const parsed = await parseOptions(args, { command: "regress", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return 0;
   const { values, positionals: [name] } = parsed;
