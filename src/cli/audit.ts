@@ -1,7 +1,4 @@
-/**
- * `deno task audit`: where each normalization of a network goes, or why it stays; and whether its values fit
- * fp16. Options and printing.
- */
+/** `deno task audit`: where each normalization goes, or why it stays; whether values fit fp16. */
 import { PRECISIONS } from "../ir/dtype.ts";
 import type { Audit } from "../compile/audit.ts";
 import type { RangeAudit } from "../compile/audit_ranges.ts";

@@ -15,10 +15,7 @@ export interface Batch {
   readonly timed: number;
 }
 
-/**
- * Reads `--batch`: `8` fixes the batch, `1,8,64` gives one engine with a profile for each, `1:8:64` one
- * profile from 1 to 64 tuned for 8.
- */
+/** Reads `--batch`: `8` fixes it, `1,8,64` has a profile for each, `1:8:64` is min, tuned for, max. */
 export function parseBatch(text: string): Batch {
   const sizes = (separator: string) =>
     text.split(separator).map((part) => {

@@ -33,10 +33,7 @@ export interface AttentionOptions {
   readonly scale?: number | undefined;
   /** Query t sees keys up to t. */
   readonly causal?: boolean;
-  /**
-   * Added to the logits; broadcast to `[B, H, T, T]`. Within windows: `[H, window, window]`, or of each
-   * window of T.
-   */
+  /** Added to the logits, broadcast to `[B, H, T, T]`; in windows `[H, window, window]`, or one of each. */
   readonly mask?: Tensor;
   /** Another sequence `[B, S, C]` that keys and values are of: cross-attention. */
   readonly memory?: Tensor;

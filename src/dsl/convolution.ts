@@ -1,7 +1,4 @@
-/**
- * Convolutions as layers, over images and over sequences, beside the patch embedding of `layers.ts`; and
- * tokens as the maps that they take.
- */
+/** Convolutions as layers, over images and over sequences, and tokens as the maps that they take. */
 import { UnfoldError } from "../errors.ts";
 import { argument, COUNT, FLAG, given, optional, partsOf, whole } from "../ir/given.ts";
 import { dataOf } from "../ops/constant.ts";
@@ -28,10 +25,7 @@ export interface ConvolutionOptions {
   readonly bias?: boolean;
 }
 
-/**
- * `[B, C, H, W]` to `[B, outputs, H', W']`, reading `weight [outputs, C / groups, kernel, kernel]` and
- * `bias [outputs]`.
- */
+/** `[B, C, H, W]` to `[B, outputs, H', W']`; `weight [outputs, C / groups, kernel, kernel]`, `bias`. */
 export function convolution(x: Tensor, p: Scope, options: ConvolutionOptions): Tensor {
   const { outputs, kernel, stride = 1, padding = 0, groups = 1, bias = true } = given(
     layer("convolution", x, p),
@@ -55,10 +49,7 @@ export function convolution(x: Tensor, p: Scope, options: ConvolutionOptions): T
   return op("conv", inputs, { attrs, name: p.path });
 }
 
-/**
- * `[B, C, T]` to `[B, outputs, T']`, reading `weight [outputs, C, kernel]` and `bias [outputs]`: a
- * convolution of an image that is one row high.
- */
+/** `[B, C, T]` to `[B, outputs, T']`, reading `weight [outputs, C, kernel]` and `bias [outputs]`. */
 export function convolution1d(
   x: Tensor,
   p: Scope,

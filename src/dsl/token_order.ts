@@ -218,10 +218,7 @@ export function reorder(x: Tensor, orders: { from: TokenOrder; to: TokenOrder })
   return rows.gather(constant(indices, { dtype: "int32", name: "order" }), { axis: 1 });
 }
 
-/**
- * For each pair of a window's tokens, the row of the table `[(2 height - 1) (2 width - 1), heads]` that holds
- * their bias.
- */
+/** Of each pair of a window's tokens, the row of its bias in the table `[(2 h - 1) (2 w - 1), heads]`. */
 export function relativePositions(window: PerAxis): number[] {
   argument("relativePositions: the window", window, SIDES);
   const [height, width] = eachAxis(window);

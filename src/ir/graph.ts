@@ -79,10 +79,7 @@ export interface Every {
   readonly step: number;
 }
 
-/**
- * What a pass did to a node's values: the steps that undo it, none where they are the same, or why they are
- * gone.
- */
+/** What a pass did to a node's values: the steps that undo it, or why they are gone. */
 export type Change = readonly Undo[] | { readonly gone: string };
 
 /** The first input with a named size as an axis of its own, from which a backend reads it at run time. */

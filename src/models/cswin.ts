@@ -191,10 +191,7 @@ interface StripeOptions {
   readonly parts: number;
 }
 
-/**
- * Attention within stripes, and LePE, a convolution of the values within them, for one part of the channels:
- * `[B, T, 3C]` to `[B, T, C / parts]`.
- */
+/** Attention and LePE within stripes, for a part of the channels: `[B, T, 3C]` to `[B, T, C / parts]`. */
 function stripeAttention(packed: Tensor, p: Scope, options: StripeOptions): Tensor {
   const { grid, stripe, heads, kernel, part, parts } = options;
   const [batch, tokens] = packed.sizes(3);

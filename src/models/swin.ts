@@ -57,10 +57,7 @@ export interface SwinConfig {
   readonly window: number | readonly PerAxis[];
   /** How grids are cut that windows do not fill. */
   readonly cut: SwinCut;
-  /**
-   * Of each scale, its first blocks with simplified linear attention (SLAB, Guo et al. 2024), if any, in
-   * windows of their own.
-   */
+  /** Each scale's first blocks with simplified linear attention (SLAB), if any, in windows of their own. */
   readonly linear?: readonly SwinLinear[];
   /** Whether patches are normalized before the first block. */
   readonly patchNorm: boolean;

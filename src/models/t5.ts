@@ -61,10 +61,7 @@ export const T5_SMALL: T5Config = {
 /** Names of an attention's products. */
 const PROJECTIONS = { qkv: ["q", "k", "v"], out: "o", qkvBias: false, outBias: false } as const;
 
-/**
- * `input_ids` and `attention_mask`, both `[B, T]`, the mask 1 for tokens and 0 for padding, to
- * `last_hidden_state [B, T, C]`.
- */
+/** `input_ids`, `attention_mask` `[B, T]`, 1 for tokens, to `last_hidden_state [B, T, C]`. */
 export function t5Encoder(
   config: T5Config,
   { norm: family = rmsNorm({ epsilon: 1e-6 }) }: { norm?: Norm } = {},

@@ -2,10 +2,7 @@
 import { type NormMaker, normMaker } from "./define.ts";
 import { gainAndShift } from "./vectors.ts";
 
-/**
- * DyT: `weight tanh(alpha x) + bias` with a scalar `alpha` (section 4 of its paper). Weight and bias fold;
- * the tanh, which is not linear, stays.
- */
+/** DyT: `weight tanh(alpha x) + bias`, alpha a scalar (section 4); weight and bias fold, the tanh stays. */
 export const dynamicTanh: NormMaker<"dyt", Record<never, never>> = normMaker({
   word: "dyt",
   maker: "dynamicTanh",

@@ -1,7 +1,4 @@
-/**
- * How an operator is declared: its types, its meaning, its two emissions and how a channel affine travels
- * through it, all in one record.
- */
+/** How an operator is declared: types, meaning, both emissions and where channels go, in one record. */
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { type DType, isFloat } from "../ir/dtype.ts";

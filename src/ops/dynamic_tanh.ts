@@ -1,7 +1,4 @@
-/**
- * The part of Dynamic Tanh (Zhu et al. 2025) that stays at inference: the tanh. Gain and bias are a channel
- * affine behind it, which folds.
- */
+/** The tanh of Dynamic Tanh (Zhu et al. 2025), which stays; gain and bias behind it fold. */
 import type { NormId } from "./define.ts";
 import { Misfit } from "./operands.ts";
 import { pointwise } from "./pointwise.ts";

@@ -9,9 +9,7 @@ import { type Followed, type Graph, type Node, topological, type Undo, uniqueNam
 import { axisIn } from "../ir/shape.ts";
 import { isOp, opOf } from "../ops/table.ts";
 
-/**
- * The graph with every tensor that it computes followed, by the name of the node that does, and its outputs.
- */
+/** The graph with each computed tensor followed under its node's name, and its outputs. */
 export function following(graph: Graph): Graph {
   const names = uniqueNames(graph);
   const followed = new Map<string, Followed>();

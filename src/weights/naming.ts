@@ -17,10 +17,7 @@ export interface Naming {
   readonly rename?: readonly (readonly [from: string, to: string])[] | undefined;
 }
 
-/**
- * What `torch.compile`, FSDP, activation checkpointing and Fabric put between a module and its parent; never
- * a module's name.
- */
+/** What wrappers (`torch.compile`, FSDP, checkpointing, Fabric) put between a module and its parent. */
 const WRAPPERS = /(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\./g;
 
 /** The count of updates that `AveragedModel` keeps beside its `module.`. */
@@ -90,10 +87,7 @@ function replaced(name: string, { pattern, to }: { readonly pattern: RegExp; rea
   return text === name ? name : text.replace(/\.{2,}/g, ".").replace(/^\.|\.$/g, "");
 }
 
-/**
- * The prefixes of whole components that all names share, shortest first, and "" before them: "", "module.",
- * "module.model.".
- */
+/** Prefixes of whole components that all names share, shortest first: "", "module.", "module.model.". */
 export function sharedPrefixes(names: readonly string[]): readonly string[] {
   const prefixes = [""];
   const [first = "", ...others] = names;

@@ -39,10 +39,7 @@ export type MovingAverageState = {
   readonly iters: Float64Array;
 };
 
-/**
- * How PN-V is trained: the batch's own quadratic mean, with its exact gradient (equations 4 to 6 of the
- * PowerNorm paper).
- */
+/** How PN-V is trained: the batch's quadratic mean with its exact gradient (equations 4 to 6). */
 export const powerNormVTraining = (options: TrainingOptions = {}): TrainingForm<Affine, PowerState> =>
   powerNormTraining({ ...options, warmup: Infinity });
 

@@ -17,9 +17,7 @@ export interface TrainingStep<Parameters extends Arrays, State extends Arrays> {
   readonly y: Float64Array;
   /** The statistics after the forward pass. */
   readonly state: State;
-  /**
-   * From the loss's gradient for `y` those for the input and the parameters, and the statistics behind it.
-   */
+  /** From the loss's gradient for `y` to those of input and parameters, and the statistics behind it. */
   backward(dy: Float64Array): TrainingGradients<Parameters, State>;
 }
 

@@ -2,10 +2,7 @@
 import { elementCount, type TensorData, typedView } from "../../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";
 
-/**
- * Fills an array with as many rows as it holds, from `row` on; a row is all that has one place on axis 0, and
- * of a vector one element.
- */
+/** Fills an array with as many rows as it holds, from `row` on; a row is one place on axis 0. */
 export type RowReader = (target: Float64Array, row: number) => void;
 
 /** Elements that are read together, as long as a row is no longer: few enough to stay in a core's cache. */
