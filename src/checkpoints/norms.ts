@@ -91,7 +91,7 @@ const STATISTICS = new Set(
   TRAINED.flatMap(({ family: { proofs = [] } }) => proofs.map(({ tensors: [first] }) => first)),
 );
 
-/** The outermost normalization that a tensor lies in: PRepBN has parts with names of scopes. */
+/** The outermost normalization that a tensor lies in: PRepBN's parts are named as scopes are. */
 function scopeOf(name: string, scopes: RegExp): string | undefined {
   for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) {
     const scope = name.slice(0, dot);

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import type { Model } from "../../src/dsl/mod.ts";
 import { elementCount } from "../../src/ir/data.ts";
+import { topological } from "../../src/ir/graph.ts";
 import { cswin, CSWIN_T, SLAB_CSWIN_T } from "../../src/models/cswin.ts";
 import { pvt, PVT_TINY, type PvtConfig, SLAB_PVT_TINY } from "../../src/models/pvt.ts";
 import { SLAB_DEIT_TI, slabDeit } from "../../src/models/slab.ts";
@@ -106,6 +107,14 @@ Deno.test("swinBackbone() gives a map of each scale, whatever the size of the im
     ["stage0", ["B", 8, 24, 40]],
     ["stage1", ["B", 16, 12, 20]],
   ]);
+});
+
+Deno.test("Swin's shifted blocks of a scale share one mask", () => {
+  const network = swin({ ...SWIN_T, ...SMALL_SWIN, depths: [4, 4], image: [112, 112] });
+  const graph = network.trace({ weights: randomWeights({ seed: 1 }) });
+  const masks = topological(graph).filter(({ op, name }) => op === "constant" && name === "shift_mask");
+  const sides = masks.map(({ type }) => type.shape[0]);
+  assert.deepEqual(sides, [16, 4]);
 });
 
 Deno.test("Swin refuses images that its patches, scales or windows do not divide", () => {
