@@ -63,6 +63,7 @@ export type {
   DimRange,
   Evaluation,
   InputSpec,
+  Keep,
   Model,
   ModelSpec,
   Placement,
@@ -195,6 +196,7 @@ export { compile, type CompileOptions, type Network, type WeightOptions } from "
 export type { Graph, Node, TensorType } from "./src/ir/graph.ts";
 export { printGraph } from "./src/ir/print.ts";
 export type { NormFold } from "./src/rewrite/fold/fold_norm.ts";
+export type { KeptScopes } from "./src/rewrite/precision/keep.ts";
 export type { LayerNormForm } from "./src/rewrite/fold/recentre.ts";
 export type { OptimizeOptions, PassTrace } from "./src/rewrite/pipeline.ts";
 // written and looked at,

@@ -6,6 +6,7 @@ import { withoutHome } from "../report/home.ts";
 import { passLines } from "../report/passes.ts";
 import { fate } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
+import { keepText } from "./keep.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";
 import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
@@ -28,14 +29,16 @@ Examples
   deno task audit --checkpoint un.pth --strict     in CI: fails where anything remains
   deno task audit my_model.ts --json               for scripts
   deno task audit vit-b16 --ranges                 does it fit fp16? every tensor of a run, and what helps
+  deno task audit vit-b16 --ranges --keep fp32 stream
+                                                   and with the residual stream in fp32?
 
 Options
 ${SUBJECT_HELP}
   --precision TYPE      fp32 (default), fp16 or bf16: what folded weights are rounded to, and with --ranges everything
                         (fp16 unless bf16 is given)
   --ranges              run the network that TensorRT would be given on the CPU, every result rounded, and report the
-                        range of every tensor instead: what overflows, and whether bf16 or a rescaled residual
-                        stream helps
+                        range of every tensor instead: what overflows, whether bf16 or a rescaled residual stream
+                        helps, and the fewest --keep with which nothing overflows
   --samples FILE        inputs for that, under the model's names; else the model's own examples, else random ones
   --strict              exit with 1 where a normalization remains, or, with --ranges, where something overflows
   --verbose             also list the compiler's passes: their laws, what each did and how long it took
@@ -66,8 +69,16 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
   if (positionals.length === 0 && values.checkpoint === undefined) {
     throw new UsageError("give a MODEL or --checkpoint FILE, as in `deno task audit swin-t`");
   }
-  if (values.samples !== undefined && !values.ranges) throw new UsageError("--samples: this is for --ranges");
-  const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
+  for (const option of ["samples", "keep"] as const) {
+    if (values[option] !== undefined && !values.ranges) {
+      throw new UsageError(`--${option}: this is for --ranges`);
+    }
+  }
+  const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], {
+    ...values,
+    // Of fp32 it is fp16 that ranges are looked at in.
+    precision: values.ranges && precision === "fp32" ? "fp16" : precision,
+  });
   if (values.ranges) {
     const { measureRanges } = await import("../compile/audit_ranges.ts");
     const ranges = await measureRanges(model, {
@@ -139,8 +150,18 @@ function describeRanges(audit: RangeAudit): string {
       indent: 2,
     }),
     styled(`  ${tensors.length - listed.length} more tensors fit; --json lists all`, "dim"),
+    ...keepLines(audit),
     styled(`  On the CPU: ${assumed}.`, "dim"),
   ].join("\n");
+}
+
+/** What to keep so that nothing overflows, to be copied. */
+function keepLines({ overflows, keep, precision }: RangeAudit): string[] {
+  if (overflows === 0) return [];
+  if (keep === null) {
+    return [`  Nothing kept in fp32 helps: an input overflows ${precision}, or a value fp32.`];
+  }
+  return ["  In a run with these nothing overflows:", `    ${keepText(keep)}`];
 }
 
 function verdictOf({ precision, overflows, near, advice, largest, tensors }: RangeAudit): string {

@@ -15,6 +15,7 @@ import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
 import { fixingDims } from "./dims.ts";
+import { keeping } from "./keep.ts";
 import { oneOf, type ValuesOf } from "./options.ts";
 import { endedBySystem, UsageError } from "./terminal.ts";
 
@@ -37,6 +38,7 @@ export const SUBJECT_OPTIONS = {
   dim: { type: "string", multiple: true },
   norm: { type: "string" },
   expect: { type: "string" },
+  keep: { type: "string", multiple: true },
   "layer-norm": { type: "string", default: "layer" },
   "allow-nonfinite": { type: "boolean", default: false },
 } as const;
@@ -63,6 +65,10 @@ export const SUBJECT_HELP =
 ${wrapped(NORM_FAMILIES.join(", "), { indent: 24 }).join("\n")}
   --expect FILE         inputs and the trained network's own outputs for them, under the names of the model's (safetensors
                         or PyTorch's): the network is run on them and compared. Files of save_for_unfold have theirs
+  --keep TYPE SCOPES    in fp16 and bf16: what is computed in another type, as fp32 'blocks.*.mlp.fc2', or fp32 with a
+                        group: stream (the residual stream's sums, and normalizations that read it), softmax,
+                        statistics (normalizations that are not folded). Repeatable, the last that names a layer counts:
+                        --keep fp32 '*' --keep fp16 head. A * is any characters; deno task audit --ranges proposes some
   --layer-norm FORM     the form Layer Normalization is compiled in, where that is exact: layer (default), rms (RMSNorm of
                         a centred residual stream) or crms (one channel less)
   --allow-nonfinite     accept NaN and infinity in the weights`;
@@ -70,8 +76,11 @@ ${wrapped(NORM_FAMILIES.join(", "), { indent: 24 }).join("\n")}
 /** What of a subject the arguments name. */
 type NamedSubject = Pick<Subject, "model" | "norm" | "layerNorm" | "weights">;
 
-/** What the parser gives for them, and the batch size of commands that have one. */
-export type SubjectValues = ValuesOf<typeof SUBJECT_OPTIONS> & { readonly batch?: string | undefined };
+/** What the parser gives for them, and the batch size and precision of commands that have one. */
+export type SubjectValues = ValuesOf<typeof SUBJECT_OPTIONS> & {
+  readonly batch?: string | undefined;
+  readonly precision?: string | undefined;
+};
 
 /** The model, normalization and weights that the arguments name. Paths are read from the working folder. */
 export async function subjectOf(
@@ -81,7 +90,11 @@ export async function subjectOf(
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const opening = openingOf(values);
   const recognised = await recognisedOf(argument, values, opening);
-  const described = await fixingDims(recognised?.model ?? await modelOf(argument), values);
+  const { keep, precision } = values;
+  const described = keeping(
+    await fixingDims(recognised?.model ?? await modelOf(argument), values),
+    { keep, precision },
+  );
   const norm =
     [described.norm, described.reference].find((norm) => norm.family === (family ?? described.norm.family)) ??
       NORMS[family!]();

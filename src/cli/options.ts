@@ -36,6 +36,19 @@ export async function parseOptions<const Options extends ParseArgsOptionsConfig>
   return null;
 }
 
+/** Options of two values, `--keep fp32 head`, which the parser knows as one: `--keep=fp32 head`. */
+const PAIRS = ["--keep"];
+
+function pairsJoined(args: readonly string[], options: object): string[] {
+  const joined: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const flag = args[i]!;
+    const isPair = PAIRS.includes(flag) && flag.slice(2) in options && i + 2 < args.length;
+    joined.push(isPair ? `${flag}=${args[++i]} ${args[++i]}` : flag);
+  }
+  return joined;
+}
+
 /** The same of a command line that was not typed, such as a baseline's. */
 export function parseStrictly<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],
@@ -44,7 +57,13 @@ export function parseStrictly<const Options extends ParseArgsOptionsConfig>(
   const help = `see \`deno task ${command} --help\``;
   const parsed = (() => {
     try {
-      return parseArgs({ args: [...args], options, allowPositionals: true, strict: true, tokens: true });
+      return parseArgs({
+        args: pairsJoined(args, options),
+        options,
+        allowPositionals: true,
+        strict: true,
+        tokens: true,
+      });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       const unknown = /Unknown option '(-[^']*)'/.exec(message)?.[1];

@@ -1,12 +1,14 @@
 /** Whether a model's values fit fp16 or bf16, measured without building it: `deno task audit --ranges`. */
-import type { Model } from "../dsl/model.ts";
+import type { Keep, Model } from "../dsl/model.ts";
 import { onnxBytes } from "../emit/onnx.ts";
 import { isNarrow, type Narrow, type Precision } from "../ir/dtype.ts";
+import type { Graph } from "../ir/graph.ts";
 import type { Norm } from "../norms/families.ts";
 import type { TensorRange } from "../report/report.ts";
 import type { PassTrace } from "../rewrite/pass.ts";
 import type { OptimizeOptions } from "../rewrite/pipeline.ts";
 import { loadExamples, originOf, sampleInputs } from "./examples.ts";
+import { proposedKeep } from "./keep_proposal.ts";
 import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
 import { ASSUMED, rescaleOf, runRounded, summaryOf } from "./ranges.ts";
 
@@ -28,6 +30,11 @@ export interface RangeAudit {
   readonly largest: number | null;
   readonly overflows: number;
   readonly near: number;
+  /**
+   * What kept besides leaves every range inside, as the run of that network says; empty where nothing
+   * overflows, null where that does not help: an input overflows, or a value fp32.
+   */
+  readonly keep: Keep | null;
   /** What to build it in. */
   readonly advice: Precision | "rescale";
   /** In the order in which they are computed. */
@@ -58,17 +65,23 @@ export async function measureRanges(
 ): Promise<RangeAudit> {
   const precision = isNarrow(asked) ? asked : "fp16";
   const weights = chooseWeights(model, norm, weightOptions);
-  const { graph, trace } = compile(model, { weights: weights.open(), norm, precision, layerNorm });
+  const compiled = (keep: Keep) =>
+    compile(model, { weights: weights.open(), norm, precision, layerNorm, keep });
+  const { graph, trace } = compiled([]);
   const found = samples === undefined ? loadExamples(model, RANDOM_EXAMPLES) : sampleInputs(model, samples);
   const examples = { ...found, count: Math.min(found.count, MOST_EXAMPLES) };
-  const { tensors, trace: lowering } = await runRounded(graph, {
-    precision,
-    examples,
-    batch: 1,
-    signal,
-    write: (graph, probe) => Promise.resolve(onnxBytes(graph, { probe })),
-  });
+  const run = (graph: Graph) =>
+    runRounded(graph, {
+      examples,
+      batch: 1,
+      signal,
+      write: (graph, probe) => Promise.resolve(onnxBytes(graph, { probe })),
+    });
+  const { tensors, tooNarrow, trace: lowering } = await run(graph);
   const { largest, overflows, near } = summaryOf(tensors);
+  const keep = proposedKeep(graph, tooNarrow);
+  const isInside = overflows === 0 ||
+    (keep.length > 0 && summaryOf((await run(compiled(keep).graph)).tensors).overflows === 0);
   return {
     model: model.name,
     family: norm.family,
@@ -80,6 +93,7 @@ export async function measureRanges(
     largest,
     overflows,
     near,
+    keep: isInside ? keep : null,
     advice: overflows === 0
       ? precision
       : rescaleOf(tensors) !== null

@@ -9,6 +9,7 @@ import type { Graph } from "../ir/graph.ts";
 import { haveSameKeys, otherNorm } from "../norms/keys.ts";
 import { type Norm, NORMS } from "../norms/families.ts";
 import type { NormFold } from "../rewrite/fold/fold_norm.ts";
+import type { KeptScopes } from "../rewrite/precision/keep.ts";
 import { optimize, type OptimizeOptions, type PassTrace, remainingNorms } from "../rewrite/pipeline.ts";
 import { quoted } from "../text.ts";
 import {
@@ -33,18 +34,22 @@ export interface Network {
   readonly graph: Graph;
   /** Where each normalization went, or why it stays. */
   readonly norms: readonly NormFold[];
+  /** What of a network of fp16 or bf16 is in another type. */
+  readonly kept: readonly KeptScopes[];
   /** What each pass did. */
   readonly trace: readonly PassTrace[];
 }
 
 /**
- * Traces a model and optimizes the graph: normalizations folded, products merged, constants computed.
+ * Traces a model and optimizes the graph: normalizations folded, products merged, constants computed, and,
+ * in fp16 and bf16, what the model or `keep` says cast to another type.
  *
- * @throws {UnfoldError} shapes or weights that do not fit the description
+ * @throws {UnfoldError} shapes or weights that do not fit the description, a `keep` that names nothing
  */
 export function compile(model: Model, options: CompileOptions): Network {
   const traced = model.trace(options);
-  return { traced, ...optimize(traced, options) };
+  const keep = [...model.keep ?? [], ...options.keep ?? []];
+  return { traced, ...optimize(traced, { ...options, keep }) };
 }
 
 /** What an ONNX file says of the network in it, and of who wrote it, under `metadata_props`. */

@@ -33,6 +33,8 @@ export interface RoundedRun {
   readonly outputs: ExampleOutputs;
   /** In the order in which they are computed. */
   readonly tensors: readonly TensorRange[];
+  /** The operators that a wider type has to be given to, by name, so that nothing overflows. */
+  readonly tooNarrow: ReadonlySet<string>;
   /** The passes of the lowering. */
   readonly trace: readonly PassTrace[];
 }
@@ -46,18 +48,28 @@ export async function runRounded(
   optimized: Graph,
   options: Omit<ObserveOptions, "rounds">,
 ): Promise<RoundedRun> {
-  const { precision } = options;
   const { graph: lowered, trace } = runPipeline(optimized, TENSORRT_WRITTEN_OUT);
   const uses = usesOf(lowered);
   const names = uniqueNames(lowered);
   const { outputs, seen } = await observe(lowered, { ...options, rounds: true });
   const rangesOf = (seen: readonly Seen[]) =>
-    seen.map((tensor) => rangeOf(tensor, { name: names.get(tensor.node)!, uses, precision }));
+    seen.map((tensor) => rangeOf(tensor, { name: names.get(tensor.node)!, uses }));
   const tensors = rangesOf(seen);
-  if (!tensors.some(isOver)) return { outputs, tensors, trace };
+  if (!tensors.some(isOver)) return { outputs, tensors, tooNarrow: new Set(), trace };
   // Behind an overflow all is infinite or NaN; what each tensor reaches by itself tells what would help.
-  const exact = rangesOf((await observe(lowered, { ...options, rounds: false })).seen);
-  return { outputs, tensors: exact.some(isOver) ? exact : tensors, trace };
+  const unrounded = (await observe(lowered, { ...options, rounds: false })).seen;
+  const exact = rangesOf(unrounded);
+  // Who reads a tensor has to be given it in the type that holds it.
+  const wide = unrounded.filter((_, i) => isOver(exact[i]!)).flatMap(({ node }) => [
+    node,
+    ...readersOf(node, uses).filter((reader) => reader !== null),
+  ]);
+  return {
+    outputs,
+    tensors: exact.some(isOver) ? exact : tensors,
+    tooNarrow: new Set(wide.map(({ name }) => name)),
+    trace,
+  };
 }
 
 const isOver = ({ verdict }: TensorRange) => verdict === "overflows";
@@ -65,13 +77,13 @@ const isOver = ({ verdict }: TensorRange) => verdict === "overflows";
 interface RangeContext {
   readonly name: string;
   readonly uses: Uses;
-  readonly precision: Narrow;
 }
 
 function rangeOf(
   { node, isScore, largest, usual, error }: Seen,
-  { name, uses, precision }: RangeContext,
+  { name, uses }: RangeContext,
 ): TensorRange {
+  const precision = node.type.dtype as Narrow;
   const limit = LIMITS[precision];
   const finite = (value: number) => Number.isFinite(value) ? value : null;
   // Scores of NaN come from elsewhere; large ones are kept in fp32 where attention is fused.
@@ -156,6 +168,7 @@ export function overflowOf(
   const other = precision === "fp16" ? "--precision bf16 or fp32" : "--precision fp32";
   const help = [
     `build with ${other}`,
+    "or keep what overflows in fp32 (deno task audit --ranges proposes the --keep)",
     ...(factor === null ? [] : [`or train with the residual stream divided by ${factor}`]),
     `or, to have the engine all the same${trained ? "" : ", for its time"}, with --allow-overflow`,
   ];

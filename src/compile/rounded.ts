@@ -1,12 +1,12 @@
 /**
  * A network of fp16 or bf16 run as an engine rounds it, on a CPU that has neither: ONNX Runtime computes each
- * operator in fp32, after which the result is cast to the narrow type and back, so that it really loses
- * digits and really overflows; the value before the cast is measured. Sums inside of an operator stay in
- * fp32, as in tensor cores. So do an attention's scores, as in fused kernels, which is an assumption. The
- * engine itself is not executed.
+ * operator in fp32, after which the result is cast to its narrow type and back, so that it really loses
+ * digits and really overflows; the value before the cast is measured. What is kept in fp32 is neither. Sums
+ * inside of an operator stay in fp32, as in tensor cores. So do an attention's scores, as in fused kernels,
+ * which is an assumption. The engine itself is not executed.
  */
 import type { Probe } from "../emit/onnx.ts";
-import { isFloat, type Narrow } from "../ir/dtype.ts";
+import { isFloat, isNarrow } from "../ir/dtype.ts";
 import { type Graph, type Node, type Uses, usesOf } from "../ir/graph.ts";
 import type { OnnxEmitter } from "../ops/emitter.ts";
 import { isOp, opOf } from "../ops/table.ts";
@@ -36,7 +36,6 @@ export interface Observed {
 }
 
 export interface ObserveOptions {
-  readonly precision: Narrow;
   readonly examples: Examples;
   readonly batch: number;
   /** Whether results are rounded; otherwise values are the algebra's, also behind what would overflow. */
@@ -46,11 +45,11 @@ export interface ObserveOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Runs a network of `precision`, as TensorRT is given it, on all examples. */
+/** Runs a network, as TensorRT is given it, on all examples. */
 export async function observe(narrow: Graph, options: ObserveOptions): Promise<Observed> {
-  const { precision, examples, batch, rounds, write, signal } = options;
+  const { examples, batch, rounds, write, signal } = options;
   const { graph, origins } = widen(narrow);
-  const probe = new RangeProbe(narrow, { origins, precision, rounds });
+  const probe = new RangeProbe(narrow, { origins, rounds });
   // Unoptimized, so that no rounding is merged into another.
   await using session = await sessionFromOnnx(await write(graph, probe), { optimized: false });
   const outputs = await runExamples(
@@ -83,7 +82,6 @@ class RangeProbe implements Probe {
   readonly name: string;
   readonly #origins: ReadonlyMap<Node, Node>;
   readonly #uses: Uses;
-  readonly #precision: Narrow;
   readonly #rounds: boolean;
   readonly #nodes: Node[] = [];
   readonly #figures: string[] = [];
@@ -91,15 +89,10 @@ class RangeProbe implements Probe {
 
   constructor(
     narrow: Graph,
-    { origins, precision, rounds }: {
-      origins: ReadonlyMap<Node, Node>;
-      precision: Narrow;
-      rounds: boolean;
-    },
+    { origins, rounds }: { origins: ReadonlyMap<Node, Node>; rounds: boolean },
   ) {
     this.#uses = usesOf(narrow);
     this.#origins = origins;
-    this.#precision = precision;
     this.#rounds = rounds;
     let name = "ranges";
     while (narrow.outputs.some((output) => output.name === name)) name += "_";
@@ -109,10 +102,12 @@ class RangeProbe implements Probe {
   value(g: OnnxEmitter, node: Node, value: string): string {
     const origin = this.#origins.get(node);
     // A constant has its cast for an origin; what is wide in the narrow network too is not rounded.
-    if (origin === undefined || isMoved(origin) || origin.type.dtype !== this.#precision) return value;
+    if (origin === undefined || isMoved(origin)) return value;
+    const { dtype } = origin.type;
+    if (!isNarrow(dtype)) return value;
     if (isMasked(origin, this.#uses) || isMask(origin, this.#uses)) return value;
     const isRounded = this.#rounds && !isScore(origin, this.#uses);
-    const rounded = isRounded ? g.cast(g.cast(value, this.#precision), "fp32") : value;
+    const rounded = isRounded ? g.cast(g.cast(value, dtype), "fp32") : value;
     const one = g.int64([1]);
     const figures = [
       g.node("ReduceMax", [g.node("Abs", [value])], { keepdims: 0 }),

@@ -16,7 +16,7 @@ import { rootScope, type Scope } from "./scope.ts";
 import { checkedSpec, INPUT_SHAPE, type InputSpec, type ModelSpec, NORM, PORT } from "./spec.ts";
 import { nodeOf, TENSOR, type Tensor, tensorOf } from "./tensor.ts";
 
-export type { DimRange, Evaluation, InputSpec, ModelSpec } from "./spec.ts";
+export type { DimRange, Evaluation, InputSpec, Keep, ModelSpec } from "./spec.ts";
 
 /** A floating-point input of the compiled precision. */
 export function float(shape: Shape): InputSpec {

@@ -3,7 +3,7 @@
  * normalization, and what goes with them. Input sizes are checked when the network is traced.
  */
 import { UnfoldError } from "../errors.ts";
-import { type PortType, PRECISIONS } from "../ir/dtype.ts";
+import { type PortType, type Precision, PRECISIONS } from "../ir/dtype.ts";
 import {
   argument,
   COUNT,
@@ -43,6 +43,13 @@ export interface Evaluation {
   readonly logits?: Readonly<Partial<Record<NormFamily, string | Readonly<Record<string, string>>>>>;
 }
 
+/**
+ * Types and what is kept in them, `["fp32", "blocks.*.mlp.fc2"]`: scopes or operators by a pattern whose `*`
+ * stands for any characters, or a group: `stream`, `softmax` or `statistics`. Of several that name an
+ * operator, the last counts.
+ */
+export type Keep = readonly (readonly [precision: Precision, scopes: string])[];
+
 /** Smallest, usual and largest size of a named dimension. */
 export interface DimRange {
   /** The smallest, from 1. */
@@ -75,6 +82,8 @@ export interface ModelSpec<Inputs extends string> {
   readonly unused?: readonly RegExp[];
   /** What its networks are checked on where they are built. */
   readonly evaluation?: Evaluation;
+  /** What of it stays in another type where it is compiled in fp16 or bf16: `[["fp32", "stream"]]`. */
+  readonly keep?: Keep;
   /** The network: tensors by input name and the root scope to an output, or to several by name. */
   forward(inputs: Readonly<Record<Inputs, Tensor>>, p: Scope): Tensor | Readonly<Record<string, Tensor>>;
 }
@@ -105,6 +114,16 @@ export const NORM: Kind = {
   },
 };
 
+/** Types and patterns of scopes, as `Keep`. */
+export const KEEP: Kind = {
+  words: `pairs of a type (${PRECISIONS.join(", ")}) and scopes, as ["fp32", "blocks.*.mlp.fc2"]`,
+  is: (value) =>
+    Array.isArray(value) &&
+    Array.from(value).every((pair) =>
+      Array.isArray(pair) && pair.length === 2 && PRECISIONS.includes(pair[0]) && TEXT.is(pair[1])
+    ),
+};
+
 const NAME: Kind = {
   words: "letters, digits, - and _, at most 100",
   is: (value) => typeof value === "string" && /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/.test(value),
@@ -129,6 +148,7 @@ export function checkedSpec<Inputs extends string>(described: ModelSpec<Inputs>)
     rename: optional(FUNCTION),
     unused: optional(listOf(PATTERN)),
     evaluation: optional(OBJECT),
+    keep: optional(KEEP),
     forward: FUNCTION,
   });
   const { name, dims, weights, evaluation } = spec;

@@ -4,6 +4,7 @@
  * mask of one image's windows serves every image.
  */
 import { UnfoldError } from "../errors.ts";
+import type { Precision } from "../ir/dtype.ts";
 import { elementCount, heldData, type TensorData } from "../ir/data.ts";
 import type { TensorType } from "../ir/graph.ts";
 import { broadcastShapes, type Dim, divideDims, type Shape, showShape } from "../ir/shape.ts";
@@ -28,6 +29,8 @@ export type AttentionAttrs = {
   readonly causal: boolean;
   /** TensorRT's own attention operator; the products are written out otherwise, which it fuses too. */
   readonly fused?: boolean;
+  /** The type that the softmax is computed in, where it is another one than that of the products. */
+  readonly softmax?: Precision;
 };
 
 const OPERANDS = ["q", "k", "v", ["mask"]] as const;
@@ -85,8 +88,9 @@ export const attention = defineOp({
     const masked = mask ? addMask(scaled, mask) : scaled;
     return matmulValues(softmaxValues(masked, 3), v);
   },
-  tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false }, node) => {
-    const scaled = scale === 1 ? q : net.elementwise("prod", q, net.scalar(scale, node.type.dtype, 4));
+  tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false, softmax }, node) => {
+    const { dtype } = node.type;
+    const scaled = scale === 1 ? q : net.elementwise("prod", q, net.scalar(scale, dtype, 4));
     const [queries, keys] = tokensOf(node);
     // One query sees everything. TensorRT's causal mask counts from the first key, so it needs T = S.
     const isCausal = causal && queries === keys && queries !== 1 && !mask;
@@ -94,14 +98,22 @@ export const attention = defineOp({
     // IAttention takes a mask or a causal one, never both; their sum is a mask too.
     const both = mask && above ? net.elementwise("sum", mask, above) : mask ?? above;
     const repeated = repetitionOf(node);
-    if (repeated === null || both === undefined) {
+    if (isCausal && softmax !== undefined) {
+      // The operator has one type for everything.
+      const [wideQ, wideK, wideV] = [scaled, k, v].map((x) => net.cast(x, softmax));
+      return net.cast(net.attention(wideQ!, wideK!, wideV!, { causal: true, fused }), dtype);
+    }
+    if (softmax === undefined && (repeated === null || both === undefined)) {
       return net.attention(scaled, k, v, { causal: isCausal, fused, ...(both && { mask: both }) });
     }
-    const logits = net.reshape(net.matmul(scaled, k, { transposeB: true }), repeated.whole, repeated.parts);
-    const masked = net.reshape(net.elementwise("sum", logits, both), repeated.parts, repeated.whole);
-    return net.matmul(net.softmax(masked, 3), v);
+    let logits = net.matmul(scaled, k, { transposeB: true });
+    if (repeated !== null) logits = net.reshape(logits, repeated.whole, repeated.parts);
+    if (both !== undefined) logits = net.elementwise("sum", logits, both);
+    if (repeated !== null) logits = net.reshape(logits, repeated.parts, repeated.whole);
+    if (softmax === undefined) return net.matmul(net.softmax(logits, 3), v);
+    return net.matmul(net.cast(net.softmax(net.cast(logits, softmax), 3), dtype), v);
   },
-  onnx: (g, [q, k, v, mask], { scale, causal }, node) => {
+  onnx: (g, [q, k, v, mask], { scale, causal, softmax }, node) => {
     const { dtype } = node.type;
     const keys = g.node("Transpose", [k], { perm: [0, 1, 3, 2] });
     const scaled = scale === 1 ? q : g.node("Mul", [q, g.scalar(scale, dtype)]);
@@ -119,7 +131,9 @@ export const attention = defineOp({
     if (repeated !== null) logits = g.reshape(logits, repeated.whole, repeated.parts);
     if (mask) logits = g.node("Add", [logits, mask]);
     if (repeated !== null) logits = g.reshape(logits, repeated.parts, repeated.whole);
-    return g.node("MatMul", [g.node("Softmax", [logits], { axis: -1 }), v]);
+    if (softmax !== undefined) logits = g.cast(logits, softmax);
+    const weights = g.node("Softmax", [logits], { axis: -1 });
+    return g.node("MatMul", [softmax === undefined ? weights : g.cast(weights, dtype), v]);
   },
   // A causal mask ends in the lower right corner, so of the last queries it is the same.
   narrow: (part, node) => {

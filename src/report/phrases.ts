@@ -1,7 +1,15 @@
 /** What the terminal and the page say alike of a report: findings in words. Pure text, without markup. */
 import type { Int8Target } from "../ir/dtype.ts";
 import type { NormFold } from "../rewrite/fold/fold_norm.ts";
-import type { LatencyReport, NetworkRanges, ProvenanceReport, RangesReport, TensorRange } from "./report.ts";
+import { listed } from "../text.ts";
+import type {
+  LatencyReport,
+  NetworkRanges,
+  ProvenanceReport,
+  RangesReport,
+  Report,
+  TensorRange,
+} from "./report.ts";
 
 export const INT8_TARGET_LABEL = {
   any: "any processor",
@@ -43,6 +51,22 @@ export const minuteOf = (time: string): string => `${time.slice(0, 16).replace("
 /** Ten digits of a commit, and whether there was more than it; null outside of a repository. */
 export function commitText({ commit, dirty }: Pick<ProvenanceReport, "commit" | "dirty">): string | null {
   return commit && `${commit.slice(0, 10)}${dirty ? " with changes" : ""}`;
+}
+
+/** What each `--keep` came to, by network: "fp32 stream: 24 of UN; 37 of LN". */
+export function keptTexts({ engines }: Pick<Report, "engines">): readonly string[] {
+  const networks = Object.entries(engines).flatMap(([family, engine]) =>
+    engine?.kept === undefined ? [] : [{ family, kept: engine.kept }]
+  );
+  return (networks[0]?.kept ?? []).map(({ precision, scopes }, i) => {
+    const parts = networks.map(({ family, kept }) => {
+      const { nodes, folded } = kept[i]!;
+      const into = [...new Set(folded.flatMap(({ into }) => into))];
+      const why = folded.length === 0 ? "" : `, ${folded.length} folded into ${listed(into, MOST_NAMES)}`;
+      return `${nodes.length === 0 ? "nothing" : nodes.length} of ${family.toUpperCase()}${why}`;
+    });
+    return `${precision} ${scopes}: ${parts.join("; ")}`;
+  });
 }
 
 /** A network's ranges in a few words. */

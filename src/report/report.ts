@@ -5,6 +5,7 @@
  */
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
+import { PRECISIONS } from "../ir/dtype.ts";
 import { NORM_FAMILIES } from "../norms/families.ts";
 import { count, family, ms, onnxFile, passes } from "./parts.ts";
 import { PhaseSchema } from "./phases.ts";
@@ -20,6 +21,16 @@ const texts = z.array(z.string()).readonly();
 /** A state dict of a file by its keys ("" at the top), and those of the others. */
 const stateDict = z.object({ key: z.string(), others: texts });
 export type StateDictReport = z.infer<typeof stateDict>;
+
+/** What of a network is in another type, one entry for each `--keep`. */
+const kept = z.object({
+  precision: z.enum(PRECISIONS),
+  scopes: z.string(),
+  /** The operators that are computed in it. */
+  nodes: texts,
+  /** Normalizations that it names and that are folded, into what: nothing of them is computed. */
+  folded: z.array(z.object({ norm: z.string(), into: texts })).readonly(),
+});
 
 /** One engine and its ONNX twin. Without an engine (`--no-engine`) all that is its own is null. */
 const engine = z.object({
@@ -39,6 +50,8 @@ const engine = z.object({
   stateDict: stateDict.nullable().optional(),
   /** Whether they were trained with this normalization; if not, only the latency means something. */
   trained: z.boolean(),
+  /** Absent in reports of before anything could be kept. */
+  kept: z.array(kept).readonly().optional(),
   /** What was done to the network for TensorRT and for its ONNX file; absent in older reports. */
   passes: passes.optional(),
 });

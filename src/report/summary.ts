@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { isNarrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/families.ts";
 import { percent } from "./metrics.ts";
-import { bytes, fate, INT8_TARGET_LABEL, label, rangesText, rangeText, turns } from "./phrases.ts";
+import { bytes, fate, INT8_TARGET_LABEL, keptTexts, label, rangesText, rangeText, turns } from "./phrases.ts";
 import { passGroups, passLines } from "./passes.ts";
 import type { PhaseName } from "./phases.ts";
 import type { CheckpointReport, GateReport, Report, StateDictReport } from "./report.ts";
@@ -30,6 +30,9 @@ export function summarize(report: Report, { out, style, verbose = false }: Summa
     ...checkpoint(report, style),
     "",
     ...norms(report, style),
+    ...keptTexts(report).flatMap((text) => lines(text, 80 - 17)).map((line, i) =>
+      (i === 0 ? "Kept in" : "").padEnd(17) + line
+    ),
     "",
     ...agreement(report),
     ...ranges(report, style),

@@ -3,6 +3,7 @@
  * graph before and after it; the graph is verified after each pass, so that a broken pass is found where it
  * broke, and a trace tells what each pass did.
  */
+import type { Keep } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { type Graph, topological } from "../ir/graph.ts";
 import { applyRules, type Rule } from "./driver.ts";
@@ -26,6 +27,8 @@ export interface OptimizeOptions {
    * centred residual stream, or as CRMSNorm of one channel less. All mean the same.
    */
   readonly layerNorm?: LayerNormForm;
+  /** What of a network of fp16 or bf16 is kept in another type; in fp32 it has no effect. */
+  readonly keep?: Keep | undefined;
 }
 
 /** A step from graph to graph that keeps the meaning, or says in its law how it does not. */

@@ -2,7 +2,7 @@
  * Every pass as a record, by its name: the law in one line and the function that does it, whose file says
  * more. Which pass runs when is told by the pipelines: `pipeline.ts` for every backend, `backends/` for each.
  */
-import { topological } from "../ir/graph.ts";
+import type { Node } from "../ir/graph.ts";
 import { moveAttentionBiases } from "./attention/attention_bias.ts";
 import { fuseAttention } from "./attention/fuse_attention.ts";
 import { mergeQkv } from "./attention/merge_qkv.ts";
@@ -65,13 +65,11 @@ export const PASSES = named({
   shareConstants: { law: "constants over the same data are one", run: shareConstants },
   carryOne: {
     law: "W x + b = [W b 0] [x; 1; 0]",
-    run: carryOne,
-    // TensorRT has no fused attention for fp32, which is what a product without a bias is for.
-    when: (graph) => !topological(graph).some(({ op, type }) => op === "attention" && type.dtype === "fp32"),
+    run: (graph) => carryOne(graph, { pays: isFused }),
   },
   carryOneInBytes: {
     law: "W x + b = [W b 0] [x; 1; 0]",
-    run: (graph) => carryOne(graph, 16),
+    run: (graph) => carryOne(graph, { multiple: 16, pays: isFused }),
   },
   packHeads: {
     law: "transpose(reshape(slice_i(y))) = slice_i(transpose(reshape(y)))",
@@ -93,6 +91,11 @@ export const PASSES = named({
   },
   biasGelu: { law: "gelu(linear(x; W, b)) = bias_gelu(linear(x; W), b)", run: biasGelu },
 });
+
+/** TensorRT has no fused attention for fp32, which is what a product without a bias is for. */
+function isFused({ type }: Node): boolean {
+  return type.dtype !== "fp32";
+}
 
 /** Records by name with that name in them. */
 function named<Name extends string>(table: Record<Name, Omit<Pass, "name">>): Readonly<Record<Name, Pass>> {

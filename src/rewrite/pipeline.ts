@@ -1,8 +1,9 @@
 /** The passes that every backend's graph goes through, and the order in which it does. */
 import { type Graph, topological } from "../ir/graph.ts";
 import { isNorm } from "./fold/norm_nodes.ts";
-import { type OptimizeOptions, type Pipeline, type Run, runPipeline } from "./pass.ts";
+import { type OptimizeOptions, type Pass, type Pipeline, type Run, runPipeline } from "./pass.ts";
 import { PASSES } from "./passes.ts";
+import { keepPrecision, type KeptScopes } from "./precision/keep.ts";
 import { FOLDED, OPTIMIZED, STANDARD } from "./spec.ts";
 import { verifyGraph } from "./verify.ts";
 
@@ -49,6 +50,8 @@ export interface Folded extends Pick<Run, "norms" | "trace"> {
 
 export interface Optimized extends Folded {
   readonly graph: Graph;
+  /** What `keep` came to, one by one. */
+  readonly kept: readonly KeptScopes[];
 }
 
 /** Folds a traced graph's normalizations. */
@@ -58,11 +61,29 @@ export function foldNorms(graph: Graph, options: OptimizeOptions = {}): Folded {
   return { folded, norms, trace };
 }
 
-/** Folds, merges and cleans a traced graph. */
-export function optimize(graph: Graph, options: OptimizeOptions = {}): Optimized {
-  const { folded, norms, trace } = foldNorms(graph, options);
+/**
+ * Folds, merges and cleans a traced graph, and casts to what is to be kept in another type.
+ *
+ * @throws {UnfoldError} `keep` names what there is not
+ */
+export function optimize(traced: Graph, options: OptimizeOptions = {}): Optimized {
+  const { folded, norms, trace } = foldNorms(traced, options);
   const common = runPipeline(folded, COMMON, options);
-  return { graph: common.graph, folded, norms, trace: [...trace, ...common.trace] };
+  const { keep = [] } = options;
+  const untyped = { ...common, folded, norms, kept: [], trace: [...trace, ...common.trace] };
+  if (keep.length === 0) return untyped;
+  let kept: readonly KeptScopes[] = [];
+  const keepPass: Pass = {
+    name: "keepPrecision",
+    law: "f(x) = cast(f(cast(x))), rounded elsewhere",
+    run: (graph) => {
+      const result = keepPrecision(graph, keep, { traced, norms });
+      ({ kept } = result);
+      return result;
+    },
+  };
+  const typed = runPipeline(common.graph, { ...COMMON, name: "keep", passes: [keepPass, PASSES.simplify] });
+  return { ...untyped, graph: typed.graph, kept, trace: [...untyped.trace, ...typed.trace] };
 }
 
 /** Normalizations still in a graph. */

@@ -27,13 +27,12 @@ const examplesOf = (shape: readonly number[], values: readonly number[]): Exampl
   logits: {},
 });
 
-const run = (precision: Narrow, rounds: boolean) =>
+const run = (rounds: boolean) =>
 (
   graph: Parameters<typeof observe>[0],
   examples: Examples,
 ) =>
   observe(graph, {
-    precision,
     rounds,
     examples,
     batch: 1,
@@ -62,9 +61,9 @@ Deno.test("observe() rounds each result to fp16 or bf16, ties to even, and not w
     const x = round(values);
     const product = round(x.map((value) => k * value));
     const expected = round(product.map((value, i) => value - x[i]!));
-    const { outputs } = await run(precision, true)(difference(precision), examplesOf([4], values));
+    const { outputs } = await run(true)(difference(precision), examplesOf([4], values));
     assert.deepEqual([...outputs.output!.data], expected);
-    const { outputs: exact } = await run(precision, false)(difference(precision), examplesOf([4], values));
+    const { outputs: exact } = await run(false)(difference(precision), examplesOf([4], values));
     if (precision === "fp16") assert.notDeepEqual([...exact.output!.data], expected);
   }
 });
@@ -76,7 +75,7 @@ Deno.test("observe() overflows to infinity where fp16 does, and says what was re
     norm: unifiedNorm(),
     forward: ({ x }) => mul(x, x),
   }).trace({ weights, precision: "fp16" });
-  const { outputs, seen } = await run("fp16", true)(squares, examplesOf([3], [300, 255, -255.75]));
+  const { outputs, seen } = await run(true)(squares, examplesOf([3], [300, 255, -255.75]));
   assert.deepEqual([...outputs.output!.data], [Infinity, 65024, 65408]);
   assert.deepEqual(seen.map(({ largest }) => largest), [300, 90000]);
 });
@@ -95,7 +94,7 @@ Deno.test("observe() keeps the scores of an attention in fp32, masked or not, an
     graph,
     (node, inputs) => isOp(node, "attention") ? writtenOut(node, inputs) : rebuild(node, inputs),
   );
-  const { outputs, seen } = await run("fp16", true)(
+  const { outputs, seen } = await run(true)(
     written,
     examplesOf([1, 1, 3, 2], [300, 0, 0, 300, 1, 1]),
   );

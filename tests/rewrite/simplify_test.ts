@@ -27,6 +27,7 @@ const LEFT_SIDES: Readonly<Record<string, (x: Tensor, random: Random) => Tensor>
     return transpose(transpose(x, permutation(rank, random)), permutation(rank, random));
   },
   "same-cast": (x) => cast(x, "fp32"),
+  "widened-cast": (x) => cast(cast(cast(x, "fp16"), "fp32"), "fp16"),
   "whole-slice": (x, random) => slice(x, { axis: random.integer(-1, x.type.shape.length - 1) }),
   "single-concat": (x) => concat([x], { axis: -1 }),
 };
@@ -82,7 +83,8 @@ Deno.test("SIMPLIFY undoes chains of any length to the value itself", () => {
     assert.equal(meaningDifference(after, graph, seed), 0);
     const ops = topological(after).map(({ op }) => op);
     for (const [i, op] of ops.slice(1).entries()) {
-      assert.ok(op !== ops[i] || op === "relu", `seed ${seed}: ${ops.join(" ")}`);
+      // A rounding, to fp16 and back, is two casts.
+      assert.ok(op !== ops[i] || op === "relu" || op === "cast", `seed ${seed}: ${ops.join(" ")}`);
     }
   }
 });

@@ -70,7 +70,7 @@ export const report: Stage<Has<Told>, Has<"report">> = {
 };
 
 function engineReport(
-  { network: { norm, weights }, engine, onnx, onnxPasses }: Emitted,
+  { network: { norm, weights, network }, engine, onnx, onnxPasses }: Emitted,
   out: string,
 ): EngineReport {
   return {
@@ -85,6 +85,7 @@ function engineReport(
     weights: weights.origin,
     stateDict: weights.stateDict,
     trained: weights.trained,
+    kept: network.kept,
     passes: [...engine?.built.passes ?? [], ...onnxPasses],
   };
 }

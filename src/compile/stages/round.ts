@@ -28,7 +28,6 @@ export const round: Stage<Has<"order" | "networks" | "examples" | "work">, Has<"
     };
     for (const [i, { norm: { family }, network: { graph }, weights: { trained } }] of compiled.entries()) {
       const run = await runRounded(graph, {
-        precision,
         examples,
         // One after the other where the network allows it, since every tensor is in memory several times.
         batch: batch.fixed ?? 1,

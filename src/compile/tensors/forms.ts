@@ -17,7 +17,7 @@ import { TENSORRT, TENSORRT_WRITTEN_OUT } from "../../rewrite/backends/tensorrt.
 import { following } from "../../rewrite/followed.ts";
 import { runPipeline } from "../../rewrite/pass.ts";
 import type { LayerNormForm } from "../../rewrite/fold/recentre.ts";
-import { optimize } from "../../rewrite/pipeline.ts";
+import { optimize, type OptimizeOptions } from "../../rewrite/pipeline.ts";
 import { sessionFromOnnx } from "../../run/onnxruntime.ts";
 import { sessionFromOnnxByOpenVino } from "../../run/openvino.ts";
 import { findGpu, sessionFromPlan } from "../../run/tensorrt/engine.ts";
@@ -84,7 +84,7 @@ export function formOf(model: Model, { network, precision }: FormChoice, options
         `${precision} is emulated of the forms described and folded`,
     );
   }
-  const graph = loweredOf(described, { network, isEmulated, layerNorm });
+  const graph = loweredOf(described, { network, isEmulated, layerNorm, keep: model.keep });
   return {
     title: `${TITLES[network]} in ${precision}${isEmulated ? ", emulated" : ""}`,
     described,
@@ -99,7 +99,6 @@ export function formOf(model: Model, { network, precision }: FormChoice, options
       const marked: Graph = { ...graph, outputs: [...graph.outputs, ...outputs] };
       const values = isEmulated
         ? (await observe(marked, {
-          precision,
           examples,
           batch: examples.count,
           rounds: true,
@@ -125,12 +124,12 @@ function freeName({ inputs, outputs }: Graph, i: number): string {
 
 function loweredOf(
   described: Graph,
-  { network, isEmulated, layerNorm }: Pick<FormChoice, "network"> & Pick<FormOptions, "layerNorm"> & {
+  { network, isEmulated, ...options }: Pick<FormChoice, "network"> & OptimizeOptions & {
     readonly isEmulated: boolean;
   },
 ): Graph {
   if (network === "described") return described;
-  const { graph } = optimize(described, { layerNorm });
+  const { graph } = optimize(described, options);
   if (network === "tensorrt") return runPipeline(graph, TENSORRT).graph;
   if (network === "folded") return isEmulated ? runPipeline(graph, TENSORRT_WRITTEN_OUT).graph : graph;
   return asOnnx(graph, network);

@@ -3,6 +3,7 @@
  * as its own operator, and lets it read a product in place, where the operator's causal mask does not. Only
  * the operator takes a causal mask over an open number of tokens.
  */
+import type { DType } from "../../ir/dtype.ts";
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
 import type { Shape } from "../../ir/shape.ts";
@@ -30,8 +31,8 @@ export function canBeWrittenOut(attention: AttentionNode): boolean {
 
 /** An attention as products and a softmax, on rebuilt inputs. */
 export function writtenOut(attention: AttentionNode, [q, k, v, mask]: readonly Node[]): Node {
-  const { scale } = attention.attrs;
   const { dtype } = attention.type;
+  const { scale, softmax = dtype } = attention.attrs;
   const name = attention.name;
   const constant = (values: Float64Array, shape: readonly number[]) =>
     constantNode(heldData(shape, values, name), { dtype, name: `${name}/constant` });
@@ -52,6 +53,8 @@ export function writtenOut(attention: AttentionNode, [q, k, v, mask]: readonly N
       ? sum(logits, mask)
       : reshaped(sum(reshaped(logits, repeated.parts), mask), repeated.whole);
   }
-  const weights = apply("softmax", [logits], { attrs: { axis: 3 }, name });
-  return apply("matmul", [weights, v!], { attrs: {}, name });
+  const cast = (node: Node, to: DType) =>
+    node.type.dtype === to ? node : apply("cast", [node], { attrs: { to }, name });
+  const weights = apply("softmax", [cast(logits, softmax)], { attrs: { axis: 3 }, name });
+  return apply("matmul", [cast(weights, dtype), v!], { attrs: {}, name });
 }

@@ -12,6 +12,7 @@ import { opOf } from "../../ops/table.ts";
 import { quoted } from "../../text.ts";
 import type { Pipeline } from "../pass.ts";
 import { PASSES } from "../passes.ts";
+import { generalized, naming } from "../precision/scopes.ts";
 import { quantizable, type Wanted } from "./quantize.ts";
 import { TENSORRT } from "./tensorrt.ts";
 
@@ -46,7 +47,8 @@ export function placed(
   { to, placement, perRow }: { to: EngineQuantization; placement: Placement; perRow: boolean },
 ): ReadonlyMap<Node, Wanted> {
   const uses = usesOf(graph);
-  const products = quantizable(graph).filter((node) => fits(node, to));
+  // What is kept in fp32 is so because it needs the digits.
+  const products = quantizable(graph).filter((node) => node.type.dtype !== "fp32" && fits(node, to));
   const chosen = placement === "all"
     ? products
     : placement === "free"
@@ -58,7 +60,7 @@ export function placed(
         products.length === 0
           ? "it has no product that TensorRT has in it"
           : `quantizing costs each of its ${products.length} products a kernel or more; give --quantize all, or some by ` +
-            `name, such as '${patternOf(products[0]!.name)}'`
+            `name, such as '${generalized(products[0]!.name)}'`
       }`,
     );
   }
@@ -74,21 +76,18 @@ export function placed(
 /** Products of which a pattern is the name, each of which must be that of some. */
 function named(products: readonly Node[], patterns: readonly string[]): readonly Node[] {
   const tests = patterns.map((pattern) => {
-    const test = new RegExp(`^${pattern.replaceAll(/[^*]+/g, RegExp.escape).replaceAll("*", ".*")}$`);
-    if (products.some(({ name }) => test.test(name))) return test;
-    const shown = [...new Set(products.map(({ name }) => patternOf(name)))].slice(0, MOST_NAMED);
+    const test = naming(pattern);
+    if (products.some(({ name }) => test(name))) return test;
+    const shown = [...new Set(products.map(({ name }) => generalized(name)))].slice(0, MOST_NAMED);
     throw new UnfoldError(
       `--quantize ${quoted(pattern)}: no product is called so; there are ${shown.join(", ")}`,
     );
   });
-  return products.filter(({ name }) => tests.some((test) => test.test(name)));
+  return products.filter(({ name }) => tests.some((test) => test(name)));
 }
 
 /** Names that an error tells. */
 const MOST_NAMED = 8;
-
-/** "blocks.*.mlp.fc1" for what is so called in each block. */
-const patternOf = (name: string) => name.replaceAll(/(?<=\.)\d+(?=\.)/g, "*");
 
 function fits(node: Node, to: EngineQuantization): boolean {
   const [outputs, channels] = node.inputs[1]!.type.shape as [number, number];

@@ -24,13 +24,17 @@ import { behind } from "./walk.ts";
 import { canBeWrittenOut, writtenOut } from "../attention/write_attention.ts";
 
 /**
- * @param multiple of the channels there are then: tensor cores take rows of whole 16 bytes, eight numbers of
- * fp16
+ * @param options.multiple of the channels there are then: tensor cores take rows of whole 16 bytes, eight
+ * numbers of fp16
+ * @param options.pays for which attentions it is worth it; for all unless given
  * @returns the graph, and how many attentions lost their queries' bias
  */
-export function carryOne(graph: Graph, multiple = 8): { graph: Graph; carried: number } {
+export function carryOne(
+  graph: Graph,
+  { multiple = 8, pays = () => true }: { multiple?: number; pays?: (attention: Node) => boolean } = {},
+): { graph: Graph; carried: number } {
   const uses = usesOf(graph);
-  const targets = targetsIn(uses);
+  const targets = targetsIn(uses, pays);
   const products = new Set(targets.values());
   const plans: Plan[] = [];
   const claimed = new Set<Node>();
@@ -53,10 +57,10 @@ export function carryOne(graph: Graph, multiple = 8): { graph: Graph; carried: n
 }
 
 /** Attentions whose queries come from a product with a bias, with that product. */
-function targetsIn(uses: Uses): ReadonlyMap<Node, Node> {
+function targetsIn(uses: Uses, pays: (attention: Node) => boolean): ReadonlyMap<Node, Node> {
   const targets = new Map<Node, Node>();
   for (const { node, q: { rows, isOnlyReader } } of attentionsIn(uses)) {
-    if (rows === null || !isOnlyReader || !canBeWrittenOut(node)) continue;
+    if (rows === null || !isOnlyReader || !pays(node) || !canBeWrittenOut(node)) continue;
     if (rows.product.inputs.length > 2) targets.set(node, rows.product);
   }
   return targets;

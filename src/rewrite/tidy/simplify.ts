@@ -1,4 +1,5 @@
 /** Local laws that remove data movement which moves nothing, and conversion which converts nothing. */
+import { isNarrow } from "../../ir/dtype.ts";
 import { sameShape } from "../../ir/shape.ts";
 import { apply, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
@@ -43,6 +44,18 @@ export const SIMPLIFY: readonly Rule[] = [
     law: "cast(x; type of x) = x",
     rewrite: (node) =>
       isOp(node, "cast") && node.inputs[0]!.type.dtype === node.type.dtype ? node.inputs[0]! : null,
+  },
+  {
+    name: "widened-cast",
+    law: "cast(cast(x; fp32); type of x) = x",
+    rewrite: (node) => {
+      const inner = node.inputs[0];
+      if (!isOp(node, "cast") || inner === undefined || !isOp(inner, "cast")) return null;
+      const [x] = inner.inputs;
+      return inner.type.dtype === "fp32" && isNarrow(x.type.dtype) && x.type.dtype === node.type.dtype
+        ? x
+        : null;
+    },
   },
   {
     name: "whole-slice",
