@@ -40,6 +40,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
       : stack.use(await Peers.start(options.python, { threads: options.threads })),
     folder,
     versions: { unfold, deno },
+    notes,
   };
   Object.assign(bench.versions, bench.peers?.versions);
   const cases: BenchCase[] = [];

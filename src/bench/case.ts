@@ -168,22 +168,11 @@ export class Case {
   }
 
   async openPeer(peers: NonNullable<Bench["peers"]>) {
-    const recorded = new Map<string, TensorData>();
-    const weights: WeightSource = {
-      ...this.#weights,
-      take: (name, shape, hint) => {
-        const data = this.#weights.take(name, shape, hint);
-        recorded.set(name, data);
-        return data;
-      },
-    };
-    benchGraph(this.#network, "lnExported", { batch: this.#batch, precision: "fp32", weights });
-    const files = {
-      weights: join(this.#folder, "weights.safetensors"),
-      inputs: join(this.#folder, "inputs.safetensors"),
-    };
-    writeSafetensors(files.weights, recorded);
-    writeSafetensors(files.inputs, Object.entries(this.#examples().inputs));
+    const files = peerFiles(this.#network, {
+      batch: this.#batch,
+      folder: this.#folder,
+      weights: this.#weights,
+    });
     return await peers.open({
       network: this.#name,
       ...files,
@@ -198,6 +187,30 @@ export class Case {
     this.#graphs.clear();
     this.#expected.clear();
   }
+}
+
+/** A network's weights, under the names of its scopes, and its inputs as files for PyTorch. */
+export function peerFiles(
+  network: BenchNetwork,
+  { batch, folder, weights: source }: { batch: number; folder: string; weights: WeightSource },
+) {
+  const recorded = new Map<string, TensorData>();
+  const weights: WeightSource = {
+    ...source,
+    take: (name, shape, hint) => {
+      const data = source.take(name, shape, hint);
+      recorded.set(name, data);
+      return data;
+    },
+  };
+  benchGraph(network, "lnExported", { batch, precision: "fp32", weights });
+  const files = {
+    weights: join(folder, "weights.safetensors"),
+    inputs: join(folder, "inputs.safetensors"),
+  };
+  writeSafetensors(files.weights, recorded);
+  writeSafetensors(files.inputs, Object.entries(loadExamples(network.model(), batch).inputs));
+  return files;
 }
 
 /** The same values as plain numbers. */

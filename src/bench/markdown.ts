@@ -130,7 +130,7 @@ function structureTable(rows: readonly BenchStructure[]): string {
       VARIANT_LABELS[row.variant],
       row.kernels === null ? "?" : String(row.kernels),
       row.normalizationKernels === null ? "?" : String(row.normalizationKernels),
-      megabytes(row.normalizationBytes),
+      row.normalizationBytes === null ? "?" : megabytes(row.normalizationBytes),
       megabytes(row.planBytes),
     ]),
     4,

@@ -40,4 +40,6 @@ export interface Bench {
   /** For this run's files; removed at its end. */
   readonly folder: string;
   readonly versions: Record<string, string>;
+  /** What was left out altogether, and why. */
+  readonly notes: string[];
 }

@@ -253,7 +253,10 @@ function structureSection(rows: readonly BenchStructure[]): Section {
         rows: rows.map((one) => [
           withSmall(VARIANT_LABELS[one.variant], `${one.model}, batch ${one.batch}, ${one.precision}`),
           one.kernels ?? "unknown",
-          withSmall(one.normalizationKernels ?? "unknown", bytes(one.normalizationBytes)),
+          withSmall(
+            one.normalizationKernels ?? "unknown",
+            one.normalizationBytes === null ? "" : bytes(one.normalizationBytes),
+          ),
           bytes(one.planBytes),
         ]),
       }),

@@ -5,7 +5,7 @@ pipe between the processes is not measured, and ends with a pause in which the l
 are not measured either, at the cost of whoever comes next.
 
 Commands: {"do": "hello", "threads": 2}; {"do": "open", "network", "weights", "inputs", "folder", "compile"}; {"do": "run",
-"variant"}; {"do": "close"}. An answer with "error" says why something could not be done.
+"variant"}; {"do": "close"}; {"do": "plans", "network", "weights", "inputs", "folder"}. An answer with "error" says why something could not be done.
 """
 
 import importlib.util
@@ -127,17 +127,40 @@ def gpt2(weights):
     return Logits(model)
 
 
+class Affine(nn.Module):
+    """What an offline normalization is at inference: a scale and a shift of each channel."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, x):
+        return x * self.weight + self.bias
+
+
+def with_affines(model):
+    norms = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.LayerNorm)]
+    for name, module in norms:
+        model.set_submodule(name, Affine(module))
+    return model
+
+
 NETWORKS = {"encoder": encoder, "vit": vit, "swin": swin, "gpt2": gpt2}
 
 
-def export(model, inputs, folder):
+def export(model, inputs, folder, dynamo=None):
     path = os.path.join(folder, "torch.onnx")
-    onnx = importlib.util.find_spec("onnxscript")
-    if onnx is not None:
+    if dynamo or dynamo is None and importlib.util.find_spec("onnxscript") is not None:
         torch.onnx.export(model, inputs, path, dynamo=True, external_data=True, verbose=False, optimize=True)
     else:
         torch.onnx.export(model, inputs, path, dynamo=False, opset_version=17)
     return path
+
+
+def inputs_of(path, dtype=torch.float32):
+    return tuple(
+        value.to(dtype) if value.is_floating_point() else value.long() for value in load_file(path).values()
+    )
 
 
 def reason(error):
@@ -159,9 +182,7 @@ class Peers:
         self.calls = {}
         torch._dynamo.reset()
         model = NETWORKS[network](load_file(weights)).eval()
-        self.inputs = tuple(
-            value.long() if not value.is_floating_point() else value for value in load_file(inputs).values()
-        )
+        self.inputs = inputs_of(inputs)
         skipped, outputs, exported = {}, {}, None
         variants = {"lnTorch": lambda: model}
         if compile:
@@ -180,6 +201,23 @@ class Peers:
         path = os.path.join(folder, "torch.safetensors")
         save_file(outputs, path)
         return {"variants": list(self.calls), "export": exported, "outputs": path, "skipped": skipped}
+
+    def plans(self, network, weights, inputs, folder):
+        """Plans in fp16 of both exporters' files, by NVIDIA's parser."""
+        import onnx_plan
+
+        plans, skipped = {}, {}
+        for norm, changed in {"ln": lambda model: model, "affine": with_affines}.items():
+            for exporter, dynamo in {"Export": True, "Script": False}.items():
+                name = f"{norm}Torch{exporter}"
+                plan = os.path.join(folder, f"{name}.plan")
+                try:
+                    model = changed(NETWORKS[network](load_file(weights))).eval().half()
+                    onnx_plan.plan_of(export(model, inputs_of(inputs, torch.float16), folder, dynamo), plan)
+                    plans[name] = plan
+                except Exception as error:
+                    skipped[name] = reason(error)
+        return {"plans": plans, "skipped": skipped, "version": onnx_plan.VERSION}
 
     def run(self, variant):
         call = self.calls[variant]

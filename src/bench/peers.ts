@@ -8,9 +8,9 @@ import { fileURLToPath } from "node:url";
 import { TextLineStream } from "./text_lines.ts";
 import { UnfoldError } from "../errors.ts";
 import type { PreparedCall } from "../run/session.ts";
-import type { PeerVariant } from "./schema.ts";
+import type { PeerPlan, PeerVariant } from "./schema.ts";
 
-export interface PeerRequest {
+export interface PeerNetwork {
   /** A name that `peers.py` knows. */
   readonly network: string;
   /** Safetensors of the model's weights, under the names of its scopes, and of the inputs in their order. */
@@ -18,6 +18,9 @@ export interface PeerRequest {
   readonly inputs: string;
   /** Where its own files may go. */
   readonly folder: string;
+}
+
+export interface PeerRequest extends PeerNetwork {
   /** Whether to compile the network as well, which takes PyTorch about a minute. */
   readonly compile: boolean;
 }
@@ -29,6 +32,14 @@ export interface OpenedPeer {
   /** Safetensors with the first output of each variant, under its name. */
   readonly outputs: string;
   readonly skipped: Readonly<Partial<Record<PeerVariant, string>>>;
+}
+
+/** Plans that NVIDIA's parser made of what PyTorch wrote, by path. */
+export interface PeerPlans {
+  readonly plans: Readonly<Partial<Record<PeerPlan, string>>>;
+  readonly skipped: Readonly<Partial<Record<PeerPlan, string>>>;
+  /** Of NVIDIA's bindings. */
+  readonly version: string;
 }
 
 const SCRIPT = fileURLToPath(new URL("peers.py", import.meta.url));
@@ -92,6 +103,15 @@ export class Peers implements AsyncDisposable {
   /** Describes a network there, runs each variant once and exports it. Replaces the one before. */
   async open(request: PeerRequest): Promise<OpenedPeer> {
     return await this.#ask({ do: "open", ...request }) as OpenedPeer;
+  }
+
+  /**
+   * Exports a network there in fp16 and builds its plans, which needs no GPU.
+   *
+   * @throws {UnfoldError} that Python lacks NVIDIA's bindings
+   */
+  async plans(request: PeerNetwork): Promise<PeerPlans> {
+    return await this.#ask({ do: "plans", ...request }) as PeerPlans;
   }
 
   /** One run of a variant, which answers with the milliseconds that Python measured. */

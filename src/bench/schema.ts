@@ -15,6 +15,19 @@ export type Variant = typeof VARIANTS[number];
 const PEER_VARIANTS = ["lnTorch", "lnTorchCompiled", "lnTorchExport"] as const;
 export type PeerVariant = typeof PEER_VARIANTS[number];
 
+/**
+ * What NVIDIA's parser makes a plan of: PyTorch's network with Layer Normalization, or with a scale and a
+ * shift in its place, as an offline normalization is where nothing folds it; by PyTorch's exporter of today
+ * and by TorchScript's.
+ */
+export const PEER_PLANS = [
+  "lnTorchExport",
+  "lnTorchScript",
+  "affineTorchExport",
+  "affineTorchScript",
+] as const;
+export type PeerPlan = typeof PEER_PLANS[number];
+
 export const ENGINES = ["onnxruntime", "openvino"] as const;
 export type Engine = typeof ENGINES[number];
 
@@ -23,7 +36,7 @@ export const BENCH_PRECISIONS = ["fp32", "fp16", "bf16", "int8"] as const;
 export type BenchPrecision = typeof BENCH_PRECISIONS[number];
 
 /** In a table's words. */
-export const VARIANT_LABELS: Readonly<Record<Variant | PeerVariant, string>> = {
+export const VARIANT_LABELS: Readonly<Record<Variant | PeerVariant | PeerPlan, string>> = {
   un: "UN folded",
   lnBest: "LN at its best",
   lnExported: "LN as exported",
@@ -31,6 +44,9 @@ export const VARIANT_LABELS: Readonly<Record<Variant | PeerVariant, string>> = {
   lnTorch: "LN, PyTorch",
   lnTorchCompiled: "LN, torch.compile",
   lnTorchExport: "LN, PyTorch's export",
+  lnTorchScript: "LN, TorchScript's export",
+  affineTorchExport: "UN not folded, PyTorch's export",
+  affineTorchScript: "UN not folded, TorchScript's export",
 };
 
 const numbers = z.array(z.number()).readonly();
@@ -102,13 +118,13 @@ const structure = z.object({
   model: z.string(),
   batch: z.number(),
   precision: z.string(),
-  variant: z.enum(VARIANTS),
+  variant: z.enum([...VARIANTS, ...PEER_PLANS]),
   /** Kernels that TensorRT's plan starts; null where the plan cannot be read. */
   kernels: z.number().nullable(),
   normalizationKernels: z.number().nullable(),
   planBytes: z.number(),
-  /** What normalizations read and write, from the graph. */
-  normalizationBytes: z.number(),
+  /** What normalizations read and write, from the graph; null of PyTorch's. */
+  normalizationBytes: z.number().nullable(),
 }).readonly();
 
 export const BenchReportSchema = z.object({

@@ -31,7 +31,8 @@ Options
   --threads N           of every contender; default: the cores there are
   --rounds N            rounds of each network and batch; default 20
   --max-time SECONDS    fewer rounds where they would take longer; default 60 for each network and batch
-  --plans               build TensorRT's plans and count their kernels
+  --plans               build TensorRT's plans and count their kernels; with --python also what NVIDIA's ONNX parser
+                        makes of PyTorch's exports (tensorrt-rtx, onnxscript)
   --out DIR             write bench.md, bench.json and bench.html there
   --json                the report as JSON on stdout, in place of Markdown
   --openvino-lib PATH   OpenVINO's library or its folder (also UNFOLD_OPENVINO_LIB)

@@ -101,6 +101,15 @@ const REPORT: BenchReport = {
     normalizationKernels: null,
     planBytes: 44_100_000,
     normalizationBytes: 60_518_400,
+  }, {
+    model: "vit",
+    batch: 8,
+    precision: "fp16",
+    variant: "affineTorchScript",
+    kernels: 101,
+    normalizationKernels: 0,
+    planBytes: 48_500_000,
+    normalizationBytes: null,
   }],
   notes: ["OpenVINO is left out: no library"],
 };
@@ -127,6 +136,7 @@ Deno.test("markdownOf() says every figure with its interval, and what was left o
   has("| vit | 8 | UN folded | onnxruntime | fp32 | 3.2e-7 | 1e-3 | agrees |");
   has("| vit | 8 | UN folded | openvino | fp16 | cannot be compared | 1e-3 | **differs** |");
   has("| vit | 8 | fp16 | LN at its best | 98 | ? | 60.5 MB | 44.1 MB |");
+  has("| vit | 8 | fp16 | UN not folded, TorchScript's export | 101 | 0 | ? | 48.5 MB |");
   has("- left out: un/onnxruntime/bf16: no bfloat16");
   has("- warning: a load of 3.0 on 2 cores");
   has("- OpenVINO is left out: no library");
