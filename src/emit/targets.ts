@@ -10,9 +10,6 @@ export type Target = "7.5" | "8.0" | "8.6" | "8.9" | "12.0" | "12.1";
 /** In the order of their bits in a plan. */
 export const TARGETS = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"] as const satisfies readonly Target[];
 
-/** Targets of a plan that was built without naming GPUs (read off plans of 1.7.1): all but Turing, 7.5. */
-export const DEFAULT_TARGETS: readonly Target[] = TARGETS.filter((target) => target !== "7.5");
-
 /** Those that have products in fp8; a plan for any other cannot have them. */
 export const FP8_TARGETS: readonly Target[] = ["8.9", "12.0", "12.1"];
 
