@@ -24,6 +24,8 @@ Examples
   deno task build-engine my_model.ts --batch 1:8:64       one engine for batches of 1 to 64, tuned for 8
   deno task build-engine gpt2 --precision fp16 --dim T=128
                                                           128 tokens and no others, with fewer kernels
+  deno task build-engine my_model.ts --precision fp16 --keep fp32 stream --keep fp32 'blocks.*.mlp.fc2'
+                                                          parts in fp32: the residual stream, and products by name
   deno task build-engine my_model.ts --batch 1,8,64       one engine with a profile for each size
   deno task build-engine my_model.ts --batch 1:8:64 --triton models
                                                           a model repository for NVIDIA Triton, beside the usual files

@@ -90,6 +90,15 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
         /^error: --precision fp4: give one of fp32, tf32, fp16, bf16, int8, fp8, int4w$/,
       ],
       [["--target", "9.0"], /^error: --target 9\.0: "9\.0" is no compute capability/],
+      [["--keep", "fp32", "head"], /^error: --keep: this is for --precision fp16 and bf16/],
+      [
+        ["--precision", "fp16", "--keep", "fp32"],
+        /^error: --keep fp32: give one of fp32, fp16, bf16, then scopes/,
+      ],
+      [
+        ["--precision", "fp16", "--keep", "fp8", "head"],
+        /^error: --keep fp8 head: give one of fp32, fp16, bf16/,
+      ],
       [["--target", "7.5"], /^error: --target 7\.5: for Turing .*add --precision fp16$/],
       [["--target", "8.9", "--no-engine"], /^error: --target: this is for engines; leave out --no-engine$/],
       [["--precision", "int8"], /^error: --precision int8: give sample inputs with --calibrate FILE/],

@@ -52,6 +52,13 @@ Deno.test("a baseline remembers the sizes that --dim fixed", async () => {
   assert.deepEqual(model.openDims, ["B"]);
 });
 
+Deno.test("a baseline of a network in mixed types is built again in them", async () => {
+  const { model } = await subjectFrom(
+    recipeOf("gpt2", { precision: "fp16", keep: ["fp32 stream", "fp16 head"] }),
+  );
+  assert.deepEqual(model.keep, [["fp32", "stream"], ["fp16", "head"]]);
+});
+
 Deno.test("regress exits with 3 for a mistake, 2 where it cannot judge, and writes one line", async () => {
   await withFolder(async (folder) => {
     const [usage, missing] = await Promise.all([
