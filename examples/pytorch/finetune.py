@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from unified_norm import Recipe, UnifiedNorm, convert, distill
+from unified_norm import Recipe, convert, distill
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent
@@ -113,7 +113,7 @@ def minilm(arguments) -> torch.nn.Module:
             order = torch.randperm(len(fit), generator=generator).tolist()
             return iter(batches([fit[i] for i in order]))
 
-    student = convert(teacher, batches(fit), norm=lambda channels: UnifiedNorm(channels, eps=1e-12))
+    student = convert(teacher, batches(fit))
     print("converted: cosine %.3f, Spearman %.3f" % agreement(student, teacher, held))
     recipe = Recipe(arguments.steps or 74, train=lambda name: "word_embeddings" not in name)
     distill(student, teacher, Shuffled(), recipe)

@@ -558,8 +558,8 @@ def convert(
 
     `samples` are batches as the model takes them (a tensor, a tuple of its arguments, or a dict by name; labels are none:
     `[images for images, _ in loader]`); a few hundred inputs are enough. `only` chooses normalizations by the name of their
-    module. Names stay, so that UNfold finds the normalizations where they were; a module of several names is one. Raises
-    ValueError where there is nothing to convert, no sample, one that a normalization has no part in, or a value that is
+    module. Names and epsilons stay, as UNfold reads them from the model's names and configuration; a module of several names
+    is one. Raises ValueError where there is nothing to convert, no sample, one that a normalization has no part in, or a value that is
     not finite.
     """
     chosen = {n: m for n, m in model.named_modules() if _is_online(m) and only(n)}
@@ -604,6 +604,8 @@ def convert(
         new = norm(len(moments.sums[0]))
         if not isinstance(new, OfflineNorm):
             raise ValueError(f"norm=... gives a {type(new).__name__}, and an OfflineNorm of this file is fitted")
+        # UNfold takes a model's epsilon from its configuration, which still is the old one's.
+        new.eps = next((old.__dict__[key] for key in ("eps", "variance_epsilon") if old.__dict__.get(key) is not None), new.eps)
         where = next(old.parameters(), next(student.parameters()))
         new = new.to(where.device, torch.float32)
         new.fit(*(value.to(where.device, torch.float32) for value in moments.line()))

@@ -352,6 +352,8 @@ def check_convert():
     ] and converted[0] is converted[2], converted  # fmt: skip
     assert converted[0].training and not converted[5].training
     assert isinstance(un.convert(shared, batches[:1]), un.UnifiedNorm)
+    model[0].eps, model[3].variance_epsilon = 1e-12, 1e-6  # As BERT and Llama have them, and their config.json.
+    assert [un.convert(model, batches[:1])[i].eps for i in (0, 3)] == [1e-12, 1e-6]
 
     class Half(torch.nn.Module):
         def __init__(self):
