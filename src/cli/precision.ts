@@ -22,6 +22,8 @@ export const PRECISION_OPTIONS = {
   quantize: { type: "string" },
   calibrate: { type: "string" },
   calibration: { type: "string" },
+  "smooth-quant": { type: "string" },
+  "bias-correction": { type: "boolean" },
   "int8-for": { type: "string" },
   "max-accuracy-drop": { type: "string" },
   "max-output-error": { type: "string" },
@@ -42,6 +44,9 @@ export const PRECISION_HELP =
   --calibration HOW     where the range of an input is cut off, for int8 and fp8: rows (default), for the least error
                         relative to each row of 128 samples; or, by a histogram of all samples, mse, percentile:99.99,
                         entropy (int8 alone) or max, nowhere
+  --smooth-quant ALPHA  SmoothQuant, 0 to 1 (0.5 is usual): how much of an input's large channels weights take over. It
+                        goes into what makes the input, a folded network's residual stream or LN's gain: no kernel
+  --bias-correction     biases take the mean error away that quantizing makes on the sample inputs
   --int8-for WHAT       of the file for CPUs: any (default): the same whole numbers on every processor; vnni: weights in
                         finer steps, wrong on x86-64 without VNNI or AMX; the build fails on such a one
   --max-accuracy-drop N for int8, fp8 and int4w: points of accuracy on the model's labelled data it may cost; 0.5 unless
@@ -56,11 +61,13 @@ export const PRECISION_HELP =
                         1.20 would compute something else`;
 
 const LIMIT_FLAGS = ["max-accuracy-drop", "max-output-error"] as const;
-const QUANTIZE_FLAGS = ["quantize", "calibrate", "calibration", ...LIMIT_FLAGS] as const;
+const METHOD_FLAGS = ["calibration", "smooth-quant"] as const;
+const QUANTIZE_FLAGS = ["quantize", "calibrate", ...METHOD_FLAGS, ...LIMIT_FLAGS] as const;
 
 type Values =
   & { readonly precision: string; readonly onnx: string; readonly opset?: string | undefined }
-  & { readonly [flag in (typeof QUANTIZE_FLAGS)[number] | "int8-for"]?: string | undefined };
+  & { readonly [flag in (typeof QUANTIZE_FLAGS)[number] | "int8-for"]?: string | undefined }
+  & { readonly "bias-correction"?: boolean | undefined };
 
 /**
  * @param options.engines whether there will be any
@@ -113,7 +120,9 @@ const int8ForOf = (values: Values) => oneOf("int8-for", values["int8-for"] ?? "a
 /** What quantizing needs, and nothing else may be given. */
 function checkFlags(precision: string, values: Values): void {
   const isQuantized = (ENGINE_QUANTIZATIONS as readonly string[]).includes(precision);
-  const given = isQuantized ? undefined : QUANTIZE_FLAGS.find((flag) => values[flag] !== undefined);
+  const given = isQuantized
+    ? undefined
+    : [...QUANTIZE_FLAGS, "bias-correction" as const].find((flag) => values[flag] !== undefined);
   if (given !== undefined) {
     throw new UsageError(`--${given}: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
   }
@@ -128,14 +137,22 @@ function checkFlags(precision: string, values: Values): void {
   }
 }
 
-function calibrationOf({ calibration }: Values, to: EngineQuantization): CalibrationOptions {
-  if (calibration === undefined) return {};
-  if (to === "int4w") throw new UsageError("--calibration: int4w quantizes weights alone; leave it out");
-  const chosen = asUsage(() => parseCalibration(calibration));
-  if (chosen.method === "entropy" && to === "fp8") {
+function calibrationOf(values: Values, to: EngineQuantization): CalibrationOptions {
+  const biasCorrection = values["bias-correction"];
+  const given = [...METHOD_FLAGS, "bias-correction" as const].find((flag) => values[flag] !== undefined);
+  if (to === "int4w" && given !== undefined) {
+    throw new UsageError(`--${given}: int4w quantizes weights alone; leave it out`);
+  }
+  const { calibration, "smooth-quant": alpha } = values;
+  const chosen = calibration === undefined ? undefined : asUsage(() => parseCalibration(calibration));
+  if (chosen?.method === "entropy" && to === "fp8") {
     throw new UsageError("--calibration entropy: this is for --precision int8, whose steps are all the same");
   }
-  return { calibration: chosen };
+  const smoothQuant = alpha === undefined ? undefined : Number(alpha);
+  if (alpha?.trim() === "" || (smoothQuant !== undefined && !(smoothQuant >= 0 && smoothQuant <= 1))) {
+    throw new UsageError(`--smooth-quant ${alpha}: give a number from 0 to 1, such as 0.5`);
+  }
+  return { calibration: chosen, smoothQuant, biasCorrection };
 }
 
 function limitsOf(values: Values) {

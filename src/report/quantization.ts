@@ -23,6 +23,15 @@ export type GateReport = z.infer<typeof gate>;
  */
 const calibration = z.string().optional();
 
+/**
+ * SmoothQuant's exponent, and the tensors, or streams of tensors, that were scaled; absent where not asked
+ * for.
+ */
+const smoothQuant = z.object({ alpha: z.number(), tensors: count }).optional();
+
+/** Whether biases take the mean errors of products away. */
+const biasCorrection = z.boolean().optional();
+
 /** Products of the engines in fewer bits than the rest. */
 export const quantization = z.object({
   to: z.enum(ENGINE_QUANTIZATIONS),
@@ -31,12 +40,14 @@ export const quantization = z.object({
   /** Sample inputs that ranges were taken from, and outputs compared on; null where neither was done. */
   samples: count.nullable(),
   calibration,
+  biasCorrection,
   networks: z.partialRecord(
     family,
     z.object({
       /** Products of the network, and how many of them are quantized. */
       products: count,
       quantized: count,
+      smoothQuant,
       inFloat,
       /** Emulated on the CPU: quantized values, fp32 arithmetic; null where networks were not run. */
       gate: gate.nullable(),
@@ -58,6 +69,8 @@ export const int8 = z.object({
   /** Sample inputs that ranges were taken from. */
   samples: count,
   calibration,
+  smoothQuant,
+  biasCorrection,
   /** Products whose sums ONNX Runtime computed here exactly, rows of each, and the largest difference. */
   sums: z.object({ products: count, rows: count, largestDifference: z.number() }).optional(),
   gate: gate.extend({
@@ -78,3 +91,18 @@ export const int8 = z.object({
   }).nullable(),
 });
 export type Int8Report = z.infer<typeof int8>;
+
+/** "by mse, SmoothQuant 0.5 of 9 tensors, biases corrected". */
+export function calibrationText(
+  { calibration, smoothQuant, biasCorrection }: Pick<
+    Int8Report,
+    "calibration" | "smoothQuant" | "biasCorrection"
+  >,
+): string {
+  const tensors = smoothQuant?.tensors === 1 ? "one tensor" : `${smoothQuant?.tensors} tensors`;
+  return [
+    ...calibration === undefined ? [] : [`by ${calibration}`],
+    ...smoothQuant ? [`SmoothQuant ${smoothQuant.alpha} of ${tensors}`] : [],
+    ...biasCorrection ? ["biases corrected"] : [],
+  ].join(", ");
+}

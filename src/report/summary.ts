@@ -6,6 +6,7 @@ import type { NormFamily } from "../norms/families.ts";
 import { percent } from "./metrics.ts";
 import { bytes, fate, INT8_TARGET_LABEL, keptTexts, label, rangesText, rangeText, turns } from "./phrases.ts";
 import { passGroups, passLines } from "./passes.ts";
+import { calibrationText } from "./quantization.ts";
 import type { PhaseName } from "./phases.ts";
 import type { CheckpointReport, GateReport, Report, StateDictReport } from "./report.ts";
 
@@ -204,13 +205,15 @@ function engines({ engines, latency, targets }: Report, style: Style): string[] 
 
 function quantization({ quantization }: Report): string[] {
   if (!quantization) return [];
-  const { to, placement, networks, calibration } = quantization;
+  const { to, placement, networks, calibration, biasCorrection } = quantization;
   const lines = Object.entries(networks).flatMap(([family, { products, quantized, gate, inFloat }]) => [
     `${family}: ${quantized} of ${products} products (${placement})${gate === null ? ", not run" : ""}`,
     ...gate === null ? [] : [`emulated: ${effectOf(gate)}`],
     ...inFloat.map(({ name }) => `${name} stays in fp16`),
   ]);
-  if (calibration !== undefined) lines.push(`ranges by ${calibration}`);
+  const [smooth] = Object.values(networks).map(({ smoothQuant }) => smoothQuant);
+  const methods = calibrationText({ calibration, smoothQuant: smooth, biasCorrection });
+  if (methods !== "") lines.push(`ranges ${methods}`);
   return ["", ...lines.map((line, i) => `${(i === 0 ? `In ${to}` : "").padEnd(17)}${line}`)];
 }
 
@@ -227,9 +230,9 @@ function int8({ int8 }: Report): string[] {
   const kept = inFloat.length === 0 ? "" : `; in float: ${inFloat.map(({ name }) => name).join(", ")}`;
   const lines = [
     "",
-    `Int8             ${int8.quantized} of ${int8.products} products, ranges of ${int8.samples} sample inputs${
-      int8.calibration === undefined ? "" : ` by ${int8.calibration}`
-    }${kept}`,
+    `Int8             ${int8.quantized} of ${int8.products} products, ranges of ${int8.samples} sample inputs ${
+      calibrationText(int8)
+    }`.trimEnd() + kept,
     ...target && sums
       ? [`                 for ${INT8_TARGET_LABEL[target]}; its whole numbers are exact on this one`]
       : [],

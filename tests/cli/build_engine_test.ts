@@ -117,6 +117,11 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
         ["--precision", "fp8", "--calibrate", "a", "--calibration", "entropy"],
         /^error: --calibration entropy: this is for --precision int8, whose steps are all the same$/,
       ],
+      [["--bias-correction"], /^error: --bias-correction: this is for --precision int8, fp8, int4w$/],
+      [
+        ["--precision", "int8", "--calibrate", "a", "--smooth-quant", "2"],
+        /^error: --smooth-quant 2: give a number from 0 to 1, such as 0.5$/,
+      ],
       [
         ["--precision", "int4w", "--calibration", "mse"],
         /^error: --calibration: int4w quantizes weights alone/,

@@ -7,25 +7,16 @@ import { UnfoldError } from "../../errors.ts";
 import { bytesAs, float64Of, numbersFromBytes } from "../../ir/data.ts";
 import type { Graph, Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { quantized, type QuantizedType } from "../../ops/quantize.ts";
+import type { QuantizedType } from "../../ops/quantize.ts";
 import type { QuantizedProduct, Rounding, Wanted } from "../../rewrite/backends/quantize.ts";
-import { sessionFromOnnx } from "../../run/onnxruntime.ts";
-import { numbersOf } from "../../run/session.ts";
 import { LARGEST, type Quantizing } from "../../weights/derived/derivation.ts";
 import { quantizedData } from "../../weights/derived/derive.ts";
 import { roundedStep } from "../../weights/derived/quantized.ts";
-import { feeder } from "../evaluate.ts";
-import type { Examples } from "../examples.ts";
+import { biasCorrected } from "./correct.ts";
 import { Histogram } from "./histogram.ts";
 import { type Calibration, type CalibrationOptions, DEFAULT_CALIBRATION, threshold } from "./methods.ts";
-
-/** A product and how it would be quantized. */
-export interface CalibratedProduct {
-  readonly node: Node;
-  readonly how: QuantizedProduct;
-  /** `|y' - y| / |y|` over a few rows of its result y, rounding its input and its weight alone. */
-  error(): number;
-}
+import { type CalibratedProduct, dequantized } from "./product.ts";
+import { watch, type WatchOptions } from "./watch.ts";
 
 /** Examples of which rows are kept, and all that `rows` looks at: a range settles after few. */
 const MOST_EXAMPLES = 128;
@@ -46,42 +37,30 @@ const RANGES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
 export async function calibrate(
   graph: Graph,
   products: ReadonlyMap<Node, Wanted & { readonly x: Node }>,
-  { calibration = DEFAULT_CALIBRATION, examples, batch, onnx, signal }: CalibrationOptions & {
-    examples: Examples;
-    batch: number;
-    onnx: (graph: Graph) => Promise<string>;
-    signal?: AbortSignal | undefined;
-  },
+  { calibration = DEFAULT_CALIBRATION, biasCorrection = false, ...options }:
+    & Omit<CalibrationOptions, "smoothQuant">
+    & WatchOptions,
 ): Promise<readonly CalibratedProduct[]> {
   if (products.size === 0) {
     throw new UnfoldError(`${graph.name}: no product with constant weights, nothing to quantize`);
   }
-  const seen = new Map([...new Set([...products.values()].map(({ x }) => x))].map((node, i) => [
-    node,
-    { name: `input.${i}`, range: new Range(calibration) },
-  ]));
-  const outputs = [...seen].map(([node, { name }]) => ({ name, node }));
-  await using session = await sessionFromOnnx(await onnx({ ...graph, outputs }));
-  const feeds = feeder(session, examples, batch);
+  const ranges = new Map([...products.values()].map(({ x }) => [x, new Range(calibration)]));
   const most = calibration.method === "rows" ? MOST_EXAMPLES : Infinity;
-  for (let start = 0; start < Math.min(examples.count, most); start += batch) {
-    signal?.throwIfAborted();
-    const values = await session.run(feeds(start));
-    for (const [node, { name, range }] of seen) {
-      const channels = node.type.shape.at(-1) as number;
-      range.see(numbersOf(values[name]!), { channels, keep: start < MOST_EXAMPLES });
-    }
-  }
-  return [...products].map(([node, { x, input, weight }]) => {
-    const { range } = seen.get(x)!;
+  await watch(graph, { ...options, nodes: ranges.keys(), most }, (node, values, start) => {
+    const channels = node.type.shape.at(-1) as number;
+    ranges.get(node)!.see(values, { channels, keep: start < MOST_EXAMPLES });
+  });
+  const calibrated = [...products].map(([node, { x, input, weight }]) => {
+    const range = ranges.get(x)!;
     if (!Number.isFinite(range.low) || !Number.isFinite(range.high)) {
       throw new UnfoldError(
         `${node.name}: its input is not finite on the sample inputs, so it cannot be quantized`,
       );
     }
     const how = { input: input === null ? null : range.rounding(input, weight.steps), weight };
-    return { node, how, error: () => ownError(node, how, range.rows) };
+    return { node, x, how, error: () => ownError(node, how, range.rows) };
   });
+  return biasCorrection ? await biasCorrected(graph, calibrated, options) : calibrated;
 }
 
 /** What the values of one input are like. */
@@ -170,9 +149,6 @@ function rowError(row: Float64Array, rounding: Rounding): number {
   }
   return right === 0 ? 0 : wrong / right;
 }
-
-const dequantized = (x: number, rounding: Rounding) =>
-  (quantized(x / rounding.step, rounding) - rounding.zero) * rounding.step;
 
 function ownError(
   node: Node,

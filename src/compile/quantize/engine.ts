@@ -11,9 +11,11 @@ import { widen } from "../../rewrite/backends/widen.ts";
 import { runPipeline } from "../../rewrite/pass.ts";
 import { ANYTHING } from "../../rewrite/spec.ts";
 import { sessionFromOnnx } from "../../run/onnxruntime.ts";
-import { calibrate, type CalibratedProduct } from "./calibrate.ts";
+import { calibrate } from "./calibrate.ts";
+import type { CalibratedProduct } from "./product.ts";
 import { runExamples } from "../evaluate.ts";
 import type { Examples } from "../examples.ts";
+import { smoothed } from "./smooth.ts";
 import { type Limits, withinLimits } from "./gate.ts";
 import type { CalibrationOptions } from "./methods.ts";
 
@@ -46,7 +48,9 @@ export async function quantizeForEngine(
   optimized: Graph,
   { to, placement, perRow, samples, limits, batch, onnx, signal, ...calibrating }: EngineQuantizeOptions,
 ): Promise<QuantizedEngine> {
-  const { graph: lowered, trace } = runPipeline(optimized, forQuantization(to));
+  const watched = { examples: samples, batch, onnx, signal };
+  const smooth = await smoothed(optimized, { ...calibrating, ...watched });
+  const { graph: lowered, trace } = runPipeline(smooth.graph, forQuantization(to));
   const chosen = placed(lowered, { to, placement, perRow });
   const { graph: wide, origins } = widen(lowered);
   const widened = new Map([...origins].map(([wide, narrow]) => [narrow, wide]));
@@ -55,7 +59,7 @@ export async function quantizeForEngine(
     : await calibrate(
       wide,
       new Map([...chosen].map(([node, how]) => [node, { ...how, x: widened.get(node.inputs[0]!)! }])),
-      { ...calibrating, examples: samples, batch, onnx, signal },
+      { ...calibrating, ...watched },
     );
   const make = (products: readonly CalibratedProduct[]) =>
     runPipeline(lowered, {
@@ -84,6 +88,7 @@ export async function quantizeForEngine(
     report: {
       products: quantizable(lowered).length,
       quantized: products.length - kept.length,
+      ...smooth.report,
       inFloat: kept,
       gate,
       passes: [...trace, ...made.trace],

@@ -8,7 +8,7 @@ import type { Graph } from "../../ir/graph.ts";
 import type { GateReport } from "../../report/report.ts";
 import type { Run } from "../../rewrite/pass.ts";
 import { accuracy } from "../../run/compare.ts";
-import type { CalibratedProduct } from "./calibrate.ts";
+import type { CalibratedProduct } from "./product.ts";
 import type { ExampleOutputs } from "../evaluate.ts";
 import type { Examples } from "../examples.ts";
 

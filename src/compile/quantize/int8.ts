@@ -10,11 +10,13 @@ import { INT8 } from "../../rewrite/backends/onnxruntime.ts";
 import { inBytes, integerProducts, quantizable } from "../../rewrite/backends/quantize.ts";
 import { runPipeline } from "../../rewrite/pass.ts";
 import { sessionFromOnnx } from "../../run/onnxruntime.ts";
-import { calibrate, type CalibratedProduct } from "./calibrate.ts";
+import { calibrate } from "./calibrate.ts";
+import type { CalibratedProduct } from "./product.ts";
 import { runExamples } from "../evaluate.ts";
 import type { Examples } from "../examples.ts";
 import { type Limits, withinLimits } from "./gate.ts";
 import type { CalibrationOptions } from "./methods.ts";
+import { smoothed } from "./smooth.ts";
 import { checkWholeNumbers } from "./whole_numbers.ts";
 
 export interface QuantizeOptions extends Limits, CalibrationOptions {
@@ -29,7 +31,10 @@ export interface QuantizeOptions extends Limits, CalibrationOptions {
 }
 
 export type QuantizedNetwork =
-  & Pick<Int8Report, "quantized" | "products" | "inFloat" | "samples" | "sums" | "gate" | "passes">
+  & Pick<
+    Int8Report,
+    "quantized" | "products" | "smoothQuant" | "inFloat" | "samples" | "sums" | "gate" | "passes"
+  >
   & {
     readonly graph: Graph;
   };
@@ -41,7 +46,8 @@ export type QuantizedNetwork =
  */
 export async function quantize(graph: Graph, options: QuantizeOptions): Promise<QuantizedNetwork> {
   const { target, samples, labelled, batch, onnx, signal } = options;
-  const { graph: float, trace } = runPipeline(graph, INT8);
+  const smooth = await smoothed(graph, { ...options, examples: samples });
+  const { graph: float, trace } = runPipeline(smooth.graph, INT8);
   const products = await calibrate(float, productsOf(float, target), {
     ...options,
     examples: samples,
@@ -70,6 +76,7 @@ export async function quantize(graph: Graph, options: QuantizeOptions): Promise<
     products: products.length,
     inFloat: kept,
     samples: samples.count,
+    ...smooth.report,
     sums,
     gate: {
       ...gate,

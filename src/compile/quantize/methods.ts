@@ -22,6 +22,10 @@ export const DEFAULT_CALIBRATION: Calibration = { method: "rows" };
 export interface CalibrationOptions {
   /** How ranges of inputs are found; default: `rows`. */
   readonly calibration?: Calibration | undefined;
+  /** The exponent of SmoothQuant, 0 to 1; see `smooth.ts`. */
+  readonly smoothQuant?: number | undefined;
+  /** Whether biases take mean errors away; see `correct.ts`. */
+  readonly biasCorrection?: boolean | undefined;
 }
 
 const USUAL_PERCENTILE = 99.99;

@@ -38,6 +38,7 @@ export const quantize: Stage<Has<"order" | "networks" | "examples" | "work">, Ha
         report: {
           target,
           calibration: calibrationName(limits.calibration),
+          biasCorrection: limits.biasCorrection,
           ...report,
           onnx: { path: join(out, name), bytes: byteLength, nodes },
         },

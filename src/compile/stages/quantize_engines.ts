@@ -14,7 +14,8 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
   otherwise: { quantized: null },
   run: async ({ order, networks, examples, work }, { signal }) => {
     const { model, batch, targets, skip = [] } = order;
-    const { to, placement, calibrate, calibration, maxAccuracyDrop, maxOutputError } = order.quantize!;
+    const { to, placement, calibrate, calibration, smoothQuant, biasCorrection } = order.quantize!;
+    const { maxAccuracyDrop, maxOutputError } = order.quantize!;
     const samples = calibrate === undefined ? examples : sampleInputs(model, calibrate);
     const isChecked = !skip.includes("check");
     const graphs = new Map<Graph, Graph>();
@@ -23,6 +24,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
       placement: typeof placement === "string" ? placement : placement.join(","),
       samples: to === "int4w" && !isChecked ? null : samples.count,
       ...(to !== "int4w" && { calibration: calibrationName(calibration) }),
+      biasCorrection,
       networks: {},
     };
     for (const [i, { norm: { family }, network, weights }] of networks.entries()) {
@@ -38,6 +40,8 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
         perRow: targets === undefined || targets.some((target) => target.startsWith("12.")),
         samples,
         calibration,
+        smoothQuant,
+        biasCorrection,
         limits: isChecked ? limits : null,
         batch: batch.timed,
         onnx: (graph) => work.onnx(graph),

@@ -16,7 +16,7 @@ import type { QuantizeAttrs, QuantizedType } from "../../ops/quantize.ts";
 import type { QuantizedLinearAttrs } from "../../ops/quantized_linear.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
 import type { Quantizing } from "../../weights/derived/derivation.ts";
-import { quantizedData } from "../../weights/derived/derive.ts";
+import { affineData, quantizedData } from "../../weights/derived/derive.ts";
 import type { Rule } from "../driver.ts";
 import { type Pass, type Pipeline, rulesPass } from "../pass.ts";
 import { ANYTHING, QUANTIZABLE } from "../spec.ts";
@@ -42,6 +42,8 @@ export interface QuantizedProduct {
   /** Null: the weight alone is quantized. */
   readonly input: Rounding | null;
   readonly weight: Quantizing;
+  /** What is added to its bias [O]. */
+  readonly shift?: Float64Array;
 }
 
 /** How each product is quantized; others stay in float. */
@@ -82,7 +84,11 @@ function quantizedGraph(graph: Graph, products: QuantizedProducts): Graph {
       constantNode(scale, { dtype, name: `${name}.scale` }),
     ], { attrs: { zero: 0, ...(how.weight.each === "row" && { axis: 0 }) }, name: `${name}/dequantize` });
     const input = how.input === null ? x : throughFewBits(x, how.input);
-    return apply("linear", [input, w, ...bias], { attrs: {}, name: node.name });
+    const shifted = how.shift === undefined ? bias : bias.map((old) => {
+      const data = affineData(dataOf(old!), { axis: 0, shift: how.shift! });
+      return constantNode(data, { dtype: old!.type.dtype, name: old!.name });
+    });
+    return apply("linear", [input, w, ...shifted], { attrs: {}, name: node.name });
   });
 }
 

@@ -1,0 +1,74 @@
+/**
+ * Bias correction (Nagel et al. 2019, section 4.2): the mean error that quantizing makes in each output of a
+ * product, over the sample inputs as the network in float has them, is taken from its bias,
+ *
+ *     b' = b - E[W' x' - W x] = b - (W' E[x'] - W E[x])
+ *
+ * with x' and W' rounded. Only means of each channel are kept, so any number of samples will do.
+ */
+import { bytesAs, float64Of, numbersFromBytes } from "../../ir/data.ts";
+import type { Graph, Node } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
+import type { QuantizedProduct } from "../../rewrite/backends/quantize.ts";
+import { quantizedData } from "../../weights/derived/derive.ts";
+import { type CalibratedProduct, dequantized } from "./product.ts";
+import { watch, type WatchOptions } from "./watch.ts";
+
+/** Products with a bias that takes their mean error away; one without a bias stays, since a bias costs. */
+export async function biasCorrected(
+  graph: Graph,
+  products: readonly (CalibratedProduct & { readonly x: Node })[],
+  options: WatchOptions,
+): Promise<readonly CalibratedProduct[]> {
+  const corrected = products.filter(({ node }) => node.inputs.length > 2);
+  const means = new Map(corrected.map(({ node, x }) => {
+    const channels = x.type.shape.at(-1) as number;
+    return [node, { exact: new Float64Array(channels), rounded: new Float64Array(channels), rows: 0 }];
+  }));
+  const nodes = new Set(corrected.map(({ x }) => x));
+  if (nodes.size > 0) {
+    await watch(graph, { ...options, nodes }, (seen, values) => {
+      for (const { node, x, how: { input } } of corrected) {
+        if (x !== seen) continue;
+        const mean = means.get(node)!;
+        const channels = mean.exact.length;
+        values.forEach((value, i) => {
+          mean.exact[i % channels]! += value;
+          mean.rounded[i % channels]! += input === null ? value : dequantized(value, input);
+        });
+        mean.rows += values.length / channels;
+      }
+    });
+  }
+  return products.map((product) => {
+    const mean = means.get(product.node);
+    if (mean === undefined) return product;
+    const { exact, rounded, rows } = mean;
+    const shift = meanError(product.node, product.how, {
+      exact: exact.map((sum) => sum / rows),
+      rounded: rounded.map((sum) => sum / rows),
+    }).map((error) => -error);
+    return { ...product, how: { ...product.how, shift } };
+  });
+}
+
+/** `W' E[x'] - W E[x]`, of each output. */
+function meanError(
+  node: Node,
+  { weight: how }: QuantizedProduct,
+  { exact, rounded }: { readonly exact: Float64Array; readonly rounded: Float64Array },
+): Float64Array {
+  const weight = dataOf(node.inputs[1]!);
+  const { values, scale } = quantizedData(weight, how);
+  const whole = numbersFromBytes(bytesAs(weight, "fp32"), "fp32");
+  const steps = numbersFromBytes(values.bytes(), values.dtype);
+  const scales = float64Of(scale);
+  const together = whole.length / scales.length;
+  const errors = new Float64Array(weight.shape[0]!);
+  for (let o = 0, i = 0; o < errors.length; o++) {
+    for (let c = 0; c < exact.length; c++, i++) {
+      errors[o]! += steps[i]! * scales[Math.floor(i / together)]! * rounded[c]! - whole[i]! * exact[c]!;
+    }
+  }
+  return errors;
+}
