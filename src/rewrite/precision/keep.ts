@@ -18,7 +18,9 @@ import { generalized, namesOf, naming } from "./scopes.ts";
 
 /** What became of one entry of the list. */
 export interface KeptScopes {
+  /** The type. */
   readonly precision: Precision;
+  /** The pattern or group, as given. */
   readonly scopes: string;
   /** The names of the operators that are kept in that type. */
   readonly nodes: readonly string[];
