@@ -10,7 +10,7 @@ import type { OptimizeOptions } from "../rewrite/pipeline.ts";
 import { loadExamples, originOf, sampleInputs } from "./examples.ts";
 import { proposedKeep } from "./keep_proposal.ts";
 import { chooseWeights, compile, type WeightOptions } from "./networks.ts";
-import { ASSUMED, rescaleOf, runRounded, summaryOf } from "./ranges.ts";
+import { ASSUMED, rescaleOf, type RoundedRun, runRounded, summaryOf } from "./ranges.ts";
 
 /** Examples looked at at most: ranges settle after few. */
 const MOST_EXAMPLES = 32;
@@ -80,8 +80,7 @@ export async function measureRanges(
   const { tensors, tooNarrow, trace: lowering } = await run(graph);
   const { largest, overflows, near } = summaryOf(tensors);
   const keep = proposedKeep(graph, tooNarrow);
-  const isInside = overflows === 0 ||
-    (keep.length > 0 && summaryOf((await run(compiled(keep).graph)).tensors).overflows === 0);
+  const isInside = overflows === 0 || (keep.length > 0 && fits(await run(compiled(keep).graph)));
   return {
     model: model.name,
     family: norm.family,
@@ -104,4 +103,10 @@ export async function measureRanges(
     tensors,
     passes: [...trace, ...lowering],
   };
+}
+
+/** Whether nothing overflows; what is kept in fp32 shows in the outputs where it does even there. */
+function fits({ tensors, outputs }: RoundedRun): boolean {
+  return summaryOf(tensors).overflows === 0 &&
+    Object.values(outputs).every(({ data }) => data.every(Number.isFinite));
 }

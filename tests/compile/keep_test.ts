@@ -117,6 +117,17 @@ for (const [family, proposed] of PROPOSED) {
     }));
 }
 
+Deno.test("nothing is proposed where a value overflows fp32 too", async () => {
+  const network = model({
+    name: "exponentials",
+    inputs: { x: float(["B", 4]) },
+    norm: unifiedNorm(),
+    forward: ({ x }, p) => linear(x.exp().exp().exp().exp().exp(), p.at("head"), { outputs: 3 }),
+  });
+  const { overflows, keep } = await measureRanges(network, { norm: unifiedNorm() });
+  assert.deepEqual([overflows > 0, keep], [true, null]);
+});
+
 Deno.test("an ONNX file in mixed types is loaded by ONNX Runtime and agrees with the network in fp32", () =>
   withFolder(async (folder) => {
     for (const family of [unifiedNorm(), layerNorm()]) {
