@@ -100,6 +100,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/run", "src/report"],
   // The whole line: a model to engines, and what is to be said of them.
   ["src/compile"],
+  // Normalizations taken out of trained networks.
+  ["src/convert"],
   // Measurements of whole lines, beside each other.
   ["src/bench"],
   // Builds compared with earlier ones.

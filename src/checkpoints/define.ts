@@ -19,7 +19,7 @@
  */
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
-import { joinedData, transposedData } from "../weights/derived/derive.ts";
+import { joinedData, partOfData, transposedData } from "../weights/derived/derive.ts";
 import type { TensorData } from "../ir/data.ts";
 import {
   type Known,
@@ -107,6 +107,8 @@ export interface Ignored {
 export interface Source {
   readonly from: readonly string[];
   make(parts: readonly TensorData[]): TensorData;
+  /** The parts of which it would be made, from their shapes; absent where it cannot be taken apart. */
+  unmake?(data: TensorData, shapes: readonly (readonly number[])[]): readonly TensorData[];
 }
 
 /** Tensors one below the other along axis 0: q, k and v of a file that has three tensors. */
@@ -126,6 +128,14 @@ export function stacked(from: readonly string[]): Source {
       }
       return joinedData(parts, 0);
     },
+    unmake: (data, shapes) => {
+      let start = 0;
+      return shapes.map(([size]) => {
+        const part = partOfData(data, { axis: 0, start, size: size! });
+        start += size!;
+        return part;
+      });
+    },
   };
 }
 
@@ -137,5 +147,6 @@ export function swapped(name: string): Source {
       if (data!.shape.length === 2) return transposedData(data!);
       throw new UnfoldError(`${data!.origin} has the shape [${data!.shape.join(", ")}]; a matrix is needed`);
     },
+    unmake: (data) => [transposedData(data)],
   };
 }

@@ -22,11 +22,19 @@ import { pythonJson } from "../weights/json.ts";
 import { sharedPrefixes, underNames } from "../weights/naming.ts";
 import { EIGHT_BITS } from "../weights/scaled.ts";
 import {
+  beforeConversion,
+  type Converted,
+  convertedIn,
+  convertedNorm,
+  locateConverted,
+} from "./converted.ts";
+import {
   type CheckpointFormat,
   type CheckpointView,
   patternText,
   readAs,
   type Recognised,
+  type Source,
 } from "./define.ts";
 import { FORMATS, NOT_READ } from "./formats.ts";
 import { moduleStatements } from "./modules.ts";
@@ -50,6 +58,8 @@ export interface RecognisedCheckpoint {
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
   /** Weights that the file has in eight bits, and what was read of them. */
   readonly quantized: readonly { readonly name: string; readonly why: string }[];
+  /** Where a parameter of the model lies. */
+  placeOf(parameter: string): string | Source;
   /** The tensor of the file that a parameter of the model is; null of one that is made of several. */
   nameOf(parameter: string): string | null;
   /** The weights under the model's own names; opened anew for every trace. */
@@ -66,11 +76,14 @@ export function recogniseCheckpoint(
   { settings = {}, ...options }: OpenOptions & { readonly settings?: SettingOptions } = {},
 ): RecognisedCheckpoint {
   const opened = openCheckpoint(path, options);
-  const found = layoutOf(opened);
+  const converted = convertedIn(opened);
+  const before = beforeConversion(opened, converted);
+  const found = layoutOf(before);
   if (found === null) throw unknownLayout(opened);
-  const { format, checkpoint, prefix } = found;
+  const { format, prefix } = found;
+  const checkpoint = underNames(opened, { prefix });
   const file = viewOf(checkpoint);
-  const recognised = readAs(format, file, settings);
+  const recognised = asConverted(readAs(format, viewOf(found.checkpoint), settings), converted);
   const buffers = recognised.model.norm.ignoredKeys.map((key) => ({
     pattern: new RegExp(`(^|\\.)${key}$`),
     why: `a buffer of training with ${recognised.model.norm.label}`,
@@ -89,6 +102,7 @@ export function recogniseCheckpoint(
     settled: recognised.settled,
     ignored,
     quantized: quantizedIn(checkpoint, new Set(ignored.map(({ name }) => name))),
+    placeOf: (parameter) => recognised.locate?.(parameter) ?? parameter,
     nameOf: (parameter) => {
       const place = recognised.locate?.(parameter) ?? parameter;
       return typeof place === "string" ? place : null;
@@ -117,10 +131,21 @@ function quantizedIn(
   });
 }
 
+/** The network as `deno task convert` left it. */
+function asConverted<Read extends Recognised>(read: Read, converted: Converted | null): Read {
+  if (converted === null) return read;
+  return {
+    ...read,
+    model: { ...read.model, norm: convertedNorm(read.model.norm, converted) },
+    locate: locateConverted(read.locate ?? ((parameter) => parameter), converted),
+  };
+}
+
 /** The layout a checkpoint looks like, for messages; null where it is of none or cannot be opened. */
 export function looksLike(path: string | URL): string | null {
   try {
-    return layoutOf(openCheckpoint(path))?.format.name ?? null;
+    const opened = openCheckpoint(path);
+    return layoutOf(beforeConversion(opened, convertedIn(opened)))?.format.name ?? null;
   } catch (error) {
     if (error instanceof UnfoldError) return null;
     throw error;

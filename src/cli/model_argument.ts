@@ -4,12 +4,13 @@
  */
 import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import type { Converted } from "../checkpoints/converted.ts";
 import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import { optionOf, SHORT } from "../checkpoints/settings.ts";
 import type { Subject } from "../compile/order.ts";
 import type { Model } from "../dsl/model.ts";
 import { isRefusal, UnfoldError } from "../errors.ts";
-import { NORM_FAMILIES, NORMS } from "../norms/families.ts";
+import { NORM_FAMILIES, type NormFamily, NORMS } from "../norms/families.ts";
 import { wrapped } from "../report/table.ts";
 import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
@@ -95,9 +96,14 @@ export async function subjectOf(
     await fixingDims(recognised?.model ?? await modelOf(argument), values),
     { keep, precision },
   );
-  const norm =
-    [described.norm, described.reference].find((norm) => norm.family === (family ?? described.norm.family)) ??
-      NORMS[family!]();
+  const ofFamily = (family: NormFamily) =>
+    [described.norm, described.reference].find((norm) => norm.family === family) ?? NORMS[family]();
+  const converted = await convertedOf(values, opening);
+  const isConverted = converted !== null && (family ?? converted.family) === converted.family;
+  const { convertedNorm } = await import("../checkpoints/converted.ts");
+  const norm = isConverted
+    ? convertedNorm(ofFamily(converted.from), converted)
+    : ofFamily(family ?? described.norm.family);
   const layerNorm = oneOf("layer-norm", values["layer-norm"], LAYER_NORM_FORMS);
   const weights = {
     allowNonFinite: values["allow-nonfinite"],
@@ -105,8 +111,25 @@ export async function subjectOf(
     checkpoint: values.weights,
     recognised: recognised ?? undefined,
   };
-  const model = await expectingOf(described, { norm, weights, values });
+  const own = isConverted ? withoutLogits(described, norm.family) : described;
+  const model = await expectingOf(own, { norm, weights, values });
   return { model, norm, layerNorm, weights };
+}
+
+/** What `deno task convert` says in the file of `--weights`; null where it does not. */
+async function convertedOf({ weights }: SubjectValues, opening: OpenOptions): Promise<Converted | null> {
+  if (weights === undefined) return null;
+  const { convertedIn } = await import("../checkpoints/converted.ts");
+  const { openCheckpoint } = await import("../weights/mod.ts");
+  return convertedIn(openCheckpoint(weights, opening));
+}
+
+/** The model without a family's outputs, which are those of other weights. */
+function withoutLogits(model: Model, family: NormFamily): Model {
+  const { evaluation } = model;
+  if (evaluation?.logits?.[family] === undefined) return model;
+  const { [family]: _, ...logits } = evaluation.logits;
+  return { ...model, evaluation: { ...evaluation, logits } };
 }
 
 /** The model with PyTorch's own outputs: of `--expect`, else those that lie beside the weights. */

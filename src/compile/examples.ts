@@ -53,11 +53,16 @@ export function loadExamples(model: Model, count: number): Examples {
 /**
  * Sample inputs out of a file whose tensors are called what the model's inputs are.
  *
+ * @param labels the file's tensor of class indices, as many as samples
  * @throws {UnfoldError} a tensor is missing or of another shape
  */
-export function sampleInputs(model: Model, file: string | URL): Examples {
+export function sampleInputs(model: Model, file: string | URL, labels?: string): Examples {
   const names = Object.keys(model.inputs);
-  return examplesOf(model, { file, inputs: Object.fromEntries(names.map((name) => [name, name])) });
+  return examplesOf(model, {
+    file,
+    inputs: Object.fromEntries(names.map((name) => [name, name])),
+    ...(labels !== undefined && { labels }),
+  });
 }
 
 function examplesOf(model: Model, evaluation: Evaluation): Examples {

@@ -76,6 +76,11 @@ export function underNames(checkpoint: Checkpoint, { prefix = "", rename = [] }:
   return result;
 }
 
+/** The checkpoint without some of its tensors. */
+export function withoutTensors(checkpoint: Checkpoint, names: ReadonlySet<string>): Checkpoint {
+  return renamedAll(checkpoint, (name) => names.has(name) ? null : name);
+}
+
 /** Whole components, wherever they stand. */
 function componentsOf(text: string): RegExp {
   const escaped = text.replace(/^\.+|\.+$/g, "").replace(/[.*+?^${}()|[\]\\]/g, "\\$&");

@@ -1,0 +1,224 @@
+/**
+ * The whole conversion: look at every normalization, take them out in the order of what each costs by itself,
+ * fit the products behind them, stop where the limits say, write the file. Figures of a converted network are
+ * of samples that nothing was fitted to.
+ */
+import { join } from "node:path";
+import type { Converted } from "../checkpoints/converted.ts";
+import { UnfoldError } from "../errors.ts";
+import { Runner } from "./gather.ts";
+import { labelsFrom, outputsOf, type Verdict, verdictOf } from "./judge.ts";
+import { look, type Looked } from "./look.ts";
+import { type Changes, type Subject, traced } from "./network.ts";
+import { Saved } from "./saved.ts";
+import type { Samples } from "./samples.ts";
+import { type Conversion, convertNetwork, requireNormalizations, type Step } from "./walk.ts";
+import { type Original, writable, writeConverted } from "./write.ts";
+
+export interface ConvertOptions {
+  readonly samples: Samples;
+  /** Samples to judge by; the last quarter of `samples` where there are none of their own. */
+  readonly judge: Samples | null;
+  /** Normalizations that stay at least. */
+  readonly keep: number;
+  /** In points; needs labels. */
+  readonly maxAccuracyDrop?: number | undefined;
+  /** Of 1. */
+  readonly maxOutputError?: number | undefined;
+  readonly refit: boolean;
+  readonly batch: number;
+  readonly out: string;
+  readonly original: Original;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((text: string, fraction: number) => void) | undefined;
+  /** What tells this conversion from others, for going on where one was cut off. */
+  readonly key: string;
+}
+
+/** A network with this many normalizations taken out. */
+export interface Point extends Verdict {
+  readonly removed: number;
+  readonly kept: number;
+  /** Whether products were fitted too. */
+  readonly refitted: boolean;
+}
+
+/** A normalization, and what taking it out alone costs. */
+export interface LookedAt extends Looked {
+  readonly alone: Verdict;
+}
+
+/** What `deno task convert` says with `--json`, and writes as `convert.json`. */
+export interface ConvertReport {
+  readonly model: string;
+  readonly weights: string;
+  readonly family: string;
+  readonly samples: { readonly fitted: number; readonly judged: number; readonly judgedBy: string };
+  readonly original: Verdict;
+  /** In the order in which they are computed. */
+  readonly normalizations: readonly LookedAt[];
+  /** The order in which they go: what costs least by itself first. */
+  readonly order: readonly string[];
+  /** By a scale and shift per channel alone, and with products fitted, by the number taken out. */
+  readonly curve: readonly Point[];
+  readonly chosen: Point | null;
+  readonly steps: readonly Step[];
+  readonly notes: readonly string[];
+  readonly files: readonly string[];
+  readonly seconds: number;
+}
+
+const NOTHING: Conversion = { scopes: new Set(), changes: new Map() };
+
+/** @throws {UnfoldError} nothing to convert, samples that do not do, or a folder that cannot be written */
+export async function convert(subject: Subject, options: ConvertOptions): Promise<ConvertReport> {
+  const began = performance.now();
+  const { samples, refit, batch, keep, signal, original: file } = options;
+  const scopes = [...new Set(traced(subject, NOTHING).places.map(({ scope }) => scope))];
+  requireNormalizations(subject, scopes.length);
+  if (keep >= scopes.length) {
+    throw new UnfoldError(
+      `--keep ${keep}: ${subject.model.name} has ${scopes.length} normalizations; nothing would go`,
+    );
+  }
+  const fitted = options.judge === null ? Math.ceil(samples.count * 3 / 4) : samples.count;
+  const judged = options.judge ?? samples;
+  const start = options.judge === null ? fitted : 0;
+  if (judged.count - start < 1) {
+    throw new UnfoldError(
+      `${samples.count} sample: too few to fit to some and judge by others; give more, or --judge`,
+    );
+  }
+  const labels = labelsFrom(judged, start);
+  if (labels === null && options.maxAccuracyDrop !== undefined) {
+    throw new UnfoldError(
+      "--max-accuracy-drop needs labels: give --labels NAME, the tensor of the samples that has them, or --max-output-error",
+    );
+  }
+  await using runner = await Runner.open();
+  const walk = { runner, samples, fitted, batch, signal, writable: writable(file) };
+  const judging = { runner, samples: judged, start, batch, signal };
+  const tell = (text: string, fraction: number) => options.onProgress?.(text, fraction);
+
+  tell(`looking at ${scopes.length} normalizations`, 0);
+  const truth = await outputsOf(subject, NOTHING, judging);
+  const verdict = async (conversion: Conversion) =>
+    verdictOf(await outputsOf(subject, conversion, judging), truth, labels);
+  const original = await verdict(NOTHING);
+  const { looked, changes } = await look(subject, { runner, samples, fitted, batch, signal });
+  const normalizations: LookedAt[] = [];
+  for (const [i, one] of looked.entries()) {
+    tell(`taking out ${one.scope} alone`, i / looked.length);
+    normalizations.push({ ...one, alone: await verdict(only(changes, [one.scope])) });
+  }
+  const order = normalizations.toSorted((a, b) => a.alone.outputError - b.alone.outputError).map((
+    { scope },
+  ) => scope);
+
+  const most = scopes.length - keep;
+  const curve: Point[] = [];
+  for (let removed = 1; removed <= most; removed++) {
+    tell(`taking out ${removed}, by a scale and shift each`, removed / most);
+    const point = await verdict(only(changes, order.slice(0, removed)));
+    curve.push({ removed, kept: scopes.length - removed, refitted: false, ...point });
+  }
+  const saved = await Saved.open(options.out, options.key);
+  const steps = new Map<number, Step[]>();
+  const made = new Map<number, Conversion>();
+  const at = async (removed: number): Promise<Point> => {
+    const wanted = new Set(order.slice(0, removed));
+    const done = saved.of(removed);
+    const taken: Step[] = [...done?.steps ?? []];
+    const conversion = await convertNetwork(subject, wanted, {
+      ...walk,
+      refit,
+      from: done?.conversion,
+      onStep: (step, sofar) => {
+        taken.push(step);
+        tell(`taking out ${removed}: ${step.scope}`, taken.length / removed);
+        saved.keep(removed, { conversion: sofar, steps: taken });
+      },
+    });
+    made.set(removed, conversion);
+    steps.set(removed, taken);
+    const point = { removed, kept: scopes.length - removed, refitted: refit, ...await verdict(conversion) };
+    curve.push(point);
+    return point;
+  };
+  const isGood = (point: Verdict) =>
+    (options.maxAccuracyDrop === undefined ||
+      100 * (original.accuracy! - point.accuracy!) <= options.maxAccuracyDrop + 1e-9) &&
+    (options.maxOutputError === undefined || point.outputError <= options.maxOutputError);
+  // Fewer taken out is taken to be no worse, so the most that is good enough is found by halving.
+  let [low, high] = [0, most];
+  let chosen: Point | null = null;
+  for (let removed = most; low < high; removed = Math.ceil((low + high) / 2)) {
+    const point = await at(removed);
+    if (isGood(point)) [low, chosen] = [removed, point];
+    else high = removed - 1;
+  }
+  const kept = chosen === null
+    ? scopes
+    : scopes.filter((scope) => !made.get(chosen.removed)!.scopes.has(scope));
+  const files = chosen === null ? [] : await writeConverted(options.out, made.get(chosen.removed)!, {
+    original: file,
+    from: subject.norm.family as Converted["from"],
+    kept,
+  });
+  const report: ConvertReport = {
+    model: subject.model.name,
+    weights: subject.weights.origin,
+    family: subject.norm.family,
+    samples: {
+      fitted,
+      judged: judged.count - start,
+      judgedBy: options.judge === null
+        ? "the last quarter of the samples, not fitted to"
+        : "samples of their own",
+    },
+    original,
+    normalizations,
+    order,
+    curve: curve.toSorted((a, b) => a.removed - b.removed || Number(a.refitted) - Number(b.refitted)),
+    chosen,
+    steps: chosen === null ? [] : steps.get(chosen.removed)!,
+    notes: notesOf(looked),
+    files,
+    seconds: (performance.now() - began) / 1000,
+  };
+  if (chosen !== null) {
+    const path = join(options.out, "convert.json");
+    await Deno.writeTextFile(path, JSON.stringify(report, null, 2) + "\n");
+    await saved.remove();
+  }
+  return report;
+}
+
+/** The tensors of some normalizations, each fitted by itself. */
+function only(changes: Changes, scopes: readonly string[]): Conversion {
+  const wanted = new Set(scopes);
+  return {
+    scopes: wanted,
+    changes: new Map([...changes].filter(([name]) => wanted.has(name.slice(0, name.lastIndexOf("."))))),
+  };
+}
+
+/** What the samples could not tell. */
+function notesOf(looked: readonly Looked[]): string[] {
+  const constant = looked.filter(({ constantChannels }) => constantChannels > 0);
+  const rows = Math.min(...looked.map(({ rows }) => rows));
+  return [
+    ...constant.length > 0
+      ? [
+        `${constant.length} normalizations read channels that are constant on all samples (first: ${
+          constant[0]!.scope
+        }, ${constant[0]!.constantChannels}); these keep a shift alone`,
+      ]
+      : [],
+    ...rows < 2000
+      ? [
+        `only ${rows} rows of some normalization were seen; what they do not tell is left as it was (the ridge)`,
+      ]
+      : [],
+  ];
+}
