@@ -58,7 +58,11 @@ export interface RecognisedCheckpoint {
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
   /** Weights that the file has in eight bits, and what was read of them. */
   readonly quantized: readonly { readonly name: string; readonly why: string }[];
-  /** Where a parameter of the model lies. */
+  /**
+   * Where a parameter of the model lies.
+   *
+   * @internal
+   */
   placeOf(parameter: string): string | Source;
   /** The tensor of the file that a parameter of the model is; null of one that is made of several. */
   nameOf(parameter: string): string | null;
@@ -88,6 +92,7 @@ export function recogniseCheckpoint(
     pattern: new RegExp(`(^|\\.)${key}$`),
     why: `a buffer of training with ${recognised.model.norm.label}`,
   }));
+  const placeOf = (parameter: string) => recognised.locate?.(parameter) ?? parameter;
   const ignorable = [...recognised.ignored, ...buffers];
   const ignored = file.names().flatMap((name) => {
     const match = ignorable.find(({ pattern }) => name.search(pattern) >= 0);
@@ -102,9 +107,9 @@ export function recogniseCheckpoint(
     settled: recognised.settled,
     ignored,
     quantized: quantizedIn(checkpoint, new Set(ignored.map(({ name }) => name))),
-    placeOf: (parameter) => recognised.locate?.(parameter) ?? parameter,
+    placeOf,
     nameOf: (parameter) => {
-      const place = recognised.locate?.(parameter) ?? parameter;
+      const place = placeOf(parameter);
       return typeof place === "string" ? place : null;
     },
     open: ({ allowNonFinite } = {}) =>
