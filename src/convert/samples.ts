@@ -8,7 +8,7 @@ import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, elementCount, float64FromBytes, numbersFromBytes } from "../ir/data.ts";
 import { ITEM_BYTES, type PortType } from "../ir/dtype.ts";
-import { type Feeds, type Session, type TensorValue } from "../run/session.ts";
+import type { Feeds, TensorValue } from "../run/session.ts";
 import { quoted } from "../text.ts";
 
 /** The input that says which tokens count: 1, or 0 for padding. */
