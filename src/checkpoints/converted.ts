@@ -77,11 +77,21 @@ export function convertedNorm(norm: Norm, { family, epsilon, scopes, kept }: Omi
   };
 }
 
+/** What a layout read of a file as it was before, as it is now; itself where nothing was converted. */
+export function asConverted<Read extends Recognised>(read: Read, converted: Converted | null): Read {
+  if (converted === null) return read;
+  return {
+    ...read,
+    model: { ...read.model, norm: convertedNorm(read.model.norm, converted) },
+    locate: locateConverted(read.locate ?? ((parameter) => parameter), converted),
+  };
+}
+
 /**
  * Where a tensor of a converted normalization lies: beside the gain that it had before, whatever its layout
  * calls that.
  */
-export function locateConverted(
+function locateConverted(
   locate: NonNullable<Recognised["locate"]>,
   { scopes }: Converted,
 ): NonNullable<Recognised["locate"]> {

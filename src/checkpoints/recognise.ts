@@ -21,13 +21,7 @@ import {
 import { pythonJson } from "../weights/json.ts";
 import { sharedPrefixes, underNames } from "../weights/naming.ts";
 import { EIGHT_BITS } from "../weights/scaled.ts";
-import {
-  beforeConversion,
-  type Converted,
-  convertedIn,
-  convertedNorm,
-  locateConverted,
-} from "./converted.ts";
+import { asConverted, beforeConversion, convertedIn } from "./converted.ts";
 import {
   type CheckpointFormat,
   type CheckpointView,
@@ -81,8 +75,7 @@ export function recogniseCheckpoint(
 ): RecognisedCheckpoint {
   const opened = openCheckpoint(path, options);
   const converted = convertedIn(opened);
-  const before = beforeConversion(opened, converted);
-  const found = layoutOf(before);
+  const found = layoutOf(beforeConversion(opened, converted));
   if (found === null) throw unknownLayout(opened);
   const { format, prefix } = found;
   const checkpoint = underNames(opened, { prefix });
@@ -134,16 +127,6 @@ function quantizedIn(
     const why = checkpoint.isScaled?.(name) ? `${type} times its scale, in fp32` : `${type} without a scale`;
     return [{ name, why }];
   });
-}
-
-/** The network as `deno task convert` left it. */
-function asConverted<Read extends Recognised>(read: Read, converted: Converted | null): Read {
-  if (converted === null) return read;
-  return {
-    ...read,
-    model: { ...read.model, norm: convertedNorm(read.model.norm, converted) },
-    locate: locateConverted(read.locate ?? ((parameter) => parameter), converted),
-  };
 }
 
 /** The layout a checkpoint looks like, for messages; null where it is of none or cannot be opened. */
