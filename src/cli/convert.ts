@@ -79,7 +79,7 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
   const maxAccuracyDrop = limit("max-accuracy-drop", values["max-accuracy-drop"]);
   const maxOutputError = limit("max-output-error", values["max-output-error"]);
   const refit = oneOf("refit", values.refit, ["readers", "none"]) === "readers";
-  const { batch: _, ...subjectValues } = values;
+  const { batch: _batch, keep: _keep, ...subjectValues } = values;
   const { model, norm, weights } = await subjectOf(positionals[0], subjectValues);
   const { chooseWeights } = await import("../compile/networks.ts");
   const choice = chooseWeights(model, norm, weights);
