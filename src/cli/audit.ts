@@ -6,7 +6,7 @@ import { withoutHome } from "../report/home.ts";
 import { passLines } from "../report/passes.ts";
 import { fate } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
-import { keepText } from "./keep.ts";
+import { keepText } from "./subject/keep.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";
 import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";

@@ -4,7 +4,6 @@
  */
 import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { Converted } from "../checkpoints/converted.ts";
 import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import { optionOf, SHORT } from "../checkpoints/settings.ts";
 import type { Subject } from "../compile/order.ts";
@@ -15,8 +14,9 @@ import { wrapped } from "../report/table.ts";
 import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
-import { fixingDims } from "./dims.ts";
-import { keeping } from "./keep.ts";
+import { fixingDims } from "./subject/dims.ts";
+import { convertedOf, withoutLogits } from "./subject/converted.ts";
+import { keeping } from "./subject/keep.ts";
 import { oneOf, type ValuesOf } from "./options.ts";
 import { endedBySystem, UsageError } from "./terminal.ts";
 
@@ -114,22 +114,6 @@ export async function subjectOf(
   const own = isConverted ? withoutLogits(described, norm.family) : described;
   const model = await expectingOf(own, { norm, weights, values });
   return { model, norm, layerNorm, weights };
-}
-
-/** What `deno task convert` says in the file of `--weights`; null where it does not. */
-async function convertedOf({ weights }: SubjectValues, opening: OpenOptions): Promise<Converted | null> {
-  if (weights === undefined) return null;
-  const { convertedIn } = await import("../checkpoints/converted.ts");
-  const { openCheckpoint } = await import("../weights/mod.ts");
-  return convertedIn(openCheckpoint(weights, opening));
-}
-
-/** The model without a family's outputs, which are those of other weights. */
-function withoutLogits(model: Model, family: NormFamily): Model {
-  const { evaluation } = model;
-  if (evaluation?.logits?.[family] === undefined) return model;
-  const { [family]: _, ...logits } = evaluation.logits;
-  return { ...model, evaluation: { ...evaluation, logits } };
 }
 
 /** The model with PyTorch's own outputs: of `--expect`, else those that lie beside the weights. */

@@ -1,7 +1,7 @@
 /** `--keep PRECISION SCOPES`: what of a network of fp16 or bf16 is computed in another type. */
-import type { Keep, Model } from "../dsl/model.ts";
-import { PRECISIONS } from "../ir/dtype.ts";
-import { UsageError } from "./terminal.ts";
+import type { Keep, Model } from "../../dsl/model.ts";
+import { PRECISIONS } from "../../ir/dtype.ts";
+import { UsageError } from "../terminal.ts";
 
 /**
  * The model with what its own description and `--keep` keep.

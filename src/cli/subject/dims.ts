@@ -1,8 +1,8 @@
 /** `--dim NAME=N` fixes open sizes of a network; the batch size has `--batch`. */
-import type { Model } from "../dsl/model.ts";
-import { quoted } from "../text.ts";
-import { asUsage } from "./options.ts";
-import { UsageError } from "./terminal.ts";
+import type { Model } from "../../dsl/model.ts";
+import { quoted } from "../../text.ts";
+import { asUsage } from "../options.ts";
+import { UsageError } from "../terminal.ts";
 
 /**
  * The model with the sizes of `--dim`.
@@ -31,6 +31,6 @@ export async function fixingDims(
     }
     fixed.set(name, Number(size));
   }
-  const { withDims } = await import("../dsl/fixed_dims.ts");
+  const { withDims } = await import("../../dsl/fixed_dims.ts");
   return asUsage(() => withDims(model, Object.fromEntries(fixed)));
 }
