@@ -12,6 +12,9 @@ import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
+/** `--keep` of precisions is for what is compiled, which nothing is here. */
+const OF_SUBJECT = SUBJECT_HELP.replace(/^ {2}--keep TYPE[\s\S]*?(?=^ {2}--)/m, "");
+
 const HELP =
   `Takes Layer Normalization or RMSNorm out of a trained network, without training: each normalization becomes a
 scale and a shift per channel, fitted to what it gave on sample inputs, and the products that read it are fitted
@@ -45,7 +48,7 @@ Options
                         build/NAME-converted unless given. A run that was cut off goes on from there
   --json                the report as JSON on stdout, nothing else
   --help                this text
-${SUBJECT_HELP}
+${OF_SUBJECT}
 
 Exits with 0, or 1 where no point keeps within the limits or something failed, 2 for a mistake in the command,
 130 after Ctrl-C.`;
