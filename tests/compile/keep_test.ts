@@ -150,7 +150,7 @@ Deno.test("an ONNX file in mixed types is loaded by ONNX Runtime and agrees with
     }
   }));
 
-/** Kernels of plans by TensorRT for RTX 1.7.1, for all its GPUs; bare fp16 has 32 and 46 there. */
+/** Kernels of plans by TensorRT for RTX 1.7.1, for all its GPUs; bare fp16 has 33 and 46 there. */
 const KERNELS = [
   [unifiedNorm(), "stream", 44, 0],
   [unifiedNorm(), "softmax", 33, 0],
