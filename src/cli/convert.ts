@@ -233,4 +233,8 @@ function tooCostly({ curve }: ConvertReport): string {
   }${right}; nothing was written`;
 }
 
-if (import.meta.main) await runCommand(convertCommand, { cleansUp: true });
+if (import.meta.main) {
+  const cancelled =
+    "cancelled; finished steps are kept in the output folder, and the same command goes on from them";
+  await runCommand(convertCommand, { cancelled });
+}

@@ -36,14 +36,15 @@ export async function parseOptions<const Options extends ParseArgsOptionsConfig>
   return null;
 }
 
-/** Options of two values, `--keep fp32 head`, which the parser knows as one: `--keep=fp32 head`. */
-const PAIRS = ["--keep"];
+/** Repeatable options of two values: `--keep fp32 head` is `--keep=fp32 head` to the parser. */
+const PAIRS = ["keep"];
 
-function pairsJoined(args: readonly string[], options: object): string[] {
+function pairsJoined(args: readonly string[], options: ParseArgsOptionsConfig): string[] {
   const joined: string[] = [];
   for (let i = 0; i < args.length; i++) {
     const flag = args[i]!;
-    const isPair = PAIRS.includes(flag) && flag.slice(2) in options && i + 2 < args.length;
+    const isPair = PAIRS.some((name) => flag === `--${name}` && options[name]?.multiple) &&
+      i + 2 < args.length;
     joined.push(isPair ? `${flag}=${args[++i]} ${args[++i]}` : flag);
   }
   return joined;

@@ -127,7 +127,6 @@ const SIGNALS = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"] as const
   : ["SIGINT", "SIGTERM"] as const;
 
-const CANCELLED = "cancelled; nothing was written";
 /** How long a command that was cancelled may take to end by itself. */
 const PATIENCE_MS = 500;
 
@@ -164,12 +163,14 @@ export async function endedBySystem<Value>(run: () => Promise<Value>): Promise<V
  *
  * @param codes of commands whose own results have codes
  * @param cleansUp whether the command has something to clean up; if not, from the call of `cleanUpFromNow` on
+ * @param cancelled what is said after Ctrl-C
  */
 export async function runCommand(
   command: (args: readonly string[], signal: AbortSignal, cleanUpFromNow: () => void) => Promise<number>,
-  { codes = EXIT, cleansUp = true }: {
+  { codes = EXIT, cleansUp = true, cancelled = "cancelled; nothing was written" }: {
     readonly codes?: { readonly failed: number; readonly usage: number };
     readonly cleansUp?: boolean;
+    readonly cancelled?: string;
   } = {},
 ): Promise<never> {
   const controller = new AbortController();
@@ -182,7 +183,7 @@ export async function runCommand(
     // Work that does not look at the signal, a large network's writing for instance, is not waited for.
     const timer = setTimeout(() => {
       removeLeavings();
-      console.error(CANCELLED);
+      console.error(cancelled);
       Deno.exit(EXIT.cancelled);
     }, PATIENCE_MS);
     Deno.unrefTimer(timer);
@@ -193,7 +194,10 @@ export async function runCommand(
   try {
     code = await command(fromCallersFolder(Deno.args), controller.signal, cleanUpFromNow);
   } catch (error) {
-    code = report(error, controller.signal, codes);
+    if (controller.signal.aborted) {
+      console.error(cancelled);
+      code = EXIT.cancelled;
+    } else code = report(error, codes);
   }
   Deno.exit(code);
 }
@@ -206,11 +210,7 @@ function fromCallersFolder([flag, folder, ...rest]: readonly string[]): readonly
   return rest;
 }
 
-function report(error: unknown, signal: AbortSignal, codes: { failed: number; usage: number }): number {
-  if (signal.aborted) {
-    console.error(CANCELLED);
-    return EXIT.cancelled;
-  }
+function report(error: unknown, codes: { failed: number; usage: number }): number {
   if (error instanceof UsageError) {
     complain(error.message);
     return codes.usage;

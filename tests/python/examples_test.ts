@@ -16,7 +16,7 @@ const CHECKS: readonly Check[] = [
   {
     script: "check_save_for_unfold.py",
     modules: ["torch"],
-    parts: 5,
+    parts: 6,
     says:
       "save_for_unfold.py says what torch's modules say, writes the format and leaves the model as it was",
   },
