@@ -4,18 +4,15 @@
  * all its channels; its range by one of several methods (`methods.ts`).
  */
 import { UnfoldError } from "../../errors.ts";
-import { bytesAs, float64Of, numbersFromBytes } from "../../ir/data.ts";
 import type { Graph, Node } from "../../ir/graph.ts";
-import { dataOf } from "../../ops/constant.ts";
 import type { QuantizedType } from "../../ops/quantize.ts";
 import type { QuantizedProduct, Rounding, Wanted } from "../../rewrite/backends/quantize.ts";
 import { LARGEST, type Quantizing } from "../../weights/derived/derivation.ts";
-import { quantizedData } from "../../weights/derived/derive.ts";
 import { roundedStep } from "../../weights/derived/quantized.ts";
 import { biasCorrected } from "./correct.ts";
 import { Histogram } from "./histogram.ts";
 import { type Calibration, type CalibrationOptions, DEFAULT_CALIBRATION, threshold } from "./methods.ts";
-import { type CalibratedProduct, dequantized } from "./product.ts";
+import { type CalibratedProduct, dequantized, roundedWeight } from "./product.ts";
 import { watch, type WatchOptions } from "./watch.ts";
 
 /** Examples of which rows are kept, and all that `rows` looks at: a range settles after few. */
@@ -150,27 +147,18 @@ function rowError(row: Float64Array, rounding: Rounding): number {
   return right === 0 ? 0 : wrong / right;
 }
 
-function ownError(
-  node: Node,
-  { input, weight: how }: QuantizedProduct,
-  rows: readonly Float64Array[],
-): number {
-  const weight = dataOf(node.inputs[1]!);
-  const { values, scale } = quantizedData(weight, how);
-  const exact = numbersFromBytes(bytesAs(weight, "fp32"), "fp32");
-  const rounded = numbersFromBytes(values.bytes(), values.dtype);
-  const scales = float64Of(scale);
-  const [outputs, channels] = weight.shape as [number, number];
-  const together = outputs * channels / scales.length;
+function ownError(node: Node, how: QuantizedProduct, rows: readonly Float64Array[]): number {
+  const { exact, rounded, outputs } = roundedWeight(node, how);
+  const { input } = how;
   let [wrong, right] = [0, 0];
   const every = Math.ceil(rows.length / ROWS_MULTIPLIED);
   for (const row of rows.filter((_, i) => i % every === 0)) {
     const steps = input === null ? row : row.map((x) => dequantized(x, input));
     for (let o = 0, i = 0; o < outputs; o++) {
       let [y, q] = [0, 0];
-      for (let c = 0; c < channels; c++, i++) {
+      for (let c = 0; c < row.length; c++, i++) {
         y += row[c]! * exact[i]!;
-        q += steps[c]! * rounded[i]! * scales[Math.floor(i / together)]!;
+        q += steps[c]! * rounded[i]!;
       }
       wrong += (q - y) ** 2;
       right += y * y;

@@ -6,12 +6,9 @@
  *
  * with x' and W' rounded. Only means of each channel are kept, so any number of samples will do.
  */
-import { bytesAs, float64Of, numbersFromBytes } from "../../ir/data.ts";
 import type { Graph, Node } from "../../ir/graph.ts";
-import { dataOf } from "../../ops/constant.ts";
 import type { QuantizedProduct } from "../../rewrite/backends/quantize.ts";
-import { quantizedData } from "../../weights/derived/derive.ts";
-import { type CalibratedProduct, dequantized } from "./product.ts";
+import { type CalibratedProduct, dequantized, roundedWeight } from "./product.ts";
 import { watch, type WatchOptions } from "./watch.ts";
 
 /** Products with a bias that takes their mean error away; one without a bias stays, since a bias costs. */
@@ -55,19 +52,14 @@ export async function biasCorrected(
 /** `W' E[x'] - W E[x]`, of each output. */
 function meanError(
   node: Node,
-  { weight: how }: QuantizedProduct,
+  how: QuantizedProduct,
   { exact, rounded }: { readonly exact: Float64Array; readonly rounded: Float64Array },
 ): Float64Array {
-  const weight = dataOf(node.inputs[1]!);
-  const { values, scale } = quantizedData(weight, how);
-  const whole = numbersFromBytes(bytesAs(weight, "fp32"), "fp32");
-  const steps = numbersFromBytes(values.bytes(), values.dtype);
-  const scales = float64Of(scale);
-  const together = whole.length / scales.length;
-  const errors = new Float64Array(weight.shape[0]!);
+  const weight = roundedWeight(node, how);
+  const errors = new Float64Array(weight.outputs);
   for (let o = 0, i = 0; o < errors.length; o++) {
     for (let c = 0; c < exact.length; c++, i++) {
-      errors[o]! += steps[i]! * scales[Math.floor(i / together)]! * rounded[c]! - whole[i]! * exact[c]!;
+      errors[o]! += weight.rounded[i]! * rounded[c]! - weight.exact[i]! * exact[c]!;
     }
   }
   return errors;

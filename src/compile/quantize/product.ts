@@ -1,7 +1,10 @@
 /** A product with the way it is quantized, and the numbers that come of it. */
+import { bytesAs, float64Of, numbersFromBytes } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
 import { quantized } from "../../ops/quantize.ts";
 import type { QuantizedProduct, Rounding } from "../../rewrite/backends/quantize.ts";
+import { quantizedData } from "../../weights/derived/derive.ts";
 
 /** A product and how it would be quantized. */
 export interface CalibratedProduct {
@@ -9,6 +12,18 @@ export interface CalibratedProduct {
   readonly how: QuantizedProduct;
   /** `|y' - y| / |y|` over a few rows of its result y, rounding its input and its weight alone. */
   error(): number;
+}
+
+/** A product's weight `[outputs, channels]`, row by row, and what it is after it was rounded. */
+export function roundedWeight(node: Node, { weight: how }: QuantizedProduct) {
+  const weight = dataOf(node.inputs[1]!);
+  const { values, scale } = quantizedData(weight, how);
+  const exact = numbersFromBytes(bytesAs(weight, "fp32"), "fp32");
+  const scales = float64Of(scale);
+  const together = exact.length / scales.length;
+  const steps = numbersFromBytes(values.bytes(), values.dtype);
+  const rounded = Float64Array.from(steps, (step, i) => step * scales[Math.floor(i / together)]!);
+  return { exact, rounded, outputs: weight.shape[0]! };
 }
 
 /** What a number is after it was rounded. */
