@@ -28,6 +28,16 @@ export interface Converted {
   readonly added: readonly string[];
 }
 
+/** The scope that a parameter is in. */
+export const scopeOf = (parameter: string): string => parameter.slice(0, parameter.lastIndexOf("."));
+
+/** Whether a parameter of a converted normalization is the one that it did not have before. */
+export const isMoment = (parameter: string): boolean => parameter.endsWith(".running_var");
+
+/** Where that one lies in a file: beside the gain, whatever a layout calls that. */
+export const momentBeside = (gain: string): string =>
+  `${gain.slice(0, gain.lastIndexOf(".") + 1)}running_var`;
+
 const NAMES = z.array(z.string().min(1).max(1000)).max(100_000);
 const ConvertedSchema: z.ZodType<Converted> = z.strictObject({
   family: z.literal("un"),
@@ -64,7 +74,7 @@ export function beforeConversion(checkpoint: Checkpoint, converted: Converted | 
 }
 
 /** `norm`, the network's own, where it was kept, and what took its place elsewhere. */
-export function convertedNorm(norm: Norm, { family, epsilon, scopes, kept }: Omit<Converted, "added">): Norm {
+export function convertedNorm(norm: Norm, { family, epsilon, scopes, kept }: Converted): Norm {
   const at = new Set(scopes);
   const instead = NORMS[family]({ epsilon });
   if (kept.length === 0) return instead;
@@ -97,12 +107,9 @@ function locateConverted(
 ): NonNullable<Recognised["locate"]> {
   const at = new Set(scopes);
   return (parameter) => {
-    const dot = parameter.lastIndexOf(".");
-    const scope = parameter.slice(0, dot);
+    const scope = scopeOf(parameter);
     if (!at.has(scope)) return locate(parameter);
     const gain = locate(`${scope}.weight`);
-    return typeof gain === "string" && parameter.endsWith(".running_var")
-      ? gain.slice(0, gain.lastIndexOf(".") + 1) + "running_var"
-      : locate(parameter);
+    return typeof gain === "string" && isMoment(parameter) ? momentBeside(gain) : locate(parameter);
   };
 }

@@ -3,7 +3,7 @@
  * where the model has them, else with another network's.
  */
 import { UnfoldError } from "../errors.ts";
-import { bytesAs, elementCount, float64Of } from "../ir/data.ts";
+import { bytesAs, elementCount, float64Of, joined } from "../ir/data.ts";
 import { ITEM_BYTES, type Precision } from "../ir/dtype.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
 import type { DifferenceReport } from "../report/report.ts";
@@ -55,8 +55,7 @@ export async function runExamples(
   }
   return Object.fromEntries(
     Object.entries(parts).map(([name, { row, values }]) => {
-      const data = new Float64Array(values.reduce((sum, part) => sum + part.length, 0));
-      values.reduce((offset, part) => (data.set(part, offset), offset + part.length), 0);
+      const data = joined(values);
       return [name, { shape: [data.length / elementCount(row), ...row], data }];
     }),
   );

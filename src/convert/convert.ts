@@ -4,13 +4,14 @@
  * of samples that nothing was fitted to.
  */
 import { join } from "node:path";
-import type { Converted } from "../checkpoints/converted.ts";
+import { type Converted, scopeOf } from "../checkpoints/converted.ts";
+import { replaceFile } from "../emit/kept_file.ts";
 import { UnfoldError } from "../errors.ts";
 import { Runner } from "./gather.ts";
 import { labelsFrom, outputsOf, type Verdict, verdictOf } from "./judge.ts";
 import { look, type Looked } from "./look.ts";
 import { type Changes, type Subject, traced } from "./network.ts";
-import { Saved } from "./saved.ts";
+import { type Done, Saved } from "./saved.ts";
 import type { Samples } from "./samples.ts";
 import { type Conversion, convertNetwork, requireNormalizations, type Step } from "./walk.ts";
 import { type Original, writable, writeConverted } from "./write.ts";
@@ -123,24 +124,22 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     curve.push({ removed, kept: scopes.length - removed, refitted: false, ...point });
   }
   const saved = await Saved.open(options.out, options.key);
-  const steps = new Map<number, Step[]>();
-  const made = new Map<number, Conversion>();
+  const made = new Map<number, Done>();
   const at = async (removed: number): Promise<Point> => {
     const wanted = new Set(order.slice(0, removed));
-    const done = saved.of(removed);
-    const taken: Step[] = [...done?.steps ?? []];
+    const before = saved.of(removed);
+    const taken: Step[] = [...before?.steps ?? []];
     const conversion = await convertNetwork(subject, wanted, {
       ...walk,
       refit,
-      from: done?.conversion,
+      from: before?.conversion,
       onStep: (step, sofar) => {
         taken.push(step);
         tell(`taking out ${removed}: ${step.scope}`, taken.length / removed);
         saved.keep(removed, { conversion: sofar, steps: taken });
       },
     });
-    made.set(removed, conversion);
-    steps.set(removed, taken);
+    made.set(removed, { conversion, steps: taken });
     const point = { removed, kept: scopes.length - removed, refitted: refit, ...await verdict(conversion) };
     curve.push(point);
     return point;
@@ -157,13 +156,11 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     if (isGood(point)) [low, chosen] = [removed, point];
     else high = removed - 1;
   }
-  const kept = chosen === null
-    ? scopes
-    : scopes.filter((scope) => !made.get(chosen.removed)!.scopes.has(scope));
-  const files = chosen === null ? [] : await writeConverted(options.out, made.get(chosen.removed)!, {
+  const done = chosen === null ? null : made.get(chosen.removed)!;
+  const files = done === null ? [] : await writeConverted(options.out, done.conversion, {
     original: file,
     from: subject.norm.family as Converted["from"],
-    kept,
+    kept: scopes.filter((scope) => !done.conversion.scopes.has(scope)),
   });
   const report: ConvertReport = {
     model: subject.model.name,
@@ -181,14 +178,14 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     order,
     curve: curve.toSorted((a, b) => a.removed - b.removed || Number(a.refitted) - Number(b.refitted)),
     chosen,
-    steps: chosen === null ? [] : steps.get(chosen.removed)!,
+    steps: done?.steps ?? [],
     notes: notesOf(looked),
     files,
     seconds: (performance.now() - began) / 1000,
   };
   if (chosen !== null) {
-    const path = join(options.out, "convert.json");
-    await Deno.writeTextFile(path, JSON.stringify(report, null, 2) + "\n");
+    const text = new TextEncoder().encode(JSON.stringify(report, null, 2) + "\n");
+    await replaceFile(join(options.out, "convert.json"), text);
     await saved.remove();
   }
   return report;
@@ -199,7 +196,7 @@ function only(changes: Changes, scopes: readonly string[]): Conversion {
   const wanted = new Set(scopes);
   return {
     scopes: wanted,
-    changes: new Map([...changes].filter(([name]) => wanted.has(name.slice(0, name.lastIndexOf("."))))),
+    changes: new Map([...changes].filter(([name]) => wanted.has(scopeOf(name)))),
   };
 }
 

@@ -1,5 +1,6 @@
 /** How far a converted network is from the original one, on samples that it was not fitted to. */
 import { UnfoldError } from "../errors.ts";
+import { joined } from "../ir/data.ts";
 import type { Graph } from "../ir/graph.ts";
 import { accuracy } from "../run/compare.ts";
 import { type Runner, valueIn } from "./gather.ts";
@@ -56,9 +57,7 @@ export async function outputsOf(
     parts.push(Float64Array.from(rows.values));
     [channels, rank] = [rows.channels, value.shape.length];
   }
-  const values = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
-  parts.reduce((offset, part) => (values.set(part, offset), offset + part.length), 0);
-  return { channels, values, rank };
+  return { channels, values: joined(parts), rank };
 }
 
 /**

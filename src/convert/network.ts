@@ -3,13 +3,13 @@
  * with the place of every normalization and of the products that read it. Nothing is run here.
  */
 import type { WeightChoice } from "../compile/networks.ts";
-import { convertedNorm } from "../checkpoints/converted.ts";
+import { scopedNorm } from "../checkpoints/norms.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { float64Of, type TensorData } from "../ir/data.ts";
 import { type Graph, type Node, topological, usesOf } from "../ir/graph.ts";
 import type { AffineOptions } from "../norms/define.ts";
-import type { Norm } from "../norms/families.ts";
+import { type Norm, unifiedNorm } from "../norms/families.ts";
 import { dataOf } from "../ops/constant.ts";
 import { apply, isOp, opOf } from "../ops/table.ts";
 import type { WeightSource } from "../weights/mod.ts";
@@ -50,13 +50,8 @@ export function traced(
   { scopes, changes }: { readonly scopes: ReadonlySet<string>; readonly changes: Changes },
 ): Traced {
   const places: Place[] = [];
-  const replaced = scopes.size === 0 ? norm : convertedNorm(norm, {
-    family: "un",
-    epsilon: EPSILON,
-    from: "ln",
-    scopes: [...scopes],
-    kept: ["other"],
-  });
+  const instead = unifiedNorm({ epsilon: EPSILON });
+  const replaced = scopedNorm(norm, (scope) => scopes.has(scope) ? instead : undefined);
   const recording: Norm = {
     ...replaced,
     apply(x, scope) {

@@ -4,7 +4,7 @@
  * so are the products that read it. Nothing is trained; nothing is written here.
  */
 import { UnfoldError } from "../errors.ts";
-import { float64Of, heldData } from "../ir/data.ts";
+import { float64Of, heldData, joined } from "../ir/data.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import {
@@ -239,12 +239,7 @@ function sideBySide(parts: readonly Rows[]): Rows {
 
 /** The products of a group, one below the other. */
 function stackedProduct(readers: readonly Reader[]): Product {
-  const join = (parts: readonly Float64Array[]) => {
-    const whole = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
-    parts.reduce((offset, part) => (whole.set(part, offset), offset + part.length), 0);
-    return whole;
-  };
-  const of = (index: number) => join(readers.map(({ node }) => float64Of(dataOf(node.inputs[index]!))));
+  const of = (index: number) => joined(readers.map(({ node }) => float64Of(dataOf(node.inputs[index]!))));
   return { weight: of(1), bias: readers[0]!.hasBias ? of(2) : null };
 }
 

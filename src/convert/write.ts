@@ -4,7 +4,7 @@
  * the file by itself. A `config.json` beside the original is copied.
  */
 import { dirname, join } from "node:path";
-import type { Converted } from "../checkpoints/converted.ts";
+import { type Converted, isMoment, momentBeside, scopeOf } from "../checkpoints/converted.ts";
 import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
@@ -76,8 +76,7 @@ export async function writeConverted(
   const places = new Places(original);
   const changed = new Map<string, TensorData>();
   for (const [parameter, data] of changes) {
-    const tensors = scopes.has(parameter.slice(0, parameter.lastIndexOf("."))) &&
-        parameter.endsWith(".running_var")
+    const tensors = scopes.has(scopeOf(parameter)) && isMoment(parameter)
       ? besideGain(places, parameter, data)
       : places.tensorsOf(parameter, data);
     if (tensors === null) throw new UnfoldError(`${quoted(parameter)} cannot be written back into the file`);
@@ -117,8 +116,8 @@ export async function writeConverted(
 }
 
 function besideGain(places: Places, parameter: string, data: TensorData) {
-  const scope = parameter.slice(0, parameter.lastIndexOf("."));
+  const scope = scopeOf(parameter);
   const gain = places.tensorsOf(`${scope}.weight`, data)?.[0]?.[0];
   if (gain === undefined) throw new UnfoldError(`${quoted(scope)} has no gain of its own in the file`);
-  return [[`${gain.slice(0, gain.lastIndexOf(".") + 1)}running_var`, data]] as const;
+  return [[momentBeside(gain), data]] as const;
 }

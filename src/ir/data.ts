@@ -257,3 +257,10 @@ function roundToBf16(target: Uint16Array, source: ArrayLike<number>): void {
     target[i] = isPlain ? (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16 : bf16FromNumber(source[i]!);
   }
 }
+
+/** Numbers one part after the other. */
+export function joined(parts: readonly Float64Array[]): Float64Array {
+  const whole = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
+  parts.reduce((offset, part) => (whole.set(part, offset), offset + part.length), 0);
+  return whole;
+}
