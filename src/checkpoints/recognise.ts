@@ -8,7 +8,7 @@ import { basename, dirname, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import type { Model } from "../dsl/model.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
-import { quoted } from "../text.ts";
+import { listed, quoted } from "../text.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
 import {
   type Checkpoint,
@@ -271,17 +271,18 @@ function unknownLayout(file: Checkpoint): UnfoldError {
     return { format, missing, share: 1 - missing.length / format.signature.length };
   }).sort((a, b) => b.share - a.share);
   const nearest = scored[0];
-  const begins = file.names().slice(0, 3).join(", ");
   const hint = nearest !== undefined && nearest.share > 0
-    ? ` It comes nearest to ${nearest.format.name}, but has no ${
+    ? `It comes nearest to ${nearest.format.name}, but has no ${
       nearest.missing[0] === undefined ? "such combination" : patternText(nearest.missing[0])
-    }.`
+    }. `
     : "";
+  const names = file.names();
+  const tensors = names.length === 1 ? "tensor" : "tensors";
   return new UnfoldError(
-    `${file.path} has ${file.names().length} tensors (${begins}, ...) and is of no layout UNfold knows: ` +
-      `${
-        FORMATS.map(({ name }) => name).join(", ")
-      }.${hint} Describe the network in a MODEL.ts and give --weights.`,
+    `${file.path} has ${names.length} ${tensors} (${
+      listed(names, 3)
+    }) and is of no layout UNfold knows. ${hint}` +
+      "Describe the network in a MODEL.ts and give --weights.",
   );
 }
 

@@ -17,6 +17,7 @@ import {
   frameworkOutputs,
   runExamples,
 } from "../evaluate.ts";
+import { originOf } from "../examples.ts";
 import type { Stage } from "../line.ts";
 import type { Compiled, Has } from "../known.ts";
 
@@ -45,7 +46,7 @@ export const compare: Stage<Has<"order" | "networks" | "examples" | "work" | "ro
       weights.trained ? frameworkOutputs(examples, { family: norm.family, output }) : null;
     const expected: Expected = known(primary) ?? {
       outputs: await outputsOf(primary.wide.traced),
-      against: "the unfolded network, random examples",
+      against: `the unfolded network on ${originOf(order.model)}`,
       isTruth: false,
     };
     // Judged as the file has it.
