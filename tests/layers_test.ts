@@ -90,6 +90,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/errors.ts"],
   ["src/ir"],
   ["src/weights"],
+  ["src/onnx"],
   ["src/ops"],
   ["src/norms"],
   ["src/dsl"],

@@ -10,7 +10,7 @@ import type { OnnxEmitter } from "../ops/emitter.ts";
 import { opOf } from "../ops/table.ts";
 import { type MeasuredOutput, ModelEmitter } from "./onnx_model.ts";
 import { lowestOpset, safeOpset } from "./opset.ts";
-import { byteLengthOf, joined, writePieces } from "./pieces.ts";
+import { byteLengthOf, joined, writePieces } from "../onnx/pieces.ts";
 
 /** Protobuf stops at 2 GiB, and its readers copy what is in the file, so weights go beside it well before. */
 const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;

@@ -10,9 +10,9 @@ import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType, uniqueNames } from "../ir/graph.ts";
 import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/emitter.ts";
-import { modelPieces, type OnnxNode, type OnnxTensor } from "./onnx_schema.ts";
+import { modelPieces, type OnnxNode, type OnnxTensor } from "../onnx/encode.ts";
 import { opsetOf } from "./opset.ts";
-import type { LazyPiece, Piece } from "./pieces.ts";
+import type { LazyPiece, Piece } from "../onnx/pieces.ts";
 
 /** No operator that is written needs a later one; every reader since 2022 takes it. */
 const IR_VERSION = 8;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { joined, type Piece, writePieces } from "../../src/emit/pieces.ts";
+import { joined, type Piece, writePieces } from "../../src/onnx/pieces.ts";
 import { withFolder } from "../support.ts";
 
 const PIECES: readonly Piece[] = [
