@@ -52,7 +52,8 @@ export interface OnnxNode {
   readonly attributes: ReadonlyMap<string, OnnxAttribute>;
   /**
    * The module that the exporter says it comes from, "blocks.0.attn": of `torch.export`'s node metadata
-   * `pkg.torch.onnx.name_scopes`, else of TorchScript's node name "/blocks.0/attn/MatMul"; "" where neither is.
+   * `pkg.torch.onnx.name_scopes`, else of TorchScript's node name "/blocks.0/attn/MatMul"; "" where neither
+   * is.
    */
   readonly scope: string;
 }
