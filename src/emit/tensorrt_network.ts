@@ -9,7 +9,7 @@ import { bytesAs, bytesFromNumbers, type TensorData } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType } from "../ir/graph.ts";
 import { reshapeTarget, type Shape, termsOf } from "../ir/shape.ts";
-import type { TensorRtEmitter, TensorRtTensor } from "../ops/emitter.ts";
+import type { TensorRtElementwise, TensorRtEmitter, TensorRtTensor } from "../ops/emitter.ts";
 import type { WeightsListener } from "./layer_weights.ts";
 
 /** A layer's output. */
@@ -85,18 +85,25 @@ export class NetworkEmitter implements TensorRtEmitter<Value> {
     return this.#computed(this.#network.matmul(left, right, options, this.#layer("matmul")));
   }
 
-  elementwise(op: "sum" | "sub" | "prod" | "div" | "max", a: Value, b: Value): Value {
+  elementwise(op: TensorRtElementwise, a: Value, b: Value): Value {
     const rank = Math.max(a.dims.length, b.dims.length);
     return this.#computed(
       this.#network.elementwise(op, this.#tensor(a, rank), this.#tensor(b, rank), this.#layer(op)),
     );
   }
 
-  activation(kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh", x: Value): Value {
-    return this.#computed(this.#network.activation(kind, this.#tensor(x), this.#layer(kind)));
+  activation(kind: Parameters<TensorRtEmitter["activation"]>[0], x: Value): Value {
+    const layer = this.#layer(typeof kind === "string" ? kind : kind.kind);
+    return this.#computed(this.#network.activation(kind, this.#tensor(x), layer));
   }
 
-  unary(op: "sqrt" | "exp", x: Value): Value {
+  select(condition: Value, a: Value, b: Value): Value {
+    const rank = Math.max(...[condition, a, b].map(({ dims }) => dims.length));
+    const [holds, left, right] = [condition, a, b].map((value) => this.#tensor(value, rank));
+    return this.#computed(this.#network.select(holds!, left!, right!, this.#layer("select")));
+  }
+
+  unary(op: Parameters<TensorRtEmitter["unary"]>[0], x: Value): Value {
     return this.#computed(this.#network.unary(op, this.#tensor(x), this.#layer(op)));
   }
 

@@ -7,7 +7,7 @@
  */
 import { EPSILON, given, type Kind, optional } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
-import type { DynamicTanhAttrs } from "../ops/dynamic_tanh.ts";
+import type { DynamicTanhAttrs } from "../ops/activations/dynamic_tanh.ts";
 import type { GroupNormAttrs } from "../ops/group_norm.ts";
 import type { NormAttrs } from "../ops/layer_norm.ts";
 import type { RmsNormAttrs } from "../ops/rms_norm.ts";

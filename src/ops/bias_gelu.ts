@@ -2,10 +2,10 @@
  * A bias and the Gaussian error linear unit behind it as one pass over a tensor, after a product that then
  * has no bias: ONNX Runtime's matrix product writes the bias beforehand, by one thread, and reads it back.
  */
-import { add } from "./add.ts";
+import { add } from "./arithmetic/add.ts";
 import { commonDType, defineOp, everyAxis, lastDim, onlyForOnnxRuntime } from "./define.ts";
 import { Misfit } from "./operands.ts";
-import { gelu, type GeluAttrs } from "./gelu.ts";
+import { gelu, type GeluAttrs } from "./activations/gelu.ts";
 
 export const biasGelu = defineOp({
   name: "bias_gelu",

@@ -1,6 +1,7 @@
 /** What `add`, `mul` and their like share: NumPy broadcasting of two tensors of one element type. */
 import { broadcastShapes } from "../ir/shape.ts";
 import { commonDType, defineOp, everyAxis, requireFloat } from "./define.ts";
+import type { TensorRtElementwise } from "./emitter.ts";
 import { Misfit } from "./operands.ts";
 import { binary } from "./reference.ts";
 
@@ -8,7 +9,7 @@ type Elementwise<Name extends string> = {
   name: Name;
   doc: string;
   meaning: (a: number, b: number) => number;
-  tensorrt: "sum" | "sub" | "prod" | "div" | "max";
+  tensorrt: TensorRtElementwise;
   onnx: string;
   keepsZero: boolean;
   /** Refuses whole numbers, where backends mean something else by it. */

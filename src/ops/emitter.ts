@@ -14,13 +14,40 @@ export interface TensorRtTensor {
 
 type Axes = readonly number[];
 
+/** Of two tensors that broadcast; truth values have the last two, and the comparisons make them. */
+export type TensorRtElementwise =
+  | "sum"
+  | "sub"
+  | "prod"
+  | "div"
+  | "max"
+  | "min"
+  | "pow"
+  | "equal"
+  | "less"
+  | "greater"
+  | "and"
+  | "or";
+
+/** Activations that are told numbers. */
+interface ParametricActivation {
+  readonly kind: "leaky_relu" | "elu" | "softplus" | "hard_sigmoid";
+  readonly alpha: number;
+  readonly beta?: number;
+}
+
 /** What an operator may ask of a network being built. Each call adds a layer named after its node. */
 export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   constant(data: TensorData, type: TensorType): T;
   matmul(a: T, b: T, options?: { transposeA?: boolean; transposeB?: boolean }): T;
-  elementwise(op: "sum" | "sub" | "prod" | "div" | "max", a: T, b: T): T;
-  activation(kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh", x: T): T;
-  unary(op: "sqrt" | "exp", x: T): T;
+  elementwise(op: TensorRtElementwise, a: T, b: T): T;
+  activation(
+    kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh" | ParametricActivation,
+    x: T,
+  ): T;
+  unary(op: "sqrt" | "exp" | "log" | "neg" | "abs" | "floor" | "sin" | "cos" | "erf" | "not", x: T): T;
+  /** `a` where the condition holds, else `b`. */
+  select(condition: T, a: T, b: T): T;
   softmax(x: T, axis: number): T;
   transpose(x: T, permutation: Axes): T;
   /** Reshape between two symbolic shapes with the same number of elements. */

@@ -66,3 +66,16 @@ export function inFloat32<V>(
   const joined = isWhole ? result : p.reshape(result, parts, shape);
   return dtype === "fp32" ? joined : p.cast(joined, dtype);
 }
+
+/**
+ * What an operator of ONNX's standard makes of `inputs`, where it takes bfloat16 only `since` a version of
+ * the set: before that in float32, which holds the same values.
+ */
+export function forBf16(
+  g: OnnxEmitter,
+  { inputs, dtype, since }: { inputs: readonly (string | undefined)[]; dtype: DType; since: number },
+  emit: (inputs: readonly (string | undefined)[]) => string,
+): string {
+  if (dtype !== "bf16" || g.opset >= since) return emit(inputs);
+  return g.cast(emit(inputs.map((x) => x && g.cast(x, "fp32"))), dtype);
+}

@@ -5,49 +5,70 @@
 import type { TensorData } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
-import { add } from "./add.ts";
+import { dynamicTanh } from "./activations/dynamic_tanh.ts";
+import { elu } from "./activations/elu.ts";
+import { gelu } from "./activations/gelu.ts";
+import { hardSigmoid } from "./activations/hard_sigmoid.ts";
+import { hardSwish } from "./activations/hard_swish.ts";
+import { leakyRelu } from "./activations/leaky_relu.ts";
+import { mish } from "./activations/mish.ts";
+import { relu } from "./activations/relu.ts";
+import { sigmoid } from "./activations/sigmoid.ts";
+import { silu } from "./activations/silu.ts";
+import { softplus } from "./activations/softplus.ts";
+import { tanh } from "./activations/tanh.ts";
+import { abs } from "./arithmetic/abs.ts";
+import { add } from "./arithmetic/add.ts";
+import { cos } from "./arithmetic/cos.ts";
+import { div } from "./arithmetic/div.ts";
+import { erf } from "./arithmetic/erf.ts";
+import { exp } from "./arithmetic/exp.ts";
+import { floor } from "./arithmetic/floor.ts";
+import { log } from "./arithmetic/log.ts";
+import { max } from "./arithmetic/max.ts";
+import { min } from "./arithmetic/min.ts";
+import { mul } from "./arithmetic/mul.ts";
+import { neg } from "./arithmetic/neg.ts";
+import { pow } from "./arithmetic/pow.ts";
+import { sin } from "./arithmetic/sin.ts";
+import { sqrt } from "./arithmetic/sqrt.ts";
+import { sub } from "./arithmetic/sub.ts";
+import { conv } from "./image/conv.ts";
+import { equal, greater, greaterOrEqual, less, lessOrEqual } from "./logic/comparisons.ts";
+import { and, not, or } from "./logic/connectives.ts";
+import { where } from "./logic/where.ts";
 import { attention } from "./attention.ts";
 import { biasGelu } from "./bias_gelu.ts";
 import { cast } from "./cast.ts";
 import { channelAffine } from "./channel_affine.ts";
 import { concat } from "./concat.ts";
 import { constant } from "./constant.ts";
-import { conv } from "./conv.ts";
 import type { OpNode, OpSpec } from "./define.ts";
 import { dequantize } from "./dequantize.ts";
-import { div } from "./div.ts";
-import { dynamicTanh } from "./dynamic_tanh.ts";
-import { exp } from "./exp.ts";
 import { expand } from "./expand.ts";
 import { gather } from "./gather.ts";
-import { gelu } from "./gelu.ts";
 import { groupNorm } from "./group_norm.ts";
 import { input } from "./input.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { linear } from "./linear.ts";
 import { matmul } from "./matmul.ts";
-import { max } from "./max.ts";
-import { mul } from "./mul.ts";
 import { type Inputs, positionOf } from "./operands.ts";
 import { quantize } from "./quantize.ts";
 import { quantizedLinear } from "./quantized_linear.ts";
 import { reduceMean } from "./reduce_mean.ts";
 import { reduceSum } from "./reduce_sum.ts";
-import { relu } from "./relu.ts";
 import { reshape } from "./reshape.ts";
 import { rmsNorm } from "./rms_norm.ts";
 import { selfAttention } from "./self_attention.ts";
-import { silu } from "./silu.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
-import { sqrt } from "./sqrt.ts";
-import { sub } from "./sub.ts";
-import { tanh } from "./tanh.ts";
 import { tokenAttention } from "./token_attention.ts";
 import { transpose } from "./transpose.ts";
 
 export const OPS = {
+  abs,
   add,
+  and,
   attention,
   bias_gelu: biasGelu,
   cast,
@@ -55,20 +76,39 @@ export const OPS = {
   concat,
   constant,
   conv,
+  cos,
   dequantize,
   div,
   dynamic_tanh: dynamicTanh,
+  elu,
+  equal,
+  erf,
   exp,
   expand,
+  floor,
   gather,
   gelu,
+  greater,
+  greater_or_equal: greaterOrEqual,
   group_norm: groupNorm,
+  hard_sigmoid: hardSigmoid,
+  hard_swish: hardSwish,
   input,
   layer_norm: layerNorm,
+  leaky_relu: leakyRelu,
+  less,
+  less_or_equal: lessOrEqual,
   linear,
+  log,
   matmul,
   max,
+  min,
+  mish,
   mul,
+  neg,
+  not,
+  or,
+  pow,
   quantize,
   quantized_linear: quantizedLinear,
   reduce_mean: reduceMean,
@@ -77,14 +117,18 @@ export const OPS = {
   reshape,
   rms_norm: rmsNorm,
   self_attention: selfAttention,
+  sigmoid,
   silu,
+  sin,
   slice,
   softmax,
+  softplus,
   sqrt,
   sub,
   tanh,
   token_attention: tokenAttention,
   transpose,
+  where,
 } as const;
 
 export type OpName = keyof typeof OPS;

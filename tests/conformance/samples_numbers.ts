@@ -1,13 +1,115 @@
 /** Samples of arithmetic on single numbers and of sums; the rest and the whole table are in `samples.ts`. */
 import { apply } from "../../src/ops/table.ts";
-import type { Samples } from "./sample.ts";
-import { constant, div, exp, gelu, maximum, mul, relu, silu, sqrt, sub, sum, tanh } from "../nodes.ts";
+import type { Sample, Samples } from "./sample.ts";
+import {
+  constant,
+  div,
+  exp,
+  gelu,
+  maximum,
+  mul,
+  relu,
+  silu,
+  sqrt,
+  sub,
+  sum,
+  tanh,
+  type Tensor,
+} from "../nodes.ts";
 
 const x234 = { x: { shape: [2, 3, 4] } } as const;
 const xBT4 = { x: { shape: ["B", "T", 4] } } as const;
 const dims = { B: 3, T: 5 };
 
+type Bare =
+  | "sigmoid"
+  | "hard_swish"
+  | "softplus"
+  | "mish"
+  | "neg"
+  | "abs"
+  | "floor"
+  | "sin"
+  | "cos"
+  | "erf"
+  | "log";
+const bare = (op: Bare, x: Tensor) => apply(op, [x], { attrs: {} });
+const ofBothSigns = (op: Bare): readonly Sample[] => [
+  { name: "of both signs", inputs: xBT4, dims, build: ({ x }) => bare(op, x!) },
+];
+/** Where they bend and where they saturate. */
+const farOut = (op: Bare): readonly Sample[] => [
+  ...ofBothSigns(op),
+  {
+    name: "far out",
+    inputs: x234,
+    build: ({ x }, _p, dtype) => bare(op, mul(x!, constant([6], { shape: [], dtype }))),
+  },
+];
+
 export const NUMBER_SAMPLES = {
+  sigmoid: farOut("sigmoid"),
+  hard_swish: farOut("hard_swish"),
+  softplus: farOut("softplus"),
+  mish: farOut("mish"),
+  neg: ofBothSigns("neg"),
+  abs: ofBothSigns("abs"),
+  floor: ofBothSigns("floor"),
+  sin: ofBothSigns("sin"),
+  cos: ofBothSigns("cos"),
+  erf: farOut("erf"),
+  log: [{ name: "of squares", inputs: xBT4, dims, build: ({ x }) => bare("log", mul(x!, x!)) }],
+  hard_sigmoid: [
+    {
+      name: "PyTorch's",
+      inputs: xBT4,
+      dims,
+      build: ({ x }) => apply("hard_sigmoid", [x!], { attrs: { alpha: 1 / 6, beta: 0.5 } }),
+    },
+    {
+      name: "steep",
+      inputs: x234,
+      build: ({ x }) => apply("hard_sigmoid", [x!], { attrs: { alpha: 1.5, beta: 0.25 } }),
+    },
+  ],
+  leaky_relu: [
+    {
+      name: "of both signs",
+      inputs: xBT4,
+      dims,
+      build: ({ x }) => apply("leaky_relu", [x!], { attrs: { alpha: 0.2 } }),
+    },
+  ],
+  elu: [
+    {
+      name: "of both signs",
+      inputs: xBT4,
+      dims,
+      build: ({ x }) => apply("elu", [x!], { attrs: { alpha: 1.5 } }),
+    },
+  ],
+  min: [
+    {
+      name: "with the most that is allowed",
+      inputs: xBT4,
+      dims,
+      build: ({ x }, _p, dtype) => apply("min", [x!, constant([0.5], { shape: [], dtype })], { attrs: {} }),
+    },
+  ],
+  pow: [
+    {
+      name: "a known exponent",
+      inputs: xBT4,
+      dims,
+      build: ({ x }, _p, dtype) => apply("pow", [x!, constant([3], { shape: [], dtype })], { attrs: {} }),
+    },
+    {
+      name: "a broken one for each channel",
+      inputs: x234,
+      build: ({ x }, _p, dtype) =>
+        apply("pow", [exp(x!), constant([0.5, -1, 2, 1.5], { shape: [4], dtype })], { attrs: {} }),
+    },
+  ],
   mul: [
     { name: "of one shape", inputs: { ...x234, z: { shape: [2, 3, 4] } }, build: ({ x, z }) => mul(x!, z!) },
     { name: "with a scalar", inputs: x234, build: ({ x }, p) => mul(x!, p([])) },

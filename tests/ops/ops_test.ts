@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import type { Node, TensorType } from "../../src/ir/graph.ts";
 import { defineOp, everyAxis, type ReferenceTensor } from "../../src/ops/define.ts";
 import type { OnnxEmitter, TensorRtEmitter, TensorRtTensor } from "../../src/ops/emitter.ts";
-import { erf } from "../../src/ops/gelu.ts";
+import { erf } from "../../src/ops/activations/gelu.ts";
 import {
   apply,
   type AttrsOf,

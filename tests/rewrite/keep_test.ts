@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import type { Keep } from "../../src/dsl/model.ts";
 import { float, linear, type Model, model } from "../../src/dsl/mod.ts";
+import { op, type Tensor } from "../../src/dsl/tensor.ts";
 import { type Graph, topological } from "../../src/ir/graph.ts";
 import { MODELS } from "../../src/models/table.ts";
 import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
@@ -92,6 +93,25 @@ Deno.test("what is kept changes no meaning, in the graph and in TensorRT's form 
       assert.ok(meaningDifference(lowered, plain, 3) < 1e-12, scopes);
     }
   }
+});
+
+Deno.test("what is compared meets in one type, in the wider one where the sides are kept in two", () => {
+  const compared = model({
+    name: "compared",
+    inputs: { x: float(["B", 4]) },
+    norm: unifiedNorm(),
+    forward: ({ x }, p) => {
+      const [a, b] = ["a", "b"].map((name) => linear(x, p.at(name), { outputs: 4 })) as [Tensor, Tensor];
+      return op("where", [op("less", [a, b], { attrs: {} }), a, b], { attrs: {}, name: "chosen" });
+    },
+  });
+  const { graph, kept: told } = kept(compared, [["fp32", "b"]]);
+  assert.deepEqual(inFp32(graph), ["b"]);
+  assert.deepEqual(told[0]!.nodes, ["b"]);
+  const less = topological(graph).find((node) => isOp(node, "less"))!;
+  assert.deepEqual([less.type.dtype, ...less.inputs.map(({ type }) => type.dtype)], ["bool", "fp32", "fp32"]);
+  const traced = compared.trace({ weights: randomWeights({ seed: 1 }), precision: "fp16", dims: { B: 2 } });
+  assert.equal(meaningDifference(graph, traced, 5), 0);
 });
 
 Deno.test("a network of fp32 stays as it is, and a model says itself what is kept", () => {

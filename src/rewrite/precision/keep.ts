@@ -58,8 +58,9 @@ export function keepPrecision(
   const places = new Types(graph, types);
   const casts = new Casts();
   const result = mapGraph(graph, (node, inputs) => {
-    if (!isFloat(node.type.dtype) || isOp(node, "cast")) return rebuild(node, inputs);
-    const type = places.of(node, inputs);
+    if (isOp(node, "cast")) return rebuild(node, inputs);
+    // Whole numbers and truth values are no choice of anyone's; what they are made of has to be of one type.
+    const type = isFloat(node.type.dtype) ? places.of(node, inputs) : meetingOf(inputs);
     const operands = inputs.map((input) => casts.to(type, input));
     const softmax = softmaxes.get(node)?.precision ?? type;
     if (softmax === type) return rebuild(node, operands);
@@ -109,6 +110,18 @@ function unknown(traced: Graph, scopes: string): UnfoldError {
   );
 }
 
+/** The type in which floats that are compared meet: theirs where they have one, else the widest there is. */
+function meetingOf(inputs: readonly Node[]): DType {
+  const [type = "fp32", ...others] = computedTypes(inputs);
+  return others.length === 0 ? type : "fp32";
+}
+
+/** The floating-point types of what is computed; constants have any. */
+function computedTypes(inputs: readonly Node[]): ReadonlySet<DType> {
+  const floats = inputs.filter(({ op, type }) => op !== "constant" && isFloat(type.dtype));
+  return new Set(floats.map(({ type }) => type.dtype));
+}
+
 /** The type that each node of a graph computes in. */
 class Types {
   readonly #uses: Uses;
@@ -124,9 +137,7 @@ class Types {
   of(node: Node, inputs: readonly Node[]): DType {
     const own = this.#chosen.get(node)?.precision ?? node.type.dtype;
     if (opOf(node).kind !== "move") return own;
-    const [type, ...others] = new Set(
-      inputs.filter(({ op, type }) => op !== "constant" && isFloat(type.dtype)).map(({ type }) => type.dtype),
-    );
+    const [type, ...others] = computedTypes(inputs);
     if (type === undefined || others.length > 0) return own;
     const read = this.#readers(node);
     return read.has(type) || read.has(null) ? type : own;

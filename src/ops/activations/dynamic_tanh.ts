@@ -1,7 +1,6 @@
 /** The tanh of Dynamic Tanh (Zhu et al. 2025), which stays; gain and bias behind it fold. */
-import type { NormId } from "./define.ts";
-import { Misfit } from "./operands.ts";
-import { pointwise } from "./pointwise.ts";
+import type { NormId } from "../define.ts";
+import { pointwise } from "../pointwise.ts";
 
 export type DynamicTanhAttrs = {
   /** The learnt factor, one number for all channels. */
@@ -12,10 +11,7 @@ export type DynamicTanhAttrs = {
 export const dynamicTanh = pointwise({
   name: "dynamic_tanh",
   doc: "tanh(alpha x)",
-  check: ({ alpha }: DynamicTanhAttrs) => {
-    if (!Number.isFinite(alpha)) throw new Misfit(`alpha must be a finite number, not ${alpha}`);
-  },
-  meaning: (value, { alpha }) => Math.tanh(alpha * value),
+  meaning: (value, { alpha }: DynamicTanhAttrs) => Math.tanh(alpha * value),
   tensorrt: (net, x, { alpha }, node) =>
     net.activation("tanh", net.elementwise("prod", x, net.scalar(alpha, node.type.dtype, x.dims.length))),
   onnx: (g, x, { alpha }, node) => g.node("Tanh", [g.node("Mul", [x, g.scalar(alpha, node.type.dtype)])]),

@@ -1,5 +1,5 @@
 /** Exponential. */
-import { pointwise } from "./pointwise.ts";
+import { pointwise } from "../pointwise.ts";
 
 export const exp = pointwise({
   name: "exp",

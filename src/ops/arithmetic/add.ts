@@ -1,5 +1,5 @@
 /** Addition: residual streams, position embeddings. */
-import type { Node } from "../ir/graph.ts";
+import type { Node } from "../../ir/graph.ts";
 import {
   type Affines,
   type Carried,
@@ -7,8 +7,8 @@ import {
   inverse,
   type Refusal,
   type Wanted,
-} from "./define.ts";
-import { elementwise } from "./elementwise.ts";
+} from "../define.ts";
+import { elementwise } from "../elementwise.ts";
 
 export const add = {
   ...elementwise({

@@ -1,5 +1,5 @@
 /** Multiplication: gates and scalings. */
-import { elementwise } from "./elementwise.ts";
+import { elementwise } from "../elementwise.ts";
 
 export const mul = elementwise({
   name: "mul",

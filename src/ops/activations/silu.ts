@@ -1,5 +1,5 @@
 /** Sigmoid linear unit (swish). */
-import { pointwise } from "./pointwise.ts";
+import { pointwise } from "../pointwise.ts";
 
 export const silu = pointwise({
   name: "silu",

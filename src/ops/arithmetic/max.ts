@@ -1,5 +1,5 @@
 /** The larger of two: a divisor kept away from zero. */
-import { elementwise } from "./elementwise.ts";
+import { elementwise } from "../elementwise.ts";
 
 export const max = elementwise({
   name: "max",

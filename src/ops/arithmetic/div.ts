@@ -1,5 +1,5 @@
 /** Division, of floating-point numbers only (whole ones would be cut off): weighted means, unit rows. */
-import { elementwise } from "./elementwise.ts";
+import { elementwise } from "../elementwise.ts";
 
 export const div = elementwise({
   name: "div",

@@ -1,5 +1,5 @@
 /** Rectified linear unit. */
-import { pointwise } from "./pointwise.ts";
+import { pointwise } from "../pointwise.ts";
 
 export const relu = pointwise({
   name: "relu",

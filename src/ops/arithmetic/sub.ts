@@ -1,5 +1,5 @@
 /** Subtraction. */
-import { elementwise } from "./elementwise.ts";
+import { elementwise } from "../elementwise.ts";
 
 export const sub = elementwise({
   name: "sub",

@@ -1,5 +1,5 @@
 /** Gaussian error linear unit, exact (`erf`) or in its tanh approximation; the two differ by up to 1e-3. */
-import { pointwise } from "./pointwise.ts";
+import { pointwise } from "../pointwise.ts";
 
 export type GeluAttrs = { readonly approximate: "none" | "tanh" };
 

@@ -1,5 +1,5 @@
 /** Square root. */
-import { pointwise } from "./pointwise.ts";
+import { pointwise } from "../pointwise.ts";
 
 export const sqrt = pointwise({
   name: "sqrt",

@@ -1,5 +1,5 @@
 /** Hyperbolic tangent: gates, and the pooler of BERT. */
-import { pointwise } from "./pointwise.ts";
+import { pointwise } from "../pointwise.ts";
 
 export const tanh = pointwise({
   name: "tanh",

@@ -1,10 +1,11 @@
 /** Two-dimensional convolution: patch embeddings, and depthwise ones inside attention. No dilation. */
-import { type Dim, divideDims, sameShape } from "../ir/shape.ts";
-import { elementCount } from "../ir/data.ts";
-import { commonDType, defineOp, sizesOf } from "./define.ts";
-import { Misfit } from "./operands.ts";
-import { absorbIntoWeight, giveFromWeight } from "./linear.ts";
-import { stridesOf } from "./reference.ts";
+import { type Dim, divideDims, sameShape } from "../../ir/shape.ts";
+import { elementCount } from "../../ir/data.ts";
+import { commonDType, defineOp, sizesOf } from "../define.ts";
+import { Misfit } from "../operands.ts";
+import { forBf16 } from "../primitives.ts";
+import { absorbIntoWeight, giveFromWeight } from "../linear.ts";
+import { stridesOf } from "../reference.ts";
 
 export type ConvAttrs = {
   readonly stride: readonly [height: number, width: number];
@@ -82,17 +83,14 @@ export const conv = defineOp({
   tensorrt: (net, [x, weight, bias], { stride, padding, groups = 1 }) =>
     net.convolution(x, { weight, ...(bias && { bias }), stride, padding, groups }),
   onnx: (g, inputs, { stride, padding, groups = 1 }, node) => {
-    // Conv takes bfloat16 only since opset 22; float32 holds the same values.
-    const { dtype } = node.type;
-    const isWidened = dtype === "bf16" && g.opset < 22;
-    const operands = isWidened ? inputs.map((x) => x && g.cast(x, "fp32")) : inputs;
-    const result = g.node("Conv", operands, {
+    const attributes = {
       kernel_shape: node.inputs[1].type.shape.slice(2) as number[],
       strides: stride,
       pads: [...padding, ...padding],
       ...(groups !== 1 && { group: groups }),
-    });
-    return isWidened ? g.cast(result, dtype) : result;
+    };
+    const { dtype } = node.type;
+    return forBf16(g, { inputs, dtype, since: 22 }, (operands) => g.node("Conv", operands, attributes));
   },
   absorb: ({ axis, ...affine }, { node, index }) => {
     const { padding, groups = 1 } = node.attrs;
