@@ -1,4 +1,4 @@
-/** Where numbers are equal, less or greater: masks that depend on lengths and positions. NaN is none of it. */
+/** Where numbers are equal, less or greater: masks of lengths and positions. NaN is none of the three. */
 import { comparison } from "./comparison.ts";
 
 export const equal = comparison({
