@@ -8,8 +8,8 @@ import { UnfoldError } from "../src/errors.ts";
 import { elementCount, float64Of, heldData, type TensorData } from "../src/ir/data.ts";
 import type { DType, Precision } from "../src/ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../src/ir/graph.ts";
-import { bindDim, bindShape, type DimValues, fixedShape, type Shape } from "../src/ir/shape.ts";
-import { apply, constantNode, isOp, rebuild } from "../src/ops/table.ts";
+import { bindDim, bindShape, type Dim, type DimValues, fixedShape, type Shape } from "../src/ir/shape.ts";
+import { apply, type AttrsOf, constantNode, type OpName, rebuild } from "../src/ops/table.ts";
 import type { ReferenceTensor } from "../src/ops/define.ts";
 import { compareTensors } from "../src/run/compare.ts";
 import { evaluateGraph, type ReferenceTensors } from "../src/run/reference.ts";
@@ -130,16 +130,14 @@ export function graphOf(outputs: Node | Readonly<Record<string, Node>>, name = "
 /** The graph with open sizes filled in, for the reference. */
 export function bindDims(graph: Graph, values: DimValues): Graph {
   return mapGraph(graph, (node, inputs) => {
-    if (isOp(node, "slice")) {
-      const attrs = { ...node.attrs, size: bindDim(node.attrs.size, values) };
-      return apply("slice", inputs, { attrs, name: node.name });
-    }
-    if (!Array.isArray(node.attrs.shape)) return rebuild(node, inputs);
-    const shape = bindShape(node.attrs.shape as Shape, values);
-    return apply(node.op as "reshape", inputs, {
-      attrs: { ...node.attrs, shape } as { shape: Shape },
-      name: node.name,
-    });
+    const { shape, size } = node.attrs as { readonly shape?: Shape; readonly size?: Dim };
+    if (shape === undefined && size === undefined) return rebuild(node, inputs);
+    const bound = {
+      ...node.attrs,
+      ...(shape !== undefined && { shape: bindShape(shape, values) }),
+      ...(size !== undefined && { size: bindDim(size, values) }),
+    };
+    return apply(node.op as OpName, inputs, { attrs: bound as AttrsOf<OpName>, name: node.name });
   });
 }
 

@@ -4,7 +4,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
-import { reshapeTarget, type Shape } from "../ir/shape.ts";
+import { type Dim, reshapeTarget, type Shape } from "../ir/shape.ts";
 import type { TensorRtElementwise, TensorRtEmitter } from "../ops/emitter.ts";
 import { EmitterCore, type Value } from "./tensorrt_core.ts";
 
@@ -88,7 +88,30 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     );
   }
 
-  reduce(op: "sum" | "avg", x: Value, axes: readonly number[], keepDims: boolean): Value {
+  gatherElements(x: Value, indices: Value, axis: number): Value {
+    const layer = this.layer("gather");
+    return this.computed(this.network.gatherElements(this.tensor(x), this.tensor(indices), axis, layer));
+  }
+
+  gatherNd(x: Value, indices: Value): Value {
+    return this.computed(this.network.gatherNd(this.tensor(x), this.tensor(indices), this.layer("gather")));
+  }
+
+  range(size: Dim): Value {
+    const length = typeof size === "number" ? size : this.shapeTensor([size]);
+    const ends = {
+      start: this.tensor(this.scalar(0, "int64", 0)),
+      step: this.tensor(this.scalar(1, "int64", 1)),
+    };
+    return this.computed(this.network.range(length, ends, this.layer("range")));
+  }
+
+  cumulativeSum(x: Value, axis: number): Value {
+    const along = this.tensor(this.scalar(axis, "int64", 0));
+    return this.computed(this.network.cumulativeSum(this.tensor(x), along, this.layer("cumulative")));
+  }
+
+  reduce(op: "sum" | "avg" | "max" | "min", x: Value, axes: readonly number[], keepDims: boolean): Value {
     const mask = maskOf(axes);
     return this.computed(this.network.reduce(op, this.tensor(x), mask, keepDims, this.layer(op)));
   }

@@ -5,7 +5,7 @@
 import type { TensorData } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
 import type { TensorType } from "../ir/graph.ts";
-import type { Shape } from "../ir/shape.ts";
+import type { Dim, Shape } from "../ir/shape.ts";
 
 /** A TensorRT tensor under construction; its `dims` have -1 where they are open. */
 export interface TensorRtTensor {
@@ -45,7 +45,10 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
     kind: "relu" | "sigmoid" | "tanh" | "gelu_erf" | "gelu_tanh" | ParametricActivation,
     x: T,
   ): T;
-  unary(op: "sqrt" | "exp" | "log" | "neg" | "abs" | "floor" | "sin" | "cos" | "erf" | "not", x: T): T;
+  unary(
+    op: "sqrt" | "exp" | "log" | "neg" | "abs" | "floor" | "sin" | "cos" | "erf" | "not" | "isnan",
+    x: T,
+  ): T;
   /** `a` where the condition holds, else `b`. */
   select(condition: T, a: T, b: T): T;
   softmax(x: T, axis: number): T;
@@ -56,7 +59,12 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   expand(x: T, from: Shape, to: Shape): T;
   concat(xs: readonly T[], axis: number): T;
   gather(x: T, indices: T, axis: number): T;
-  reduce(op: "sum" | "avg", x: T, axes: Axes, keepDims: boolean): T;
+  gatherElements(x: T, indices: T, axis: number): T;
+  gatherNd(x: T, indices: T): T;
+  /** Whole numbers from 0 on, int64. */
+  range(size: Dim): T;
+  cumulativeSum(x: T, axis: number): T;
+  reduce(op: "sum" | "avg" | "max" | "min", x: T, axes: Axes, keepDims: boolean): T;
   normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;
   attention(q: T, k: T, v: T, options: { causal: boolean; fused: boolean; mask?: T }): T;
   convolution(

@@ -34,8 +34,14 @@ import { sin } from "./arithmetic/sin.ts";
 import { sqrt } from "./arithmetic/sqrt.ts";
 import { sub } from "./arithmetic/sub.ts";
 import { conv } from "./image/conv.ts";
+import { argMax } from "./indices/arg_max.ts";
+import { gather } from "./indices/gather.ts";
+import { gatherElements } from "./indices/gather_elements.ts";
+import { gatherNd } from "./indices/gather_nd.ts";
+import { range } from "./indices/range.ts";
 import { equal, greater, greaterOrEqual, less, lessOrEqual } from "./logic/comparisons.ts";
 import { and, not, or } from "./logic/connectives.ts";
+import { isNan } from "./logic/is_nan.ts";
 import { where } from "./logic/where.ts";
 import { attention } from "./attention.ts";
 import { biasGelu } from "./bias_gelu.ts";
@@ -43,10 +49,10 @@ import { cast } from "./cast.ts";
 import { channelAffine } from "./channel_affine.ts";
 import { concat } from "./concat.ts";
 import { constant } from "./constant.ts";
+import { cumulativeSum } from "./cumulative_sum.ts";
 import type { OpNode, OpSpec } from "./define.ts";
 import { dequantize } from "./dequantize.ts";
 import { expand } from "./expand.ts";
-import { gather } from "./gather.ts";
 import { groupNorm } from "./group_norm.ts";
 import { input } from "./input.ts";
 import { layerNorm } from "./layer_norm.ts";
@@ -69,6 +75,7 @@ export const OPS = {
   abs,
   add,
   and,
+  arg_max: argMax,
   attention,
   bias_gelu: biasGelu,
   cast,
@@ -77,6 +84,7 @@ export const OPS = {
   constant,
   conv,
   cos,
+  cumulative_sum: cumulativeSum,
   dequantize,
   div,
   dynamic_tanh: dynamicTanh,
@@ -87,6 +95,8 @@ export const OPS = {
   expand,
   floor,
   gather,
+  gather_elements: gatherElements,
+  gather_nd: gatherNd,
   gelu,
   greater,
   greater_or_equal: greaterOrEqual,
@@ -94,6 +104,7 @@ export const OPS = {
   hard_sigmoid: hardSigmoid,
   hard_swish: hardSwish,
   input,
+  is_nan: isNan,
   layer_norm: layerNorm,
   leaky_relu: leakyRelu,
   less,
@@ -111,6 +122,7 @@ export const OPS = {
   pow,
   quantize,
   quantized_linear: quantizedLinear,
+  range,
   reduce_mean: reduceMean,
   reduce_sum: reduceSum,
   relu,

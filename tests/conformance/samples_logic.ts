@@ -56,6 +56,14 @@ export const LOGIC_SAMPLES = {
   not: [
     { name: "open sizes", inputs: { x: { shape: ["B", 4], ...bools } }, dims, build: ({ x }) => not(x!) },
   ],
+  is_nan: [
+    {
+      name: "of a logarithm",
+      inputs: xBT4,
+      dims,
+      build: ({ x }) => apply("is_nan", [apply("log", [x!], { attrs: {} })], { attrs: {} }),
+    },
+  ],
   where: [
     {
       name: "a mask of tokens, a number elsewhere",

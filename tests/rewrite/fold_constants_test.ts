@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { apply } from "../../src/ops/table.ts";
 import { foldConstants } from "../../src/rewrite/tidy/fold_constants.ts";
 import { indices } from "../conformance/sample.ts";
 import { dataOf, graphOf, input, meaningDifference, nodesOf, param, Random, valuesOf } from "../support.ts";
@@ -31,6 +32,8 @@ Deno.test("foldConstants() computes whole numbers in their own type", () => {
   const folded = foldConstants(graphOf(picked)).graph.outputs[0]!.node;
   assert.equal(dataOf(folded).dtype, "int64");
   assert.deepEqual([...valuesOf(folded)], [9, -8]);
+  const positions = apply("range", [], { attrs: { size: 3 } });
+  assert.deepEqual([...valuesOf(foldConstants(graphOf(positions)).graph.outputs[0]!.node)], [0, 1, 2]);
   const truncated = cast(constant([-1.5, 2.5], { shape: [2], dtype: "fp32" }), "int32");
   const whole = foldConstants(graphOf(truncated)).graph.outputs[0]!.node;
   assert.deepEqual([dataOf(whole).dtype, ...valuesOf(whole)], ["int32", -1, 2]);

@@ -58,10 +58,12 @@ export const LAYER_TYPE = {
   slice: 22,
   shape: 23,
   select: 30,
+  fill: 31,
   quantize: 32,
   dequantize: 33,
   einsum: 38,
   normalization: 45,
+  cumulative: 49,
 } as const;
 export type LayerKind = keyof typeof LAYER_TYPE;
 
@@ -143,6 +145,15 @@ export const MATRIX_OPERATION = { none: 0, transpose: 1, vector: 2 } as const;
 /** nvinfer1::SampleMode (NvInfer.h): what a slice reads outside its input. */
 export const SAMPLE_MODE = { strict_bounds: 0, wrap: 1, clamp: 2, fill: 3, reflect: 4 } as const;
 export type SampleMode = keyof typeof SAMPLE_MODE;
+
+/** nvinfer1::GatherMode (NvInfer.h). */
+export const GATHER_MODE = { default: 0, element: 1, nd: 2 } as const;
+
+/** nvinfer1::FillOperation (NvInfer.h). */
+export const FILL = { linspace: 0 } as const;
+
+/** nvinfer1::CumulativeOperation (NvInfer.h). */
+export const CUMULATIVE = { sum: 0 } as const;
 
 /** nvinfer1::AttentionNormalizationOp (NvInfer.h). */
 export const ATTENTION_NORMALIZATION = { none: 0, softmax: 1 } as const;

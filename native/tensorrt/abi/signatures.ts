@@ -34,6 +34,7 @@ const LAYER = "pointer" as Deno.NativeTypedPointer<Pointer<`I${string}Layer`>>;
 const ACTIVATION = object("IActivationLayer");
 const SHUFFLE = object("IShuffleLayer");
 const SLICE = object("ISliceLayer");
+const GATHER = object("IGatherLayer");
 const CONVOLUTION = object("IConvolutionLayer");
 const QUANTIZE = object("IQuantizeLayer");
 const DEQUANTIZE = object("IDequantizeLayer");
@@ -105,7 +106,18 @@ export const SIGNATURES = {
   "INetworkDefinition.addShuffle": method(SHUFFLE, NETWORK, TENSOR),
   "INetworkDefinition.addSlice": method(SLICE, NETWORK, TENSOR, "buffer", "buffer", "buffer"),
   "INetworkDefinition.addConcatenation": method(object("IConcatenationLayer"), NETWORK, "buffer", "i32"),
-  "INetworkDefinition.addGather": method(object("IGatherLayer"), NETWORK, TENSOR, TENSOR, "i32"),
+  "INetworkDefinition.addGather": method(GATHER, NETWORK, TENSOR, TENSOR, "i32"),
+  "INetworkDefinition.addGatherV2": method(GATHER, NETWORK, TENSOR, TENSOR, "i32"),
+  "INetworkDefinition.addFillV2": method(object("IFillLayer"), NETWORK, "buffer", "i32", "i32"),
+  "INetworkDefinition.addCumulative": method(
+    object("ICumulativeLayer"),
+    NETWORK,
+    TENSOR,
+    TENSOR,
+    "i32",
+    "bool",
+    "bool",
+  ),
   "INetworkDefinition.addReduce": method(object("IReduceLayer"), NETWORK, TENSOR, "i32", "u32", "bool"),
   "INetworkDefinition.addNormalization": method(
     object("INormalizationLayer"),
@@ -161,6 +173,7 @@ export const SIGNATURES = {
   "IShuffleLayer.setReshapeDimensions": method("void", SHUFFLE, "buffer"),
   "IShuffleLayer.setSecondTranspose": method("void", SHUFFLE, "buffer"),
   "IShuffleLayer.setZeroIsPlaceholder": method("void", SHUFFLE, "bool"),
+  "IGatherLayer.setGatherAxis": method("void", GATHER, "i32"),
   "ISliceLayer.setMode": method("void", SLICE, "i32"),
   "INormalizationLayer.setEpsilon": method("void", object("INormalizationLayer"), "f32"),
   "INormalizationLayer.setNbGroups": method("void", object("INormalizationLayer"), "i64"),

@@ -10,10 +10,13 @@ import {
   ACTIVATION,
   type ActivationKind,
   ATTENTION_NORMALIZATION,
+  CUMULATIVE,
   DATA_TYPE,
   type DType,
   ELEMENTWISE,
   type ElementwiseOp,
+  FILL,
+  GATHER_MODE,
   MATRIX_OPERATION,
   REDUCE,
   type ReduceOp,
@@ -135,6 +138,41 @@ export class Network extends NetworkCore {
   /** The entries of `x` along `axis` that `indices` names: int32 or int64, of any rank. */
   gather(x: Tensor, indices: Tensor, axis: number, name: string): Tensor {
     return this.layer("addGather", name, [x, indices, axis]);
+  }
+
+  /** At each place of `indices`, of x's rank, the entry of `x` there but for `axis`, where the index says. */
+  gatherElements(x: Tensor, indices: Tensor, axis: number, name: string): Tensor {
+    return this.layer("addGatherV2", name, [x, indices, GATHER_MODE.element], {
+      "IGatherLayer.setGatherAxis": axis,
+    });
+  }
+
+  /** The entries of `x` at positions of its first axes: rows along the last axis of `indices`. */
+  gatherNd(x: Tensor, indices: Tensor, name: string): Tensor {
+    return this.layer("addGatherV2", name, [x, indices, GATHER_MODE.nd]);
+  }
+
+  /** Whole numbers, int64, so many: from `start`, a constant [], on by `step`, a constant [1]. */
+  range(size: number | Tensor, { start, step }: { start: Tensor; step: Tensor }, name: string): Tensor {
+    const { calls } = this.library;
+    const dims = this.dims[0]([typeof size === "number" ? size : 0]);
+    return this.layer("addFillV2", name, [dims, FILL.linspace, DATA_TYPE.int64], (layer) => {
+      const inputs = [size, start, step];
+      inputs.forEach((input, index) => {
+        if (typeof input === "number") return;
+        calls.call("ILayer.setInput", layer, index, this.pointerOf(input, name));
+      });
+    });
+  }
+
+  /** Sums of the elements along an axis up to each; `axis` is a constant []. From TensorRT 10.8 on. */
+  cumulativeSum(x: Tensor, axis: Tensor, name: string): Tensor {
+    if (!this.library.calls.has("INetworkDefinition.addCumulative")) {
+      throw new NativeError(
+        `layer ${name}: this version of TensorRT has no cumulative layer; from 10.8 on there is one`,
+      );
+    }
+    return this.layer("addCumulative", name, [x, axis, CUMULATIVE.sum, false, false]);
   }
 
   /** Reduces over the axes of `axesMask`, bit i for axis i. */

@@ -22,8 +22,10 @@ export function foldConstants(graph: Graph): { graph: Graph; folded: number } {
 }
 
 /** Whether a node can be computed before the network runs, and is worth storing. */
-export function isKnown({ op, inputs, type }: Node): boolean {
-  return inputs.length > 0 && op !== "expand" && inputs.every((input) => input.op === "constant") &&
+export function isKnown(node: Node): boolean {
+  const { op, inputs, type } = node;
+  return opOf(node).kind !== "source" && op !== "expand" &&
+    inputs.every((input) => input.op === "constant") &&
     type.shape.every((dim) => typeof dim === "number");
 }
 

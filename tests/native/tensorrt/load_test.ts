@@ -41,6 +41,7 @@ Deno.test("LAYOUTS hold for disjoint versions of the flavour they name", () => {
 const OPTIONAL = new Set([
   "INetworkDefinition.addNormalizationV2",
   "INetworkDefinition.addAttention",
+  "INetworkDefinition.addCumulative",
   "ICudaEngine.getDeviceMemorySize",
   "ICudaEngine.getDeviceMemorySizeV2",
   "IBuilderConfig.setNbComputeCapabilities",

@@ -1,9 +1,10 @@
 /** Rows of a table by index: embeddings, and permutations of tokens. */
-import { axisIn } from "../ir/shape.ts";
-import { UnfoldError } from "../errors.ts";
-import { elementCount } from "../ir/data.ts";
-import { defineOp } from "./define.ts";
-import { Misfit } from "./operands.ts";
+import { axisIn } from "../../ir/shape.ts";
+import { UnfoldError } from "../../errors.ts";
+import { elementCount } from "../../ir/data.ts";
+import type { TensorType } from "../../ir/graph.ts";
+import { defineOp } from "../define.ts";
+import { Misfit } from "../operands.ts";
 
 export type GatherAttrs = { readonly axis: number };
 
@@ -14,9 +15,7 @@ export const gather = defineOp({
   infer: (inputs, { axis }: GatherAttrs) => {
     const [x, indices] = inputs;
     const at = axisIn(axis, x.shape.length, "gather");
-    if (indices.dtype !== "int32" && indices.dtype !== "int64") {
-      throw new Misfit("the indices must be int32 or int64");
-    }
+    requireIndices(indices);
     return {
       dtype: x.dtype,
       shape: [...x.shape.slice(0, at), ...indices.shape, ...x.shape.slice(at + 1)],
@@ -38,8 +37,7 @@ export const gather = defineOp({
     const data = new Float64Array(elementCount(shape));
     for (let o = 0, position = 0; o < outer; o++) {
       for (const row of indices.data) {
-        if (row < 0 || row >= rows) throw new UnfoldError(`gather: index ${row} is outside 0 to ${rows - 1}`);
-        const start = (o * rows + row) * inner;
+        const start = (o * rows + indexIn(row, rows)) * inner;
         data.set(x.data.subarray(start, start + inner), position);
         position += inner;
       }
@@ -49,3 +47,13 @@ export const gather = defineOp({
   tensorrt: (net, [x, indices], { axis }) => net.gather(x, indices, axisIn(axis, x.dims.length, "gather")),
   onnx: (g, [x, indices], { axis }) => g.node("Gather", [x, indices], { axis }),
 });
+
+export function requireIndices({ dtype }: TensorType): void {
+  if (dtype !== "int32" && dtype !== "int64") throw new Misfit("the indices must be int32 or int64");
+}
+
+/** An index of an axis, none of those that count from the back: TensorRT has no such. */
+export function indexIn(index: number, size: number): number {
+  if (index >= 0 && index < size) return index;
+  throw new UnfoldError(`gather: index ${index} is outside 0 to ${size - 1}`);
+}

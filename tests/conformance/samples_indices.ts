@@ -1,0 +1,79 @@
+/** Samples of what makes indices and of what reads by several of them. */
+import { apply } from "../../src/ops/table.ts";
+import { add, cast, mul, reshape, type Tensor } from "../nodes.ts";
+import { indices, type Samples } from "./sample.ts";
+
+const xBT4 = { x: { shape: ["B", "T", 4] } } as const;
+const dims = { B: 3, T: 5 };
+const ids = { x: { shape: ["B", "T"], dtype: "int64", below: 3 } } as const;
+
+const range = (size: number | string) => apply("range", [], { attrs: { size } });
+const argMax = (x: Tensor, axis: number, keepDims = false) =>
+  apply("arg_max", [x], { attrs: { axis, keepDims } });
+const gatherNd = (x: Tensor, at: Tensor) => apply("gather_nd", [x, at], { attrs: {} });
+
+export const INDEX_SAMPLES = {
+  range: [
+    { name: "of tokens", inputs: ids, dims, build: ({ x }) => add(x!, range("T")) },
+    { name: "of a size that is computed", inputs: ids, dims, build: () => range("2*B*T+1") },
+    {
+      name: "of a known size",
+      inputs: { x: { shape: [2, 3] } },
+      build: ({ x }, _p, dtype) => mul(x!, cast(range(3), dtype)),
+    },
+  ],
+  arg_max: [
+    { name: "of ids, the first of equal ones", inputs: ids, dims, build: ({ x }) => argMax(x!, -1) },
+    { name: "of a middle axis, kept", inputs: xBT4, dims, build: ({ x }) => argMax(x!, 1, true) },
+    { name: "of the first of three", inputs: { x: { shape: [2, 3, 4] } }, build: ({ x }) => argMax(x!, 0) },
+  ],
+  cumulative_sum: [
+    {
+      name: "of whole numbers, open tokens",
+      inputs: ids,
+      dims,
+      build: ({ x }) => apply("cumulative_sum", [x!], { attrs: { axis: 1 } }),
+    },
+    {
+      name: "of a middle axis",
+      inputs: { x: { shape: [2, 3, 4] } },
+      build: ({ x }) => apply("cumulative_sum", [x!], { attrs: { axis: -2 } }),
+    },
+  ],
+  gather_elements: [
+    {
+      name: "along the last axis",
+      inputs: { x: { shape: ["B", 4] }, at: { shape: ["B", "T"], dtype: "int64", below: 4 } },
+      dims,
+      build: ({ x, at }) => apply("gather_elements", [x!, at!], { attrs: { axis: -1 } }),
+    },
+    {
+      name: "along a middle axis",
+      inputs: { x: { shape: [2, 3, 2] } },
+      build: ({ x }) =>
+        apply("gather_elements", [x!, indices([2, 0, 1, 1, 0, 2, 2, 2], [2, 2, 2])], { attrs: { axis: 1 } }),
+    },
+  ],
+  gather_nd: [
+    {
+      name: "a token of each example",
+      inputs: { ...xBT4, at: { shape: ["B", 2], dtype: "int64", below: 3 } },
+      dims,
+      build: ({ x, at }) => gatherNd(x!, at!),
+    },
+    {
+      name: "rows of a table",
+      inputs: { x: { shape: [3, 4] } },
+      build: ({ x }) => gatherNd(x!, reshape(indices([2, 0, 1, 1]), [2, 2, 1])),
+    },
+    {
+      name: "a mask by index",
+      inputs: {
+        x: { shape: ["B", "T"], dtype: "bool", below: 2 },
+        at: { shape: ["B", 1, 3, 2], dtype: "int64", below: 3 },
+      },
+      dims,
+      build: ({ x, at }) => gatherNd(x!, at!),
+    },
+  ],
+} satisfies Samples;
