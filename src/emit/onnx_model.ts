@@ -10,6 +10,7 @@ import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType, uniqueNames } from "../ir/graph.ts";
 import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/emitter.ts";
+import { ATTRIBUTE, DATA_TYPE, EXTERNAL } from "../onnx/schema.ts";
 import { modelPieces, type OnnxNode, type OnnxTensor } from "../onnx/encode.ts";
 import { opsetOf } from "./opset.ts";
 import type { LazyPiece, Piece } from "../onnx/pieces.ts";
@@ -19,20 +20,6 @@ const IR_VERSION = 8;
 /** Of `com.microsoft`, whose operators all begin with it. */
 const CONTRIB_VERSION = 1;
 
-const DATA_TYPE: Readonly<Record<DType, number>> = {
-  fp32: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  fp16: 10,
-  bf16: 16,
-  fp8: 17,
-  int4: 22,
-};
-const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7 } as const;
-const EXTERNAL = 1;
 /** The alignment memory-mapping readers ask of external data. */
 const EXTERNAL_ALIGNMENT = 4096;
 
@@ -297,7 +284,7 @@ export class ModelEmitter implements OnnxEmitter {
 
 function attributeValue(value: OnnxAttribute): Record<string, unknown> {
   if (typeof value === "number") return { i: value, type: ATTRIBUTE.int };
-  if (typeof value === "string") return { s: new TextEncoder().encode(value), type: ATTRIBUTE.string };
+  if (typeof value === "string") return { s: value, type: ATTRIBUTE.string };
   if ("float" in value) return { f: value.float, type: ATTRIBUTE.float };
   return { ints: value, type: ATTRIBUTE.ints };
 }
