@@ -20,16 +20,35 @@ import { centreStream, compressStream } from "./fold/recentre.ts";
 import { REJOIN_NORM } from "./fold/rejoin_norm.ts";
 import { shiftStream } from "./fold/shift_stream.ts";
 import { type Pass, rulesPass } from "./pass.ts";
+import { ACTIVATIONS } from "./recognise/activations.ts";
+import { ATTENTION } from "./recognise/attention.ts";
+import { CHANNEL_VECTORS, PRODUCT_WITH_BIAS } from "./recognise/channel_vectors.ts";
+import { HEADS } from "./recognise/heads.ts";
+import { MOVES } from "./recognise/moves.ts";
+import { STANDARDIZE } from "./recognise/standardize.ts";
 import { foldConstants } from "./tidy/fold_constants.ts";
 import { LINEAR_OF_MATMUL } from "./tidy/linear_of_matmul.ts";
 import { mergeLinears } from "./tidy/merge_linears.ts";
 import { narrow } from "./tidy/narrow.ts";
 import { shareConstants } from "./tidy/share_constants.ts";
+import { shareNodes } from "./tidy/share_nodes.ts";
 import { SIMPLIFY } from "./tidy/simplify.ts";
 
 export const PASSES = named({
   foldConstants: { law: "op(constants) = their value, computed once", run: foldConstants },
   linearOfMatmul: rulesPass(LINEAR_OF_MATMUL.law, [LINEAR_OF_MATMUL]),
+  shareNodes: { law: "the same operator on the same inputs is computed once", run: shareNodes },
+  recogniseParts: rulesPass("what exporters write out is one operator", [
+    LINEAR_OF_MATMUL,
+    PRODUCT_WITH_BIAS,
+    ...ACTIVATIONS,
+    ...STANDARDIZE,
+    ...HEADS,
+    MOVES,
+    ...SIMPLIFY,
+  ]),
+  recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, MOVES, ...SIMPLIFY]),
+  recogniseAffines: rulesPass("g x + b = channel_affine(x; g, b)", [...CHANNEL_VECTORS, MOVES, ...SIMPLIFY]),
   centreStream: {
     law: "layer_norm(x) = rms_norm(x) where mean x = 0",
     run: centreStream,

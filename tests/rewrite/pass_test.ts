@@ -12,12 +12,14 @@ import { TENSORRT, TENSORRT_WRITTEN_OUT } from "../../src/rewrite/backends/tenso
 import { type Pass, type Pipeline, runPipeline } from "../../src/rewrite/pass.ts";
 import { PASSES } from "../../src/rewrite/passes.ts";
 import { COMMON, FOLD, optimize } from "../../src/rewrite/pipeline.ts";
+import { RECOGNISE } from "../../src/rewrite/recognise/recognise.ts";
 import { ANYTHING, FOLDED, OPTIMIZED, QUANTIZABLE, type Spec, STANDARD } from "../../src/rewrite/spec.ts";
 import { affine, graphOf, input, linear, param, Random, refuses } from "../support.ts";
 import { encoder, traced } from "./networks.ts";
 import { add, matmul, transpose } from "../nodes.ts";
 
 const PIPELINES = [
+  RECOGNISE,
   FOLD,
   COMMON,
   TENSORRT,

@@ -3,11 +3,12 @@
  * by the operator's own meaning, and rounded once by the emitter. Large results that only repeat an input
  * (`expand`) stay unfolded.
  */
+import type { TensorData } from "../../ir/data.ts";
 import { isFloat } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { constantNode, opOf, rebuild } from "../../ops/table.ts";
-import { computedData } from "../../weights/derived/derive.ts";
+import { constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { computedData, transposedData } from "../../weights/derived/derive.ts";
 
 /** @returns the graph, and how many nodes became constants */
 export function foldConstants(graph: Graph): { graph: Graph; folded: number } {
@@ -31,11 +32,18 @@ export function isKnown(node: Node): boolean {
 
 function constantOf(node: Node): Node {
   const { type: { dtype, shape }, name } = node;
-  const data = computedData(node.inputs.map(dataOf), {
+  const data = movedData(node) ?? computedData(node.inputs.map(dataOf), {
     name,
     shape: shape as readonly number[],
     dtype: isFloat(dtype) ? "fp64" : dtype,
     compute: (values) => opOf(node).evaluate(values, node.attrs).data,
   });
-  return constantNode(data, { dtype, name });
+  // A matrix that was transposed is still the weight it was.
+  return constantNode(data, { dtype, name: isOp(node, "transpose") ? node.inputs[0].name : name });
+}
+
+/** A transposed matrix, which is not computed but read in another order; null of other nodes. */
+function movedData(node: Node): TensorData | null {
+  const isSwap = isOp(node, "transpose") && node.attrs.permutation.join() === "1,0";
+  return isSwap ? transposedData(dataOf(node.inputs[0])) : null;
 }

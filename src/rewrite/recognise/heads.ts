@@ -1,0 +1,99 @@
+/**
+ * Queries, keys and values as parts of their product. A packed product is split into heads first and then
+ * taken apart, by slices, by a split or by single indices, where the DSL takes rows of the product and splits
+ * those:
+ *
+ *     slice_i(transpose(x; p)) = transpose(slice_i(x); p)
+ *     slice_i(reshape(y; [.., 3, H, D])) = reshape(slice_i(y); [.., 1, H, D])
+ *
+ * Products of flattened or transposed tokens are those of the tokens.
+ */
+import { elementCount, float64Of } from "../../ir/data.ts";
+import { axisIn, multiplyDims, sameShape, sizeOf } from "../../ir/shape.ts";
+import { dataOf } from "../../ops/constant.ts";
+import { apply, isOp } from "../../ops/table.ts";
+import type { Rule } from "../driver.ts";
+
+const SLICE_OF_TRANSPOSE: Rule = {
+  name: "slice-of-transpose",
+  law: "slice(transpose(x; p); axis i) = transpose(slice(x; axis p_i); p), of one element",
+  rewrite: (node) => {
+    const [moved] = node.inputs;
+    if (!isOp(node, "slice") || !isOp(moved!, "transpose") || node.attrs.size !== 1) return null;
+    const axis = moved.attrs.permutation[axisIn(node.attrs.axis, node.type.shape.length, "slice")]!;
+    const part = apply("slice", moved.inputs, { attrs: { ...node.attrs, axis }, name: node.name });
+    return apply("transpose", [part], { attrs: moved.attrs, name: node.name });
+  },
+};
+
+const SLICE_OF_SPLIT_AXIS: Rule = {
+  name: "slice-of-split-axis",
+  law: "slice(reshape(y; [.., n, m]); one of n) = reshape(slice(y; m of n m); [.., 1, m])",
+  rewrite: (node) => {
+    const [split] = node.inputs;
+    if (!isOp(node, "slice") || !isOp(split!, "reshape") || node.attrs.size !== 1) return null;
+    const { shape } = split.type;
+    const [y] = split.inputs;
+    const axis = axisIn(node.attrs.axis, shape.length, "slice");
+    const chunk = sizeOf(shape.slice(axis + 1));
+    const last = y.type.shape.at(-1);
+    if (typeof chunk !== "number" || chunk === 1 || multiplyDims(chunk, shape[axis]!) !== last) return null;
+    const attrs = { axis: -1, start: node.attrs.start * chunk, size: chunk, step: 1 };
+    const part = apply("slice", [y], { attrs, name: node.name });
+    return apply("reshape", [part], { attrs: { shape: node.type.shape }, name: node.name });
+  },
+};
+
+const GATHER_OF_ONE: Rule = {
+  name: "gather-of-one",
+  law: "gather(x; [i, i + 1, ..]) = slice(x; from i), of one index too",
+  rewrite: (node) => {
+    const [x, indices] = node.inputs;
+    if (!isOp(node, "gather") || indices!.op !== "constant" || x!.op === "constant") return null;
+    const { shape } = indices!.type;
+    const size = elementCount(shape as readonly number[]);
+    const axis = axisIn(node.attrs.axis, x!.type.shape.length, "gather");
+    const whole = x!.type.shape[axis];
+    if (shape.length > 1 || size === 0 || typeof whole !== "number") return null;
+    const [first, ...more] = float64Of(dataOf(indices!)).map((index) => index < 0 ? index + whole : index);
+    if (more.some((index, i) => index !== first! + i + 1)) return null;
+    const part = apply("slice", [x!], { attrs: { axis, start: first!, size, step: 1 }, name: node.name });
+    return shape.length === 1
+      ? part
+      : apply("reshape", [part], { attrs: { shape: node.type.shape }, name: node.name });
+  },
+};
+
+const PRODUCT_OF_MATRIX: Rule = {
+  name: "product-of-matrix",
+  law: "linear(reshape(x; [B T, C])) = reshape(linear(x); [B T, O])",
+  rewrite: (node) => {
+    if (!isOp(node, "linear")) return null;
+    const [flat, ...constants] = node.inputs;
+    const x = isOp(flat, "reshape") ? flat.inputs[0] : null;
+    if (x === null || flat.type.shape.length !== 2 || x.type.shape.length < 3) return null;
+    if (x.type.shape.at(-1) !== flat.type.shape[1]) return null;
+    const product = apply("linear", [x, ...constants], { attrs: {}, name: node.name });
+    return apply("reshape", [product], { attrs: { shape: node.type.shape }, name: node.name });
+  },
+};
+
+const PRODUCT_OF_TRANSPOSE: Rule = {
+  name: "product-of-transpose",
+  law: "linear(transpose(x; [1, 0, 2])) = transpose(linear(x); [1, 0, 2])",
+  rewrite: (node) => {
+    if (!isOp(node, "linear")) return null;
+    const [moved, ...constants] = node.inputs;
+    if (!isOp(moved, "transpose") || !sameShape(moved.attrs.permutation, [1, 0, 2])) return null;
+    const product = apply("linear", [moved.inputs[0], ...constants], { attrs: {}, name: node.name });
+    return apply("transpose", [product], { attrs: moved.attrs, name: node.name });
+  },
+};
+
+export const HEADS: readonly Rule[] = [
+  SLICE_OF_TRANSPOSE,
+  SLICE_OF_SPLIT_AXIS,
+  GATHER_OF_ONE,
+  PRODUCT_OF_MATRIX,
+  PRODUCT_OF_TRANSPOSE,
+];
