@@ -2,10 +2,13 @@
  * What operators see of a TensorRT network: `TensorRtEmitter` over the native `Network`, one method a layer.
  * What they share is `tensorrt_core.ts`.
  */
+import type { Tensor } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
+import type { TensorType } from "../ir/graph.ts";
 import { type Dim, reshapeTarget, type Shape } from "../ir/shape.ts";
 import type { TensorRtElementwise, TensorRtEmitter } from "../ops/emitter.ts";
+import type { Pair, WindowAttrs } from "../ops/image/window.ts";
 import { EmitterCore, type Value } from "./tensorrt_core.ts";
 
 export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value> {
@@ -71,9 +74,15 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     { start, size, stride }: { start: readonly number[]; size: Shape; stride: readonly number[] },
     kind: string,
   ): Value {
-    const isFixed = size.every((dim) => typeof dim === "number");
-    const options = { start, stride, size: isFixed ? size as readonly number[] : this.shapeTensor(size) };
+    const options = { start, stride, size: this.#sizes(size) };
     return this.computed(this.network.slice(this.tensor(x), options, this.layer(kind)));
+  }
+
+  /** Sizes as they are, or computed where one is open. */
+  #sizes(shape: Shape): readonly number[] | Tensor {
+    return shape.every((dim) => typeof dim === "number")
+      ? shape as readonly number[]
+      : this.shapeTensor(shape);
   }
 
   concat(xs: readonly Value[], axis: number): Value {
@@ -148,20 +157,13 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
 
   convolution(
     x: Value,
-    { weight, bias, stride, padding, groups }: {
-      weight: Value;
-      bias?: Value;
-      stride: readonly number[];
-      padding: readonly number[];
-      groups: number;
-    },
+    { weight, bias, groups, ...window }: WindowAttrs & { weight: Value; bias?: Value; groups: number },
   ): Value {
     const values = (value: Value) => {
       if ("tensor" in value) throw new UnfoldError(`${this.scope}: TensorRT takes only a constant kernel`);
       return { dtype: value.dtype, bytes: value.bytes() };
     };
     const [maps, , height, width] = weight.dims as [number, number, number, number];
-    const pair = (values: readonly number[]) => values as unknown as readonly [number, number];
     const kernel = values(weight);
     const shift = bias && values(bias);
     const layer = this.layer("convolution");
@@ -172,11 +174,43 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
       kernel: [height, width],
       weights: kernel,
       ...(shift && { bias: shift }),
-      stride: pair(stride),
-      prePadding: pair(padding),
-      postPadding: pair(padding),
       groups,
+      ...sides(window),
+      ...(window.dilation && { dilation: window.dilation }),
     }, layer));
+  }
+
+  pool(kind: "average" | "max", x: Value, { kernel, ...window }: WindowAttrs & { kernel: Pair }): Value {
+    const options = { kernel, ...sides(window) };
+    return this.computed(this.network.pooling(kind, this.tensor(x), options, this.layer(`${kind}_pool`)));
+  }
+
+  resize(
+    x: Value,
+    { mode, alignCorners, cubic, shape }: {
+      mode: "nearest" | "linear" | "cubic";
+      alignCorners: boolean;
+      cubic: number;
+      shape: Shape;
+    },
+  ): Value {
+    const coordinates = mode === "nearest" ? "asymmetric" : alignCorners ? "align_corners" : "half_pixel";
+    const options = { mode, coordinates, cubic, size: this.#sizes(shape) } as const;
+    return this.computed(this.network.resize(this.tensor(x), options, this.layer("resize")));
+  }
+
+  pad(
+    x: Value,
+    { before, type: { dtype, shape }, value }: { before: readonly number[]; type: TensorType; value: number },
+  ): Value {
+    const options = {
+      start: before.map((count) => -count),
+      size: this.#sizes(shape),
+      stride: before.map(() => 1),
+      mode: "fill",
+      fill: this.tensor(this.scalar(value, dtype, 0)),
+    } as const;
+    return this.computed(this.network.slice(this.tensor(x), options, this.layer("pad")));
   }
 
   cast(x: Value, dtype: DType): Value {
@@ -192,6 +226,11 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     const layer = this.layer("dequantize");
     return this.computed(this.network.dequantize(this.tensor(q), this.tensor(scale), axis, layer));
   }
+}
+
+/** A window's stride and padding as TensorRT's layers take them. */
+function sides({ stride, padding, paddingAfter = padding }: WindowAttrs) {
+  return { stride, prePadding: padding, postPadding: paddingAfter };
 }
 
 /** Axes as TensorRT takes them: bit i for axis i. */

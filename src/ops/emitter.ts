@@ -6,6 +6,7 @@ import type { TensorData } from "../ir/data.ts";
 import type { DType } from "../ir/dtype.ts";
 import type { TensorType } from "../ir/graph.ts";
 import type { Dim, Shape } from "../ir/shape.ts";
+import type { Pair, WindowAttrs } from "./image/window.ts";
 
 /** A TensorRT tensor under construction; its `dims` have -1 where they are open. */
 export interface TensorRtTensor {
@@ -67,10 +68,16 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   reduce(op: "sum" | "avg" | "max" | "min", x: T, axes: Axes, keepDims: boolean): T;
   normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;
   attention(q: T, k: T, v: T, options: { causal: boolean; fused: boolean; mask?: T }): T;
-  convolution(
+  convolution(x: T, options: WindowAttrs & { weight: T; bias?: T; groups: number }): T;
+  /** Of the elements inside the image. */
+  pool(kind: "average" | "max", x: T, options: WindowAttrs & { kernel: Pair }): T;
+  /** `shape` is the result's; `nearest` is from above and left. */
+  resize(
     x: T,
-    options: { weight: T; bias?: T; stride: Axes; padding: Axes; groups: number },
+    options: { mode: "nearest" | "linear" | "cubic"; alignCorners: boolean; cubic: number; shape: Shape },
   ): T;
+  /** `type` is the result's. */
+  pad(x: T, options: { before: Axes; type: TensorType; value: number }): T;
   cast(x: T, dtype: DType): T;
   quantize(x: T, scale: T, to: "int8" | "fp8"): T;
   /** `axis`: the one that a scale [C] is of. */

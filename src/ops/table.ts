@@ -33,7 +33,10 @@ import { pow } from "./arithmetic/pow.ts";
 import { sin } from "./arithmetic/sin.ts";
 import { sqrt } from "./arithmetic/sqrt.ts";
 import { sub } from "./arithmetic/sub.ts";
+import { averagePool } from "./image/average_pool.ts";
 import { conv } from "./image/conv.ts";
+import { maxPool } from "./image/max_pool.ts";
+import { resize } from "./image/resize.ts";
 import { argMax } from "./indices/arg_max.ts";
 import { gather } from "./indices/gather.ts";
 import { gatherElements } from "./indices/gather_elements.ts";
@@ -59,6 +62,7 @@ import { layerNorm } from "./layer_norm.ts";
 import { linear } from "./linear.ts";
 import { matmul } from "./matmul.ts";
 import { type Inputs, positionOf } from "./operands.ts";
+import { pad } from "./pad.ts";
 import { quantize } from "./quantize.ts";
 import { quantizedLinear } from "./quantized_linear.ts";
 import { reduceMean } from "./reduce_mean.ts";
@@ -77,6 +81,7 @@ export const OPS = {
   and,
   arg_max: argMax,
   attention,
+  average_pool: averagePool,
   bias_gelu: biasGelu,
   cast,
   channel_affine: channelAffine,
@@ -113,12 +118,14 @@ export const OPS = {
   log,
   matmul,
   max,
+  max_pool: maxPool,
   min,
   mish,
   mul,
   neg,
   not,
   or,
+  pad,
   pow,
   quantize,
   quantized_linear: quantizedLinear,
@@ -127,6 +134,7 @@ export const OPS = {
   reduce_sum: reduceSum,
   relu,
   reshape,
+  resize,
   rms_norm: rmsNorm,
   self_attention: selfAttention,
   sigmoid,

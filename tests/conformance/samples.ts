@@ -1,11 +1,13 @@
 /**
  * Samples of the operators that move or combine elements; `samples_network.ts` has those with weights,
- * `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic, `samples_logic.ts` truth values, `samples_indices.ts` indices, `samples_onnxruntime.ts` those
- * of one backend. The table is typed by the operators' names: an operator without a row does not compile.
+ * `samples_image.ts` images, `samples_norms.ts` those with statistics, `samples_numbers.ts` arithmetic,
+ * `samples_logic.ts` truth values, `samples_indices.ts` indices, `samples_onnxruntime.ts` those of one
+ * backend. The table is typed by the operators' names: an operator without a row does not compile.
  */
 import { multiplyDims } from "../../src/ir/shape.ts";
 import type { OpName } from "../../src/ops/table.ts";
 import { indices, type Sample } from "./sample.ts";
+import { IMAGE_SAMPLES } from "./samples_image.ts";
 import { INDEX_SAMPLES } from "./samples_indices.ts";
 import { LOGIC_SAMPLES } from "./samples_logic.ts";
 import { NETWORK_SAMPLES } from "./samples_network.ts";
@@ -33,6 +35,7 @@ const xBT4 = { x: { shape: ["B", "T", 4] } } as const;
 const dims = { B: 3, T: 5 };
 
 export const SAMPLES: Readonly<Record<OpName, readonly Sample[]>> = {
+  ...IMAGE_SAMPLES,
   ...INDEX_SAMPLES,
   ...LOGIC_SAMPLES,
   ...NETWORK_SAMPLES,

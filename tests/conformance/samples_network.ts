@@ -1,9 +1,9 @@
 /**
  * Samples of the operators with weights, and of attention; the rest and the whole table are in `samples.ts`.
  */
-import { apply, type AttrsOf } from "../../src/ops/table.ts";
-import type { Sample, Samples } from "./sample.ts";
-import { matmul, mul, reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
+import { apply } from "../../src/ops/table.ts";
+import type { Samples } from "./sample.ts";
+import { matmul, reshape, scaledDotProductAttention, transpose } from "../nodes.ts";
 
 const dims = { B: 3, T: 5, S: 4 };
 const tokens = { x: { shape: ["B", "T", 8] } } as const;
@@ -17,16 +17,6 @@ const fixedHeads = {
   k: { shape: [2, 3, 5, 4] },
   v: { shape: [2, 3, 5, 4] },
 } as const;
-
-const convolution =
-  (attrs: AttrsOf<"conv">, kernel: readonly number[], { bias = true } = {}): Sample["build"] =>
-  (
-    { x },
-    p,
-  ) => {
-    const inputs = bias ? [x!, p(kernel), p([kernel[0]!])] : [x!, p(kernel)];
-    return apply("conv", inputs, { attrs });
-  };
 
 export const NETWORK_SAMPLES = {
   attention: [
@@ -146,47 +136,6 @@ export const NETWORK_SAMPLES = {
       inputs: { x: { shape: [2, 3, 4] }, s: { shape: [3] }, t: { shape: [3] } },
       build: ({ x, s, t }) =>
         apply("channel_affine", [x!, s!, t!], { attrs: { axis: -2, norm: Symbol(), family: "un" } }),
-    },
-  ],
-  conv: [
-    {
-      name: "patches",
-      inputs: { x: { shape: ["B", 3, 8, 8] } },
-      dims,
-      build: convolution({ stride: [4, 4], padding: [0, 0] }, [6, 3, 4, 4]),
-    },
-    {
-      name: "with padding",
-      inputs: { x: { shape: ["B", 2, 5, 5] } },
-      dims,
-      build: convolution({ stride: [2, 2], padding: [1, 1] }, [3, 2, 3, 3]),
-    },
-    {
-      name: "of unequal sides, without bias",
-      inputs: { x: { shape: [2, 2, 6, 7] } },
-      build: convolution({ stride: [2, 1], padding: [0, 1] }, [3, 2, 2, 3], { bias: false }),
-    },
-    {
-      name: "in groups",
-      inputs: { x: { shape: ["B", 4, 5, 5] } },
-      dims,
-      build: convolution({ stride: [1, 1], padding: [1, 1], groups: 2 }, [6, 2, 3, 3]),
-    },
-    {
-      name: "of each channel by itself",
-      inputs: { x: { shape: ["B", 3, 6, 5] } },
-      dims,
-      build: convolution({ stride: [1, 1], padding: [2, 2], groups: 3 }, [3, 1, 5, 5], { bias: false }),
-    },
-    {
-      name: "of an image of open size",
-      inputs: { x: { shape: ["B", 1, "2*H", "2*W"] }, z: { shape: [1, 1, "H", "W"] } },
-      dims: { B: 3, H: 2, W: 3 },
-      build: ({ x, z }, p, precision) =>
-        mul(
-          convolution({ stride: [2, 2], padding: [0, 0] }, [3, 1, 2, 2])({ x: x! }, p, precision) as never,
-          z!,
-        ),
     },
   ],
   linear: [

@@ -45,6 +45,7 @@ export const LAYER_TYPE = {
   convolution: 0,
   cast: 1,
   activation: 2,
+  pooling: 3,
   softmax: 6,
   concatenation: 8,
   elementwise: 9,
@@ -57,6 +58,7 @@ export const LAYER_TYPE = {
   identity: 20,
   slice: 22,
   shape: 23,
+  resize: 25,
   select: 30,
   fill: 31,
   quantize: 32,
@@ -145,6 +147,21 @@ export const MATRIX_OPERATION = { none: 0, transpose: 1, vector: 2 } as const;
 /** nvinfer1::SampleMode (NvInfer.h): what a slice reads outside its input. */
 export const SAMPLE_MODE = { strict_bounds: 0, wrap: 1, clamp: 2, fill: 3, reflect: 4 } as const;
 export type SampleMode = keyof typeof SAMPLE_MODE;
+
+/** nvinfer1::PoolingType (NvInfer.h). */
+export const POOLING = { max: 0, average: 1 } as const;
+export type PoolingKind = keyof typeof POOLING;
+
+/** nvinfer1::InterpolationMode (NvInfer.h). */
+export const INTERPOLATION = { nearest: 0, linear: 1, cubic: 2 } as const;
+export type Interpolation = keyof typeof INTERPOLATION;
+
+/** nvinfer1::ResizeCoordinateTransformation (NvInfer.h). */
+export const RESIZE_COORDINATES = { align_corners: 0, asymmetric: 1, half_pixel: 2 } as const;
+export type ResizeCoordinates = keyof typeof RESIZE_COORDINATES;
+
+/** nvinfer1::ResizeRoundMode (NvInfer.h). */
+export const RESIZE_ROUNDING = { floor: 2 } as const;
 
 /** nvinfer1::GatherMode (NvInfer.h). */
 export const GATHER_MODE = { default: 0, element: 1, nd: 2 } as const;

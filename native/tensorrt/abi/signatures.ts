@@ -36,6 +36,8 @@ const SHUFFLE = object("IShuffleLayer");
 const SLICE = object("ISliceLayer");
 const GATHER = object("IGatherLayer");
 const CONVOLUTION = object("IConvolutionLayer");
+const POOLING = object("IPoolingLayer");
+const RESIZE = object("IResizeLayer");
 const QUANTIZE = object("IQuantizeLayer");
 const DEQUANTIZE = object("IDequantizeLayer");
 
@@ -145,6 +147,8 @@ export const SIGNATURES = {
     WEIGHTS,
     WEIGHTS,
   ),
+  "INetworkDefinition.addPoolingNd": method(POOLING, NETWORK, TENSOR, "i32", "buffer"),
+  "INetworkDefinition.addResize": method(RESIZE, NETWORK, TENSOR),
   "INetworkDefinition.addQuantizeV2": method(QUANTIZE, NETWORK, TENSOR, TENSOR, "i32"),
   "INetworkDefinition.addDequantizeV2": method(DEQUANTIZE, NETWORK, TENSOR, TENSOR, "i32"),
   "INetworkDefinition.addCast": method(object("ICastLayer"), NETWORK, TENSOR, "i32"),
@@ -182,6 +186,15 @@ export const SIGNATURES = {
   "IConvolutionLayer.setPostPadding": method("void", CONVOLUTION, "buffer"),
   "IConvolutionLayer.setStrideNd": method("void", CONVOLUTION, "buffer"),
   "IConvolutionLayer.setDilationNd": method("void", CONVOLUTION, "buffer"),
+  "IPoolingLayer.setPrePadding": method("void", POOLING, "buffer"),
+  "IPoolingLayer.setPostPadding": method("void", POOLING, "buffer"),
+  "IPoolingLayer.setStrideNd": method("void", POOLING, "buffer"),
+  "IPoolingLayer.setAverageCountExcludesPadding": method("void", POOLING, "bool"),
+  "IResizeLayer.setOutputDimensions": method("void", RESIZE, "buffer"),
+  "IResizeLayer.setResizeMode": method("void", RESIZE, "i32"),
+  "IResizeLayer.setCoordinateTransformation": method("void", RESIZE, "i32"),
+  "IResizeLayer.setNearestRounding": method("void", RESIZE, "i32"),
+  "IResizeLayer.setCubicCoeff": method("void", RESIZE, "f32"),
   "IDequantizeLayer.setAxis": method("void", DEQUANTIZE, "i32"),
   "IAttention.getOutput": method(TENSOR, ATTENTION, "i32"),
   "IAttention.setName": method("bool", ATTENTION, TEXT),

@@ -2,7 +2,7 @@
  * What the layers of a network take besides their operands, in `network.ts`'s words: axes are numbered from
  * 0, sizes are in elements, and what is left out has TensorRT's default. Types only.
  */
-import type { ActivationKind, SampleMode } from "../abi/enums.ts";
+import type { ActivationKind, Interpolation, ResizeCoordinates, SampleMode } from "../abi/enums.ts";
 import type { Values } from "./network_core.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -37,6 +37,8 @@ export interface SliceOptions {
   readonly stride?: readonly number[] | Tensor;
   /** What lies outside the input; "strict_bounds", the default, refuses to read there. */
   readonly mode?: SampleMode;
+  /** What "fill" reads there, a constant []; 0 unless given. */
+  readonly fill?: Tensor;
 }
 
 export interface NormalizationOptions {
@@ -69,4 +71,20 @@ export interface ConvolutionOptions {
   readonly postPadding?: readonly [number, number];
   readonly dilation?: readonly [number, number];
   readonly groups?: number;
+}
+
+export interface PoolingOptions {
+  readonly kernel: readonly [height: number, width: number];
+  readonly stride: readonly [number, number];
+  readonly prePadding: readonly [number, number];
+  readonly postPadding: readonly [number, number];
+}
+
+export interface ResizeOptions {
+  readonly mode: Interpolation;
+  readonly coordinates: ResizeCoordinates;
+  /** The cubic interpolation's coefficient. */
+  readonly cubic: number;
+  /** All sizes of the result; a 1-D int64 tensor gives them at run time. */
+  readonly size: readonly number[] | Tensor;
 }

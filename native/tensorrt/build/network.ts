@@ -2,7 +2,7 @@
  * The layers of a network under construction: one method each, returning the output tensor and taking the
  * layer's name, which is also the tensor's, last. Operands must have the ranks and types TensorRT asks for:
  * nothing is converted, reshaped or composed here. Names and values of operations are `enums.ts`, what layers
- * take besides operands is `layer_options.ts`.
+ * take besides operands is `layer_options.ts`; the layers on images are `image_layers.ts`.
  */
 import { NativeError } from "../../error.ts";
 import { cString, isObject } from "../../memory/memory.ts";
@@ -26,14 +26,13 @@ import {
 } from "../abi/enums.ts";
 import type {
   AttentionOptions,
-  ConvolutionOptions,
   MatmulOptions,
   NormalizationOptions,
   ParametricActivation,
   ShuffleOptions,
   SliceOptions,
 } from "./layer_options.ts";
-import { NetworkCore } from "./network_core.ts";
+import { ImageLayers } from "./image_layers.ts";
 import { Tensor } from "./tensor.ts";
 import { permutationBytes, pointerArray } from "../abi/values.ts";
 
@@ -53,7 +52,7 @@ import { permutationBytes, pointerArray } from "../abi/values.ts";
  * network.markOutput(network.matmul(x, w, {}, "proj"), "y");
  * ```
  */
-export class Network extends NetworkCore {
+export class Network extends ImageLayers {
   /** Constant values, held by reference: `bytes` must keep its contents until the network is disposed. */
   constant(dims: readonly number[], dtype: DType, bytes: Uint8Array, name: string): Tensor {
     const count = dims.reduce((product, size) => product * size, 1);
@@ -110,7 +109,7 @@ export class Network extends NetworkCore {
   }
 
   /** x[start : start + size * stride : stride] along each axis. */
-  slice(x: Tensor, { start, size, stride, mode }: SliceOptions, name: string): Tensor {
+  slice(x: Tensor, { start, size, stride, mode, fill }: SliceOptions, name: string): Tensor {
     const { calls } = this.library;
     const given = [start, size, stride];
     const fixed = given.find((value) => value !== undefined && !(value instanceof Tensor));
@@ -127,6 +126,7 @@ export class Network extends NetworkCore {
         calls.call("ILayer.setInput", layer, index + 1, this.pointerOf(value, name));
       });
       if (mode !== undefined) calls.call("ISliceLayer.setMode", layer, SAMPLE_MODE[mode]);
+      if (fill !== undefined) calls.call("ILayer.setInput", layer, 4, this.pointerOf(fill, name));
     });
   }
 
@@ -231,34 +231,6 @@ export class Network extends NetworkCore {
       (decomposable === undefined || calls.call("IAttention.setDecomposable", attention, decomposable));
     if (!isSet) throw refusal();
     return this.named(calls.call("IAttention.getOutput", attention, 0), name, refusal);
-  }
-
-  /** A 2-D convolution of [B, C, H, W]. */
-  convolution(x: Tensor, options: ConvolutionOptions, name: string): Tensor {
-    const { maps, kernel, weights, bias, stride, prePadding, postPadding, dilation, groups = 1 } = options;
-    const { calls } = this.library;
-    const channels = x.dims()[1] ?? 0;
-    const count = maps * (channels / groups) * kernel[0] * kernel[1];
-    const operands = [
-      x,
-      BigInt(maps),
-      this.dims[0](kernel),
-      this.valuesArgument(0, weights, { count, name: `${name}, its kernel` }),
-      this.valuesArgument(1, bias, { count: maps, name: `${name}, its bias` }),
-    ] as const;
-    return this.layer("addConvolutionNd", name, [...operands], (layer) => {
-      if (groups !== 1) calls.call("IConvolutionLayer.setNbGroups", layer, BigInt(groups));
-      if (stride !== undefined) calls.call("IConvolutionLayer.setStrideNd", layer, this.dims[0](stride));
-      if (prePadding !== undefined) {
-        calls.call("IConvolutionLayer.setPrePadding", layer, this.dims[0](prePadding));
-      }
-      if (postPadding !== undefined) {
-        calls.call("IConvolutionLayer.setPostPadding", layer, this.dims[0](postPadding));
-      }
-      if (dilation !== undefined) {
-        calls.call("IConvolutionLayer.setDilationNd", layer, this.dims[0](dilation));
-      }
-    });
   }
 
   /** clamp(round(x / scale)) in int8, or x / scale in E4M3, fp8; `scale` is a constant []. */
