@@ -97,6 +97,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/models"],
   ["src/checkpoints"],
   ["src/rewrite"],
+  ["src/import"],
   ["src/emit"],
   ["src/run", "src/report"],
   // The whole line: a model to engines, and what is to be said of them.

@@ -14,7 +14,7 @@ import { wrapped } from "../report/table.ts";
 import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
-import { fixingDims } from "./subject/dims.ts";
+import { dimsGiven, fixingDims } from "./subject/dims.ts";
 import { convertedOf, withoutLogits } from "./subject/converted.ts";
 import { keeping } from "./subject/keep.ts";
 import { oneOf, type ValuesOf } from "./options.ts";
@@ -109,7 +109,7 @@ export async function subjectOf(
     allowNonFinite: values["allow-nonfinite"],
     opening,
     checkpoint: values.weights,
-    recognised: recognised ?? undefined,
+    recognised: values.weights === undefined ? recognised ?? undefined : undefined,
   };
   const own = isConverted ? withoutLogits(described, norm.family) : described;
   const model = await expectingOf(own, { norm, weights, values });
@@ -166,7 +166,7 @@ async function recognisedOf(
     if (name !== undefined) {
       throw new UsageError(`${optionOf(name)}: this is for --checkpoint; a MODEL says its own`);
     }
-    return null;
+    return argument !== undefined && ONNX_FILE.test(argument) ? await importedOf(argument, values) : null;
   }
   if (argument !== undefined) {
     throw new UsageError(
@@ -177,6 +177,13 @@ async function recognisedOf(
   if (weights !== undefined) throw new UsageError("--checkpoint and --weights: give one of them");
   const { recogniseCheckpoint } = await import("../checkpoints/recognise.ts");
   return recogniseCheckpoint(checkpoint, { ...opening, settings });
+}
+
+/** The network in an ONNX file. Sizes that are fixed are known before it is read: masks are computed from them. */
+async function importedOf(path: string, values: SubjectValues): Promise<RecognisedCheckpoint> {
+  const { B: _, ...dims } = dimsGiven(values);
+  const { importOnnx } = await import("../import/model.ts");
+  return importOnnx(path, { dims });
 }
 
 /** Settings of the layout, from the options for the usual ones and from `--set`. */
@@ -216,6 +223,9 @@ async function modelOf(argument: string | undefined): Promise<Model> {
   return await importModel(argument);
 }
 
+/** A network that an exporter wrote. */
+const ONNX_FILE = /\.onnx$/i;
+
 /** Only these are programs to whoever gives them; nothing else is run, whatever is in it. */
 const SCRIPT = /\.(?:[mc]?[jt]s|[jt]sx)$/i;
 
@@ -228,10 +238,6 @@ const OTHER_FILES: readonly (readonly [RegExp, (path: string) => string])[] = [
       `--weights ${path}`,
   ],
   [/\.(?:plan|engine|trt)$/i, (path) => `an engine is looked at with \`deno task inspect ${path}\``],
-  [
-    /\.onnx$/i,
-    () => "UNfold writes ONNX and does not read it; describe the network in a script, my_model.ts",
-  ],
   [/\.json$/i, (path) => `a build's report is shown with \`deno task report ${path}\``],
 ];
 

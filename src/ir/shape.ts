@@ -5,7 +5,10 @@
  */
 import { UnfoldError } from "../errors.ts";
 
-/** A size: fixed, or a canonical polynomial in named dimensions with whole positive coefficients. */
+/**
+ * A size: fixed, or a canonical polynomial in named dimensions with whole positive coefficients. On the way
+ * to one, coefficients may be negative, "T+-1": such a polynomial is no size (`isDim`).
+ */
 export type Dim = number | string;
 /** Sizes, outermost first: `["B", "T", 384]`. */
 export type Shape = readonly Dim[];
@@ -20,7 +23,7 @@ function polynomialOf(dim: Dim): Polynomial {
   return new Map(
     dim.split("+").map((term) => {
       const factors = term.split("*");
-      const coefficient = /^\d+$/.test(factors[0]!) ? Number(factors.shift()) : 1;
+      const coefficient = /^-?\d+$/.test(factors[0]!) ? Number(factors.shift()) : 1;
       return [factors.join("*"), coefficient];
     }),
   );
@@ -95,7 +98,8 @@ export const MOST_ELEMENTS = 2 ** 31 - 1;
 /** Whether a size is a whole number from 1, or in its one canonical form: "T+1", not "1+T". */
 export function isDim(dim: Dim): boolean {
   if (typeof dim === "number") return Number.isSafeInteger(dim) && dim >= 1 && dim <= MOST_ELEMENTS;
-  return multiplyDims(dim, 1) === dim && namesIn(dim).every((name) => /^[A-Za-z_]\w*$/.test(name));
+  return multiplyDims(dim, 1) === dim && termsOf(dim).every(({ factor }) => factor > 0) &&
+    namesIn(dim).every((name) => /^[A-Za-z_]\w*$/.test(name));
 }
 
 /** The terms of a dimension: `[{ factor: 2, names: ["B"] }, { factor: 1, names: [] }]` for "2*B+1". */

@@ -24,7 +24,6 @@ import { ACTIVATIONS } from "./recognise/activations.ts";
 import { ATTENTION } from "./recognise/attention.ts";
 import { CHANNEL_VECTORS, PRODUCT_WITH_BIAS } from "./recognise/channel_vectors.ts";
 import { HEADS } from "./recognise/heads.ts";
-import { MASKS } from "./recognise/masks.ts";
 import { MOVES } from "./recognise/moves.ts";
 import { STANDARDIZE } from "./recognise/standardize.ts";
 import { foldConstants } from "./tidy/fold_constants.ts";
@@ -48,7 +47,7 @@ export const PASSES = named({
     MOVES,
     ...SIMPLIFY,
   ]),
-  recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, ...MASKS, MOVES, ...SIMPLIFY]),
+  recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, MOVES, ...SIMPLIFY]),
   recogniseAffines: rulesPass("g x + b = channel_affine(x; g, b)", [...CHANNEL_VECTORS, MOVES, ...SIMPLIFY]),
   centreStream: {
     law: "layer_norm(x) = rms_norm(x) where mean x = 0",

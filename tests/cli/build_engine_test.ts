@@ -181,7 +181,6 @@ Deno.test("build-engine runs scripts alone, and says how any other file is given
       ],
       ["model.safetensors", /--checkpoint model\.safetensors/],
       ["un.plan", /un\.plan is no script: .*`deno task inspect un\.plan`$/],
-      ["un.onnx", /un\.onnx is no script: UNfold writes ONNX/],
       ["report.json", /`deno task report report\.json`$/],
       ["model.py", /model\.py is no script: give a script \(\.ts, /],
       ["./model", /model is no script: give a script/],

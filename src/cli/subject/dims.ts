@@ -4,17 +4,17 @@ import { quoted } from "../../text.ts";
 import { asUsage } from "../options.ts";
 import { UsageError } from "../terminal.ts";
 
+interface DimValues {
+  readonly dim?: readonly string[] | undefined;
+  readonly batch?: string | undefined;
+}
+
 /**
- * The model with the sizes of `--dim`.
+ * The sizes of `--dim` by name.
  *
- * @throws {UsageError} a size that the model does not have open, a value that it does not take, the batch
- *   size
+ * @throws {UsageError} something else than names and whole numbers, or a name twice
  */
-export async function fixingDims(
-  model: Model,
-  { dim = [], batch }: { readonly dim?: readonly string[] | undefined; readonly batch?: string | undefined },
-): Promise<Model> {
-  if (dim.length === 0) return model;
+export function dimsGiven({ dim = [] }: DimValues): Readonly<Record<string, number>> {
   const fixed = new Map<string, number>();
   for (const text of dim) {
     const [, name, size] = /^\s*([^=\s]+)\s*=\s*(\d{1,10})\s*$/.exec(text) ?? [];
@@ -22,15 +22,29 @@ export async function fixingDims(
       throw new UsageError(`--dim ${quoted(text)}: give NAME=N with a whole number, as in --dim T=128`);
     }
     if (fixed.has(name)) throw new UsageError(`--dim ${quoted(text)}: ${quoted(name)} is given twice`);
-    if (name === "B" && model.openDims.includes("B")) {
-      throw new UsageError(
-        batch === undefined
-          ? `--dim ${text}: B is the batch size, which --batch fixes: build-engine and baseline take --batch ${size}`
-          : `--dim ${text} and --batch ${batch}: both say the batch size; give --batch alone`,
-      );
-    }
     fixed.set(name, Number(size));
   }
+  return Object.fromEntries(fixed);
+}
+
+/**
+ * The model with the sizes of `--dim`, apart from those that it has fixed already.
+ *
+ * @throws {UsageError} a size that the model does not have open, a value that it does not take, the batch
+ *   size
+ */
+export async function fixingDims(model: Model, values: DimValues): Promise<Model> {
+  const given = dimsGiven(values);
+  if (given.B !== undefined && model.openDims.includes("B")) {
+    const { batch } = values;
+    throw new UsageError(
+      batch === undefined
+        ? `--dim B=${given.B}: B is the batch size, which --batch fixes: build-engine and baseline take --batch ${given.B}`
+        : `--dim B=${given.B} and --batch ${batch}: both say the batch size; give --batch alone`,
+    );
+  }
+  const fixed = Object.entries(given).filter(([name, size]) => model.fixedDims[name] !== size);
+  if (fixed.length === 0) return model;
   const { withDims } = await import("../../dsl/fixed_dims.ts");
   return asUsage(() => withDims(model, Object.fromEntries(fixed)));
 }

@@ -149,7 +149,8 @@ function affine(
   { vector, scale, shift }: { vector: Channels; scale: Float64Array; shift: Float64Array },
 ): Node {
   const { type: { dtype } } = node;
-  const scope = scopeOf(vector.constant.name) ?? node.name;
+  // "blocks.0.norm1" of "blocks.0.norm1/mul", where the constant has a name that tells nothing.
+  const scope = scopeOf(vector.constant.name) ?? node.name.replace(/\/\w+$/, "");
   // The gain and shift of run-time statistics have their identity.
   const statistics = onlineOf(x) && x.inputs.length === 1 ? x : null;
   const family = statistics

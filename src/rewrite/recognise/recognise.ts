@@ -15,9 +15,6 @@ export const RECOGNISE: Pipeline = {
     PASSES.shareNodes,
     PASSES.recogniseParts,
     PASSES.recogniseAttention,
-    // Sums of masks that are known, and then what they are.
-    PASSES.foldConstants,
-    PASSES.recogniseAttention,
     // Gains of heads stand in front of attentions, which are to be found first.
     PASSES.recogniseAffines,
     PASSES.foldConstants,

@@ -1,0 +1,132 @@
+/**
+ * An ONNX file as a model with its weights, as a checkpoint of a known layout is one: whatever is done with a
+ * network, audit, build, compare, convert, does it with this one too. Tracing translates the file again, at
+ * the precision, sizes and normalization that are asked for; nothing of a weight is read.
+ */
+import { basename } from "node:path";
+import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
+import { swapped } from "../checkpoints/define.ts";
+import type { Model, TraceOptions } from "../dsl/model.ts";
+import { UnfoldError } from "../errors.ts";
+import type { Graph } from "../ir/graph.ts";
+import { bindShape, type DimValues, namesIn } from "../ir/shape.ts";
+import { layerNorm } from "../norms/families.ts";
+import { readOnnx } from "../onnx/read.ts";
+import type { OnnxFile } from "../onnx/file.ts";
+import { runPipeline } from "../rewrite/pass.ts";
+import { RECOGNISE } from "../rewrite/recognise/recognise.ts";
+import { listed, quoted } from "../text.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import { checkpointWeights } from "../weights/mod.ts";
+import { inputsOf } from "./inputs.ts";
+import { ownNorm, withNorm } from "./norms.ts";
+import { type Parameter, parametersOf } from "./parameters.ts";
+import { translate } from "./translate.ts";
+
+/** How an ONNX file is opened. */
+export interface ImportOptions {
+  /** Sizes that are fixed before the network is read, `{ T: 128 }`: what is computed from them is known then. */
+  readonly dims?: DimValues;
+}
+
+/** A size for looking at a network: not 1, which broadcasts. */
+const ANY_BATCH = 2;
+
+/**
+ * Opens an ONNX file as a network and its weights.
+ *
+ * ```ts ignore
+ * const { model, open } = importOnnx("vit.onnx");
+ * const graph = model.trace({ weights: open() });
+ * ```
+ *
+ * @throws {UnfoldError} the file is malformed, has operators that UNfold does not know, all of which are
+ * listed, or computes what an open size makes impossible
+ */
+export function importOnnx(path: string | URL, { dims = {} }: ImportOptions = {}): RecognisedCheckpoint {
+  const file = readOnnx(path);
+  const inputs = inputsOf(file);
+  const parameters = parametersOf(file.graph);
+  const name = nameOf(file.path);
+  const specs = Object.fromEntries(
+    Object.entries(inputs.specs).map((
+      [input, spec],
+    ) => [input, { ...spec, shape: bindShape(spec.shape, dims) }]),
+  );
+  const open = [...new Set(Object.values(inputs.specs).flatMap(({ shape }) => shape.flatMap(namesIn)))];
+  const wrong = Object.keys(dims).find((dim) => !open.includes(dim));
+  if (wrong !== undefined) {
+    const are = open.length > 0 ? `open are ${open.join(", ")}` : "none is";
+    throw new UnfoldError(`${file.path} has no open size ${quoted(wrong)}; ${are}`);
+  }
+  const graphOf = (
+    { precision = "fp32", dims: more = {} }: Pick<TraceOptions, "precision" | "dims">,
+    take: (parameter: Parameter) => Parameter["data"],
+  ): Graph => {
+    const plain = translate(file, { name, inputs, parameters, precision, dims: { ...dims, ...more }, take });
+    return runPipeline(plain, RECOGNISE).graph;
+  };
+  const norm = ownNorm(graphOf({ dims: { B: ANY_BATCH, ...dims } }, ({ data }) => data));
+  const model: Model = {
+    name,
+    inputs: specs,
+    norm,
+    reference: layerNorm(),
+    openDims: open.filter((dim) => !Object.hasOwn(dims, dim)),
+    fixedDims: dims,
+    forward: () => {
+      throw new UnfoldError(`${name} comes from an ONNX file and has no description`);
+    },
+    trace: ({ weights, norm: other = norm, ...options }) => {
+      const graph = graphOf(options, ({ name, data, hint }) => weights.take(name, data.shape, hint));
+      return withNorm(graph, other, { weights, precision: options.precision ?? "fp32" });
+    },
+  };
+  const named = new Map([...parameters.values()].map((parameter) => [parameter.name, parameter]));
+  const placeOf = (parameter: string) => {
+    const found = named.get(parameter);
+    return found === undefined ? parameter : found.isTurned ? swapped(found.stored) : found.stored;
+  };
+  return {
+    path: file.path,
+    format: `ONNX${file.producer === "" ? "" : ` of ${file.producer}`}`,
+    stateDict: null,
+    prefix: "",
+    model,
+    settled: inputs.assumed.map((why) => ({ name: "batch", value: "B", basis: "assumed", why })),
+    ignored: [],
+    quantized: [],
+    placeOf,
+    nameOf: (parameter) => named.get(parameter)?.stored ?? null,
+    open: ({ allowNonFinite = false } = {}) => checkpointWeights(weightsOf(file, named), { allowNonFinite }),
+  };
+}
+
+/** A file's name as a model has one: letters, digits, - and _. */
+function nameOf(path: string): string {
+  const stem = basename(path).replace(/\.onnx$/i, "").replace(/[^A-Za-z0-9_-]+/g, "-").replace(/^[-_]+/, "");
+  return stem.slice(0, 100) || "network";
+}
+
+/** The file's parameters under their names in the network. */
+function weightsOf({ path, metadata }: OnnxFile, parameters: ReadonlyMap<string, Parameter>): Checkpoint {
+  const of = (name: string): Parameter => {
+    const parameter = parameters.get(name);
+    if (parameter !== undefined) return parameter;
+    throw new UnfoldError(
+      `${path} has no parameter ${quoted(name)}; it has ${listed([...parameters.keys()], 3)}`,
+    );
+  };
+  return {
+    path,
+    metadata: Object.fromEntries(metadata),
+    training: {},
+    stateDict: null,
+    recorded: [],
+    names: () => [...parameters.keys()],
+    has: (name) => parameters.has(name),
+    typeOf: (name) => of(name).data.dtype,
+    shapeOf: (name) => of(name).data.shape,
+    tensor: (name) => of(name).data,
+  };
+}

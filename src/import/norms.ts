@@ -1,0 +1,120 @@
+/**
+ * Normalizations of an imported graph: which there are, of which families, and the same network with others in
+ * their places, as a description is traced with another normalization.
+ */
+import type { Precision } from "../ir/dtype.ts";
+import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
+import { axisIn } from "../ir/shape.ts";
+import type { NormScope, StatisticsOp } from "../norms/define.ts";
+import {
+  batchNorm,
+  groupNorm,
+  layerNorm,
+  noNorm,
+  type Norm,
+  rmsNorm,
+  unifiedNorm,
+} from "../norms/families.ts";
+import { normScope, rootScope } from "../dsl/scope.ts";
+import { apply, isOp, rebuild } from "../ops/table.ts";
+import { statisticsOf } from "../rewrite/fold/norm_nodes.ts";
+import type { WeightSource } from "../weights/mod.ts";
+
+/** A gain and shift, and the statistics in front of it where it has such. */
+interface Site {
+  readonly affine: Node;
+  readonly statistics: Node | null;
+  readonly scope: string;
+}
+
+/** A scope that knows the normalization that the file has there. */
+interface FileScope extends NormScope {
+  keep(): Node;
+}
+
+/** Normalizations by their gains and shifts. */
+function sitesOf(graph: Graph): ReadonlyMap<Node, Site> {
+  const sites = topological(graph).flatMap((affine): [Node, Site][] => {
+    if (!isOp(affine, "channel_affine") || affine.attrs.family === LAYER_SCALE) return [];
+    return [[affine, { affine, statistics: statisticsOf(affine), scope: affine.name }]];
+  });
+  return new Map(sites);
+}
+
+/** A gain that CaiT's layers end in; no normalization takes its place. */
+const LAYER_SCALE = "layerscale";
+
+/** What a site is, as the family of that name. */
+function familyOf({ statistics, affine }: Site): Norm {
+  const epsilon = statistics?.attrs.epsilon as number | undefined;
+  const options = epsilon === undefined ? {} : { epsilon };
+  switch (statistics?.op as StatisticsOp | undefined) {
+    case "layer_norm":
+      return layerNorm(options);
+    case "rms_norm":
+      return rmsNorm(options);
+    case "group_norm":
+      return groupNorm({ ...options, groups: statistics!.attrs.groups as number });
+    default:
+      return affine.attrs.family === "bn"
+        ? batchNorm()
+        : { ...unifiedNorm(), label: "Multiplication and addition per channel" };
+  }
+}
+
+/**
+ * The normalization of an imported network: at each scope what the file has there. Where there are several,
+ * it is called by the families of all.
+ */
+export function ownNorm(graph: Graph): Norm {
+  const all = [
+    ...new Map([...sitesOf(graph).values()].map(familyOf).map((norm) => [norm.label, norm])).values(),
+  ];
+  const [first = noNorm()] = [...all.filter(({ offline }) => offline), ...all];
+  return {
+    ...first,
+    label: all.length <= 1 ? first.label : all.map(({ label }) => label).join(" and "),
+    offline: all.every(({ offline }) => offline),
+    ignoredKeys: [],
+    apply: (x, scope) => "keep" in scope ? (scope as FileScope).keep() : first.apply(x, scope),
+  };
+}
+
+/** The same network with a normalization in place of each of its own. */
+export function withNorm(
+  graph: Graph,
+  norm: Norm,
+  { weights, precision }: { readonly weights: WeightSource; readonly precision: Precision },
+): Graph {
+  const sites = sitesOf(graph);
+  const root = rootScope({ weights, precision, norm, params: new Map() });
+  return mapGraph(graph, (node, inputs) => {
+    const rebuilt = rebuild(node, inputs);
+    const site = sites.get(node);
+    if (site === undefined) return rebuilt;
+    const before = site.statistics === null ? rebuilt.inputs[0]! : rebuilt.inputs[0]!.inputs[0]!;
+    const rank = before.type.shape.length;
+    const axis = axisIn(isOp(node, "channel_affine") ? node.attrs.axis : -1, rank, node.name);
+    const [to, back] = channelsLast(axis, rank);
+    const moved = to === null ? before : apply("transpose", [before], { attrs: { permutation: to } });
+    let isKept = false;
+    const scope: FileScope = {
+      ...normScope(root.at(site.scope)),
+      keep: () => {
+        isKept = true;
+        return rebuilt;
+      },
+    };
+    const normalized = norm.apply(moved, scope);
+    if (isKept) return rebuilt;
+    return back === null ? normalized : apply("transpose", [normalized], { attrs: { permutation: back } });
+  });
+}
+
+/** To channels behind all else, where normalizations of a description are, and back; null where they are. */
+function channelsLast(axis: number, rank: number): readonly [number[] | null, number[] | null] {
+  if (axis === rank - 1) return [null, null];
+  const others = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== axis);
+  const to = [...others, axis];
+  return [to, to.map((_, i) => to.indexOf(i))];
+}

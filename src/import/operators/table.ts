@@ -1,0 +1,31 @@
+/** The table of ONNX operators, by rooms: what each becomes in the graph. */
+import type { OnnxNode } from "../../onnx/file.ts";
+import type { Translator, Translators } from "./define.ts";
+import { ELEMENTWISE } from "./elementwise.ts";
+import { IMAGES } from "./images.ts";
+import { INDICES } from "./indices.ts";
+import { NORMALIZATIONS } from "./norms.ts";
+import { PRODUCTS } from "./products.ts";
+import { REDUCTIONS } from "./reductions.ts";
+import { SHAPES } from "./shapes.ts";
+
+const OPERATORS: Translators = {
+  ...ELEMENTWISE,
+  ...SHAPES,
+  ...INDICES,
+  ...PRODUCTS,
+  ...IMAGES,
+  ...REDUCTIONS,
+  ...NORMALIZATIONS,
+};
+
+/** An operator as people call it, "LayerNormalization" or "com.microsoft.FastGelu". */
+export function operatorName({ domain, op }: Pick<OnnxNode, "domain" | "op">): string {
+  return domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
+}
+
+/** What an operator becomes; undefined where UNfold does not know it. */
+export function translatorOf(node: OnnxNode): Translator | undefined {
+  const name = operatorName(node);
+  return Object.hasOwn(OPERATORS, name) ? OPERATORS[name] : undefined;
+}

@@ -1,0 +1,261 @@
+/**
+ * An ONNX graph as a plain graph of UNfold: node by node by the table of operators. Values that are known while
+ * it is read, sizes, indices, positions and masks, are computed and never become nodes. What is not known is
+ * one error that lists all of it. Leaves out what the operators spell together (`rewrite/recognise`).
+ */
+import { UnfoldError } from "../errors.ts";
+import type { Precision } from "../ir/dtype.ts";
+import type { TensorData } from "../ir/data.ts";
+import type { Graph, Node } from "../ir/graph.ts";
+import { bindShape, broadcastShapes, type DimValues, showShape } from "../ir/shape.ts";
+import type { OnnxFile, OnnxNode } from "../onnx/file.ts";
+import { apply, constantNode } from "../ops/table.ts";
+import { transposedData } from "../weights/derived/derive.ts";
+import { quoted } from "../text.ts";
+import type { Inputs } from "./inputs.ts";
+import { isMove, type Translator } from "./operators/define.ts";
+import { operatorName, translatorOf } from "./operators/table.ts";
+import type { Parameter } from "./parameters.ts";
+import { Site, type Surroundings, type Translated } from "./site.ts";
+import { onSizesOf } from "./sizes.ts";
+import { eachElement, isKnown, type Known, knownData, knownOf, nodeOfKnown, type Value } from "./values.ts";
+
+/** What a translation is of, and with. */
+export interface TranslateOptions {
+  readonly name: string;
+  readonly inputs: Inputs;
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  readonly precision: Precision;
+  readonly dims: DimValues;
+  /** The values of a parameter. */
+  take(parameter: Parameter): TensorData;
+}
+
+/** @throws {UnfoldError} operators that are not known, all of them; a node whose operands do not fit */
+export function translate(file: OnnxFile, options: TranslateOptions): Graph {
+  refuseUnknown(file);
+  return new Translation(file, options).graph();
+}
+
+/** Operators of a file that UNfold does not have, with their nodes. */
+export function unknownOperators({ graph }: OnnxFile): ReadonlyMap<string, readonly OnnxNode[]> {
+  const unknown = new Map<string, OnnxNode[]>();
+  for (const node of graph.nodes) {
+    const op = operatorName(node);
+    if (translatorOf(node) === undefined && onSizesOf(op, AS_WHOLE) === undefined) {
+      unknown.set(op, [...unknown.get(op) ?? [], node]);
+    }
+  }
+  return unknown;
+}
+
+const AS_WHOLE = { isWhole: true, fmod: false };
+
+function refuseUnknown(file: OnnxFile): void {
+  const unknown = unknownOperators(file);
+  if (unknown.size === 0) return;
+  const lines = [...unknown].map(([op, nodes]) => {
+    const names = nodes.slice(0, 3).map(({ name }) => quoted(name)).join(", ");
+    return `  ${op} (${nodes.length}): ${names}${nodes.length > 3 ? ", ..." : ""}`;
+  });
+  throw new UnfoldError(
+    `${file.path} has ${
+      unknown.size === 1 ? "an operator" : `${unknown.size} operators`
+    } that UNfold does not know:\n` +
+      `${lines.join("\n")}`,
+  );
+}
+
+class Translation implements Surroundings {
+  readonly precision: Precision;
+  readonly opsets: OnnxFile["opsets"];
+  readonly #file: OnnxFile;
+  readonly #options: TranslateOptions;
+  readonly #values = new Map<string, Value>();
+  readonly #constants = new Map<Known, Node>();
+
+  constructor(file: OnnxFile, options: TranslateOptions) {
+    this.#file = file;
+    this.#options = options;
+    this.precision = options.precision;
+    this.opsets = file.opsets;
+  }
+
+  graph(): Graph {
+    const { inputs: { specs }, dims, name } = this.#options;
+    const { graph, path } = this.#file;
+    const inputs = Object.entries(specs).map(([name, { dtype, shape }]) => {
+      const attrs = { dtype: dtype === "float" ? this.precision : dtype, shape: bindShape(shape, dims) };
+      const node = apply("input", [], { attrs, name });
+      this.#values.set(name, node);
+      return node;
+    });
+    for (const node of graph.nodes) {
+      const results = this.#translated(node);
+      node.outputs.forEach((output, i) => {
+        const value = results[i] ?? null;
+        if (output === "") return;
+        if (value !== null) this.#values.set(output, value);
+      });
+    }
+    const outputs = graph.outputs.map(({ name }) => {
+      const value = this.#valueOf(name);
+      if (value === null) throw new UnfoldError(`${path}: nothing makes the output ${quoted(name)}`);
+      return { name, node: isKnown(value) ? this.nodeOf(value, name) : value };
+    });
+    return { name, inputs, outputs };
+  }
+
+  nodeOf(known: Known, name: string): Node {
+    const node = this.#constants.get(known) ?? nodeOfKnown(known, { precision: this.precision, name });
+    this.#constants.set(known, node);
+    return node;
+  }
+
+  #valueOf(name: string): Value | null {
+    const known = this.#values.get(name);
+    if (known !== undefined) return known;
+    const data = this.#file.graph.initializers.get(name);
+    if (data === undefined) return null;
+    const parameter = this.#options.parameters.get(name);
+    const value = parameter === undefined ? knownData(data) : this.#nodeOfParameter(parameter);
+    this.#values.set(name, value);
+    return value;
+  }
+
+  #nodeOfParameter(parameter: Parameter): Node {
+    const data = this.#options.take(parameter);
+    // As the operators of the file read it; turned back where a product is a linear layer.
+    return constantNode(parameter.isTurned ? transposedData(data) : data, {
+      dtype: this.precision,
+      name: parameter.name,
+    });
+  }
+
+  #translated(node: OnnxNode): readonly (Value | null)[] {
+    const inputs = node.inputs.map((name) => name === "" ? null : this.#valueOf(name));
+    const site = new Site(node, inputs, this);
+    try {
+      const missing = node.inputs.find((name, i) => name !== "" && inputs[i] === null);
+      if (missing !== undefined) throw new UnfoldError(`nothing makes its input ${quoted(missing)}`);
+      const results = outputsOf(site.areKnown() ? this.#computed(site) : translatorFor(node)(site));
+      this.#check(node, results);
+      return results;
+    } catch (error) {
+      if (!(error instanceof UnfoldError)) throw error;
+      throw new UnfoldError(
+        `${this.#file.path}: ${operatorName(node)} ${quoted(node.name)}: ${error.message}`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Of known values: known, where their sizes are. */
+  #computed(site: Site): Translated {
+    const { node } = site;
+    const operands = site.inputs.filter((value) => value !== null) as readonly Known[];
+    const isWhole = operands[0]?.dtype !== "fp32";
+    const operator = onSizesOf(operatorName(node), { isWhole, fmod: site.int("fmod", 0) !== 0 });
+    if (operator !== undefined && operands.length > 0) return elementwise(site, operator, operands);
+    const translator = translatorFor(node);
+    if (isMove(translator) && operands.some(({ elements }) => !(elements instanceof Float64Array))) {
+      const moved = this.#moved(translator, site, operands);
+      if (moved !== null) return moved;
+    }
+    return outputsOf(translator(site)).map((value, i) => {
+      if (value === null || isKnown(value)) return value;
+      return knownOf(value, node.outputs[i]!) ?? value;
+    });
+  }
+
+  /**
+   * Elements that are only moved are followed by their places, whatever they are; null where they are moved
+   * to a shape that is open.
+   */
+  #moved(translator: Translator, site: Site, operands: readonly Known[]): readonly (Value | null)[] | null {
+    const all = operands.flatMap(({ elements }) => Array.from(elements));
+    let first = 0;
+    const places = new Map(operands.map((known) => {
+      const elements = Float64Array.from(known.elements, (_, i) => first + i);
+      first += elements.length;
+      return [known, { ...known, dtype: "int64" as const, elements }];
+    }));
+    const around: Surroundings = {
+      precision: this.precision,
+      opsets: this.opsets,
+      nodeOf: (known, name) => nodeOfKnown(places.get(known) ?? known, { precision: this.precision, name }),
+    };
+    const results = outputsOf(translator(new Site(site.node, site.inputs, around))).map((value, i) =>
+      value === null || isKnown(value) ? value : knownOf(value, site.node.outputs[i]!) ?? value
+    );
+    if (!results.every((value) => value === null || isKnown(value))) return null;
+    return results.map((value) =>
+      value && {
+        ...value,
+        dtype: operands[0]!.dtype,
+        elements: Array.from(value.elements, (place) => all[place as number]!),
+      }
+    );
+  }
+
+  /** What the file says of a value in between, and what its operators make of it. */
+  #check(node: OnnxNode, results: readonly (Value | null)[]): void {
+    node.outputs.forEach((output, i) => {
+      const said = this.#file.graph.values.get(output)?.shape;
+      const value = results[i] ?? null;
+      if (said === undefined || said === null || value === null) return;
+      const made = isKnown(value) ? value.shape : value.type.shape;
+      const differs = said.length !== made.length ||
+        said.some((dim, axis) =>
+          typeof dim === "number" && typeof made[axis] === "number" && dim !== made[axis]
+        );
+      if (!differs) return;
+      throw new UnfoldError(
+        `it makes ${quoted(output)} of ${showShape(made)}, and the file says ${
+          showShape(said.map((dim) => dim ?? "?"))
+        }`,
+      );
+    });
+  }
+}
+
+function outputsOf(result: Translated): readonly (Value | null)[] {
+  return Array.isArray(result) ? result as readonly (Value | null)[] : [result as Value];
+}
+
+function translatorFor(node: OnnxNode): Translator {
+  const translator = translatorOf(node);
+  if (translator !== undefined) return translator;
+  throw new UnfoldError(
+    "it is known of sizes and constants alone, and here it reads what the network computes",
+  );
+}
+
+function elementwise(
+  site: Site,
+  operator: NonNullable<ReturnType<typeof onSizesOf>>,
+  operands: readonly Known[],
+): Known {
+  const shape = operands.reduce<readonly number[] | null>(
+    (all, operand) => all && broadcastShapes(all, operand.shape) as readonly number[] | null,
+    [],
+  );
+  if (shape === null) throw new UnfoldError("the shapes do not broadcast");
+  const name = operatorName(site.node);
+  const dtype = LOGICAL.has(name) ? "bool" : name === "Where" ? operands[1]!.dtype : operands[0]!.dtype;
+  return eachElement(operator, operands, { dtype, shape, origin: site.node.outputs[0]! });
+}
+
+const LOGICAL = new Set([
+  "And",
+  "Equal",
+  "Greater",
+  "GreaterOrEqual",
+  "IsInf",
+  "IsNaN",
+  "Less",
+  "LessOrEqual",
+  "Not",
+  "Or",
+  "Xor",
+]);

@@ -1,0 +1,127 @@
+/**
+ * What a value of an ONNX file is on its way into the graph: a node, or, of sizes, indices, positions and
+ * masks, numbers that are known now, some of which may be sizes that stay open. Known values never become
+ * nodes unless a tensor of the network meets them.
+ */
+import { UnfoldError } from "../errors.ts";
+import { bytesFromNumbers, elementCount, float64Of, heldData, type TensorData } from "../ir/data.ts";
+import { type DType, isFloat, type Precision, type StorageType } from "../ir/dtype.ts";
+import { type Node, topological } from "../ir/graph.ts";
+import { dataOf } from "../ops/constant.ts";
+import type { ReferenceTensor } from "../ops/define.ts";
+import { broadcastTo } from "../ops/reference.ts";
+import { constantNode, opOf } from "../ops/table.ts";
+import { isUnclear, namesOf, type OnSizes, type Size, sizeText } from "./sizes.ts";
+
+/** Elements, row-major, that are known while the network is imported. */
+export interface Known {
+  /** Whatever float it is in the file, "fp32". */
+  readonly dtype: Exclude<DType, "fp16" | "bf16">;
+  readonly shape: readonly number[];
+  readonly elements: Float64Array | readonly Size[];
+  /** For messages: "onnx::Reshape_12". */
+  readonly origin: string;
+}
+
+export type Value = Known | Node;
+
+export const isKnown = (value: Value): value is Known => "elements" in value;
+
+/** A float of any width is one float: which, says the precision that the network is compiled in. */
+export function knownType(dtype: StorageType): Known["dtype"] {
+  return isFloat(dtype) ? "fp32" : dtype;
+}
+
+/** The values of a tensor, read when they are asked for. */
+export function knownData(data: TensorData): Known {
+  let elements: Float64Array | undefined;
+  return {
+    dtype: knownType(data.dtype),
+    shape: data.shape,
+    origin: data.origin,
+    get elements() {
+      return elements ??= float64Of(data);
+    },
+  };
+}
+
+/** Whole numbers, some of them open sizes, as shape arithmetic has them. */
+export function knownSizes(elements: readonly Size[], origin: string, shape = [elements.length]): Known {
+  return { dtype: "int64", shape, elements, origin };
+}
+
+/** The elements as numbers; where a size among them is open, an error that says which and what to do. */
+export function numbersOf(known: Known): Float64Array {
+  if (known.elements instanceof Float64Array) return known.elements;
+  const open = known.elements.find((size) => typeof size !== "number");
+  if (open !== undefined) throw openSize(open, known.origin);
+  return Float64Array.from(known.elements as readonly number[]);
+}
+
+/** That a value depends on sizes that are open, and how to fix them. */
+export function openSize(size: Size, what: string): UnfoldError {
+  const names = namesOf(size);
+  const advice = names.map((name) => name === "B" ? "--batch 8" : `--dim ${name}=128`).join(" ");
+  const are = names.length === 1 ? "is" : "are";
+  return new UnfoldError(
+    `${what} needs ${sizeText(size)} as a number, and ${names.join(" and ")} ${are} open: fix ${
+      names.length === 1 ? "it" : "them"
+    }, as in ${advice}`,
+  );
+}
+
+/** A constant node over known values, in the network's precision where they are floats. */
+export function nodeOfKnown(known: Known, { precision, name }: { precision: Precision; name: string }): Node {
+  const { dtype, shape, origin } = known;
+  const wide = numbersOf(known);
+  const held = heldData(shape, wide, origin);
+  if (dtype === "fp32") return constantNode(held, { dtype: precision, name });
+  const data: TensorData = { ...held, dtype, bytes: () => bytesFromNumbers(wide, dtype) };
+  return constantNode(data, { dtype, name });
+}
+
+/** The values of a node that depends on no input of the network; null of any other. */
+export function knownOf(node: Node, origin: string): Known | null {
+  if (node.op === "constant") return knownData(dataOf(node));
+  const values = new Map<Node, ReferenceTensor>();
+  for (const each of topological({ name: "", inputs: [], outputs: [{ name: "", node }] })) {
+    if (each.op === "input" || each.type.shape.some((dim) => typeof dim === "string")) return null;
+    values.set(each, opOf(each).evaluate(each.inputs.map((input) => values.get(input)!), each.attrs));
+  }
+  const { shape, data } = values.get(node)!;
+  return { dtype: knownType(node.type.dtype), shape, elements: data, origin };
+}
+
+/** An operator on sizes, element by element, broadcast. */
+export function eachElement(
+  operator: OnSizes,
+  values: readonly Known[],
+  like: Omit<Known, "elements">,
+): Known {
+  const places = values.map(({ shape }) => {
+    const data = Float64Array.from({ length: elementCount(shape) }, (_, i) => i);
+    return broadcastTo({ shape, data }, like.shape);
+  });
+  const count = elementCount(like.shape);
+  const elements = new Array<Size>(count);
+  let areNumbers = true;
+  for (let i = 0; i < count; i++) {
+    elements[i] = operator(...values.map(({ elements }, v) => elements[places[v]![i]!]!));
+    areNumbers &&= typeof elements[i] === "number";
+  }
+  return { ...like, elements: areNumbers ? Float64Array.from(elements as number[]) : elements };
+}
+
+/** The sizes among known values, of which none is unclear. */
+export function dimsOf(known: Known): (number | string)[] {
+  return Array.from<Size, number | string>(known.elements, (size) => {
+    if (isUnclear(size)) throw openSize(size, known.origin);
+    return size;
+  });
+}
+
+/** A size that must be a number. */
+export function fixed(dim: number | string, what: string): number {
+  if (typeof dim === "number") return dim;
+  throw openSize(dim, what);
+}
