@@ -179,7 +179,10 @@ async function recognisedOf(
   return recogniseCheckpoint(checkpoint, { ...opening, settings });
 }
 
-/** The network in an ONNX file. Sizes that are fixed are known before it is read: masks are computed from them. */
+/**
+ * The network in an ONNX file. Sizes that are fixed are known before it is read: masks are computed from
+ * them.
+ */
 async function importedOf(path: string, values: SubjectValues): Promise<RecognisedCheckpoint> {
   const { B: _, ...dims } = dimsGiven(values);
   const { importOnnx } = await import("../import/model.ts");

@@ -25,7 +25,9 @@ import { translate } from "./translate.ts";
 
 /** How an ONNX file is opened. */
 export interface ImportOptions {
-  /** Sizes that are fixed before the network is read, `{ T: 128 }`: what is computed from them is known then. */
+  /**
+   * Sizes that are fixed before the network is read, `{ T: 128 }`: what is computed from them is known then.
+   */
   readonly dims?: DimValues;
 }
 

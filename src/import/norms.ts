@@ -1,6 +1,6 @@
 /**
- * Normalizations of an imported graph: which there are, of which families, and the same network with others in
- * their places, as a description is traced with another normalization.
+ * Normalizations of an imported graph: which there are, of which families, and the same network with others
+ * in their places, as a description is traced with another normalization.
  */
 import type { Precision } from "../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";

@@ -1,7 +1,7 @@
 /**
- * The parameters of an ONNX file under the names of the network's modules. Exporters keep the names of a state
- * dict where they store a tensor as it was, and make names up where they stored it turned or computed it:
- * "onnx::MatMul_233" read by blocks.0.attn.qkv is its weight, with its axes swapped.
+ * The parameters of an ONNX file under the names of the network's modules. Exporters keep the names of a
+ * state dict where they store a tensor as it was, and make names up where they stored it turned or computed
+ * it: "onnx::MatMul_233" read by blocks.0.attn.qkv is its weight, with its axes swapped.
  */
 import { elementCount, type TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";

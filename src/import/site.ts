@@ -166,7 +166,9 @@ export class Site {
     return axes?.map((axis) => this.axis(axis, index)) ?? this.shape(index).map((_, i) => i);
   }
 
-  /** Makes a node; its name is the module path alone where the module is nothing else, as a linear layer is. */
+  /**
+   * Makes a node; its name is the module path alone where the module is nothing else, as a linear layer is.
+   */
   make<Name extends OpName>(
     op: Name,
     inputs: readonly (Node | undefined)[],

@@ -1,7 +1,8 @@
 /**
- * An ONNX graph as a plain graph of UNfold: node by node by the table of operators. Values that are known while
- * it is read, sizes, indices, positions and masks, are computed and never become nodes. What is not known is
- * one error that lists all of it. Leaves out what the operators spell together (`rewrite/recognise`).
+ * An ONNX graph as a plain graph of UNfold: node by node by the table of operators. Values that are known
+ * while it is read, sizes, indices, positions and masks, are computed and never become nodes. What is not
+ * known is one error that lists all of it. Leaves out what the operators spell together
+ * (`rewrite/recognise`).
  */
 import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";

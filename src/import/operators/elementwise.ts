@@ -1,4 +1,6 @@
-/** Functions of single numbers, broadcast. What is computed from sizes and constants alone never comes here. */
+/**
+ * Functions of single numbers, broadcast. What is computed from sizes and constants alone never comes here.
+ */
 import { UnfoldError } from "../../errors.ts";
 import { type DType, isFloat } from "../../ir/dtype.ts";
 import type { Node } from "../../ir/graph.ts";

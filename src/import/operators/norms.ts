@@ -1,4 +1,7 @@
-/** Normalizations that are operators of their own. Gain and shift stand behind the statistics, as the DSL has them. */
+/**
+ * Normalizations that are operators of their own. Gain and shift stand behind the statistics, as the DSL has
+ * them.
+ */
 import { UnfoldError } from "../../errors.ts";
 import type { Node } from "../../ir/graph.ts";
 import { type Shape, sizeOf } from "../../ir/shape.ts";

@@ -36,7 +36,10 @@ export const PRODUCTS: Translators = {
 
 const isMatrix = ({ op, type }: Node) => op === "constant" && type.shape.length === 2;
 
-/** A constant matrix with its axes swapped, unread: exporters store what PyTorch has as `[outputs, channels]` so. */
+/**
+ * A constant matrix with its axes swapped, unread: exporters store what PyTorch has as `[outputs, channels]`
+ * so.
+ */
 function turned(matrix: Node): Node {
   const { dtype } = matrix.type;
   return constantNode(transposedData(dataOf(matrix)), { dtype, name: matrix.name });
