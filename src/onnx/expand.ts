@@ -14,10 +14,10 @@ import { scopeOf } from "./scope.ts";
 import type { Tensors } from "./tensor.ts";
 
 /** Functions that call functions could make a graph of any size of a small file. */
-const MOST_NODES = 2 ** 20;
+const MOST_NODES = 2 ** 18;
 const MOST_DEPTH = 100;
 /** Characters of names that are made here. */
-const MOST_CHARACTERS = 2 ** 27;
+const MOST_CHARACTERS = 2 ** 26;
 
 /** The domain of the standard has two names. */
 export const domainOf = (domain: string): string => domain === "ai.onnx" ? "" : domain;
@@ -263,7 +263,7 @@ export class Expansion {
   #step(origin: string): void {
     if (++this.#steps > MOST_NODES || this.#characters > MOST_CHARACTERS) {
       throw new UnfoldError(
-        `${origin}: its functions make more than ${MOST_NODES} nodes when they are written out.`,
+        `${origin}: its functions, written out, make a graph of more than ${MOST_NODES} nodes.`,
       );
     }
   }

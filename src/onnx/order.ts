@@ -42,10 +42,10 @@ export function inOrder(
           .filter((maker) => !done.has(maker));
       const own = before.find((maker) => maker === reader || open.has(maker));
       if (own !== undefined) {
-        const cycle = [...open].slice([...open].indexOf(own)).map(({ name }) => name);
+        const cycle = own === reader ? [reader] : [...[...open].slice([...open].indexOf(own)), reader];
         throw new UnfoldError(
           `${path}: ${nodeOf(reader)} reads what is made of its own result: a cycle of ${
-            listed(cycle.length === 0 ? [reader.name] : cycle)
+            listed(cycle.map(({ name }) => name))
           }. Export the model again.`,
         );
       }
