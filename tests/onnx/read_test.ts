@@ -44,7 +44,7 @@ for (const name of ["dynamo", "torchscript", "functions", "constants", "typed"])
     const records: (Wired | Elements)[] = lines.map((line) => JSON.parse(line));
     const nodes = records.filter((record) => "op" in record);
     const values = new Map(
-      records.filter((record) => !("op" in record)).map((record) => [record.name, record]),
+      records.filter((record) => "elements" in record).map((record) => [record.name, record]),
     );
     assert.deepEqual(wiring(graph.nodes), wiring(nodes));
     // In order of what reads them, since functions give theirs other names.
