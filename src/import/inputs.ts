@@ -5,7 +5,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { isFloat, PORT_TYPES, type PortType } from "../ir/dtype.ts";
-import { type Dim, MOST_ELEMENTS } from "../ir/shape.ts";
+import { type Dim, MOST_ELEMENTS, type Shape } from "../ir/shape.ts";
 import type { InputSpec } from "../dsl/spec.ts";
 import type { OnnxFile } from "../onnx/file.ts";
 import { quoted } from "../text.ts";
@@ -36,39 +36,88 @@ export function inputsOf({ path, graph }: OnnxFile): Inputs {
     return shape;
   });
   const batch = batchOf(shapes);
-  const names = new Map<string, string>();
   const sizes = new Map<string, string>();
-  const nameOf = (raw: string, wanted = raw): string => {
+  if (batch !== null) sizes.set("B", [...batch.names][0] ?? "batch");
+  const names = new Map<string, string>();
+  const nameOf = (raw: string): string => {
     const known = names.get(raw);
     if (known !== undefined) return known;
-    const clean = wanted.replace(/\W+/g, "_").replace(/^(?=\d)|^$/, "_");
+    const clean = raw.replace(/\W+/g, "_").replace(/^(?=\d)|^$/, "_");
     let free = clean;
-    for (let i = 2; sizes.has(free) || (free === "B" && raw !== batch?.name); i++) free = `${clean}_${i}`;
+    for (let i = 2; sizes.has(free); i++) free = `${clean}_${i}`;
     names.set(raw, free);
     sizes.set(free, raw);
     return free;
   };
-  if (batch !== null) nameOf(batch.name, "B");
   const specs = graph.inputs.map(({ name, dtype }, input) => {
     const shape = shapes[input]!.map((dim, axis): Dim => {
       if (typeof dim === "number") return dim;
-      if (dim === null) return axis === 0 && batch !== null ? "B" : nameOf(`${name}_${axis}`);
-      return nameOf(dim);
+      if (axis === 0 && batch !== null) return "B";
+      return nameOf(dim ?? `${name}_${axis}`);
     });
     return [name, { dtype: isFloat(dtype) ? "float" : dtype as PortType, shape }] as const;
   });
   return { specs: Object.fromEntries(specs), sizes, assumed: batch?.assumed ?? [] };
 }
 
-/** The name of the first axis of all inputs, where it is open and no other axis has it. */
-function batchOf(shapes: readonly (readonly FileDim[])[]): { name: string; assumed: string[] } | null {
+/** That two sizes with different names are one, since an operator of the file takes no others. */
+export class SameSize extends Error {
+  readonly names: readonly [string, string | number];
+  /** The node: "node_add_17". */
+  readonly where: string;
+
+  constructor(names: readonly [string, string | number], where: string) {
+    super(`${names.join(" is ")} in ${where}`);
+    this.names = names;
+    this.where = where;
+  }
+}
+
+/** The open size and the other, where shapes that have to be alike differ in nothing else; null elsewhere. */
+export function sameSize(a: Shape, b: Shape): readonly [string, string | number] | null {
+  const isName = (dim: Dim | undefined) => typeof dim === "string" && /^\w+$/.test(dim);
+  for (let i = 1; i <= Math.min(a.length, b.length); i++) {
+    const [x, y] = [a.at(-i)!, b.at(-i)!];
+    if (x === y || x === 1 || y === 1) continue;
+    if (isName(x) && (isName(y) || typeof y === "number")) return [x as string, y];
+    if (isName(y) && typeof x === "number") return [y as string, x];
+  }
+  return null;
+}
+
+/** The inputs with two names for one size. */
+export function withSameSize(inputs: Inputs, { names: [name, other], where }: SameSize): Inputs {
+  const specs = Object.entries(inputs.specs).map(([input, spec]) =>
+    [input, { ...spec, shape: spec.shape.map((dim) => dim === name ? other : dim) }] as const
+  );
+  return {
+    ...inputs,
+    specs: Object.fromEntries(specs),
+    assumed: [...inputs.assumed, `${name} is ${other}: ${where} takes no other`],
+  };
+}
+
+/** Names that exporters give to sizes that nobody named: "s48", "unk__12". */
+const GENERATED = /^(?:s|u|unk_*|dim_?|_?dynamic_?)\d+$/i;
+
+/** What a first axis is called that is no batch: sequences of one example. */
+const TOKENS = /seq|tok|len|time|^T$/i;
+
+/** The names of the batch: those of the inputs' first axes, where no other axis has one of them. */
+function batchOf(
+  shapes: readonly (readonly FileDim[])[],
+): { names: ReadonlySet<string>; assumed: string[] } | null {
   const first = shapes.flatMap(([dim]) => dim === undefined || typeof dim === "number" ? [] : [dim]);
-  const [name] = new Set(first.filter((dim) => dim !== null));
-  const isShared = first.length > 0 && first.every((dim) => dim === null || dim === name);
-  if (!isShared || shapes.some((shape) => shape.slice(1).includes(name ?? ""))) return null;
-  const unnamed = first.filter((dim) => dim === null).length;
-  const assumed = unnamed > 0 && first.length > 1
-    ? ["the first axes of all inputs, which the file does not name, are one size, the batch"]
+  const names = new Set(first.filter((dim) => dim !== null));
+  const isOne = names.size <= 1 || [...names].every((name) => GENERATED.test(name));
+  if (first.length === 0 || !isOne || [...names].some((name) => TOKENS.test(name))) return null;
+  if (shapes.some((shape) => shape.slice(1).some((dim) => typeof dim === "string" && names.has(dim)))) {
+    return null;
+  }
+  const isAssumed = first.length > 1 && (names.size > 1 || first.includes(null));
+  const called = first.map((dim) => dim ?? "?").join(", ");
+  const assumed = isAssumed
+    ? [`the first axes of all inputs, ${called} in the file, are one size, the batch`]
     : [];
-  return { name: name ?? "batch", assumed };
+  return { names, assumed };
 }

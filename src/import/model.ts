@@ -18,7 +18,7 @@ import { RECOGNISE } from "../rewrite/recognise/recognise.ts";
 import { listed, quoted } from "../text.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { checkpointWeights } from "../weights/mod.ts";
-import { inputsOf } from "./inputs.ts";
+import { type Inputs, inputsOf, SameSize, withSameSize } from "./inputs.ts";
 import { ownNorm, withNorm } from "./norms.ts";
 import { type Parameter, parametersOf } from "./parameters.ts";
 import { translate } from "./translate.ts";
@@ -47,34 +47,34 @@ const ANY_BATCH = 2;
  */
 export function importOnnx(path: string | URL, { dims = {} }: ImportOptions = {}): RecognisedCheckpoint {
   const file = readOnnx(path);
-  const inputs = inputsOf(file);
   const parameters = parametersOf(file.graph);
   const name = nameOf(file.path);
-  const specs = Object.fromEntries(
-    Object.entries(inputs.specs).map((
-      [input, spec],
-    ) => [input, { ...spec, shape: bindShape(spec.shape, dims) }]),
-  );
-  const open = [...new Set(Object.values(inputs.specs).flatMap(({ shape }) => shape.flatMap(namesIn)))];
-  const wrong = Object.keys(dims).find((dim) => !open.includes(dim));
-  if (wrong !== undefined) {
-    const are = open.length > 0 ? `open are ${open.join(", ")}` : "none is";
-    throw new UnfoldError(`${file.path} has no open size ${quoted(wrong)}; ${are}`);
-  }
-  const graphOf = (
+  const traced = (inputs: Inputs) =>
+  (
     { precision = "fp32", dims: more = {} }: Pick<TraceOptions, "precision" | "dims">,
     take: (parameter: Parameter) => Parameter["data"],
   ): Graph => {
     const plain = translate(file, { name, inputs, parameters, precision, dims: { ...dims, ...more }, take });
     return runPipeline(plain, RECOGNISE).graph;
   };
-  const norm = ownNorm(graphOf({ dims: { B: ANY_BATCH, ...dims } }, ({ data }) => data));
+  const named = inputsOf(file);
+  refuseOther(dims, named, file.path);
+  const [inputs, norm] = understood(
+    named,
+    (inputs) => ownNorm(traced(inputs)({ dims: { B: ANY_BATCH, ...dims } }, ({ data }) => data)),
+  );
+  const graphOf = traced(inputs);
+  const specs = Object.fromEntries(
+    Object.entries(inputs.specs).map((
+      [input, spec],
+    ) => [input, { ...spec, shape: bindShape(spec.shape, dims) }]),
+  );
   const model: Model = {
     name,
     inputs: specs,
     norm,
     reference: layerNorm(),
-    openDims: open.filter((dim) => !Object.hasOwn(dims, dim)),
+    openDims: openIn(specs),
     fixedDims: dims,
     forward: () => {
       throw new UnfoldError(`${name} comes from an ONNX file and has no description`);
@@ -84,9 +84,9 @@ export function importOnnx(path: string | URL, { dims = {} }: ImportOptions = {}
       return withNorm(graph, other, { weights, precision: options.precision ?? "fp32" });
     },
   };
-  const named = new Map([...parameters.values()].map((parameter) => [parameter.name, parameter]));
+  const byName = new Map([...parameters.values()].map((parameter) => [parameter.name, parameter]));
   const placeOf = (parameter: string) => {
-    const found = named.get(parameter);
+    const found = byName.get(parameter);
     return found === undefined ? parameter : found.isTurned ? swapped(found.stored) : found.stored;
   };
   return {
@@ -99,9 +99,33 @@ export function importOnnx(path: string | URL, { dims = {} }: ImportOptions = {}
     ignored: [],
     quantized: [],
     placeOf,
-    nameOf: (parameter) => named.get(parameter)?.stored ?? null,
-    open: ({ allowNonFinite = false } = {}) => checkpointWeights(weightsOf(file, named), { allowNonFinite }),
+    nameOf: (parameter) => byName.get(parameter)?.stored ?? null,
+    open: ({ allowNonFinite = false } = {}) => checkpointWeights(weightsOf(file, byName), { allowNonFinite }),
   };
+}
+
+/** What `look` makes of the inputs, once sizes that the file's operators have equal have one name. */
+function understood<Seen>(inputs: Inputs, look: (inputs: Inputs) => Seen): readonly [Inputs, Seen] {
+  for (;;) {
+    try {
+      return [inputs, look(inputs)];
+    } catch (error) {
+      if (!(error instanceof SameSize)) throw error;
+      inputs = withSameSize(inputs, error);
+    }
+  }
+}
+
+const openIn = (specs: Model["inputs"]): string[] => [
+  ...new Set(Object.values(specs).flatMap(({ shape }) => shape.flatMap(namesIn))),
+];
+
+function refuseOther(dims: DimValues, { specs }: Inputs, path: string): void {
+  const open = openIn(specs);
+  const wrong = Object.keys(dims).find((dim) => !open.includes(dim));
+  if (wrong === undefined) return;
+  const are = open.length > 0 ? `open are ${open.join(", ")}` : "none is";
+  throw new UnfoldError(`${path} has no open size ${quoted(wrong)}; ${are}`);
 }
 
 /** A file's name as a model has one: letters, digits, - and _. */

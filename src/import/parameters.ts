@@ -5,10 +5,9 @@
  */
 import { elementCount, type TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
-import type { OnnxGraph, OnnxNode } from "../onnx/file.ts";
+import { type OnnxGraph, type OnnxNode, operatorName } from "../onnx/file.ts";
 import type { WeightHint } from "../weights/source.ts";
 import { transposedData } from "../weights/derived/derive.ts";
-import { operatorName } from "./operators/table.ts";
 
 /** A tensor of the file as a parameter of the network. */
 export interface Parameter {

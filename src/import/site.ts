@@ -8,9 +8,10 @@ import { heldData, type TensorData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { axisIn, type Dim, type Shape } from "../ir/shape.ts";
-import type { OnnxNode } from "../onnx/file.ts";
+import { type OnnxNode, operatorName } from "../onnx/file.ts";
 import { apply, type AttrsOf, constantNode, type OpName } from "../ops/table.ts";
 import { quoted } from "../text.ts";
+import { SameSize, sameSize } from "./inputs.ts";
 import {
   dimsOf,
   isKnown,
@@ -175,7 +176,15 @@ export class Site {
     attrs: AttrsOf<Name>,
     { name = `${this.path}/${op}` } = {},
   ): Node {
-    return apply(op, inputs as readonly Node[], { attrs, name });
+    try {
+      return apply(op, inputs as readonly Node[], { attrs, name });
+    } catch (error) {
+      const [a, b] = inputs.map((input) => input?.type.shape);
+      const names = a && b && MEETING.has(op) ? sameSize(a, b) : null;
+      throw names === null
+        ? error
+        : new SameSize(names, `${operatorName(this.node)} ${quoted(this.node.name)}`);
+    }
   }
 
   /** A number of a tensor's element type, to be broadcast. */
@@ -206,6 +215,26 @@ export class Site {
     return constantNode(heldData([values.length], values, name), { dtype: this.precision, name });
   }
 }
+
+/** Operators whose operands have the same sizes, broadcast. */
+const MEETING: ReadonlySet<OpName> = new Set([
+  "add",
+  "and",
+  "concat",
+  "div",
+  "equal",
+  "greater",
+  "greater_or_equal",
+  "less",
+  "less_or_equal",
+  "max",
+  "min",
+  "mul",
+  "or",
+  "pow",
+  "sub",
+  "where",
+]);
 
 /** "blocks.0.attn.qkv", or where no module is told "MatMul_12": slashes are the graph's own. */
 function pathOf({ scope, name }: OnnxNode): string {

@@ -63,3 +63,8 @@ export interface OnnxNode {
  * `strings`; a `t`. Other kinds are refused.
  */
 export type OnnxAttribute = number | bigint | string | readonly number[] | readonly string[] | TensorData;
+
+/** An operator as people call it, "LayerNormalization" or "com.microsoft.FastGelu". */
+export function operatorName({ domain, op }: Pick<OnnxNode, "domain" | "op">): string {
+  return domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
+}

@@ -50,7 +50,11 @@ const several = (op: Binary): Translator => (at) =>
   at.inputs.map((_, i) => at.tensor(i)).reduce((a, b) => at.make(op, [a, b], {}));
 
 export const ELEMENTWISE: Translators = {
-  Abs: unary("abs"),
+  Abs: (at) => {
+    const x = at.tensor(0);
+    if (isFloat(x.type.dtype)) return at.make("abs", [x], {});
+    return at.make("max", [x, at.make("sub", [at.number(0, x), x], {})], {});
+  },
   Cos: unary("cos"),
   Erf: unary("erf"),
   Exp: unary("exp"),

@@ -1,5 +1,5 @@
 /** The table of ONNX operators, by rooms: what each becomes in the graph. */
-import type { OnnxNode } from "../../onnx/file.ts";
+import { type OnnxNode, operatorName } from "../../onnx/file.ts";
 import type { Translator, Translators } from "./define.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
 import { IMAGES } from "./images.ts";
@@ -18,11 +18,6 @@ const OPERATORS: Translators = {
   ...REDUCTIONS,
   ...NORMALIZATIONS,
 };
-
-/** An operator as people call it, "LayerNormalization" or "com.microsoft.FastGelu". */
-export function operatorName({ domain, op }: Pick<OnnxNode, "domain" | "op">): string {
-  return domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
-}
 
 /** What an operator becomes; undefined where UNfold does not know it. */
 export function translatorOf(node: OnnxNode): Translator | undefined {
