@@ -69,9 +69,8 @@ function isBroadcast(node: Node): boolean {
  */
 function isTokenwise(node: Node): boolean {
   const { shape } = node.type;
-  if ("shape" in node.attrs || "axes" in node.attrs || node.inputs[0]!.type.shape.length !== shape.length) {
-    return false;
-  }
+  const isOfAxes = Object.values(node.attrs).some((value) => Array.isArray(value));
+  if (isOfAxes || node.inputs[0]!.type.shape.length !== shape.length) return false;
   return shape.slice(0, -1).every((_, axis) => {
     const [at, ...rest] = wholeAxesBehind(node, axis) ?? [null];
     return at === axis && rest.every((other) => other === null);
