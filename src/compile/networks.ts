@@ -5,6 +5,7 @@ import type { Model, TraceOptions } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { EngineQuantization, Precision } from "../ir/dtype.ts";
+import type { OnnxWords } from "../emit/onnx.ts";
 import type { Graph } from "../ir/graph.ts";
 import { haveSameKeys, otherNorm } from "../norms/keys.ts";
 import { type Norm, NORMS } from "../norms/families.ts";
@@ -52,17 +53,21 @@ export function compile(model: Model, options: CompileOptions): Network {
   return { traced, ...optimize(traced, { ...options, keep }) };
 }
 
-/** What an ONNX file says of the network in it, and of who wrote it, under `metadata_props`. */
+/**
+ * What an ONNX file says of the network in it, and of who wrote it, under `metadata_props`; beside what the file
+ * said that the network came from, whose names open sizes keep.
+ */
 export function aboutNetwork(
-  { model: { fixedDims }, norm, network: { norms, graph }, precision }: {
-    readonly model: Pick<Model, "fixedDims">;
+  { model: { fixedDims, origin }, norm, network: { norms, graph }, precision }: {
+    readonly model: Pick<Model, "fixedDims" | "origin">;
     readonly norm: Norm;
     readonly network: Network;
     readonly precision: Precision | EngineQuantization;
   },
-): Readonly<Record<string, string>> {
+): OnnxWords {
   const dims = Object.entries(fixedDims).map(([name, size]) => `${name}=${size}`);
-  return {
+  const metadata = {
+    ...origin?.metadata,
     ...(dims.length > 0 && { "unfold.dims": dims.join(",") }),
     "unfold.version": config.version,
     "unfold.precision": precision,
@@ -70,6 +75,7 @@ export function aboutNetwork(
     "unfold.normalizations_folded": String(norms.filter(({ folded }) => folded).length),
     "unfold.normalizations_remaining": String(remainingNorms(graph)),
   };
+  return { metadata, sizes: origin?.sizes };
 }
 
 /** A network's weights, opened anew for each trace, so that each trace accounts for all of them. */

@@ -6,7 +6,7 @@
  */
 import { dirname, join, resolve } from "node:path";
 import { removeUnlocked, takeLock } from "../emit/lock.ts";
-import { type Probe, writeOnnx } from "../emit/onnx.ts";
+import { type OnnxWords, type Probe, writeOnnx } from "../emit/onnx.ts";
 import { lowestOpset } from "../emit/opset.ts";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
@@ -22,7 +22,6 @@ const FOLDER = /^\.unfold-[0-9a-f-]{36}\.part$/;
 const REPORT = "report.json";
 
 type Written = Awaited<ReturnType<typeof writeOnnx>>;
-type Metadata = Readonly<Record<string, string>>;
 
 /**
  * A working folder for the output folder `out`. Disposal removes it, and the folders above it that were made
@@ -87,16 +86,16 @@ export class Workshop implements AsyncDisposable {
   }
 
   /** Writes a network as `name`, for the user. */
-  async publish(graph: Graph, name: string, metadata?: Metadata): Promise<Written> {
-    const { path, file } = this.#write(graph, this.path(name), { metadata });
+  async publish(graph: Graph, name: string, words: OnnxWords = {}): Promise<Written> {
+    const { path, file } = this.#write(graph, this.path(name), words);
     if (path !== this.path(name)) throw new Error(`${name} was asked for as scratch before it was published`);
     return await file;
   }
 
   /** Writes a network as `name`, for the user, that was written for this build before. */
-  async copy(graph: Graph, name: string, metadata?: Metadata): Promise<Written> {
+  async copy(graph: Graph, name: string, words?: OnnxWords): Promise<Written> {
     this.#written.delete(graph);
-    return await this.publish(graph, name, metadata);
+    return await this.publish(graph, name, words);
   }
 
   /** Writes text as `name`, for the user. */
@@ -127,7 +126,7 @@ export class Workshop implements AsyncDisposable {
   #write(
     graph: Graph,
     path: string,
-    options: { metadata?: Metadata | undefined; probe?: Probe | undefined; opset?: number },
+    options: OnnxWords & { probe?: Probe | undefined; opset?: number },
   ) {
     const known = this.#written.get(graph);
     if (known !== undefined) return known;

@@ -41,6 +41,14 @@ export interface TraceOptions {
   readonly dims?: DimValues;
 }
 
+/** What an ONNX file said besides its network. */
+export interface ModelOrigin {
+  /** Its `metadata_props`. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Its names of open sizes by the model's: `{ B: "batch_size" }`. */
+  readonly sizes: Readonly<Record<string, string>>;
+}
+
 /** A described network, not yet bound to weights. */
 export interface Model<Inputs extends string = string> extends ModelSpec<Inputs> {
   /** The normalization to compare with. */
@@ -49,6 +57,12 @@ export interface Model<Inputs extends string = string> extends ModelSpec<Inputs>
   readonly openDims: readonly string[];
   /** Sizes that were open and have been fixed since: `{ T: 128 }`. */
   readonly fixedDims: Readonly<Record<string, number>>;
+  /**
+   * Of a network that came from a file, what files that are made of it keep.
+   *
+   * @internal
+   */
+  readonly origin?: ModelOrigin;
   /**
    * Runs `forward` over symbolic tensors.
    *

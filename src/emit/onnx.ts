@@ -19,6 +19,8 @@ const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;
 export interface OnnxOptions {
   /** What the file says of itself, in `metadata_props`. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** What open sizes of inputs and outputs are called in the file, by their names in the graph. */
+  readonly sizes?: Readonly<Record<string, string>> | undefined;
   /** The version of the standard's operators, at least; the lowest that the graph fits unless given. */
   readonly opset?: number | undefined;
   /** Weights of more bytes than this go into `<path>.data`. */
@@ -30,6 +32,9 @@ export interface OnnxOptions {
    */
   readonly probe?: Probe | undefined;
 }
+
+/** What a file says of itself, and calls its sizes. */
+export type OnnxWords = Pick<OnnxOptions, "metadata" | "sizes">;
 
 /** A file that was written. */
 export interface OnnxFile {
@@ -56,7 +61,7 @@ export interface Probe {
 export async function writeOnnx(
   graph: Graph,
   path: string,
-  { metadata = {}, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: OnnxOptions = {},
+  { metadata, sizes, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: OnnxOptions = {},
 ): Promise<OnnxFile> {
   const emitter = emit(graph, { opset, probe });
   const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
@@ -66,7 +71,7 @@ export async function writeOnnx(
   };
   try {
     const data = external === null ? [] : emitter.moveWeights(basename(external));
-    const model = emitter.pieces(metadata);
+    const model = emitter.pieces({ metadata, sizes });
     if (external !== null) await writePieces(partial.data, data);
     await writePieces(partial.model, model);
     if (external !== null) await Deno.rename(partial.data, external);

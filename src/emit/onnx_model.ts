@@ -248,7 +248,17 @@ export class ModelEmitter implements OnnxEmitter {
   }
 
   /** The model's file. */
-  pieces(metadata: Readonly<Record<string, string>> = {}): Piece[] {
+  pieces(
+    { metadata = {}, sizes = {} }: {
+      readonly metadata?: Readonly<Record<string, string>> | undefined;
+      readonly sizes?: Readonly<Record<string, string>> | undefined;
+    } = {},
+  ): Piece[] {
+    const said = (name: string, { dtype, shape }: TensorType) =>
+      valueInfo(name, {
+        dtype,
+        shape: shape.map((dim) => typeof dim === "string" && Object.hasOwn(sizes, dim) ? sizes[dim]! : dim),
+      });
     return modelPieces({
       irVersion: IR_VERSION,
       producerName: "UNfold",
@@ -265,9 +275,9 @@ export class ModelEmitter implements OnnxEmitter {
         name: this.#graph.name,
         node: this.nodes,
         initializer: this.#initializers,
-        input: this.#graph.inputs.map((node) => valueInfo(node.name, node.type)),
+        input: this.#graph.inputs.map((node) => said(node.name, node.type)),
         output: [
-          ...this.#graph.outputs.map(({ name, node }) => valueInfo(name, node.type)),
+          ...this.#graph.outputs.map(({ name, node }) => said(name, node.type)),
           ...this.#measured,
         ],
       },

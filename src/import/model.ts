@@ -8,6 +8,7 @@ import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
 import { swapped } from "../checkpoints/define.ts";
 import type { Model, TraceOptions } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
+import { isFloat, type Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import { bindShape, type DimValues, namesIn } from "../ir/shape.ts";
 import { layerNorm } from "../norms/families.ts";
@@ -21,7 +22,7 @@ import { checkpointWeights } from "../weights/mod.ts";
 import { type Inputs, inputsOf, SameSize, withSameSize } from "./inputs.ts";
 import { ownNorm, withNorm } from "./norms.ts";
 import { type Parameter, parametersOf } from "./parameters.ts";
-import { translate } from "./translate.ts";
+import { translate, unknownOperators } from "./translate.ts";
 
 /** How an ONNX file is opened. */
 export interface ImportOptions {
@@ -29,6 +30,20 @@ export interface ImportOptions {
    * Sizes that are fixed before the network is read, `{ T: 128 }`: what is computed from them is known then.
    */
   readonly dims?: DimValues;
+  /** Whether to look at the rest of a network with operators that UNfold does not know. */
+  readonly keepGoing?: boolean;
+}
+
+/** An ONNX file as a network and its weights. */
+export interface ImportedOnnx extends RecognisedCheckpoint {
+  /** The type that its floats are stored in. */
+  readonly precision: Precision;
+  /** Operators that are not known, and the nodes of each; none unless the rest is looked at. */
+  readonly unknown: readonly { readonly operator: string; readonly nodes: readonly string[] }[];
+  /** Of the file. */
+  readonly nodes: number;
+  /** The version of the standard's operators. */
+  readonly opset: number;
 }
 
 /** A size for looking at a network: not 1, which broadcasts. */
@@ -45,7 +60,10 @@ const ANY_BATCH = 2;
  * @throws {UnfoldError} the file is malformed, has operators that UNfold does not know, all of which are
  * listed, or computes what an open size makes impossible
  */
-export function importOnnx(path: string | URL, { dims = {} }: ImportOptions = {}): RecognisedCheckpoint {
+export function importOnnx(
+  path: string | URL,
+  { dims = {}, keepGoing = false }: ImportOptions = {},
+): ImportedOnnx {
   const file = readOnnx(path);
   const parameters = parametersOf(file.graph);
   const name = nameOf(file.path);
@@ -54,7 +72,15 @@ export function importOnnx(path: string | URL, { dims = {} }: ImportOptions = {}
     { precision = "fp32", dims: more = {} }: Pick<TraceOptions, "precision" | "dims">,
     take: (parameter: Parameter) => Parameter["data"],
   ): Graph => {
-    const plain = translate(file, { name, inputs, parameters, precision, dims: { ...dims, ...more }, take });
+    const plain = translate(file, {
+      name,
+      inputs,
+      parameters,
+      precision,
+      dims: { ...dims, ...more },
+      keepGoing,
+      take,
+    });
     return runPipeline(plain, RECOGNISE).graph;
   };
   const named = inputsOf(file);
@@ -76,6 +102,7 @@ export function importOnnx(path: string | URL, { dims = {} }: ImportOptions = {}
     reference: layerNorm(),
     openDims: openIn(specs),
     fixedDims: dims,
+    origin: { metadata: Object.fromEntries(file.metadata), sizes: Object.fromEntries(inputs.sizes) },
     forward: () => {
       throw new UnfoldError(`${name} comes from an ONNX file and has no description`);
     },
@@ -98,6 +125,13 @@ export function importOnnx(path: string | URL, { dims = {} }: ImportOptions = {}
     settled: inputs.assumed.map((why) => ({ name: "batch", value: "B", basis: "assumed", why })),
     ignored: [],
     quantized: [],
+    precision: precisionOf(file),
+    unknown: [...unknownOperators(file)].map(([operator, nodes]) => ({
+      operator,
+      nodes: nodes.map(({ name }) => name),
+    })),
+    nodes: file.graph.nodes.length,
+    opset: file.opsets.get("") ?? 1,
     placeOf,
     nameOf: (parameter) => byName.get(parameter)?.stored ?? null,
     open: ({ allowNonFinite = false } = {}) => checkpointWeights(weightsOf(file, byName), { allowNonFinite }),
@@ -126,6 +160,13 @@ function refuseOther(dims: DimValues, { specs }: Inputs, path: string): void {
   if (wrong === undefined) return;
   const are = open.length > 0 ? `open are ${open.join(", ")}` : "none is";
   throw new UnfoldError(`${path} has no open size ${quoted(wrong)}; ${are}`);
+}
+
+/** The type of floating-point inputs, else of the weights. */
+function precisionOf({ graph: { inputs, initializers } }: OnnxFile): Precision {
+  const types = [...inputs, ...initializers.values()].map(({ dtype }) => dtype);
+  const found = types.find((type) => isFloat(type));
+  return found === "fp16" || found === "bf16" ? found : "fp32";
 }
 
 /** A file's name as a model has one: letters, digits, - and _. */

@@ -5,10 +5,10 @@
  * (`rewrite/recognise`).
  */
 import { UnfoldError } from "../errors.ts";
-import type { Precision } from "../ir/dtype.ts";
+import { isFloat, type Precision } from "../ir/dtype.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { Graph, Node } from "../ir/graph.ts";
-import { bindShape, broadcastShapes, type DimValues, showShape } from "../ir/shape.ts";
+import { bindShape, broadcastShapes, type DimValues, isDim, showShape } from "../ir/shape.ts";
 import { type OnnxFile, type OnnxNode, operatorName } from "../onnx/file.ts";
 import { apply, constantNode } from "../ops/table.ts";
 import { transposedData } from "../weights/derived/derive.ts";
@@ -28,13 +28,18 @@ export interface TranslateOptions {
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly precision: Precision;
   readonly dims: DimValues;
+  /**
+   * Whether the network is cut at operators that are not known, to see what of the rest folds: what they make
+   * becomes inputs, and what they read outputs.
+   */
+  readonly keepGoing?: boolean;
   /** The values of a parameter. */
   take(parameter: Parameter): TensorData;
 }
 
 /** @throws {UnfoldError} operators that are not known, all of them; a node whose operands do not fit */
 export function translate(file: OnnxFile, options: TranslateOptions): Graph {
-  refuseUnknown(file);
+  if (!options.keepGoing) refuseUnknown(file);
   return new Translation(file, options).graph();
 }
 
@@ -43,12 +48,15 @@ export function unknownOperators({ graph }: OnnxFile): ReadonlyMap<string, reado
   const unknown = new Map<string, OnnxNode[]>();
   for (const node of graph.nodes) {
     const op = operatorName(node);
-    if (translatorOf(node) === undefined && onSizesOf(op, AS_WHOLE) === undefined) {
+    if (!isKnownOperator(node)) {
       unknown.set(op, [...unknown.get(op) ?? [], node]);
     }
   }
   return unknown;
 }
+
+const isKnownOperator = (node: OnnxNode): boolean =>
+  translatorOf(node) !== undefined || onSizesOf(operatorName(node), AS_WHOLE) !== undefined;
 
 const AS_WHOLE = { isWhole: true, fmod: false };
 
@@ -74,6 +82,8 @@ class Translation implements Surroundings {
   readonly #options: TranslateOptions;
   readonly #values = new Map<string, Value>();
   readonly #constants = new Map<Known, Node>();
+  /** Ends of a network that is cut. */
+  readonly #cut = { inputs: [] as Node[], outputs: new Map<string, Node>() };
 
   constructor(file: OnnxFile, options: TranslateOptions) {
     this.#file = file;
@@ -92,19 +102,47 @@ class Translation implements Surroundings {
       return node;
     });
     for (const node of graph.nodes) {
-      const results = this.#translated(node);
+      const isCut = this.#options.keepGoing === true && this.#isCutAt(node);
+      const results = isCut ? this.#cutAt(node) : this.#translated(node);
       node.outputs.forEach((output, i) => {
         const value = results[i] ?? null;
         if (output === "") return;
         if (value !== null) this.#values.set(output, value);
       });
     }
-    const outputs = graph.outputs.map(({ name }) => {
+    const outputs = graph.outputs.flatMap(({ name }) => {
       const value = this.#valueOf(name);
+      if (value === null && this.#options.keepGoing) return [];
       if (value === null) throw new UnfoldError(`${path}: nothing makes the output ${quoted(name)}`);
       return { name, node: isKnown(value) ? this.nodeOf(value, name) : value };
     });
-    return { name, inputs, outputs };
+    const cut = [...this.#cut.outputs].map(([name, node]) => ({ name, node }));
+    return { name, inputs: [...inputs, ...this.#cut.inputs], outputs: [...outputs, ...cut] };
+  }
+
+  /** Whether a node is not known, or reads what could not be made because of one that is not. */
+  #isCutAt(node: OnnxNode): boolean {
+    const isLost = node.inputs.some((name) => name !== "" && this.#valueOf(name) === null);
+    return isLost || !isKnownOperator(node);
+  }
+
+  /** What it would make, as inputs of the types that the file says. */
+  #cutAt(node: OnnxNode): readonly (Value | null)[] {
+    for (const name of node.inputs) {
+      const value = name === "" ? null : this.#valueOf(name);
+      if (value !== null && !isKnown(value) && value.op !== "constant") {
+        this.#cut.outputs.set(`cut.${name}`, value);
+      }
+    }
+    return node.outputs.map((name) => {
+      const said = this.#file.graph.values.get(name);
+      const shape = said?.shape?.map((dim) => dim ?? "?") ?? ["?"];
+      if (said === undefined || !shape.every((dim) => isDim(dim))) return null;
+      const dtype = isFloat(said.dtype) ? this.precision : said.dtype;
+      const input = apply("input", [], { attrs: { dtype, shape }, name });
+      this.#cut.inputs.push(input);
+      return input;
+    });
   }
 
   nodeOf(known: Known, name: string): Node {

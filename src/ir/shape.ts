@@ -127,7 +127,11 @@ export function bindShape(shape: Shape, values: DimValues): Shape {
 export function fixedShape(shape: Shape, what = "the shape"): readonly number[] {
   for (const dim of shape) {
     if (typeof dim !== "number") {
-      throw new UnfoldError(`${what} [${shape.join(", ")}] has the open dimension ${dim}: give it a value`);
+      throw new UnfoldError(
+        `${what} [${shape.join(", ")}] has the open dimension ${dim}: fix it, as in --dim ${
+          namesIn(dim)[0]
+        }=128`,
+      );
     }
   }
   return shape as readonly number[];

@@ -104,7 +104,7 @@ Deno.test("fixedShape() refuses an open size by its name", () => {
     () => fixedShape([2, "T"], "the input x"),
     "the input x [2, T]",
     "open dimension T",
-    "give it a value",
+    "fix it, as in --dim",
   );
 });
 

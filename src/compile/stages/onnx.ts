@@ -1,5 +1,6 @@
 /** A network's ONNX file, for the user. */
 import { join } from "node:path";
+import type { OnnxWords } from "../../emit/onnx.ts";
 import { networkPrecision } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
 import { ONNX_PIPELINES, type OnnxForm } from "../../rewrite/backends/onnx_forms.ts";
@@ -15,7 +16,7 @@ export interface OnnxJob {
   readonly name: string;
   /** "un.onnx (Unified Normalization)". */
   readonly title: string;
-  readonly about?: Readonly<Record<string, string>>;
+  readonly about?: OnnxWords;
 }
 
 /** @param jobOf what to write, of what is made by then */

@@ -28,9 +28,10 @@ export const quantize: Stage<Has<"order" | "networks" | "examples" | "work">, Ha
       signal,
     });
     const name = `${norm.family}.int8.onnx`;
+    const { metadata, ...words } = aboutNetwork({ model, norm, network: wide, precision: "int8" });
     const { byteLength, nodes } = await work.copy(graph, name, {
-      ...aboutNetwork({ model, norm, network: wide, precision: "int8" }),
-      [TARGET_KEY]: target,
+      ...words,
+      metadata: { ...metadata, [TARGET_KEY]: target },
     });
     return {
       int8: {
