@@ -54,8 +54,8 @@ export function compile(model: Model, options: CompileOptions): Network {
 }
 
 /**
- * What an ONNX file says of the network in it, and of who wrote it, under `metadata_props`; beside what the file
- * said that the network came from, whose names open sizes keep.
+ * What an ONNX file says of the network in it, and of who wrote it, under `metadata_props`; beside what the
+ * file said that the network came from, whose names open sizes keep.
  */
 export function aboutNetwork(
   { model: { fixedDims, origin }, norm, network: { norms, graph }, precision }: {

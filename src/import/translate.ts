@@ -12,7 +12,7 @@ import { bindShape, broadcastShapes, type DimValues, isDim, showShape } from "..
 import { type OnnxFile, type OnnxNode, operatorName } from "../onnx/file.ts";
 import { apply, constantNode } from "../ops/table.ts";
 import { transposedData } from "../weights/derived/derive.ts";
-import { quoted } from "../text.ts";
+import { listed, quoted } from "../text.ts";
 import type { Inputs } from "./inputs.ts";
 import { isMove, type Translator } from "./operators/define.ts";
 import { translatorOf } from "./operators/table.ts";
@@ -63,15 +63,12 @@ const AS_WHOLE = { isWhole: true, fmod: false };
 function refuseUnknown(file: OnnxFile): void {
   const unknown = unknownOperators(file);
   if (unknown.size === 0) return;
-  const lines = [...unknown].map(([op, nodes]) => {
-    const names = nodes.slice(0, 3).map(({ name }) => quoted(name)).join(", ");
-    return `  ${op} (${nodes.length}): ${names}${nodes.length > 3 ? ", ..." : ""}`;
-  });
+  const named = [...unknown].map(([op, nodes]) => `${op} (${listed(nodes.map(({ name }) => name), 3)})`);
   throw new UnfoldError(
     `${file.path} has ${
       unknown.size === 1 ? "an operator" : `${unknown.size} operators`
-    } that UNfold does not know:\n` +
-      `${lines.join("\n")}`,
+    } that UNfold does not know: ` +
+      `${named.join(", ")}. deno task optimize MODEL.onnx --keep-going lists what would fold around them.`,
   );
 }
 

@@ -40,7 +40,8 @@ export function knownData(data: TensorData): Known {
     shape: data.shape,
     origin: data.origin,
     get elements() {
-      return elements ??= float64Of(data);
+      // Of four bits there may be one more in the last byte.
+      return elements ??= float64Of(data).subarray(0, elementCount(data.shape));
     },
   };
 }

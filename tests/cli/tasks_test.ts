@@ -84,6 +84,7 @@ export default model({
 const SESSION: readonly (readonly [code: number, ...args: string[]])[] = [
   [0, "build-engine", "tiny.ts", "--no-time"],
   [0, "build-engine", "tiny.ts", "--no-engine", "--no-check"],
+  [0, "optimize", "build/tiny/un.onnx", "-o", "folded.onnx"],
   [0, "audit", "tiny.ts"],
   [0, "audit", "tiny.ts", "--ranges"],
   [0, "compare", "tiny.ts", "--precision", "fp16"],

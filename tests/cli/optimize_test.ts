@@ -1,0 +1,118 @@
+/** `deno task optimize` and the other commands on ONNX files, as their users meet them. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { readOnnx } from "../../src/onnx/read.ts";
+import { graph, modelBytes, node, tensor, value } from "../onnx/models.ts";
+import { withFolder } from "../support.ts";
+import { processOf } from "./process.ts";
+
+const { run, refuses } = processOf("optimize");
+const exported = (name: string) => fileURLToPath(new URL(`../fixtures/onnx/${name}.onnx`, import.meta.url));
+
+for (const exporter of ["torchscript", "dynamo"]) {
+  Deno.test(`optimize folds what ${exporter} of PyTorch wrote, and ONNX Runtime has both files agree`, () =>
+    withFolder(async (folder) => {
+      const args = [exported(exporter), "-o", "folded.onnx", "--json"];
+      const { code, stdout, stderr } = await run(args, folder);
+      assert.equal(code, 0, stderr);
+      const report = JSON.parse(stdout);
+      assert.deepEqual([report.found, report.folded, report.remaining, report.unknown], [3, 0, 3, []]);
+      // Statistics stay, and the products have their gains and shifts.
+      for (const { into, refused } of report.norms) {
+        assert.equal(into.length, 1);
+        assert.match(refused.reason, /statistics depend on the input/);
+      }
+      assert.ok(report.agreement.maxRelError < 1e-6, `${report.agreement.maxRelError}`);
+      assert.deepEqual(report.agreement.sizes, { B: 2 });
+      const [before, after] = [readOnnx(exported(exporter)), readOnnx(join(folder, "folded.onnx"))];
+      assert.deepEqual(after.graph.inputs, before.graph.inputs);
+      assert.deepEqual(after.graph.outputs.map(({ name }) => name), ["y"]);
+      assert.deepEqual(after.graph.outputs[0]!.shape, ["batch", 3]);
+      for (const [key, said] of before.metadata) assert.equal(after.metadata.get(key), said);
+      assert.equal(after.metadata.get("unfold.normalizations_remaining"), "3");
+      assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["folded.onnx"]);
+    }));
+}
+
+/** A multiplication and addition per channel in front of a product, and two operators that nobody knows. */
+function withUnknown(): Uint8Array {
+  const matrix = tensor("fc.weight", [1, 2, 3, 4, 5, 6], { dims: [2, 3] });
+  return modelBytes(
+    graph([
+      node("Mul", ["x", "norm.weight"], ["scaled"], { name: "norm_mul" }),
+      node("Add", ["scaled", "norm.bias"], ["normalized"], { name: "norm_add" }),
+      node("MatMul", ["normalized", "fc.weight"], ["product"], { name: "fc" }),
+      node("Frobnicate", ["product"], ["odd"], { name: "odd_one" }),
+      node("Twirl", ["odd"], ["y"], { name: "odd_two", domain: "com.example" }),
+    ], {
+      input: [value("x", ["N", 2])],
+      output: [value("y", ["N", 3])],
+      valueInfo: [value("odd", ["N", 3])],
+      initializer: [tensor("norm.weight", [2, 3]), tensor("norm.bias", [1, -1]), matrix],
+    }),
+    { opsetImport: [{ domain: "", version: 17 }, { domain: "com.example", version: 1 }] },
+  );
+}
+
+Deno.test("optimize lists all operators that it does not know, and with --keep-going what folds around them", () =>
+  withFolder(async (folder) => {
+    await Deno.writeFile(join(folder, "odd.onnx"), withUnknown());
+    await refuses(folder, ["odd.onnx", "-o", "folded.onnx"], {
+      code: 1,
+      message:
+        /odd\.onnx has 2 operators that UNfold does not know: Frobnicate \("odd_one"\), com\.example\.Twirl \("odd_two"\)\. .* --keep-going/,
+    });
+    const { code, stdout } = await run(["odd.onnx", "--keep-going", "--json"], folder);
+    assert.equal(code, 1);
+    const { unknown, norms, output } = JSON.parse(stdout);
+    assert.deepEqual(unknown, [
+      { operator: "Frobnicate", nodes: ["odd_one"] },
+      { operator: "com.example.Twirl", nodes: ["odd_two"] },
+    ]);
+    assert.deepEqual(norms.map(({ norm, into }: { norm: string; into: string[] }) => [norm, into]), [
+      ["norm", ["fc"]],
+    ]);
+    assert.equal(output, null);
+    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["odd.onnx"]);
+  }));
+
+Deno.test("optimize refuses what it cannot do with a file in one sentence", () =>
+  withFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "text.onnx"), "no model");
+    for (
+      const [args, message, code] of [
+        [[], /give an ONNX file, as in `deno task optimize model\.onnx -o folded\.onnx`$/, 2],
+        [["m.onnx"], /give the file to write, as in -o folded\.onnx/, 2],
+        [
+          ["text.onnx", "-o", "text.onnx"],
+          /--output text\.onnx: this would overwrite the file that is read/,
+          2,
+        ],
+        [["text.onnx", "-o", "f.onnx"], /text\.onnx, byte 1: /, 1],
+        [["none.onnx", "-o", "f.onnx"], /none\.onnx: no such file/, 1],
+        [[exported("torchscript"), "-o", "f.onnx", "--dim", "T=3"], /has no open size "T"; open are B$/, 1],
+        [[exported("torchscript"), "-o", "f.onnx", "--dim", "T"], /--dim "T": give NAME=N/, 2],
+        [[exported("torchscript"), "-o", "f.onnx", "--onnx", "x"], /--onnx x: give one of standard, /, 2],
+      ] as const
+    ) {
+      await refuses(folder, [...args], { code, message });
+    }
+    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["text.onnx"]);
+  }));
+
+Deno.test("audit and build-engine take an ONNX file as MODEL", () =>
+  withFolder(async (folder) => {
+    const audit = await processOf("audit").run([exported("dynamo"), "--json"], folder);
+    assert.equal(audit.code, 0, audit.stderr);
+    const { layout, found, trained } = JSON.parse(audit.stdout);
+    assert.deepEqual([layout.slice(0, 15), found, trained], ["ONNX of pytorch", 3, true]);
+    const build = await processOf("build-engine").run(
+      [exported("dynamo"), "--no-engine", "--no-time", "--out", "built", "--batch", "4"],
+      folder,
+    );
+    assert.equal(build.code, 0, build.stderr);
+    assert.match(build.stdout, /read as ONNX of pytorch/);
+    const written = readOnnx(join(folder, "built/ln.onnx"));
+    assert.deepEqual(written.graph.inputs.map(({ name, shape }) => [name, shape]), [["x", [4, 5, 8]]]);
+  }));
