@@ -7,12 +7,14 @@ import assert from "node:assert/strict";
 import { normScope, rootScope } from "../../src/dsl/scope.ts";
 import { float64Of, type TensorData } from "../../src/ir/data.ts";
 import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/families.ts";
-import { apply, type OpName } from "../../src/ops/table.ts";
+import { apply, type AttrsOf, type OpName } from "../../src/ops/table.ts";
 import { compareTensors } from "../../src/run/compare.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { openCheckpoint } from "../../src/weights/mod.ts";
 import { graphOf, input, weightsOf } from "../support.ts";
 import {
+  concat,
+  constant,
   div,
   exp,
   gather,
@@ -20,6 +22,7 @@ import {
   maximum,
   mean,
   relu,
+  reshape,
   scaledDotProductAttention,
   silu,
   softmax,
@@ -67,12 +70,73 @@ const attention = (options: { causal?: boolean } = {}) =>
     scaledDotProductAttention({ q: q!, k: k!, v: v!, ...(mask && { mask }) }, options)
   );
 
+/** An operator over all tensors of the case, in the order they are stored in. */
+const plain = <Name extends OpName>(op: Name, attrs: AttrsOf<Name>) =>
+  of(({ y: _, ...tensors }) => apply(op, Object.values(tensors) as never, { attrs }));
+
+const chosen = (op: "equal" | "less" | "less_or_equal" | "greater" | "greater_or_equal") =>
+  of(({ a, b }) => apply("where", [apply(op, [a!, b!], { attrs: {} }), a!, b!], { attrs: {} }));
+
+const windows = { kernel: [3, 3], stride: [2, 2], padding: [1, 1] } as const;
+
+const resized = (height: number, width: number, attrs: Partial<AttrsOf<"resize">>) =>
+  plain("resize", { mode: "linear", alignCorners: false, shape: [2, 3, height, width], ...attrs });
+
+/** The token at which an example's ids are largest, as CLIP pools its texts. */
+function tokenOfEach(x: Tensor, ids: Tensor): Tensor {
+  const at = apply("arg_max", [ids], { attrs: { axis: -1, keepDims: true } });
+  const example = reshape(apply("range", [], { attrs: { size: 3 } }), [3, 1]);
+  return apply("gather_nd", [x, concat([example, at], { axis: 1 })], { attrs: {} });
+}
+
 const CASES: Readonly<Record<string, (case_: string) => Tensor>> = {
   linear: linearLike("linear"),
   conv_patches: linearLike("conv", { stride: [4, 4], padding: [0, 0] }),
   conv_padded: linearLike("conv", { stride: [2, 1], padding: [1, 2] }),
   conv_groups: linearLike("conv", { stride: [1, 1], padding: [1, 2], groups: 2 }),
   conv_depthwise: linearLike("conv", { stride: [1, 1], padding: [1, 2], groups: 4 }),
+  conv_dilated: linearLike("conv", {
+    stride: [2, 1],
+    padding: [0, 1],
+    paddingAfter: [1, 2],
+    dilation: [2, 3],
+  }),
+  average_pool: plain("average_pool", windows),
+  average_pool_counted: of(({ x }) => {
+    const sides = [0, 0, 1, 1];
+    const padded = apply("pad", [x!], { attrs: { before: sides, after: sides, value: 0 } });
+    return apply("average_pool", [padded], { attrs: { ...windows, padding: [0, 0] } });
+  }),
+  max_pool: plain("max_pool", windows),
+  pad: plain("pad", { before: [0, 0, 0, 1], after: [0, 0, 3, 2], value: -1.5 }),
+  resize_nearest: resized(10, 3, { mode: "nearest" }),
+  resize_linear: resized(7, 4, {}),
+  resize_linear_corners: resized(7, 4, { alignCorners: true }),
+  resize_cubic: resized(8, 9, { mode: "cubic" }),
+  where_equal: chosen("equal"),
+  where_less: chosen("less"),
+  where_less_or_equal: chosen("less_or_equal"),
+  where_greater: chosen("greater"),
+  where_greater_or_equal: chosen("greater_or_equal"),
+  gather_elements: of(({ x, at }) => apply("gather_elements", [x!, at!], { attrs: { axis: 1 } })),
+  token_of_each: of(({ x, ids }) => tokenOfEach(x!, ids!)),
+  cumulative_sum: plain("cumulative_sum", { axis: 1 }),
+  minimum: plain("min", {}),
+  pow: of(({ x }) => apply("pow", [x!, constant([2.5], { shape: [], dtype: "fp32" })], { attrs: {} })),
+  log: plain("log", {}),
+  erf: plain("erf", {}),
+  floor: plain("floor", {}),
+  sin: plain("sin", {}),
+  cos: plain("cos", {}),
+  neg: plain("neg", {}),
+  abs: plain("abs", {}),
+  sigmoid: plain("sigmoid", {}),
+  hard_sigmoid: plain("hard_sigmoid", { alpha: 1 / 6, beta: 0.5 }),
+  hard_swish: plain("hard_swish", {}),
+  leaky_relu: plain("leaky_relu", { alpha: 0.2 }),
+  elu: plain("elu", { alpha: 1.5 }),
+  softplus: plain("softplus", {}),
+  mish: plain("mish", {}),
   sub: of(({ a, b }) => sub(a!, b!)),
   div: of(({ a, b }) => div(a!, b!)),
   maximum: of(({ a, b }) => maximum(a!, b!)),
