@@ -95,7 +95,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/norms"],
   ["src/dsl"],
   ["src/models"],
-  ["src/checkpoints"],
+  ["src/checkpoints", "src/script"],
   ["src/rewrite"],
   ["src/import"],
   ["src/emit"],

@@ -1,4 +1,5 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
+import { basename } from "node:path";
 import { withoutHome } from "../report/home.ts";
 import type { Report } from "../report/report.ts";
 import { noteSilentRefusals } from "./device_library.ts";
@@ -29,6 +30,7 @@ Examples
   deno task build-engine my_model.ts --batch 1,8,64       one engine with a profile for each size
   deno task build-engine my_model.ts --batch 1:8:64 --triton models
                                                           a model repository for NVIDIA Triton, beside the usual files
+  deno task build-engine model.onnx --emit-dsl model.ts   an exported network as a script that a person can read
   deno task build-engine --no-time --json > report.json   for scripts
   deno task build-engine gpt2-xl --precision fp16 --no-engine --no-check --no-time   a large network, as ONNX alone
 
@@ -45,6 +47,8 @@ ${PRECISION_HELP}
   --timing-cache-file FILE   measurements kept for later builds with Enterprise TensorRT
   --triton DIR          also write DIR/NAME/config.pbtxt and DIR/NAME/1/model.plan for Triton Inference Server, whose
                         TensorRT must be the one that built the plan: see --tensorrt-lib
+  --emit-dsl FILE.ts    write MODEL as a script in UNfold's language instead of building it: the same network, with loops
+                        over equal blocks and the weights' own names
   --no-time             do not measure latency
   --no-check            do not run the networks: neither compare outputs nor look for overflows in fp16 and bf16
   --allow-overflow      build in fp16 or bf16 although values overflow on the samples there are (deno task audit --ranges)
@@ -73,6 +77,7 @@ const OPTIONS = {
   target: { type: "string" },
   out: { type: "string" },
   triton: { type: "string" },
+  "emit-dsl": { type: "string" },
   refit: { type: "boolean", default: false },
   "weight-streaming": { type: "boolean", default: false },
   "timing-cache-file": { type: "string" },
@@ -104,6 +109,13 @@ export async function buildEngineCommand(
     throw new UsageError("--expect and --no-check: give one of them");
   }
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
+  if (values["emit-dsl"] !== undefined) {
+    const { emitDsl } = await import("./emit_dsl.ts");
+    const source = basename(positionals[0] ?? values.checkpoint ?? model.name);
+    await emitDsl(values["emit-dsl"], { model, norm, weights }, source);
+    note(`${values["emit-dsl"]} traces to the same graph as ${source}`);
+    return EXIT.ok;
+  }
   if (asked !== null && !model.openDims.includes("B")) {
     throw new UsageError(
       `--batch: ${model.name} has no open batch size; name it "B" in the shapes of its inputs`,

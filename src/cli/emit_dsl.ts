@@ -1,0 +1,48 @@
+/** `--emit-dsl`: the network as a script, and whether the script is that network. */
+import { basename, dirname, relative, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type { Subject } from "../compile/order.ts";
+import type { Model } from "../dsl/model.ts";
+import { UnfoldError, writeFailure } from "../errors.ts";
+import { UsageError } from "./terminal.ts";
+
+/**
+ * Writes the script, runs it, and compares what it traces to with the network.
+ *
+ * @throws {UnfoldError} the file is there, the network cannot be written, or the script is another network
+ */
+export async function emitDsl(
+  path: string,
+  { model, norm, weights }: Pick<Subject, "model" | "norm" | "weights">,
+  source: string,
+): Promise<void> {
+  if (!/\.m?ts$/.test(path)) {
+    throw new UsageError(`--emit-dsl ${path}: give the name of a script, as network.ts`);
+  }
+  const { chooseWeights } = await import("../compile/networks.ts");
+  const { scriptOf } = await import("../script/write.ts");
+  const { difference } = await import("../script/same.ts");
+  const open = () => chooseWeights(model, norm, weights).open();
+  const file = resolve(path);
+  const found = relative(dirname(file), fileURLToPath(new URL("../../mod.ts", import.meta.url))).replaceAll(
+    "\\",
+    "/",
+  );
+  const text = scriptOf(model, {
+    weights: open(),
+    norm,
+    unfold: found.startsWith(".") ? found : `./${found}`,
+    source,
+    file: basename(path),
+  });
+  await Deno.writeTextFile(file, text, { createNew: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw writeFailure(path, error);
+    throw new UnfoldError(`${path} is there already: give another name, or remove it`);
+  });
+  const written: Model = (await import(pathToFileURL(file).href)).default;
+  const wrong = difference(model.trace({ weights: open(), norm }), written.trace({ weights: open() }));
+  if (wrong === null) return;
+  throw new UnfoldError(
+    `${path} is not the network that it was written from: ${wrong}. This is a defect of UNfold`,
+  );
+}

@@ -1,0 +1,70 @@
+/**
+ * What values are called in a script: the network's stream `x` from its beginning to its end, others by the
+ * last part of the scope they come from. A name is free again where its value was read for the last time, so
+ * that equal blocks have equal names.
+ */
+import type { Node } from "../ir/graph.ts";
+import { literal } from "./phrase.ts";
+import { identifier, nodesIn, type Statement } from "./read.ts";
+
+/** Not to be taken: words of the language that scopes are called by. */
+const RESERVED = [
+  "p",
+  "i",
+  "in",
+  "do",
+  "if",
+  "for",
+  "new",
+  "let",
+  "var",
+  "with",
+  "this",
+  "class",
+  "default",
+  "function",
+];
+
+/** A name for each value that has a statement. */
+export function namesOf(
+  statements: readonly Statement[],
+  taken: ReadonlySet<string>,
+  inputs: ReadonlyMap<Node, string>,
+): ReadonlyMap<Node, string> {
+  const last = new Map(
+    statements.flatMap(({ phrase }, i) => nodesIn(phrase).map((node) => [node, i] as const)),
+  );
+  const names = new Map<Node, string>(inputs);
+  const live = new Map<string, Node>([...inputs].map(([node, name]) => [name, node]));
+  let stream = "x";
+  statements.forEach(({ node, phrase, called }, i) => {
+    const read = nodesIn(phrase);
+    for (const each of read) if (last.get(each) === i) live.delete(names.get(each)!);
+    if (node === null) return;
+    const [first] = read;
+    // A stream that begins with an input goes on under its name.
+    if (
+      called === null && first !== undefined && inputs.has(first) &&
+      literal(first.type) === literal(node.type)
+    ) {
+      stream = names.get(first)!;
+    }
+    const own = called === null ? stream : ownName(called);
+    const wanted = taken.has(own) ? `${own}Out` : own;
+    const isFree = (name: string) => !live.has(name) && !taken.has(name) && !RESERVED.includes(name);
+    let name = wanted;
+    for (let n = 2; !isFree(name); n++) name = `${wanted}${n}`;
+    names.set(node, name);
+    live.set(name, node);
+  });
+  return names;
+}
+
+/** The last part of a scope that says something: "qkv". */
+function ownName(scope: string): string {
+  const own = scope.split(".").findLast((part) => /[A-Za-z]/.test(part) && !SILENT.includes(part)) ?? "x";
+  const words = own.replace(/[^A-Za-z0-9]+(.)?/g, (_, next = "") => next.toUpperCase());
+  return identifier(words) ? words : "x";
+}
+
+const SILENT = ["weight", "bias"];

@@ -1,0 +1,195 @@
+/**
+ * A network in words: for each value that is needed the largest word that stands for it, so that what lies
+ * within a word is nowhere needed. Values that are read once stand where they are read, while the line is not
+ * too long; what remains are statements, one value each, in order.
+ */
+import { UnfoldError } from "../errors.ts";
+import type { Node } from "../ir/graph.ts";
+import { listed as listedNames } from "../text.ts";
+import type { Network } from "./network.ts";
+import { listed, literal, type Phrase } from "./phrase.ts";
+import { attention, joinHeads, scaledDotProductAttention, splitHeads } from "./words/attention.ts";
+import { block, mlp } from "./words/blocks.ts";
+import {
+  constant,
+  convolution,
+  embedding,
+  layerScale,
+  linear,
+  mapToTokens,
+  norm,
+  prependToken,
+} from "./words/layers.ts";
+import { concat, method, numbers, pick } from "./words/methods.ts";
+import type { Reading, Word } from "./words/word.ts";
+
+/** The first that fits is taken: larger words before what they consist of. */
+const READINGS: readonly Reading[] = [
+  block,
+  attention,
+  mlp,
+  mapToTokens,
+  prependToken,
+  embedding,
+  norm,
+  layerScale,
+  linear,
+  convolution,
+  pick,
+  joinHeads,
+  splitHeads,
+  scaledDotProductAttention,
+  constant,
+  numbers,
+  concat,
+  method,
+];
+
+/** Characters of a phrase in which other phrases stand. */
+const MOST_CHARACTERS = 92;
+
+/** A value that has a name; null of what is returned. */
+export interface Statement {
+  readonly node: Node | null;
+  readonly phrase: Phrase;
+  /** What the value may be called, where it is not the network's stream. */
+  readonly called: string | null;
+}
+
+/** The network as statements, the last of which returns its outputs, and the names that they import. */
+export function statementsOf(
+  network: Network,
+): { readonly statements: readonly Statement[]; readonly imports: ReadonlySet<string> } {
+  const { outputs, inputs } = network.graph;
+  const words = new Map<Node, Word>();
+  const order: Node[] = [];
+  const given = new Set(inputs);
+  const unsaid = new Set<Node>();
+  const reads = new Map<Node, number>();
+  // An explicit stack: networks are deep.
+  const stack = outputs.map(({ node }) => ({ node, isRead: false })).toReversed();
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    const { node, isRead } = top;
+    if (isRead) order.push(node);
+    else if (!given.has(node) && !words.has(node)) {
+      const word = wordOf(node, network);
+      if (word === null) unsaid.add(node);
+      else {
+        words.set(node, word);
+        const needed = nodesIn(word.phrase);
+        for (const each of needed) reads.set(each, (reads.get(each) ?? 0) + 1);
+        stack.push({ node, isRead: true }, ...needed.map((node) => ({ node, isRead: false })).toReversed());
+      }
+    }
+  }
+  refuseUnsaid(unsaid, network);
+  const result: Phrase = [
+    "{ ",
+    ...listed(outputs.map(({ name, node }) => [`${identifier(name) ? name : literal(name)}: `, { node }])),
+    " }",
+  ];
+  for (const { node } of outputs) reads.set(node, (reads.get(node) ?? 0) + 1);
+  const portOf = new Map(outputs.map(({ name, node }) => [node, name]));
+  const calledOf = (node: Node) => {
+    const { scope = node.name.split("/")[0]!, imports } = words.get(node)!;
+    // A block's number says less than what it is that stands there.
+    return portOf.get(node) ?? (/(^|\.)\d+$/.test(scope) && imports.length > 0 ? imports[0]! : scope);
+  };
+  const uses = (node: Node) => network.uses.get(node)!.length;
+  const streams = new Set<Node>();
+  const inlined = new Map<Node, Phrase>();
+  const statements: Statement[] = [];
+  const written = (phrase: Phrase, isLast = false): Phrase => {
+    for (;;) {
+      const whole = phrase.flatMap((part) =>
+        typeof part === "object" && "node" in part ? inlined.get(part.node) ?? [part] : [part]
+      );
+      const within = nodesIn(phrase).filter((node) => inlined.has(node) && !isParameter(node, network));
+      if (within.length === 0 || lengthOf(whole) + (isLast ? 4 : 0) <= MOST_CHARACTERS) return whole;
+      const longest = within.reduce((a, b) => lengthOf(inlined.get(b)!) > lengthOf(inlined.get(a)!) ? b : a);
+      statements.push({ node: longest, phrase: inlined.get(longest)!, called: calledOf(longest) });
+      inlined.delete(longest);
+    }
+  };
+  for (const node of order) {
+    const phrase = written(words.get(node)!.phrase);
+    const word = words.get(node)!;
+    const isStream = isSum(node, network) || word.imports.includes("block") ||
+      (word.imports.includes("norm") && streams.has(nodesIn(word.phrase)[0]!) &&
+        uses(nodesIn(word.phrase)[0]!) === 1);
+    if (isStream) streams.add(node);
+    if (isParameter(node, network) || (reads.get(node) === 1 && !isStream)) inlined.set(node, phrase);
+    else statements.push({ node, phrase, called: isStream ? null : calledOf(node) });
+  }
+  statements.push({ node: null, phrase: written(result, true), called: null });
+  return {
+    statements: streamed(statements),
+    imports: new Set([...words.values()].flatMap(({ imports }) => imports)),
+  };
+}
+
+/** What a stream begins with is of the stream, too. */
+function streamed(statements: readonly Statement[]): Statement[] {
+  const begins = new Set<Node>();
+  return statements.toReversed().map((statement) => {
+    const { node, phrase, called } = statement;
+    if (node === null || (called !== null && !begins.has(node))) return statement;
+    begins.add(nodesIn(phrase)[0]!);
+    return { ...statement, called: null };
+  }).toReversed();
+}
+
+/** Whether a name can be one of a variable. */
+export const identifier = (name: string): boolean => /^[A-Za-z_$][\w$]*$/.test(name);
+
+/** Whether it adds to what others read, too: a residual network's stream. */
+const isSum = ({ op, inputs }: Node, { uses }: Network) =>
+  op === "add" && inputs.some((input) => input.op !== "constant" && uses.get(input)!.length > 1);
+
+const isParameter = (node: Node, network: Network) => network.parameterOf(node) !== null;
+
+function wordOf(node: Node, network: Network): Word | null {
+  for (const reading of READINGS) {
+    const word = reading(node, network);
+    if (word !== null && isApart(node, word, network)) return word;
+  }
+  return null;
+}
+
+/** Whether nobody else reads what lies within a word. */
+function isApart(node: Node, { within }: Word, { uses }: Network): boolean {
+  const inside = new Set([node, ...within]);
+  return within.every((each) => uses.get(each)!.every((use) => "user" in use && inside.has(use.user)));
+}
+
+export const nodesIn = (phrase: Phrase): Node[] =>
+  phrase.flatMap((part) => typeof part === "object" && "node" in part ? part.node : []);
+
+/** About how long it will be: values have short names. */
+function lengthOf(phrase: Phrase): number {
+  const lengths = phrase.map((part) =>
+    typeof part === "string"
+      ? part.length
+      : "node" in part
+      ? 2
+      : part.scope === ""
+      ? 1
+      : part.scope.length + 8
+  );
+  return lengths.reduce((sum, length) => sum + length, 0);
+}
+
+function refuseUnsaid(unsaid: ReadonlySet<Node>, { model }: Network): void {
+  if (unsaid.size === 0) return;
+  const kinds = Map.groupBy(
+    unsaid,
+    ({ op, type }) => op === "constant" ? `a table of ${type.shape.join(" x ")}` : op,
+  );
+  const told = [...kinds].map(([kind, nodes]) =>
+    `${kind} (${listedNames(nodes.map(({ name }) => name), 2)})`
+  );
+  throw new UnfoldError(
+    `${model.name} cannot be written as a script: no word of the DSL makes ${told.slice(0, 8).join(", ")}` +
+      `${told.length > 8 ? ", ..." : ""}. Build it from its file, without --emit-dsl.`,
+  );
+}

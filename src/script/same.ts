@@ -1,0 +1,68 @@
+/** Whether two traced graphs are one network: node for node, what they compute and of which weights. */
+import { elementCount } from "../ir/data.ts";
+import { type Graph, type Node, topological } from "../ir/graph.ts";
+import { dataOf } from "../ops/constant.ts";
+import { literal } from "./phrase.ts";
+
+/** Elements of a constant that are compared; larger ones are weights, which are known by their names. */
+const MOST_ELEMENTS = 2 ** 17;
+
+/** Where the graphs differ first; null where they do not. Names count where they are those of weights. */
+export function difference(a: Graph, b: Graph): string | null {
+  const ports = (graph: Graph) =>
+    literal([
+      ...graph.inputs.map(({ name, type }) => [name, type.dtype, type.shape]),
+      ...graph.outputs.map(({ name }) => name),
+    ]);
+  if (ports(a) !== ports(b)) return `inputs and outputs: ${ports(a)} and ${ports(b)}`;
+  const twins = new Map<Node, Node>();
+  const symbols = new Map<unknown, unknown>();
+  const [left, right] = [a, b].map((graph) => topological(graph).filter(({ op }) => op !== "constant"));
+  if (left!.length !== right!.length) return `${left!.length} and ${right!.length} operators`;
+  for (const [i, node] of left!.entries()) {
+    const twin = right![i]!;
+    const wrong = differs(node, twin, { twins, symbols });
+    if (wrong !== null) return `${node.name}: ${wrong}`;
+    twins.set(node, twin);
+  }
+  const isSame = a.outputs.every(({ node }, i) => twins.get(node) === b.outputs[i]!.node);
+  return isSame ? null : "outputs are of other nodes";
+}
+
+interface Known {
+  readonly twins: ReadonlyMap<Node, Node>;
+  readonly symbols: Map<unknown, unknown>;
+}
+
+function differs(node: Node, twin: Node, { twins, symbols }: Known): string | null {
+  const described = ({ op, type }: Node) => literal([op, type.dtype, type.shape]);
+  if (described(node) !== described(twin)) return `${described(node)} and ${described(twin)}`;
+  const keys = Object.keys(node.attrs);
+  if (literal(keys.toSorted()) !== literal(Object.keys(twin.attrs).toSorted())) return "other attributes";
+  for (const key of keys) {
+    const [ours, theirs] = [node.attrs[key], twin.attrs[key]];
+    const isEqual = typeof ours === "symbol"
+      ? symbols.getOrInsert(ours, theirs) === theirs
+      : literal(ours) === literal(theirs);
+    if (!isEqual) return `${key} is ${String(ours)} and ${String(theirs)}`;
+  }
+  if (node.inputs.length !== twin.inputs.length) return "another number of inputs";
+  for (const [i, input] of node.inputs.entries()) {
+    const other = twin.inputs[i]!;
+    if (input.op !== "constant") {
+      if (twins.get(input) !== other) return `reads ${input.name} and ${other.name}`;
+    } else if (other.op !== "constant" || !isSameConstant(input, other)) {
+      return `reads the constants ${input.name} and ${other.name}, which differ`;
+    }
+  }
+  return null;
+}
+
+function isSameConstant(a: Node, b: Node): boolean {
+  if (literal([a.type.dtype, a.type.shape]) !== literal([b.type.dtype, b.type.shape])) return false;
+  const [ours, theirs] = [dataOf(a), dataOf(b)];
+  if (elementCount(ours.shape) > MOST_ELEMENTS) return ours.origin === theirs.origin && a.name === b.name;
+  const [left, right] = [ours.bytes(), theirs.bytes()];
+  return ours.dtype === theirs.dtype && left.length === right.length &&
+    left.every((byte, i) => byte === right[i]);
+}

@@ -1,0 +1,284 @@
+/** A network as the text of a script in the DSL: what a person would have typed, who has the file's names. */
+import { UnfoldError } from "../errors.ts";
+import type { Model } from "../dsl/model.ts";
+import * as families from "../norms/families.ts";
+import type { WeightSource } from "../weights/source.ts";
+import type { Norm } from "../norms/families.ts";
+import { type Line, type Loop, looped, placeOf, type Token } from "./loops.ts";
+import { namesOf } from "./names.ts";
+import { type Network, networkOf } from "./network.ts";
+import { literal } from "./phrase.ts";
+import { identifier, statementsOf } from "./read.ts";
+import { difference } from "./same.ts";
+
+/** As wide as the lines of a script are, where they can be broken. */
+const MOST_COLUMNS = 110;
+
+export interface ScriptOptions {
+  readonly weights: WeightSource;
+  /** In place of the model's own. */
+  readonly norm?: Norm;
+  /** Where the script finds UNfold: "../../mod.ts". */
+  readonly unfold: string;
+  /** What the network comes from, "vit.onnx", and the script's own name: both are said at its head. */
+  readonly source: string;
+  readonly file: string;
+}
+
+/**
+ * The script: running it traces to the same graph, and its parameters have the same names.
+ *
+ * @throws {UnfoldError} the network has what no word of the DSL makes
+ */
+export function scriptOf(
+  model: Model,
+  { weights, norm = model.norm, unfold, source, file }: ScriptOptions,
+): string {
+  const network = networkOf(model, { weights, norm });
+  const { statements, imports } = statementsOf(network);
+  const inputs = new Map(network.graph.inputs.map((node) => [node, variable(node.name)]));
+  const taken = new Set([...imports, "model", "float"]);
+  const names = namesOf(statements, taken, inputs);
+  const lines = statements.map(({ node, phrase }): Line => ({
+    name: node === null ? null : names.get(node)!,
+    tokens: phrase.reduce<Token[]>((tokens, part) => {
+      if (typeof part === "object" && "scope" in part) {
+        return [...tokens, { scope: part.scope === "" ? [] : part.scope.split(".") }];
+      }
+      const text = typeof part === "string" ? part : names.get(part.node)!;
+      const before = tokens.at(-1);
+      return typeof before === "string" ? [...tokens.slice(0, -1), before + text] : [...tokens, text];
+    }, []),
+  }));
+  const made = normOf(network, weights);
+  const specs = network.graph.inputs.map(({ name, type }) => ({
+    name,
+    ...model.inputs[name]!,
+    shape: type.shape,
+  }));
+  const types = new Set(specs.map(({ dtype }) => dtype));
+  const words = [
+    ...imports,
+    "model",
+    made.maker,
+    ...(types.has("float") ? ["float"] : []),
+    ...(types.has("int64") ? ["ids"] : []),
+  ];
+  return [
+    `/**`,
+    ` * ${model.name}, as UNfold found it in ${source}. It names the weights, which stay in their file:`,
+    ` *`,
+    ` *     deno task build-engine ${file} --weights FILE`,
+    ` */`,
+    ...broken(`import { `, sorted(words), ` } from ${literal(unfold)};`, ""),
+    ``,
+    `export default model({`,
+    `  name: ${literal(model.name)},`,
+    ...broken(
+      `  inputs: { `,
+      specs.map((spec) => `${key(spec.name)}: ${port(spec)}`),
+      ` },`,
+      "  ",
+    ),
+    ...settingsOf(model).map((line) => `  ${line}`),
+    `  norm: ${made.text},`,
+    `  forward({ ${
+      network.graph.inputs.map((node) =>
+        identifier(node.name) ? node.name : `${literal(node.name)}: ${inputs.get(node)}`
+      ).join(", ")
+    }}, p) {`.replace("}, p)", " }, p)"),
+    ...written(looped(lines), taken, new Set(inputs.values())).flatMap((line) => wrapped(`    ${line}`)),
+    `  },`,
+    `});`,
+    ``,
+  ].join("\n");
+}
+
+const key = (name: string) => identifier(name) ? name : literal(name);
+const variable = (name: string) =>
+  identifier(name) ? name : name.replace(/[^A-Za-z0-9_$]+/g, "_").replace(/^(\d)/, "_$1");
+const sorted = (words: Iterable<string>) =>
+  [...new Set(words)].sort((a, b) =>
+    a.toLowerCase() < b.toLowerCase() ? -1 : a.toLowerCase() > b.toLowerCase() ? 1 : 0
+  );
+
+function port({ dtype, shape }: Model["inputs"][string]): string {
+  if (dtype === "float" || dtype === "int64") {
+    return `${dtype === "float" ? "float" : "ids"}(${literal(shape)})`;
+  }
+  return `{ dtype: ${literal(dtype)}, shape: ${literal(shape)} }`;
+}
+
+/** A list on one line, or where that is too long one line each. */
+function broken(before: string, items: readonly string[], after: string, indent: string): string[] {
+  const line = before + items.join(", ") + after;
+  if (line.length <= MOST_COLUMNS) return [line];
+  return [before.trimEnd(), ...items.map((item) => `${indent}  ${item},`), indent + after.trimStart()];
+}
+
+/** A line whose last argument is an object, which is broken where the line is too long. */
+function wrapped(line: string): string[] {
+  const [head] = /^.*[(\s]\{ /.exec(line) ?? [""];
+  if (line.length <= MOST_COLUMNS || head === "" || !line.endsWith(" });")) return [line];
+  const indent = /^ */.exec(line)![0];
+  const entries = line.slice(head.length, -4).split(/, (?=\w+: )/);
+  return [head.trimEnd(), ...entries.map((entry) => `${indent}  ${entry},`), `${indent}});`];
+}
+
+/** What a description may say besides. */
+function settingsOf({ batch, dims, keep }: Model): string[] {
+  const ranges = Object.entries(dims ?? {}).map(([name, { min, opt, max }]) =>
+    `${key(name)}: { min: ${min}, opt: ${opt}, max: ${max} }`
+  );
+  return [
+    ...(batch === undefined ? [] : [`batch: ${batch},`]),
+    ...(ranges.length === 0 ? [] : [`dims: { ${ranges.join(", ")} },`]),
+    ...(keep === undefined ? [] : [`keep: ${literal(keep)},`]),
+  ];
+}
+
+/** Published networks' additions to the variance. */
+const EPSILONS = [1e-5, 1e-6, 1e-12, 1e-3, 1e-8, 1e-7];
+
+/** How the model's normalization is made: of its options only the epsilon is tried. */
+function normOf(network: Network, weights: WeightSource): { readonly maker: string; readonly text: string } {
+  const { model, graph, uses, norm: { family, label } } = network;
+  const maker =
+    Object.entries(families).find(([, value]) =>
+      typeof value === "function" && "word" in value && value.word === family
+    )![0];
+  const make = families.NORMS[family];
+  const seen = [...uses.keys()].flatMap(({ attrs }) =>
+    typeof attrs.epsilon === "number" ? attrs.epsilon : []
+  );
+  for (const epsilon of [undefined, ...new Set([...seen, ...EPSILONS])]) {
+    const norm = epsilon === undefined ? make() : make({ epsilon });
+    if (difference(graph, model.trace({ weights, norm })) !== null) continue;
+    return {
+      maker,
+      text: epsilon === undefined ? `${maker}()` : `${maker}({ epsilon: ${literal(epsilon)} })`,
+    };
+  }
+  throw new UnfoldError(
+    `${model.name} cannot be written as a script: its ${label} is not the same everywhere, or has ` +
+      "options besides epsilon. Build it from its file, without --emit-dsl.",
+  );
+}
+
+/** The lines of `forward`. */
+function written(
+  parts: readonly (Line | Loop)[],
+  taken: ReadonlySet<string>,
+  inputs: ReadonlySet<string>,
+): string[] {
+  const linesOf = (part: Line | Loop) => "body" in part ? part.body : [part];
+  const madeIn = new Map<string, Set<Line | Loop>>();
+  const mentioned = new Map<string, Set<Line | Loop>>();
+  for (const part of parts) {
+    for (const { name, tokens } of linesOf(part)) {
+      if (name !== null) madeIn.getOrInsertComputed(name, () => new Set()).add(part);
+      const text = tokens.filter((token) => typeof token === "string").join(" ");
+      for (const [word] of text.matchAll(/[A-Za-z_$][\w$]*/g)) {
+        mentioned.getOrInsertComputed(word, () => new Set()).add(part);
+      }
+    }
+  }
+  const counts = new Map<string, number>();
+  for (const part of parts) {
+    for (const { name } of linesOf(part)) if (name !== null) counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  /** A name that lives in one loop alone, and is made anew in each round before it is read. */
+  const isOwn = (name: string, loop: Loop) => {
+    if (
+      inputs.has(name) || madeIn.get(name)!.size > 1 ||
+      [...mentioned.get(name) ?? []].some((part) => part !== loop)
+    ) {
+      return false;
+    }
+    const first = loop.body.find((line) => line.name === name || reads(line, name))!;
+    return !reads(first, name);
+  };
+  const declared = new Set(inputs);
+  const start = (name: string, isOnce: boolean) => {
+    if (declared.has(name)) return "";
+    declared.add(name);
+    return isOnce ? "const " : "let ";
+  };
+  return parts.flatMap((part) => {
+    if (!("body" in part)) {
+      const text = part.tokens.map((token) => typeof token === "string" ? token : scopeText(token.scope))
+        .join("");
+      if (part.name === null) return `return ${text.replace(/(\b\w+\b): \1\b(?=,| })/g, "$1")};`;
+      return `${start(part.name, counts.get(part.name) === 1)}${part.name} = ${text};`;
+    }
+    const outer = new Set(part.body.flatMap(({ name }) => name !== null && !isOwn(name, part) ? name : []));
+    const before = [...outer].filter((name) => !declared.has(name)).map((
+      name,
+    ) => (declared.add(name), `let ${name};`));
+    const { from, step, rounds } = part;
+    const end = from + step * rounds;
+    const head = `for (let i = ${from}; i < ${end}; ${step === 1 ? "i++" : `i += ${step}`}) {`;
+    const own = new Map<string, number>();
+    for (const { name } of part.body) {
+      if (name !== null && !outer.has(name)) own.set(name, (own.get(name) ?? 0) + 1);
+    }
+    const body = bodyOf(part, new Set([...taken, ...madeIn.keys()]));
+    const made = new Set<string>();
+    const inside = part.body.map(({ name }, i) => {
+      const isNew = own.has(name!) && !made.has(name!);
+      made.add(name!);
+      return `  ${isNew ? own.get(name!) === 1 ? "const " : "let " : ""}${name} = ${body.texts[i]};`;
+    });
+    return [...before, head, ...body.before.map((line) => `  ${line}`), ...inside, `}`];
+  });
+}
+
+const reads = ({ tokens }: Line, name: string) =>
+  tokens.some((token) =>
+    typeof token === "string" && new RegExp(`(?<![\\w$.])${RegExp.escape(name)}(?![\\w$])`).test(token)
+  );
+
+/** The texts of a loop's lines; where they name several parts of one numbered scope, it gets a name. */
+function bodyOf(
+  { body, moving }: Loop,
+  taken: ReadonlySet<string>,
+): { readonly before: readonly string[]; readonly texts: readonly string[] } {
+  const numbered = body.flatMap(({ tokens }, i) =>
+    tokens.flatMap((token, j) => {
+      if (typeof token === "string") return [];
+      const part = token.scope.findIndex((_, k) => moving.has(placeOf(i, j, k)));
+      return part < 0
+        ? []
+        : [{ key: `${i} ${j}`, scope: token.scope, part, plus: moving.get(placeOf(i, j, part))! }];
+    })
+  );
+  const ownScope = ({ scope, part, plus }: (typeof numbered)[number]) =>
+    JSON.stringify([scope.slice(0, part), plus]);
+  const isMany = new Set(numbered.map(({ scope }) => scope.join("."))).size > 1 &&
+    new Set(numbered.map(ownScope)).size === 1;
+  const number = (plus: number) => plus === 0 ? "i" : `i + ${plus}`;
+  const first = numbered[0];
+  const stem = first?.scope.slice(0, first.part).findLast((part) => /[A-Za-z]/.test(part)) ?? "";
+  const name = ["block", "layer"].includes(stem.replace(/s$/, "")) ? stem.replace(/s$/, "") : "layer";
+  const called = isMany && !taken.has(name) ? name : isMany ? `${name}Scope` : null;
+  const texts = body.map(({ tokens }, i) =>
+    tokens.map((token, j) => {
+      if (typeof token === "string") return token;
+      const found = numbered.find(({ key }) => key === `${i} ${j}`);
+      if (found === undefined) return scopeText(token.scope);
+      const { scope, part, plus } = found;
+      const rest = scope.slice(part + 1).join(".");
+      if (called !== null) return rest === "" ? called : `${called}.at(${literal(rest)})`;
+      return scopeText(scope.slice(0, part), [number(plus), ...(rest === "" ? [] : [literal(rest)])]);
+    }).join("")
+  );
+  const before = called === null
+    ? []
+    : [`const ${called} = ${scopeText(first!.scope.slice(0, first!.part), [number(first!.plus)])};`];
+  return { before, texts };
+}
+
+function scopeText(scope: readonly string[], more: readonly string[] = []): string {
+  const parts = [...(scope.length === 0 ? [] : [literal(scope.join("."))]), ...more];
+  return parts.length === 0 ? "p" : `p.at(${parts.join(", ")})`;
+}

@@ -1,0 +1,174 @@
+/** Networks written as scripts are the same networks, and what a person would have typed. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
+import { attention, float, linear, mlp, type Model, model, norm, residual } from "../../src/dsl/mod.ts";
+import { printGraph } from "../../src/ir/print.ts";
+import { MODELS } from "../../src/models/table.ts";
+import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/families.ts";
+import { difference } from "../../src/script/same.ts";
+import { scriptOf } from "../../src/script/write.ts";
+import { randomWeights } from "../../src/weights/random.ts";
+import { encoder } from "../rewrite/networks.ts";
+import { refuses, withFolder } from "../support.ts";
+
+const UNFOLD = new URL("../../mod.ts", import.meta.url).href;
+const weights = () => randomWeights({ seed: 0 });
+const written = (model: Model) =>
+  scriptOf(model, {
+    weights: weights(),
+    unfold: UNFOLD,
+    source: `the table's ${model.name}`,
+    file: "network.ts",
+  });
+
+async function ran(text: string): Promise<Model> {
+  let result: Model | null = null;
+  await withFolder(async (folder) => {
+    const path = join(folder, "network.ts");
+    await Deno.writeTextFile(path, text);
+    result = (await import(pathToFileURL(path).href)).default;
+  });
+  return result!;
+}
+
+/** The lines of `forward`. */
+const forwardOf = (text: string) => /forward\(.*\{\n([\s\S]*?)\n  \},\n\}\);/.exec(text)![1]!;
+
+const NAMES =
+  "deit-s gpt2 bert-base minilm-l6 widenet vit-b16 slab-deit-ti slab-pvt-tiny slab-cswin-t gpt2-step";
+for (const name of NAMES.split(" ")) {
+  Deno.test(`scriptOf() of ${name} traces to the same graph, node for node and name for name`, async () => {
+    const network = MODELS[name]!.build();
+    const script = await ran(written(network));
+    const [before, after] = [network, script].map((each) => each.trace({ weights: weights() })) as [
+      ReturnType<Model["trace"]>,
+      ReturnType<Model["trace"]>,
+    ];
+    assert.equal(difference(before, after), null);
+    assert.equal(printGraph(after), printGraph(before));
+    assert.deepEqual(script.inputs, network.inputs);
+    assert.deepEqual(script.dims, network.dims);
+    const halved = [network, script].map((each) => each.trace({ weights: weights(), precision: "fp16" }));
+    assert.equal(difference(halved[0]!, halved[1]!), null);
+  });
+}
+
+Deno.test("scriptOf() of DeiT-S and GPT-2 is what deno fmt would leave, in less than 80 lines", async () => {
+  await withFolder(async (folder) => {
+    for (const name of ["deit-s", "gpt2"]) {
+      const text = written(MODELS[name]!.build());
+      assert.ok(text.split("\n").length < 80, `${name}: ${text.split("\n").length}`);
+      await Deno.writeTextFile(join(folder, `${name}.ts`), text);
+    }
+    const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["fmt", "--check", "--config", config, join(folder, "deit-s.ts"), join(folder, "gpt2.ts")],
+    }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+  });
+});
+
+Deno.test("scriptOf() finds blocks, their loop and the stream's name", () => {
+  assert.equal(
+    forwardOf(written(MODELS["deit-s"]!.build())),
+    `    let x = patchEmbedding(images, p.at("patch_embed.proj"), { patch: 16, channels: 384 });
+    x = prependToken(x, p.param("cls_token", [1, 1, 384])).add(p.param("pos_embed", [1, 197, 384]));
+    for (let i = 0; i < 12; i++) {
+      x = block(x, p.at("blocks", i), { heads: 6, mlp: { hidden: 1536 } });
+    }
+    x = norm(x, p.at("norm"));
+    return { logits: linear(x.pick({ axis: 1, index: 0 }), p.at("head"), { outputs: 1000 }) };`,
+  );
+});
+
+const input = { x: float(["B", "T", 16]) };
+const small = (forward: Model["forward"], family: Norm = layerNorm()): Model =>
+  model<string>({ name: "small", inputs: input, norm: family, forward });
+
+const CASES: Readonly<Record<string, { readonly model: Model; readonly says: readonly string[] }>> = {
+  "grouped heads and a gate": {
+    model: small(({ x }, p) => {
+      const heads = { heads: 4, groups: 2, qkv: ["q", "k", "v"], qkvBias: [true, false, false] } as const;
+      const y = x!.add(attention(norm(x!, p.at("n1")), p.at("attn"), { ...heads, out: "o", causal: true }));
+      return residual(
+        y,
+        (z) => mlp(z, p.at("mlp"), { hidden: 24, activation: "silu", gate: "g", bias: false }),
+        {
+          norm: p.at("n2"),
+        },
+      );
+    }, rmsNorm({ epsilon: 1e-4 })),
+    says: ["groups: 2", "qkvBias: [true, false, false]", 'gate: "g"', "rmsNorm({ epsilon: 1e-4 })"],
+  },
+  "blocks two by two, of which the second is another": {
+    model: small(({ x }, p) => {
+      let y = x!;
+      for (let i = 0; i < 6; i++) {
+        y = linear(i % 2 === 0 ? y : y.relu(), p.at("layers", i), { outputs: 16 }).add(y);
+      }
+      return y;
+    }),
+    says: ["for (let i = 0; i < 6; i += 2) {", 'p.at("layers", i + 1)'],
+  },
+  "the same weights in each round": {
+    model: small(({ x }, p) => {
+      let y = x!;
+      for (let i = 0; i < 4; i++) y = y.add(mlp(norm(y, p.at("norm")), p.at("mlp"), { hidden: 32 }));
+      return y;
+    }, batchNorm({ epsilon: 1e-3 })),
+    says: ["for (let i = 0; i < 4; i++) {", "batchNorm({ epsilon: 0.001 })"],
+  },
+  "halves, numbers and odd names of inputs": {
+    model: model({
+      name: "odd",
+      inputs: { "past.0": float(["B", 4, 8]), mask: { dtype: "bool", shape: ["B", 4] } },
+      norm: layerNorm(),
+      forward: (inputs, p) => {
+        const y = mlp(inputs["past.0"], p.at("mlp"), {
+          hidden: 8,
+          gate: { half: "last" },
+          activation: "quick_gelu",
+        });
+        return {
+          "out.0": y.mul(0.1).add(inputs.mask.cast("float").reshape(["B", 4, 1])),
+          second: y.maximum(-0),
+        };
+      },
+    }),
+    says: ['"past.0": past_0', 'gate: { half: "last" }', '"out.0": ', 'dtype: "bool"', "mul(0.1)"],
+  },
+  "the tests' encoder": { model: encoder(), says: ["block("] },
+};
+
+for (const [what, { model, says }] of Object.entries(CASES)) {
+  Deno.test(`scriptOf() of ${what} is the same network`, async () => {
+    const text = written(model);
+    const script = await ran(text);
+    assert.equal(
+      difference(model.trace({ weights: weights() }), script.trace({ weights: weights() })),
+      null,
+      text,
+    );
+    for (const fragment of says) assert.ok(text.includes(fragment), `no ${fragment} in\n${text}`);
+  });
+}
+
+Deno.test("scriptOf() refuses a table that no word makes, and says where", () => {
+  refuses(() => written(MODELS["swin-t"]!.build()), "swin-t", "no word", "49 x 49", "--emit-dsl");
+});
+
+Deno.test("difference() finds another wiring, attribute and weight", () => {
+  const graph = (change: "" | "wiring" | "attribute" | "weight") =>
+    small(({ x }, p) => {
+      const [a, b] = ["a", change === "weight" ? "c" : "b"].map((name) =>
+        linear(x!, p.at(name), { outputs: 16 })
+      );
+      return (change === "wiring" ? b! : a!).sub(b!).softmax({ axis: change === "attribute" ? 1 : -1 });
+    }).trace({ weights: weights() });
+  assert.equal(difference(graph(""), graph("")), null);
+  for (const change of ["wiring", "attribute", "weight"] as const) {
+    assert.notEqual(difference(graph(""), graph(change)), null, change);
+  }
+});
