@@ -34,7 +34,7 @@ async function ran(text: string): Promise<Model> {
 }
 
 /** The lines of `forward`. */
-const forwardOf = (text: string) => /forward\(.*\{\n([\s\S]*?)\n  \},\n\}\);/.exec(text)![1]!;
+const forwardOf = (text: string) => /forward\(.*\{\n([\s\S]*?)\n {2}\},\n\}\);/.exec(text)![1]!;
 
 const NAMES =
   "deit-s gpt2 bert-base minilm-l6 widenet vit-b16 slab-deit-ti slab-pvt-tiny slab-cswin-t gpt2-step";
