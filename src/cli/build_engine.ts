@@ -110,7 +110,7 @@ export async function buildEngineCommand(
   }
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   if (values["emit-dsl"] !== undefined) {
-    const { emitDsl } = await import("./emit_dsl.ts");
+    const { emitDsl } = await import("./subject/emit_dsl.ts");
     const source = basename(positionals[0] ?? values.checkpoint ?? model.name);
     await emitDsl(values["emit-dsl"], { model, norm, weights }, source);
     note(`${values["emit-dsl"]} traces to the same graph as ${source}`);

@@ -16,13 +16,13 @@ export interface Owner {
 export function attributeOf(attribute: AttributeProto, { origin, tensors }: Owner): OnnxAttribute {
   switch (attribute.type) {
     case ATTRIBUTE.float:
-      return attribute.f;
+      return shortest(attribute.f);
     case ATTRIBUTE.int:
       return attribute.i;
     case ATTRIBUTE.string:
       return attribute.s;
     case ATTRIBUTE.floats:
-      return attribute.floats;
+      return attribute.floats.map(shortest);
     case ATTRIBUTE.ints:
       return attribute.ints.map(Number);
     case ATTRIBUTE.strings:
@@ -35,6 +35,15 @@ export function attributeOf(attribute: AttributeProto, { origin, tensors }: Owne
       attribute.type === ATTRIBUTE.graph ? "is a graph" : `is of kind ${attribute.type}`
     }, which UNfold does not read: numbers, texts and tensors.`,
   );
+}
+
+/** Of the decimals that are this float32, the shortest: the 1e-6 of a network rather than 9.99999997e-7. */
+function shortest(float: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const number = Number(float.toPrecision(digits));
+    if (Math.fround(number) === float) return number;
+  }
+  return float;
 }
 
 /** What a `Constant` node gives. */

@@ -59,8 +59,8 @@ export interface OnnxNode {
 }
 
 /**
- * An `i` as a number (beyond 2^53 as a bigint), an `f` (a float32's value), an `s`; `ints` and `floats`,
- * `strings`; a `t`. Other kinds are refused.
+ * An `i` as a number (beyond 2^53 as a bigint), an `f` (the shortest decimal that is the float32), an `s`;
+ * `ints` and `floats`, `strings`; a `t`. Other kinds are refused.
  */
 export type OnnxAttribute = number | bigint | string | readonly number[] | readonly string[] | TensorData;
 

@@ -219,12 +219,12 @@ const BAD: readonly (readonly [what: string, file: Uint8Array, ...says: string[]
 ];
 
 for (const [what, file, ...says] of BAD) {
-  Deno.test(`readOnnx() of a file with ${what} is one error`, async () => {
+  Deno.test(`readOnnx() refuses a file with ${what}`, async () => {
     await rejects(withModel(file, () => assert.fail("was read")), "m.onnx", ...says);
   });
 }
 
-Deno.test("readOnnx() of a file cut anywhere is one error, or what stood before the cut", async () => {
+Deno.test("readOnnx() refuses a file cut anywhere", async () => {
   const whole = modelBytes(weighed({}));
   await withFolder(async (folder) => {
     const path = join(folder, "m.onnx");
@@ -241,7 +241,7 @@ Deno.test("readOnnx() of a file cut anywhere is one error, or what stood before 
   });
 });
 
-Deno.test("readOnnx() of external data that is missing, short or outside of the folder is one error", async () => {
+Deno.test("readOnnx() refuses external data that is missing, short or outside of the folder", async () => {
   const data = new Uint8Array(100);
   const beside = { "w.data": data };
   const cases: readonly (readonly [Readonly<Record<string, string>>, ...string[]])[] = [
@@ -284,7 +284,7 @@ Deno.test("readOnnx() follows a link of external data within the folder, as a ca
   });
 });
 
-Deno.test("readOnnx() of messages that lie absurdly deep is one error", async () => {
+Deno.test("readOnnx() refuses messages that lie absurdly deep", async () => {
   let inner: Uint8Array = new Uint8Array();
   const wrapped = (tag: number, content: Uint8Array) => {
     const length = [];
@@ -299,7 +299,7 @@ Deno.test("readOnnx() of messages that lie absurdly deep is one error", async ()
   await rejects(withModel(wrapped(0x3a, inner), () => assert.fail()), "100 deep");
 });
 
-Deno.test("a tensor in a list of numbers that are too few or too many is one error when it is read", async () => {
+Deno.test("a tensor in a list of numbers that are too few or too many is refused when it is read", async () => {
   const int64 = (int64Data: Uint8Array) => modelBytes(weighed({ dataType: 7, rawData: null, int64Data }));
   const read = (file: Uint8Array) => withModel(file, ({ graph }) => graph.initializers.get("w")!.bytes());
   assert.deepEqual([...await read(int64(bytes(1, 0xac, 2)))], [

@@ -123,6 +123,7 @@ const attribute = (name: string, type: number, more: Record<string, unknown>) =>
 Deno.test("readOnnx() gives attributes as values, and whole numbers beyond 2^53 whole", async () => {
   const attributes = [
     attribute("f", 1, { f: 0.1 }),
+    attribute("infinite", 1, { f: Infinity }),
     attribute("i", 2, { i: -3 }),
     attribute("big", 2, { i: "9223372036854775807" }),
     attribute("s", 3, { s: "linear" }),
@@ -136,7 +137,8 @@ Deno.test("readOnnx() gives attributes as values, and whole numbers beyond 2^53 
     const { t, ...others } = Object.fromEntries(graph.nodes[0]!.attributes);
     assert.deepEqual([...float64Of(t as TensorData)], [5]);
     assert.deepEqual(others, {
-      f: Math.fround(0.1),
+      f: 0.1,
+      infinite: Infinity,
       i: -3,
       big: 2n ** 63n - 1n,
       s: "linear",

@@ -1,10 +1,10 @@
 /** `--emit-dsl`: the network as a script, and whether the script is that network. */
 import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { Subject } from "../compile/order.ts";
-import type { Model } from "../dsl/model.ts";
-import { UnfoldError, writeFailure } from "../errors.ts";
-import { UsageError } from "./terminal.ts";
+import type { Subject } from "../../compile/order.ts";
+import type { Model } from "../../dsl/model.ts";
+import { UnfoldError, writeFailure } from "../../errors.ts";
+import { UsageError } from "../terminal.ts";
 
 /**
  * Writes the script, runs it, and compares what it traces to with the network.
@@ -19,12 +19,12 @@ export async function emitDsl(
   if (!/\.m?ts$/.test(path)) {
     throw new UsageError(`--emit-dsl ${path}: give the name of a script, as network.ts`);
   }
-  const { chooseWeights } = await import("../compile/networks.ts");
-  const { scriptOf } = await import("../script/write.ts");
-  const { difference } = await import("../script/same.ts");
+  const { chooseWeights } = await import("../../compile/networks.ts");
+  const { scriptOf } = await import("../../script/write.ts");
+  const { difference } = await import("../../script/same.ts");
   const open = () => chooseWeights(model, norm, weights).open();
   const file = resolve(path);
-  const found = relative(dirname(file), fileURLToPath(new URL("../../mod.ts", import.meta.url))).replaceAll(
+  const found = relative(dirname(file), fileURLToPath(new URL("../../../mod.ts", import.meta.url))).replaceAll(
     "\\",
     "/",
   );
