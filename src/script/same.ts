@@ -1,5 +1,5 @@
 /** Whether two traced graphs are one network: node for node, what they compute and of which weights. */
-import { elementCount } from "../ir/data.ts";
+import { bytesAs, elementCount } from "../ir/data.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import { literal } from "./phrase.ts";
@@ -62,7 +62,6 @@ function isSameConstant(a: Node, b: Node): boolean {
   if (literal([a.type.dtype, a.type.shape]) !== literal([b.type.dtype, b.type.shape])) return false;
   const [ours, theirs] = [dataOf(a), dataOf(b)];
   if (elementCount(ours.shape) > MOST_ELEMENTS) return ours.origin === theirs.origin && a.name === b.name;
-  const [left, right] = [ours.bytes(), theirs.bytes()];
-  return ours.dtype === theirs.dtype && left.length === right.length &&
-    left.every((byte, i) => byte === right[i]);
+  const [left, right] = [ours, theirs].map((data) => bytesAs(data, a.type.dtype));
+  return left!.every((byte, i) => byte === right![i]);
 }

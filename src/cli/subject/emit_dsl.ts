@@ -24,10 +24,11 @@ export async function emitDsl(
   const { difference } = await import("../../script/same.ts");
   const open = () => chooseWeights(model, norm, weights).open();
   const file = resolve(path);
-  const found = relative(dirname(file), fileURLToPath(new URL("../../../mod.ts", import.meta.url))).replaceAll(
-    "\\",
-    "/",
-  );
+  const found = relative(dirname(file), fileURLToPath(new URL("../../../mod.ts", import.meta.url)))
+    .replaceAll(
+      "\\",
+      "/",
+    );
   const text = scriptOf(model, {
     weights: open(),
     norm,
