@@ -169,7 +169,8 @@ export {
 // or taken from the papers,
 export * from "./src/models/mod.ts";
 // or from a checkpoint; its weights come from somewhere,
-export { recogniseCheckpoint, type RecognisedCheckpoint } from "./src/checkpoints/recognise.ts";
+export { recogniseCheckpoint } from "./src/checkpoints/recognise.ts";
+export type { RecognisedCheckpoint } from "./src/checkpoints/recognised.ts";
 export type { Basis, SettingOptions, Settled } from "./src/checkpoints/settings.ts";
 export {
   type Checkpoint,

@@ -6,7 +6,6 @@
 import { Buffer } from "node:buffer";
 import { basename, dirname, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
-import type { Model } from "../dsl/model.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import { listed, quoted } from "../text.ts";
 import { sameShape, showShape } from "../ir/shape.ts";
@@ -15,7 +14,6 @@ import {
   checkpointWeights,
   openCheckpoint,
   type OpenOptions,
-  type StateDictChoice,
   type WeightSource,
 } from "../weights/mod.ts";
 import { pythonJson } from "../weights/json.ts";
@@ -28,41 +26,11 @@ import {
   patternText,
   readAs,
   type Recognised,
-  type Source,
 } from "./define.ts";
 import { FORMATS, NOT_READ } from "./formats.ts";
 import { moduleStatements } from "./modules.ts";
-import type { SettingOptions, Settled, Statement } from "./settings.ts";
-
-/** A checkpoint whose layout is known. */
-export interface RecognisedCheckpoint {
-  /** The file, or the folder. */
-  readonly path: string;
-  /** The layout's name: "timm Swin Transformer". */
-  readonly format: string;
-  /** Which of the file's state dicts it is; null where the file's format has but one. */
-  readonly stateDict: StateDictChoice | null;
-  /** What all names of the file begin with and the layout's do not: "module.", or "". */
-  readonly prefix: string;
-  /** The network. */
-  readonly model: Model;
-  /** Values that no shape tells, and what each rests on. */
-  readonly settled: readonly Settled[];
-  /** Tensors that inference does not need, and why. */
-  readonly ignored: readonly { readonly name: string; readonly why: string }[];
-  /** Weights that the file has in eight bits, and what was read of them. */
-  readonly quantized: readonly { readonly name: string; readonly why: string }[];
-  /**
-   * Where a parameter of the model lies.
-   *
-   * @internal
-   */
-  placeOf(parameter: string): string | Source;
-  /** The tensor of the file that a parameter of the model is; null of one that is made of several. */
-  nameOf(parameter: string): string | null;
-  /** The weights under the model's own names; opened anew for every trace. */
-  open(options?: { allowNonFinite?: boolean | undefined }): WeightSource;
-}
+import type { RecognisedCheckpoint } from "./recognised.ts";
+import type { SettingOptions, Statement } from "./settings.ts";
 
 /**
  * Opens a checkpoint and finds out what network it holds.

@@ -17,8 +17,8 @@ const HELP =
   deno task audit MODEL [options]
   deno task audit --checkpoint FILE [options]
 
-MODEL is a script that exports a model by default, or a network of the papers by name (deno task models lists them).
-Nothing is built, and neither TensorRT nor a GPU is needed.
+MODEL is a script that exports a model by default, an ONNX file that an exporter wrote, or a network of the papers by
+name (deno task models lists them). Nothing is built, and neither TensorRT nor a GPU is needed.
 
 Examples
   deno task audit swin-t                           with the network's own normalization, random weights
@@ -27,6 +27,7 @@ Examples
                                                    post-norm: the scales that the residual stream is divided by
   deno task audit gpt2 --norm ln --dim T=128       an open size fixed, as for an engine of 128 tokens alone
   deno task audit --checkpoint un.pth --strict     in CI: fails where anything remains
+  deno task audit exported.onnx                    a network that an exporter wrote
   deno task audit my_model.ts --json               for scripts
   deno task audit vit-b16 --ranges                 does it fit fp16? every tensor of a run, and what helps
   deno task audit vit-b16 --ranges --keep fp32 stream
@@ -40,6 +41,7 @@ ${SUBJECT_HELP}
                         range of every tensor instead: what overflows, whether bf16 or a rescaled residual stream
                         helps, and the fewest --keep with which nothing overflows
   --samples FILE        inputs for that, under the model's names; else the model's own examples, else random ones
+  --keep-going          of a MODEL.onnx with operators that UNfold does not know: what folds around them
   --strict              exit with 1 where a normalization remains, or, with --ranges, where something overflows
   --verbose             also list the compiler's passes: their laws, what each did and how long it took
   --json                the audit as JSON on stdout, nothing else
@@ -55,6 +57,7 @@ const OPTIONS = {
   precision: { type: "string", default: "fp32" },
   ranges: { type: "boolean", default: false },
   samples: { type: "string" },
+  "keep-going": { type: "boolean", default: false },
   strict: { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
   json: { type: "boolean", default: false },

@@ -12,17 +12,20 @@ const HELP = `Fold a model's normalization into its linear layers and build Tens
 
   deno task build-engine [MODEL] [options]
 
-MODEL is a script that exports a model by default (my_model.ts), or a network of the papers by name (deno task models
-lists them; its weights are random unless given). Without one, the shipped example examples/digits/digits.ts is built.
+MODEL is a script that exports a model by default (my_model.ts), an ONNX file that an exporter wrote (exported.onnx), or
+a network of the papers by name (deno task models lists them; its weights are random unless given). Without one, the shipped example examples/digits/digits.ts is built.
 
 Examples
   deno task build-engine                                  the digits example: fp32, batch 8
   deno task build-engine my_model.ts --weights un.safetensors --precision fp16
   deno task build-engine --checkpoint t2t_vit_14_un.pth   the network in a checkpoint: layout and sizes are recognised
+  deno task build-engine exported.onnx                    the network in an ONNX file of PyTorch's exporters, or others'
   deno task build-engine swin-t --precision fp16          a network at its paper's size, for its engine and latency
   deno task build-engine --precision fp8 --target 8.9 --quantize all --calibrate examples/digits/heldout.safetensors
                                                           products in 8-bit floats, which may cost half a point
   deno task build-engine my_model.ts --batch 1:8:64       one engine for batches of 1 to 64, tuned for 8
+  deno task build-engine un.onnx --reference ln.onnx --precision fp16
+                                                          two networks that an exporter wrote, one of them folded
   deno task build-engine gpt2 --precision fp16 --dim T=128
                                                           128 tokens and no others, with fewer kernels
   deno task build-engine my_model.ts --precision fp16 --keep fp32 stream --keep fp32 'blocks.*.mlp.fc2'
@@ -54,6 +57,8 @@ ${PRECISION_HELP}
   --allow-overflow      build in fp16 or bf16 although values overflow on the samples there are (deno task audit --ranges)
   --no-engine           ONNX files alone, without TensorRT
   --no-reference        the folded network alone
+  --reference FILE      of a MODEL.onnx: the same network with Layer Normalization, as another ONNX file; else LN with
+                        random weights takes the place of what folds
   --verbose             also list the compiler's passes: their laws, what each did and how long it took
   --json                the report as JSON on stdout, nothing else
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
@@ -86,6 +91,7 @@ const OPTIONS = {
   "allow-overflow": { type: "boolean", default: false },
   "no-engine": { type: "boolean", default: false },
   "no-reference": { type: "boolean", default: false },
+  reference: { type: "string" },
   verbose: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
@@ -181,7 +187,8 @@ function disagreement({ parity, checkpoint, precision }: Report): string {
     : `: the largest difference is ${worst.maxAbsError.toExponential(1)}, relative ${
       worst.maxRelError.toExponential(1)
     }`;
-  const known = `the outputs do not agree with PyTorch's${figures}`;
+  const whose = parity!.against.startsWith("PyTorch") ? "PyTorch's" : "those of the file";
+  const known = `the outputs do not agree with ${whose}${figures}`;
   if (worst === emitted && parity!.agrees) return `${known} in ${precision}, though they do in fp32`;
   if (checkpoint === null) {
     return `${known}. Check that the description, the epsilon of the normalization and the weights are the trained model's`;

@@ -4,7 +4,7 @@
  */
 import { relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
+import type { RecognisedCheckpoint } from "../checkpoints/recognised.ts";
 import { optionOf, SHORT } from "../checkpoints/settings.ts";
 import type { Subject } from "../compile/order.ts";
 import type { Model } from "../dsl/model.ts";
@@ -14,7 +14,8 @@ import { wrapped } from "../report/table.ts";
 import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
-import { dimsGiven, fixingDims } from "./subject/dims.ts";
+import { fixingDims } from "./subject/dims.ts";
+import { importedOf } from "./subject/imported.ts";
 import { convertedOf, withoutLogits } from "./subject/converted.ts";
 import { keeping } from "./subject/keep.ts";
 import { oneOf, type ValuesOf } from "./options.ts";
@@ -81,6 +82,8 @@ type NamedSubject = Pick<Subject, "model" | "norm" | "layerNorm" | "weights">;
 export type SubjectValues = ValuesOf<typeof SUBJECT_OPTIONS> & {
   readonly batch?: string | undefined;
   readonly precision?: string | undefined;
+  readonly reference?: string | undefined;
+  readonly "keep-going"?: boolean | undefined;
 };
 
 /** The model, normalization and weights that the arguments name. Paths are read from the working folder. */
@@ -166,7 +169,7 @@ async function recognisedOf(
     if (name !== undefined) {
       throw new UsageError(`${optionOf(name)}: this is for --checkpoint; a MODEL says its own`);
     }
-    return argument !== undefined && ONNX_FILE.test(argument) ? await importedOf(argument, values) : null;
+    return await importedOf(argument, values);
   }
   if (argument !== undefined) {
     throw new UsageError(
@@ -177,16 +180,6 @@ async function recognisedOf(
   if (weights !== undefined) throw new UsageError("--checkpoint and --weights: give one of them");
   const { recogniseCheckpoint } = await import("../checkpoints/recognise.ts");
   return recogniseCheckpoint(checkpoint, { ...opening, settings });
-}
-
-/**
- * The network in an ONNX file. Sizes that are fixed are known before it is read: masks are computed from
- * them.
- */
-async function importedOf(path: string, values: SubjectValues): Promise<RecognisedCheckpoint> {
-  const { B: _, ...dims } = dimsGiven(values);
-  const { importOnnx } = await import("../import/model.ts");
-  return importOnnx(path, { dims });
 }
 
 /** Settings of the layout, from the options for the usual ones and from `--set`. */
@@ -225,9 +218,6 @@ async function modelOf(argument: string | undefined): Promise<Model> {
   }
   return await importModel(argument);
 }
-
-/** A network that an exporter wrote. */
-const ONNX_FILE = /\.onnx$/i;
 
 /** Only these are programs to whoever gives them; nothing else is run, whatever is in it. */
 const SCRIPT = /\.(?:[mc]?[jt]s|[jt]sx)$/i;

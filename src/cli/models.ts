@@ -1,6 +1,6 @@
 /** `deno task models`: the papers' networks, the normalizations they fold with, the known checkpoints. */
 import { FAMILIES } from "../norms/families.ts";
-import { fitted, table, wrapped } from "../report/table.ts";
+import { table } from "../report/table.ts";
 import { unknownNetwork } from "./model_argument.ts";
 import { parseOptions } from "./options.ts";
 import { EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
@@ -58,14 +58,16 @@ async function printLayouts(json: boolean): Promise<void> {
     names: signature.map(patternText),
     settings: settings.map(({ name, what, takes, keys }) => ({ name, what, takes, keys })),
   }));
-  const blocks = layouts.map(({ name, names, settings }) =>
-    [
-      styled(name, "bold"),
-      `  --set          ${settings.map(({ name }) => name).join(" ") || "-"}`,
-      `  recognised by  ${names.join(", ")}`,
-    ].join("\n")
+  await print(
+    json ? JSON.stringify(layouts, null, 2) : table([
+      [styled("layout", "bold"), styled("--set", "bold"), styled("recognised by", "bold")],
+      ...layouts.map(({ name, names, settings }) => [
+        name,
+        settings.map(({ name }) => name).join(" ") || "-",
+        names.join("  "),
+      ]),
+    ]),
   );
-  await print(json ? JSON.stringify(layouts, null, 2) : fitted(blocks.join("\n")));
 }
 
 async function printModels(
@@ -90,27 +92,22 @@ async function printModels(
   }
   progress.clear();
   if (json) return await print(JSON.stringify(summaries, null, 2));
-  const rows = summaries.map(({ name, title, paper, parameters }) => [
-    name,
-    millions(parameters),
-    `${title}; ${paper}`,
-  ]);
-  const head = ["network", "parameters", "what it is"].map((text) => styled(text, "bold"));
-  await print(fitted(table([head, ...rows], { align: ["left", "right", "left"] })));
-  // Most networks fold alike.
-  const alike = Map.groupBy(summaries, ({ families }) => {
+  const head = ["network", "parameters", "folded", "partly", "refused", "source"].map((text) =>
+    styled(text, "bold")
+  );
+  const rows = summaries.map(({ name, title, paper, parameters, families }) => {
     const those = (wanted: (fate: typeof families[string]) => boolean) =>
       Object.entries(families).filter(([, fate]) => wanted(fate)).map(([family]) => family).join(" ") || "-";
     return [
-      `  folded   ${those((fate) => fate === "folded")}`,
-      `  partly   ${those((fate) => fate === "partly")}`,
-      `  refused  ${those((fate) => fate === "kept" || typeof fate === "object")}`,
-    ].join("\n");
+      name,
+      millions(parameters),
+      those((fate) => fate === "folded"),
+      those((fate) => fate === "partly"),
+      those((fate) => fate === "kept" || typeof fate === "object"),
+      `${title}; ${paper}`,
+    ];
   });
-  for (const [fates, networks] of alike) {
-    const names = wrapped(networks.map(({ name }) => name).join(" "));
-    await print(`\n${names.map((line) => styled(line, "bold")).join("\n")}\n${fitted(fates)}`);
-  }
+  await print(table([head, ...rows], { align: ["left", "right", "left"] }));
 }
 
 /** 28,288,354 as "28.3 M". */

@@ -2,7 +2,6 @@
 import { resolve } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { UnfoldError } from "../errors.ts";
-import { fitted } from "../report/table.ts";
 import { nearestNames } from "../weights/names.ts";
 import { print, UsageError } from "./terminal.ts";
 
@@ -33,7 +32,7 @@ export async function parseOptions<const Options extends ParseArgsOptionsConfig>
     options: { ...options, help: { type: "boolean", short: "h" } },
   });
   if (!("help" in values)) return { values, positionals };
-  await print(fitted(help));
+  await print(help);
   return null;
 }
 

@@ -49,8 +49,7 @@ export const PRECISION_HELP =
   --bias-correction     biases take the mean error away that quantizing makes on the sample inputs
   --int8-for WHAT       of the file for CPUs: any (default): the same whole numbers on every processor; vnni: weights in
                         finer steps, wrong on x86-64 without VNNI or AMX; the build fails on such a one
-  --max-accuracy-drop N
-                        for int8, fp8 and int4w: points of accuracy on the model's labelled data it may cost; 0.5 unless
+  --max-accuracy-drop N for int8, fp8 and int4w: points of accuracy on the model's labelled data it may cost; 0.5 unless
                         given
   --max-output-error N  the same without labelled data: how far outputs may move, of 1; 0.1 unless given
   --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as

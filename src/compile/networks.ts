@@ -1,6 +1,7 @@
 /** From a model to its networks: each normalization's weights, and the graphs before and after the passes. */
 import config from "../../deno.json" with { type: "json" };
-import { looksLike, type RecognisedCheckpoint } from "../checkpoints/recognise.ts";
+import { looksLike } from "../checkpoints/recognise.ts";
+import type { RecognisedCheckpoint } from "../checkpoints/recognised.ts";
 import type { Model, TraceOptions } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
@@ -115,6 +116,9 @@ export function chooseWeights(
 ): WeightChoice {
   const { recognised, isReference = false } = options;
   const trained = model.weights?.[norm.family];
+  if (isReference && recognised?.reference !== undefined) {
+    return fromRecognised(recognised.reference, options);
+  }
   if (recognised !== undefined && haveSameKeys(norm.family, model.norm.family)) {
     return fromRecognised(recognised, options);
   }

@@ -5,7 +5,7 @@
  */
 import { dirname, join } from "node:path";
 import { type Converted, isMoment, momentBeside, scopeOf } from "../checkpoints/converted.ts";
-import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
+import type { RecognisedCheckpoint } from "../checkpoints/recognised.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
@@ -32,7 +32,7 @@ class Places {
 
   constructor(original: Original) {
     this.#original = original;
-    this.file = openCheckpoint(original.path, original.opening);
+    this.file = original.recognised?.tensors ?? openCheckpoint(original.path, original.opening);
     const prefixes = original.recognised ? [original.recognised.prefix] : sharedPrefixes(this.file.names());
     this.#prefix = (name) => (prefixes.find((prefix) => this.file.has(prefix + name)) ?? prefixes[0]!) + name;
   }

@@ -4,14 +4,13 @@
  * the precision, sizes and normalization that are asked for; nothing of a weight is read.
  */
 import { basename } from "node:path";
-import type { RecognisedCheckpoint } from "../checkpoints/recognise.ts";
-import { swapped } from "../checkpoints/define.ts";
+import type { RecognisedCheckpoint } from "../checkpoints/recognised.ts";
 import type { Model, TraceOptions } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { isFloat, type Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
-import { bindShape, type DimValues, namesIn } from "../ir/shape.ts";
-import { layerNorm } from "../norms/families.ts";
+import { bindShape, type DimValues, namesIn, showShape } from "../ir/shape.ts";
+import { layerNorm, type Norm } from "../norms/families.ts";
 import { readOnnx } from "../onnx/read.ts";
 import type { OnnxFile } from "../onnx/file.ts";
 import { runPipeline } from "../rewrite/pass.ts";
@@ -30,6 +29,8 @@ export interface ImportOptions {
    * Sizes that are fixed before the network is read, `{ T: 128 }`: what is computed from them is known then.
    */
   readonly dims?: DimValues;
+  /** The network that it is compared with, in place of itself with Layer Normalization. */
+  readonly reference?: ImportedOnnx | undefined;
   /** Whether to look at the rest of a network with operators that UNfold does not know. */
   readonly keepGoing?: boolean;
 }
@@ -62,7 +63,7 @@ const ANY_BATCH = 2;
  */
 export function importOnnx(
   path: string | URL,
-  { dims = {}, keepGoing = false }: ImportOptions = {},
+  { dims = {}, keepGoing = false, reference }: ImportOptions = {},
 ): ImportedOnnx {
   const file = readOnnx(path);
   const parameters = parametersOf(file.graph);
@@ -95,11 +96,14 @@ export function importOnnx(
       [input, spec],
     ) => [input, { ...spec, shape: bindShape(spec.shape, dims) }]),
   );
+  const compared = reference === undefined
+    ? layerNorm()
+    : referenceNorm(reference, { norm, specs, path: file.path });
   const model: Model = {
     name,
     inputs: specs,
     norm,
-    reference: layerNorm(),
+    reference: compared,
     openDims: openIn(specs),
     fixedDims: dims,
     origin: { metadata: Object.fromEntries(file.metadata), sizes: Object.fromEntries(inputs.sizes) },
@@ -107,15 +111,15 @@ export function importOnnx(
       throw new UnfoldError(`${name} comes from an ONNX file and has no description`);
     },
     trace: ({ weights, norm: other = norm, ...options }) => {
+      if (reference !== undefined && other === compared) {
+        return reference.model.trace({ weights, ...options });
+      }
       const graph = graphOf(options, ({ name, data, hint }) => weights.take(name, data.shape, hint));
       return withNorm(graph, other, { weights, precision: options.precision ?? "fp32" });
     },
   };
   const byName = new Map([...parameters.values()].map((parameter) => [parameter.name, parameter]));
-  const placeOf = (parameter: string) => {
-    const found = byName.get(parameter);
-    return found === undefined ? parameter : found.isTurned ? swapped(found.stored) : found.stored;
-  };
+  const tensors = weightsOf(file, byName);
   return {
     path: file.path,
     format: `ONNX${file.producer === "" ? "" : ` of ${file.producer}`}`,
@@ -132,10 +136,37 @@ export function importOnnx(
     })),
     nodes: file.graph.nodes.length,
     opset: file.opsets.get("") ?? 1,
-    placeOf,
+    placeOf: (parameter) => parameter,
+    tensors,
+    ...(reference && { reference }),
     nameOf: (parameter) => byName.get(parameter)?.stored ?? null,
-    open: ({ allowNonFinite = false } = {}) => checkpointWeights(weightsOf(file, byName), { allowNonFinite }),
+    open: ({ allowNonFinite = false } = {}) => checkpointWeights(tensors, { allowNonFinite }),
   };
+}
+
+/**
+ * What the reference's normalizations are, called as its file has them.
+ *
+ * @throws {UnfoldError} it has other inputs, or normalizations of the same family
+ */
+function referenceNorm(
+  { path: other, model }: ImportedOnnx,
+  { norm, specs, path }: { readonly norm: Norm; readonly specs: Model["inputs"]; readonly path: string },
+): Norm {
+  if (model.norm.family === norm.family) {
+    throw new UnfoldError(
+      `${path} and its reference ${other} are both of ${norm.label}; give one with other normalizations`,
+    );
+  }
+  const inputsText = (inputs: Model["inputs"]) =>
+    Object.entries(inputs).map(([name, { shape }]) => `${quoted(name)} ${showShape(shape)}`).sort().join(
+      ", ",
+    );
+  const [own, others] = [specs, model.inputs].map(inputsText);
+  if (own === others) return { ...model.norm };
+  throw new UnfoldError(
+    `${path} takes ${own}, and its reference ${other} ${others}; they are to be the same`,
+  );
 }
 
 /** What `look` makes of the inputs, once sizes that the file's operators have equal have one name. */

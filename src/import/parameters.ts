@@ -3,7 +3,7 @@
  * state dict where they store a tensor as it was, and make names up where they stored it turned or computed
  * it: "onnx::MatMul_233" read by blocks.0.attn.qkv is its weight, with its axes swapped.
  */
-import { elementCount, type TensorData } from "../ir/data.ts";
+import { elementCount, float64Of, type TensorData } from "../ir/data.ts";
 import { isFloat } from "../ir/dtype.ts";
 import { type OnnxGraph, type OnnxNode, operatorName } from "../onnx/file.ts";
 import type { WeightHint } from "../weights/source.ts";
@@ -61,6 +61,7 @@ export function parametersOf(graph: OnnxGraph): ReadonlyMap<string, Parameter> {
       // Single numbers are of the network's code.
       if (elementCount(data.shape) <= 1) return;
       const hint = { init: ROLES[operatorName(node)]?.[index] ?? "embedding" };
+      if (isLeftOut(node, { data, index })) return;
       const isMadeUp = MADE_UP.test(stored);
       const name = isMadeUp ? madeName(node, { stored, index }, taken) : stored;
       if (name === null) return;
@@ -76,6 +77,12 @@ export function parametersOf(graph: OnnxGraph): ReadonlyMap<string, Parameter> {
     });
   }
   return parameters;
+}
+
+/** Whether a gain of ones or a shift of zeros stands for none, where an operator wants one. */
+function isLeftOut({ op }: OnnxNode, { data, index }: { data: TensorData; index: number }): boolean {
+  const nothing = index === 1 ? 1 : 0;
+  return op === "LayerNormalization" && index > 0 && float64Of(data).every((value) => value === nothing);
 }
 
 /** The name of what its module reads; null where it is a constant of the network's code. */

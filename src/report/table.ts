@@ -59,39 +59,3 @@ export function wrapped(text: string, { indent = 0 }: { readonly indent?: number
   }
   return lines;
 }
-
-/**
- * The same text in at most 80 columns: what is too long goes on under its line's last column. Lines of one
- * paragraph are filled anew; a command that is longer stays whole, with what is said of it below.
- *
- * @example
- * ```ts
- * import { fitted } from "./table.ts";
- *
- * fitted(`  --name WORDS   ${"many words ".repeat(8)}`);
- * //   --name WORDS   many words many words many words many words many words many
- * //                  words many words many words
- * ```
- */
-export function fitted(text: string): string {
-  const blocks: { head: string; column: number; lines: string[] }[] = [];
-  for (const line of text.split("\n")) {
-    const last = blocks.at(-1);
-    const [, head = "", body = ""] = /^(.*\S {2,}|\s*)((?:\S| (?! ))*)$/.exec(line) ?? ["", "", line];
-    const column = columnsOf(head);
-    const goesOn = last !== undefined && head.trim() === "" && body !== "" && column === last.column &&
-      last.lines.some((line) => last.column + columnsOf(line) > COLUMNS);
-    if (goesOn) last.lines.push(body);
-    else blocks.push({ head, column, lines: [body] });
-  }
-  return blocks.flatMap(({ head, column, lines: [first = "", ...more] }) => {
-    const isShort = more.length === 0 && column + columnsOf(first) <= COLUMNS;
-    if (isShort || first.startsWith("deno task")) return [head + first, ...more];
-    const body = [first, ...more].join(" ");
-    if (column > COLUMNS / 2 + 10) {
-      const command = head.trim() === "" ? [] : [head.trimEnd()];
-      return [...command, ...wrapped(body, { indent: 6 })];
-    }
-    return wrapped(body, { indent: column }).map((line, i) => i === 0 ? head + line.slice(column) : line);
-  }).join("\n");
-}

@@ -32,7 +32,7 @@ Deno.test("models lists layouts by the names that tell them", async () => {
   for (const { name } of FORMATS) assert.ok(stdout.includes(name), name);
   assert.match(
     stdout,
-    /^Hugging Face BERT or RoBERTa\n {2}--set +model-type padding heads activation epsilon\n {2}recognised by +\[bert\.\|roberta\.\]embeddings\.word_embeddings\.weight,\s/m,
+    /^Hugging Face BERT or RoBERTa +model-type padding heads activation epsilon +\[bert\.\|roberta\.\]embeddings\.word_embeddings\.weight {2}/m,
   );
 });
 

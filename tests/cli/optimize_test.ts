@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { heldData } from "../../src/ir/data.ts";
 import { readOnnx } from "../../src/onnx/read.ts";
+import { writeSafetensors } from "../../src/weights/mod.ts";
 import { graph, modelBytes, node, tensor, value } from "../onnx/models.ts";
 import { withFolder } from "../support.ts";
 import { processOf } from "./process.ts";
@@ -34,6 +36,25 @@ for (const exporter of ["torchscript", "dynamo"]) {
       assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["folded.onnx"]);
     }));
 }
+
+Deno.test("convert takes Layer Normalization out of an ONNX file, and build-engine reads what it wrote with the file", () =>
+  withFolder(async (folder) => {
+    const values = Float32Array.from({ length: 64 * 5 * 8 }, (_, i) => Math.sin(i * i));
+    writeSafetensors(join(folder, "s.safetensors"), [["x", heldData([64, 5, 8], values, "x")]]);
+    const network = exported("dynamo");
+    const converted = await processOf("convert").run(
+      [network, "--samples", "s.safetensors", "--out", "out", "--keep", "1"],
+      folder,
+    );
+    assert.equal(converted.code, 0, converted.stderr);
+    assert.match(converted.stdout, /2 of 3 normalizations taken out/);
+    const build = await processOf("build-engine").run(
+      [network, "--weights", "out/model.safetensors", "--no-engine", "--no-time", "--out", "built"],
+      folder,
+    );
+    assert.equal(build.code, 0, build.stderr);
+    assert.match(build.stdout, /3 found, 2 folded, 1 remaining/);
+  }));
 
 /** A multiplication and addition per channel in front of a product, and two operators that nobody knows. */
 function withUnknown(): Uint8Array {
@@ -113,6 +134,7 @@ Deno.test("audit and build-engine take an ONNX file as MODEL", () =>
     );
     assert.equal(build.code, 0, build.stderr);
     assert.match(build.stdout, /read as ONNX of pytorch/);
+    assert.match(build.stdout, /with the file itself, run by ONNX Runtime/);
     const written = readOnnx(join(folder, "built/ln.onnx"));
     assert.deepEqual(written.graph.inputs.map(({ name, shape }) => [name, shape]), [["x", [4, 5, 8]]]);
   }));

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { importOnnx } from "../../src/import/model.ts";
+import { chooseWeights } from "../../src/compile/networks.ts";
+import { optimize } from "../../src/rewrite/pipeline.ts";
+import { refuses, withFolder } from "../support.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import type { Graph } from "../../src/ir/graph.ts";
@@ -13,8 +16,11 @@ import {
   layerNorm,
   linear,
   model,
+  noNorm,
+  type Norm,
   norm,
   patchEmbedding,
+  rmsNorm,
   unifiedNorm,
 } from "../../mod.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
@@ -39,25 +45,62 @@ function outputs(graph: Graph): Float64Array {
   return Object.values(evaluateGraph(graph, feeds))[0]!.data;
 }
 
-for (const family of [layerNorm(), unifiedNorm(), batchNorm()]) {
-  Deno.test(`importOnnx() of what UNfold wrote with ${family.label} is that network`, async () => {
-    const folder = await Deno.makeTempDir();
-    try {
-      const path = join(folder, "tiny.onnx");
-      const trace = { weights: randomWeights({ seed: 1 }), norm: family };
-      await writeOnnx(network.trace(trace), path);
-      const imported = importOnnx(path);
-      assert.deepEqual(imported.model.inputs, { image: { dtype: "float", shape: ["B", 3, 8, 8] } });
-      const dims = { B: 2 };
-      const [want, got] = [
-        outputs(network.trace({ ...trace, dims })),
-        outputs(imported.model.trace({ weights: imported.open(), dims })),
-      ];
-      assert.equal(got.length, want.length);
-      // Weights are rounded to float32 in the file.
-      got.forEach((value, i) => assert.ok(Math.abs(value - want[i]!) < 1e-6 * Math.abs(want[i]!) + 1e-6));
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  });
+const trace = (norm = network.norm) => ({ weights: randomWeights({ seed: 1 }), norm, dims: { B: 2 } });
+
+/** The network as files, by the families of their normalizations. */
+async function written(folder: string, norms: readonly Norm[]): Promise<string[]> {
+  const paths = norms.map(({ family }) => join(folder, `${family}.onnx`));
+  for (const [i, norm] of norms.entries()) {
+    await writeOnnx(network.trace({ weights: randomWeights({ seed: 1 }), norm }), paths[i]!);
+  }
+  return paths;
 }
+
+function agree(got: Float64Array, want: Float64Array): void {
+  assert.equal(got.length, want.length);
+  // Weights are rounded to float32 in the file.
+  got.forEach((value, i) => assert.ok(Math.abs(value - want[i]!) < 1e-6 * Math.abs(want[i]!) + 1e-6));
+}
+
+for (const norm of [layerNorm(), rmsNorm(), unifiedNorm(), batchNorm()]) {
+  Deno.test(`importOnnx() of what UNfold wrote with ${norm.label} is that network, and folds as it does`, () =>
+    withFolder(async (folder) => {
+      const [path] = await written(folder, [norm]);
+      const { model, open } = importOnnx(path!);
+      assert.deepEqual(model.inputs, { image: { dtype: "float", shape: ["B", 3, 8, 8] } });
+      const graph = model.trace({ weights: open(), dims: { B: 2 } });
+      const described = network.trace(trace(norm));
+      agree(outputs(graph), outputs(described));
+      const [folded, expected] = [optimize(graph), optimize(described)];
+      agree(outputs(folded.graph), outputs(described));
+      assert.deepEqual(
+        folded.norms.map(({ folded, into }) => [folded, into.length]),
+        expected.norms.map(({ folded, into }) => [folded, into.length]),
+      );
+    }));
+}
+
+Deno.test("an imported network is traced with another normalization at the same places", () =>
+  withFolder(async (folder) => {
+    const [path] = await written(folder, [layerNorm()]);
+    const { model } = importOnnx(path!);
+    assert.equal(model.norm.family, "ln");
+    const traced = (norm: Norm) =>
+      optimize(model.trace({ weights: randomWeights({ seed: 2 }), norm, dims: { B: 2 } }));
+    assert.equal(traced(unifiedNorm()).norms.filter(({ folded }) => folded).length, 3);
+    assert.deepEqual(traced(noNorm()).norms, []);
+  }));
+
+Deno.test("the reference of an imported network can be another file, of other normalizations and the same inputs", () =>
+  withFolder(async (folder) => {
+    const [un, ln] = await written(folder, [unifiedNorm(), layerNorm()]);
+    const reference = importOnnx(ln!);
+    const imported = importOnnx(un!, { reference });
+    const { model } = imported;
+    assert.equal(model.reference.family, "ln");
+    const weights = chooseWeights(model, model.reference, { recognised: imported, isReference: true });
+    assert.deepEqual([weights.origin, weights.trained], [ln, true]);
+    const graph = model.trace({ weights: weights.open(), norm: model.reference, dims: { B: 2 } });
+    agree(outputs(graph), outputs(network.trace(trace(layerNorm()))));
+    refuses(() => importOnnx(un!, { reference: importOnnx(un!) }), "both of Multiplication and addition");
+  }));

@@ -16,13 +16,11 @@ const USAGE = `Compares UNfold's TensorRT slot tables with NVIDIA's headers.
 
   deno task check-abi --headers DIR [--json]
 
-  --headers DIR  include folder of TensorRT or TensorRT for RTX, or a checkout
-                 or download with include/ in it
+  --headers DIR  include folder of TensorRT or TensorRT for RTX, or a checkout or download with include/ in it
   --json         one JSON object instead of the table
   --help         this text
 
-Exit status: 0 all equal, 1 a difference or a version without a layout, 2 wrong
-usage or unreadable headers.`;
+Exit status: 0 all equal, 1 a difference or a version without a layout, 2 wrong usage or unreadable headers.`;
 
 /** What comparing one interface gave. */
 export interface InterfaceComparison {

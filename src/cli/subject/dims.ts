@@ -4,7 +4,8 @@ import { quoted } from "../../text.ts";
 import { asUsage } from "../options.ts";
 import { UsageError } from "../terminal.ts";
 
-interface DimValues {
+/** What the parser gives for it. */
+export interface DimValues {
   readonly dim?: readonly string[] | undefined;
   readonly batch?: string | undefined;
 }

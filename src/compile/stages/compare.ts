@@ -44,7 +44,9 @@ export const compare: Stage<Has<"order" | "networks" | "examples" | "work" | "ro
     const output = primary.wide.graph.outputs[0]!.name;
     const known = ({ norm, weights }: Compiled) =>
       weights.trained ? frameworkOutputs(examples, { family: norm.family, output }) : null;
-    const expected: Expected = known(primary) ?? {
+    const file = order.weights.recognised?.tensors?.path;
+    const expected: Expected = known(primary) ??
+      (file === undefined || !primary.weights.trained ? null : await ofFile(file, { examples, order })) ?? {
       outputs: await outputsOf(primary.wide.traced),
       against: `the unfolded network on ${originOf(order.model)}`,
       isTruth: false,
@@ -87,3 +89,22 @@ export const compare: Stage<Has<"order" | "networks" | "examples" | "work" | "ro
     };
   },
 };
+
+/** The outputs of an ONNX file that a network came from, where ONNX Runtime runs it; else null. */
+async function ofFile(
+  path: string,
+  { examples, order }: Has<"examples" | "order">,
+): Promise<Expected | null> {
+  try {
+    await using session = await sessionFromOnnx(path);
+    return {
+      outputs: await runExamples(session, examples, order.batch.timed),
+      against: `the file itself, run by ONNX Runtime on ${originOf(order.model)}`,
+      isTruth: true,
+    };
+  } catch (error) {
+    // A file for another runtime is no mistake.
+    if (error instanceof UnfoldError) return null;
+    throw error;
+  }
+}

@@ -1,6 +1,6 @@
 /** `report.json`: what the stages before have found, made and measured. */
 import { join } from "node:path";
-import type { RecognisedCheckpoint } from "../../checkpoints/recognise.ts";
+import type { RecognisedCheckpoint } from "../../checkpoints/recognised.ts";
 import { withoutHome } from "../../report/home.ts";
 import { notExecuted } from "../../report/not_executed.ts";
 import { type CheckpointReport, type EngineReport, type Report, ReportSchema } from "../../report/report.ts";

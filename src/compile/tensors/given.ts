@@ -5,7 +5,7 @@
  * Outputs of modules that have no weights of their own are matched where they are called as the description
  * calls them.
  */
-import type { RecognisedCheckpoint } from "../../checkpoints/recognise.ts";
+import type { RecognisedCheckpoint } from "../../checkpoints/recognised.ts";
 import type { Model } from "../../dsl/model.ts";
 import { UnfoldError } from "../../errors.ts";
 import { elementCount, float64Of } from "../../ir/data.ts";

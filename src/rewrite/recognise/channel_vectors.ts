@@ -202,4 +202,27 @@ const ALONG_TOKENS: Rule = {
   },
 };
 
-export const CHANNEL_VECTORS: readonly Rule[] = [PRODUCT_WITH_BIAS, GAIN, SHIFT, ALONG_TOKENS];
+const BEHIND_ONES: Rule = {
+  name: "affine-behind-ones",
+  law: "channel_affine(channel_affine(x; 1, 0); g, b) = channel_affine(x; g, b), which is the former's then",
+  rewrite: (node, isShared) => {
+    if (!isOp(node, "channel_affine") || ownAffine(node) === null) return null;
+    const [bare, scale, shift] = node.inputs;
+    if (!isOp(bare, "channel_affine") || isShared?.(bare)) return null;
+    const known = affineOf(bare);
+    const isIdentity = known !== null && !known.centred && known.scale.every((s) => s === 1) &&
+      known.shift.every((t) => t === 0) && known.axis === affineOf(node)!.axis;
+    // As UNfold itself writes Layer Normalization, whose operator wants a gain.
+    return isIdentity
+      ? apply("channel_affine", [bare.inputs[0], scale, shift], { attrs: bare.attrs, name: node.name })
+      : null;
+  },
+};
+
+export const CHANNEL_VECTORS: readonly Rule[] = [
+  PRODUCT_WITH_BIAS,
+  GAIN,
+  SHIFT,
+  BEHIND_ONES,
+  ALONG_TOKENS,
+];

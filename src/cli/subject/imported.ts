@@ -1,0 +1,33 @@
+/** MODEL.onnx: the network in a file that an exporter wrote. */
+import type { ImportedOnnx } from "../../import/model.ts";
+import { UsageError } from "../terminal.ts";
+import { dimsGiven, type DimValues } from "./dims.ts";
+
+const ONNX_FILE = /\.onnx$/i;
+
+interface ImportValues extends DimValues {
+  readonly reference?: string | undefined;
+  readonly "keep-going"?: boolean | undefined;
+}
+
+/**
+ * The network of a MODEL that is an ONNX file, null of another. Sizes that `--dim` fixes are known before it
+ * is read: masks are computed from them.
+ *
+ * @throws {UsageError} `--reference` or `--keep-going` of another MODEL
+ */
+export async function importedOf(
+  argument: string | undefined,
+  values: ImportValues,
+): Promise<ImportedOnnx | null> {
+  const { reference, "keep-going": keepGoing = false } = values;
+  if (argument === undefined || !ONNX_FILE.test(argument)) {
+    const [flag] = [reference !== undefined && "reference", keepGoing && "keep-going"].filter(Boolean);
+    if (flag === undefined) return null;
+    throw new UsageError(`--${flag}: this is for a MODEL.onnx`);
+  }
+  const { B: _, ...dims } = dimsGiven(values);
+  const { importOnnx } = await import("../../import/model.ts");
+  const compared = reference === undefined ? undefined : importOnnx(reference, { dims });
+  return importOnnx(argument, { dims, keepGoing, reference: compared });
+}
