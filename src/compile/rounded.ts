@@ -105,7 +105,7 @@ class RangeProbe implements Probe {
     if (origin === undefined || isMoved(origin)) return value;
     const { dtype } = origin.type;
     if (!isNarrow(dtype)) return value;
-    if (isMasked(origin, this.#uses) || isMask(origin, this.#uses)) return value;
+    if ([isMasked, isMask, isGuarded].some((is) => is(origin, this.#uses))) return value;
     const isRounded = this.#rounds && !isScore(origin, this.#uses);
     const rounded = isRounded ? g.cast(g.cast(value, dtype), "fp32") : value;
     const one = g.int64([1]);
@@ -160,16 +160,23 @@ function isScore(node: Node, uses: Uses): boolean {
   return (isOp(node, "matmul") || isOp(node, "add")) && isReadBySoftmax(node, uses);
 }
 
-/** Scores with a mask added, which is large, or infinite, on purpose. */
+/** Scores with a mask added, or in place of some, which is large, or infinite, on purpose. */
 function isMasked(node: Node, uses: Uses): boolean {
-  return isOp(node, "add") && isReadBySoftmax(node, uses);
+  return (isOp(node, "add") || isOp(node, "where")) && isReadBySoftmax(node, uses);
 }
 
 /** A mask that is computed, of numbers that are large on purpose. */
 function isMask(node: Node, uses: Uses): boolean {
-  return isOp(node, "mul") && node.inputs.some(({ op }) => op === "constant") &&
-    !node.inputs.some((input) => isOp(input, "matmul")) &&
-    readersOf(node, uses).every((reader) => reader !== null && isMasked(reader, uses));
+  const isMade = isOp(node, "where")
+    ? node.inputs.slice(1).every(({ op }) => op === "constant")
+    : isOp(node, "mul") && node.inputs.some(({ op }) => op === "constant") &&
+      !node.inputs.some((input) => isOp(input, "matmul"));
+  return isMade && readersOf(node, uses).every((reader) => reader !== null && isMasked(reader, uses));
+}
+
+/** What is looked through for NaN, and measured once these are replaced: a softmax over nothing. */
+function isGuarded(node: Node, uses: Uses): boolean {
+  return readersOf(node, uses).some((reader) => reader !== null && isOp(reader, "is_nan"));
 }
 
 const isReadBySoftmax = (node: Node, uses: Uses): boolean =>

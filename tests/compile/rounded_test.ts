@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 import type { Examples } from "../../src/compile/examples.ts";
 import { observe } from "../../src/compile/rounded.ts";
-import { float, model } from "../../src/dsl/mod.ts";
+import { constant as constantTensor, float, model } from "../../src/dsl/mod.ts";
+import { op, type Tensor } from "../../src/dsl/tensor.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { bytesFromNumbers, float64FromBytes, heldData } from "../../src/ir/data.ts";
 import type { Narrow } from "../../src/ir/dtype.ts";
@@ -13,7 +14,7 @@ import { unifiedNorm } from "../../src/norms/families.ts";
 import { writtenOut } from "../../src/rewrite/attention/write_attention.ts";
 import { isOp } from "../../src/ops/table.ts";
 import { mapGraph } from "../../src/ir/graph.ts";
-import { rebuild } from "../../src/ops/table.ts";
+import { type AttrsOf, type OpName, rebuild } from "../../src/ops/table.ts";
 import { randomWeights } from "../../src/weights/mod.ts";
 import { constant, matmul, mul, scaledDotProductAttention, sub } from "../nodes.ts";
 
@@ -107,4 +108,29 @@ Deno.test("observe() keeps the scores of an attention in fp32, masked or not, an
     [false, 90000],
   ]);
   assert.ok(seen.every(({ node }) => node.op !== "add"), "scores with a mask of -infinity are not measured");
+});
+
+Deno.test("observe() does not measure masks by choice, and looks past a softmax that is guarded against NaN", async () => {
+  const apply = <Name extends OpName>(name: Name, ...inputs: Tensor[]) =>
+    op(name, inputs, { attrs: {} as AttrsOf<Name> });
+  const graph = model({
+    name: "guarded",
+    inputs: { x: float([1, 3]) },
+    norm: unifiedNorm(),
+    forward: ({ x }) => {
+      const number = (value: number) => constantTensor(value, { dtype: "float" });
+      const isHidden = apply("less", x, number(0));
+      const added = x.add(apply("where", isHidden, number(-Infinity), number(0))).softmax();
+      const chosen = apply("where", isHidden, number(-Infinity), x).softmax();
+      const guarded = [added, chosen].map((y) => apply("where", apply("is_nan", y), number(0), y));
+      return { added: guarded[0]!, chosen: guarded[1]! };
+    },
+  }).trace({ weights, precision: "fp16" });
+  for (const values of [[1, -1, 1], [-1, -2, -3]]) {
+    const { outputs, seen } = await run(true)(graph, examplesOf([1, 3], values));
+    const expected = values[0] === 1 ? [0.5, 0, 0.5] : [0, 0, 0];
+    assert.deepEqual([...outputs.added!.data, ...outputs.chosen!.data], [...expected, ...expected]);
+    assert.ok(seen.every(({ largest }) => Number.isFinite(largest)));
+    assert.deepEqual(seen.map(({ node }) => node.op), ["input", "where", "where"]);
+  }
 });
