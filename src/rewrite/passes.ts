@@ -22,10 +22,13 @@ import { shiftStream } from "./fold/shift_stream.ts";
 import { type Pass, rulesPass } from "./pass.ts";
 import { ACTIVATIONS } from "./recognise/activations.ts";
 import { ATTENTION } from "./recognise/attention.ts";
+import { carryOrders } from "./recognise/carry_orders.ts";
 import { CHANNEL_VECTORS, PRODUCT_WITH_BIAS } from "./recognise/channel_vectors.ts";
 import { HEADS } from "./recognise/heads.ts";
+import { MASKS } from "./recognise/masks.ts";
 import { MOVES } from "./recognise/moves.ts";
 import { STANDARDIZE } from "./recognise/standardize.ts";
+import { TOKEN_ORDER } from "./recognise/token_order.ts";
 import { foldConstants } from "./tidy/fold_constants.ts";
 import { LINEAR_OF_MATMUL } from "./tidy/linear_of_matmul.ts";
 import { mergeLinears } from "./tidy/merge_linears.ts";
@@ -47,7 +50,9 @@ export const PASSES = named({
     MOVES,
     ...SIMPLIFY,
   ]),
-  recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, MOVES, ...SIMPLIFY]),
+  recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, ...MASKS, MOVES, ...SIMPLIFY]),
+  recogniseOrders: rulesPass(TOKEN_ORDER.law, [TOKEN_ORDER, ...SIMPLIFY]),
+  carryOrders: { law: "a + gather(b; p) = gather(gather(a; p^-1) + b; p)", run: carryOrders },
   recogniseAffines: rulesPass("g x + b = channel_affine(x; g, b)", [...CHANNEL_VECTORS, MOVES, ...SIMPLIFY]),
   centreStream: {
     law: "layer_norm(x) = rms_norm(x) where mean x = 0",

@@ -67,7 +67,7 @@ function isBroadcast(node: Node): boolean {
  * Whether each row along the last axis is a function of that row of the first input, by attributes that are
  * of no other axis: every other axis stays where it is, and other inputs are read whole.
  */
-function isTokenwise(node: Node): boolean {
+export function isTokenwise(node: Node): boolean {
   const { shape } = node.type;
   const isOfAxes = Object.values(node.attrs).some((value) => Array.isArray(value));
   if (isOfAxes || node.inputs[0]!.type.shape.length !== shape.length) return false;

@@ -8,14 +8,14 @@
  * for which the logits' batch is split, or be chosen where a condition holds. Weights that others read too,
  * and a mask inside the factor, leave the products as they are.
  */
-import { float64Of, heldData } from "../../ir/data.ts";
+import { heldData } from "../../ir/data.ts";
 import { isFloat, type Precision } from "../../ir/dtype.ts";
 import type { Node } from "../../ir/graph.ts";
-import { axisIn, broadcastShapes, type Dim, sameShape, type Shape } from "../../ir/shape.ts";
-import { dataOf } from "../../ops/constant.ts";
+import { axisIn, type Dim, sameShape, type Shape } from "../../ir/shape.ts";
 import { apply, constantNode, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
 import { besides, isAbout, numberOf, uncast } from "./arithmetic.ts";
+import { isHiding, sumOfMasks } from "./masks.ts";
 
 /** Products of queries and keys, and what is done to them in front of the softmax. */
 interface Scores {
@@ -114,21 +114,12 @@ function swapped(node: Node): Node {
   return apply("transpose", [node], { attrs: { permutation }, name: node.name });
 }
 
-/** What is taken for minus infinity: its exponential is 0 beside any logit above -9000. */
-const HIDDEN = -1e4;
-/** So low that float32 rounds any logit away beside it. */
-const SWALLOWS = -1e30;
-
-/**
- * `where(c, l, f) = l + where(c, 0, f)` where f swallows l, or, with a condition that is known and lets each
- * query see a key, where its exponential is zero.
- */
+/** `where(c, l, f) = l + where(c, 0, f)`, f as low as `isHiding` says. */
 function chosenScores({ inputs, name }: Node): Scores | null {
   const [condition, a, b] = inputs as [Node, Node, Node];
   for (const [product, filling, isFirst] of [[a, b, true], [b, a, false]] as const) {
     const fill = numberOf(filling);
-    if (fill === null || fill > HIDDEN) continue;
-    if (fill > SWALLOWS && !everyRowHas(condition, isFirst ? 1 : 0)) continue;
+    if (fill === null || !isHiding(fill, condition, { seen: isFirst ? 1 : 0 })) continue;
     const scores = scoresOf(product);
     if (scores === null) continue;
     const { dtype } = product.type;
@@ -142,17 +133,6 @@ function chosenScores({ inputs, name }: Node): Scores | null {
 
 const uncastTo = (node: Node, to: Node["type"]["dtype"]) =>
   node.type.dtype === to ? node : apply("cast", [node], { attrs: { to }, name: node.name });
-
-/** Whether a condition is a constant that has a value somewhere in each of its rows. */
-function everyRowHas(condition: Node, value: 0 | 1): boolean {
-  if (condition.op !== "constant") return false;
-  const values = float64Of(dataOf(condition));
-  const row = condition.type.shape.at(-1) as number;
-  for (let start = 0; start < values.length; start += row) {
-    if (!values.subarray(start, start + row).some((each) => (each === 0 ? 0 : 1) === value)) return false;
-  }
-  return values.length > 0;
-}
 
 /** `reshape(reshape(l; [n, W, H, T, S]) + m) = l + m`, m of each of the W windows, repeated for n images. */
 function windowScores(whole: Node): Scores | null {
@@ -187,7 +167,11 @@ function attended(
   if (!sameShape(keys.type.shape.slice(0, 2), [b, h]) || !sameShape(values.type.shape.slice(0, 2), [b, h])) {
     return null;
   }
-  const mask = maskOf(masks, { logits: [b, h, t, keys.type.shape[2]!], batch, dtype: type.dtype });
+  const mask = sumOfMasks(masks, {
+    shape: [b, h, t, keys.type.shape[2]!],
+    flattened: batch,
+    dtype: type.dtype,
+  });
   if (mask === null) return null;
   const usual = typeof size === "number" && isAbout(scale, size ** -0.5, 3e-6) ? size ** -0.5 : scale;
   const attrs = { scale: usual, causal: false, ...(softmax !== type.dtype && { softmax }) };
@@ -218,51 +202,4 @@ function inFourAxes(
       : apply("reshape", [x], { attrs: { shape }, name: x.name });
   });
   return { heads, batch };
-}
-
-/** The sum of all masks; undefined where there are none, null where they do not fit the logits' four axes. */
-function maskOf(
-  masks: readonly Node[],
-  { logits, batch, dtype }: {
-    logits: Shape;
-    batch: readonly [Dim, Dim] | null;
-    dtype: Node["type"]["dtype"];
-  },
-): Node | null | undefined {
-  let total: Node | undefined;
-  // Those that are known first: their sum is one constant.
-  const terms = masks.flatMap(termsOf).map((mask) => uncastTo(uncast(mask), dtype));
-  for (const mask of terms.toSorted((a, b) => Number(a.op !== "constant") - Number(b.op !== "constant"))) {
-    const { shape } = mask.type;
-    const isFlat = batch !== null && shape.length === 3 && shape[0] !== 1;
-    const four = isFlat
-      ? apply("reshape", [mask], { attrs: { shape: [...batch, ...shape.slice(1)] }, name: mask.name })
-      : unrepeated(mask, logits);
-    if (four.type.shape.length > 4) return null;
-    if (total !== undefined && broadcastShapes(total.type.shape, four.type.shape) === null) return null;
-    total = total === undefined ? four : apply("add", [total, four], { attrs: {}, name: four.name });
-  }
-  if (total === undefined) return total;
-  const [first, ...rest] = [
-    ...logits.slice(0, 4 - total.type.shape.length).map(() => 1),
-    ...total.type.shape,
-  ];
-  const fits = rest.every((dim, i) => dim === 1 || dim === logits[i + 1]);
-  const isPeriod = first === 1 || first === logits[0] || typeof first === "number";
-  return fits && isPeriod ? total : null;
-}
-
-function termsOf(mask: Node): readonly Node[] {
-  return isOp(mask, "add") ? mask.inputs.flatMap(termsOf) : [mask];
-}
-
-/** A mask of W windows that was repeated for every image, `[n W, H, T, S]`, once: `[W, 1, T, S]`. */
-function unrepeated(mask: Node, logits: Shape): Node {
-  const many = mask.inputs[0];
-  if (!isOp(mask, "reshape") || many === undefined || !isOp(many, "expand")) return mask;
-  const [once] = many.inputs;
-  const { shape } = once.type;
-  const isRepeated = shape.length === 5 && shape[0] === 1 && sameShape(mask.type.shape, logits) &&
-    sameShape(many.type.shape.slice(2), logits.slice(1));
-  return isRepeated ? apply("reshape", [once], { attrs: { shape: shape.slice(1) }, name: mask.name }) : mask;
 }

@@ -15,8 +15,15 @@ export const RECOGNISE: Pipeline = {
     PASSES.shareNodes,
     PASSES.recogniseParts,
     PASSES.recogniseAttention,
+    // Sums of masks that are known, and then what they are.
+    PASSES.foldConstants,
+    PASSES.recogniseAttention,
     // Gains of heads stand in front of attentions, which are to be found first.
     PASSES.recogniseAffines,
+    PASSES.recogniseOrders,
+    PASSES.carryOrders,
+    PASSES.shareConstants,
+    PASSES.shareNodes,
     PASSES.foldConstants,
     PASSES.simplify,
   ],

@@ -1,6 +1,6 @@
 /** Attention in every spelling of the exporters, heads and masks, and what comes near. */
 import assert from "node:assert/strict";
-import { heldData } from "../../../src/ir/data.ts";
+import { float64Of, heldData, type TensorData } from "../../../src/ir/data.ts";
 import type { Node } from "../../../src/ir/graph.ts";
 import { apply, constantNode } from "../../../src/ops/table.ts";
 import { attentionsIn } from "../../../src/rewrite/attention/anatomy.ts";
@@ -194,15 +194,7 @@ Deno.test("a mask of windows is the operator's, for every image", () => {
 
 Deno.test("where a condition chooses minus infinity, it is a mask", () => {
   const some = truths([1, 1, T, T], (i) => i % 3 !== 1);
-  const where = (condition: Node, a: Tensor | number, b: Tensor | number) =>
-    op("where", [
-      condition,
-      ...[a, b].map((x) =>
-        typeof x === "number"
-          ? constantNode(heldData([], Float32Array.of(x), "fill"), { dtype: "fp32", name: "fill" })
-          : x
-      ),
-    ]);
+  const where = (condition: Node, a: Tensor | number, b: Tensor | number) => op("where", [condition, a, b]);
   becomes(["attention"], {
     "-infinity": mixedBy(where(some, logits, -Infinity)),
     "the lowest number": mixedBy(where(some, logits, LOWEST)),
@@ -234,4 +226,71 @@ Deno.test("what comes near attention stays as it is", () => {
   const weights = softmax(logits);
   const both = recognised({ y: matmul(weights, v), weights });
   assert.equal(nodesOf(both, "attention").length, 0);
+});
+
+/** `[T, T]` with 0 where a query sees a key and `hidden` elsewhere. */
+const square = (hidden: number, sees: (query: number, key: number) => boolean) =>
+  constantNode(
+    heldData(
+      [1, 1, T, T],
+      Float32Array.from({ length: T * T }, (_, i) => sees(Math.floor(i / T), i % T) ? 0 : hidden),
+      "mask",
+    ),
+    { dtype: "fp32", name: "mask" },
+  );
+
+Deno.test("a mask above the diagonal is a causal attention, one of zeros is none", () => {
+  const causal: Readonly<Record<string, Tensor>> = {
+    "-infinity": mixedBy(add(logits, square(-Infinity, (t, s) => s <= t))),
+    "the lowest number": mixedBy(add(square(LOWEST, (t, s) => s <= t), logits)),
+    "GPT-2: where(tril, l, lowest)": mixedBy(op("where", [
+      truths([1, 1, T, T], (i) => i % T <= Math.floor(i / T)),
+      logits,
+      LOWEST,
+    ])),
+  };
+  for (const graph of becomes(["attention"], causal)) {
+    const { attrs, inputs } = theNode(graph, "attention");
+    assert.deepEqual([attrs.causal, inputs.length], [true, 3]);
+  }
+  const [none] = becomes(["attention"], { zeros: mixedBy(add(logits, square(0, () => true))) });
+  assert.equal(theNode(none!, "attention").inputs.length, 3);
+  for (
+    const graph of becomes(["attention"], {
+      "-100 above the diagonal": mixedBy(add(logits, square(-100, (t, s) => s <= t))),
+      "one below the diagonal": mixedBy(add(logits, square(-Infinity, (t, s) => s < t || t === 0))),
+      "one above it": mixedBy(add(logits, square(-Infinity, (t, s) => s <= t + 1))),
+    })
+  ) {
+    const { attrs, inputs } = theNode(graph, "attention");
+    assert.deepEqual([attrs.causal, inputs.length], [false, 4]);
+  }
+});
+
+Deno.test("a guard against queries that see nothing goes where each sees a key, else behind", () => {
+  const guarded = (scores: Tensor) => {
+    const weights = softmax(scores);
+    return matmul(op("where", [op("is_nan", [weights]), 0, weights]), v);
+  };
+  const some = truths([1, 1, T, T], (i) => i % 3 !== 1);
+  const one = truths([1, 1, 1, 1], () => true);
+  becomes(["attention"], {
+    "no mask": guarded(logits),
+    "a mask of numbers": guarded(add(logits, op("where", [some, op("mul", [masks.bias, 0]), LOWEST]))),
+    "-infinity, each query seeing a key": guarded(add(logits, square(-Infinity, (t, s) => s <= t))),
+  });
+  const computed = op("and", [op("greater", [masks.keys, 0]), one]);
+  const graph = recognised(guarded(add(logits, op("where", [computed, 0, -Infinity]))));
+  assert.deepEqual(opsOf(graph).slice(-3), ["attention", "is_nan", "where"]);
+});
+
+Deno.test("masks are such as the network's type holds", () => {
+  const half = ["q", "k", "v"].map((name) => input(name, [B, H, T, D], "fp16")) as [Node, Node, Node];
+  const mask = constantNode(heldData([1, 1, 1, T], Float32Array.of(0, 0, LOWEST, 0, LOWEST), "mask"), {
+    dtype: "fp16",
+    name: "mask",
+  });
+  const graph = recognised(matmul(softmax(add(matmul(half[0], flip(half[1])), mask)), half[2]));
+  const [, , , held] = theNode(graph, "attention").inputs;
+  assert.deepEqual([...float64Of(held!.attrs.data as TensorData)], [0, 0, -1e4, 0, -1e4]);
 });

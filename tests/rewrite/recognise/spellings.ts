@@ -1,7 +1,7 @@
 /** What the tests of recognition share: operators as exporters chain them, and one way to judge a law. */
 import assert from "node:assert/strict";
 import { heldData } from "../../../src/ir/data.ts";
-import type { DType } from "../../../src/ir/dtype.ts";
+import { type DType, isFloat } from "../../../src/ir/dtype.ts";
 import { type Graph, type Node, topological } from "../../../src/ir/graph.ts";
 import type { DimValues } from "../../../src/ir/shape.ts";
 import { apply, type AttrsOf, constantNode, type OpName } from "../../../src/ops/table.ts";
@@ -15,7 +15,8 @@ export function op<Name extends OpName>(
   inputs: readonly (Node | number)[],
   attrs: object = {},
 ): Node {
-  const { dtype } = inputs.find((input) => typeof input !== "number")!.type;
+  const given = inputs.filter((input) => typeof input !== "number");
+  const dtype = given.map(({ type }) => type.dtype).find(isFloat) ?? "fp32";
   const nodes = inputs.map((input) => typeof input === "number" ? number(input, dtype) : input);
   return apply(name, nodes, { attrs: attrs as AttrsOf<Name> });
 }
