@@ -17,7 +17,6 @@ import {
   namesIn,
   sameShape,
   type Shape,
-  sizeOf,
 } from "../../ir/shape.ts";
 import type { ReferenceTensor } from "../../ops/define.ts";
 import { dataOf } from "../../ops/constant.ts";
@@ -68,6 +67,8 @@ function reorders(node: Node, source: Node): boolean {
 
 interface Order {
   readonly batch: Dim;
+  /** Of an image: those of all its windows lie together. */
+  readonly tokens: number;
   /** For each row of the result, the row of the source. */
   readonly rows: readonly number[];
 }
@@ -81,11 +82,12 @@ function orderOf(node: Node, source: Node): Order | null {
     return null;
   }
   if (source.type.shape.length < 3 || node.type.shape.length < 3) return null;
-  const values = Object.fromEntries(names.map((name) => [name, 1]));
+  // Two images, so that what mixes them is seen.
+  const values = Object.fromEntries(names.map((name) => [name, 2]));
   const bound = bindShape(source.type.shape, values) as readonly number[];
   const count = elementCount(bound.slice(0, -1));
   const batch = names[0] ?? common(first as number, node.type.shape[0] as number);
-  const images = typeof batch === "string" ? 1 : batch;
+  const images = typeof batch === "string" ? 2 : batch;
   const tokens = count / images;
   if (count > MOST_TOKENS * images) return null;
   const numbers = {
@@ -97,7 +99,7 @@ function orderOf(node: Node, source: Node): Order | null {
   const each = moved.data.length / images;
   const rows = [...moved.data.subarray(0, each)];
   const isSame = moved.data.every((row, i) => row === rows[i % each]! + Math.floor(i / each) * tokens);
-  return isSame && rows.every((row) => row < tokens) ? { batch, rows } : null;
+  return isSame && rows.every((row) => row < tokens) ? { batch, tokens, rows } : null;
 }
 
 /** The largest number that divides both: images, of batches of windows. */
@@ -143,19 +145,11 @@ function rowShape(shape: Shape, { channels, values }: Numbered): readonly number
   return [...bound.slice(0, -1) as number[], last as number / channels];
 }
 
-function ordered(source: Node, { batch, rows, result }: Order & { readonly result: Node }): Node {
+function ordered(source: Node, { batch, tokens, rows, result }: Order & { readonly result: Node }): Node {
   const { name, type: { shape } } = result;
   const reshaped = (x: Node, to: Shape) =>
     sameShape(x.type.shape, to) ? x : apply("reshape", [x], { attrs: { shape: to }, name });
-  const channels = source.type.shape.at(-1)!;
-  const tokens = [batch, sizeOf(source.type.shape.slice(1, -1)), channels];
-  // Windows of all images lie together: their tokens are those of the image.
-  const all = typeof batch === "string" ? bindShape(source.type.shape, { [batch]: 1 }) : source.type.shape;
-  tokens[1] = typeof batch === "string"
-    ? sizeOf(all.slice(0, -1))
-    : (sizeOf(all.slice(0, -1)) as number) / batch;
-  const flat = reshaped(source, tokens);
-  return reshaped(gathered(flat, rows), shape);
+  return reshaped(gathered(reshaped(source, [batch, tokens, source.type.shape.at(-1)!]), rows), shape);
 }
 
 /** Tokens `[B, T, C]` in an order; as they are where it is theirs. */
