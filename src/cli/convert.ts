@@ -42,7 +42,8 @@ Options
   --keep N              normalizations that stay; 0 unless given. Those stay that cost most when taken out alone
   --max-accuracy-drop N in points: keeps as many as this needs
   --max-output-error N  the same for the relative error of the first output, as 0.1
-  --refit WORD          readers (default): the products that read a normalization are fitted anew; none: they stay
+  --refit WORD          which products are fitted anew: all (default), those that read a normalization and the one that
+                        writes the branch it reads; readers, the former alone; none
   --batch N             samples run at a time; 32
   --out DIR             for model.safetensors, config.json where the original has one, and convert.json with all figures;
                         build/NAME-converted unless given. A run that was cut off goes on from there
@@ -61,7 +62,7 @@ const OPTIONS = {
   keep: { type: "string", default: "0" },
   "max-accuracy-drop": { type: "string" },
   "max-output-error": { type: "string" },
-  refit: { type: "string", default: "readers" },
+  refit: { type: "string", default: "all" },
   batch: { type: "string", default: "32" },
   out: { type: "string" },
   json: { type: "boolean", default: false },
@@ -81,7 +82,7 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
   const batch = wholeNumber("batch", values.batch, 1);
   const maxAccuracyDrop = limit("max-accuracy-drop", values["max-accuracy-drop"]);
   const maxOutputError = limit("max-output-error", values["max-output-error"]);
-  const refit = oneOf("refit", values.refit, ["readers", "none"]) === "readers";
+  const refit = oneOf("refit", values.refit, ["all", "readers", "none"]);
   const { batch: _batch, keep: _keep, ...subjectValues } = values;
   const { model, norm, weights } = await subjectOf(positionals[0], subjectValues);
   const { chooseWeights } = await import("../compile/networks.ts");

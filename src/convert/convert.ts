@@ -13,7 +13,7 @@ import { look, type Looked } from "./look.ts";
 import { type Changes, type Subject, traced } from "./network.ts";
 import { type Done, Saved } from "./saved.ts";
 import type { Samples } from "./samples.ts";
-import { type Conversion, convertNetwork, requireNormalizations, type Step } from "./walk.ts";
+import { type Conversion, convertNetwork, type Refit, requireNormalizations, type Step } from "./walk.ts";
 import { type Original, writable, writeConverted } from "./write.ts";
 
 export interface ConvertOptions {
@@ -26,7 +26,7 @@ export interface ConvertOptions {
   readonly maxAccuracyDrop?: number | undefined;
   /** Of 1. */
   readonly maxOutputError?: number | undefined;
-  readonly refit: boolean;
+  readonly refit: Refit;
   readonly batch: number;
   readonly out: string;
   readonly original: Original;
@@ -140,7 +140,12 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
       },
     });
     made.set(removed, { conversion, steps: taken });
-    const point = { removed, kept: scopes.length - removed, refitted: refit, ...await verdict(conversion) };
+    const point = {
+      removed,
+      kept: scopes.length - removed,
+      refitted: refit !== "none",
+      ...await verdict(conversion),
+    };
     curve.push(point);
     return point;
   };

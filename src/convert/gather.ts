@@ -45,7 +45,7 @@ export class Runner implements AsyncDisposable {
     const [size, outputs] = [x.channels + 1, targets.channels];
     const both = new Float32Array(x.count * (size + outputs));
     const left = new Float32Array(x.count * size);
-    let squares = 0;
+    const squares = new Float64Array(outputs);
     for (let row = 0; row < x.count; row++) {
       const values = x.values.subarray(row * x.channels, (row + 1) * x.channels);
       const wanted = targets.values.subarray(row * outputs, (row + 1) * outputs);
@@ -54,7 +54,7 @@ export class Runner implements AsyncDisposable {
       const at = row * (size + outputs);
       both.set(left.subarray(row * size, (row + 1) * size), at);
       both.set(wanted, at + size);
-      for (const value of wanted) squares += value * value;
+      for (let o = 0; o < outputs; o++) squares[o]! += wanted[o]! ** 2;
     }
     const session = await this.#product(size, size + outputs);
     const feed = (columns: number, values: Float32Array) => ({

@@ -4,7 +4,7 @@
  */
 import { leastSquares, Moments } from "./fit.ts";
 import { type Runner, valueIn } from "./gather.ts";
-import { type Subject, traced } from "./network.ts";
+import { moved, type Subject, traced } from "./network.ts";
 import { type Rows, rowsIn, type Samples } from "./samples.ts";
 import { type Conversion, fittedTensors, unexplained } from "./walk.ts";
 
@@ -66,7 +66,10 @@ export async function look(
       moments: new Moments(x.type.shape.at(-1) as number),
     }];
   }));
-  await using session = await runner.session(graph, places.flatMap(({ x, y }) => [x, y]));
+  await using session = await runner.session(
+    graph,
+    places.flatMap(({ x, y, slices }) => [moved(x, slices), moved(y, slices)]),
+  );
   for (const part of samples.batches({ end: fitted, size: batch })) {
     signal?.throwIfAborted();
     const values = await session.run(part.feeds);

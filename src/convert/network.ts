@@ -27,6 +27,8 @@ export interface Place {
   readonly y: Node;
   /** The factor that the description puts on its result; 1 of most. */
   readonly gain: number;
+  /** Where nothing reads more than some rows of y, a class token's for instance: the slices, the last first. */
+  readonly slices: readonly Node[];
 }
 
 /** A network as it is at one step of a conversion. */
@@ -49,7 +51,7 @@ export function traced(
   { model, norm, weights }: Subject,
   { scopes, changes }: { readonly scopes: ReadonlySet<string>; readonly changes: Changes },
 ): Traced {
-  const places: Place[] = [];
+  const places: Omit<Place, "slices">[] = [];
   const instead = unifiedNorm({ epsilon: EPSILON });
   const replaced = scopedNorm(norm, (scope) => scopes.has(scope) ? instead : undefined);
   const recording: Norm = {
@@ -64,7 +66,17 @@ export function traced(
       return y;
     },
   };
-  return { graph: model.trace({ weights: withChanges(weights.open(), changes), norm: recording }), places };
+  const graph = model.trace({ weights: withChanges(weights.open(), changes), norm: recording });
+  const uses = usesOf(graph);
+  return { graph, places: places.map((place) => ({ ...place, slices: slicesOf(place.y, uses) })) };
+}
+
+function slicesOf(y: Node, uses: ReturnType<typeof usesOf>): Node[] {
+  const [use, ...others] = uses.get(y) ?? [];
+  if (use === undefined || !("user" in use) || others.length > 0) return [];
+  const { user } = use;
+  const isOfRows = isOp(user, "slice") && user.attrs.axis !== user.type.shape.length - 1;
+  return isOfRows ? [...slicesOf(user, uses), user] : [];
 }
 
 /** What the description multiplies a normalization's scale by. */
@@ -110,8 +122,6 @@ export function readersOf(
   place: Place,
 ): { readonly readers: readonly Reader[]; readonly left: readonly string[] } {
   const uses = usesOf(graph);
-  const names = new Map<string, number>();
-  for (const node of topological(graph)) names.set(node.name, (names.get(node.name) ?? 0) + 1);
   const readers: Reader[] = [];
   const left: string[] = [];
   if (places.filter(({ scope }) => scope === place.scope).length > 1) {
@@ -122,11 +132,8 @@ export function readersOf(
       if (!("user" in use)) continue;
       const { user, index } = use;
       if (isOp(user, "linear") && index === 0) {
-        const [, weight, bias] = user.inputs;
-        const isOwn = weight.op === "constant" && weight.name === `${user.name}.weight` &&
-          uses.get(weight)!.length === 1 && (bias === undefined || uses.get(bias)!.length === 1) &&
-          names.get(user.name) === 1;
-        if (isOwn) readers.push({ scope: user.name, node: user, hasBias: bias !== undefined, moves });
+        const hasBias = user.inputs[2] !== undefined;
+        if (isOwn(user, graph, uses)) readers.push({ scope: user.name, node: user, hasBias, moves });
         else left.push(`${user.name} shares its weight with others`);
       } else if (opOf(user).kind === "move" && user.inputs.length === 1) {
         visit(user, [user, ...moves]);
@@ -137,11 +144,39 @@ export function readersOf(
   return { readers, left };
 }
 
-/** The values of `x` where a product would read them: moved as `moves` do. */
+/** The values of `x` where others would be read: moved as `moves` do, the last first. */
 export function moved(x: Node, moves: readonly Node[]): Node {
   return moves.toReversed().reduce(
     (input, { op, attrs, name }) =>
       apply(op as "reshape", [input], { attrs: attrs as never, name: `${name}/unnormalized` }),
     x,
   );
+}
+
+/** The product that writes the branch of the residual sum that a normalization reads. */
+export interface Writer {
+  readonly scope: string;
+  readonly node: Node;
+  /** Whether nothing but the normalization reads the sum: post-norm. */
+  readonly isAlone: boolean;
+}
+
+/** What writes the branch that `place` reads; null where that is no product that can be changed. */
+export function writerOf({ graph, places }: Traced, { x, scope }: Place): Writer | null {
+  if (!isOp(x, "add") || places.filter((place) => place.scope === scope).length > 1) return null;
+  const uses = usesOf(graph);
+  const written = x.inputs.filter((node) => isOp(node, "linear") && uses.get(node)!.length === 1);
+  const [node] = written;
+  if (written.length !== 1 || !sameShape(node!, x) || !isOwn(node!, graph, uses)) return null;
+  return { scope: node!.name, node: node!, isAlone: uses.get(x)!.length === 1 };
+}
+
+const sameShape = (a: Node, b: Node) => a.type.shape.join() === b.type.shape.join();
+
+/** Whether a product's weight and bias are its own, in one place and not tied to anything. */
+function isOwn(product: Node, graph: Graph, uses: ReturnType<typeof usesOf>): boolean {
+  const [, weight, bias] = product.inputs as readonly [Node, Node, Node?];
+  return weight.op === "constant" && weight.name === `${product.name}.weight` &&
+    uses.get(weight)!.length === 1 && (bias === undefined || uses.get(bias)!.length === 1) &&
+    topological(graph).filter(({ name }) => name === product.name).length === 1;
 }

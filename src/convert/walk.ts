@@ -4,38 +4,27 @@
  * so are the products that read it. Nothing is trained; nothing is written here.
  */
 import { UnfoldError } from "../errors.ts";
-import { float64Of, heldData, joined } from "../ir/data.ts";
-import { type Graph, type Node, topological } from "../ir/graph.ts";
-import { dataOf } from "../ops/constant.ts";
-import {
-  addSums,
-  type Affine,
-  affineSums,
-  emptySums,
-  leastSquares,
-  Moments,
-  type Product,
-  relativeError,
-  ridgeRegression,
-  type Sums,
-} from "./fit.ts";
-import { type Runner, valueIn } from "./gather.ts";
+import { type Affine, leastSquares, Moments } from "./fit.ts";
 import {
   type Changes,
   EPSILON,
   moved,
   type Place,
-  type Reader,
   readersOf,
   type Subject,
+  type Traced,
   traced,
+  writerOf,
 } from "./network.ts";
-import { type Rows, rowsIn, type Samples } from "./samples.ts";
-
-/** Of the mean diagonal of a Gram matrix; the best on held-back samples is taken. */
-const RIDGES = [1e-4, 1e-3, 1e-2, 1e-1, 1];
-/** One batch in so many is held back for that choice. */
-const HELD_BACK = 8;
+import {
+  type Fitted,
+  held,
+  type PassOptions,
+  ReaderGroup,
+  type RefittedProducts,
+  refitWriter,
+  runBoth,
+} from "./products.ts";
 
 /** A network on its way. */
 export interface Conversion {
@@ -59,28 +48,13 @@ export interface Step {
   readonly left: readonly string[];
 }
 
-/** Products that read the same values, fitted together. */
-export interface RefittedProducts {
-  readonly products: readonly string[];
-  /** Null where no ridge did better than the weights as they were. */
-  readonly ridge: number | null;
-  /** On held-back samples, of what the products gave in the original network: before and after. */
-  readonly errorBefore: number;
-  readonly errorAfter: number;
-}
+/** Which products are fitted anew: those that read a normalization, the one that writes its branch too, or none. */
+export type Refit = "all" | "readers" | "none";
 
-export interface WalkOptions {
-  readonly runner: Runner;
-  readonly samples: Samples;
-  /** Samples that are fitted to: the first so many. */
-  readonly fitted: number;
-  /** Samples in a batch. */
-  readonly batch: number;
-  /** Whether products are fitted too. */
-  readonly refit: boolean;
+export interface WalkOptions extends PassOptions {
+  readonly refit: Refit;
   /** Whether a parameter can be changed; all can unless given. */
   readonly writable?: ((parameter: string) => boolean) | undefined;
-  readonly signal?: AbortSignal | undefined;
   /** Called behind each normalization, with what is done by then. */
   readonly onStep?: ((step: Step, conversion: Conversion) => void | Promise<void>) | undefined;
   /** What an earlier run has done. */
@@ -99,7 +73,7 @@ export async function convertNetwork(
   for (const place of new Map(original.places.map((place) => [place.scope, place])).values()) {
     if (!wanted.has(place.scope) || scopes.has(place.scope)) continue;
     options.signal?.throwIfAborted();
-    const step = await takeOut(subject, place, { original: original.graph, scopes, changes, ...options });
+    const step = await takeOut(subject, place, { original, scopes, changes, ...options });
     scopes.add(place.scope);
     await onStep?.(step, { scopes, changes });
   }
@@ -107,72 +81,73 @@ export async function convertNetwork(
 }
 
 interface TakeOutOptions extends Omit<WalkOptions, "from" | "onStep"> {
-  readonly original: Graph;
+  readonly original: Traced;
   readonly scopes: ReadonlySet<string>;
-  readonly changes: Map<string, ReturnType<typeof heldData>>;
-}
-
-/** Products with one input, and the sums that they are fitted by. */
-interface Group {
-  readonly readers: readonly Reader[];
-  readonly input: Node;
-  readonly fit: Sums;
-  readonly held: Sums;
+  readonly changes: Fitted;
 }
 
 async function takeOut(
   subject: Subject,
-  place: Place,
-  { original, scopes, changes, runner, samples, fitted, batch, refit, writable = () => true, signal }:
-    TakeOutOptions,
+  there: Place,
+  { original, scopes, changes, refit, writable = () => true, ...options }: TakeOutOptions,
 ): Promise<Step> {
-  const now = traced(subject, { scopes, changes });
-  const here = now.places.find(({ scope }) => scope === place.scope)!;
-  const found = refit ? readersOf(now, here) : { readers: [], left: [] };
-  const readers = found.readers.filter(({ scope }) => writable(`${scope}.weight`));
-  const left = [
-    ...found.left,
-    ...found.readers.filter((reader) => !readers.includes(reader)).map(({ scope }) =>
-      `${scope} is made of other tensors in the file`
-    ),
-  ];
-  const groups = groupsOf(here, readers);
-  const ofOriginal = new Map(topological(original).map((node) => [node.name, node]));
-  await using converted = await runner.session(now.graph, [here.x, ...groups.map(({ input }) => input)]);
-  const targets = groups.flatMap(({ readers }) => readers.map(({ scope }) => ofOriginal.get(scope)!));
-  await using trained = await runner.session(original, [place.y, ...targets]);
-  const moments = new Moments(here.x.type.shape.at(-1) as number);
-  const heldBack = Math.ceil(fitted / batch) >= HELD_BACK ? HELD_BACK : 2;
-  let at = 0;
-  for (const part of samples.batches({ end: fitted, size: batch })) {
-    signal?.throwIfAborted();
-    const given = await converted.run(part.feeds);
-    const wanted = await trained.run(part.feeds);
-    const rows = (outputs: typeof given, i: number, what: string) => rowsIn(valueIn(outputs, i), part, what);
-    moments.add(rows(given, 0, here.x.name), rows(wanted, 0, place.scope), here.gain);
-    let next = 1;
-    for (const [i, { readers, fit, held }] of groups.entries()) {
-      const targets = readers.map(({ scope }) => rows(wanted, next++, scope));
-      const sums = await runner.sums(rows(given, i + 1, here.x.name), sideBySide(targets));
-      addSums(at % heldBack === heldBack - 1 ? held : fit, sums);
+  const at = () => {
+    const now = traced(subject, { scopes, changes });
+    return { now, here: now.places.find(({ scope }) => scope === there.scope)! };
+  };
+  const refitted: RefittedProducts[] = [];
+  if (refit === "all") {
+    const { now, here } = at();
+    const writer = writerOf(now, here);
+    if (writer !== null && writable(`${writer.scope}.weight`)) {
+      const networks = { now: now.graph, here, original: original.graph, there };
+      const solved = await refitWriter(writer, { ...networks, ...options });
+      refitted.push(solved.refitted);
+      for (const [name, data] of solved.changes) changes.set(name, data);
     }
-    at++;
+  }
+  const { now, here } = at();
+  const found = refit === "none" ? { readers: [], left: [] } : readersOf(now, here);
+  const readers = found.readers.filter(({ scope }) => writable(`${scope}.weight`));
+  const groups = ReaderGroup.of(here, readers, original.graph);
+  const moments = new Moments(here.x.type.shape.at(-1) as number);
+  const converted = {
+    graph: now.graph,
+    nodes: [moved(here.x, here.slices), ...groups.map(({ input }) => input)],
+  };
+  const trained = {
+    graph: original.graph,
+    nodes: [moved(there.y, there.slices), ...groups.flatMap(({ targets }) => targets)],
+  };
+  for await (const both of runBoth(converted, trained, options)) {
+    moments.add(both.converted[0]!, both.original[0]!, here.gain);
+    let next = 1;
+    for (const [i, group] of groups.entries()) {
+      const targets = both.original.slice(next, next += group.targets.length);
+      await group.add(options.runner, both.converted[i + 1]!, targets, both.isHeldBack);
+    }
   }
   const affine = leastSquares(moments);
-  for (const [name, data] of fittedTensors(place.scope, moments, affine)) changes.set(name, data);
-  const refitted = groups.map((group) => refittedGroup(group, scaled(affine, here.gain), changes));
+  for (const [name, data] of fittedTensors(there.scope, moments, affine)) changes.set(name, data);
+  for (const group of groups) {
+    const solved = group.solve(scaled(affine, here.gain));
+    refitted.push(solved.refitted);
+    for (const [name, data] of solved.changes) changes.set(name, data);
+  }
   return {
-    scope: place.scope,
+    scope: there.scope,
     rows: moments.count,
     error: unexplained(moments, affine),
     constantChannels: affine.constant,
     refitted,
-    left,
+    left: [
+      ...found.left,
+      ...found.readers.filter((reader) => !readers.includes(reader)).map(({ scope }) =>
+        `${scope} is made of other tensors in the file`
+      ),
+    ],
   };
 }
-
-const held = (values: Float64Array, origin: string, shape: readonly number[] = [values.length]) =>
-  heldData(shape, Float32Array.from(values), origin);
 
 const scaled = ({ scale, shift }: Affine, gain: number): Affine => ({
   scale: scale.map((value) => gain * value),
@@ -192,7 +167,7 @@ export function fittedTensors(scope: string, { count, xx }: Moments, { scale, sh
   };
   return Object.entries(tensors).map(([leaf, values]) => {
     const name = `${scope}.${leaf}`;
-    return [name, held(values, `${name}, fitted`)] as const;
+    return [name, held(values, name)] as const;
   });
 }
 
@@ -205,74 +180,6 @@ export function unexplained({ count, y, yy, xy }: Moments, { scale, shift }: Aff
     whole += yy[c]! - y[c]! * y[c]! / count;
   }
   return whole > 0 ? error / whole : 0;
-}
-
-function groupsOf(place: Place, readers: readonly Reader[]): Group[] {
-  const groups = Map.groupBy(readers, ({ moves, hasBias }) => `${moves.map(({ name }) => name)} ${hasBias}`);
-  return [...groups.values()].map((readers) => {
-    const input = moved(place.x, readers[0]!.moves);
-    const channels = input.type.shape.at(-1) as number;
-    const outputs = readers.reduce((sum, { node }) => sum + outputsOf(node), 0);
-    return { readers, input, fit: emptySums(channels, outputs), held: emptySums(channels, outputs) };
-  });
-}
-
-const outputsOf = (node: Node) => node.type.shape.at(-1) as number;
-
-function sideBySide(parts: readonly Rows[]): Rows {
-  const [first] = parts as readonly [Rows, ...Rows[]];
-  if (parts.length === 1) return first;
-  const channels = parts.reduce((sum, { channels }) => sum + channels, 0);
-  const values = new Float32Array(first.count * channels);
-  let from = 0;
-  for (const part of parts) {
-    for (let row = 0; row < first.count; row++) {
-      values.set(
-        part.values.subarray(row * part.channels, (row + 1) * part.channels),
-        row * channels + from,
-      );
-    }
-    from += part.channels;
-  }
-  return { ...first, channels, values };
-}
-
-/** The products of a group, one below the other. */
-function stackedProduct(readers: readonly Reader[]): Product {
-  const of = (index: number) => joined(readers.map(({ node }) => float64Of(dataOf(node.inputs[index]!))));
-  return { weight: of(1), bias: readers[0]!.hasBias ? of(2) : null };
-}
-
-function refittedGroup(
-  { readers, fit, held: heldBack }: Group,
-  affine: Affine,
-  changes: Map<string, ReturnType<typeof heldData>>,
-): RefittedProducts {
-  const from = stackedProduct(readers);
-  const [fitSums, heldSums] = [affineSums(fit, affine), affineSums(heldBack, affine)];
-  const errorBefore = relativeError(heldSums, from);
-  const tried = RIDGES.map((ridge) => ({
-    ridge,
-    error: relativeError(heldSums, ridgeRegression(fitSums, { from, ridge })),
-  }));
-  const best = tried.reduce((best, one) => one.error < best.error ? one : best);
-  const products = readers.map(({ scope }) => scope);
-  if (!(best.error < errorBefore)) {
-    return { products, ridge: null, errorBefore, errorAfter: errorBefore };
-  }
-  addSums(fitSums, heldSums);
-  const product = ridgeRegression(fitSums, { from, ridge: best.ridge });
-  let row = 0;
-  for (const { scope, node } of readers) {
-    const [outputs, channels] = [outputsOf(node), node.inputs[0]!.type.shape.at(-1) as number];
-    const weight = product.weight.slice(row * channels, (row + outputs) * channels);
-    changes.set(`${scope}.weight`, held(weight, `${scope}.weight, fitted`, [outputs, channels]));
-    if (product.bias !== null) {
-      changes.set(`${scope}.bias`, held(product.bias.slice(row, row + outputs), `${scope}.bias, fitted`));
-    }
-    row += outputs;
-  }
-  return { products, ridge: best.ridge, errorBefore, errorAfter: best.error };
 }
 
 /** Refuses what cannot be converted: networks without a normalization that depends on its input. */

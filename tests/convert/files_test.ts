@@ -43,7 +43,7 @@ for (const [name, settings] of Object.entries(FIXTURES)) {
         samples,
         judge: null,
         keep: 1,
-        refit: true,
+        refit: "all",
         batch: 4,
         out: folder,
         key: "test",

@@ -3,12 +3,15 @@ import assert from "node:assert/strict";
 import {
   addSums,
   affineSums,
+  besideRegression,
   emptySums,
   leastSquares,
+  lessProduct,
   Moments,
-  relativeError,
+  type Product,
   ridgeRegression,
   type Sums,
+  total,
 } from "../../src/convert/fit.ts";
 import type { Rows } from "../../src/convert/samples.ts";
 import { Random } from "../support.ts";
@@ -28,7 +31,7 @@ function sumsOf(x: Rows, targets: Rows): Sums {
     const wanted = targets.values.subarray(row * targets.channels, (row + 1) * targets.channels);
     one.forEach((a, i) => one.forEach((b, j) => sums.gram[i * size + j]! += a * b));
     wanted.forEach((a, o) => one.forEach((b, j) => sums.cross[o * size + j]! += a * b));
-    sums.squares += wanted.reduce((sum, value) => sum + value * value, 0);
+    wanted.forEach((value, o) => sums.squares[o]! += value * value);
   }
   return sums;
 }
@@ -67,6 +70,15 @@ function problem(seed: number) {
   return { x, targets, weight, bias };
 }
 
+/** A ridge regression that pulls towards a product in place of nothing. */
+function towards(sums: Sums, from: Product, ridge: number): Product {
+  const step = ridgeRegression(lessProduct(sums, from), { ridge, hasBias: from.bias !== null });
+  return {
+    weight: from.weight.map((value, i) => value + step.weight[i]!),
+    bias: from.bias && from.bias.map((value, i) => value + step.bias![i]!),
+  };
+}
+
 const near = (a: ArrayLike<number>, b: ArrayLike<number>, what: string, tolerance = 1e-9) => {
   assert.equal(a.length, b.length);
   for (let i = 0; i < a.length; i++) {
@@ -88,7 +100,7 @@ Deno.test("ridgeRegression() with a bias solves the normal equations of what it 
       (_, i) => sums.gram[i * size + i]! - COUNT * mean[i]! ** 2,
     );
     const lambda = ridge * centred.reduce((a, b) => a + b) / CHANNELS;
-    const found = ridgeRegression(sums, { from: { weight, bias }, ridge });
+    const found = towards(sums, { weight, bias }, ridge);
     for (let o = 0; o < OUTPUTS; o++) {
       // In [W, b] together: the ridge pulls W to where it was, b is free.
       const a = Array.from(
@@ -121,34 +133,37 @@ Deno.test("ridgeRegression() without a bias gives none, and fits what is linear 
     }
   }
   const sums = sumsOf(x, rowsOf(wanted, OUTPUTS));
-  const from = { weight: new Float64Array(OUTPUTS * CHANNELS), bias: null };
-  const found = ridgeRegression(sums, { from, ridge: 1e-12 });
+  const found = ridgeRegression(sums, { ridge: 1e-12, hasBias: false });
   assert.equal(found.bias, null);
   near(found.weight, weight, "weight", 1e-5); // the targets are rounded to float32
-  assert.ok(relativeError(sums, found) < 1e-10);
+  assert.ok(total(lessProduct(sums, found).squares) < 1e-10 * total(sums.squares));
 });
 
 Deno.test("ridgeRegression() leaves what fewer rows than channels do not tell as it was", () => {
   const { weight } = problem(3);
   const x = rowsOf(Float32Array.of(1, 0, 0, 0, 0), CHANNELS);
   const sums = sumsOf(x, rowsOf(Float32Array.of(7, 8, 9), OUTPUTS));
-  const { weight: found } = ridgeRegression(sums, { from: { weight, bias: null }, ridge: 1e-6 });
+  const { weight: found } = towards(sums, { weight, bias: null }, 1e-6);
   near(found.filter((_, i) => i % CHANNELS > 0), weight.filter((_, i) => i % CHANNELS > 0), "untold");
   near(found.filter((_, i) => i % CHANNELS === 0), [7, 8, 9], "told", 1e-4);
 });
 
-Deno.test("relativeError() is the squared error over the squares, row by row", () => {
+Deno.test("lessProduct() leaves the error row by row, in squares and against the rows", () => {
   const { x, targets, weight, bias } = problem(4);
-  let [wrong, right] = [0, 0];
+  const wrong = new Float32Array(COUNT * OUTPUTS);
   for (let row = 0; row < COUNT; row++) {
     for (let o = 0; o < OUTPUTS; o++) {
       let y = bias[o]!;
       for (let c = 0; c < CHANNELS; c++) y += weight[o * CHANNELS + c]! * x.values[row * CHANNELS + c]!;
-      wrong += (targets.values[row * OUTPUTS + o]! - y) ** 2;
-      right += targets.values[row * OUTPUTS + o]! ** 2;
+      wrong[row * OUTPUTS + o] = targets.values[row * OUTPUTS + o]! - y;
     }
   }
-  near([relativeError(sumsOf(x, targets), { weight, bias })], [wrong / right], "error");
+  const [found, direct] = [
+    lessProduct(sumsOf(x, targets), { weight, bias }),
+    sumsOf(x, rowsOf(wrong, OUTPUTS)),
+  ];
+  near(found.squares, direct.squares, "squares", 1e-6); // what is left is rounded to float32
+  near(found.cross, direct.cross, "cross", 1e-5);
 });
 
 Deno.test("affineSums() are the sums of s x + t; addSums() of parts are those of all", () => {
@@ -173,7 +188,7 @@ Deno.test("affineSums() are the sums of s x + t; addSums() of parts are those of
   const found = affineSums(parts, { scale, shift });
   near(found.gram, direct.gram, "gram");
   near(found.cross, direct.cross, "cross");
-  near([found.squares], [sumsOf(x, targets).squares], "squares");
+  near(found.squares, sumsOf(x, targets).squares, "squares");
   assert.ok(bias.length === OUTPUTS);
 });
 
@@ -187,4 +202,64 @@ Deno.test("leastSquares() finds a scale and a shift, and of a constant channel t
   near(scale, [2, 2, 0, 2, 2], "scale", 1e-5);
   near(shift, [0, -1, 5, -3, -4], "shift", 1e-5);
   assert.equal(constant, 1);
+});
+
+Deno.test("besideRegression() solves for scale and product together, as the normal equations do", () => {
+  const { x, targets: z } = problem(7);
+  const { targets: y } = problem(8);
+  const ridge = 0.05;
+  const stacked = new Float32Array(COUNT * 2 * OUTPUTS);
+  for (let row = 0; row < COUNT; row++) {
+    stacked.set(z.values.subarray(row * OUTPUTS, (row + 1) * OUTPUTS), 2 * row * OUTPUTS);
+    stacked.set(y.values.subarray(row * OUTPUTS, (row + 1) * OUTPUTS), (2 * row + 1) * OUTPUTS);
+  }
+  const sums = sumsOf(x, rowsOf(stacked, 2 * OUTPUTS));
+  const products = Float64Array.from(
+    { length: OUTPUTS },
+    (_, c) => z.values.reduce((sum, value, i) => i % OUTPUTS === c ? sum + value * y.values[i]! : sum, 0),
+  );
+  const alone = new Float64Array(OUTPUTS).fill(1e-9); // any scale found is larger, of either sign
+  const size = CHANNELS + 1;
+  const mean = Array.from({ length: CHANNELS }, (_, c) => sums.gram[c * size + CHANNELS]! / COUNT);
+  const lambda = ridge / CHANNELS *
+    mean.reduce((sum, m, i) => sum + sums.gram[i * size + i]! - COUNT * m * m, 0);
+  for (let c = 0; c < OUTPUTS; c++) {
+    const rows = Array.from(
+      { length: COUNT },
+      (_, row) => [
+        ...x.values.subarray(row * CHANNELS, (row + 1) * CHANNELS),
+        1,
+        z.values[row * OUTPUTS + c]!,
+      ],
+    );
+    const a = Array.from(
+      { length: size + 1 },
+      (_, i) =>
+        Array.from(
+          { length: size + 1 },
+          (_, j) => rows.reduce((sum, row) => sum + row[i]! * row[j]!, i === j && i < CHANNELS ? lambda : 0),
+        ),
+    );
+    const b = Array.from(
+      { length: size + 1 },
+      (_, i) => rows.reduce((sum, values, row) => sum + values[i]! * y.values[row * OUTPUTS + c]!, 0),
+    );
+    const expected = solved(a, b);
+    const sign = new Float64Array(OUTPUTS).fill(Math.sign(expected.at(-1)!) * 1e-9);
+    const found = besideRegression({ sums, products }, { ridge, scale: sign, isFree: true, hasBias: true });
+    near([found.scale[c]!], [expected.at(-1)!], "scale");
+    near(
+      found.product.weight.subarray(c * CHANNELS, (c + 1) * CHANNELS),
+      expected.slice(0, CHANNELS),
+      "product",
+    );
+    near([found.product.bias![c]!], [expected[CHANNELS]!], "shift");
+  }
+  const { scale } = besideRegression({ sums, products }, {
+    ridge,
+    scale: alone,
+    isFree: false,
+    hasBias: true,
+  });
+  assert.deepEqual(scale, alone);
 });
