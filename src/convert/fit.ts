@@ -166,10 +166,10 @@ export function lessProduct({ gram, cross, squares }: Sums, { weight, bias }: Pr
 }
 
 /**
- * Ridge regression, the least `|T - W x - b|^2 + lambda |W|^2`: `W = T^T x (x^T x + lambda I)^-1` with x and T
- * less their means where there is a bias, which then is what makes the means agree. `lambda` is `ridge` times
- * the mean of the diagonal. Of what another product leaves (`lessProduct`) it is what to add to that one, so
- * that with few rows what the samples do not tell stays as it was.
+ * Ridge regression, the least `|T - W x - b|^2 + lambda |W|^2`: `W = T^T x (x^T x + lambda I)^-1` with x and
+ * T less their means where there is a bias, which then is what makes the means agree. `lambda` is `ridge`
+ * times the mean of the diagonal. Of what another product leaves (`lessProduct`) it is what to add to that
+ * one, so that with few rows what the samples do not tell stays as it was.
  */
 export function ridgeRegression(
   { gram, cross, squares }: Sums,

@@ -27,7 +27,9 @@ export interface Place {
   readonly y: Node;
   /** The factor that the description puts on its result; 1 of most. */
   readonly gain: number;
-  /** Where nothing reads more than some rows of y, a class token's for instance: the slices, the last first. */
+  /**
+   * Where nothing reads more than some rows of y, a class token's for instance: the slices, the last first.
+   */
   readonly slices: readonly Node[];
 }
 

@@ -1,7 +1,7 @@
 /**
  * Products that are fitted anew around a normalization that is taken out: those that read it, to what they
- * gave in the original network, and the one that writes the branch it reads. The ridge is the best of a few on
- * samples that are held back.
+ * gave in the original network, and the one that writes the branch it reads. The ridge is the best of a few
+ * on samples that are held back.
  */
 import { float64Of, heldData, joined, type TensorData } from "../ir/data.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
@@ -164,9 +164,9 @@ export class ReaderGroup {
 
 /**
  * Fits the product that writes the branch of a residual sum z. Where nothing but the normalization reads the
- * sum (post-norm), `s z + D x + t` is fitted to what the normalization gave, and the product gains `D / s`: so
- * it may itself do what a scale and shift cannot, such as divide the rows that it makes large. Elsewhere the
- * sum is fitted to what it was in the original network, and s is 1.
+ * sum (post-norm), `s z + D x + t` is fitted to what the normalization gave, and the product gains `D / s`:
+ * so it may itself do what a scale and shift cannot, such as divide the rows that it makes large. Elsewhere
+ * the sum is fitted to what it was in the original network, and s is 1.
  */
 export async function refitWriter(
   { scope, node, isAlone }: Writer,

@@ -48,7 +48,10 @@ export interface Step {
   readonly left: readonly string[];
 }
 
-/** Which products are fitted anew: those that read a normalization, the one that writes its branch too, or none. */
+/**
+ * Which products are fitted anew: those that read a normalization, the one that writes its branch too, or
+ * none.
+ */
 export type Refit = "all" | "readers" | "none";
 
 export interface WalkOptions extends PassOptions {
