@@ -31,8 +31,6 @@ from typing import Callable
 import numpy as np
 import torch
 from safetensors.torch import save
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -113,6 +111,10 @@ class DigitTransformer(nn.Module):
 
 def load_split(validate: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Training and held-out images and labels. With `validate`, both parts come out of the training images."""
+    # Here, so that the network can be had without scikit-learn.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     pixels, labels = load_digits(return_X_y=True)
     images = (pixels / 16).astype(np.float32).reshape(-1, 1, 8, 8)
     for size in (HELD_OUT, 288)[: 1 + validate]:
