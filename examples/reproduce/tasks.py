@@ -66,9 +66,8 @@ class Digits:
         return evaluate(model, self.images["held"], self.images["held_labels"])[1]
 
 
-ONES = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-WORDS = ["", *ONES.split(), *TENS.split(), "hundred", "thousand", "and"]
+WORDS = ["", *"""one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand and""".split()]  # fmt: skip
 """The words of the source; the first is its padding."""
 PAD, START, END = 10, 11, 12
 """Beside the digits 0 to 9 in the target."""
@@ -76,16 +75,14 @@ PAD, START, END = 10, 11, 12
 
 def in_words(number: int) -> str:
     """A number from 1 to 999,999 as the British say it: "three hundred and twelve"."""
-    ones, tens = WORDS[1:20], WORDS[20:28]
-    if number >= 1000:
-        rest = number % 1000
-        return f"{in_words(number // 1000)} thousand" + (rest > 0) * (" and " if rest < 100 else " ") + in_words(rest) * (rest > 0)
-    if number >= 100:
-        rest = number % 100
-        return f"{ones[number // 100 - 1]} hundred" + (f" and {in_words(rest)}" if rest else "")
-    if number >= 20:
-        return tens[number // 10 - 2] + (f" {ones[number % 10 - 1]}" if number % 10 else "")
-    return ones[number - 1]
+    if number < 20:
+        return WORDS[number]
+    if number < 100:
+        return WORDS[18 + number // 10] + (f" {WORDS[number % 10]}" if number % 10 else "")
+    unit, name = (1000, "thousand") if number >= 1000 else (100, "hundred")
+    rest = number % unit
+    joint = " and " if 0 < rest < 100 else " " if rest else ""
+    return f"{in_words(number // unit)} {name}{joint}{in_words(rest) if rest else ''}"
 
 
 class Translator(nn.Module):

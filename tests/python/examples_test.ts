@@ -1,4 +1,4 @@
-/** The files of `examples/pytorch` by their own checks, where a Python with what they need is. */
+/** The Python files of examples by their own checks, where a Python with what they need is. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runPython } from "./support.ts";
@@ -25,6 +25,13 @@ const CHECKS: readonly Check[] = [
     modules: ["torch"],
     parts: 10,
     says: "unified_norm.py does what the papers and UN's published code do, compiled, in halves and by two",
+  },
+  {
+    script: "check_reproduce.py",
+    modules: ["torch", "numpy", "safetensors"],
+    parts: 6,
+    says:
+      "examples/reproduce measures what it says, and its quick form runs and goes on where it was stopped",
   },
   {
     script: "check_without_norm.py",

@@ -1,0 +1,306 @@
+"""The page and its plots, from the results alone: no figure of it is typed, but for those that are the papers'."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import textwrap
+from pathlib import Path
+
+from figures import figures
+from plan import Plan, Setting
+from words import WORDS
+
+BOUND = 50.0
+"""A training fails whose loss is no number, or whose score is below so many percent."""
+T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
+"""Student's t for a two-sided interval of 95 %, by the number of pairs."""
+OFFLINE = ("BN", "MABN", "PN-V", "PN", "UN")
+DASH = "–"
+
+IWSLT = {"LN": "35.3", "RMS": "35.3", "none": "FAIL", "BN": "31.1", "MABN": "35.4", "PN": "35.0", "UN": "35.4"}
+WMT = {"LN": "40.0", "RMS": "39.8", "none": "32.8", "BN": "35.1", "MABN": "36.5", "PN": "39.7", "UN": "39.9"}
+POWER_IWSLT = {"LN": "35.5", "BN": "34.4", "PN": "35.9"}
+POWER_PTB = {"LN": "53.2", "BN": "60.7", "PN-V": "55.3", "PN": "47.6"}
+SWIN = {"LN": "81.3", "BN": "80.8", "MABN": "80.9", "PN": "80.9", "UN": "81.0"}
+T2T = {"LN": "81.5", "BN": "79.8", "MABN": "FAIL", "PN": "FAIL", "UN": "80.9"}
+"""Tables 1 and 2 of the UN paper, table 1, 2 and the text of the PowerNorm paper."""
+COCO_BOX = {"M = 2": "42.8", "UN": "42.8", "M = 6": "42.8", "M = 8": "42.8", "M = 10": "42.5"}
+ALPHA_BOX = {"α = 0.6": "42.8", "α = 0.7": "42.7", "α = 0.8": "42.6", "UN": "42.8"}
+ALPHA_BLEU = {"α = 0.6": "FAIL", "α = 0.7": "35.3", "α = 0.8": "35.4", "UN": "35.4"}
+PARTS_BLEU = {"UN": "35.4", "GM off": "34.5", "AM off": "35.3", "momentum off": "18.3", "AM and momentum off": "FAIL"}
+PARTS_BOX = {"UN": "42.8", "GM off": "42.2", "AM off": "42.4", "momentum off": "42.4", "AM and momentum off": "42.5"}
+FILTRATION = {"UN": ("80.9", "81.0", "42.2", "42.8"), "no filtration": ("FAIL", "80.7", "FAIL", "FAIL")}
+
+
+class Scores:
+    """The scores of all seeds, by setting and normalization."""
+
+    def __init__(self, plan: Plan, trainings: list[dict]) -> None:
+        self.plan = plan
+        self._lines = {line["run"]: line for line in trainings if "run" in line}
+        missing = [run.key for run in plan.runs if run.key not in self._lines]
+        if missing:
+            raise SystemExit(f"reproduce.py: {len(missing)} trainings are missing, the first: {missing[0]}")
+
+    def lines(self, setting: Setting, norm: str) -> list[dict]:
+        return [self._lines[setting.run(norm, seed).key] for seed in self.plan.seeds]
+
+    def of(self, setting: Setting, norm: str) -> list[float]:
+        return [line["score"] for line in self.lines(setting, norm)]
+
+    def failures(self, setting: Setting, norm: str) -> int:
+        return sum(score < BOUND for score in self.of(setting, norm))
+
+    def diverged(self) -> int:
+        return sum(line["diverged_at_step"] is not None for line in self._lines.values())
+
+    def cell(self, setting: Setting, norm: str) -> str:
+        """Mean and standard deviation over all seeds, and how many failed."""
+        scores, failed = self.of(setting, norm), self.failures(setting, norm)
+        spread = f"{statistics.mean(scores):.1f} ± {statistics.stdev(scores):.1f}"
+        return spread + (f" ({failed} failed)" if failed else "")
+
+    def difference(self, setting: Setting, norm: str, base: str) -> tuple[float, float]:
+        """The mean of the differences seed by seed, and the half width of its 95 % interval."""
+        pairs = [a - b for a, b in zip(self.of(setting, norm), self.of(setting, base))]
+        half = T_QUANTILE[len(pairs)] * statistics.stdev(pairs) / math.sqrt(len(pairs))
+        return statistics.mean(pairs), half
+
+    def is_clear(self, setting: Setting, norm: str, base: str) -> bool:
+        mean, half = self.difference(setting, norm, base)
+        return abs(mean) > half
+
+    def compared(self, setting: Setting, norm: str, base: str) -> str:
+        """The difference in a cell; bold where its interval leaves out zero."""
+        if norm == base:
+            return DASH
+        mean, half = self.difference(setting, norm, base)
+        shown = f"{mean:+.1f} ± {half:.1f}"
+        return f"**{shown}**" if self.is_clear(setting, norm, base) else shown
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Markdown, as `deno fmt` pads it: the first column to the left, all others to the right."""
+    widths = [max(3, *(len(row[at]) for row in [head, *rows])) for at in range(len(head))]
+
+    def line(cells: list[str]) -> str:
+        padded = [cell.ljust(w) if at == 0 else cell.rjust(w) for at, (cell, w) in enumerate(zip(cells, widths))]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "| " + " | ".join("-" * w if at == 0 else "-" * (w - 1) + ":" for at, w in enumerate(widths)) + " |"
+    return "\n".join([line(head), rule, *map(line, rows)])
+
+
+def wrapped(markdown: str) -> str:
+    """Paragraphs and bullets in lines of 110 columns, as `deno fmt` has them; tables, titles and commands as they are."""
+
+    def fill(words: str, later: str = "") -> str:
+        words = " ".join(words.split())
+        return textwrap.fill(words, 110, subsequent_indent=later, break_long_words=False, break_on_hyphens=False)
+
+    blocks = []
+    for block in markdown.strip().split("\n\n"):
+        if block.startswith("- "):
+            block = "\n".join(fill(f"- {item}", "  ") for item in block[2:].split("\n- "))
+        elif not block.startswith(("|", "#", "```")):
+            block = fill(block)
+        blocks.append(block)
+    return "\n\n".join(blocks) + "\n"
+
+
+def bullets(items: list[str]) -> str:
+    return "\n".join(f"- {' '.join(item.split())}" for item in items)
+
+
+def family_table(scores: Scores, names: list[str], papers: dict[str, dict[str, str]]) -> str:
+    """Score and difference from LN in these settings, and the papers' columns beside."""
+    settings = [scores.plan.tables[name] for name in names]
+    head = ["", "folds"]
+    for setting in settings:
+        head += [setting.title, "minus LN"]
+    rows = []
+    for norm in settings[0].norms:
+        row = [norm, "yes" if norm in OFFLINE else DASH]
+        for setting in settings:
+            row += [scores.cell(setting, norm), scores.compared(setting, norm, "LN")]
+        rows.append(row + [column.get(norm, DASH) for column in papers.values()])
+    return table(head + list(papers), rows)
+
+
+def ablation_table(scores: Scores, rows: list[str], first: str, papers: dict[str, dict[str, str]]) -> str:
+    """UN and what differs from it in the hard translation; `first` is what the row of UN itself is called."""
+    setting = scores.plan.ablations["numbers hard"]
+    made = []
+    for row in rows:
+        norm = row if row == "UN" else f"UN, {row}"
+        ours = [scores.cell(setting, norm), scores.compared(setting, norm, "UN")]
+        made.append([first if row == "UN" else row, *ours, *(column[row] for column in papers.values())])
+    return table(["", setting.title, "minus UN", *papers], made)
+
+
+def filtration_table(scores: Scores) -> str:
+    rows = []
+    for row, papers in FILTRATION.items():
+        norm = row if row == "UN" else f"UN, {row}"
+        cells = [row if row != "UN" else "with filtration"]
+        for setting in scores.plan.ablations.values():
+            cells += [scores.cell(setting, norm), scores.compared(setting, norm, "UN")]
+        rows.append([*cells, *papers])
+    head = [""]
+    for setting in scores.plan.ablations.values():
+        head += [setting.title, "minus UN"]
+    paper = ["T2T-ViT-14, top-1", "Swin-T, top-1", "Faster R-CNN, AP", "Mask R-CNN, AP"]
+    return table(head + paper, rows)
+
+
+def enumerated(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+
+
+def findings(scores: Scores) -> list[str]:
+    """What the tables say, in words that follow the results."""
+    tables, seeds = scores.plan.tables, len(scores.plan.seeds)
+    said = []
+    for setting in tables.values():
+        failed = {norm: scores.failures(setting, norm) for norm in setting.norms}
+        worst = [f"{norm} in {count}" for norm, count in failed.items() if count]
+        what = f"of {seeds} seeds fail {enumerated(worst)}" if worst else "no training fails"
+        said.append(f"**{setting_name(setting)}**: {what}.")
+    for norm in ("UN", "BN", "MABN", "PN", "none"):
+        above, below, even = [], [], []
+        for setting in tables.values():
+            mean, _ = scores.difference(setting, norm, "LN")
+            clear = scores.is_clear(setting, norm, "LN")
+            (even if not clear else above if mean > 0 else below).append(setting_name(setting))
+        parts = [
+            f"{word} LN in {len(where)} ({'; '.join(where)})" for word, where in (("above", above), ("below", below)) if where
+        ]
+        parts += [f"not told apart from LN in {len(even)}"] if even else []
+        said.append(f"**{norm}** is, of {len(tables)} settings, {enumerated(parts)}.")
+    changes = []
+    for name, setting in scores.plan.ablations.items():
+        changes += [
+            f"{norm.removeprefix('UN, ')} ({scores.compared(setting, norm, 'UN').strip('*')}, {setting.title})"
+            for norm in setting.norms if norm != "UN" and scores.is_clear(setting, norm, "UN")
+        ]  # fmt: skip
+    count = sum(len(setting.norms) - 1 for setting in scores.plan.ablations.values())
+    differ = f"these differ from UN: {'; '.join(changes)}" if changes else "none can be told apart from UN"
+    said.append(f"**Of {count} ablations** {differ}.")
+    return said
+
+
+def setting_name(setting: Setting) -> str:
+    place = "post-norm" if setting.post else "pre-norm"
+    layers = f"{setting.depth} blocks" if setting.task == "digits" else f"{setting.depth} and {setting.depth} layers"
+    return f"{setting.task}, {layers}, {place}, lr {setting.lr:g}"
+
+
+def verdict(scores: Scores) -> list[str]:
+    """The papers' claims, each held against the results."""
+    hard = [scores.plan.tables[name] for name in ("numbers hard", "digits deep", "digits post")]
+    seeds = len(hard) * len(scores.plan.seeds)
+    failed = {norm: sum(scores.failures(setting, norm) for setting in hard) for norm in hard[0].norms}
+    counts = ", ".join(f"{norm} {count}" for norm, count in failed.items())
+    averages = failed["MABN"] + failed["PN"] > 2 * failed["UN"]
+    batch = failed["BN"] == max(failed.values())
+    filtration = [scores.is_clear(s, "UN, no filtration", "UN") for s in scores.plan.ablations.values()]
+    return [
+        f"Failures of {seeds} in the three hard settings: {counts}.",
+        "**Moving averages collapse where UN does not** (MABN and PN on T2T-ViT-14): "
+        + ("it shows." if averages else "it does not show."),
+        "**BN is the unstable one**: " + ("it shows." if batch else
+        "it does not show. Here BN is stable: batches of one length and distribution give it steady statistics, which"
+        " natural text and large images do not."),
+        "**Without filtration training fails** (table 7): " + ("it shows in part." if any(filtration) else
+        "it does not show; with and without are not told apart, though filtration acts in many steps (below)."),
+    ]  # fmt: skip
+
+
+def statistics_said(measured: dict) -> list[str]:
+    """Figures 3 and 4 in words."""
+    shares = {name: statistics.mean(values) for name, values in measured["pnac"].items()}
+    largest = {when: max(values) for when, values in measured["largest"].items()}
+    skewed = max(max(a / g for a, g in zip(c["AM"], c["GM"])) for c in measured["channels"])
+    return [
+        f"""PNAC, mean over the {len(measured["layers"])} normalizations: activations {shares["activation begin"]:.0f} % in the
+        first {measured["window"]} steps behind warm-up and {shares["activation end"]:.0f} % in the last; gradients
+        {shares["gradient begin"]:.0f} % and {shares["gradient end"]:.0f} %. The paper sees activations fall, and stay below
+        gradients.""",
+        f"""The largest mean of squares of a channel is {largest["begin"]:.3g} in the first of these windows and
+        {largest["end"]:.3g} in the last; the paper has it grow along depth and training.""",
+        f"""In the channels of the plot the arithmetic mean over ten steps is at most {skewed:.2f} times the geometric
+        one.""",
+    ]
+
+
+def outliers_said(scores: Scores) -> str:
+    """Figure 5 in words: how many steps, and where."""
+    parts = []
+    for name in ("numbers hard", "digits deep", "digits post"):
+        setting = scores.plan.tables[name]
+        counts = [line["outlier_steps"][-1] for line in scores.lines(setting, "UN") if len(line["outlier_steps"]) == 3]
+        half = len(counts[0]) // 2 if counts else 0
+        steps = setting.steps * half * len(counts)
+        if steps:
+            first, last = (100 * sum(sum(part) for part in halves) / steps for halves in (
+                [count[:half] for count in counts], [count[-half:] for count in counts],
+            ))  # fmt: skip
+            parts.append(f"{first:.1f} % of the first half's steps and {last:.1f} % of the last's ({setting.title})")
+    return f"By half of the normalizations, outliers are {'; '.join(parts)}. The paper sees more of them in deeper layers."
+
+
+def similarity_said(measured: dict) -> str:
+    means = {
+        other: statistics.mean(values[at][at] for at in range(len(values))) for other, values in measured["cka"].items()
+    }
+    return (
+        "Mean of the diagonal: " + ", ".join(f"{other} {mean:.2f}" for other, mean in means.items())
+        + ". One training each, so these say nothing of a spread; LN from another seed is what chance alone leaves alike."
+    )  # fmt: skip
+
+
+def page_text(scores: Scores, trainings: list[dict], measures: dict[str, dict]) -> str:
+    head, plan = trainings[0], scores.plan
+    seconds = sum(line["cpu_seconds"] for line in trainings if "run" in line)
+    main = plan.tables["numbers low"]
+    return WORDS.format(
+        count=len(plan.runs),
+        seeds=len(plan.seeds),
+        bound=f"{BOUND:g}",
+        diverged=scores.diverged(),
+        made=(
+            f"Made on {head['date']}, one core of {head['processor']}, torch {head['torch']}: {len(plan.runs)} trainings in"
+            f" {round(seconds / 60)} CPU minutes."
+        ),
+        findings=bullets(findings(scores)),
+        numbers=family_table(scores, ["numbers low", "numbers high"], {
+            "UN: IWSLT14": IWSLT, "UN: WMT14": WMT, "PN: IWSLT14": POWER_IWSLT, "PN: PTB, perplexity": POWER_PTB,
+        }),
+        digits=family_table(scores, ["digits low", "digits high"], {"UN: Swin-T": SWIN, "UN: T2T-ViT-14": T2T}),
+        hard=family_table(scores, ["numbers hard", "digits deep", "digits post"], {}),
+        window=ablation_table(scores, ["M = 2", "UN", "M = 6", "M = 8", "M = 10"], "M = 4", {"COCO, box AP": COCO_BOX}),
+        momentum=ablation_table(
+            scores, ["α = 0.6", "α = 0.7", "α = 0.8", "UN"], "α = 0.9", {"COCO, box AP": ALPHA_BOX, "IWSLT14": ALPHA_BLEU}
+        ),
+        filtration=filtration_table(scores),
+        parts=ablation_table(scores, list(PARTS_BLEU), "all", {"IWSLT14": PARTS_BLEU, "COCO, box AP": PARTS_BOX}),
+        statistics=bullets(statistics_said(measures["statistics"])),
+        outliers=outliers_said(scores),
+        similarity=similarity_said(measures["similarity"]),
+        steps=main.steps,
+        verdict=bullets(verdict(scores)),
+    )  # fmt: skip
+
+
+def write_page(plan: Plan, trainings: list[dict], measured: list[dict], folder: Path) -> None:
+    """reproduce.md and reproduce/*.svg in `folder`."""
+    scores = Scores(plan, trainings)
+    measures = {line["measured"]: line for line in measured}
+    missing = {"statistics", "similarity"} - measures.keys()
+    if missing:
+        raise SystemExit(f"reproduce.py: {', '.join(sorted(missing))} is not measured yet: run it without --report")
+    (folder / "reproduce").mkdir(parents=True, exist_ok=True)
+    for name, drawing in figures(scores, measures).items():
+        (folder / "reproduce" / f"{name}.svg").write_text(drawing, encoding="utf-8")
+    (folder / "reproduce.md").write_text(wrapped(page_text(scores, trainings, measures)), encoding="utf-8")
