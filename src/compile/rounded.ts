@@ -176,7 +176,8 @@ function isMask(node: Node, uses: Uses): boolean {
 
 /** What is looked through for NaN, and measured once these are replaced: a softmax over nothing. */
 function isGuarded(node: Node, uses: Uses): boolean {
-  return readersOf(node, uses).some((reader) => reader !== null && isOp(reader, "is_nan"));
+  return readersOf(node, uses).some((reader) => reader !== null && isOp(reader, "is_nan")) ||
+    (isOp(node, "cast") && isGuarded(node.inputs[0], uses));
 }
 
 const isReadBySoftmax = (node: Node, uses: Uses): boolean =>
