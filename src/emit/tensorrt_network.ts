@@ -115,6 +115,10 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     return this.computed(this.network.range(length, ends, this.layer("range")));
   }
 
+  size(size: Dim): Value {
+    return typeof size === "number" ? this.scalar(size, "int64", 1) : this.computed(this.shapeTensor([size]));
+  }
+
   cumulativeSum(x: Value, axis: number): Value {
     const along = this.tensor(this.scalar(axis, "int64", 0));
     return this.computed(this.network.cumulativeSum(this.tensor(x), along, this.layer("cumulative")));

@@ -10,7 +10,8 @@ import { type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
 import { broadcastTo } from "../ops/reference.ts";
-import { constantNode, opOf } from "../ops/table.ts";
+import { apply, constantNode, opOf } from "../ops/table.ts";
+import { termsOf } from "../ir/shape.ts";
 import { isUnclear, namesOf, type OnSizes, type Size, sizeText } from "./sizes.ts";
 
 /** Elements, row-major, that are known while the network is imported. */
@@ -74,6 +75,7 @@ export function openSize(size: Size, what: string): UnfoldError {
 /** A constant node over known values, in the network's precision where they are floats. */
 export function nodeOfKnown(known: Known, { precision, name }: { precision: Precision; name: string }): Node {
   const { dtype, shape, origin } = known;
+  if (known.elements.some((size) => typeof size !== "number")) return nodeOfSizes(known, { precision, name });
   const wide = numbersOf(known);
   const held = heldData(shape, wide, origin);
   if (dtype === "fp32") return constantNode(held, { dtype: precision, name });
@@ -81,12 +83,40 @@ export function nodeOfKnown(known: Known, { precision, name }: { precision: Prec
   return constantNode(data, { dtype, name });
 }
 
+/** Whole numbers of which some are open: of each product of open sizes, how often it is in each element. */
+function nodeOfSizes(known: Known, { precision, name }: { precision: Precision; name: string }): Node {
+  const { dtype, shape } = known;
+  const factors = new Map<string, Float64Array>();
+  dimsOf(known).forEach((dim, i) => {
+    for (const { factor, names } of termsOf(dim)) {
+      const product = names.join("*") || "1";
+      if (!factors.has(product)) factors.set(product, new Float64Array(known.elements.length));
+      factors.get(product)![i] = factor;
+    }
+  });
+  const whole = [...factors].map(([product, elements]) => {
+    const size = product === "1" ? null : apply("size", [], { attrs: { size: product } });
+    // Of one size, itself.
+    if (size !== null && elements.length === 1 && elements[0] === 1) return size;
+    const counts = nodeOfKnown({ ...known, dtype: "int64", elements }, { precision, name });
+    return size === null ? counts : apply("mul", [counts, size], { attrs: {} });
+  }).reduce((a, b) => apply("add", [a, b], { attrs: {} }));
+  const shaped = whole.type.shape.length === shape.length
+    ? whole
+    : apply("reshape", [whole], { attrs: { shape } });
+  return dtype === "int64"
+    ? shaped
+    : apply("cast", [shaped], { attrs: { to: dtype === "fp32" ? precision : dtype } });
+}
+
 /** The values of a node that depends on no input of the network; null of any other. */
 export function knownOf(node: Node, origin: string): Known | null {
   if (node.op === "constant") return knownData(dataOf(node));
   const values = new Map<Node, ReferenceTensor>();
   for (const each of topological({ name: "", inputs: [], outputs: [{ name: "", node }] })) {
-    if (each.op === "input" || each.type.shape.some((dim) => typeof dim === "string")) return null;
+    if (each.op === "input" || each.op === "size" || each.type.shape.some((dim) => typeof dim === "string")) {
+      return null;
+    }
     values.set(each, opOf(each).evaluate(each.inputs.map((input) => values.get(input)!), each.attrs));
   }
   const { shape, data } = values.get(node)!;

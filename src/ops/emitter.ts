@@ -64,6 +64,8 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   gatherNd(x: T, indices: T): T;
   /** Whole numbers from 0 on, int64. */
   range(size: Dim): T;
+  /** One whole number, int64. */
+  size(size: Dim): T;
   cumulativeSum(x: T, axis: number): T;
   reduce(op: "sum" | "avg" | "max" | "min", x: T, axes: Axes, keepDims: boolean): T;
   normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;

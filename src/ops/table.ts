@@ -42,6 +42,7 @@ import { gather } from "./indices/gather.ts";
 import { gatherElements } from "./indices/gather_elements.ts";
 import { gatherNd } from "./indices/gather_nd.ts";
 import { range } from "./indices/range.ts";
+import { size } from "./indices/size.ts";
 import { equal, greater, greaterOrEqual, less, lessOrEqual } from "./logic/comparisons.ts";
 import { and, not, or } from "./logic/connectives.ts";
 import { isNan } from "./logic/is_nan.ts";
@@ -140,6 +141,7 @@ export const OPS = {
   sigmoid,
   silu,
   sin,
+  size,
   slice,
   softmax,
   softplus,

@@ -1,7 +1,7 @@
 /**
- * Imports each ONNX file of a zoo that `tests/fixtures/onnx_zoo.py` made, folds it, runs it by ONNX Runtime as
- * UNfold emits it and compares it with PyTorch's own outputs. A line for each file goes to standard output,
- * and with `--write` the table to a page.
+ * Imports each ONNX file of a zoo that `tests/fixtures/onnx_zoo.py` made, folds it, runs it by ONNX Runtime
+ * as UNfold emits it and compares it with PyTorch's own outputs. A line for each file goes to standard
+ * output, and with `--write` the table to a page.
  *
  *     deno run -A tests/census/onnx.ts ZOO [--only WORD] [--write docs/onnx_in_census.md]
  */
@@ -81,7 +81,8 @@ async function errorOf(graph: Graph, path: string): Promise<number> {
 }
 
 function cells({ network, norm, exporter, refused, norms, plain, attentions, errors }: Row): string[] {
-  const count = (keep: (norm: NormFold) => boolean) => norms === undefined ? "" : String(norms.filter(keep).length);
+  const count = (keep: (norm: NormFold) => boolean) =>
+    norms === undefined ? "" : String(norms.filter(keep).length);
   const online = new Set(["ln", "rms", "gn"]);
   const fates = [
     count(() => true),
@@ -91,7 +92,16 @@ function cells({ network, norm, exporter, refused, norms, plain, attentions, err
   ];
   const plainText = Object.entries(plain ?? {}).map(([op, count]) => `${op} ${count}`).join(", ");
   const error = errors === undefined ? "" : Math.max(errors.traced, errors.folded).toExponential(1);
-  return [network, norm, exporter, refused === undefined ? "yes" : "no", plainText, ...fates, String(attentions ?? ""), error];
+  return [
+    network,
+    norm,
+    exporter,
+    refused === undefined ? "yes" : "no",
+    plainText,
+    ...fates,
+    String(attentions ?? ""),
+    error,
+  ];
 }
 
 const { values, positionals } = parseArgs({
@@ -108,6 +118,8 @@ for (const file of files) {
   rows.push(row);
   console.log(cells(row).join(" | "), row.refused === undefined ? "" : `\n    ${row.refused}`);
   for (const { norm, folded, family, refused } of row.norms ?? []) {
-    if (values.verbose && !folded) console.log(`    ${norm} (${family}): ${refused?.consumer} ${refused?.reason}`);
+    if (values.verbose && !folded) {
+      console.log(`    ${norm} (${family}): ${refused?.consumer} ${refused?.reason}`);
+    }
   }
 }

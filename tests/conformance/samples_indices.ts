@@ -8,6 +8,7 @@ const dims = { B: 3, T: 5 };
 const ids = { x: { shape: ["B", "T"], dtype: "int64", below: 3 } } as const;
 
 const range = (size: number | string) => apply("range", [], { attrs: { size } });
+const size = (size: number | string) => apply("size", [], { attrs: { size } });
 const argMax = (x: Tensor, axis: number, keepDims = false) =>
   apply("arg_max", [x], { attrs: { axis, keepDims } });
 const gatherNd = (x: Tensor, at: Tensor) => apply("gather_nd", [x, at], { attrs: {} });
@@ -21,6 +22,11 @@ export const INDEX_SAMPLES = {
       inputs: { x: { shape: [2, 3] } },
       build: ({ x }, _p, dtype) => mul(x!, cast(range(3), dtype)),
     },
+  ],
+  size: [
+    { name: "of tokens", inputs: ids, dims, build: ({ x }) => add(x!, size("T")) },
+    { name: "that is computed", inputs: ids, dims, build: ({ x }) => mul(x!, size("2*B*T+1")) },
+    { name: "that is known", inputs: ids, dims, build: ({ x }) => add(x!, size(5)) },
   ],
   arg_max: [
     { name: "of ids, the first of equal ones", inputs: ids, dims, build: ({ x }) => argMax(x!, -1) },

@@ -27,7 +27,8 @@ export function isKnown(node: Node): boolean {
   const { op, inputs, type } = node;
   return opOf(node).kind !== "source" && op !== "expand" &&
     inputs.every((input) => input.op === "constant") &&
-    type.shape.every((dim) => typeof dim === "number");
+    type.shape.every((dim) => typeof dim === "number") &&
+    !(isOp(node, "size") && typeof node.attrs.size === "string");
 }
 
 function constantOf(node: Node): Node {
