@@ -51,7 +51,8 @@ function scoresOf(node: Node): Scores | null {
   if (isOp(logits, "mul") || isOp(logits, "div")) {
     const scaled = timesNumber(logits);
     const scores = scaled && scoresOf(scaled.x);
-    return scores && scores.masks.length === 0 ? { ...scores, scale: scores.scale * scaled!.factor } : null;
+    if (scaled === null) return headScores(logits);
+    return scores && scores.masks.length === 0 ? { ...scores, scale: scores.scale * scaled.factor } : null;
   }
   if (isOp(logits, "add")) {
     for (const [product, mask] of [logits.inputs, logits.inputs.toReversed()] as [Node, Node][]) {
@@ -62,6 +63,20 @@ function scoresOf(node: Node): Scores | null {
   }
   if (isOp(logits, "where")) return chosenScores(logits);
   return isOp(logits, "reshape") ? windowScores(logits) : null;
+}
+
+/** `r (q k^T) = (r q) k^T`, r of each head: a temperature that is learned. */
+function headScores(logits: Node): Scores | null {
+  const { shape } = logits.type;
+  const isOfHeads = ({ type }: Node) => type.shape.slice(-2).every((dim) => dim === 1);
+  const found = isOp(logits, "mul")
+    ? besides(logits, isOfHeads)
+    : ([...logits.inputs].reverse() as [Node, Node]);
+  if (found === null || !isOfHeads(found[0]) || !sameShape(found[1].type.shape, shape)) return null;
+  const scores = scoresOf(found[1]);
+  if (scores === null || scores.masks.length > 0) return null;
+  const q = apply(logits.op as "mul", [scores.q, found[0]], { attrs: {}, name: scores.q.name });
+  return sameShape(q.type.shape, scores.q.type.shape) ? { ...scores, q } : null;
 }
 
 function productOf({ inputs: [q, k], attrs }: Node): Scores | null {

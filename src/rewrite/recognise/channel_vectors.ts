@@ -82,7 +82,7 @@ const GAIN: Rule = {
     if (found === null) return null;
     const { x, vector } = found;
     const values = isOp(node, "div") ? vector.values.map((value) => 1 / value) : vector.values;
-    if (!values.every(Number.isFinite)) return null;
+    if (!values.every(Number.isFinite) || (vector.axis === 1 && isOfHeads(x))) return null;
     const own = ownAffine(x);
     if (own !== null && own.axis === vector.axis) {
       // s2 (s x + t) = (s2 s) x + s2 t, of one multiply and add in several steps.
@@ -101,6 +101,14 @@ const GAIN: Rule = {
     return affine(x, node, { vector, scale: values, shift: new Float64Array(values.length) });
   },
 };
+
+/**
+ * Whether these are heads, which were swapped with tokens: a temperature of theirs is no gain of channels.
+ */
+function isOfHeads(x: Node): boolean {
+  if (isOp(x, "mul") || isOp(x, "div")) return isOfHeads(x.inputs[0]);
+  return isOp(x, "transpose") && ["0,2,1,3", "0,2,3,1"].includes(x.attrs.permutation.join());
+}
 
 const SHIFT: Rule = {
   name: "shift",

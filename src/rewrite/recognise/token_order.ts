@@ -32,7 +32,7 @@ export const TOKEN_ORDER: Rule = {
   rewrite: (node) => {
     if (!isMove(node) || isOrdered(node)) return null;
     const source = sourceOf(node);
-    if (source === null || !reorders(node, source)) return null;
+    if (source === null || isOp(source, "attention") || !reorders(node, source)) return null;
     const order = orderOf(node, source);
     return order && ordered(source, { ...order, result: node });
   },
@@ -58,10 +58,13 @@ function sourceOf(node: Node): Node | null {
   return sources.size === 1 ? only! : null;
 }
 
-/** Whether anything on the way joins parts, or transposes the six axes of a grid of windows. */
+/**
+ * Whether anything on the way joins parts, or transposes the axes of a grid of windows: five, batch and rows
+ * as one.
+ */
 function reorders(node: Node, source: Node): boolean {
   if (node === source) return false;
-  if (isOp(node, "concat") || (isOp(node, "transpose") && node.type.shape.length >= 6)) return true;
+  if (isOp(node, "concat") || (isOp(node, "transpose") && node.type.shape.length >= 5)) return true;
   return reorders(node.inputs[0]!, source);
 }
 

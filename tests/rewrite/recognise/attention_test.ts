@@ -45,6 +45,16 @@ Deno.test("attention: the factor on queries, on both sides, on the logits", () =
   assert.equal(theNode(other!, "attention").attrs.scale, Math.fround(0.3));
 });
 
+Deno.test("a temperature of each head is one of its queries", () => {
+  const heads = transpose(reshape(input("x", [B, T, C]), [B, T, H, D]), [0, 2, 1, 3]);
+  const temperature = param("attn.temperature", [H, 1, 1], { random });
+  const wanted = ["reshape", "transpose", "mul", "attention"];
+  becomes(wanted, {
+    "SwinV2, XCiT": matmul(softmax(mul(matmul(heads, flip(k)), temperature)), v),
+    "in front of a scale": matmul(softmax(mul(mul(matmul(heads, flip(k)), temperature), 2)), v),
+  });
+});
+
 Deno.test("attention over heads flattened with the batch, or one head", () => {
   const flat = (y: Tensor) => reshape(y, [B * H, T, D]);
   const swap = (y: Tensor) => transpose(y, [0, 2, 1]);
@@ -214,13 +224,12 @@ Deno.test("where a condition chooses minus infinity, it is a mask", () => {
 });
 
 Deno.test("what comes near attention stays as it is", () => {
-  const temperature = param("temperature", [1, H, 1, 1], { random });
   staysPlain(["attention"], {
     "a softmax over queries": matmul(softmax(logits, { axis: 2 }), v),
     "no softmax": matmul(logits, v),
     "a mask inside the factor": mixedBy(mul(add(matmul(q, flip(k)), masks.bias), SCALE)),
     "weights that are changed": matmul(mul(softmax(logits), masks.keys), v),
-    "a factor of each head": mixedBy(mul(matmul(q, flip(k)), temperature)),
+    "a factor of each query": mixedBy(mul(matmul(q, flip(k)), param("queries", [1, H, T, 1], { random }))),
     "a gate of logits": mixedBy(mul(logits, masks.keys)),
   });
   const weights = softmax(logits);
