@@ -88,6 +88,19 @@ export const ELEMENTWISE: Translators = {
   Where: (at) => at.make("where", [at.tensor(0), at.tensor(1), at.tensor(2)], {}),
   Elu: (at) => at.make("elu", [at.tensor(0)], { alpha: at.float("alpha", 1) }),
   LeakyRelu: (at) => at.make("leaky_relu", [at.tensor(0)], { alpha: at.float("alpha", 0.01) }),
+  PRelu: (at) => {
+    const x = at.tensor(0);
+    const [above, below] = [at.make("relu", [x], {}), at.make("relu", [at.make("neg", [x], {})], {})];
+    return at.make("sub", [above, at.make("mul", [below, at.tensor(1)], {})], {});
+  },
+  Selu: (at) => {
+    const curve = at.make("elu", [at.tensor(0)], { alpha: at.float("alpha", 1.67326319217681884765625) });
+    return at.make("mul", [curve, at.number(at.float("gamma", 1.05070102214813232421875), curve)], {});
+  },
+  Softsign: (at) => {
+    const x = at.tensor(0);
+    return at.make("div", [x, at.make("add", [at.make("abs", [x], {}), at.number(1, x)], {})], {});
+  },
   HardSigmoid: (at) =>
     at.make("hard_sigmoid", [at.tensor(0)], { alpha: at.float("alpha", 0.2), beta: at.float("beta", 0.5) }),
   Clip: (at) => {

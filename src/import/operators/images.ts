@@ -25,6 +25,32 @@ export const IMAGES: Translators = {
   },
   AveragePool: (at) => asGiven(at, pooled(at, "average_pool")),
   GlobalAveragePool: (at) => at.make("reduce_mean", [at.tensor(0)], { axes: planeOf(at), keepDims: true }),
+  DepthToSpace: (at) => {
+    const [batch, channels, height, width] = at.shape(0) as [Dim, Dim, Dim, Dim];
+    const block = at.int("blocksize", 1);
+    const depth = fixed(channels, "the number of channels") / block ** 2;
+    // Either the places within a block are outermost among channels, or the channels that stay.
+    const isOutermost = at.text("mode", "DCR") === "DCR";
+    const inner = isOutermost ? [block, block, depth] : [depth, block, block];
+    const apart = at.make("reshape", [at.tensor(0)], { shape: [batch, ...inner, height, width] });
+    const permutation = isOutermost ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3];
+    const moved = at.make("transpose", [apart], { permutation });
+    const shape = [batch, depth, multiplyDims(height, block), multiplyDims(width, block)];
+    return at.make("reshape", [moved], { shape });
+  },
+  SpaceToDepth: (at) => {
+    const [batch, channels, height, width] = at.shape(0) as [Dim, Dim, Dim, Dim];
+    const block = at.int("blocksize", 1);
+    const [rows, columns] = [height, width].map((size) => fixed(size, "an image in blocks") / block) as [
+      number,
+      number,
+    ];
+    const apart = at.make("reshape", [at.tensor(0)], {
+      shape: [batch, channels, rows, block, columns, block],
+    });
+    const moved = at.make("transpose", [apart], { permutation: [0, 3, 5, 1, 2, 4] });
+    return at.make("reshape", [moved], { shape: [batch, multiplyDims(channels, block ** 2), rows, columns] });
+  },
   Pad: (at) => {
     const mode = at.text("mode", "constant");
     const x = at.tensor(0);

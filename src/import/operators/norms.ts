@@ -49,6 +49,8 @@ export const NORMALIZATIONS: Translators = {
       shift: at.vector(shift, `${at.path}.shift`),
     });
   },
+  GroupNormalization: (at) => overGroups(at, at.int("num_groups", 1)),
+  InstanceNormalization: (at) => overGroups(at, fixed(at.shape(0)[1]!, "the number of channels")),
 };
 
 const optional = (at: Site, index: number): Node | undefined => at.has(index) ? at.tensor(index) : undefined;
@@ -90,7 +92,8 @@ function overRows(at: Site, x: Node, { axis, op, gain, shift }: Rows): Node {
       : at.make("reshape", [vector], { shape: [channels] });
   const norm = Symbol(at.path);
   const family = op === "layer_norm" ? "ln" : "rms";
-  const epsilon = at.float("epsilon", 1e-5);
+  // ONNX Runtime's own have another where none is said.
+  const epsilon = at.float("epsilon", at.node.domain === "" ? 1e-5 : 1e-12);
   const bare = at.make(op, [isRow ? x : at.make("reshape", [x], { shape: rows })], { epsilon, norm }, {
     name: `${at.path}/statistics`,
   });
@@ -104,6 +107,27 @@ function overRows(at: Site, x: Node, { axis, op, gain, shift }: Rows): Node {
     shift: flat(shift) ?? filled(0, "shift"),
   });
   return isRow ? whole : at.make("reshape", [whole], { shape });
+}
+
+/** Of `[B, C, ...]`: statistics over groups of channels, which stand behind all else meanwhile. */
+function overGroups(at: Site, groups: number): Node {
+  const x = at.tensor(0);
+  const axes = x.type.shape.map((_, axis) => axis);
+  const channels = fixed(x.type.shape[1]!, "the number of channels");
+  const last = at.make("transpose", [x], { permutation: [0, ...axes.slice(2), 1] });
+  const norm = Symbol(at.path);
+  const epsilon = at.float("epsilon", 1e-5);
+  const bare = at.make("group_norm", [last], { groups, epsilon, norm }, { name: `${at.path}/statistics` });
+  const [scale, shift] = [1, 2].map((i) => {
+    const values = vectorOf(at, i);
+    // Until opset 20 there is one of each group.
+    const each = values.length === channels
+      ? values
+      : Float64Array.from({ length: channels }, (_, c) => values[Math.floor(c * groups / channels)]!);
+    return at.vector(each, `${at.path}.${i === 1 ? "scale" : "shift"}`);
+  }) as [Node, Node];
+  const whole = affine(at, bare, { axis: -1, family: "gn", scale, shift, norm });
+  return at.make("transpose", [whole], { permutation: [0, axes.length - 1, ...axes.slice(1, -1)] });
 }
 
 /** Of the sum with a branch, which is the fourth output: the residual stream goes on from there. */

@@ -1,5 +1,7 @@
 /** Products of matrices; what one of them is a constant of is a linear layer. */
+import { UnfoldError } from "../../errors.ts";
 import type { Node } from "../../ir/graph.ts";
+import { type Shape, sizeOf } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { constantNode } from "../../ops/table.ts";
 import { transposedData } from "../../weights/derived/derive.ts";
@@ -10,9 +12,28 @@ export const PRODUCTS: Translators = {
   MatMul: (at) => {
     const [a, b] = [at.tensor(0), at.tensor(1)];
     if (a.type.shape.length === 1 || b.type.shape.length === 1) return ofVectors(at, a, b);
-    return isMatrix(b) && !isMatrix(a)
-      ? at.make("linear", [a, turned(b)], {}, { name: at.path })
-      : at.make("matmul", [a, b], {});
+    return isMatrix(b) && !isMatrix(a) ? linearOf(at, a, b) : at.make("matmul", [a, b], {});
+  },
+  "com.microsoft.FusedMatMul": (at) => {
+    const [a, b] = [at.tensor(0), at.tensor(1)];
+    if (at.int("transBatchA", 0) !== 0 || at.int("transBatchB", 0) !== 0) {
+      throw new UnfoldError("a transposed batch");
+    }
+    const [transposeA, transposeB] = ["transA", "transB"].map((name) => at.int(name, 0) !== 0);
+    const product = at.make("matmul", [a, b], {
+      ...transposeA && { transposeA },
+      ...transposeB && { transposeB },
+    });
+    const alpha = at.float("alpha", 1);
+    return alpha === 1 ? product : at.make("mul", [product, at.number(alpha, product)], {});
+  },
+  Einsum: (at) => {
+    const [terms = "", out] = at.text("equation", "").replaceAll(" ", "").split("->");
+    const inputs = terms.split(",");
+    if (out === undefined || inputs.length !== 2 || terms.includes(".") || at.inputs.length !== 2) {
+      throw new UnfoldError("its equation is not of two tensors and a result, without dots");
+    }
+    return contracted(at, inputs as [string, string], out);
   },
   Gemm: (at) => {
     const [alpha, beta] = [at.float("alpha", 1), at.float("beta", 1)];
@@ -33,6 +54,58 @@ export const PRODUCTS: Translators = {
     return bias === undefined ? product : at.make("add", [product, scaled(bias, beta)], {});
   },
 };
+
+/** A linear layer of a constant `[channels, outputs]`. */
+export function linearOf(at: Site, x: Node, matrix: Node, bias?: Node): Node {
+  return at.make("linear", [x, turned(matrix), ...bias ? [bias] : []], {}, { name: at.path });
+}
+
+/**
+ * Two tensors with their axes named: those that both and the result have are a batch, those that only both
+ * have are summed over.
+ */
+function contracted(at: Site, [left, right]: readonly [string, string], out: string): Node {
+  const sideOf = (labels: string, i: number): Side => {
+    const x = at.tensor(i);
+    if (new Set(labels).size < labels.length || labels.length !== x.type.shape.length) {
+      throw new UnfoldError(`${labels} does not name each of its axes once`);
+    }
+    const other = i === 0 ? right : left;
+    const lone = [...labels].flatMap((label, axis) =>
+      other.includes(label) || out.includes(label) ? [] : [axis]
+    );
+    const summed = lone.length === 0 ? x : at.make("reduce_sum", [x], { axes: lone, keepDims: false });
+    return { x: summed, labels: [...labels].filter((_, axis) => !lone.includes(axis)) };
+  };
+  const [a, b] = [sideOf(left, 0), sideOf(right, 1)];
+  const shared = a.labels.filter((label) => b.labels.includes(label));
+  const batch = shared.filter((label) => out.includes(label));
+  const summed = shared.filter((label) => !out.includes(label));
+  const own = ({ labels }: Side) => labels.filter((label) => !shared.includes(label));
+  const sizes = new Map(
+    [a, b].flatMap(({ x, labels }) => labels.map((label, i) => [label, x.type.shape[i]!] as const)),
+  );
+  const sized = (labels: readonly string[]): Shape => labels.map((label) => sizes.get(label)!);
+  const matrix = ({ x, labels }: Side, order: readonly string[], shape: Shape) =>
+    at.make(
+      "reshape",
+      [at.make("transpose", [x], { permutation: order.map((label) => labels.indexOf(label)) })],
+      { shape },
+    );
+  const joined = (labels: readonly string[]) => sizeOf(sized(labels));
+  const product = at.make("matmul", [
+    matrix(a, [...batch, ...own(a), ...summed], [...sized(batch), joined(own(a)), joined(summed)]),
+    matrix(b, [...batch, ...summed, ...own(b)], [...sized(batch), joined(summed), joined(own(b))]),
+  ], {});
+  const labels = [...batch, ...own(a), ...own(b)];
+  const apart = at.make("reshape", [product], { shape: sized(labels) });
+  return at.make("transpose", [apart], { permutation: [...out].map((label) => labels.indexOf(label)) });
+}
+
+interface Side {
+  readonly x: Node;
+  readonly labels: readonly string[];
+}
 
 const isMatrix = ({ op, type }: Node) => op === "constant" && type.shape.length === 2;
 

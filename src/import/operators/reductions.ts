@@ -1,4 +1,5 @@
 /** Operators along an axis: means, sums, softmax. */
+import { UnfoldError } from "../../errors.ts";
 import { sizeOf } from "../../ir/shape.ts";
 import type { Node } from "../../ir/graph.ts";
 import type { Site } from "../site.ts";
@@ -14,6 +15,13 @@ export const REDUCTIONS: Translators = {
   ReduceSumSquare: (at) => {
     const x = at.tensor(0);
     return reduced(at, "reduce_sum", at.make("mul", [x, x], {}));
+  },
+  LpNormalization: (at) => {
+    if (at.int("p", 2) !== 2) throw new UnfoldError("a norm other than the second");
+    const x = at.tensor(0);
+    const axes = [at.axis(at.int("axis", -1))];
+    const square = at.make("reduce_sum", [at.make("mul", [x, x], {})], { axes, keepDims: true });
+    return at.make("div", [x, at.make("sqrt", [square], {})], {});
   },
   Softmax: (at) => {
     const x = at.tensor(0);

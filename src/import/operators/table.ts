@@ -1,15 +1,18 @@
 /** The table of ONNX operators, by rooms: what each becomes in the graph. */
 import { type OnnxNode, operatorName } from "../../onnx/file.ts";
+import { ATTENTIONS } from "./attention.ts";
 import type { Translator, Translators } from "./define.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
 import { IMAGES } from "./images.ts";
 import { INDICES } from "./indices.ts";
 import { NORMALIZATIONS } from "./norms.ts";
 import { PRODUCTS } from "./products.ts";
+import { QUANTIZATIONS } from "./quantized.ts";
 import { REDUCTIONS } from "./reductions.ts";
 import { SHAPES } from "./shapes.ts";
 
-const OPERATORS: Translators = {
+/** All of them, by `operatorName`. */
+export const OPERATORS: Translators = {
   ...ELEMENTWISE,
   ...SHAPES,
   ...INDICES,
@@ -17,6 +20,8 @@ const OPERATORS: Translators = {
   ...IMAGES,
   ...REDUCTIONS,
   ...NORMALIZATIONS,
+  ...ATTENTIONS,
+  ...QUANTIZATIONS,
 };
 
 /** What an operator becomes; undefined where UNfold does not know it. */
