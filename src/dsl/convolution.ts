@@ -45,7 +45,11 @@ export function convolution(x: Tensor, p: Scope, options: ConvolutionOptions): T
   }
   const weight = p.param("weight", [outputs, channels / groups, kernel, kernel], { init: "linear" });
   const inputs = bias ? [x, weight, p.param("bias", [outputs], { init: "bias" })] : [x, weight];
-  const attrs = { stride: [stride, stride], padding: [padding, padding], groups } as const;
+  const attrs = {
+    stride: [stride, stride],
+    padding: [padding, padding],
+    ...groups !== 1 && { groups },
+  } as const;
   return op("conv", inputs, { attrs, name: p.path });
 }
 

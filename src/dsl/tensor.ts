@@ -26,6 +26,7 @@ import { axisIn, type Dim, type Shape, showShape } from "../ir/shape.ts";
 import { apply, type AttrsOf, type OpName } from "../ops/table.ts";
 import { reduced, type ReduceOptions, reshaped, sliced, type SliceOptions } from "./axes.ts";
 import { countOperator, resolved } from "./description.ts";
+import { ELEMENTARY, type Elementary, type ElementaryOptions, parametersOf } from "./functions/elementary.ts";
 import { constantOf, type ConstantOptions, DTYPE } from "./values.ts";
 
 /** So many items: what `sizes` and `split` return, so that each has a name when it is taken apart. */
@@ -133,6 +134,22 @@ export class Tensor {
   /** The larger of `x` and `other`, broadcast. */
   maximum(other: Tensor | number): Tensor {
     return this.#with("max", other);
+  }
+
+  /** The smaller of `x` and `other`, broadcast. */
+  minimum(other: Tensor | number): Tensor {
+    return this.#with("min", other);
+  }
+
+  /** `x` to the power of `other`, broadcast; of floating-point numbers. */
+  pow(other: Tensor | number): Tensor {
+    return this.#with("pow", other);
+  }
+
+  /** A function of each number by its name: `x.map("sigmoid")`, `x.map("leaky_relu", { alpha: 0.1 })`. */
+  map(name: Elementary, options: ElementaryOptions = {}): Tensor {
+    argument("map: the function", name, oneOf(...ELEMENTARY));
+    return op(name, [this], { attrs: parametersOf(name, options) as AttrsOf<Elementary> });
   }
 
   /** The product over the last two axes, `[..., N, K]` with `[..., K, M]`; those in front broadcast. */
@@ -248,7 +265,7 @@ export class Tensor {
     return op("cast", [this], { attrs: { to: resolved(to) } });
   }
 
-  #with(name: "add" | "sub" | "mul" | "div" | "max", other: Tensor | number): Tensor {
+  #with(name: "add" | "sub" | "mul" | "div" | "max" | "min" | "pow", other: Tensor | number): Tensor {
     argument(`${name}: the other`, other, OPERAND);
     const second = typeof other === "number" ? constant(other, { dtype: this.dtype }) : other;
     return op(name, [this, second], { attrs: {} });

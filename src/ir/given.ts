@@ -95,7 +95,9 @@ export function given<Options extends object>(
     !names.includes(key)
   );
   if (unknown !== undefined) {
-    throw new UnfoldError(`${what}: there is no option ${shown(unknown)}; it has ${names.join(", ")}`);
+    throw new UnfoldError(
+      `${what}: there is no option ${shown(unknown)}; it has ${names.join(", ") || "none"}`,
+    );
   }
   return partsOf(what, options, kinds);
 }

@@ -20,6 +20,7 @@ import {
   norm,
   prependToken,
 } from "./words/layers.ts";
+import { called } from "./words/functions.ts";
 import { concat, method, numbers, pick } from "./words/methods.ts";
 import type { Reading, Word } from "./words/word.ts";
 
@@ -43,6 +44,7 @@ const READINGS: readonly Reading[] = [
   numbers,
   concat,
   method,
+  called,
 ];
 
 /** Characters of a phrase in which other phrases stand. */

@@ -40,7 +40,7 @@ function differs(node: Node, twin: Node, { twins, symbols }: Known): string | nu
   const keys = Object.keys(node.attrs);
   if (literal(keys.toSorted()) !== literal(Object.keys(twin.attrs).toSorted())) return "other attributes";
   for (const key of keys) {
-    const [ours, theirs] = [node.attrs[key], twin.attrs[key]];
+    const [ours, theirs] = [node, twin].map((each) => canonical(key, each));
     const isEqual = typeof ours === "symbol"
       ? symbols.getOrInsert(ours, theirs) === theirs
       : literal(ours) === literal(theirs);
@@ -56,6 +56,12 @@ function differs(node: Node, twin: Node, { twins, symbols }: Known): string | nu
     }
   }
   return null;
+}
+
+/** An attribute; an axis counted from the front. */
+function canonical(key: string, { attrs, inputs }: Node): unknown {
+  const axis = attrs[key];
+  return key === "axis" && typeof axis === "number" && axis < 0 ? axis + inputs[0]!.type.shape.length : axis;
 }
 
 function isSameConstant(a: Node, b: Node): boolean {

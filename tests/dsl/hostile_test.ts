@@ -311,6 +311,14 @@ const OPTION_NAMES = [
   "x",
   "memory",
   "transposeA",
+  "of",
+  "mode",
+  "alignCorners",
+  "before",
+  "after",
+  "value",
+  "alpha",
+  "beta",
 ];
 
 Deno.test("a thousand hostile calls of every function: refusals, no crash, none that takes long", () => {

@@ -3,7 +3,27 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { fileURLToPath } from "node:url";
-import { attention, float, linear, mlp, type Model, model, norm, residual } from "../../src/dsl/mod.ts";
+import {
+  and,
+  argMax,
+  attention,
+  compare,
+  cumulativeSum,
+  float,
+  isNan,
+  linear,
+  mlp,
+  type Model,
+  model,
+  norm,
+  not,
+  pad,
+  pool,
+  range,
+  residual,
+  resize,
+  where,
+} from "../../src/dsl/mod.ts";
 import { printGraph } from "../../src/ir/print.ts";
 import { MODELS } from "../../src/models/table.ts";
 import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/families.ts";
@@ -138,6 +158,39 @@ const CASES: Readonly<Record<string, { readonly model: Model; readonly says: rea
       },
     }),
     says: ['"past.0": past_0', 'gate: { half: "last" }', '"out.0": ', 'dtype: "bool"', "mul(0.1)"],
+  },
+  "choices, indices and maps": {
+    model: model({
+      name: "choices",
+      inputs: {
+        images: float(["B", 3, 8, 8]),
+        ids: { dtype: "int64", shape: ["B", "T"] },
+        x: float(["B", "T", 4]),
+      },
+      norm: layerNorm(),
+      forward: ({ images, ids, x }) => {
+        const small = pool(images!, { of: "average", kernel: 3, stride: 1, padding: 1 }).sub(images!);
+        const maps = resize(pad(small, { before: [0, 0, 1, 0], after: [0, 0, 0, 2] }), {
+          height: 16,
+          width: 6,
+        });
+        const hidden = and(compare(ids!, "equal", 0), not(compare(ids!, "greater_or_equal", range("T"))));
+        const chosen = where(hidden.reshape(["B", "T", 1]), -Infinity, x!.map("elu", { alpha: 2 })).softmax();
+        return {
+          maps: pool(maps, { of: "max", kernel: 2 }).map("hard_swish").minimum(6),
+          chosen: where(isNan(chosen), 0, chosen),
+          sums: cumulativeSum(ids!).add(argMax(ids!, { keepDims: true })),
+        };
+      },
+    }),
+    says: [
+      '{ of: "average", kernel: 3, stride: 1, padding: 1 }',
+      '.map("hard_swish").minimum(6)',
+      '.map("elu", { alpha: 2 })',
+      'compare(ids, "greater_or_equal", range("T"))',
+      "-Infinity",
+      "argMax(ids, { keepDims: true })",
+    ],
   },
   "the tests' encoder": { model: encoder(), says: ["block("] },
 };

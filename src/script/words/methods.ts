@@ -1,4 +1,5 @@
 /** Operators as methods of a tensor: what no larger word says. */
+import { ELEMENTARY, type Elementary } from "../../dsl/functions/elementary.ts";
 import { float64Of } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
@@ -17,6 +18,8 @@ const METHODS: Readonly<Record<string, (node: Node, network: Network) => Phrase>
   mul: binary("mul"),
   div: binary("div"),
   max: binary("maximum"),
+  min: binary("minimum"),
+  pow: binary("pow"),
   relu: plain("relu"),
   silu: plain("silu"),
   tanh: plain("tanh"),
@@ -62,6 +65,11 @@ function call(name: string, entries: Readonly<Record<string, Phrase | undefined>
   return [`.${name}(`, ...options(entries).map((part) => part === ", { " ? "{ " : part), ")"];
 }
 
+function mapped({ op, attrs }: Node): Phrase {
+  const parameters = Object.entries(attrs).map(([key, value]) => [key, [literal(value)]] as const);
+  return [`.map(${literal(op)}`, ...options(Object.fromEntries(parameters)), ")"];
+}
+
 function plain(name: string) {
   return (): Phrase => [`.${name}()`];
 }
@@ -79,7 +87,7 @@ function reduced(name: string) {
 }
 
 export const method: Reading = (node, network) => {
-  const written = METHODS[node.op];
+  const written = METHODS[node.op] ?? (ELEMENTARY.includes(node.op as Elementary) ? mapped : undefined);
   if (written === undefined) return null;
   return { phrase: phrase`${{ node: node.inputs[0]! }}${written(node, network)}`, imports: [], within: [] };
 };
