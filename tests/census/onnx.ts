@@ -7,16 +7,13 @@
  */
 import { parseArgs } from "node:util";
 import { basename, join } from "node:path";
-import { onnxBytes } from "../../src/emit/onnx.ts";
 import { isRefusal } from "../../src/errors.ts";
 import { importOnnx } from "../../src/import/model.ts";
 import { type Graph, topological } from "../../src/ir/graph.ts";
 import { asOnnx } from "../../src/rewrite/backends/onnx_forms.ts";
 import type { NormFold } from "../../src/rewrite/fold/fold_norm.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
-import { compareOutputs } from "../../src/run/compare.ts";
-import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
-import { recordedCall } from "../import/recorded.ts";
+import { errorOf, recordedCall } from "../import/recorded.ts";
 
 /** What came of one file. */
 interface Row {
@@ -56,7 +53,8 @@ async function look(path: string): Promise<Row> {
     const attentions = topological(lowered).filter(({ op }) => op.includes("attention")).length;
     const found = { ...row, norms, attentions, plain: countBy(graph, (op) => !RECOGNISED.has(op)) };
     try {
-      const errors = { traced: await errorOf(traced, path), folded: await errorOf(lowered, path) };
+      const call = recordedCall(path.replace(/\.onnx$/, ".safetensors"));
+      const errors = { traced: await errorOf(traced, call), folded: await errorOf(lowered, call) };
       return { ...found, errors };
     } catch (error) {
       return { ...found, refused: told(error) };
@@ -69,15 +67,6 @@ async function look(path: string): Promise<Row> {
 function told(error: unknown): string {
   if (isRefusal(error)) return error.message;
   return `CRASH ${error instanceof Error ? error.stack : error}`;
-}
-
-async function errorOf(graph: Graph, path: string): Promise<number> {
-  const { feeds, expected } = recordedCall(path.replace(/\.onnx$/, ".safetensors"));
-  await using session = await sessionFromOnnx(onnxBytes(graph), { threads: 1 });
-  const known = Object.fromEntries(graph.inputs.map(({ name }) => [name, feeds[name]!]));
-  const { failure, maxRelError } = compareOutputs(await session.run(known), expected);
-  if (failure !== null) throw new Error(failure);
-  return maxRelError;
 }
 
 function cells({ network, norm, exporter, refused, norms, plain, attentions, errors }: Row): string[] {
