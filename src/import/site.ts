@@ -101,14 +101,24 @@ export class Site {
     );
   }
 
-  /** Known sizes, some of which may be open; undefined where the operand is left out. */
-  dims(index: number): readonly Dim[] | undefined {
-    return this.has(index) ? dimsOf(this.known(index)) : undefined;
+  /** Known sizes, some of which may be open. */
+  dims(index: number, count?: number): readonly Dim[] {
+    return this.#counted(index, dimsOf(this.known(index)), count);
   }
 
-  /** Known whole numbers; undefined where the operand is left out. */
-  numbers(index: number): readonly number[] | undefined {
-    return this.has(index) ? [...numbersOf(this.known(index))] : undefined;
+  /** Known numbers. */
+  numbers(index: number, count?: number): readonly number[] {
+    return this.#counted(index, [...numbersOf(this.known(index))], count);
+  }
+
+  /** Known numbers; undefined where the operand is left out. */
+  numbersIf(index: number, count?: number): readonly number[] | undefined {
+    return this.has(index) ? this.numbers(index, count) : undefined;
+  }
+
+  #counted<Item>(index: number, items: readonly Item[], count?: number): readonly Item[] {
+    if (count === undefined || items.length === count) return items;
+    throw new UnfoldError(`input ${index} has ${items.length} numbers, not ${count}`);
   }
 
   shape(index: number): Shape {
@@ -154,7 +164,7 @@ export class Site {
 
   /** An attribute that became an operand with a later version: the one or the other. */
   either(name: string, index: number): readonly number[] | undefined {
-    return this.ints(name) ?? this.numbers(index);
+    return this.ints(name) ?? this.numbersIf(index);
   }
 
   /** An axis of an operand, counted from the front. */

@@ -107,6 +107,12 @@ class Translation implements Surroundings {
         if (value !== null) this.#values.set(output, value);
       });
     }
+    const twice = graph.outputs.find(({ name }) => Object.hasOwn(specs, name));
+    if (twice !== undefined) {
+      throw new UnfoldError(
+        `${path}: the output ${quoted(twice.name)} has an input's name; call it otherwise`,
+      );
+    }
     const outputs = graph.outputs.flatMap(({ name }) => {
       const value = this.#valueOf(name);
       if (value === null && this.#options.keepGoing) return [];

@@ -79,6 +79,8 @@ export function nodeOfKnown(known: Known, { precision, name }: { precision: Prec
   const wide = numbersOf(known);
   const held = heldData(shape, wide, origin);
   if (dtype === "fp32") return constantNode(held, { dtype: precision, name });
+  const odd = wide.find((value) => !Number.isFinite(value));
+  if (odd !== undefined) throw new UnfoldError(`${origin} is ${odd} as ${dtype}`);
   const data: TensorData = { ...held, dtype, bytes: () => bytesFromNumbers(wide, dtype) };
   return constantNode(data, { dtype, name });
 }

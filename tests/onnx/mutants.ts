@@ -27,7 +27,11 @@ export interface Outcome {
 }
 
 /** Tries mutants by number in a folder of its own; the same number is the same mutant. */
-export function* tryMutants(folder: string, numbers: Iterable<number>): Generator<Outcome> {
+export function* tryMutants(
+  folder: string,
+  numbers: Iterable<number>,
+  read: (path: string) => void = readWhole,
+): Generator<Outcome> {
   const seeds = NAMES.map((name) => Deno.readFileSync(join(FIXTURES, `${name}.onnx`)));
   Deno.copyFileSync(join(FIXTURES, "dynamo.onnx.data"), join(folder, "dynamo.onnx.data"));
   const path = join(folder, "m.onnx");
@@ -37,23 +41,27 @@ export function* tryMutants(folder: string, numbers: Iterable<number>): Generato
     const isSpliced = random.integer(0, 1) === 0;
     Deno.writeFileSync(path, isSpliced ? mutated(seed!, { random, other: other! }) : reworded(seed!, random));
     const begin = performance.now();
-    const outcome = readWhole(path);
+    const outcome = outcomeOf(() => read(path));
     yield { number, ms: performance.now() - begin, ...outcome };
   }
 }
 
-function readWhole(path: string): Pick<Outcome, "what" | "error"> {
+function readWhole(path: string): void {
+  const { graph } = readOnnx(path);
+  const made = new Set([...graph.initializers.keys(), ...graph.inputs.map(({ name }) => name), ""]);
+  for (const { name, inputs, outputs } of graph.nodes) {
+    if (!inputs.every((input) => made.has(input))) throw new Error(`${name} stands before what it reads`);
+    for (const output of outputs) made.add(output);
+  }
+  if (!graph.outputs.every(({ name }) => made.has(name))) throw new Error("an output is not made");
+  for (const { dtype, shape, origin, bytes } of graph.initializers.values()) {
+    if (bytes().length !== Math.ceil(elementCount(shape) * ITEM_BYTES[dtype])) throw new Error(origin);
+  }
+}
+
+function outcomeOf(read: () => void): Pick<Outcome, "what" | "error"> {
   try {
-    const { graph } = readOnnx(path);
-    const made = new Set([...graph.initializers.keys(), ...graph.inputs.map(({ name }) => name), ""]);
-    for (const { name, inputs, outputs } of graph.nodes) {
-      if (!inputs.every((input) => made.has(input))) throw new Error(`${name} stands before what it reads`);
-      for (const output of outputs) made.add(output);
-    }
-    if (!graph.outputs.every(({ name }) => made.has(name))) throw new Error("an output is not made");
-    for (const { dtype, shape, origin, bytes } of graph.initializers.values()) {
-      if (bytes().length !== Math.ceil(elementCount(shape) * ITEM_BYTES[dtype])) throw new Error(origin);
-    }
+    read();
     return { what: "read" };
   } catch (error) {
     return { what: error instanceof UnfoldError ? "refused" : "defect", error };

@@ -111,7 +111,7 @@ export const ELEMENTWISE: Translators = {
   },
   Pow: (at) => {
     const x = at.tensor(0);
-    const exponent = at.isKnown(1) ? at.numbers(1)! : [];
+    const exponent = at.isKnown(1) ? at.numbers(1) : [];
     // A number everywhere.
     if (exponent.length === 1) {
       if (exponent[0] === 1) return x;
@@ -150,7 +150,7 @@ export const ELEMENTWISE: Translators = {
 /** A bound of what is clipped: an attribute, later an operand. */
 function bound(at: Site, name: string, index: number): number | undefined {
   if (at.node.attributes.has(name)) return at.float(name, 0);
-  return at.numbers(index)?.[0];
+  return at.numbersIf(index)?.[0];
 }
 
 function approximation(at: Site): "none" | "tanh" {

@@ -54,8 +54,8 @@ export const IMAGES: Translators = {
   Pad: (at) => {
     const mode = at.text("mode", "constant");
     const x = at.tensor(0);
-    const pads = at.either("pads", 1)!;
-    const axes = at.axes(at.numbers(3));
+    const axes = at.axes(at.numbersIf(3));
+    const pads = at.ints("pads") ?? at.numbers(1, 2 * axes.length);
     const counts = (first: number) =>
       x.type.shape.map((_, axis) => axes.includes(axis) ? pads[first + axes.indexOf(axis)]! : 0);
     const [before, after] = [counts(0), counts(axes.length)];
@@ -63,7 +63,7 @@ export const IMAGES: Translators = {
     if ([...before, ...after].some((count) => count < 0)) {
       throw new UnfoldError("a negative padding; use Slice");
     }
-    const value = at.numbers(2)?.[0] ?? at.float("value", 0);
+    const value = at.numbersIf(2)?.[0] ?? at.float("value", 0);
     return mode === "constant"
       ? at.make("pad", [x], { before, after, value })
       : mirrored(at, x, { before, after, mode });
@@ -198,12 +198,12 @@ function mirrored(
 
 /** The shape of a resized image: as it is given, or by scales that are quotients of sizes. */
 function resizedShape(at: Site, from: Shape): Shape {
-  const sizes = at.has(3) ? at.dims(3)! : [];
+  const sizes = at.has(3) ? at.dims(3) : [];
   const axes = at.axes(at.ints("axes"));
   if (sizes.length > 0) {
     return from.map((dim, axis) => axes.includes(axis) ? sizes[axes.indexOf(axis)]! : dim);
   }
-  const scales = at.dims(2) ?? [];
+  const scales = at.has(2) ? at.dims(2) : [];
   return from.map((dim, axis): Dim => {
     const scale = scales[axes.indexOf(axis)] ?? 1;
     if (scale === 1) return dim;

@@ -14,7 +14,7 @@ export const INDICES: Translators = {
       const indices = at.known(1);
       // One row, or some that lie behind each other, are a part.
       if (indices.shape.length <= 1) {
-        const rows = indices.shape.length === 0 ? [...at.dims(1)!] : at.dims(1)!;
+        const rows = indices.shape.length === 0 ? [...at.dims(1)] : at.dims(1);
         const [first] = rows;
         const start = typeof first === "number" && first < 0 ? addDims(size, first) : first;
         if (
@@ -47,6 +47,6 @@ export const INDICES: Translators = {
     if (at.int("exclusive", 0) !== 0 || at.int("reverse", 0) !== 0) {
       throw new UnfoldError("a sum without the element itself, or from the back");
     }
-    return at.make("cumulative_sum", [at.tensor(0)], { axis: at.axis(at.numbers(1)![0]!) });
+    return at.make("cumulative_sum", [at.tensor(0)], { axis: at.axis(at.numbers(1, 1)[0]!) });
   },
 };

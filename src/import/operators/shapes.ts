@@ -3,6 +3,7 @@ import { UnfoldError } from "../../errors.ts";
 import { elementCount } from "../../ir/data.ts";
 import {
   addDims,
+  axisIn,
   broadcastShapes,
   type Dim,
   divideDims,
@@ -24,7 +25,7 @@ export const SHAPES: Translators = {
     return knownSizes(shape.slice(start, end), at.outputs[0]!);
   },
   Size: (at) => knownSizes([sizeOf(at.shape(0))], at.outputs[0]!, []),
-  Reshape: moves((at) => reshaped(at, target(at.shape(0), at.dims(1)!, at.int("allowzero", 0) === 1))),
+  Reshape: moves((at) => reshaped(at, target(at.shape(0), at.dims(1), at.int("allowzero", 0) === 1))),
   Flatten: moves((at) => {
     const shape = at.shape(0);
     const axis = at.int("axis", 1);
@@ -41,7 +42,8 @@ export const SHAPES: Translators = {
   Unsqueeze: moves((at) => {
     const axes = at.either("axes", 1) ?? [];
     const rank = at.rank(0) + axes.length;
-    const added = new Set(axes.map((axis) => axis < 0 ? axis + rank : axis));
+    const added = new Set(axes.map((axis) => axisIn(axis, rank, "it")));
+    if (added.size < axes.length) throw new UnfoldError("it adds an axis twice");
     const rest = [...at.shape(0)];
     return reshaped(at, Array.from({ length: rank }, (_, i) => added.has(i) ? 1 : rest.shift()!));
   }),
@@ -64,7 +66,7 @@ export const SHAPES: Translators = {
   }),
   Expand: moves((at) => {
     const x = at.tensor(0);
-    const wanted = at.dims(1)!;
+    const wanted = at.dims(1);
     const shape = broadcastShapes(x.type.shape, wanted);
     if (shape === null) {
       throw new UnfoldError(`${showShape(x.type.shape)} does not repeat to ${showShape(wanted)}`);
@@ -72,7 +74,7 @@ export const SHAPES: Translators = {
     return expanded(at, x, shape);
   }),
   Tile: moves((at) => {
-    const repeats = at.dims(1)!;
+    const repeats = at.dims(1, at.rank(0));
     // Repeated behind itself: a new axis in front of each, repeated, and joined with it.
     const x = at.tensor(0);
     const shape = x.type.shape;
@@ -82,10 +84,10 @@ export const SHAPES: Translators = {
     return at.make("reshape", [repeated], { shape: shape.map((dim, i) => multiplyDims(dim, repeats[i]!)) });
   }),
   Slice: moves((at) => {
-    const starts = at.dims(1)!;
-    const ends = at.dims(2)!;
-    const axes = at.numbers(3) ?? starts.map((_, i) => i);
-    const steps = at.numbers(4) ?? axes.map(() => 1);
+    const starts = at.dims(1);
+    const ends = at.dims(2, starts.length);
+    const axes = at.numbersIf(3, starts.length) ?? starts.map((_, i) => i);
+    const steps = at.numbersIf(4, starts.length) ?? axes.map(() => 1);
     return axes.reduce(
       (x, axis, i) =>
         sliced(at, x, { axis: at.axis(axis), start: starts[i]!, end: ends[i]!, step: steps[i]! }),
@@ -112,7 +114,7 @@ export const SHAPES: Translators = {
     const known = value === undefined
       ? { dtype: "fp32" as const, elements: Float64Array.of(0) }
       : { ...knownData(value), dtype: knownType(value.dtype) };
-    const shape = at.dims(0)!;
+    const shape = at.dims(0);
     const origin = at.outputs[0]!;
     const open = shape.find((dim) => typeof dim === "string");
     if (open === undefined) {
@@ -124,7 +126,7 @@ export const SHAPES: Translators = {
     return at.make("expand", [one], { shape });
   },
   Range: (at) => {
-    const limit = at.dims(1)![0]!;
+    const limit = at.dims(1, 1)[0]!;
     const [start, step] = [0, 2].map((i) => numbersOf(at.known(i))[0]!) as [number, number];
     const { dtype } = at.known(0);
     if (typeof limit === "string") {
