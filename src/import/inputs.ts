@@ -60,14 +60,20 @@ export function inputsOf({ path, graph }: OnnxFile): Inputs {
   return { specs: Object.fromEntries(specs), sizes, assumed: batch?.assumed ?? [] };
 }
 
-/** That two sizes with different names are one, since an operator of the file takes no others. */
-export class SameSize extends Error {
+/**
+ * That two sizes with different names are one, since an operator of the file takes no others: for whoever
+ * can call them so, else an answer to the user.
+ */
+export class SameSize extends UnfoldError {
   readonly names: readonly [string, string | number];
   /** The node: "node_add_17". */
   readonly where: string;
 
   constructor(names: readonly [string, string | number], where: string) {
-    super(`${names.join(" is ")} in ${where}`);
+    super(
+      `${where} takes ${names[0]} of ${names[1]} alone: fix it, as in ` +
+        (names[0] === "B" ? `--batch ${names[1]}` : `--dim ${names[0]}=${names[1]}`),
+    );
     this.names = names;
     this.where = where;
   }

@@ -13,7 +13,7 @@ import { type OnnxFile, type OnnxNode, operatorName } from "../onnx/file.ts";
 import { apply, constantNode } from "../ops/table.ts";
 import { transposedData } from "../weights/derived/derive.ts";
 import { listed, quoted } from "../text.ts";
-import type { Inputs } from "./inputs.ts";
+import { type Inputs, SameSize } from "./inputs.ts";
 import { isMove, type Translator } from "./operators/define.ts";
 import { translatorOf } from "./operators/table.ts";
 import type { Parameter } from "./parameters.ts";
@@ -184,7 +184,7 @@ class Translation implements Surroundings {
       this.#check(node, results);
       return results;
     } catch (error) {
-      if (!(error instanceof UnfoldError)) throw error;
+      if (!(error instanceof UnfoldError) || error instanceof SameSize) throw error;
       throw new UnfoldError(
         `${this.#file.path}: ${operatorName(node)} ${quoted(node.name)}: ${error.message}`,
         { cause: error },

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { importOnnx } from "../../src/import/model.ts";
 import { chooseWeights } from "../../src/compile/networks.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
+import { graph, modelBytes, node, value } from "../onnx/models.ts";
 import { refuses, withFolder } from "../support.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
@@ -103,4 +104,33 @@ Deno.test("the reference of an imported network can be another file, of other no
     const graph = model.trace({ weights: weights.open(), norm: model.reference, dims: { B: 2 } });
     agree(outputs(graph), outputs(network.trace(trace(layerNorm()))));
     refuses(() => importOnnx(un!, { reference: importOnnx(un!) }), "both of Multiplication and addition");
+  }));
+
+/** `y = x + a` with the shapes of both inputs. */
+const sum = (x: readonly (number | string)[], a: readonly (number | string)[]) =>
+  modelBytes(graph([node("Add", ["x", "a"], ["y"], { name: "sum" })], {
+    input: [value("x", x), value("a", a)],
+    output: [value("y", x)],
+  }));
+
+Deno.test("open sizes have the file's names, and those that its operators have equal are one", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "m.onnx");
+    const imported = async (bytes: Uint8Array) => {
+      await Deno.writeFile(path, bytes);
+      return importOnnx(path);
+    };
+    const named = await imported(sum(["batch size", "seq.len"], ["batch size", "seq.len"]));
+    assert.deepEqual([named.model.openDims, named.settled], [["B", "seq_len"], []]);
+    assert.deepEqual(named.model.origin!.sizes, { B: "batch size", seq_len: "seq.len" });
+    const generated = await imported(sum(["s1", "s2"], ["s3", "s4"]));
+    assert.deepEqual(generated.model.openDims, ["B", "s4"]);
+    assert.deepEqual(generated.settled.map(({ why }) => why), [
+      "the first axes of all inputs, s1, s3 in the file, are one size, the batch",
+      's2 is s4: Add "sum" takes no other',
+    ]);
+    const fixed = await imported(sum(["N", "T"], ["N", 7]));
+    assert.deepEqual(fixed.model.openDims, ["B"]);
+    const odd = await imported(sum(["N", 7], [2, 7]));
+    refuses(() => odd.model.trace({ weights: odd.open() }), 'Add "sum" takes B of 2 alone', "--batch 2");
   }));

@@ -1,8 +1,9 @@
 /**
  * Mutants of the ONNX fixtures: cut, bits flipped, bytes and lengths replaced, parts spliced in, of another
- * file too, and files in which a name, a number or a list is another. Each is read whole, weights included: a file, one error, or a defect, which is told with the number
- * that makes the mutant again. As a program it tries as many as it is told, and says how much memory that took;
- * it is allowed nothing but reading and one folder.
+ * file too, and files in which a name, a number or a list is another. Each is read whole, weights included: a
+ * file, one error, or a defect, which is told with the number that makes the mutant again. As a program it
+ * tries as many as it is told, and says how much memory that took; it is allowed nothing but reading and one
+ * folder.
  *
  *     deno run --allow-read --allow-write tests/onnx/mutants.ts 10000
  *     deno run --allow-read --allow-write tests/onnx/mutants.ts 1 4711     number 4711 alone
