@@ -183,9 +183,9 @@ export function describeConversion(report: ConvertReport): string {
     ...hasLabels ? [percent(one.alone.accuracy!)] : [],
   ]);
   const row = (point: Point) => [
-    `${point.removed}${point === chosen ? " *" : ""}`,
+    String(point.removed),
     String(point.kept),
-    point.refitted ? "refitted" : "fitted",
+    point === chosen ? "written" : "one by one",
     short(point.outputError),
     short(point.cosine),
     ...hasPairs ? [short(point.spearman!)] : [],
@@ -216,6 +216,7 @@ export function describeConversion(report: ConvertReport): string {
         ...hasLabels ? ["right"] : [],
       ],
       ...curve.map(row),
+      ...chosen === null ? [] : [row(chosen)],
     ], { align: ["right", "right", "left", "right"], indent: 2 }),
     "",
     ...chosen === null ? [] : [

@@ -1,19 +1,27 @@
 /**
- * The whole conversion: look at every normalization, take them out in the order of what each costs by itself,
- * fit the products behind them, stop where the limits say, write the file. Figures of a converted network are
- * of samples that nothing was fitted to.
+ * The whole conversion: look at every normalization, take them out one by one for the curve, then as many as
+ * the limits allow in the order in which they are computed, write the file. Figures of a converted network
+ * are of samples that nothing was fitted to.
  */
 import { join } from "node:path";
-import { type Converted, scopeOf } from "../checkpoints/converted.ts";
+import type { Converted } from "../checkpoints/converted.ts";
 import { replaceFile } from "../emit/kept_file.ts";
 import { UnfoldError } from "../errors.ts";
 import { Runner } from "./gather.ts";
+import { greedily, only } from "./greedy.ts";
 import { labelsFrom, outputsOf, type Verdict, verdictOf } from "./judge.ts";
 import { look, type Looked } from "./look.ts";
-import { type Changes, type Subject, traced } from "./network.ts";
+import { type Subject, traced } from "./network.ts";
 import { type Done, Saved } from "./saved.ts";
 import type { Samples } from "./samples.ts";
-import { type Conversion, convertNetwork, type Refit, requireNormalizations, type Step } from "./walk.ts";
+import {
+  type Conversion,
+  convertNetwork,
+  NOTHING,
+  type Refit,
+  requireNormalizations,
+  type Step,
+} from "./walk.ts";
 import { type Original, writable, writeConverted } from "./write.ts";
 
 export interface ConvertOptions {
@@ -40,8 +48,6 @@ export interface ConvertOptions {
 export interface Point extends Verdict {
   readonly removed: number;
   readonly kept: number;
-  /** Whether products were fitted too. */
-  readonly refitted: boolean;
 }
 
 /** A normalization, and what taking it out alone costs. */
@@ -56,20 +62,21 @@ export interface ConvertReport {
   readonly family: string;
   readonly samples: { readonly fitted: number; readonly judged: number; readonly judgedBy: string };
   readonly original: Verdict;
+  /** Which products were fitted anew. */
+  readonly refit: Refit;
   /** In the order in which they are computed. */
   readonly normalizations: readonly LookedAt[];
-  /** The order in which they go: what costs least by itself first. */
+  /** The order in which they go: always what costs least then. */
   readonly order: readonly string[];
-  /** By a scale and shift per channel alone, and with products fitted, by the number taken out. */
+  /** What each of them costs, one taken out behind the other in this order. */
   readonly curve: readonly Point[];
+  /** What was written: the same ones taken out in the order in which they are computed. */
   readonly chosen: Point | null;
   readonly steps: readonly Step[];
   readonly notes: readonly string[];
   readonly files: readonly string[];
   readonly seconds: number;
 }
-
-const NOTHING: Conversion = { scopes: new Set(), changes: new Map() };
 
 /** @throws {UnfoldError} nothing to convert, samples that do not do, or a folder that cannot be written */
 export async function convert(subject: Subject, options: ConvertOptions): Promise<ConvertReport> {
@@ -97,7 +104,7 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     );
   }
   await using runner = await Runner.open();
-  const walk = { runner, samples, fitted, batch, signal, writable: writable(file) };
+  const walk = { runner, samples, fitted, batch, signal, refit, writable: writable(file) };
   const judging = { runner, samples: judged, start, batch, signal };
   const tell = (text: string, fraction: number) => options.onProgress?.(text, fraction);
 
@@ -112,18 +119,17 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     tell(`taking out ${one.scope} alone`, i / looked.length);
     normalizations.push({ ...one, alone: await verdict(only(changes, [one.scope])) });
   }
-  const order = normalizations.toSorted((a, b) => a.alone.outputError - b.alone.outputError).map((
-    { scope },
-  ) => scope);
-
-  const most = scopes.length - keep;
-  const curve: Point[] = [];
-  for (let removed = 1; removed <= most; removed++) {
-    tell(`taking out ${removed}, by a scale and shift each`, removed / most);
-    const point = await verdict(only(changes, order.slice(0, removed)));
-    curve.push({ removed, kept: scopes.length - removed, refitted: false, ...point });
-  }
   const saved = await Saved.open(options.out, options.key);
+  const most = scopes.length - keep;
+  const { order, curve } = await curveOf(subject, {
+    ...walk,
+    most,
+    alone: changes,
+    costs: new Map(normalizations.map(({ scope, alone }) => [scope, alone.outputError])),
+    saved,
+    verdict,
+    tell,
+  });
   const made = new Map<number, Done>();
   const at = async (removed: number): Promise<Point> => {
     const wanted = new Set(order.slice(0, removed));
@@ -131,35 +137,31 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     const taken: Step[] = [...before?.steps ?? []];
     const conversion = await convertNetwork(subject, wanted, {
       ...walk,
-      refit,
       from: before?.conversion,
       onStep: (step, sofar) => {
         taken.push(step);
-        tell(`taking out ${removed}: ${step.scope}`, taken.length / removed);
+        tell(`taking out ${removed} in order: ${step.scope}`, taken.length / removed);
         saved.keep(removed, { conversion: sofar, steps: taken });
       },
     });
     made.set(removed, { conversion, steps: taken });
-    const point = {
-      removed,
-      kept: scopes.length - removed,
-      refitted: refit !== "none",
-      ...await verdict(conversion),
-    };
-    curve.push(point);
-    return point;
+    return { removed, kept: scopes.length - removed, ...await verdict(conversion) };
   };
   const isGood = (point: Verdict) =>
     (options.maxAccuracyDrop === undefined ||
       100 * (original.accuracy! - point.accuracy!) <= options.maxAccuracyDrop + 1e-9) &&
     (options.maxOutputError === undefined || point.outputError <= options.maxOutputError);
-  // Fewer taken out is taken to be no worse, so the most that is good enough is found by halving.
-  let [low, high] = [0, most];
+  // In order it is mostly better than one by one: from the curve's best upwards, while that is good enough.
+  const likely = Math.max(1, 1 + curve.findLastIndex(isGood));
   let chosen: Point | null = null;
-  for (let removed = most; low < high; removed = Math.ceil((low + high) / 2)) {
+  for (let removed = likely; removed <= most; removed++) {
     const point = await at(removed);
-    if (isGood(point)) [low, chosen] = [removed, point];
-    else high = removed - 1;
+    if (!isGood(point)) break;
+    chosen = point;
+  }
+  for (let removed = likely - 1; chosen === null && removed > 0; removed--) {
+    const point = await at(removed);
+    if (isGood(point)) chosen = point;
   }
   const done = chosen === null ? null : made.get(chosen.removed)!;
   const files = done === null ? [] : await writeConverted(options.out, done.conversion, {
@@ -178,10 +180,11 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
         ? "the last quarter of the samples, not fitted to"
         : "samples of their own",
     },
+    refit,
     original,
     normalizations,
     order,
-    curve: curve.toSorted((a, b) => a.removed - b.removed || Number(a.refitted) - Number(b.refitted)),
+    curve,
     chosen,
     steps: done?.steps ?? [],
     notes: notesOf(looked),
@@ -196,12 +199,31 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
   return report;
 }
 
-/** The tensors of some normalizations, each fitted by itself. */
-function only(changes: Changes, scopes: readonly string[]): Conversion {
-  const wanted = new Set(scopes);
+/** The curve, gone on with where an earlier run was cut off. */
+async function curveOf(
+  subject: Subject,
+  { saved, verdict, tell, most, ...options }: Omit<Parameters<typeof greedily>[1], "from"> & {
+    readonly saved: Saved;
+    verdict(conversion: Conversion): Promise<Verdict>;
+    tell(text: string, fraction: number): void;
+  },
+): Promise<{ readonly order: readonly string[]; readonly curve: readonly Point[] }> {
+  const before = saved.of("curve");
+  const [steps, verdicts] = [[...before?.steps ?? []], [...before?.verdicts ?? []]];
+  const say = () => tell(`taking out one by one, ${steps.length} so far`, steps.length / most);
+  say();
+  for await (
+    const { step, conversion } of greedily(subject, { ...options, most, from: before?.conversion })
+  ) {
+    steps.push(step);
+    verdicts.push(await verdict(conversion));
+    saved.keep("curve", { conversion, steps, verdicts });
+    say();
+  }
+  const kept = (removed: number) => options.costs.size - removed;
   return {
-    scopes: wanted,
-    changes: new Map([...changes].filter(([name]) => wanted.has(scopeOf(name)))),
+    order: steps.map(({ scope }) => scope),
+    curve: verdicts.map((verdict, i) => ({ removed: i + 1, kept: kept(i + 1), ...verdict })),
   };
 }
 

@@ -32,6 +32,8 @@ export interface JudgeOptions {
   readonly samples: Samples;
   /** The first sample that is judged by. */
   readonly start: number;
+  /** The one behind the last; all unless given. */
+  readonly end?: number;
   readonly batch: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -43,14 +45,14 @@ const MOST_PAIRED = 512;
 export async function outputsOf(
   subject: Subject,
   conversion: Conversion,
-  { runner, samples, start, batch, signal }: JudgeOptions,
+  { runner, samples, start, end = samples.count, batch, signal }: JudgeOptions,
 ): Promise<Judged> {
   const { graph } = traced(subject, conversion);
   const [{ node }] = graph.outputs as readonly [Graph["outputs"][number]];
   await using session = await runner.session(graph, [node]);
   const parts: Float64Array[] = [];
   let [channels, rank] = [0, 0];
-  for (const part of samples.batches({ start, size: batch })) {
+  for (const part of samples.batches({ start, end, size: batch })) {
     signal?.throwIfAborted();
     const value = valueIn(await session.run(part.feeds), 0);
     const rows = rowsIn(value, part, node.name);

@@ -5,16 +5,22 @@
 import { join } from "node:path";
 import { UnfoldError, writeFailure } from "../errors.ts";
 import { openCheckpoint, writeSafetensors } from "../weights/mod.ts";
+import type { Verdict } from "./judge.ts";
 import type { Conversion, Step } from "./walk.ts";
 
 export interface Done {
   readonly conversion: Conversion;
   readonly steps: readonly Step[];
+  /** What was judged behind each. */
+  readonly verdicts?: readonly Verdict[];
 }
 
-const FILE = /^\.convert-\d+\.part\.safetensors$/;
+/** The curve, or the walk with so many normalizations taken out. */
+export type Part = "curve" | number;
 
-/** The states of one conversion in its output folder, one for each number of normalizations taken out. */
+const FILE = /^\.convert-(?:\d+|curve)\.part\.safetensors$/;
+
+/** The states of one conversion in its output folder. */
 export class Saved {
   readonly #folder: string;
   readonly #key: string;
@@ -35,11 +41,11 @@ export class Saved {
     return new Saved(folder, key);
   }
 
-  /** What was done towards so many taken out; null where nothing was. */
-  of(removed: number): Done | null {
+  /** What was done of a part; null where nothing was. */
+  of(part: Part): Done | null {
     try {
-      const file = openCheckpoint(this.#path(removed));
-      const { key, scopes, steps } = file.metadata;
+      const file = openCheckpoint(this.#path(part));
+      const { key, scopes, steps, verdicts } = file.metadata;
       if (key !== this.#key) return null;
       return {
         conversion: {
@@ -53,6 +59,7 @@ export class Saved {
           ),
         },
         steps: JSON.parse(steps!),
+        verdicts: JSON.parse(verdicts!),
       };
     } catch (error) {
       // None, or one that was being written: from the start, then.
@@ -61,11 +68,12 @@ export class Saved {
     }
   }
 
-  keep(removed: number, { conversion: { scopes, changes }, steps }: Done): void {
-    writeSafetensors(this.#path(removed), changes, {
+  keep(part: Part, { conversion: { scopes, changes }, steps, verdicts = [] }: Done): void {
+    writeSafetensors(this.#path(part), changes, {
       key: this.#key,
       scopes: JSON.stringify([...scopes]),
       steps: JSON.stringify(steps),
+      verdicts: JSON.stringify(verdicts),
     });
   }
 
@@ -76,7 +84,7 @@ export class Saved {
     }
   }
 
-  #path(removed: number): string {
-    return join(this.#folder, `.convert-${removed}.part.safetensors`);
+  #path(part: Part): string {
+    return join(this.#folder, `.convert-${part}.part.safetensors`);
   }
 }

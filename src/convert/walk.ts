@@ -1,5 +1,5 @@
 /**
- * Normalizations taken out of a network one by one, in the order in which they are computed: each sees the
+ * Normalizations taken out of a network one by one: each sees the
  * inputs that the network converted so far makes and is fitted to what the original network gave there, and
  * so are the products that read it. Nothing is trained; nothing is written here.
  */
@@ -9,7 +9,6 @@ import {
   type Changes,
   EPSILON,
   moved,
-  type Place,
   readersOf,
   type Subject,
   type Traced,
@@ -32,6 +31,9 @@ export interface Conversion {
   readonly scopes: ReadonlySet<string>;
   readonly changes: Changes;
 }
+
+/** A network as it was trained. */
+export const NOTHING: Conversion = { scopes: new Set(), changes: new Map() };
 
 /** What was done at one normalization. */
 export interface Step {
@@ -64,39 +66,36 @@ export interface WalkOptions extends PassOptions {
   readonly from?: Conversion | undefined;
 }
 
-/** Takes the normalizations in `wanted` out of a network. */
+/** Takes the normalizations in `wanted` out of a network, in the order in which they are computed. */
 export async function convertNetwork(
   subject: Subject,
   wanted: ReadonlySet<string>,
-  { from, onStep, ...options }: WalkOptions,
+  { from = NOTHING, onStep, ...options }: WalkOptions,
 ): Promise<Conversion> {
-  const original = traced(subject, { scopes: new Set(), changes: new Map() });
-  const scopes = new Set(from?.scopes);
-  const changes = new Map(from?.changes);
-  for (const place of new Map(original.places.map((place) => [place.scope, place])).values()) {
-    if (!wanted.has(place.scope) || scopes.has(place.scope)) continue;
-    options.signal?.throwIfAborted();
-    const step = await takeOut(subject, place, { original, scopes, changes, ...options });
-    scopes.add(place.scope);
-    await onStep?.(step, { scopes, changes });
+  let conversion = from;
+  for (const scope of new Set(traced(subject, NOTHING).places.map(({ scope }) => scope))) {
+    if (!wanted.has(scope) || conversion.scopes.has(scope)) continue;
+    const { step, ...sofar } = await takeOut(subject, scope, conversion, options);
+    conversion = sofar;
+    await onStep?.(step, conversion);
   }
-  return { scopes, changes };
+  return conversion;
 }
 
-interface TakeOutOptions extends Omit<WalkOptions, "from" | "onStep"> {
-  readonly original: Traced;
-  readonly scopes: ReadonlySet<string>;
-  readonly changes: Fitted;
-}
-
-async function takeOut(
+/** Takes one normalization out of a network that others may be out of already. */
+export async function takeOut(
   subject: Subject,
-  there: Place,
-  { original, scopes, changes, refit, writable = () => true, ...options }: TakeOutOptions,
-): Promise<Step> {
+  scope: string,
+  { scopes, changes: before }: Conversion,
+  { refit, writable = () => true, ...options }: Omit<WalkOptions, "from" | "onStep">,
+): Promise<Conversion & { readonly step: Step }> {
+  const changes: Fitted = new Map(before);
+  const original = traced(subject, NOTHING);
+  const placeIn = ({ places }: Traced) => places.find((place) => place.scope === scope)!;
+  const there = placeIn(original);
   const at = () => {
     const now = traced(subject, { scopes, changes });
-    return { now, here: now.places.find(({ scope }) => scope === there.scope)! };
+    return { now, here: placeIn(now) };
   };
   const refitted: RefittedProducts[] = [];
   if (refit === "all") {
@@ -131,14 +130,14 @@ async function takeOut(
     }
   }
   const affine = leastSquares(moments);
-  for (const [name, data] of fittedTensors(there.scope, moments, affine)) changes.set(name, data);
+  for (const [name, data] of fittedTensors(scope, moments, affine)) changes.set(name, data);
   for (const group of groups) {
     const solved = group.solve(scaled(affine, here.gain));
     refitted.push(solved.refitted);
     for (const [name, data] of solved.changes) changes.set(name, data);
   }
-  return {
-    scope: there.scope,
+  const step = {
+    scope,
     rows: moments.count,
     error: unexplained(moments, affine),
     constantChannels: affine.constant,
@@ -150,6 +149,7 @@ async function takeOut(
       ),
     ],
   };
+  return { scopes: new Set(scopes).add(scope), changes, step };
 }
 
 const scaled = ({ scale, shift }: Affine, gain: number): Affine => ({

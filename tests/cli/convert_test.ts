@@ -50,7 +50,7 @@ Deno.test("convert keeps what it is told to, beside LN, goes on where it was cut
       stdout: "null",
       stderr: "null",
     }).spawn();
-    const state = join(folder, "b/.convert-3.part.safetensors");
+    const state = join(folder, "b/.convert-curve.part.safetensors");
     while (await Deno.stat(state).catch(() => null) === null) {
       await new Promise((wait) => setTimeout(wait, 20));
     }
