@@ -45,8 +45,9 @@ Options
   --refit WORD          which products are fitted anew: all (default), those that read a normalization and the one that
                         writes the branch it reads; readers, the former alone; none
   --batch N             samples run at a time; 32
-  --out DIR             for model.safetensors, config.json where the original has one, and convert.json with all figures;
-                        build/NAME-converted unless given. A run that was cut off goes on from there
+  --out DIR             for model.safetensors, config.json where the original has one, convert.json with all figures and
+                        convert.html with plots; build/NAME-converted unless given. A run that was cut off goes
+                        on from there
   --json                the report as JSON on stdout, nothing else
   --help                this text
 ${OF_SUBJECT}

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Converted } from "../checkpoints/converted.ts";
 import { replaceFile } from "../emit/kept_file.ts";
 import { UnfoldError } from "../errors.ts";
+import { withoutHome } from "../report/home.ts";
 import { Runner } from "./gather.ts";
 import { greedily, only } from "./greedy.ts";
 import { labelsFrom, outputsOf, type Verdict, verdictOf } from "./judge.ts";
@@ -59,7 +60,7 @@ export interface LookedAt extends Looked {
 export interface ConvertReport {
   readonly model: string;
   readonly weights: string;
-  readonly family: string;
+  readonly family: Converted["from"];
   readonly samples: { readonly fitted: number; readonly judged: number; readonly judgedBy: string };
   readonly original: Verdict;
   /** Which products were fitted anew. */
@@ -164,7 +165,7 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     if (isGood(point)) chosen = point;
   }
   const done = chosen === null ? null : made.get(chosen.removed)!;
-  const files = done === null ? [] : await writeConverted(options.out, done.conversion, {
+  const written = done === null ? [] : await writeConverted(options.out, done.conversion, {
     original: file,
     from: subject.norm.family as Converted["from"],
     kept: scopes.filter((scope) => !done.conversion.scopes.has(scope)),
@@ -172,7 +173,7 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
   const report: ConvertReport = {
     model: subject.model.name,
     weights: subject.weights.origin,
-    family: subject.norm.family,
+    family: subject.norm.family as Converted["from"],
     samples: {
       fitted,
       judged: judged.count - start,
@@ -188,12 +189,15 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     chosen,
     steps: done?.steps ?? [],
     notes: notesOf(looked),
-    files,
+    files: chosen === null ? [] : [...written, join(options.out, "convert.html")],
     seconds: (performance.now() - began) / 1000,
   };
   if (chosen !== null) {
-    const text = new TextEncoder().encode(JSON.stringify(report, null, 2) + "\n");
-    await replaceFile(join(options.out, "convert.json"), text);
+    const { conversionPage } = await import("./page.ts");
+    const keep = (name: string, text: string) =>
+      replaceFile(join(options.out, name), new TextEncoder().encode(text));
+    await keep("convert.json", JSON.stringify(report, null, 2) + "\n");
+    await keep("convert.html", conversionPage(withoutHome(report)));
     await saved.remove();
   }
   return report;

@@ -25,6 +25,7 @@ Deno.test("convert takes all nine out of the LN digits, and build-engine reads a
     assert.ok(report.original.accuracy > 0.988);
     assert.ok(report.chosen.accuracy >= 0.975, `${report.chosen.accuracy}`);
     assert.deepEqual([...Deno.readDirSync(join(folder, "out"))].map(({ name }) => name).sort(), [
+      "convert.html",
       "convert.json",
       "model.safetensors",
     ]);

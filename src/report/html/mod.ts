@@ -21,6 +21,7 @@ export {
   type Tile,
   tiles,
 } from "./parts.ts";
+export { costLine, type DotRow, dots } from "./dots.ts";
 export { type TensorError, tensorErrors } from "./errors.ts";
 export { type IntervalRow, intervals } from "./intervals.ts";
 export { distributions, type Ratios, roundRatios, type Samples } from "./plots.ts";

@@ -10,7 +10,9 @@ import { fileURLToPath } from "node:url";
 import { benchPage } from "../../../src/bench/page.ts";
 import { buildPage, type History } from "../../../src/report/html/mod.ts";
 import { comparisonPage } from "../../../src/compile/tensors/page.ts";
+import { conversionPage } from "../../../src/convert/page.ts";
 import { sampleComparison } from "./sample_comparison.ts";
+import { sampleConversion } from "./sample_conversion.ts";
 import { sampleBench } from "../../bench/sample_bench.ts";
 import { withFolder } from "../../support.ts";
 import type { Sightings } from "./in_chromium.ts";
@@ -73,12 +75,13 @@ Deno.test({
         "several.html": buildPage(several),
         "bench.html": benchPage(sampleBench(name)),
         "compare.html": comparisonPage(sampleComparison(name)),
+        "convert.html": conversionPage(sampleConversion(name)),
       };
       const files = Object.keys(pages).map((file) => `${folder}/${file}`);
       for (const [file, text] of Object.entries(pages)) await Deno.writeTextFile(`${folder}/${file}`, text);
       const { visits, layouts, keyboard, paper } = await see(files);
-      assert.equal(visits.length, 20);
-      assert.equal(layouts.length, 60);
+      assert.equal(visits.length, 24);
+      assert.equal(layouts.length, 72);
       for (const { file, width, faults } of layouts) {
         const where = `${file.slice(folder.length + 1)}, ${width} px`;
         assert.deepEqual({ where, faults }, { where, faults: [] });
