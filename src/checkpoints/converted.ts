@@ -12,6 +12,9 @@ import { withoutTensors } from "../weights/naming.ts";
 import type { Recognised } from "./define.ts";
 import { scopedNorm } from "./norms.ts";
 
+/** Families that a conversion takes out. */
+export const SOURCES = ["ln", "rms", "gn"] as const;
+
 /** What a converted file says of itself: under `converted` in the JSON of the metadata `unfold`. */
 export interface Converted {
   /** What each converted normalization is now: `weight`, `bias` and `running_var`, folded completely. */
@@ -19,7 +22,7 @@ export interface Converted {
   /** Beside `running_var`. */
   readonly epsilon: number;
   /** The family that the network was trained with and that the others still are of. */
-  readonly from: "ln" | "rms";
+  readonly from: (typeof SOURCES)[number];
   /** Converted normalizations as scopes of the description. */
   readonly scopes: readonly string[];
   /** The others. */
@@ -42,7 +45,7 @@ const NAMES = z.array(z.string().min(1).max(1000)).max(100_000);
 const ConvertedSchema: z.ZodType<Converted> = z.strictObject({
   family: z.literal("un"),
   epsilon: z.number().positive(),
-  from: z.enum(["ln", "rms"]),
+  from: z.enum(SOURCES),
   scopes: NAMES.min(1),
   kept: NAMES,
   added: NAMES,

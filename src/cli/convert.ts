@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ConvertReport, Point } from "../convert/convert.ts";
+import type { ConvertReport, Point } from "../convert/report.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { withoutHome } from "../report/home.ts";
@@ -16,8 +16,8 @@ import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError }
 const OF_SUBJECT = SUBJECT_HELP.replace(/^ {2}--keep TYPE[\s\S]*?(?=^ {2}--)/m, "");
 
 const HELP =
-  `Takes Layer Normalization or RMSNorm out of a trained network, without training: each normalization becomes a
-scale and a shift per channel, fitted to what it gave on sample inputs, and the products that read it are fitted
+  `Takes Layer Normalization, RMSNorm or Group Normalization out of a trained network, without training: each becomes a
+scale and a shift per channel, fitted to what it gave on sample inputs, and the products around it are fitted
 anew. The result is a file of the same names that build-engine folds; what it costs is said with it.
 
   deno task convert MODEL --samples FILE [options]

@@ -56,7 +56,8 @@ export async function look(
   },
 ): Promise<{ readonly looked: readonly Looked[]; readonly changes: Conversion["changes"] }> {
   const { graph, places } = traced(subject, { scopes: new Set(), changes: new Map() });
-  const isCentred = subject.norm.family === "ln";
+  const isGrouped = subject.norm.family === "gn";
+  const isCentred = subject.norm.family !== "rms";
   const scopes = [...new Set(places.map(({ scope }) => scope))];
   const seen = new Map(scopes.map((scope) => {
     const { x } = places.find((place) => place.scope === scope)!;
@@ -66,19 +67,23 @@ export async function look(
       moments: new Moments(x.type.shape.at(-1) as number),
     }];
   }));
-  await using session = await runner.session(
-    graph,
-    places.flatMap(({ x, y, slices }) => [moved(x, slices), moved(y, slices)]),
+  const nodes = places.flatMap(({ x, y, slices }) =>
+    [x, y, ...isGrouped ? [y.inputs[0]!] : []].map((node) => moved(node, slices))
   );
+  const each = nodes.length / places.length;
+  await using session = await runner.session(graph, nodes);
   for (const part of samples.batches({ end: fitted, size: batch })) {
     signal?.throwIfAborted();
     const values = await session.run(part.feeds);
     for (const [i, { scope, gain }] of places.entries()) {
       const { all, others, moments } = seen.get(scope)!;
-      const x = rowsIn(valueIn(values, 2 * i), part, scope);
-      moments.add(x, rowsIn(valueIn(values, 2 * i + 1), part, scope), gain);
+      const x = rowsIn(valueIn(values, each * i), part, scope);
+      moments.add(x, rowsIn(valueIn(values, each * i + 1), part, scope), gain);
       const first = new Set(x.first);
-      divisors(x, isCentred).forEach((value, row) => {
+      const divided = isGrouped ? divisors(rowsIn(valueIn(values, each * i + 2), part, scope), true) : null;
+      divisors(x, isCentred).forEach((size, row) => {
+        // What groups over tokens are divided by shows in what is left of a row's deviation.
+        const value = divided === null ? size : size / (divided[row] || 1);
         all.add(value);
         if (x.first !== null && !first.has(row)) others.add(value);
       });

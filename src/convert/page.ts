@@ -14,7 +14,7 @@ import {
   tiles,
 } from "../report/html/mod.ts";
 import { NORMS } from "../norms/families.ts";
-import type { ConvertReport, Point } from "./convert.ts";
+import type { ConvertReport, Point } from "./report.ts";
 
 export function conversionPage(report: ConvertReport): string {
   const { model, weights, samples, notes, normalizations, steps } = report;

@@ -3,6 +3,7 @@
  * inputs that the network converted so far makes and is fitted to what the original network gave there, and
  * so are the products that read it. Nothing is trained; nothing is written here.
  */
+import { SOURCES } from "../checkpoints/converted.ts";
 import { UnfoldError } from "../errors.ts";
 import { type Affine, leastSquares, Moments } from "./fit.ts";
 import {
@@ -15,6 +16,7 @@ import {
   traced,
   writerOf,
 } from "./network.ts";
+import { NORMS } from "../norms/families.ts";
 import {
   type Fitted,
   held,
@@ -187,12 +189,13 @@ export function unexplained({ count, y, yy, xy }: Moments, { scale, shift }: Aff
 
 /** Refuses what cannot be converted: networks without a normalization that depends on its input. */
 export function requireNormalizations({ model, norm }: Subject, count: number): void {
-  if (norm.family !== "ln" && norm.family !== "rms") {
+  if (!SOURCES.some((family) => family === norm.family)) {
     throw new UnfoldError(
       norm.offline
         ? `${model.name} has ${norm.label}, which is offline already and folds; there is nothing to convert`
-        : `${model.name} has ${norm.label}; convert takes out Layer Normalization and RMSNorm: give --norm ln, or ` +
-          "weights that were trained with one of these",
+        : `${model.name} has ${norm.label}; convert takes out ${
+          SOURCES.map((family) => NORMS[family].label).join(", ")
+        }: give one of these as --norm, or weights that were trained with one`,
     );
   }
   if (count === 0) throw new UnfoldError(`${model.name} has no normalization; there is nothing to convert`);

@@ -94,6 +94,10 @@ Deno.test("convert refuses what it cannot do in one line, and leaves nothing", (
       code: 1,
       message: /a value of sample 1 is not finite/,
     });
+    await refuses(folder, [DIGITS[0]!, "--norm", "dyt", ...TRAINED], {
+      code: 1,
+      message: /convert takes out Layer Normalization, RMSNorm, Group Normalization: give one of these/,
+    });
     await refuses(folder, samples("none.safetensors"), { code: 1, message: /there are no samples/ });
     await refuses(folder, [DIGITS[0]!, ...TRAINED], {
       code: 1,
@@ -107,4 +111,27 @@ Deno.test("convert refuses what it cannot do in one line, and leaves nothing", (
       message: /--max-accuracy-drop needs labels: give --labels NAME/,
     });
     await refuses(folder, [...fewArgs, "--labels", "labels"], { code: 1, message: /no tensor "labels"/ });
+  }));
+
+Deno.test("convert takes Group Normalization out as well, and says which rows and channels it could not learn from", () =>
+  withFolder(async (folder) => {
+    await few(folder);
+    const args = [
+      DIGITS[0]!,
+      "--norm",
+      "gn",
+      "--weights",
+      example("ln.safetensors"),
+      "--samples",
+      "few.safetensors",
+    ];
+    const { code, stdout, stderr } = await run([...args, "--keep", "8", "--out", "out"], folder);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /1 of 9 normalizations taken out/);
+    assert.match(stderr, /only \d+ rows of some normalization were seen/);
+    const built = await processOf("build-engine").run(
+      [DIGITS[0]!, "--weights", "out/model.safetensors", "--no-engine", "--no-time", "--out", "built"],
+      folder,
+    );
+    assert.match(built.stdout, /9 found, 1 folded, 8 remaining/, built.stderr);
   }));

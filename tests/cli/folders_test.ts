@@ -4,10 +4,10 @@
  * that nothing of it is left.
  */
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { withFolder } from "../support.ts";
 import { processOf } from "./process.ts";
 
-const { denoArgs } = processOf("build-engine");
 const NAMESPACE = ["--map-root-user", "--mount"];
 /** Not every machine lets a process have namespaces, or is Linux. */
 const isPossible = await new Deno.Command("unshare", {
@@ -15,14 +15,15 @@ const isPossible = await new Deno.Command("unshare", {
 })
   .output().then(({ success }) => success, () => false);
 
-/**
- * After the shell's `setup`, builds the digits as ONNX alone into `out`; the names in it then come last on
- * stdout.
- */
-async function build(setup: string): Promise<{ code: number; files: string; stderr: string }> {
+/** After the shell's `setup`, runs a task into `parent/out`; the names in it then come last on stdout. */
+async function into(
+  setup: string,
+  task: "build-engine" | "convert",
+  args: readonly string[],
+): Promise<{ code: number; files: string; stderr: string }> {
   let result = { code: -1, files: "", stderr: "" };
   await withFolder(async (folder) => {
-    const build = denoArgs(["--no-engine", "--no-time", "--no-check", "--out", "parent/out"]);
+    const run = processOf(task).denoArgs([...args, "--out", "parent/out"]);
     const { code, stdout, stderr } = await new Deno.Command("unshare", {
       args: [
         ...NAMESPACE,
@@ -31,7 +32,7 @@ async function build(setup: string): Promise<{ code: number; files: string; stde
         `mkdir -p parent/out && ${setup} && { "$@" > said; code=$?; LC_ALL=C ls -A parent/out | xargs; exit $code; }`,
         "sh",
         Deno.execPath(),
-        ...build,
+        ...run,
       ],
       cwd: folder,
       env: { NO_COLOR: "1", DENO_DIR: await denoFolder() },
@@ -76,10 +77,33 @@ for (const [what, { setup, files, error }] of Object.entries(CASES)) {
     name: `build-engine --out ${what}${isPossible ? "" : " (no mount namespaces here)"}`,
     ignore: !isPossible,
     fn: async () => {
-      const built = await build(setup);
+      const built = await into(setup, "build-engine", ["--no-engine", "--no-time", "--no-check"]);
       assert.equal(built.code, error === undefined ? 0 : 1, built.stderr);
       assert.equal(built.files, files);
       if (error !== undefined) assert.match(built.stderr, error);
     },
   });
 }
+
+Deno.test({
+  name: `convert --out a full disk${isPossible ? "" : " (no mount namespaces here)"}`,
+  ignore: !isPossible,
+  fn: async () => {
+    const digits = (file: string) => fileURLToPath(new URL(`../../examples/digits/${file}`, import.meta.url));
+    const { code, files, stderr } = await into(CASES["a full disk"]!.setup, "convert", [
+      digits("digits.ts"),
+      "--norm",
+      "ln",
+      "--samples",
+      digits("train_images.safetensors"),
+      "--keep",
+      "8",
+      "--refit",
+      "none",
+    ]);
+    assert.equal(code, 1, stderr);
+    // Finished steps, from which the same command goes on; nothing that looks like a result.
+    assert.equal(files, ".convert-1.part.safetensors .convert-curve.part.safetensors");
+    assert.match(stderr, /^error: \S+\/parent\/out\/\S+ cannot be written: No space left on device$/m);
+  },
+});

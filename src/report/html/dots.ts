@@ -1,6 +1,6 @@
 /**
- * Figures of many named things as dots, a row each, and what a number of steps costs as a line. Plain data in,
- * SVG out. Ratios with intervals are `intervals.ts`.
+ * Figures of many named things as dots, a row each, and what a number of steps costs as a line. Plain data
+ * in, SVG out. Ratios with intervals are `intervals.ts`.
  */
 import { SYMBOLS } from "./intervals.ts";
 import { type Canvas, shortened } from "./parts.ts";

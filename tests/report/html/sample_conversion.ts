@@ -1,5 +1,5 @@
 /** A conversion as `deno task convert` makes it, of invented figures. */
-import type { ConvertReport } from "../../../src/convert/convert.ts";
+import type { ConvertReport } from "../../../src/convert/report.ts";
 
 export function sampleConversion(name = "block"): ConvertReport {
   const verdict = (error: number) => ({
