@@ -59,6 +59,7 @@ export {
   model,
   norm,
   not,
+  operator,
   or,
   pad,
   paddingMask,

@@ -66,7 +66,11 @@ export function parametersOf(graph: OnnxGraph): ReadonlyMap<string, Parameter> {
       const name = isMadeUp ? madeName(node, { stored, index }, taken) : stored;
       if (name === null) return;
       taken.add(name);
-      const isTurned = isMadeUp && node.op === "MatMul" && index === 1 && data.shape.length === 2;
+      // A Gemm's weight is turned under its own name, too: transformers' Conv1D has it that way.
+      const isTurned = index === 1 && data.shape.length === 2 &&
+        (node.op === "MatMul"
+          ? isMadeUp
+          : node.op === "Gemm" && Number(node.attributes.get("transB") ?? 0) === 0);
       parameters.set(stored, {
         name,
         stored,

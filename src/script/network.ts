@@ -2,6 +2,7 @@
  * A traced network as one reads it to write it down: who reads each node, and which constants are parameters,
  * with what the description asked for, since a graph has but their values.
  */
+import type { TensorData } from "../ir/data.ts";
 import type { Model } from "../dsl/model.ts";
 import { type Graph, type Node, topological, type Uses, usesOf } from "../ir/graph.ts";
 import type { Norm } from "../norms/families.ts";
@@ -12,6 +13,7 @@ export interface Parameter {
   readonly name: string;
   readonly shape: readonly number[];
   readonly hint: WeightHint;
+  readonly data: TensorData;
 }
 
 export interface Network {
@@ -43,7 +45,7 @@ export function networkOf(
       unused: () => weights.unused(),
       take: (name, shape, hint) => {
         const data = weights.take(name, shape, hint);
-        const parameter = parameters.getOrInsert(name, { name, shape, hint });
+        const parameter = parameters.getOrInsert(name, { name, shape, hint, data });
         byData.set(data, parameter);
         return data;
       },

@@ -29,6 +29,20 @@ export function difference(a: Graph, b: Graph): string | null {
   return isSame ? null : "outputs are of other nodes";
 }
 
+/** An attribute as it is meant: an axis counted from the front, what was left out as what holds then. */
+function attributeOf({ op, attrs, inputs }: Node, key: string): unknown {
+  const value = attrs[key] ?? USUAL[op]?.[key];
+  return key === "axis" && typeof value === "number" && value < 0
+    ? value + inputs[0]!.type.shape.length
+    : value;
+}
+
+/** What attributes are that were left out. */
+const USUAL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  conv: { groups: 1 },
+  matmul: { transposeA: false, transposeB: false },
+};
+
 interface Known {
   readonly twins: ReadonlyMap<Node, Node>;
   readonly symbols: Map<unknown, unknown>;
@@ -37,10 +51,8 @@ interface Known {
 function differs(node: Node, twin: Node, { twins, symbols }: Known): string | null {
   const described = ({ op, type }: Node) => literal([op, type.dtype, type.shape]);
   if (described(node) !== described(twin)) return `${described(node)} and ${described(twin)}`;
-  const keys = Object.keys(node.attrs);
-  if (literal(keys.toSorted()) !== literal(Object.keys(twin.attrs).toSorted())) return "other attributes";
-  for (const key of keys) {
-    const [ours, theirs] = [node, twin].map((each) => canonical(key, each));
+  for (const key of new Set([node, twin].flatMap(({ attrs }) => Object.keys(attrs)))) {
+    const [ours, theirs] = [node, twin].map((each) => attributeOf(each, key));
     const isEqual = typeof ours === "symbol"
       ? symbols.getOrInsert(ours, theirs) === theirs
       : literal(ours) === literal(theirs);
@@ -56,12 +68,6 @@ function differs(node: Node, twin: Node, { twins, symbols }: Known): string | nu
     }
   }
   return null;
-}
-
-/** An attribute; an axis counted from the front. */
-function canonical(key: string, { attrs, inputs }: Node): unknown {
-  const axis = attrs[key];
-  return key === "axis" && typeof axis === "number" && axis < 0 ? axis + inputs[0]!.type.shape.length : axis;
 }
 
 function isSameConstant(a: Node, b: Node): boolean {

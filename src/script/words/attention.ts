@@ -127,6 +127,7 @@ export const attention: Reading<Layer> = (node, network) => {
   const scope = commonScope([...products, out].map(({ scope }) => scope));
   const nameOf = ({ scope: path }: Layer) => scope === "" ? path : path.slice(scope.length + 1);
   const names = products.map(nameOf);
+  if (names.includes("") || nameOf(out) === "") return null;
   const biases = products.map(({ bias }) => bias);
   const isAlike = biases.every((bias) => bias === biases[0]);
   if (!isAlike && biases.length !== 3) return null;

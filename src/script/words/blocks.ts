@@ -90,6 +90,7 @@ export const mlp: Reading<Layer> = (node, network) => {
   }
   const scope = commonScope(all.map(({ scope }) => scope));
   const names = [first, out].map(({ scope: path }) => scope === "" ? path : path.slice(scope.length + 1));
+  if (names.includes("")) return null;
   const settings = {
     hidden: [literal(out.x.type.shape.at(-1))],
     activation: unless("gelu", activation),

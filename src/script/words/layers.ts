@@ -1,5 +1,7 @@
 /** Layers of one product, normalizations and embeddings, as `src/dsl/layers.ts` makes them. */
+import { elementCount, float64Of } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
 import type { Network } from "../network.ts";
 import { literal, options, type Phrase, phrase, unless } from "../phrase.ts";
 import { type Layer, parentOf, type Reading, type Word } from "./word.ts";
@@ -70,12 +72,18 @@ export const norm: Reading<Layer> = (node, { norm: { family } }) => {
   };
 };
 
-export const layerScale: Reading<Layer> = (node, { parameters }) => {
+export const layerScale: Reading<Layer> = (node, network) => {
   if (node.op !== "channel_affine" || node.attrs.family !== "layerscale") return null;
-  const [x, scope] = [node.inputs[0]!, node.name];
-  const name = [...parameters.keys()].find((each) => parentOf(each) === scope)?.slice(scope.length + 1);
-  if (name === undefined) return null;
-  const settings = options({ name: unless("gamma", name) });
+  if (![-1, node.type.shape.length - 1].includes(node.attrs.axis as number)) return null;
+  const x = node.inputs[0]!;
+  const values = float64Of(dataOf(node.inputs[1]!));
+  const own = [...network.parameters.values()].find(({ name, data }) =>
+    parentOf(name) === node.name && elementCount(data.shape) === values.length &&
+    float64Of(data).every((value, i) => value === values[i])
+  )?.name;
+  if (own === undefined || parentOf(own) === "") return null;
+  const scope = parentOf(own);
+  const settings = options({ name: unless("gamma", own.slice(scope.length + 1)) });
   return {
     phrase: phrase`layerScale(${{ node: x }}, ${{ scope }}${settings})`,
     imports: ["layerScale"],

@@ -4,12 +4,14 @@ import { float64Of } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { Network } from "../network.ts";
-import { literal, options, type Phrase, phrase, unless } from "../phrase.ts";
+import { listed, literal, options, type Phrase, phrase, unless } from "../phrase.ts";
 import { numberOf } from "./blocks.ts";
 import type { Reading, Word } from "./word.ts";
 
 /** Numbers that are written out; tables of more have no place in a script. */
 const MOST_NUMBERS = 64;
+/** Numbers that need no rule. */
+const FEW_NUMBERS = 8;
 
 /** What stands behind the first operand, by operator. */
 const METHODS: Readonly<Record<string, (node: Node, network: Network) => Phrase>> = {
@@ -94,7 +96,7 @@ export const method: Reading = (node, network) => {
 
 export const concat: Reading = (node) => {
   if (node.op !== "concat") return null;
-  const inputs = node.inputs.flatMap((input, i) => i === 0 ? [{ node: input }] : [", ", { node: input }]);
+  const inputs = listed(node.inputs.map((input) => [{ node: input }]));
   return {
     phrase: phrase`concat([${inputs}], { axis: ${literal(node.attrs.axis)} })`,
     imports: ["concat"],
@@ -114,16 +116,46 @@ export const pick: Reading = (node) => {
   return { phrase: phrase`${{ node: row.inputs[0]! }}${settings}`, imports: [], within: [row] };
 };
 
+/** An operator by its name. */
+export const operator: Reading = ({ op, inputs, attrs }) => {
+  const given = Object.entries(attrs).filter(([, value]) => value !== undefined);
+  if (op === "constant" || inputs.length === 0 && op !== "range") return null;
+  if (given.some(([, value]) => !["string", "number", "boolean"].includes(typeof [value].flat(2)[0]))) {
+    return null;
+  }
+  const operands = listed(inputs.map((input) => [{ node: input }]));
+  const settings = options(Object.fromEntries(given.map(([name, value]) => [name, [literal(value)]])));
+  return {
+    phrase: phrase`operator(${literal(op)}, [${operands}]${settings})`,
+    imports: ["operator"],
+    within: [],
+  };
+};
+
 /** Numbers that the network has in its description. */
 export const numbers: Reading = (node, network): Word | null => {
   if (node.op !== "constant" || network.parameterOf(node) !== null) return null;
   const values = [...float64Of(dataOf(node))];
-  if (values.length > MOST_NUMBERS) return null;
+  const written = seriesOf(values);
+  if (written === null) return null;
   const { dtype, shape } = node.type;
   const settings = options({
     shape: unless([values.length], shape),
     dtype: network.isFloat(node) ? undefined : [literal(dtype)],
     name: unless("constant", node.name),
   });
-  return { phrase: phrase`constant(${literal(values)}${settings})`, imports: ["constant"], within: [] };
+  return { phrase: phrase`constant(${written}${settings})`, imports: ["constant"], within: [] };
 };
+
+/** Numbers as one would type them: all of a few, many that are equal or count up by a rule; null of any others. */
+function seriesOf(values: readonly number[]): string | null {
+  if (values.length <= FEW_NUMBERS) return literal(values);
+  const { length } = values;
+  const [first, second] = values as [number, number];
+  if (values.every((value) => value === first)) return `Array(${length}).fill(${literal(first)})`;
+  const counts = values.every((value, i) => value === first + i * (second - first));
+  if (counts && second - first === 1) {
+    return `Array.from({ length: ${length} }, (_, i) => ${first === 0 ? "i" : `i + ${first}`})`;
+  }
+  return length <= MOST_NUMBERS ? literal(values) : null;
+}
