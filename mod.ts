@@ -59,7 +59,6 @@ export {
   model,
   norm,
   not,
-  operator,
   or,
   pad,
   paddingMask,

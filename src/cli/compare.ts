@@ -177,8 +177,8 @@ async function librariesFor(
 async function tensorsBeside(path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined;
   const { hasTensors } = await import("../compile/tensors/given.ts");
-  const { openCheckpoint } = await import("../weights/mod.ts");
-  return hasTensors(openCheckpoint(path)) ? path : undefined;
+  const { openWeights } = await import("../import/weights.ts");
+  return hasTensors(openWeights(path)) ? path : undefined;
 }
 
 /** Bad tensors that are listed, and good ones in front of the first. */

@@ -62,7 +62,7 @@ export const SUBJECT_HELP =
   --dim NAME=N          fixes an open size of MODEL, as T=128 of gpt2, where an engine may need fewer kernels; repeatable
                         (the batch size is fixed by --batch)
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
-                        .pt, .pth, .bin (no code of it is run), a folder with either or a *.index.json
+                        .pt, .pth, .bin (no code of it is run), a folder with either, a *.index.json, or an ONNX file
   --norm FAMILY         one of these in place of the model's own (deno task models --help says what they are):
 ${wrapped(NORM_FAMILIES.join(", "), { indent: 24 }).join("\n")}
   --expect FILE         inputs and the trained network's own outputs for them, under the names of the model's (safetensors

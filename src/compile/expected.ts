@@ -7,6 +7,7 @@
 import type { Evaluation, Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import { float64Of, type TensorData } from "../ir/data.ts";
+import { openWeights } from "../import/weights.ts";
 import { isFloat } from "../ir/dtype.ts";
 import { sameShape, type Shape, showShape } from "../ir/shape.ts";
 import type { Norm } from "../norms/families.ts";
@@ -46,7 +47,7 @@ export function expectingRecorded(
   path: string | URL,
   { norm, opening }: { readonly norm: Norm; readonly opening: OpenOptions },
 ): Model {
-  const file = openCheckpoint(path, opening);
+  const file = openWeights(path, opening);
   return file.recorded.length > 0 ? withRecorded(model, file, norm) : model;
 }
 

@@ -8,6 +8,7 @@ import type { TensorData } from "../ir/data.ts";
 import type { EngineQuantization, Precision } from "../ir/dtype.ts";
 import type { OnnxWords } from "../emit/onnx.ts";
 import type { Graph } from "../ir/graph.ts";
+import { openWeights } from "../import/weights.ts";
 import { haveSameKeys, otherNorm } from "../norms/keys.ts";
 import { type Norm, NORMS } from "../norms/families.ts";
 import type { NormFold } from "../rewrite/fold/fold_norm.ts";
@@ -16,7 +17,6 @@ import { optimize, type OptimizeOptions, type PassTrace, remainingNorms } from "
 import { quoted } from "../text.ts";
 import {
   checkpointWeights,
-  openCheckpoint,
   type OpenOptions,
   randomWeights,
   type StateDictChoice,
@@ -177,7 +177,7 @@ function fromCheckpoint(
   { path, allowNonFinite, ...options }: WeightOptions & { path: string | URL },
 ): WeightChoice {
   const opening = path === options.checkpoint ? options.opening ?? {} : {};
-  const checkpoint = openCheckpoint(path, opening);
+  const checkpoint = openWeights(path, opening);
   const ignore = [...norm.ignoredKeys.map((key) => new RegExp(`(^|\\.)${key}$`)), ...model.unused ?? []];
   /** That a tensor's scope looks like another normalization, in a sentence; null where it does not. */
   const otherwise = (tensor: string): string | null => {

@@ -11,7 +11,8 @@ import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { quoted } from "../text.ts";
 import { pythonJson } from "../weights/json.ts";
-import { type Checkpoint, openCheckpoint, type OpenOptions, writeSafetensors } from "../weights/mod.ts";
+import { openWeights } from "../import/weights.ts";
+import { type Checkpoint, type OpenOptions, writeSafetensors } from "../weights/mod.ts";
 import { sharedPrefixes } from "../weights/naming.ts";
 import { EPSILON } from "./network.ts";
 import type { Conversion } from "./walk.ts";
@@ -32,7 +33,7 @@ class Places {
 
   constructor(original: Original) {
     this.#original = original;
-    this.file = original.recognised?.tensors ?? openCheckpoint(original.path, original.opening);
+    this.file = original.recognised?.tensors ?? openWeights(original.path, original.opening);
     const prefixes = original.recognised ? [original.recognised.prefix] : sharedPrefixes(this.file.names());
     this.#prefix = (name) => (prefixes.find((prefix) => this.file.has(prefix + name)) ?? prefixes[0]!) + name;
   }

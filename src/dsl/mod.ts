@@ -19,5 +19,5 @@ export { type Elementary, type ElementaryOptions } from "./functions/elementary.
 export { type Activation } from "./activations.ts";
 export { Scope } from "./scope.ts";
 export { type ReduceOptions, type SliceOptions } from "./axes.ts";
-export { concat, constant, operator, Tensor, type TupleOf } from "./tensor.ts";
+export { concat, constant, Tensor, type TupleOf } from "./tensor.ts";
 export { type ConstantOptions } from "./values.ts";

@@ -23,7 +23,7 @@ import {
 } from "../ir/given.ts";
 import type { Node } from "../ir/graph.ts";
 import { axisIn, type Dim, type Shape, showShape } from "../ir/shape.ts";
-import { apply, type AttrsOf, type OpName, OPS } from "../ops/table.ts";
+import { apply, type AttrsOf, type OpName } from "../ops/table.ts";
 import { reduced, type ReduceOptions, reshaped, sliced, type SliceOptions } from "./axes.ts";
 import { countOperator, resolved } from "./description.ts";
 import { ELEMENTARY, type Elementary, type ElementaryOptions, parametersOf } from "./functions/elementary.ts";
@@ -292,27 +292,6 @@ export function op<Name extends OpName>(
   }
   return tensorOf(node);
 }
-
-/**
- * An operator of the graph by its name, for what no word of this language makes, as scripts have it that
- * `--emit-dsl` writes. Its inputs stand in its own order; what it is told besides is not looked at but by it.
- *
- * @example
- * ```ts ignore
- * const gated = operator("hard_swish", [x]).mul(operator("sigmoid", [y]));
- * ```
- */
-export function operator(
-  name: string,
-  inputs: readonly Tensor[],
-  attrs: Readonly<Record<string, unknown>> = {},
-): Tensor {
-  argument("operator: its name", name, OPERATOR);
-  argument(`${name}: its inputs`, inputs, listOf(TENSOR));
-  return op(name as OpName, inputs, { attrs: attrs as AttrsOf<OpName> });
-}
-
-const OPERATOR = oneOf(...Object.keys(OPS).filter((name) => !["constant", "input"].includes(name)));
 
 /** Tensors side by side along an axis. */
 export function concat(xs: readonly Tensor[], options: { readonly axis: number }): Tensor {

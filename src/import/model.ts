@@ -207,7 +207,10 @@ function nameOf(path: string): string {
 }
 
 /** The file's parameters under their names in the network. */
-function weightsOf({ path, metadata }: OnnxFile, parameters: ReadonlyMap<string, Parameter>): Checkpoint {
+export function weightsOf(
+  { path, metadata }: OnnxFile,
+  parameters: ReadonlyMap<string, Parameter>,
+): Checkpoint {
   const of = (name: string): Parameter => {
     const parameter = parameters.get(name);
     if (parameter !== undefined) return parameter;

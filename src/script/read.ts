@@ -21,7 +21,7 @@ import {
   prependToken,
 } from "./words/layers.ts";
 import { called } from "./words/functions.ts";
-import { concat, method, numbers, operator, pick } from "./words/methods.ts";
+import { concat, method, numbers, pick } from "./words/methods.ts";
 import type { Reading, Word } from "./words/word.ts";
 
 /** The first that fits is taken: larger words before what they consist of. */
@@ -45,7 +45,6 @@ const READINGS: readonly Reading[] = [
   concat,
   method,
   called,
-  operator,
 ];
 
 /** Characters of a phrase in which other phrases stand. */

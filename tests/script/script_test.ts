@@ -8,9 +8,11 @@ import {
   argMax,
   attention,
   compare,
+  constant,
   cumulativeSum,
   float,
   isNan,
+  layerScale,
   linear,
   mlp,
   type Model,
@@ -22,6 +24,7 @@ import {
   range,
   residual,
   resize,
+  type Tensor,
   where,
 } from "../../src/dsl/mod.ts";
 import { printGraph } from "../../src/ir/print.ts";
@@ -191,6 +194,20 @@ const CASES: Readonly<Record<string, { readonly model: Model; readonly says: rea
       "-Infinity",
       "argMax(ids, { keepDims: true })",
     ],
+  },
+  "series of numbers": {
+    model: small(({ x }) => {
+      const counts = constant([...Array(32).keys()].map((i) => i + 1), { shape: [2, 16] });
+      return x!.add(constant(Array(16).fill(0.5))).matmul(counts, { transposeB: true });
+    }),
+    says: ["Array(16).fill(0.5)", "(_, i) => i + 1)"],
+  },
+  "layer-scales that are told by their values": {
+    model: small(({ x }, p) => {
+      const scaled = (y: Tensor, name: string) => layerScale(y, p.at("block"), { name });
+      return x!.add(scaled(scaled(x!.relu(), "gamma_2"), "gamma_1"));
+    }),
+    says: ['{ name: "gamma_1" }', '{ name: "gamma_2" }'],
   },
   "the tests' encoder": { model: encoder(), says: ["block("] },
 };

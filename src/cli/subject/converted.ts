@@ -14,8 +14,8 @@ export async function convertedOf(
 ): Promise<Converted | null> {
   if (weights === undefined) return null;
   const { convertedIn } = await import("../../checkpoints/converted.ts");
-  const { openCheckpoint } = await import("../../weights/mod.ts");
-  return convertedIn(openCheckpoint(weights, opening));
+  const { openWeights } = await import("../../import/weights.ts");
+  return convertedIn(openWeights(weights, opening));
 }
 
 /** The model without a family's outputs, which are those of other weights. */

@@ -3,7 +3,8 @@ import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Subject } from "../../compile/order.ts";
 import type { Model } from "../../dsl/model.ts";
-import { UnfoldError, writeFailure } from "../../errors.ts";
+import { isRefusal, UnfoldError, writeFailure } from "../../errors.ts";
+import { leaves } from "../../leavings.ts";
 import { UsageError } from "../terminal.ts";
 
 /**
@@ -40,10 +41,16 @@ export async function emitDsl(
     if (!(error instanceof Deno.errors.AlreadyExists)) throw writeFailure(path, error);
     throw new UnfoldError(`${path} is there already: give another name, or remove it`);
   });
-  const written: Model = (await import(pathToFileURL(file).href)).default;
-  const wrong = difference(model.trace({ weights: open(), norm }), written.trace({ weights: open() }));
-  if (wrong === null) return;
-  throw new UnfoldError(
-    `${path} is not the network that it was written from: ${wrong}. This is a defect of UNfold`,
-  );
+  using _ = leaves(() => Deno.removeSync(file));
+  try {
+    const written: Model = (await import(pathToFileURL(file).href)).default;
+    const wrong = difference(model.trace({ weights: open(), norm }), written.trace({ weights: open() }));
+    if (wrong !== null) throw new UnfoldError(`${wrong}. This is a defect of UNfold`);
+  } catch (error) {
+    await Deno.remove(file);
+    if (!isRefusal(error)) throw error;
+    throw new UnfoldError(
+      `${model.name} cannot be written as a script that is the same network: ${error.message}`,
+    );
+  }
 }

@@ -116,22 +116,6 @@ export const pick: Reading = (node) => {
   return { phrase: phrase`${{ node: row.inputs[0]! }}${settings}`, imports: [], within: [row] };
 };
 
-/** An operator by its name. */
-export const operator: Reading = ({ op, inputs, attrs }) => {
-  const given = Object.entries(attrs).filter(([, value]) => value !== undefined);
-  if (op === "constant" || inputs.length === 0 && op !== "range") return null;
-  if (given.some(([, value]) => !["string", "number", "boolean"].includes(typeof [value].flat(2)[0]))) {
-    return null;
-  }
-  const operands = listed(inputs.map((input) => [{ node: input }]));
-  const settings = options(Object.fromEntries(given.map(([name, value]) => [name, [literal(value)]])));
-  return {
-    phrase: phrase`operator(${literal(op)}, [${operands}]${settings})`,
-    imports: ["operator"],
-    within: [],
-  };
-};
-
 /** Numbers that the network has in its description. */
 export const numbers: Reading = (node, network): Word | null => {
   if (node.op !== "constant" || network.parameterOf(node) !== null) return null;
