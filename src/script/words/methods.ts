@@ -131,7 +131,10 @@ export const numbers: Reading = (node, network): Word | null => {
   return { phrase: phrase`constant(${written}${settings})`, imports: ["constant"], within: [] };
 };
 
-/** Numbers as one would type them: all of a few, many that are equal or count up by a rule; null of any others. */
+/**
+ * Numbers as one would type them: all of a few, many that are equal or count up by a rule; null of any
+ * others.
+ */
 function seriesOf(values: readonly number[]): string | null {
   if (values.length <= FEW_NUMBERS) return literal(values);
   const { length } = values;
