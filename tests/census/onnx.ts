@@ -3,7 +3,7 @@
  * as UNfold emits it and compares it with PyTorch's own outputs. A line for each file goes to standard
  * output, and with `--write` the table to a page.
  *
- *     deno run -A tests/census/onnx.ts ZOO [--only WORD] [--write docs/onnx_in_census.md]
+ *     deno run -A tests/census/onnx.ts ZOO [--only WORD] [--write docs/onnx_in_census.md --machine WORDS]
  */
 import { parseArgs } from "node:util";
 import { basename, join } from "node:path";
@@ -20,6 +20,8 @@ interface Row {
   readonly network: string;
   readonly norm: string;
   readonly exporter: string;
+  /** The implementation of attention that could be exported, "sdpa" where PyTorch's own could. */
+  readonly attention: string;
   /** Why it was not imported. */
   readonly refused?: string;
   readonly norms?: readonly NormFold[];
@@ -30,11 +32,34 @@ interface Row {
   readonly errors?: { readonly traced: number; readonly folded: number };
 }
 
-/** What the DSL's own descriptions trace to, data that only moves and masks included. */
-const RECOGNISED = new Set(
-  "input constant linear conv layer_norm rms_norm group_norm channel_affine gelu bias_gelu relu silu tanh softmax attention self_attention token_attention add matmul reshape transpose slice concat gather expand cast pad roll pick mean max_pool"
-    .split(" "),
-);
+/**
+ * Of what descriptions are made too, with what moves data; the rest is arithmetic that no law has a name for.
+ */
+const RECOGNISED: ReadonlySet<string> = new Set([
+  ...[
+    "input",
+    "constant",
+    "linear",
+    "conv",
+    "matmul",
+    "add",
+    "softmax",
+    "reduce_mean",
+    "max_pool",
+    "average_pool",
+  ],
+  ...[
+    "attention",
+    "self_attention",
+    "token_attention",
+    "layer_norm",
+    "rms_norm",
+    "group_norm",
+    "channel_affine",
+  ],
+  ...["gelu", "bias_gelu", "relu", "silu", "tanh", "sigmoid", "hard_swish", "hard_sigmoid", "resize"],
+  ...["reshape", "transpose", "slice", "concat", "gather", "expand", "cast", "pad"],
+]);
 
 function countBy(graph: Graph, of: (op: string) => boolean): Record<string, number> {
   const counts: Record<string, number> = {};
@@ -44,7 +69,8 @@ function countBy(graph: Graph, of: (op: string) => boolean): Record<string, numb
 
 async function look(path: string): Promise<Row> {
   const [network, norm, exporter] = basename(path).split(".") as [string, string, string];
-  const row = { network, norm, exporter };
+  const { attention } = JSON.parse(await Deno.readTextFile(path.replace(/\.onnx$/, ".json")));
+  const row = { network, norm, exporter, attention };
   try {
     const { model, open } = importOnnx(path);
     const traced = model.trace({ weights: open() });
@@ -69,33 +95,127 @@ function told(error: unknown): string {
   return `CRASH ${error instanceof Error ? error.stack : error}`;
 }
 
-function cells({ network, norm, exporter, refused, norms, plain, attentions, errors }: Row): string[] {
-  const count = (keep: (norm: NormFold) => boolean) =>
-    norms === undefined ? "" : String(norms.filter(keep).length);
-  const online = new Set(["ln", "rms", "gn"]);
-  const fates = [
-    count(() => true),
-    count(({ folded }) => folded),
-    count(({ folded, family }) => !folded && online.has(family)),
-    count(({ folded, family }) => !folded && !online.has(family)),
-  ];
-  const plainText = Object.entries(plain ?? {}).map(([op, count]) => `${op} ${count}`).join(", ");
-  const error = errors === undefined ? "" : Math.max(errors.traced, errors.folded).toExponential(1);
+const ONLINE: ReadonlySet<string> = new Set(["ln", "rms", "gn"]);
+
+/** Found, folded, online and refused. */
+function fatesOf({ norms = [] }: Row): readonly number[] {
+  const staying = norms.filter(({ folded }) => !folded);
+  const online = staying.filter(({ family }) => ONLINE.has(family)).length;
+  return [norms.length, norms.length - staying.length, online, staying.length - online];
+}
+
+const errorIn = ({ errors }: Row) => errors === undefined ? NaN : Math.max(errors.traced, errors.folded);
+
+const digits = (error: number) => Number.isNaN(error) ? "" : error.toExponential(1);
+
+const plainIn = ({ plain = {} }: Row) =>
+  Object.entries(plain).map(([op, count]) => `${count} ${op}`).join(", ");
+
+/** What both exporters' files have in common once, else one behind the other. */
+function both(rows: readonly Row[], of: (row: Row) => string): string {
+  const texts = [...new Set(rows.map(of))];
+  return texts.join(" / ");
+}
+
+const NORMS: Readonly<Record<string, string>> = {
+  own: "As published",
+  bn: "With Batch Normalization over channels in place of every LN and RMSNorm",
+  un: "With Unified Normalization, a multiplication and an addition, in place of every LN and RMSNorm",
+};
+
+function tableOf(norm: string, rows: readonly Row[]): string[] {
+  const networks = Map.groupBy(rows, ({ network }) => network);
   return [
-    network,
-    norm,
-    exporter,
-    refused === undefined ? "yes" : "no",
-    plainText,
-    ...fates,
-    String(attentions ?? ""),
-    error,
+    `## ${NORMS[norm]}`,
+    "",
+    "| network | exporters | found | folded | online | refused | attentions | plain | error |",
+    "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
+    ...[...networks].map(([network, files]) => {
+      const whole = files.filter(({ refused }) => refused === undefined);
+      const cells = [
+        network,
+        whole.map(({ exporter }) => exporter).join(", ") || "none",
+        ...[0, 1, 2, 3].map((i) => both(whole, (row) => String(fatesOf(row)[i]))),
+        both(whole, ({ attentions }) => String(attentions)),
+        both(whole, plainIn),
+        digits(Math.max(...whole.map(errorIn))),
+      ];
+      return `| ${cells.join(" | ")} |`;
+    }),
+    "",
   ];
+}
+
+/** Why what has running statistics stays: each reason, and where. */
+function reasonsOf(rows: readonly Row[]): string[] {
+  const reasons = new Map<string, Set<string>>();
+  for (const { network, norms = [] } of rows) {
+    for (const { norm, family, folded, refused } of norms) {
+      if (folded || ONLINE.has(family)) continue;
+      const reason = `${refused?.reason ?? "no reason"}`;
+      const where = reasons.get(reason) ?? new Set();
+      reasons.set(reason, where.add(`${network} \`${norm}\``));
+    }
+  }
+  return [...reasons].map(([reason, where]) => `- ${reason}: ${[...where].join(", ")}`);
+}
+
+function pageOf(rows: readonly Row[], machine: string): string {
+  const whole = rows.filter(({ refused }) => refused === undefined);
+  const networks = new Set(rows.map(({ network }) => network));
+  const failing = new Set(rows.filter(({ refused }) => refused !== undefined).map(({ network }) => network));
+  const eager = new Set(
+    rows.filter(({ attention }) => attention !== "sdpa").map(({ network, exporter }) =>
+      `${network} (${exporter})`
+    ),
+  );
+  const offline = whole.flatMap(({ norms = [] }) => norms).filter(({ family }) => !ONLINE.has(family));
+  const folded = offline.filter(({ folded }) => folded).length;
+  return [
+    "# Which exported networks are read",
+    "",
+    "Small instances of timm's and transformers' networks with random weights, exported by both of PyTorch's",
+    "exporters (TorchScript, and `dynamo`, which is `torch.export`) with open batches and lengths; imported,",
+    "folded, emitted for ONNX Runtime and run by it in fp32 at sizes other than they were traced with, beside",
+    "PyTorch's own outputs.",
+    "",
+    "```sh",
+    "python tests/fixtures/onnx_zoo.py --out zoo",
+    "deno run -A tests/census/onnx.ts zoo --write docs/onnx_in_census.md",
+    "```",
+    "",
+    `Measured on ${new Date().toISOString().slice(0, 10)} on ${machine}:`,
+    "",
+    `- ${
+      networks.size - failing.size
+    } of ${networks.size} networks are imported whole, ${whole.length} of ${rows.length} files.`,
+    `- ${folded} of ${offline.length} normalizations with running statistics, and gains of layers, fold; each other has a reason below.`,
+    `- The largest error is ${digits(Math.max(...whole.map(errorIn)))} of the largest output.`,
+    "",
+    "Online are Layer and RMS Normalization: their statistics are of the example itself. Gains of layers (CaiT's",
+    "layer scale) count among what is found. Attentions are fused ones in ONNX Runtime's form; plain is",
+    "arithmetic that no law has a name for. Two values are TorchScript's and dynamo's, where they differ. LeViT and",
+    "FastViT have neither LN nor RMSNorm. Exporters fail at `scaled_dot_product_attention` in these, which are",
+    `exported with attention written out: ${[...eager].join(", ")}.`,
+    "",
+    ...Object.keys(NORMS).flatMap((norm) => tableOf(norm, rows.filter((row) => row.norm === norm))),
+    "## Why some stay",
+    "",
+    ...reasonsOf(whole),
+    "",
+    ...rows.filter(({ refused }) => refused !== undefined).map(({ network, norm, exporter, refused }) =>
+      `- ${network}, ${norm}, ${exporter}: ${refused}`
+    ),
+  ].join("\n").trimEnd() + "\n";
 }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { only: { type: "string", default: "" }, write: { type: "string" }, verbose: { type: "boolean" } },
+  options: {
+    only: { type: "string", default: "" },
+    write: { type: "string" },
+    machine: { type: "string", default: "this machine" },
+  },
 });
 const [folder] = positionals;
 if (folder === undefined) throw new Error("the folder of the zoo is missing");
@@ -105,10 +225,17 @@ const rows: Row[] = [];
 for (const file of files) {
   const row = await look(join(folder, file));
   rows.push(row);
-  console.log(cells(row).join(" | "), row.refused === undefined ? "" : `\n    ${row.refused}`);
-  for (const { norm, folded, family, refused } of row.norms ?? []) {
-    if (values.verbose && !folded) {
-      console.log(`    ${norm} (${family}): ${refused?.consumer} ${refused?.reason}`);
-    }
-  }
+  const { network, norm, exporter, refused, attentions = 0 } = row;
+  const [found, folded, online, kept] = fatesOf(row);
+  console.log(
+    refused ??
+      `${network}.${norm}.${exporter}: ${
+          digits(errorIn(row))
+        }; of ${found} normalizations ${folded} folded, ${online} ` +
+        `online, ${kept} refused; ${attentions} attentions; plain: ${plainIn(row)}`,
+  );
+}
+if (values.write !== undefined) {
+  rows.sort((a, b) => a.network.localeCompare(b.network) || b.exporter.localeCompare(a.exporter));
+  await Deno.writeTextFile(values.write, pageOf(rows, values.machine));
 }
