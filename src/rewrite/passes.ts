@@ -27,6 +27,7 @@ import { CHANNEL_VECTORS, PRODUCT_WITH_BIAS } from "./recognise/channel_vectors.
 import { HEADS } from "./recognise/heads.ts";
 import { MASKS } from "./recognise/masks.ts";
 import { MOVES } from "./recognise/moves.ts";
+import { regroupRows } from "./recognise/regroup_rows.ts";
 import { STANDARDIZE } from "./recognise/standardize.ts";
 import { TOKEN_ORDER } from "./recognise/token_order.ts";
 import { foldConstants } from "./tidy/fold_constants.ts";
@@ -50,6 +51,7 @@ export const PASSES = named({
     MOVES,
     ...SIMPLIFY,
   ]),
+  regroupRows: { law: "slices of each head of W x = heads of slices of W' x", run: regroupRows },
   recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, ...MASKS, MOVES, ...SIMPLIFY]),
   recogniseOrders: rulesPass(TOKEN_ORDER.law, [TOKEN_ORDER, ...SIMPLIFY]),
   carryOrders: { law: "a + gather(b; p) = gather(gather(a; p^-1) + b; p)", run: carryOrders },

@@ -14,6 +14,7 @@ export const RECOGNISE: Pipeline = {
     PASSES.foldConstants,
     PASSES.shareNodes,
     PASSES.recogniseParts,
+    PASSES.regroupRows,
     PASSES.recogniseAttention,
     // Sums of masks that are known, and then what they are.
     PASSES.foldConstants,

@@ -3,11 +3,22 @@ import assert from "node:assert/strict";
 import { float64Of, heldData, type TensorData } from "../../../src/ir/data.ts";
 import type { Node } from "../../../src/ir/graph.ts";
 import { apply, constantNode } from "../../../src/ops/table.ts";
+import { foldNorms } from "../../../src/rewrite/pipeline.ts";
 import { attentionsIn } from "../../../src/rewrite/attention/anatomy.ts";
 import { usesOf } from "../../../src/ir/graph.ts";
-import { input, linear, nodesOf, param, Random, theNode } from "../../support.ts";
+import { affine, input, linear, nodesOf, param, Random, theNode } from "../../support.ts";
 import { add, becomes, div, mul, op, opsOf, recognised, staysPlain } from "./spellings.ts";
-import { expand, gather, matmul, reshape, slice, softmax, type Tensor, transpose } from "../../nodes.ts";
+import {
+  expand,
+  gather,
+  matmul,
+  relu,
+  reshape,
+  slice,
+  softmax,
+  type Tensor,
+  transpose,
+} from "../../nodes.ts";
 
 const [B, T, H, D] = [2, 5, 2, 4];
 const C = H * D;
@@ -161,6 +172,39 @@ Deno.test("products of flattened or transposed tokens are those of the tokens", 
   becomes(["linear"], { "GPT-2's Conv1D": rows, "MultiheadAttention: tokens first": first }, {
     dims: { B: 2 },
   });
+});
+
+Deno.test("q, k and v of each head in turn are regrouped, a scale and shift behind the product too", () => {
+  const sizes = [D, D, 6];
+  const outputs = H * (2 * D + 6);
+  const starts = [0, D, 2 * D];
+  const wholes: Readonly<Record<string, (y: Tensor) => readonly Tensor[]>> = {
+    "LeViT: parts of [B, T, H, m]": (y) =>
+      starts.map((start, i) =>
+        transpose(slice(reshape(y, [B, T, H, 14]), { axis: 3, start, size: sizes[i]! }), [0, 2, 1, 3])
+      ),
+    "GPT-NeoX: parts of [B, H, T, m]": (y) => {
+      const heads = transpose(reshape(y, [B, T, H, 14]), [0, 2, 1, 3]);
+      return starts.map((start, i) => slice(heads, { axis: 3, start, size: sizes[i]! }));
+    },
+  };
+  for (const [name, parts] of Object.entries(wholes)) {
+    for (const normalized of [false, true]) {
+      const product = linear(input("x", [B, T, C]), outputs, { random, name: "qkv" });
+      const packed = normalized ? affine(product, { random }) : product;
+      const [q, k, v] = parts(packed) as [Tensor, Tensor, Tensor];
+      const graph = recognised(matmul(softmax(matmul(mul(q, SCALE), flip(k))), v));
+      const { folded } = foldNorms(graph);
+      const [attention] = attentionsIn(usesOf(folded));
+      const rows = [attention!.q, attention!.k, attention!.v].map(({ rows }) => [rows?.start, rows?.size]);
+      assert.deepEqual(rows, [[0, H * D], [H * D, H * D], [2 * H * D, H * 6]], name);
+    }
+  }
+  // What else reads the product finds its rows where they were.
+  const product = linear(input("x", [B, T, C]), 3 * C, { random });
+  const heads = reshape(product, [B, T, H, 3 * D]);
+  const half = { y: relu(slice(heads, { axis: 3, size: D })), product };
+  assert.deepEqual(opsOf(recognised(half)), ["linear", "reshape", "slice", "relu"]);
 });
 
 const logits = matmul(mul(q, SCALE), flip(k));
