@@ -20,14 +20,18 @@ import { centreStream, compressStream } from "./fold/recentre.ts";
 import { REJOIN_NORM } from "./fold/rejoin_norm.ts";
 import { shiftStream } from "./fold/shift_stream.ts";
 import { type Pass, rulesPass } from "./pass.ts";
-import { ACTIVATIONS } from "./recognise/activations.ts";
 import { ATTENTION } from "./recognise/attention.ts";
 import { carryOrders } from "./recognise/carry_orders.ts";
 import { CHANNEL_VECTORS, PRODUCT_WITH_BIAS } from "./recognise/channel_vectors.ts";
-import { HEADS } from "./recognise/heads.ts";
+import { GELUS } from "./recognise/gelu.ts";
+import { HARD_SWISH } from "./recognise/hard_swish.ts";
+import { FUNCTION_OF_ROWS, HEADS } from "./recognise/heads.ts";
 import { MASKS } from "./recognise/masks.ts";
 import { MOVES } from "./recognise/moves.ts";
 import { regroupRows } from "./recognise/regroup_rows.ts";
+import { RELU } from "./recognise/relu.ts";
+import { ROTARY } from "./recognise/rotary.ts";
+import { SILUS } from "./recognise/silu.ts";
 import { STANDARDIZE } from "./recognise/standardize.ts";
 import { TOKEN_ORDER } from "./recognise/token_order.ts";
 import { foldConstants } from "./tidy/fold_constants.ts";
@@ -45,9 +49,13 @@ export const PASSES = named({
   recogniseParts: rulesPass("what exporters write out is one operator", [
     LINEAR_OF_MATMUL,
     PRODUCT_WITH_BIAS,
-    ...ACTIVATIONS,
+    RELU,
+    ...GELUS,
+    ...SILUS,
+    HARD_SWISH,
     ...STANDARDIZE,
     ...HEADS,
+    ROTARY,
     MOVES,
     ...SIMPLIFY,
   ]),
@@ -55,7 +63,12 @@ export const PASSES = named({
   recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, ...MASKS, MOVES, ...SIMPLIFY]),
   recogniseOrders: rulesPass(TOKEN_ORDER.law, [TOKEN_ORDER, ...SIMPLIFY]),
   carryOrders: { law: "a + gather(b; p) = gather(gather(a; p^-1) + b; p)", run: carryOrders },
-  recogniseAffines: rulesPass("g x + b = channel_affine(x; g, b)", [...CHANNEL_VECTORS, MOVES, ...SIMPLIFY]),
+  recogniseAffines: rulesPass("g x + b = channel_affine(x; g, b)", [
+    ...CHANNEL_VECTORS,
+    FUNCTION_OF_ROWS,
+    MOVES,
+    ...SIMPLIFY,
+  ]),
   centreStream: {
     law: "layer_norm(x) = rms_norm(x) where mean x = 0",
     run: centreStream,

@@ -6,6 +6,7 @@
 import { float64Of } from "../../ir/data.ts";
 import { isFloat, type StorageType } from "../../ir/dtype.ts";
 import type { Node } from "../../ir/graph.ts";
+import { sameShape } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { isOp } from "../../ops/table.ts";
 
@@ -158,4 +159,34 @@ export function partsOf(node: Node): readonly Node[] {
     open = next.flatMap((part) => isArithmetic(part) || uncast(part) !== part ? part.inputs : []);
   }
   return [...parts];
+}
+
+/** What a law looks for: `node = outer(x, gate)` with `gate` a function of `inner(x)`. */
+interface Gated {
+  readonly outer: Polynomial;
+  readonly inner: Polynomial;
+  readonly gate: Node;
+}
+
+/** Nodes of one operator, and what they are a function of. */
+export const ofOp = (op: string) => (node: Node) => node.op === op ? { of: node.inputs[0]! } : null;
+
+/** The x for which a node is a product or sum of x and a gate of x that `fits`; null where there is none. */
+export function gated(
+  node: Node,
+  { gateOf }: { readonly gateOf: (node: Node) => { readonly of: Node } | null },
+  fits: (found: Gated) => boolean,
+): Node | null {
+  if (!isOp(node, "mul") && !isOp(node, "add") && !isOp(node, "div")) return null;
+  for (const gate of partsOf(node)) {
+    const argument = gateOf(gate)?.of;
+    if (argument === undefined) continue;
+    for (const x of partsOf(argument)) {
+      if (x.type.dtype !== node.type.dtype || !sameShape(x.type.shape, node.type.shape)) continue;
+      const inner = polynomialOf(argument, [x]);
+      const outer = inner && polynomialOf(node, [x, gate]);
+      if (outer && fits({ outer, inner, gate })) return x;
+    }
+  }
+  return null;
 }

@@ -6,7 +6,7 @@
  *     slice_i(transpose(x; p)) = transpose(slice_i(x); p)
  *     slice_i(reshape(y; [.., 3, H, D])) = reshape(slice_i(y); [.., 1, H, D])
  *
- * Products of flattened or transposed tokens are those of the tokens.
+ * Functions of flattened or transposed tokens are those of the tokens.
  */
 import { elementCount, float64Of } from "../../ir/data.ts";
 import { axisIn, multiplyDims, sameShape, sizeOf } from "../../ir/shape.ts";
@@ -64,17 +64,19 @@ const GATHER_OF_ONE: Rule = {
   },
 };
 
-const PRODUCT_OF_MATRIX: Rule = {
-  name: "product-of-matrix",
-  law: "linear(reshape(x; [B T, C])) = reshape(linear(x); [B T, O])",
+export const FUNCTION_OF_ROWS: Rule = {
+  name: "function-of-rows",
+  law: "f(reshape(x; [B T, C])) = reshape(f(x); [B T, O]), f a product or an affine of channels",
   rewrite: (node) => {
-    if (!isOp(node, "linear")) return null;
+    const isOfRows = isOp(node, "linear") ||
+      (isOp(node, "channel_affine") && [1, -1].includes(node.attrs.axis));
     const [flat, ...constants] = node.inputs;
-    const x = isOp(flat, "reshape") ? flat.inputs[0] : null;
-    if (x === null || flat.type.shape.length !== 2 || x.type.shape.length < 3) return null;
-    if (x.type.shape.at(-1) !== flat.type.shape[1]) return null;
-    const product = apply("linear", [x, ...constants], { attrs: {}, name: node.name });
-    return apply("reshape", [product], { attrs: { shape: node.type.shape }, name: node.name });
+    const x = isOfRows && isOp(flat!, "reshape") ? flat.inputs[0] : null;
+    if (x === null || flat!.type.shape.length !== 2 || x.type.shape.length < 3) return null;
+    if (x.type.shape.at(-1) !== flat!.type.shape[1]) return null;
+    const attrs = isOp(node, "channel_affine") ? { ...node.attrs, axis: -1 } : {};
+    const inner = apply(node.op as "linear", [x, ...constants], { attrs, name: node.name });
+    return apply("reshape", [inner], { attrs: { shape: node.type.shape }, name: node.name });
   },
 };
 
@@ -94,6 +96,6 @@ export const HEADS: readonly Rule[] = [
   SLICE_OF_TRANSPOSE,
   SLICE_OF_SPLIT_AXIS,
   GATHER_OF_ONE,
-  PRODUCT_OF_MATRIX,
+  FUNCTION_OF_ROWS,
   PRODUCT_OF_TRANSPOSE,
 ];

@@ -65,6 +65,26 @@ Deno.test("relu: max(x, 0)", () => {
   staysPlain(["relu"], { "max(x, 0.1)": op("max", [x, 0.1]) });
 });
 
+Deno.test("hard swish: x clip(x + 3; 0, 6) / 6", () => {
+  const clipped = op("min", [op("max", [add(x, 3), 0]), 6]);
+  const sigmoid6 = op("hard_sigmoid", [x], { alpha: Math.fround(1 / 6), beta: 0.5 });
+  becomes(["hard_swish"], {
+    "x relu6(x + 3) / 6": div(mul(x, clipped), 6),
+    "x (relu6(x + 3) / 6)": mul(x, div(clipped, 6)),
+    "a factor": mul(mul(clipped, Math.fround(1 / 6)), x),
+    "the smaller first": div(mul(x, op("max", [op("min", [add(3, x), 6]), 0])), 6),
+    "a hard sigmoid": mul(x, sigmoid6),
+  });
+  staysPlain(["hard_swish"], {
+    "up to 5": div(mul(x, op("min", [op("max", [add(x, 3), 0]), 5])), 6),
+    "from 0.5 on": div(mul(x, op("min", [op("max", [add(x, 3), 0.5]), 6])), 6),
+    "x + 2": div(mul(x, op("min", [op("max", [add(x, 2), 0]), 6])), 6),
+    "/ 5": div(mul(x, clipped), 5),
+    "ONNX's own slope": mul(x, op("hard_sigmoid", [x], { alpha: 0.2, beta: 0.5 })),
+    "of another tensor": div(mul(input("other", [3, 8]), clipped), 6),
+  });
+});
+
 Deno.test("what comes near an activation stays as it is", () => {
   const y = input("other", [3, 8]);
   staysPlain(["gelu", "silu"], {

@@ -347,3 +347,29 @@ Deno.test("masks are such as the network's type holds", () => {
   const [, , , held] = theNode(graph, "attention").inputs;
   assert.deepEqual([...float64Of(held!.attrs.data as TensorData)], [0, 0, -1e4, 0, -1e4]);
 });
+
+Deno.test("rotations have their signs in the tables, of halves and of pairs", () => {
+  const cos = param("cos", [T, D], { random });
+  const sin = param("sin", [1, 1, T, D], { random });
+  const part = (start: number, step: number) => slice(q, { axis: 3, start, size: D / 2, step });
+  const [lower, upper, even, odd] = [part(0, 1), part(D / 2, 1), part(0, 2), part(1, 2)];
+  const beside = (y: Tensor) => reshape(y, [B, H, T, D / 2, 1]);
+  const pairs = reshape(op("concat", [beside(op("neg", [odd])), beside(even)], { axis: -1 }), [B, H, T, D]);
+  const halves = ["slice", "slice", "concat", "mul", "add"];
+  becomes(["mul", ...halves], {
+    "concat(-upper, lower)": add(
+      mul(q, cos),
+      mul(op("concat", [op("neg", [upper]), lower], { axis: -1 }), sin),
+    ),
+    "-1 times": add(mul(q, cos), mul(sin, op("concat", [mul(upper, -1), lower], { axis: 3 }))),
+  });
+  const graph = recognised(add(mul(q, cos), mul(pairs, sin)));
+  assert.equal(nodesOf(graph, "neg").length, 0);
+  const computed = op("sin", [input("angles", [T, D])]);
+  const open = recognised(mul(op("concat", [op("neg", [upper]), lower], { axis: -1 }), computed));
+  assert.equal(nodesOf(open, "neg").length, 1, "of a table that is computed they stay");
+  const across = recognised(
+    mul(op("concat", [op("neg", [q]), q], { axis: 2 }), param("both", [2 * T, D], { random })),
+  );
+  assert.equal(nodesOf(across, "neg").length, 1, "of another axis too");
+});
