@@ -24,6 +24,7 @@ import { ATTENTION } from "./recognise/attention.ts";
 import { carryOrders } from "./recognise/carry_orders.ts";
 import { CHANNEL_VECTORS, PRODUCT_WITH_BIAS } from "./recognise/channel_vectors.ts";
 import { GELUS } from "./recognise/gelu.ts";
+import { GROUPS } from "./recognise/groups.ts";
 import { HARD_SWISH } from "./recognise/hard_swish.ts";
 import { FUNCTION_OF_ROWS, HEADS } from "./recognise/heads.ts";
 import { MASKS } from "./recognise/masks.ts";
@@ -54,6 +55,7 @@ export const PASSES = named({
     ...SILUS,
     HARD_SWISH,
     ...STANDARDIZE,
+    GROUPS,
     ...HEADS,
     ROTARY,
     MOVES,

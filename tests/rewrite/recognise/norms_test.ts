@@ -17,7 +17,7 @@ import {
   staysPlain,
   sub,
 } from "./spellings.ts";
-import { cast, reshape, type Tensor, transpose } from "../../nodes.ts";
+import { cast, constant, reshape, type Tensor, transpose } from "../../nodes.ts";
 
 const random = new Random(5);
 const x = input("x", [2, 3, 8]);
@@ -174,4 +174,36 @@ Deno.test("constants that are no gain or shift of channels stay plain", () => {
   });
   const gain = op("mul", [x, param("tokens", [3, 1], { random })]);
   assert.ok(isOp(theNode(recognised(gain), "channel_affine"), "channel_affine"));
+});
+
+Deno.test("group normalization by a reshape, its gain and shift behind it", () => {
+  const map = input("x", ["B", 6, 4, 3]);
+  const [G, N] = [2, 36];
+  const rows = reshape(map, ["B", G, N]);
+  const swap = (y: Tensor) => transpose(y, [0, 2, 1]);
+  const lone = op("group_norm", [swap(rows)], { groups: G, epsilon: E, norm: Symbol("instance") });
+  const identity = op("channel_affine", [
+    lone,
+    constant([1, 1], { name: "ones", dtype: "fp32" }),
+    constant([0, 0], { name: "zeros", dtype: "fp32" }),
+  ], { axis: -1, norm: lone.attrs.norm, family: "gn" });
+  const written = div(centred(rows), sqrt(add(variance(rows), E)));
+  const gained = (y: Tensor) =>
+    add(mul(reshape(y, ["B", 6, 4, 3]), vector("gn.weight", [6, 1, 1])), vector("gn.bias", [1, 6, 1, 1]));
+  const dims = { dims: { B: 2 } };
+  const graphs = becomes(["transpose", "group_norm", "channel_affine", "transpose"], {
+    "instance normalization": gained(swap(lone)),
+    "with ones and zeros": gained(swap(identity)),
+    "written out": gained(written),
+  }, dims);
+  for (const graph of graphs) {
+    const [statistics, affine] = [theNode(graph, "group_norm"), theNode(graph, "channel_affine")];
+    assert.equal(statistics.attrs.groups, G);
+    assert.deepEqual([affine.name, affine.attrs.family, affine.attrs.norm], [
+      "gn",
+      "gn",
+      statistics.attrs.norm,
+    ]);
+  }
+  staysPlain(["group_norm"], { "rows across channels": reshape(written, ["B", 4, 6, 3]) }, dims);
 });
