@@ -199,6 +199,8 @@ class Translation implements Surroundings {
     const isWhole = operands[0]?.dtype !== "fp32";
     const operator = onSizesOf(operatorName(node), { isWhole, fmod: site.int("fmod", 0) !== 0 });
     if (operator !== undefined && operands.length > 0) return elementwise(site, operator, operands);
+    const none = nothingOf(site);
+    if (none !== null) return none;
     const translator = translatorFor(node);
     if (isMove(translator) && operands.some(({ elements }) => !(elements instanceof Float64Array))) {
       const moved = this.#moved(translator, site, operands);
@@ -259,6 +261,16 @@ class Translation implements Surroundings {
       );
     });
   }
+}
+
+/** A part of a list of sizes that begins behind its end: no sizes, for which there is no tensor. */
+function nothingOf(site: Site): Known | null {
+  const [list] = site.inputs;
+  if (operatorName(site.node) !== "Slice" || !list || !isKnown(list) || list.shape.length !== 1) return null;
+  const [start] = site.dims(1) ?? [];
+  return typeof start === "number" && start >= list.elements.length
+    ? { ...list, shape: [0], elements: [] }
+    : null;
 }
 
 function outputsOf(result: Translated): readonly (Value | null)[] {
