@@ -74,6 +74,8 @@ export const FUNCTION_OF_ROWS: Rule = {
     const x = isOfRows && isOp(flat!, "reshape") ? flat.inputs[0] : null;
     if (x === null || flat!.type.shape.length !== 2 || x.type.shape.length < 3) return null;
     if (x.type.shape.at(-1) !== flat!.type.shape[1]) return null;
+    // A lone token is a row as it is.
+    if (x.type.shape.slice(0, -1).filter((dim) => dim !== 1).length < 2) return null;
     const attrs = isOp(node, "channel_affine") ? { ...node.attrs, axis: -1 } : {};
     const inner = apply(node.op as "linear", [x, ...constants], { attrs, name: node.name });
     return apply("reshape", [inner], { attrs: { shape: node.type.shape }, name: node.name });
