@@ -64,7 +64,9 @@ function sunk(graph: Graph): Graph {
     }
     if (isSum(next)) {
       const [a, b] = inputs.map((input) => known.get(input)) as [Ordered?, Ordered?];
-      if (a === undefined && b === undefined) return next;
+      // One may be in an order of each window, and the other of the image.
+      const differ = a !== undefined && b !== undefined && a.order.length !== b.order.length;
+      if (differ || (a === undefined && b === undefined)) return next;
       // The residual stream, which others read too, takes the order of its branch.
       const first = uses.get(node.inputs[0]!)!.length > 1;
       const order = (first ? b ?? a : a ?? b)!.order;
@@ -96,7 +98,7 @@ function keepsRows(node: Node): boolean {
 
 /** Whether a node is a function of each token, besides constants that are the same for all of them. */
 function isEachToken(node: Node): boolean {
-  return isTokenwise(node) &&
+  return node.inputs.length > 0 && isTokenwise(node) &&
     node.inputs.slice(1).every(({ op, type: { shape } }) =>
       op === "constant" && (opOf(node).kind !== "pointwise" || shape.slice(0, -1).every((dim) => dim === 1))
     );

@@ -1,11 +1,12 @@
 /**
  * Rotations of queries and keys by their positions (Su et al. 2021), as exporters write them:
  *
- *     x cos + concat(-upper, lower) sin = x cos + concat(upper, lower) sin',  sin' = sin, negative in its first half
+ *     x cos + concat(-upper, lower) sin = x cos + concat(upper, lower) sin'
  *
- * so that nothing is negated of any token, as the DSL's tables have it. Pairs that lie beside each other
- * instead of half a head apart, `stack(-odd, even)`, have their signs in turn. Where the table is computed
- * while the network runs, as for an open number of tokens, it stays as it is.
+ * with sin' the table negated in its first half, so that nothing is negated of any token, as the DSL's tables
+ * have it. Pairs that lie beside each other instead of half a head apart, `stack(-odd, even)`, have their
+ * signs in turn. Where the table is computed while the network runs, as for an open number of tokens, it
+ * stays as it is.
  */
 import { heldData } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";

@@ -102,8 +102,12 @@ function orderOf(node: Node, source: Node): Order | null {
   const each = moved.data.length / images;
   const rows = [...moved.data.subarray(0, each)];
   const isSame = moved.data.every((row, i) => row === rows[i % each]! + Math.floor(i / each) * tokens);
-  return isSame && rows.every((row) => row < tokens) ? { batch, tokens, rows } : null;
+  return isSame && isOrder(rows, tokens) ? { batch, tokens, rows } : null;
 }
+
+/** Whether each of so many tokens is there once: what picks some of them stays, so that less is computed. */
+const isOrder = (rows: readonly number[], tokens: number) =>
+  rows.length === tokens && new Set(rows).size === tokens && rows.every((row) => row < tokens);
 
 /** The largest number that divides both: images, of batches of windows. */
 function common(a: number, b: number): number {

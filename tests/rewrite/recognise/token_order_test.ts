@@ -73,6 +73,11 @@ Deno.test("what breaks up channels, or joins several tensors, stays", () => {
     "halves of two tensors": concat([half(x, 2), half(other, 0)], 1),
     "a part of the channels": concat([slice(x, { axis: 3, start: 1 }), slice(x, { axis: 3, end: 1 })], 3),
     "channels in front": transpose(reshape(x, ["B", H / 2, 2, W / 2, 2, C]), [0, 5, 1, 3, 2, 4]),
+    "some tokens twice": concat([half(x, 2), half(x, 2)], 1),
+    "a class token and what comes behind others": concat([
+      slice(x, { axis: 1, size: 1 }),
+      slice(x, { axis: 1, start: 2 }),
+    ], 1),
     "windows across images": transpose(reshape(x, ["B", H / 2, 2, W / 2, 2, C]), [1, 0, 3, 2, 4, 5]),
   }, dims);
 });
