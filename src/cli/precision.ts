@@ -2,7 +2,7 @@
 import type { Int8Options, QuantizeOrder } from "../compile/order.ts";
 import { type CalibrationOptions, parseCalibration } from "../compile/quantize/methods.ts";
 import { parseOpset } from "../emit/opset.ts";
-import { FP8_TARGETS, parseTargets, type Target } from "../emit/targets.ts";
+import { FP4_TARGETS, FP8_TARGETS, parseTargets, type Target, TARGETS } from "../emit/targets.ts";
 import {
   ENGINE_PRECISIONS,
   ENGINE_QUANTIZATIONS,
@@ -34,12 +34,12 @@ export const PRECISION_OPTIONS = {
 /** What they mean, for `--help`. */
 export const PRECISION_HELP =
   `  --precision TYPE      fp32 (default), fp16 or bf16; tf32: fp32 whose products an engine computes in TF32. int8,
-                        fp8, int4w: engines in fp16 with products in 8 bits, or with weights of 4; fp8 is for compute
-                        capability 8.9 and later. int8 also makes one more ONNX file, for CPUs (with --no-engine
+                        fp8, nvfp4, int4w: engines in fp16 with products in 8 bits or 4, or with weights of 4; fp8 is
+                        for compute capability 8.9 and later, nvfp4 for 12. int8 also makes one more ONNX file, for CPUs (with --no-engine
                         that alone, beside one in fp32)
   --quantize WHICH      which products engines have so: free, those that cost no kernel in fp8 for 8.9 and one a block
-                        elsewhere (the default for int8 and fp8); all (for int4w); or by name: '*.fc1,*.fc2'
-  --calibrate FILE      for int8 and fp8: sample inputs, a safetensors file whose tensors are called as the model's
+                        elsewhere (the default for int8 and fp8); all (for int4w and nvfp4); or by name: '*.fc1,*.fc2'
+  --calibrate FILE      for int8, fp8 and nvfp4: sample inputs, a safetensors file whose tensors are called as the model's
                         inputs
   --calibration HOW     where the range of an input is cut off, for int8 and fp8: rows (default), for the least error
                         relative to each row of 128 samples; or, by a histogram of all samples, mse, percentile:99.99,
@@ -49,8 +49,8 @@ export const PRECISION_HELP =
   --bias-correction     biases take the mean error away that quantizing makes on the sample inputs
   --int8-for WHAT       of the file for CPUs: any (default): the same whole numbers on every processor; vnni: weights in
                         finer steps, wrong on x86-64 without VNNI or AMX; the build fails on such a one
-  --max-accuracy-drop N for int8, fp8 and int4w: points of accuracy on the model's labelled data it may cost; 0.5 unless
-                        given
+  --max-accuracy-drop N for int8, fp8, nvfp4 and int4w: points of accuracy on the model's labelled data it may cost;
+                        0.5 unless given
   --max-output-error N  the same without labelled data: how far outputs may move, of 1; 0.1 unless given
   --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as
                         these run it fastest on a CPU; tensorrt: what engines are built of, in the standard's operators,
@@ -92,6 +92,11 @@ export function precisionOf(values: Values, { engines }: { readonly engines: boo
   const opset = values.opset === undefined ? undefined : asUsage(() => parseOpset(values.opset!));
   const ofEngines = form === "qdq" || form === "tensorrt";
   const isEngines = to !== undefined && (engines || ofEngines || to !== "int8");
+  if (ofEngines && to === "nvfp4") {
+    throw new UsageError(
+      `--onnx ${form}: ONNX has no operator that finds scales of nvfp4 at run time; leave it out`,
+    );
+  }
   if (form === "qdq" && to === undefined) {
     throw new UsageError(`--onnx qdq: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
   }
@@ -143,6 +148,9 @@ function calibrationOf(values: Values, to: EngineQuantization): CalibrationOptio
   if (to === "int4w" && given !== undefined) {
     throw new UsageError(`--${given}: int4w quantizes weights alone; leave it out`);
   }
+  if (to === "nvfp4" && given === "calibration") {
+    throw new UsageError("--calibration: nvfp4 finds the range of each 16 numbers at run time; leave it out");
+  }
   const { calibration, "smooth-quant": alpha } = values;
   const chosen = calibration === undefined ? undefined : asUsage(() => parseCalibration(calibration));
   if (chosen?.method === "entropy" && to === "fp8") {
@@ -170,7 +178,7 @@ function limitsOf(values: Values) {
 }
 
 function placementOf(text: string | undefined, to: EngineQuantization): Placement {
-  if (text === undefined) return to === "int4w" ? "all" : "free";
+  if (text === undefined) return to === "int4w" || to === "nvfp4" ? "all" : "free";
   if (text === "free" || text === "all") return text;
   return text.split(",").map((pattern) => pattern.trim());
 }
@@ -188,13 +196,14 @@ export function targetsOf(
   if (text === undefined) return undefined;
   if (!engines) throw new UsageError("--target: this is for engines; leave out --no-engine");
   const targets = asUsage(() => parseTargets(text));
-  const tooOld = precision === "fp8" ? targets.filter((target) => !FP8_TARGETS.includes(target)) : [];
+  const able = precision === "nvfp4" ? FP4_TARGETS : precision === "fp8" ? FP8_TARGETS : TARGETS;
+  const tooOld = targets.filter((target) => !able.includes(target));
   if (tooOld.length > 0) {
     throw new UsageError(
-      `--target ${text}: fp8 needs compute capability 8.9 or later, which ${tooOld.join(" and ")} ${
-        tooOld.length > 1 ? "are" : "is"
-      } not; ` +
-        `give --target ${FP8_TARGETS.join(",")} or some of them, or --precision int8`,
+      `--target ${text}: ${precision} needs compute capability ${able[0]} or later, which ${
+        tooOld.join(" and ")
+      } ${tooOld.length > 1 ? "are" : "is"} not; ` +
+        `give --target ${able.join(",")} or some of them, or --precision int8`,
     );
   }
   if (targets.includes("7.5") && precision !== "fp16") {

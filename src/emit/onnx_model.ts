@@ -113,10 +113,12 @@ export class ModelEmitter implements OnnxEmitter {
 
   constant(data: TensorData, { dtype }: TensorType): string {
     const name = this.#free(this.#scope);
-    const tensor: OnnxTensor = { dims: data.shape, dataType: DATA_TYPE[dtype], name };
+    // Numbers of E2M1 are some of E4M3, which ONNX Runtime computes with on a CPU.
+    const stored = dtype === "fp4" ? "fp8" : dtype;
+    const tensor: OnnxTensor = { dims: data.shape, dataType: DATA_TYPE[stored], name };
     this.#initializers.push(tensor);
-    const byteLength = elementCount(data.shape) * ITEM_BYTES[dtype];
-    this.weights.set(tensor, { byteLength, read: () => bytesAs(data, dtype) });
+    const byteLength = elementCount(data.shape) * ITEM_BYTES[stored];
+    this.weights.set(tensor, { byteLength, read: () => bytesAs(data, stored) });
     return name;
   }
 
@@ -125,10 +127,15 @@ export class ModelEmitter implements OnnxEmitter {
     return this.node("Reshape", [x, target === null ? this.shape(to) : this.int64(target)]);
   }
 
-  reduce(type: "ReduceMean" | "ReduceSum", x: string, axes: readonly number[], keepDims: boolean): string {
+  reduce(
+    type: "ReduceMean" | "ReduceSum" | "ReduceMax",
+    x: string,
+    axes: readonly number[],
+    keepDims: boolean,
+  ): string {
     const keepdims = keepDims ? 1 : 0;
     // Axes became an input with 18, those of ReduceSum before.
-    return type === "ReduceMean" && this.opset < 18
+    return type !== "ReduceSum" && this.opset < 18
       ? this.node(type, [x], { axes, keepdims })
       : this.node(type, [x, this.int64(axes)], { keepdims });
   }

@@ -13,8 +13,8 @@ export const LOWEST_OPSET = 17;
 /** The newest one whose operators were reviewed: those that are written mean the same in it as before. */
 export const HIGHEST_OPSET = 23;
 
-/** Element types that came later, and with which version. */
-const SINCE: Readonly<Partial<Record<DType, number>>> = { fp8: 19, int4: 21 };
+/** Element types that came later, and with which version; fp4 is written as fp8, in blocks. */
+const SINCE: Readonly<Partial<Record<DType, number>>> = { fp8: 19, fp4: 21, int4: 21 };
 
 /** The first version that has an element type. */
 export const opsetOf = (dtype: DType): number => SINCE[dtype] ?? LOWEST_OPSET;

@@ -13,6 +13,9 @@ export const TARGETS = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"] as const sat
 /** Those that have products in fp8; a plan for any other cannot have them. */
 export const FP8_TARGETS: readonly Target[] = ["8.9", "12.0", "12.1"];
 
+/** Those that have products in blocks of fp4. */
+export const FP4_TARGETS: readonly Target[] = ["12.0", "12.1"];
+
 /** Of a plan's file: its magic, and where the bits of `TARGETS` are. */
 const MAGIC = "vtrt";
 const MAGIC_AT = 28;

@@ -18,7 +18,7 @@ import { TENSORRT } from "../rewrite/backends/tensorrt.ts";
 import { type PassTrace, runPipeline } from "../rewrite/pass.ts";
 import { pause, PAUSE_EVERY_MS } from "../pause.ts";
 import { readKeptFile, replaceFile } from "./kept_file.ts";
-import { FP8_TARGETS, type Target, TARGETS } from "./targets.ts";
+import { FP4_TARGETS, FP8_TARGETS, type Target, TARGETS } from "./targets.ts";
 import type { WeightsListener } from "./layer_weights.ts";
 import { NetworkEmitter } from "./tensorrt_network.ts";
 
@@ -57,8 +57,8 @@ export interface EngineOptions {
    */
   readonly tf32?: boolean;
   /**
-   * The GPUs the engine is for, with TensorRT for RTX: all but Turing ("7.5") unless given, and in fp8 from
-   * 8.9 on. Turing takes fp16 alone. Enterprise TensorRT builds for the GPU of this machine.
+   * The GPUs the engine is for, with TensorRT for RTX: all but Turing ("7.5") unless given, in fp8 from
+   * 8.9 on and in fp4 from 12.0 on. Turing takes fp16 alone. Enterprise TensorRT builds for the GPU of this machine.
    */
   readonly targets?: readonly Target[] | undefined;
   /** Whether the engine can be refitted later (`refitPlan`); TensorRT for RTX needs a GPU to build one. */
@@ -163,8 +163,10 @@ export async function buildEngine(graph: Graph, options: EngineOptions): Promise
 }
 
 /** The GPUs that a graph's element types leave; undefined where that is TensorRT for RTX's own choice. */
-const targetsOf = (graph: Graph): readonly Target[] | undefined =>
-  topological(graph).some(({ type }) => type.dtype === "fp8") ? FP8_TARGETS : undefined;
+function targetsOf(graph: Graph): readonly Target[] | undefined {
+  const types = new Set(topological(graph).map(({ type }) => type.dtype));
+  return types.has("fp4") ? FP4_TARGETS : types.has("fp8") ? FP8_TARGETS : undefined;
+}
 
 /** Finds the TensorRT library, downloading it once where there is none; see `locateTensorRt`. */
 export async function locateLibrary(options: LocateOptions = {}): Promise<LocatedTensorRt> {

@@ -230,6 +230,13 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     const layer = this.layer("dequantize");
     return this.computed(this.network.dequantize(this.tensor(q), this.tensor(scale), axis, layer));
   }
+
+  throughFp4(x: Value, unit: Value): Value {
+    const step = this.tensor(unit);
+    const { q, scales } = this.network.dynamicQuantize(this.tensor(x), step, this.layer("quantize"));
+    const wide = this.network.dequantize(scales, step, undefined, this.layer("scales"));
+    return this.computed(this.network.dequantize(q, wide, undefined, this.layer("dequantize")));
+  }
 }
 
 /** A window's stride and padding as TensorRT's layers take them. */

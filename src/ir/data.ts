@@ -5,6 +5,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { ITEM_BYTES, type StorageType } from "./dtype.ts";
+import { e2m1FromNumber, e2m1Value } from "./float4.ts";
 import { e4m3FromNumber, halvesOf } from "./float8.ts";
 
 /** The values of a weight, which are read when they are asked for. */
@@ -76,7 +77,7 @@ export function bf16FromNumber(value: number): number {
 const SCRATCH_F32 = new Float32Array(1);
 const SCRATCH_U32 = new Uint32Array(SCRATCH_F32.buffer);
 
-/** Typed view over bytes of `dtype`, without a copy if aligned; bfloat16, fp8, int4 and bool as raw bits. */
+/** A view over bytes of `dtype`, without a copy if aligned; bfloat16, fp8, fp4, int4, bool as raw bits. */
 export function typedView(bytes: Uint8Array, dtype: StorageType): NumberArray | Uint16Array {
   const size = ITEM_BYTES[dtype];
   if (bytes.byteOffset % Math.max(1, size) !== 0) bytes = bytes.slice();
@@ -101,6 +102,7 @@ export function typedView(bytes: Uint8Array, dtype: StorageType): NumberArray | 
       return new BigInt64Array(buffer, byteOffset, length);
     case "bool":
     case "fp8":
+    case "fp4":
     case "int4":
       return bytes;
   }
@@ -125,6 +127,12 @@ export function numbersFromBytes(
   dtype: StorageType,
 ): Float64Array | Float32Array | Float16Array | Int8Array | Int32Array | Uint8Array {
   if (dtype === "fp8") return typedView(halvesOf(bytes, "E4M3"), "fp16") as Float16Array;
+  if (dtype === "fp4") {
+    return Float32Array.from(
+      { length: 2 * bytes.length },
+      (_, i) => e2m1Value(bytes[i >> 1]! >> 4 * (i % 2)),
+    );
+  }
   if (dtype === "int4") return Int8Array.from({ length: 2 * bytes.length }, (_, i) => nibble(bytes, i));
   const view = typedView(bytes, dtype);
   if (view instanceof BigInt64Array) return Float64Array.from(view, Number);
@@ -237,6 +245,10 @@ function roundInto(
     for (let i = 0; i < source.length; i++) view[i] = BigInt(source[i]!);
   } else if (dtype === "fp8") {
     for (let i = 0; i < source.length; i++) view[i] = e4m3FromNumber(source[i]!);
+  } else if (dtype === "fp4") {
+    for (let i = 0; i < view.length; i++) {
+      view[i] = e2m1FromNumber(source[2 * i]!) | e2m1FromNumber(source[2 * i + 1]!) << 4;
+    }
   } else if (dtype === "int4") {
     for (let i = 0; i < view.length; i++) view[i] = source[2 * i]! & 15 | source[2 * i + 1]! << 4;
   } else if (dtype === "bool") {

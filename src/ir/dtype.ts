@@ -20,9 +20,9 @@ export const PORT_TYPES: readonly PortType[] = [
 
 /**
  * Element type of a tensor in the graph: inside of a quantized network also E4M3 floats (OCP, without
- * infinities), and whole numbers from -8 to 7, two to a byte.
+ * infinities), and two to a byte E2M1 floats and whole numbers from -8 to 7.
  */
-export type DType = PortType | "fp8" | "int4";
+export type DType = PortType | "fp8" | "fp4" | "int4";
 
 /** Floating-point types a network can be compiled in. */
 export type Precision = "fp32" | "fp16" | "bf16";
@@ -56,16 +56,17 @@ export const INT8_TARGETS = ["any", "vnni"] as const;
 export type Int8Target = (typeof INT8_TARGETS)[number];
 
 /** What products of engines are quantized to: inputs and weights, or, w, weights alone. */
-export const ENGINE_QUANTIZATIONS = ["int8", "fp8", "int4w"] as const;
+export const ENGINE_QUANTIZATIONS = ["int8", "fp8", "int4w", "nvfp4"] as const;
 export type EngineQuantization = (typeof ENGINE_QUANTIZATIONS)[number];
 
-/** Bytes per element. Of int4, the first of two is in the lower half of a byte. */
+/** Bytes per element. Of int4 and fp4, the first of two is in the lower half of a byte. */
 export const ITEM_BYTES: Readonly<Record<StorageType, number>> = {
   fp64: 8,
   fp32: 4,
   fp16: 2,
   bf16: 2,
   fp8: 1,
+  fp4: 0.5,
   int4: 0.5,
   int8: 1,
   uint8: 1,

@@ -127,6 +127,7 @@ export const DATA_TYPE: Readonly<Record<StorageType, number>> = {
   bf16: 16,
   fp8: 17,
   int4: 22,
+  fp4: 23,
 };
 
 /** The kinds of attributes that UNfold writes or reads: `AttributeProto.type`. */

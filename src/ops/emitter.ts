@@ -84,6 +84,8 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   quantize(x: T, scale: T, to: "int8" | "fp8"): T;
   /** `axis`: the one that a scale [C] is of. */
   dequantize(q: T, scale: T, axis: number | undefined): T;
+  /** Blocks of 16 along the last axis in fp4, with scales found at run time in steps of `unit`, and back. */
+  throughFp4(x: T, unit: T): T;
   /** `value` as a constant of `rank` dimensions of size 1, for broadcasting. */
   scalar(value: number, dtype: DType, rank: number): T;
 }
@@ -113,7 +115,12 @@ export interface OnnxEmitter {
   scalar(value: number, dtype: DType): string;
   constant(data: TensorData, type: TensorType): string;
   reshape(x: string, from: Shape, to: Shape): string;
-  reduce(type: "ReduceMean" | "ReduceSum", x: string, axes: readonly number[], keepDims: boolean): string;
+  reduce(
+    type: "ReduceMean" | "ReduceSum" | "ReduceMax",
+    x: string,
+    axes: readonly number[],
+    keepDims: boolean,
+  ): string;
   cast(x: string, dtype: DType): string;
   quantize(x: string, scale: string, how: { from: DType; to: DType; zero: number }): string;
   /** `axis`: the one that a scale [C] is of, or along which neighbours of a `block` share one. */

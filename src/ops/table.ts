@@ -56,6 +56,7 @@ import { constant } from "./constant.ts";
 import { cumulativeSum } from "./cumulative_sum.ts";
 import type { OpNode, OpSpec } from "./define.ts";
 import { dequantize } from "./dequantize.ts";
+import { dynamicQuantize } from "./dynamic_quantize.ts";
 import { expand } from "./expand.ts";
 import { groupNorm } from "./group_norm.ts";
 import { input } from "./input.ts";
@@ -93,6 +94,7 @@ export const OPS = {
   cumulative_sum: cumulativeSum,
   dequantize,
   div,
+  dynamic_quantize: dynamicQuantize,
   dynamic_tanh: dynamicTanh,
   elu,
   equal,

@@ -87,7 +87,7 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
       [["--precison", "fp16"], /^error: unknown flag --precison; did you mean --precision\?/],
       [
         ["--precision", "fp4"],
-        /^error: --precision fp4: give one of fp32, tf32, fp16, bf16, int8, fp8, int4w$/,
+        /^error: --precision fp4: give one of fp32, tf32, fp16, bf16, int8, fp8, int4w, nvfp4$/,
       ],
       [["--target", "9.0"], /^error: --target 9\.0: "9\.0" is no compute capability/],
       [["--keep", "fp32", "head"], /^error: --keep: this is for --precision fp16 and bf16/],
@@ -107,8 +107,11 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
         ["--precision", "fp8", "--calibrate", "a", "--target", "8.0,8.9"],
         /^error: --target 8\.0,8\.9: fp8 needs compute capability 8\.9 or later, which 8\.0 is not; give --target 8\.9,/,
       ],
-      [["--calibrate", "a.safetensors"], /^error: --calibrate: this is for --precision int8, fp8, int4w$/],
-      [["--calibration", "mse"], /^error: --calibration: this is for --precision int8, fp8, int4w$/],
+      [
+        ["--calibrate", "a.safetensors"],
+        /^error: --calibrate: this is for --precision int8, fp8, int4w, nvfp4$/,
+      ],
+      [["--calibration", "mse"], /^error: --calibration: this is for --precision int8, fp8, int4w, nvfp4$/],
       [
         ["--precision", "int8", "--calibrate", "a", "--calibration", "minmax"],
         /^error: --calibration "minmax": give one of rows, max, percentile, entropy, mse, or percentile:99.9$/,
@@ -117,7 +120,7 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
         ["--precision", "fp8", "--calibrate", "a", "--calibration", "entropy"],
         /^error: --calibration entropy: this is for --precision int8, whose steps are all the same$/,
       ],
-      [["--bias-correction"], /^error: --bias-correction: this is for --precision int8, fp8, int4w$/],
+      [["--bias-correction"], /^error: --bias-correction: this is for --precision int8, fp8, int4w, nvfp4$/],
       [
         ["--precision", "int8", "--calibrate", "a", "--smooth-quant", "2"],
         /^error: --smooth-quant 2: give a number from 0 to 1, such as 0.5$/,
@@ -126,8 +129,20 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
         ["--precision", "int4w", "--calibration", "mse"],
         /^error: --calibration: int4w quantizes weights alone/,
       ],
-      [["--quantize", "all"], /^error: --quantize: this is for --precision int8, fp8, int4w$/],
-      [["--onnx", "qdq"], /^error: --onnx qdq: this is for --precision int8, fp8, int4w$/],
+      [
+        ["--precision", "nvfp4", "--calibrate", "a.safetensors", "--calibration", "mse"],
+        /^error: --calibration: nvfp4 finds the range of each 16 numbers at run time/,
+      ],
+      [
+        ["--precision", "nvfp4", "--calibrate", "a.safetensors", "--onnx", "qdq"],
+        /^error: --onnx qdq: ONNX has no operator/,
+      ],
+      [
+        ["--precision", "nvfp4", "--calibrate", "a.safetensors", "--target", "8.9"],
+        /^error: --target 8.9: nvfp4 needs compute capability 12.0 or later/,
+      ],
+      [["--quantize", "all"], /^error: --quantize: this is for --precision int8, fp8, int4w, nvfp4$/],
+      [["--onnx", "qdq"], /^error: --onnx qdq: this is for --precision int8, fp8, int4w, nvfp4$/],
       [["--precision", "int4w", "--int8-for", "vnni"], /^error: --int8-for: this is for --precision int8$/],
       [["--int8-for", "vnni"], /^error: --int8-for: this is for --precision int8$/],
       [

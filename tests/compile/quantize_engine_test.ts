@@ -88,6 +88,16 @@ for (const [to, opset] of [["int8", 17], ["fp8", 19]] as const) {
     }));
 }
 
+Deno.test("quantizeForEngine() gives products back in nvfp4 where the digits lose too much, emulated", () =>
+  withFolder(async (folder) => {
+    const { report } = await quantizeForEngine(folded(), options(folder, "nvfp4", "all"));
+    const { gate, quantized, inFloat, products } = report;
+    assert.equal(quantized + inFloat.length, products - 1);
+    assert.ok(100 * (gate!.accuracy!.fp32 - gate!.accuracy!.quantized) <= 0.5);
+    // Two bits of a mantissa: four to eight times as far as fp8, of which it has two fewer.
+    assert.ok(gate!.outputError > 0.02 && gate!.outputError < 0.3, `${gate!.outputError}`);
+  }));
+
 Deno.test("onnxBytes() refuses fp8 in a version of ONNX's operators that has none, and says which has", () => {
   const x = input("x", [2, 4]);
   const step = constant([0.5], { shape: [], dtype: "fp32" });
@@ -158,6 +168,8 @@ const PLANS: readonly Plan[] = [
   { ...deits, to: "fp8", placement: ["*.fc1", "*.fc2"], target: "8.9", kernels: [26, 32] },
   { ...deits, to: "int8", placement: ["*.fc1", "*.fc2"], target: "12.0", kernels: [29, 32] },
   { model: gpt, dims: { B: 1, T: 128 }, to: "int4w", placement: "all", target: "8.9", kernels: [29, 29] },
+  { model: gpt, dims: { B: 1, T: 128 }, to: "nvfp4", placement: "all", target: "12.0", kernels: [45, 45] },
+  { ...encoders, to: "nvfp4", placement: "all", target: "12.0", kernels: [50, 51] },
 ];
 
 /** Any rounding: kernels do not depend on it. */

@@ -184,6 +184,11 @@ Deno.test("quantizedData() finds steps of rows, blocks and whole weights as it r
   assert.deepEqual(rows.numbers, [4, -7, 1, 7, 0, 0, 7, 0]);
   assert.deepEqual(both({ to: "fp8", each: "row", steps: "fp32" }).steps, [Math.fround(4 / 448), 1]);
   assert.equal(reads, 2);
+  // 2 / 6, 4 / 6, 0 and 448 / 6 as numbers of E4M3 of a quarter, with which the last is at most 448.
+  const blocks = both({ to: "fp4", each: 2, steps: "fp8" });
+  assert.deepEqual(blocks.steps, [1.375, 2.75, 0, 288]);
+  assert.deepEqual(blocks.numbers, [3, -6, 0.5, 6, 0, 0, 6, 0]);
+  assert.equal(float64Of(quantizedData(w, { to: "fp4", each: 2, steps: "fp8" }).unit!)[0], 0.25);
 });
 
 /**

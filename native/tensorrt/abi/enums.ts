@@ -17,10 +17,10 @@ export const PORT_DATA_TYPE = {
 } as const;
 export type PortDType = keyof typeof PORT_DATA_TYPE;
 /** The same with what stands inside of networks alone. */
-export const DATA_TYPE = { ...PORT_DATA_TYPE, fp8: 6, int4: 9 } as const;
+export const DATA_TYPE = { ...PORT_DATA_TYPE, fp8: 6, int4: 9, fp4: 10 } as const;
 /** Element types of tensors, in UNfold's words. */
 export type DType = keyof typeof DATA_TYPE;
-/** Of int4, two lie in a byte, the first in its lower half. */
+/** Of int4 and fp4, two lie in a byte, the first in its lower half. */
 export const ITEM_BYTES: Readonly<Record<DType, number>> = {
   fp32: 4,
   fp16: 2,
@@ -28,6 +28,7 @@ export const ITEM_BYTES: Readonly<Record<DType, number>> = {
   fp8: 1,
   int8: 1,
   int4: 0.5,
+  fp4: 0.5,
   uint8: 1,
   int32: 4,
   int64: 8,
@@ -36,7 +37,6 @@ export const ITEM_BYTES: Readonly<Record<DType, number>> = {
 
 /** What DataType calls the types UNfold has no word for. */
 const OTHER_DATA_TYPES: Readonly<Record<number, string>> = {
-  10: "fp4",
   11: "e8m0",
 };
 
@@ -66,6 +66,7 @@ export const LAYER_TYPE = {
   einsum: 38,
   normalization: 45,
   cumulative: 49,
+  dynamicQuantize: 50,
 } as const;
 export type LayerKind = keyof typeof LAYER_TYPE;
 

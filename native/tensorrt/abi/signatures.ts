@@ -40,6 +40,7 @@ const POOLING = object("IPoolingLayer");
 const RESIZE = object("IResizeLayer");
 const QUANTIZE = object("IQuantizeLayer");
 const DEQUANTIZE = object("IDequantizeLayer");
+const DYNAMIC_QUANTIZE = object("IDynamicQuantizeLayer");
 
 const TEXT = "buffer";
 const RETURNED_TEXT = "pointer";
@@ -151,6 +152,15 @@ export const SIGNATURES = {
   "INetworkDefinition.addResize": method(RESIZE, NETWORK, TENSOR),
   "INetworkDefinition.addQuantizeV2": method(QUANTIZE, NETWORK, TENSOR, TENSOR, "i32"),
   "INetworkDefinition.addDequantizeV2": method(DEQUANTIZE, NETWORK, TENSOR, TENSOR, "i32"),
+  "INetworkDefinition.addDynamicQuantize": method(
+    DYNAMIC_QUANTIZE,
+    NETWORK,
+    TENSOR,
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+  ),
   "INetworkDefinition.addCast": method(object("ICastLayer"), NETWORK, TENSOR, "i32"),
   "INetworkDefinition.addShape": method(object("IShapeLayer"), NETWORK, TENSOR),
   "INetworkDefinition.addSelect": method(object("ISelectLayer"), NETWORK, TENSOR, TENSOR, TENSOR),

@@ -5,7 +5,7 @@
  * take besides operands is `layer_options.ts`; the layers on images are `image_layers.ts`.
  */
 import { NativeError } from "../../error.ts";
-import { cString, isObject } from "../../memory/memory.ts";
+import { cString, isObject, type Pointer } from "../../memory/memory.ts";
 import {
   ACTIVATION,
   type ActivationKind,
@@ -35,6 +35,9 @@ import type {
 import { ImageLayers } from "./image_layers.ts";
 import { Tensor } from "./tensor.ts";
 import { permutationBytes, pointerArray } from "../abi/values.ts";
+
+/** Neighbours that share a scale in fp4. */
+const FP4_BLOCK = 16;
 
 /**
  * nvinfer1::INetworkDefinition, strongly typed. Every method that adds a layer throws NativeError with the
@@ -243,6 +246,26 @@ export class Network extends ImageLayers {
     return this.layer("addDequantizeV2", name, [q, scale, DATA_TYPE[scale.dtype]], {
       "IDequantizeLayer.setAxis": axis,
     });
+  }
+
+  /**
+   * Blocks of 16 neighbours along the last axis in E2M1, fp4, and the scale of each, found at run time and
+   * itself in E4M3, of a constant `unit` [].
+   */
+  dynamicQuantize(x: Tensor, unit: Tensor, name: string): { readonly q: Tensor; readonly scales: Tensor } {
+    const { calls, logger } = this.library;
+    if (!calls.has("INetworkDefinition.addDynamicQuantize")) {
+      throw new NativeError(`layer ${name}: this version of TensorRT has no dynamic quantization`);
+    }
+    const mark = logger.errorCount;
+    const operands = [x, x.dims().length - 1, FP4_BLOCK, DATA_TYPE.fp4, DATA_TYPE.fp8] as const;
+    let scales: Pointer<"ITensor"> | null = null;
+    const q = this.layer("addDynamicQuantize", name, [...operands], (layer) => {
+      calls.call("ILayer.setInput", layer, 1, this.pointerOf(unit, name));
+      scales = calls.call("ILayer.getOutput", layer, 1);
+    });
+    const refusal = () => this.refusal(name, { method: "addDynamicQuantize", mark, operands });
+    return { q, scales: this.named(scales, `${name}/scales`, refusal) };
   }
 
   cast(x: Tensor, dtype: DType, name: string): Tensor {

@@ -27,6 +27,7 @@ const LAYER_OF = {
   addConvolutionNd: "convolution",
   addCumulative: "cumulative",
   addDequantizeV2: "dequantize",
+  addDynamicQuantize: "dynamicQuantize",
   addEinsum: "einsum",
   addElementWise: "elementwise",
   addFillV2: "fill",

@@ -6,13 +6,13 @@
 import { UnfoldError } from "../../errors.ts";
 import type { Graph, Node } from "../../ir/graph.ts";
 import type { QuantizedType } from "../../ops/quantize.ts";
-import type { QuantizedProduct, Rounding, Wanted } from "../../rewrite/backends/quantize.ts";
+import type { InputType, QuantizedProduct, Rounding, Wanted } from "../../rewrite/backends/quantize.ts";
 import { LARGEST, type Quantizing } from "../../weights/derived/derivation.ts";
-import { roundedStep } from "../../weights/derived/quantized.ts";
+import { roundedStep, unitOf } from "../../weights/derived/quantized.ts";
 import { biasCorrected } from "./correct.ts";
 import { Histogram } from "./histogram.ts";
 import { type Calibration, type CalibrationOptions, DEFAULT_CALIBRATION, threshold } from "./methods.ts";
-import { type CalibratedProduct, dequantized, roundedWeight } from "./product.ts";
+import { type CalibratedProduct, dequantized, roundedInput, roundedWeight, type Steps } from "./product.ts";
 import { watch, type WatchOptions } from "./watch.ts";
 
 /** Examples of which rows are kept, and all that `rows` looks at: a range settles after few. */
@@ -65,7 +65,7 @@ class Range {
   low = 0;
   high = 0;
   readonly rows: Float64Array[] = [];
-  readonly #roundings = new Map<QuantizedType, Rounding>();
+  readonly #roundings = new Map<InputType, Rounding>();
   readonly #histogram = new Histogram();
 
   constructor(readonly calibration: Calibration) {}
@@ -89,10 +89,14 @@ class Range {
   }
 
   /** Around zero unless the type is unsigned. Steps are rounded as the file has them. */
-  rounding(to: QuantizedType, steps: Quantizing["steps"]): Rounding {
+  rounding(to: InputType, steps: Quantizing["steps"]): Rounding {
     const known = this.#roundings.get(to);
     if (known !== undefined) return known;
-    const rounding = this.calibration.method === "rows" ? this.#byRows(to, steps) : this.#cut(to, steps);
+    const rounding = to === "fp4"
+      ? { to, step: unitOf(Math.max(-this.low, this.high) / LARGEST[to]), zero: 0 }
+      : this.calibration.method === "rows"
+      ? this.#byRows(to, steps)
+      : this.#cut(to, steps);
     this.#roundings.set(to, rounding);
     return rounding;
   }
@@ -102,7 +106,7 @@ class Range {
    * of a few rows, a class token's for instance, are not given up for finer steps elsewhere.
    */
   #byRows(to: QuantizedType, steps: Quantizing["steps"]): Rounding {
-    let best: { error: number; rounding: Rounding } = { error: Infinity, rounding: { to, step: 1, zero: 0 } };
+    let best: { error: number; rounding: Steps } = { error: Infinity, rounding: { to, step: 1, zero: 0 } };
     for (const part of RANGES) {
       const rounding = roundingOf([part * this.low, part * this.high], to, steps);
       const error = this.rows.reduce((sum, row) => sum + rowError(row, rounding), 0);
@@ -131,14 +135,14 @@ function roundingOf(
   [low, high]: readonly [low: number, high: number],
   to: QuantizedType,
   steps: Quantizing["steps"],
-): Rounding {
+): Steps {
   if (to !== "uint8") return { to, step: roundedStep(Math.max(-low, high) / LARGEST[to], steps), zero: 0 };
   const step = roundedStep((high - low) / 255, steps);
   return { to, step, zero: Math.max(0, Math.min(255, Math.round(-low / step))) };
 }
 
 /** The squared error of a row's rounding over its square. */
-function rowError(row: Float64Array, rounding: Rounding): number {
+function rowError(row: Float64Array, rounding: Steps): number {
   let [wrong, right] = [0, 0];
   for (const x of row) {
     wrong += (dequantized(x, rounding) - x) ** 2;
@@ -153,7 +157,7 @@ function ownError(node: Node, how: QuantizedProduct, rows: readonly Float64Array
   let [wrong, right] = [0, 0];
   const every = Math.ceil(rows.length / ROWS_MULTIPLIED);
   for (const row of rows.filter((_, i) => i % every === 0)) {
-    const steps = input === null ? row : row.map((x) => dequantized(x, input));
+    const steps = input === null ? row : roundedInput(row, input);
     for (let o = 0, i = 0; o < outputs; o++) {
       let [y, q] = [0, 0];
       for (let c = 0; c < row.length; c++, i++) {

@@ -8,7 +8,7 @@
  */
 import type { Graph, Node } from "../../ir/graph.ts";
 import type { QuantizedProduct } from "../../rewrite/backends/quantize.ts";
-import { type CalibratedProduct, dequantized, roundedWeight } from "./product.ts";
+import { type CalibratedProduct, roundedInput, roundedWeight } from "./product.ts";
 import { watch, type WatchOptions } from "./watch.ts";
 
 /** Products with a bias that takes their mean error away; one without a bias stays, since a bias costs. */
@@ -29,9 +29,10 @@ export async function biasCorrected(
         if (x !== seen) continue;
         const mean = means.get(node)!;
         const channels = mean.exact.length;
+        const rounded = input === null ? values : roundedInput(values, input);
         values.forEach((value, i) => {
           mean.exact[i % channels]! += value;
-          mean.rounded[i % channels]! += input === null ? value : dequantized(value, input);
+          mean.rounded[i % channels]! += rounded[i]!;
         });
         mean.rows += values.length / channels;
       }

@@ -23,7 +23,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
       to,
       placement: typeof placement === "string" ? placement : placement.join(","),
       samples: to === "int4w" && !isChecked ? null : samples.count,
-      ...(to !== "int4w" && { calibration: calibrationName(calibration) }),
+      ...(to !== "int4w" && to !== "nvfp4" && { calibration: calibrationName(calibration) }),
       biasCorrection,
       networks: {},
     };

@@ -27,14 +27,18 @@ export function quantizable(graph: Graph): readonly Node[] {
   return topological(graph).filter(isConstantLinear);
 }
 
-/** How an input is rounded: to `(q - zero) step`. */
-export interface Rounding extends QuantizeAttrs {
+/** How an input is rounded: to `(q - zero) step`, or in fp4 in blocks whose scales are numbers of steps. */
+export interface Rounding extends Omit<QuantizeAttrs, "to"> {
+  readonly to: InputType;
   readonly step: number;
 }
 
+/** What inputs of products are quantized to. */
+export type InputType = QuantizedType | "fp4";
+
 /** What a product is to be quantized to; its input null where that stays. */
 export interface Wanted {
-  readonly input: QuantizedType | null;
+  readonly input: InputType | null;
   readonly weight: Quantizing;
 }
 
@@ -65,7 +69,9 @@ function quantizedGraph(graph: Graph, products: QuantizedProducts): Graph {
     const known = rounded.get(x) ?? new Map<string, Node>();
     rounded.set(x, known);
     const key = `${to} ${step} ${zero}`;
-    if (!known.has(key)) {
+    if (to === "fp4") {
+      known.set(key, known.get(key) ?? apply("dynamic_quantize", [x], { attrs: { unit: step } }));
+    } else if (!known.has(key)) {
       const held = heldData([], Float64Array.of(step), `${x.name}, its step`);
       const scale = constantNode(held, { dtype: x.type.dtype, name: `${x.name}/step` });
       const q = apply("quantize", [x, scale], { attrs: { to, zero } });
@@ -78,10 +84,14 @@ function quantizedGraph(graph: Graph, products: QuantizedProducts): Graph {
     if (how === undefined) return rebuild(node, inputs);
     const [x, weight, ...bias] = inputs as readonly [Node, Node, Node?];
     const { name, type: { dtype } } = weight;
-    const { values, scale } = quantizedData(dataOf(weight), how.weight);
+    const { values, scale, unit } = quantizedData(dataOf(weight), how.weight);
+    const steps = constantNode(scale, { dtype: unit === null ? dtype : "fp8", name: `${name}.scale` });
     const w = apply("dequantize", [
       constantNode(values, { dtype: how.weight.to, name }),
-      constantNode(scale, { dtype, name: `${name}.scale` }),
+      unit === null ? steps : apply("dequantize", [
+        steps,
+        constantNode(unit, { dtype, name: `${name}.unit` }),
+      ], { attrs: { zero: 0 }, name: `${name}.scale/dequantize` }),
     ], { attrs: { zero: 0, ...(how.weight.each === "row" && { axis: 0 }) }, name: `${name}/dequantize` });
     const input = how.input === null ? x : throughFewBits(x, how.input);
     const shifted = how.shift === undefined ? bias : bias.map((old) => {

@@ -8,6 +8,7 @@
 import { UnfoldError } from "../../errors.ts";
 import type { EngineQuantization } from "../../ir/dtype.ts";
 import { type Graph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
+import { FP4_BLOCK } from "../../ops/dynamic_quantize.ts";
 import { opOf } from "../../ops/table.ts";
 import { quoted } from "../../text.ts";
 import type { Pipeline } from "../pass.ts";
@@ -29,7 +30,10 @@ export function forQuantization(to: EngineQuantization): Pipeline {
   const { passes } = TENSORRT;
   return {
     ...TENSORRT,
-    passes: to === "int4w"
+    passes: to === "nvfp4"
+      // In fp4 a one would not be one.
+      ? passes.filter((pass) => pass !== PASSES.carryOne)
+      : to === "int4w"
       // Blocks of 128 channels leave no room for a one. 111 kernels for GPT-2 with attention as products, 123
       // without: what follows an attention of its own layer is not moved into a product of int4.
       ? [...passes.filter((pass) => pass !== PASSES.carryOne), PASSES.writeAttention]
@@ -68,6 +72,7 @@ export function placed(
 
   function wanted(node: Node): Wanted {
     if (to === "int4w") return { input: null, weight: { to: "int4", each: BLOCK, steps: "fp16" } };
+    if (to === "nvfp4") return { input: "fp4", weight: { to: "fp4", each: FP4_BLOCK, steps: "fp8" } };
     const each = isFree(node, uses) && !(perRow && to === "fp8") ? "weight" : "row";
     return { input: to, weight: { to, each, steps: "fp16" } };
   }

@@ -6,10 +6,11 @@
  */
 import type { TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";
+import { LARGEST_E2M1 } from "../../ir/float4.ts";
 import { LARGEST_E4M3 } from "../../ir/float8.ts";
 
 /** The largest number that a weight is quantized to, and minus the smallest. */
-export const LARGEST = { int8: 127, int4: 7, fp8: LARGEST_E4M3 } as const;
+export const LARGEST = { int8: 127, int4: 7, fp8: LARGEST_E4M3, fp4: LARGEST_E2M1 } as const;
 
 /** How a weight is quantized. */
 export interface Quantizing {
@@ -18,8 +19,8 @@ export interface Quantizing {
   readonly each: number | "row" | "weight";
   /** The most that neighbours 2 c and 2 c + 1 of one sign may be together; anything unless given. */
   readonly mostTogether?: number;
-  /** What steps are rounded to: the type in which a network reads them. */
-  readonly steps: "fp32" | "fp16";
+  /** What steps are rounded to: the type in which a network reads them; fp8 of one unit for all of a weight. */
+  readonly steps: "fp32" | "fp16" | "fp8";
 }
 
 /** How a weight is made of others. Moves keep the element type; computations are held in float64. */
@@ -43,7 +44,7 @@ export type Derivation =
   | { readonly kind: "fold"; readonly fold: Fold; readonly part: "weight" | "bias" }
   /**
    * Numbers of a step. The steps are NaN where they are not known yet: whoever reads a row first leaves those
-   * of it there, so that weight and steps come from one pass.
+   * of it there, so that weight and steps come from one pass. Of steps in fp8 the last entry is their unit.
    */
   | {
     readonly kind: "quantized";

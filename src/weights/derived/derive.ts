@@ -2,7 +2,7 @@
  * Makes weights of others: a function for each kind, which simplifies, so that a part of a part is one part
  * and a weight transposed twice is itself. Nothing is read here.
  */
-import { elementCount, float64Of, heldData, type TensorData } from "../../ir/data.ts";
+import { bytesFromNumbers, elementCount, float64Of, heldData, type TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";
 import { sameShape } from "../../ir/shape.ts";
 import {
@@ -194,6 +194,8 @@ export interface Quantized {
   readonly values: TensorData;
   /** [], [O] or, of blocks, [O, C / block]; read off the values where they are read first. */
   readonly scale: TensorData;
+  /** What a scale in fp8 is to be multiplied by, a power of two, []; else null. */
+  readonly unit: TensorData | null;
 }
 
 /** A matrix [O, C] quantized. */
@@ -201,18 +203,26 @@ export function quantizedData(of: TensorData, how: Quantizing): Quantized {
   const [outputs] = of.shape as [number, number];
   const count = stepCount(rowsOf(of), how);
   let known: Float32Array | undefined;
-  const steps = () => known ??= new Float32Array(count).fill(NaN);
+  const units = how.steps === "fp8" ? 1 : 0;
+  const steps = () => known ??= new Float32Array(count + units).fill(NaN);
   const values = derived({ kind: "quantized", of, how, steps }, of.shape, how.to);
   const scale: TensorData = {
-    dtype: "fp32",
+    dtype: units > 0 ? "fp8" : "fp32",
     shape: how.each === "weight" ? [] : how.each === "row" ? [outputs] : [outputs, count / outputs],
     origin: `${of.origin}, scales`,
-    bytes: () => {
-      if (steps().some(Number.isNaN)) values.bytes();
-      return new Uint8Array(steps().buffer);
-    },
+    bytes: () => bytesFromNumbers(found(0, count), units > 0 ? "fp8" : "fp32"),
   };
-  return { values, scale };
+  const found = (start: number, end: number) => {
+    if (steps().some(Number.isNaN)) values.bytes();
+    return steps().slice(start, end);
+  };
+  const unit: TensorData = {
+    dtype: "fp32",
+    shape: [],
+    origin: `${of.origin}, unit of scales`,
+    bytes: () => new Uint8Array(found(count, count + 1).buffer),
+  };
+  return { values, scale, unit: units > 0 ? unit : null };
 }
 
 /** What an operator makes of constants, once. */

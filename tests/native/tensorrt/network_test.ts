@@ -55,6 +55,16 @@ const LAYERS: Readonly<
     },
     dims: [4, 6],
   },
+  "dynamic quantize": {
+    make: (net, _, name) => {
+      const unit = net.constant([], "fp32", constant(1, 0.5, "fp32"), "unit");
+      const x = net.constant([2, 32], "fp32", constant(64, 0.5, "fp32"), "wide");
+      const { q, scales } = net.dynamicQuantize(x, unit, name);
+      assert.deepEqual([q.dtype, scales.dtype, scales.dims()], ["fp4", "fp8", [2, 2]]);
+      return q;
+    },
+    dims: [2, 32],
+  },
   "dequantize by rows": {
     make: (net, _, name) => {
       const q = net.constant([3, 2], "int8", Uint8Array.of(1, 2, 3, 4, 255, 128), "q");
