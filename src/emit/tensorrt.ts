@@ -58,7 +58,8 @@ export interface EngineOptions {
   readonly tf32?: boolean;
   /**
    * The GPUs the engine is for, with TensorRT for RTX: all but Turing ("7.5") unless given, in fp8 from
-   * 8.9 on and in fp4 from 12.0 on. Turing takes fp16 alone. Enterprise TensorRT builds for the GPU of this machine.
+   * 8.9 on and in fp4 from 12.0 on. Turing takes fp16 alone. Enterprise TensorRT builds for the GPU of this
+   * machine.
    */
   readonly targets?: readonly Target[] | undefined;
   /** Whether the engine can be refitted later (`refitPlan`); TensorRT for RTX needs a GPU to build one. */

@@ -1,6 +1,6 @@
 /**
- * Four-bit floating point, E2M1 (OCP): 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives, two to a byte, the first
- * in its lower half. Each is a number of E4M3 too. Scales of blocks are another matter.
+ * Four-bit floating point, E2M1 (OCP): 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives, two to a byte, the
+ * first in its lower half. Each is a number of E4M3 too. Scales of blocks are another matter.
  */
 import { toEven } from "./float8.ts";
 

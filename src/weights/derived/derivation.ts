@@ -19,7 +19,7 @@ export interface Quantizing {
   readonly each: number | "row" | "weight";
   /** The most that neighbours 2 c and 2 c + 1 of one sign may be together; anything unless given. */
   readonly mostTogether?: number;
-  /** What steps are rounded to: the type in which a network reads them; fp8 of one unit for all of a weight. */
+  /** What steps are rounded to: the type in which a network reads them; in fp8 of a unit of the weight. */
   readonly steps: "fp32" | "fp16" | "fp8";
 }
 
