@@ -1,8 +1,8 @@
 /**
  * Whose turn it is to build: TensorRT for RTX (1.7.1) keeps one list of GPUs for all builds of a process, and
  * of two at once with different lists one fails ("Target SM 80 is not found in the accelerator list"). Builds
- * of one list go side by side, another list waits for them. Leaves out builds of other workers, which load
- * the library for themselves.
+ * of one list go side by side, another list waits for them. Leaves out builds of other workers, which know
+ * nothing of each other: whoever builds in several (`deno test --parallel` does) has to take turns there.
  */
 export class TargetTurns {
   #targets = "";

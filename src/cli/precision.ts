@@ -23,6 +23,7 @@ export const PRECISION_OPTIONS = {
   calibrate: { type: "string" },
   calibration: { type: "string" },
   "smooth-quant": { type: "string" },
+  "calibration-cache": { type: "string" },
   "bias-correction": { type: "boolean" },
   "int8-for": { type: "string" },
   "max-accuracy-drop": { type: "string" },
@@ -44,6 +45,9 @@ export const PRECISION_HELP =
   --calibration HOW     where the range of an input is cut off, for int8 and fp8: rows (default), for the least error
                         relative to each row of 128 samples; or, by a histogram of all samples, mse, percentile:99.99,
                         entropy (int8 alone) or max, nowhere
+  --calibration-cache DIR
+                        a folder for the ranges: the same network, weights, samples and batch are not run again, and a run
+                        that was ended goes on
   --smooth-quant ALPHA  SmoothQuant, 0 to 1 (0.5 is usual): how much of an input's large channels weights take over. It
                         goes into what makes the input, a folded network's residual stream or LN's gain: no kernel
   --bias-correction     biases take the mean error away that quantizing makes on the sample inputs
@@ -61,7 +65,7 @@ export const PRECISION_HELP =
                         1.20 would compute something else`;
 
 const LIMIT_FLAGS = ["max-accuracy-drop", "max-output-error"] as const;
-const METHOD_FLAGS = ["calibration", "smooth-quant"] as const;
+const METHOD_FLAGS = ["calibration", "calibration-cache", "smooth-quant"] as const;
 const QUANTIZE_FLAGS = ["quantize", "calibrate", ...METHOD_FLAGS, ...LIMIT_FLAGS] as const;
 
 type Values =
@@ -148,7 +152,7 @@ function calibrationOf(values: Values, to: EngineQuantization): CalibrationOptio
   if (to === "int4w" && given !== undefined) {
     throw new UsageError(`--${given}: int4w quantizes weights alone; leave it out`);
   }
-  if (to === "nvfp4" && given === "calibration") {
+  if (to === "nvfp4" && values.calibration !== undefined) {
     throw new UsageError("--calibration: nvfp4 finds the range of each 16 numbers at run time; leave it out");
   }
   const { calibration, "smooth-quant": alpha } = values;
@@ -160,7 +164,7 @@ function calibrationOf(values: Values, to: EngineQuantization): CalibrationOptio
   if (alpha?.trim() === "" || (smoothQuant !== undefined && !(smoothQuant >= 0 && smoothQuant <= 1))) {
     throw new UsageError(`--smooth-quant ${alpha}: give a number from 0 to 1, such as 0.5`);
   }
-  return { calibration: chosen, smoothQuant, biasCorrection };
+  return { calibration: chosen, calibrationCache: values["calibration-cache"], smoothQuant, biasCorrection };
 }
 
 function limitsOf(values: Values) {

@@ -1,4 +1,5 @@
 /** Files that are kept between runs: read if they exist, replaced as a whole or not at all. */
+import { createHash } from "node:crypto";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 
 /** The file's bytes; none where there is no such file yet. */
@@ -34,4 +35,21 @@ export async function replaceBy(path: string, write: (partial: string) => Promis
   } finally {
     await Deno.remove(partial).catch(() => {});
   }
+}
+
+/** SHA-256 of a file, in lower-case hexadecimal, and its length. */
+export async function hashFile(path: string): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  try {
+    using file = await Deno.open(path, { read: true });
+    const buffer = new Uint8Array(1 << 20);
+    for (let read; (read = await file.read(buffer)) !== null; bytes += read) {
+      hash.update(buffer.subarray(0, read));
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw new UnfoldError(`${path} is missing`);
+    throw new UnfoldError(`${path} cannot be read: ${systemReason(error) ?? error}`);
+  }
+  return { sha256: hash.digest("hex"), bytes };
 }

@@ -8,7 +8,8 @@ import { createTarDecoder, createTarPacker } from "npm:modern-tar@0.8.6";
 import { replaceBy } from "../emit/kept_file.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import { type RunReport, RunReportSchema } from "../report/run_report.ts";
-import { hashFile, sealed, unsealed } from "./files.ts";
+import { hashFile } from "../emit/kept_file.ts";
+import { sealed, unsealed } from "./files.ts";
 import { type Baseline, BaselineSchema, NAME } from "./manifest.ts";
 import { type BaselineStore, checkName } from "./store.ts";
 

@@ -2,27 +2,10 @@
 import { withoutHome } from "../report/home.ts";
 import { createHash } from "node:crypto";
 import { replaceBy } from "../emit/kept_file.ts";
-import { systemReason, UnfoldError } from "../errors.ts";
+import { UnfoldError } from "../errors.ts";
 
 /** What an unfinished file or folder ends in; under the store's lock such a thing is a dead process's. */
 export const PARTIAL = ".part";
-
-/** SHA-256 of a file, in lower-case hexadecimal, and its length. */
-export async function hashFile(path: string): Promise<{ sha256: string; bytes: number }> {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  try {
-    using file = await Deno.open(path, { read: true });
-    const buffer = new Uint8Array(1 << 20);
-    for (let read; (read = await file.read(buffer)) !== null; bytes += read) {
-      hash.update(buffer.subarray(0, read));
-    }
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) throw new UnfoldError(`${path} is missing`);
-    throw new UnfoldError(`${path} cannot be read: ${systemReason(error) ?? error}`);
-  }
-  return { sha256: hash.digest("hex"), bytes };
-}
 
 /** Writes a text so that a reader, or whoever comes after a crash, sees the old file or the new one. */
 export async function writeAtomically(path: string, text: string): Promise<void> {

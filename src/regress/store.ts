@@ -16,7 +16,8 @@ import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
 import { quoted } from "../text.ts";
 import { type RunReport, RunReportSchema } from "../report/run_report.ts";
 import { nearestNames } from "../weights/names.ts";
-import { flush, hashFile, PARTIAL, sealed, unsealed, writeAtomically } from "./files.ts";
+import { hashFile } from "../emit/kept_file.ts";
+import { flush, PARTIAL, sealed, unsealed, writeAtomically } from "./files.ts";
 import { type OnWaiting, removeUnlocked, takeLock } from "../emit/lock.ts";
 import { type Baseline, BaselineSchema, NAME } from "./manifest.ts";
 

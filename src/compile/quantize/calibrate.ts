@@ -5,25 +5,22 @@
  */
 import { UnfoldError } from "../../errors.ts";
 import type { Graph, Node } from "../../ir/graph.ts";
-import type { QuantizedType } from "../../ops/quantize.ts";
-import type { InputType, QuantizedProduct, Rounding, Wanted } from "../../rewrite/backends/quantize.ts";
-import { LARGEST, type Quantizing } from "../../weights/derived/derivation.ts";
-import { roundedStep, unitOf } from "../../weights/derived/quantized.ts";
+import type { QuantizedProduct, Wanted } from "../../rewrite/backends/quantize.ts";
 import { biasCorrected } from "./correct.ts";
-import { Histogram } from "./histogram.ts";
-import { type Calibration, type CalibrationOptions, DEFAULT_CALIBRATION, threshold } from "./methods.ts";
-import { type CalibratedProduct, dequantized, roundedInput, roundedWeight, type Steps } from "./product.ts";
-import { watch, type WatchOptions } from "./watch.ts";
+import { type CalibrationOptions, DEFAULT_CALIBRATION } from "./methods.ts";
+import { type CalibratedProduct, roundedInput, roundedWeight } from "./product.ts";
+import { Range } from "./range.ts";
+import { RangeCache } from "./range_cache.ts";
+import { watch, watchedGraph, type WatchOptions } from "./watch.ts";
 
 /** Examples of which rows are kept, and all that `rows` looks at: a range settles after few. */
 const MOST_EXAMPLES = 128;
-/** Rows of an input that are kept of each batch, besides those with its extremes. */
-const ROWS_KEPT = 8;
+/** Of kept ranges: another one where what is seen of samples is. */
+const FORM = 1;
+/** A run that is killed loses as much. */
+const KEPT_EVERY_MS = 5_000;
 /** Rows that a product's own error is taken over. */
 const ROWS_MULTIPLIED = 16;
-const GOLDEN = (Math.sqrt(5) - 1) / 2;
-/** Parts of the range that are tried: what lies outside is cut off, so that the rest has finer steps. */
-const RANGES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
 
 /**
  * @param graph which is run, and has the input of each product
@@ -42,11 +39,7 @@ export async function calibrate(
     throw new UnfoldError(`${graph.name}: no product with constant weights, nothing to quantize`);
   }
   const ranges = new Map([...products.values()].map(({ x }) => [x, new Range(calibration)]));
-  const most = calibration.method === "rows" ? MOST_EXAMPLES : Infinity;
-  await watch(graph, { ...options, nodes: ranges.keys(), most }, (node, values, start) => {
-    const channels = node.type.shape.at(-1) as number;
-    ranges.get(node)!.see(values, { channels, keep: start < MOST_EXAMPLES });
-  });
+  await look(graph, ranges, { ...options, most: calibration.method === "rows" ? MOST_EXAMPLES : Infinity });
   const calibrated = [...products].map(([node, { x, input, weight }]) => {
     const range = ranges.get(x)!;
     if (!Number.isFinite(range.low) || !Number.isFinite(range.high)) {
@@ -60,95 +53,44 @@ export async function calibrate(
   return biasCorrection ? await biasCorrected(graph, calibrated, options) : calibrated;
 }
 
-/** What the values of one input are like. */
-class Range {
-  low = 0;
-  high = 0;
-  readonly rows: Float64Array[] = [];
-  readonly #roundings = new Map<InputType, Rounding>();
-  readonly #histogram = new Histogram();
-
-  constructor(readonly calibration: Calibration) {}
-
-  /** @param options.keep whether rows are kept of them */
-  see(values: Float64Array, { channels, keep }: { readonly channels: number; readonly keep: boolean }): void {
-    let [least, most] = [0, 0];
-    values.forEach((value, i) => {
-      if (!(value >= values[least]!)) least = i;
-      if (!(value <= values[most]!)) most = i;
-    });
-    this.low = Math.min(this.low, values[least]!);
-    this.high = Math.max(this.high, values[most]!);
-    if (this.calibration.method !== "rows") this.#histogram.see(values);
-    if (!keep) return;
-    const count = values.length / channels;
-    const kept = new Set([least, most].map((i) => Math.floor(i / channels)));
-    // Steps of the golden ratio never keep time with the tokens, of which the first are often special.
-    for (let i = 0; i < ROWS_KEPT; i++) kept.add(Math.floor((i * GOLDEN % 1) * count));
-    for (const row of kept) this.rows.push(values.slice(row * channels, (row + 1) * channels));
-  }
-
-  /** Around zero unless the type is unsigned. Steps are rounded as the file has them. */
-  rounding(to: InputType, steps: Quantizing["steps"]): Rounding {
-    const known = this.#roundings.get(to);
-    if (known !== undefined) return known;
-    const rounding = to === "fp4"
-      ? { to, step: unitOf(Math.max(-this.low, this.high) / LARGEST[to]), zero: 0 }
-      : this.calibration.method === "rows"
-      ? this.#byRows(to, steps)
-      : this.#cut(to, steps);
-    this.#roundings.set(to, rounding);
-    return rounding;
-  }
-
-  /**
-   * The range whose rounding and cutting off cost least, in squares, relative to each row: the large values
-   * of a few rows, a class token's for instance, are not given up for finer steps elsewhere.
-   */
-  #byRows(to: QuantizedType, steps: Quantizing["steps"]): Rounding {
-    let best: { error: number; rounding: Steps } = { error: Infinity, rounding: { to, step: 1, zero: 0 } };
-    for (const part of RANGES) {
-      const rounding = roundingOf([part * this.low, part * this.high], to, steps);
-      const error = this.rows.reduce((sum, row) => sum + rowError(row, rounding), 0);
-      if (error < best.error) best = { error, rounding };
-    }
-    return best.rounding;
-  }
-
-  #cut(to: QuantizedType, steps: Quantizing["steps"]): Rounding {
-    const cut = (most: number) =>
-      roundingOf([Math.max(-most, this.low), Math.min(most, this.high)], to, steps);
-    const whole = cut(Infinity);
-    return cut(threshold(this.#histogram, this.calibration, {
-      levels: to === "uint8" ? Math.max(whole.zero, 255 - whole.zero) + 1 : LARGEST.int8 + 1,
-      // The histogram has magnitudes: those of numbers of the side that reaches further.
-      cutAt: (most) => {
-        const rounding = cut(most);
-        const sign = this.high < -this.low ? -1 : 1;
-        return (x) => sign * dequantized(sign * x, rounding);
+/** Fills ranges, from where a kept file left off. */
+async function look(
+  graph: Graph,
+  ranges: ReadonlyMap<Node, Range>,
+  { calibrationCache, ...options }: WatchOptions & Pick<CalibrationOptions, "calibrationCache"> & {
+    most: number;
+  },
+): Promise<void> {
+  const all = [...ranges.values()];
+  const found = (seen: number) => ({ seen, ranges: all.map(({ state }) => state) });
+  const see = (node: Node, values: Float64Array, start: number) => {
+    const channels = node.type.shape.at(-1) as number;
+    ranges.get(node)!.see(values, { channels, keep: start < MOST_EXAMPLES });
+  };
+  const watched = { ...options, nodes: ranges.keys() };
+  if (calibrationCache === undefined) return await watch(graph, watched, see);
+  const cache = await RangeCache.of(calibrationCache, {
+    model: await options.onnx(watchedGraph(graph, ranges.keys())),
+    examples: options.examples,
+    how: [FORM, options.batch, all[0]!.calibration.method === "rows" ? "rows" : "histogram"],
+  });
+  const known = await cache.read(all.length);
+  all.forEach((range, i) => known && (range.state = known.ranges[i]!));
+  let [seen, written] = [known?.seen ?? 0, performance.now()];
+  try {
+    await watch(graph, {
+      ...watched,
+      from: seen,
+      onBatch: async (end) => {
+        seen = end;
+        if (performance.now() - written < KEPT_EVERY_MS) return;
+        await cache.write(found(seen));
+        written = performance.now();
       },
-    }));
+    }, see);
+  } finally {
+    if (seen > (known?.seen ?? 0)) await cache.write(found(seen));
   }
-}
-
-function roundingOf(
-  [low, high]: readonly [low: number, high: number],
-  to: QuantizedType,
-  steps: Quantizing["steps"],
-): Steps {
-  if (to !== "uint8") return { to, step: roundedStep(Math.max(-low, high) / LARGEST[to], steps), zero: 0 };
-  const step = roundedStep((high - low) / 255, steps);
-  return { to, step, zero: Math.max(0, Math.min(255, Math.round(-low / step))) };
-}
-
-/** The squared error of a row's rounding over its square. */
-function rowError(row: Float64Array, rounding: Steps): number {
-  let [wrong, right] = [0, 0];
-  for (const x of row) {
-    wrong += (dequantized(x, rounding) - x) ** 2;
-    right += x * x;
-  }
-  return right === 0 ? 0 : wrong / right;
 }
 
 function ownError(node: Node, how: QuantizedProduct, rows: readonly Float64Array[]): number {

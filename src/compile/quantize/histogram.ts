@@ -3,9 +3,17 @@
  * they reach the largest magnitude: two bins become one exactly, so counts do not depend on the order in
  * which values come or on how they are divided into batches, and memory not on how many there are.
  */
+import { z } from "npm:zod@4.6.7";
+
 export class Histogram {
   /** At least half of them are in use: 2048, as for TensorRT's entropy calibration. */
   static readonly BINS = 4096;
+  /** What is kept of one. */
+  static readonly STATE = z.object({
+    width: z.number(),
+    max: z.number(),
+    counts: z.array(z.number()).max(Histogram.BINS),
+  });
   /** Upper edge of bin k: (k + 1) width; 0 before there is a value other than 0. */
   width = 0;
   readonly counts: Float64Array = new Float64Array(Histogram.BINS);
@@ -30,6 +38,16 @@ export class Histogram {
   /** The bins up to that with the largest magnitude. */
   get used(): Float64Array {
     return this.counts.subarray(0, this.width === 0 ? 1 : Math.floor(this.max / this.width) + 1);
+  }
+
+  get state(): z.infer<typeof Histogram.STATE> {
+    return { width: this.width, max: this.max, counts: [...this.used] };
+  }
+
+  set state({ width, max, counts }: z.infer<typeof Histogram.STATE>) {
+    this.width = width;
+    this.max = max;
+    this.counts.fill(0).set(counts);
   }
 
   #reach(max: number): void {

@@ -24,6 +24,8 @@ export interface CalibrationOptions {
   readonly calibration?: Calibration | undefined;
   /** The exponent of SmoothQuant, 0 to 1; see `smooth.ts`. */
   readonly smoothQuant?: number | undefined;
+  /** A folder in which ranges are kept from one run to the next; see `range_cache.ts`. */
+  readonly calibrationCache?: string | undefined;
   /** Whether biases take mean errors away; see `correct.ts`. */
   readonly biasCorrection?: boolean | undefined;
 }

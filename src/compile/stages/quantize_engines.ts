@@ -14,7 +14,8 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
   otherwise: { quantized: null },
   run: async ({ order, networks, examples, work }, { signal }) => {
     const { model, batch, targets, skip = [] } = order;
-    const { to, placement, calibrate, calibration, smoothQuant, biasCorrection } = order.quantize!;
+    const { to, placement, calibrate, calibration, calibrationCache, smoothQuant, biasCorrection } = order
+      .quantize!;
     const { maxAccuracyDrop, maxOutputError } = order.quantize!;
     const samples = calibrate === undefined ? examples : sampleInputs(model, calibrate);
     const isChecked = !skip.includes("check");
@@ -40,6 +41,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
         perRow: targets === undefined || targets.some((target) => target.startsWith("12.")),
         samples,
         calibration,
+        calibrationCache,
         smoothQuant,
         biasCorrection,
         limits: isChecked ? limits : null,
