@@ -117,6 +117,31 @@ for (const [family, proposed] of PROPOSED) {
     }));
 }
 
+for (const to of ["int8", "fp8"] as const) {
+  Deno.test(`what is kept stays as it is where other products are in ${to}, in a Q/DQ file that runs`, () =>
+    withFolder(async (folder) => {
+      for (const family of [unifiedNorm(), layerNorm()]) {
+        const network = networkOf(family);
+        const kept: Keep = [["fp32", "stream"], ["fp32", "blocks.0.mlp.fc1"], ["fp16", "head"]];
+        const limits = { maxAccuracyDrop: 100, maxOutputError: 1 };
+        const report = await buildModel({
+          ...order({ ...network, keep: kept }, folder, family),
+          weights: {},
+          quantize: { ...limits, to, placement: "all", inOnnx: true },
+        });
+        const { products, quantized, inFloat, gate } = report.quantization!.networks[family.family]!;
+        // Four products of each block but the one in fp32; the head's outputs are no whole 16.
+        assert.deepEqual([products, quantized, inFloat], [9, 7, []]);
+        assert.ok(gate!.outputError > 0 && gate!.outputError < 0.1, `${gate!.outputError}`);
+        const { onnx, kept: found } = report.engines[family.family]!;
+        assert.deepEqual(found!.map(({ nodes }) => nodes.length > 0), [true, true, true]);
+        await using session = await sessionFromOnnx(onnx.path, { optimized: false });
+        const { output } = await runExamples(session, loadExamples(network, 2), 2);
+        assert.ok(output!.data.every(Number.isFinite));
+      }
+    }));
+}
+
 Deno.test("nothing is proposed where a value overflows fp32 too", async () => {
   const network = model({
     name: "exponentials",

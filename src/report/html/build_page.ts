@@ -10,10 +10,10 @@ import {
   agreementSection,
   environmentSection,
   foldSection,
-  int8Section,
   notExecutedSection,
   rangesSection,
 } from "./network.ts";
+import { int8Section, keptSection, quantizationSection } from "./quantization.ts";
 import { page, type Section } from "./page.ts";
 import { breakable, figure, name, percentOf, table, type Tile, tiles } from "./parts.ts";
 import { type IntervalRow, intervals } from "./intervals.ts";
@@ -81,6 +81,8 @@ function partsOf({ report, plans }: Build, prefix: string): Section[] {
     foldSection(report, `${prefix}normalizations`),
     agreementSection(report, `${prefix}agreement`),
     rangesSection(report, `${prefix}ranges`),
+    keptSection(report, `${prefix}kept`),
+    quantizationSection(report, `${prefix}quantized`),
     int8Section(report, `${prefix}int8`),
     notExecutedSection(report, `${prefix}not-executed`),
     environmentSection(report, `${prefix}environment`),

@@ -1,7 +1,7 @@
 /** What a build did to the network, and how exactly: each norm's fold, agreement, accuracy, machine. */
 import { isNarrow } from "../../ir/dtype.ts";
 import type { CheckpointReport, DifferenceReport, Report } from "../report.ts";
-import { bytes, fatePhrase, INT8_TARGET_LABEL, label, rangesText } from "../phrases.ts";
+import { bytes, fatePhrase, label, rangesText } from "../phrases.ts";
 import { figuresOf, passGroups } from "../passes.ts";
 import { type Content, type Html, html } from "./markup.ts";
 import type { Section } from "./page.ts";
@@ -141,53 +141,6 @@ export function notExecutedSection({ notExecuted = [] }: Report, id: string): Se
     id,
     title: "Not executed",
     body: html`<ul>${notExecuted.map((text) => html`<li>${text}</li>`)}</ul>`,
-  };
-}
-
-/** The network in 8-bit whole numbers, for CPUs; null where that was not asked for. */
-export function int8Section({ int8 }: Report, id: string): Section | null {
-  if (!int8) return null;
-  const { gate, latency, onnx, inFloat, target, sums } = int8;
-  const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
-  const rows: Content[][] = [
-    ["products in int8", `${int8.quantized} of ${int8.products}`],
-    ["ranges from", `${int8.samples} sample inputs`],
-    ["ONNX file", bytes(onnx.bytes)],
-    ["outputs move by", percent(gate.outputError)],
-    gate.accuracy === null ? ["allowed", percent(gate.limit)] : [
-      "accuracy, fp32 to int8",
-      `${percent(gate.accuracy.fp32)} to ${percent(gate.accuracy.int8)}, ${gate.limit} points allowed`,
-    ],
-  ];
-  if (target !== undefined) rows.unshift(["for", INT8_TARGET_LABEL[target]]);
-  if (sums !== undefined) {
-    rows.push(["whole numbers", `exact in ${sums.products} products, ${sums.rows} rows each`]);
-  }
-  if (latency !== null) {
-    rows.push([
-      "time against fp32",
-      `${percentOf(latency.ratio)}, 95 % interval ${percentOf(latency.ratioLow)} to ${
-        percentOf(latency.ratioHigh)
-      }`,
-    ]);
-  }
-  if (inFloat.length > 0) {
-    rows.push(["stayed in float", inFloat.map((product, i) => [i === 0 ? "" : ", ", name(product.name)])]);
-  }
-  return {
-    id,
-    title: "Int8 on CPUs",
-    body: [
-      html`<p>${
-        badge(gate.passed ? "within its limit" : "beyond its limit", gate.passed ? "good" : "bad")
-      } The TensorRT
-      engines are not quantized.</p>`,
-      table({
-        caption: "The folded network in int8",
-        columns: [{ title: "what" }, { title: "value", breaks: true }],
-        rows,
-      }),
-    ],
   };
 }
 

@@ -151,6 +151,11 @@ Deno.test("buildPage() names what overflows and what comes near, and what was no
       "LN fits, at most 9.50 (8 examples: stand-in)",
       "the residual stream divided by 2",
       "2.00e+5",
+      "fp32 softmax: 2 of UN; 2 of LN",
+      "16 of 18",
+      "99.17 % to 98.89 %",
+      "stay in fp16 for accuracy",
+      "ranges of 360 sample inputs by mse, SmoothQuant 0.5 of one tensor, biases corrected",
       "Not executed",
     ]
   ) assert.ok(text.includes(said), said);

@@ -73,7 +73,23 @@ export function sampleBuild(
     onnx: { path: `build/${name}/${family}.onnx`, bytes: 1000, nodes: 60 },
     weights: `${name}.safetensors`,
     trained: true,
+    kept: [
+      { precision: "fp32", scopes: "softmax", nodes: [name, name], folded: [] },
+      { precision: "fp32", scopes: name, nodes: [], folded: [{ norm: name, into: [name] }] },
+    ],
   });
+  const quantized = {
+    products: 18,
+    quantized: 16,
+    inFloat: [{ name, error: 0.1 }, { name: "blocks.0.mlp.fc1", error: 0.05 }],
+    gate: {
+      passed: true,
+      outputError: 0.0372,
+      limit: 0.5,
+      accuracy: { fp32: 0.9917, quantized: 0.9889, examples: 360 },
+    },
+    passes: [],
+  };
   const report: Report = {
     schema: 1,
     model: name,
@@ -146,6 +162,17 @@ export function sampleBuild(
           ],
         },
         ln: { tensors: 24, largest: 9.5, overflows: 0, near: 0, troubled: [] },
+      },
+    },
+    quantization: {
+      to: "fp8",
+      placement: `*.fc1,${name}`,
+      samples: 360,
+      calibration: "mse",
+      biasCorrection: true,
+      networks: {
+        un: { ...quantized, smoothQuant: { alpha: 0.5, tensors: 1 } },
+        ln: { ...quantized, inFloat: [], gate: null },
       },
     },
     notExecuted: [name],
