@@ -1,4 +1,4 @@
-/** What of a network is in other types than the rest: what was kept, quantized products, and those of int8. */
+/** What of a network is in other types: what was kept, engines in fewer bits, and the file in int8. */
 import type { Report } from "../report.ts";
 import { bytes, INT8_TARGET_LABEL, keptTexts } from "../phrases.ts";
 import { calibrationText } from "../quantization.ts";
