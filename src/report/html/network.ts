@@ -1,11 +1,11 @@
 /** What a build did to the network, and how exactly: each norm's fold, agreement, accuracy, machine. */
 import { isNarrow } from "../../ir/dtype.ts";
 import type { CheckpointReport, DifferenceReport, Report } from "../report.ts";
-import { bytes, fatePhrase, label, rangesText } from "../phrases.ts";
+import { fatePhrase, label, rangesText } from "../phrases.ts";
 import { figuresOf, passGroups } from "../passes.ts";
 import { type Content, type Html, html } from "./markup.ts";
 import type { Section } from "./page.ts";
-import { badge, breakable, details, name, note, percentOf, table } from "./parts.ts";
+import { badge, breakable, details, name, note, table } from "./parts.ts";
 
 type Fold = Report["norms"]["where"][number];
 
