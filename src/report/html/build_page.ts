@@ -10,10 +10,12 @@ import {
   agreementSection,
   environmentSection,
   foldSection,
+  int8Section,
+  keptSection,
   notExecutedSection,
+  quantizationSection,
   rangesSection,
 } from "./network.ts";
-import { int8Section, keptSection, quantizationSection } from "./quantization.ts";
 import { page, type Section } from "./page.ts";
 import { breakable, figure, name, percentOf, table, type Tile, tiles } from "./parts.ts";
 import { type IntervalRow, intervals } from "./intervals.ts";

@@ -1,11 +1,12 @@
-/** What a build did to the network, and how exactly: each norm's fold, agreement, accuracy, machine. */
+/** What a build did to the network, and how exactly: folds, types, agreement, accuracy, machine. */
 import { isNarrow } from "../../ir/dtype.ts";
 import type { CheckpointReport, DifferenceReport, Report } from "../report.ts";
-import { fatePhrase, label, rangesText } from "../phrases.ts";
+import { bytes, fatePhrase, INT8_TARGET_LABEL, keptTexts, label, rangesText } from "../phrases.ts";
+import { calibrationText } from "../quantization.ts";
 import { figuresOf, passGroups } from "../passes.ts";
 import { type Content, type Html, html } from "./markup.ts";
 import type { Section } from "./page.ts";
-import { badge, breakable, details, name, note, table } from "./parts.ts";
+import { badge, breakable, details, name, note, percentOf, table } from "./parts.ts";
 
 type Fold = Report["norms"]["where"][number];
 
@@ -141,6 +142,110 @@ export function notExecutedSection({ notExecuted = [] }: Report, id: string): Se
     id,
     title: "Not executed",
     body: html`<ul>${notExecuted.map((text) => html`<li>${text}</li>`)}</ul>`,
+  };
+}
+
+const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
+const listed = (names: readonly { readonly name: string }[]) =>
+  names.map((product, i) => [i === 0 ? "" : ", ", name(product.name)]);
+
+/** What `--keep` left in another type; null where nothing was to be. */
+export function keptSection(report: Report, id: string): Section | null {
+  const texts = keptTexts(report);
+  if (texts.length === 0) return null;
+  return {
+    id,
+    title: "Kept in another type",
+    body: html`<ul>${texts.map((text) => html`<li>${breakable(text)}</li>`)}</ul>`,
+  };
+}
+
+/** The engines' products in fewer bits; null where that was not asked for. */
+export function quantizationSection({ quantization }: Report, id: string): Section | null {
+  if (!quantization) return null;
+  const { to, placement, samples, calibration, biasCorrection } = quantization;
+  const networks = Object.entries(quantization.networks);
+  const each = (value: (of: (typeof networks)[number][1]) => Content): Content[] =>
+    networks.map(([, of]) => value(of));
+  const rows: Content[][] = [
+    ["products quantized", ...each(({ quantized, products }) => `${quantized} of ${products}`)],
+    ["outputs move by", ...each(({ gate }) => gate === null ? "not run" : percent(gate.outputError))],
+  ];
+  if (networks.some(([, { gate }]) => gate?.accuracy)) {
+    rows.push([
+      `accuracy, fp32 to ${to}`,
+      ...each(({ gate }) =>
+        gate?.accuracy ? `${percent(gate.accuracy.fp32)} to ${percent(gate.accuracy.quantized)}` : ""
+      ),
+    ]);
+  }
+  if (networks.some(([, { inFloat }]) => inFloat.length > 0)) {
+    rows.push(["stay in fp16 for accuracy", ...each(({ inFloat }) => listed(inFloat))]);
+  }
+  const [smooth] = networks.map(([, { smoothQuant }]) => smoothQuant);
+  const how = calibrationText({ calibration, smoothQuant: smooth, biasCorrection });
+  return {
+    id,
+    title: `Engines in ${to}`,
+    body: [
+      html`<p>Which products: ${breakable(placement)}${
+        samples === null ? "" : `; ranges of ${samples} sample inputs ${how}`.trimEnd()
+      }.
+        Emulated on a CPU: no GPU has executed it.</p>`,
+      table({
+        caption: `Products in ${to}`,
+        columns: [
+          { title: "what" },
+          ...networks.map(([family]) => ({ title: family.toUpperCase(), breaks: true })),
+        ],
+        rows,
+      }),
+    ],
+  };
+}
+
+/** The network in 8-bit whole numbers, for CPUs; null where that was not asked for. */
+export function int8Section({ int8, quantization }: Report, id: string): Section | null {
+  if (!int8) return null;
+  const { gate, latency, onnx, inFloat, target, sums } = int8;
+  const rows: Content[][] = [
+    ["products in int8", `${int8.quantized} of ${int8.products}`],
+    ["ranges from", `${int8.samples} sample inputs`],
+    ["ONNX file", bytes(onnx.bytes)],
+    ["outputs move by", percent(gate.outputError)],
+    gate.accuracy === null ? ["allowed", percent(gate.limit)] : [
+      "accuracy, fp32 to int8",
+      `${percent(gate.accuracy.fp32)} to ${percent(gate.accuracy.int8)}, ${gate.limit} points allowed`,
+    ],
+  ];
+  if (target !== undefined) rows.unshift(["for", INT8_TARGET_LABEL[target]]);
+  if (sums !== undefined) {
+    rows.push(["whole numbers", `exact in ${sums.products} products, ${sums.rows} rows each`]);
+  }
+  if (latency !== null) {
+    rows.push([
+      "time against fp32",
+      `${percentOf(latency.ratio)}, 95 % interval ${percentOf(latency.ratioLow)} to ${
+        percentOf(latency.ratioHigh)
+      }`,
+    ]);
+  }
+  if (inFloat.length > 0) {
+    rows.push(["stayed in float", listed(inFloat)]);
+  }
+  return {
+    id,
+    title: "Int8 on CPUs",
+    body: [
+      html`<p>${badge(gate.passed ? "within its limit" : "beyond its limit", gate.passed ? "good" : "bad")}${
+        quantization ? "" : " The TensorRT engines are not quantized."
+      }</p>`,
+      table({
+        caption: "The folded network in int8",
+        columns: [{ title: "what" }, { title: "value", breaks: true }],
+        rows,
+      }),
+    ],
   };
 }
 
