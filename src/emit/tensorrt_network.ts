@@ -5,7 +5,6 @@
 import type { Tensor } from "../../native/tensorrt/mod.ts";
 import { UnfoldError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
-import type { TensorType } from "../ir/graph.ts";
 import { type Dim, reshapeTarget, type Shape } from "../ir/shape.ts";
 import type { TensorRtElementwise, TensorRtEmitter } from "../ops/emitter.ts";
 import type { Pair, WindowAttrs } from "../ops/image/window.ts";
@@ -191,12 +190,7 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
 
   resize(
     x: Value,
-    { mode, alignCorners, cubic, shape }: {
-      mode: "nearest" | "linear" | "cubic";
-      alignCorners: boolean;
-      cubic: number;
-      shape: Shape;
-    },
+    { mode, alignCorners, cubic, shape }: Parameters<TensorRtEmitter["resize"]>[1],
   ): Value {
     const coordinates = mode === "nearest" ? "asymmetric" : alignCorners ? "align_corners" : "half_pixel";
     const options = { mode, coordinates, cubic, size: this.#sizes(shape) } as const;
@@ -205,7 +199,7 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
 
   pad(
     x: Value,
-    { before, type: { dtype, shape }, value }: { before: readonly number[]; type: TensorType; value: number },
+    { before, type: { dtype, shape }, value }: Parameters<TensorRtEmitter["pad"]>[1],
   ): Value {
     const options = {
       start: before.map((count) => -count),

@@ -36,6 +36,7 @@ interface Wrong<Name extends OpName> {
 }
 
 const wrong = <Name extends OpName>(entry: Wrong<Name>): Wrong<Name> => entry;
+const pool = { kernel: [2, 2], stride: [2, 2], padding: [0, 0] } as const;
 const patches = { stride: [2, 2], padding: [0, 0] } as const;
 
 const WRONG = [
@@ -146,6 +147,50 @@ const WRONG = [
     shapes: [[2, 4], [4], [2]],
     attrs: { axis: -1, norm: Symbol(), family: "un" },
     problem: "scale and shift must be [4]",
+  }),
+  wrong({
+    op: "conv",
+    shapes: [[1, 3, 4, 8], [4, 3, 2, 2]],
+    attrs: { ...patches, dilation: [4, 1] },
+    problem: "larger than the image",
+  }),
+  wrong({ op: "average_pool", shapes: [[3, 8, 8]], attrs: pool, problem: "x must be [B, C, H, W]" }),
+  wrong({
+    op: "max_pool",
+    shapes: [[1, 3, 8, 8]],
+    attrs: { ...pool, paddingAfter: [0, 2] },
+    problem: "the padding must be less than the kernel",
+  }),
+  wrong({
+    op: "pad",
+    shapes: [[2, 3]],
+    attrs: { before: [0, -1], after: [0, 0], value: 0 },
+    problem: "whole numbers from 0, one for each axis",
+  }),
+  wrong({
+    op: "resize",
+    shapes: [[1, 3, 8, 8]],
+    attrs: { mode: "linear", alignCorners: false, shape: [1, 4, 8, 8] },
+    problem: "the first two sizes stay",
+  }),
+  wrong({
+    op: "resize",
+    shapes: [[1, 3, 8, 8]],
+    attrs: { mode: "nearest", alignCorners: true, shape: [1, 3, 9, 9] },
+    problem: "the nearest elements are not aligned",
+  }),
+  wrong({ op: "less", shapes: [[2, 3], [2, 2]], attrs: {}, problem: "the shapes do not broadcast" }),
+  wrong({ op: "and", shapes: [[2], [2]], attrs: {}, problem: "the inputs must be booleans" }),
+  wrong({ op: "not", shapes: [[2]], attrs: {}, problem: "the input must be boolean" }),
+  wrong({ op: "where", shapes: [[2], [2], [2]], attrs: {}, problem: "the condition must be boolean" }),
+  wrong({ op: "where", shapes: [[2], [2], [3]], attrs: {}, problem: "the shapes do not broadcast" }),
+  wrong({ op: "gather_nd", shapes: [[2, 3], [2, 2]], attrs: {}, problem: "int32 or int64" }),
+  wrong({ op: "gather_elements", shapes: [[2, 3], [2, 3]], attrs: { axis: 0 }, problem: "int32 or int64" }),
+  wrong({
+    op: "hard_sigmoid",
+    shapes: [[2]],
+    attrs: { alpha: NaN, beta: 0 },
+    problem: "alpha must be a finite number, not NaN",
   }),
 ];
 

@@ -8,5 +8,5 @@ export const div = elementwise({
   tensorrt: "div",
   onnx: "Div",
   keepsZero: false,
-  floatOnly: true,
+  takes: "floats",
 });

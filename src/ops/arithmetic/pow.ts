@@ -8,5 +8,5 @@ export const pow = elementwise({
   tensorrt: "pow",
   onnx: "Pow",
   keepsZero: false,
-  floatOnly: true,
+  takes: "floats",
 });
