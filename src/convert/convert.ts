@@ -165,8 +165,8 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
       replaceFile(join(options.out, name), new TextEncoder().encode(text));
     await keep("convert.json", JSON.stringify(report, null, 2) + "\n");
     await keep("convert.html", conversionPage(withoutHome(report)));
-    await saved.remove();
   }
+  await saved.remove();
   return report;
 }
 

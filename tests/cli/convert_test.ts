@@ -113,6 +113,19 @@ Deno.test("convert refuses what it cannot do in one line, and leaves nothing", (
     await refuses(folder, [...fewArgs, "--labels", "labels"], { code: 1, message: /no tensor "labels"/ });
   }));
 
+Deno.test("convert says with a number that nothing is good enough, and leaves nothing", () =>
+  withFolder(async (folder) => {
+    await few(folder);
+    const args = [...DIGITS, "--samples", "few.safetensors", "--keep", "8", "--max-output-error", "0.001"];
+    const { code, stderr } = await run([...args, "--out", "out"], folder);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^error: no normalization can be taken out within the limits: one alone has an output error of 0\.0\d\d, .* right/m,
+    );
+    assert.deepEqual([...Deno.readDirSync(join(folder, "out"))], []);
+  }));
+
 Deno.test("convert takes Group Normalization out as well, and says which rows and channels it could not learn from", () =>
   withFolder(async (folder) => {
     await few(folder);
