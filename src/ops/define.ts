@@ -59,8 +59,8 @@ export type Kind<N extends Node = Node> =
   | { readonly kind: "source" }
   /**
    * Along the axes that `ahead` knows, every element of the result is an element of an input, chosen by its
-   * place alone, or the mean of such: a scale and shift of channels passes both. `breaks` says, behind
-   * "cannot fold ...:", why one along another axis does not.
+   * place alone, or a mean of such, with weights that add up to 1: a scale and shift of channels passes both.
+   * `breaks` says, behind "cannot fold ...:", why one along another axis does not.
    */
   | { readonly kind: "move" | "mean"; breaks(node: N): string }
   /** Every element of the result is a function of the inputs' elements at its place, broadcast. */
