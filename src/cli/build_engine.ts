@@ -124,7 +124,9 @@ export async function buildEngineCommand(
   }
   if (asked !== null && !model.openDims.includes("B")) {
     throw new UsageError(
-      `--batch: ${model.name} has no open batch size; name it "B" in the shapes of its inputs`,
+      model.origin === undefined
+        ? `--batch: ${model.name} has no open batch size; name it "B" in the shapes of its inputs`
+        : `--batch: the batch size of ${positionals[0]} is fixed; export it with a dynamic first axis`,
     );
   }
   if (!values["no-engine"]) await noteSilentRefusals();

@@ -106,6 +106,7 @@ export function importOnnx(
     reference: compared,
     openDims: openIn(specs),
     fixedDims: dims,
+    ...batchOf(specs),
     origin: { metadata: Object.fromEntries(file.metadata), sizes: Object.fromEntries(inputs.sizes) },
     forward: () => {
       throw new UnfoldError(`${name} comes from an ONNX file and has no description`);
@@ -191,6 +192,12 @@ function refuseOther(dims: DimValues, { specs }: Inputs, path: string): void {
   if (wrong === undefined) return;
   const are = open.length > 0 ? `open are ${open.join(", ")}` : "none is";
   throw new UnfoldError(`${path} has no open size ${quoted(wrong)}; ${are}`);
+}
+
+/** The size of the first axis of all inputs, where that is fixed. */
+function batchOf(specs: Model["inputs"]): Pick<Model, "batch"> {
+  const [batch, ...others] = new Set(Object.values(specs).map(({ shape: [first] }) => first));
+  return typeof batch === "number" && others.length === 0 ? { batch } : {};
 }
 
 /** The type of floating-point inputs, else of the weights. */

@@ -222,7 +222,7 @@ class Translation implements Surroundings {
     const places = new Map(operands.map((known) => {
       const elements = Float64Array.from(known.elements, (_, i) => first + i);
       first += elements.length;
-      return [known, { ...known, dtype: "int64" as const, elements }];
+      return [known, { dtype: "int64" as const, shape: known.shape, origin: known.origin, elements }];
     }));
     const around: Surroundings = {
       precision: this.precision,
@@ -235,7 +235,8 @@ class Translation implements Surroundings {
     if (!results.every((value) => value === null || isKnown(value))) return null;
     return results.map((value) =>
       value && {
-        ...value,
+        shape: value.shape,
+        origin: value.origin,
         dtype: operands[0]!.dtype,
         elements: Array.from(value.elements, (place) => all[place as number]!),
       }

@@ -22,6 +22,8 @@ export interface Known {
   readonly elements: Float64Array | readonly Size[];
   /** For messages: "onnx::Reshape_12". */
   readonly origin: string;
+  /** The tensor that the elements are read from, where they are those of one. */
+  readonly data?: TensorData;
 }
 
 export type Value = Known | Node;
@@ -40,6 +42,7 @@ export function knownData(data: TensorData): Known {
     dtype: knownType(data.dtype),
     shape: data.shape,
     origin: data.origin,
+    data,
     get elements() {
       // Of four bits there may be one more in the last byte.
       return elements ??= float64Of(data).subarray(0, elementCount(data.shape));
@@ -74,7 +77,11 @@ export function openSize(size: Size, what: string): UnfoldError {
 
 /** A constant node over known values, in the network's precision where they are floats. */
 export function nodeOfKnown(known: Known, { precision, name }: { precision: Precision; name: string }): Node {
-  const { dtype, shape, origin } = known;
+  const { dtype, shape, origin, data: stored } = known;
+  // A tensor of the file is not read for it.
+  if (stored !== undefined) {
+    return constantNode(stored, { dtype: dtype === "fp32" ? precision : dtype, name });
+  }
   if (known.elements.some((size) => typeof size !== "number")) return nodeOfSizes(known, { precision, name });
   const wide = numbersOf(known);
   const held = heldData(shape, wide, origin);

@@ -184,11 +184,13 @@ function typeOf(number: number): DType {
 /** Floats of different widths are one here: the precision that the network is compiled in. */
 function castTo(at: Site, type: DType) {
   if (at.areKnown()) {
-    const known = at.known(0);
-    const isTruncated = known.dtype === "fp32" && !isFloat(type) && type !== "bool";
-    if (type !== "bool" && !isTruncated) return { ...known, dtype: isFloat(type) ? "fp32" as const : type };
-    const values = numbersOf(known).map(isTruncated ? Math.trunc : (value) => value === 0 ? 0 : 1);
-    return { ...known, dtype: type as "bool", elements: values };
+    const { dtype: from, shape, origin, elements } = at.known(0);
+    if (from === "fp32" && isFloat(type)) return at.value(0);
+    const isTruncated = from === "fp32" && type !== "bool";
+    const dtype = isFloat(type) ? "fp32" as const : type as Exclude<DType, "fp16" | "bf16">;
+    if (type !== "bool" && !isTruncated) return { dtype, shape, origin, elements };
+    const values = numbersOf(at.known(0)).map(isTruncated ? Math.trunc : (value) => value === 0 ? 0 : 1);
+    return { dtype, shape, origin, elements: values };
   }
   const x = at.tensor(0);
   const to = isFloat(type) ? at.precision : type;
