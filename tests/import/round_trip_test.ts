@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { importOnnx } from "../../src/import/model.ts";
 import { chooseWeights } from "../../src/compile/networks.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
-import { graph, modelBytes, node, value } from "../onnx/models.ts";
+import { ATTRIBUTE, DATA_TYPE } from "../../src/onnx/schema.ts";
+import { graph, modelBytes, node, tensor, value } from "../onnx/models.ts";
 import { refuses, withFolder } from "../support.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
-import type { Graph } from "../../src/ir/graph.ts";
+import { type Graph, topological } from "../../src/ir/graph.ts";
 import { fixedShape } from "../../src/ir/shape.ts";
 import {
   batchNorm,
@@ -133,4 +134,36 @@ Deno.test("open sizes have the file's names, and those that its operators have e
     assert.deepEqual(fixed.model.openDims, ["B"]);
     const odd = await imported(sum(["N", 7], [2, 7]));
     refuses(() => odd.model.trace({ weights: odd.open() }), 'Add "sum" takes B of 2 alone', "--batch 2");
+  }));
+
+const int64s = (name: string, values: readonly number[]) =>
+  tensor(name, [], {
+    dims: [values.length],
+    dataType: DATA_TYPE.int64,
+    rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
+  });
+
+Deno.test("sizes that a file computes are gone from the network, those of no axes too", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "m.onnx");
+    const bytes = modelBytes(graph([
+      node("Shape", ["x"], ["sizes"]),
+      node("Slice", ["sizes", "zero", "one"], ["batch"]),
+      node("Slice", ["sizes", "two", "one"], ["nothing"]),
+      node("Gather", ["sizes", "one"], ["tokens"]),
+      node("Mul", ["tokens", "two"], ["twice"]),
+      node("Concat", ["batch", "nothing", "twice", "rest"], ["shape"], {
+        attribute: [{ name: "axis", i: 0, type: ATTRIBUTE.int }],
+      }),
+      node("Reshape", ["x", "shape"], ["y"]),
+    ], {
+      input: [value("x", ["N", "T", 4])],
+      output: [value("y", ["N", "U", 2])],
+      initializer: [int64s("zero", [0]), int64s("one", [1]), int64s("two", [2]), int64s("rest", [-1])],
+    }));
+    await Deno.writeFile(path, bytes);
+    const { model, open } = importOnnx(path);
+    const traced = model.trace({ weights: open() });
+    assert.deepEqual(topological(traced).map(({ op }) => op), ["input", "reshape"]);
+    assert.deepEqual(traced.outputs[0]!.node.type.shape, ["B", "2*T", 2]);
   }));

@@ -88,11 +88,18 @@ export const SHAPES: Translators = {
     const ends = at.dims(2, starts.length);
     const axes = at.numbersIf(3, starts.length) ?? starts.map((_, i) => i);
     const steps = at.numbersIf(4, starts.length) ?? axes.map(() => 1);
-    return axes.reduce(
-      (x, axis, i) =>
-        sliced(at, x, { axis: at.axis(axis), start: starts[i]!, end: ends[i]!, step: steps[i]! }),
-      at.tensor(0),
-    );
+    const parts = axes.map((axis, i) => ({
+      axis: at.axis(axis),
+      start: starts[i]!,
+      end: ends[i]!,
+      step: steps[i]!,
+    }));
+    const empty = parts.filter((part) => isNothing(at.shape(0)[part.axis]!, part)).map(({ axis }) => axis);
+    if (empty.length > 0 && at.isKnown(0)) {
+      const { dtype, shape, origin } = at.known(0);
+      return { dtype, shape: shape.map((size, i) => empty.includes(i) ? 0 : size), elements: [], origin };
+    }
+    return parts.reduce((x, part) => sliced(at, x, part), at.tensor(0));
   }),
   Split: moves((at) => {
     const axis = at.axis(at.int("axis", 0));
@@ -182,10 +189,11 @@ export interface Part {
   readonly step: number;
 }
 
-/** Python's `x[start:end:step]` along an axis, ends clamped. */
-export function sliced(at: Site, x: Node, { axis, start, end, step }: Part): Node {
-  const whole = x.type.shape[axis]!;
-  if (step < 0) return reversed(at, x, { axis, start, end, step });
+/** Where Python's `x[start:end]` begins and ends along an axis of a size, clamped. */
+function bounds(
+  whole: Dim,
+  { start, end }: Pick<Part, "start" | "end">,
+): { first: Dim; last: Dim; size: Dim } {
   const isNegative = (dim: Dim) => holds(dim, 0, (order) => order < 0) === true;
   const place = (bound: Dim): Dim => {
     const from = isNegative(bound) ? addDims(whole, bound) : bound;
@@ -194,8 +202,21 @@ export function sliced(at: Site, x: Node, { axis, start, end, step }: Part): Nod
     return holds(from, whole, (order) => order >= 0) === true ? whole : from;
   };
   const [first, last] = [place(start), place(end)];
+  return { first, last, size: addDims(last, multiplyDims(first, -1)) };
+}
+
+/** Whether a part of shape arithmetic has no element: the sizes in front of the first axis. */
+const isNothing = (whole: Dim, part: Part): boolean => {
+  const { size } = bounds(whole, part);
+  return part.step > 0 && typeof size === "number" && size <= 0;
+};
+
+/** Python's `x[start:end:step]` along an axis, ends clamped. */
+export function sliced(at: Site, x: Node, { axis, start, end, step }: Part): Node {
+  const whole = x.type.shape[axis]!;
+  if (step < 0) return reversed(at, x, { axis, start, end, step });
+  const { first, last, size } = bounds(whole, { start, end });
   if (first === 0 && last === whole && step === 1) return x;
-  const size = addDims(last, multiplyDims(first, -1));
   if (typeof first !== "number" || (typeof size === "string" && step !== 1)) {
     throw openSize(
       typeof first === "string" ? first : size,
