@@ -260,7 +260,7 @@ export interface Beside {
  * What a ridge regression on x leaves of z and of y are regressed on one another for s (Frisch and Waugh,
  * 1933), and `D = D_y - s D_z`, as both are linear.
  *
- * @param scale of z by itself: what s is where it is not free or comes out small or of the other sign
+ * @param scale of z by itself: what s is where it is not free, 0, or comes out small or of the other sign
  */
 export function besideRegression(
   { sums, products }: BesideSums,
@@ -282,7 +282,7 @@ export function besideRegression(
       zz -= w * cross[c * size + i]!;
       zy -= w * cross[(count + c) * size + i]!;
     }
-    return isFree && zz > 0 && zy / zz / before > 0.1 ? zy / zz : before;
+    return isFree && before !== 0 && zz > 0 && zy / zz / before > 0.1 ? zy / zz : before;
   });
   /** Of the rows of both, one below the other. */
   const difference = (values: Float64Array, each: number) =>

@@ -255,11 +255,8 @@ Deno.test("besideRegression() solves for scale and product together, as the norm
     );
     near([found.product.bias![c]!], [expected[CHANNELS]!], "shift");
   }
-  const { scale } = besideRegression({ sums, products }, {
-    ridge,
-    scale: alone,
-    isFree: false,
-    hasBias: true,
-  });
-  assert.deepEqual(scale, alone);
+  for (const [scale, isFree] of [[alone, false], [new Float64Array(OUTPUTS), true]] as const) {
+    const found = besideRegression({ sums, products }, { ridge, scale, isFree, hasBias: true });
+    assert.deepEqual(found.scale, scale); // 0 is a constant channel's, and stays
+  }
 });
