@@ -1,9 +1,22 @@
 import assert from "node:assert/strict";
 import { apply } from "../../src/ops/table.ts";
 import { foldConstants } from "../../src/rewrite/tidy/fold_constants.ts";
+import { transposedData } from "../../src/weights/derived/derive.ts";
 import { indices } from "../conformance/sample.ts";
 import { dataOf, graphOf, input, meaningDifference, nodesOf, param, Random, valuesOf } from "../support.ts";
-import { add, cast, concat, constant, expand, gather, mul, reshape, slice, transpose } from "../nodes.ts";
+import {
+  add,
+  cast,
+  concat,
+  constant,
+  expand,
+  gather,
+  matmul,
+  mul,
+  reshape,
+  slice,
+  transpose,
+} from "../nodes.ts";
 
 Deno.test("foldConstants() computes what is known, and nothing else", () => {
   const random = new Random(1);
@@ -51,4 +64,15 @@ Deno.test("foldConstants() leaves what only repeats a constant, and what has an 
   assert.equal(folded, 0);
   assert.equal(nodesOf(after, "expand").length, 2);
   assert.equal(after.outputs[0]!.node, graph.outputs[0]!.node);
+});
+
+Deno.test("foldConstants() reads a transposed matrix in another order and keeps its name", () => {
+  const weight = param("fc.weight", [3, 4], { random: new Random(4) });
+  const graph = graphOf(matmul(input("x", [2, 4]), transpose(weight, [1, 0])));
+  const { graph: after, folded } = foldConstants(graph);
+  const [constant] = nodesOf(after, "constant");
+  assert.equal(folded, 1);
+  assert.equal(constant!.name, "fc.weight");
+  assert.equal(transposedData(dataOf(constant!)), dataOf(weight), "nothing is computed");
+  assert.equal(meaningDifference(after, graph, 1), 0);
 });
