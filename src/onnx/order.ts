@@ -6,6 +6,9 @@ import { listed, quoted } from "../text.ts";
 import { nearestNames } from "../weights/names.ts";
 import type { OnnxNode } from "./file.ts";
 
+/** Names that are searched for one that is like another. */
+const MOST_NAMES = 10_000;
+
 /** How messages call a node. */
 export const nodeOf = ({ name, op }: Pick<OnnxNode, "name" | "op">): string => `node ${quoted(name)} (${op})`;
 
@@ -25,7 +28,7 @@ export function inOrder(
   const makerOf = (name: string, reader: OnnxNode) => {
     const maker = makers.get(name);
     if (maker !== undefined) return maker;
-    const near = nearestNames(name, [...given, ...makers.keys()]);
+    const near = nearestNames(name, [...given, ...makers.keys()].slice(0, MOST_NAMES));
     throw new UnfoldError(
       `${path}: ${nodeOf(reader)} reads ${quoted(name)}, which no input, initializer or node makes.` +
         (near.length === 0 ? "" : ` Closest: ${listed(near)}.`) + " Export the model again.",

@@ -36,10 +36,12 @@ export function namesOf(
   );
   const names = new Map<Node, string>(inputs);
   const live = new Map<string, Node>([...inputs].map(([node, name]) => [name, node]));
+  const still = new Set(statements.filter(({ isStill }) => isStill).map(({ node }) => node));
   let stream = "x";
   statements.forEach(({ node, phrase, called }, i) => {
     const read = nodesIn(phrase);
-    for (const each of read) if (last.get(each) === i) live.delete(names.get(each)!);
+    // What all blocks read keeps its name behind the last one, which is to be like the others.
+    for (const each of read) if (last.get(each) === i && !still.has(each)) live.delete(names.get(each)!);
     if (node === null) return;
     const [first] = read;
     // A stream that begins with an input goes on under its name.

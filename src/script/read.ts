@@ -56,6 +56,8 @@ export interface Statement {
   readonly phrase: Phrase;
   /** What the value may be called, where it is not the network's stream. */
   readonly called: string | null;
+  /** Whether it reads nothing of the stream, as a mask that all blocks have. */
+  readonly isStill?: boolean;
 }
 
 /** The network as statements, the last of which returns its outputs, and the names that they import. */
@@ -125,20 +127,38 @@ export function statementsOf(
   }
   statements.push({ node: null, phrase: written(result, true), called: null });
   return {
-    statements: streamed(statements),
+    statements: blocksTogether(streamed(statements, network)),
     imports: new Set([...words.values()].flatMap(({ imports }) => imports)),
   };
 }
 
-/** What a stream begins with is of the stream, too. */
-function streamed(statements: readonly Statement[]): Statement[] {
+/** What a stream begins with is of the stream, too: what a sum adds to, else what is read first. */
+function streamed(statements: readonly Statement[], { uses }: Network): Statement[] {
   const begins = new Set<Node>();
   return statements.toReversed().map((statement) => {
     const { node, phrase, called } = statement;
     if (node === null || (called !== null && !begins.has(node))) return statement;
-    begins.add(nodesIn(phrase)[0]!);
+    const read = nodesIn(phrase);
+    begins.add(read.find((each) => node.inputs.includes(each) && uses.get(each)!.length > 1) ?? read[0]!);
     return { ...statement, called: null };
   }).toReversed();
+}
+
+/** What reads nothing of the stream, masks and positions, before all that does: blocks are alike then. */
+function blocksTogether(statements: readonly Statement[]): Statement[] {
+  // The input that the stream begins with is of it.
+  const first = statements.find(({ node, called }) => node !== null && called === null);
+  const moving = new Set(first === undefined ? [] : nodesIn(first.phrase).slice(0, 1));
+  for (const { node, phrase, called } of statements) {
+    if (node !== null && (called === null || nodesIn(phrase).some((read) => moving.has(read)))) {
+      moving.add(node);
+    }
+  }
+  const isStill = ({ node }: Statement) => node !== null && !moving.has(node);
+  return [
+    ...statements.filter(isStill).map((statement) => ({ ...statement, isStill: true })),
+    ...statements.filter((statement) => !isStill(statement)),
+  ];
 }
 
 /** Whether a name can be one of a variable. */

@@ -118,11 +118,19 @@ function broken(before: string, items: readonly string[], after: string, indent:
 
 /** A line whose last argument is an object, which is broken where the line is too long. */
 function wrapped(line: string): string[] {
-  const [head] = /^.*[(\s]\{ /.exec(line) ?? [""];
-  if (line.length <= MOST_COLUMNS || head === "" || !line.endsWith(" });")) return [line];
+  if (line.length <= MOST_COLUMNS || !line.endsWith(" });")) return [line];
+  // From the last brace back to the one that it closes; commas between its entries are at no depth.
+  let [depth, begin] = [0, line.length - 3];
+  const entries = [""];
+  for (; begin >= 0; begin--) {
+    const character = line[begin]!;
+    if ("}])".includes(character)) depth++;
+    if ("{[(".includes(character) && --depth === 0) break;
+    if (depth === 1 && character === ",") entries.unshift("");
+    else if (begin < line.length - 3) entries[0] = character + entries[0];
+  }
   const indent = /^ */.exec(line)![0];
-  const entries = line.slice(head.length, -4).split(/, (?=\w+: )/);
-  return [head.trimEnd(), ...entries.map((entry) => `${indent}  ${entry},`), `${indent}});`];
+  return [line.slice(0, begin + 1), ...entries.map((entry) => `${indent}  ${entry.trim()},`), `${indent}});`];
 }
 
 /** What a description may say besides. */

@@ -80,7 +80,7 @@ function projectedOf(node: Node | undefined, network: Network): Projected | null
   const repeated = unrepeated(node);
   const heads = headsOf(repeated.node);
   if (heads === null) return null;
-  const part = heads.x.op === "slice" && heads.x.attrs.axis === -1 ? heads.x : null;
+  const part = heads.x.op === "slice" && [-1, 2].includes(heads.x.attrs.axis as number) ? heads.x : null;
   const packed = part === null ? heads.x : part.inputs[0]!;
   const product = linear(packed, network);
   if (product === null || product.isTied) return null;

@@ -23,16 +23,16 @@ function scopeOf(node: Node, network: Network): { readonly scope: string; readon
 
 export const linear: Reading<Linear> = (node, network) => {
   if (node.op !== "linear") return null;
-  const [x, weight] = node.inputs as [Node, Node];
-  const found = scopeOf(node, network);
-  const outputs = node.type.shape.at(-1) as number;
-  if (found === null) return null;
-  const own = found.scope === node.name || found.bias;
-  const scope = own ? found.scope : node.name;
+  const [x, weight, bias] = node.inputs as [Node, Node, Node?];
+  const stored = network.parameterOf(weight);
+  const biasName = network.parameterOf(bias)?.name ?? "";
+  if (stored === null || (bias !== undefined && !biasName.endsWith(".bias"))) return null;
+  const scope = bias === undefined ? node.name : parentOf(biasName);
+  const isTied = stored.name !== `${scope}.weight`;
   const settings = options({
-    outputs: [literal(outputs)],
-    bias: unless(true, found.bias),
-    tied: own ? undefined : parameter(network.parameterOf(weight)!),
+    outputs: [literal(node.type.shape.at(-1))],
+    bias: unless(true, bias !== undefined),
+    tied: isTied ? parameter(stored) : undefined,
   });
   return {
     phrase: phrase`linear(${{ node: x }}, ${{ scope }}${settings})`,
@@ -40,8 +40,8 @@ export const linear: Reading<Linear> = (node, network) => {
     within: [],
     x,
     scope,
-    bias: found.bias,
-    isTied: !own,
+    bias: bias !== undefined,
+    isTied,
   };
 };
 
