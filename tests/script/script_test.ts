@@ -79,11 +79,11 @@ for (const name of NAMES.split(" ")) {
   });
 }
 
-Deno.test("scriptOf() of DeiT-S and GPT-2 is what deno fmt would leave, in less than 50 lines", async () => {
+Deno.test("scriptOf() of DeiT-S and GPT-2 is what deno fmt would leave, in less than 60 lines", async () => {
   await withFolder(async (folder) => {
     for (const name of ["deit-s", "gpt2"]) {
       const text = written(MODELS[name]!.build());
-      assert.ok(text.split("\n").length < 50, `${name}: ${text.split("\n").length}`);
+      assert.ok(text.split("\n").length < 60, `${name}: ${text.split("\n").length}`);
       await Deno.writeTextFile(join(folder, `${name}.ts`), text);
     }
     const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
