@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import { importOnnx } from "../../src/import/model.ts";
 import { onSizesOf, type Size, sizeText } from "../../src/import/sizes.ts";
+import { ATTRIBUTE, DATA_TYPE } from "../../src/onnx/schema.ts";
+import { graph, modelBytes, node, value } from "../onnx/models.ts";
+import { withFolder } from "../support.ts";
 
 const whole = { isWhole: true, fmod: false };
 const of = (op: string, ...sizes: Size[]) => onSizesOf(op, whole)!(...sizes);
@@ -32,3 +37,35 @@ Deno.test("sizeText() writes what is no size yet as people do", () => {
   assert.equal(sizeText(of("Sub", "T", 1)), "T - 1");
   assert.equal(sizeText(of("Sub", 7, of("Mul", 2, "T"))), "-2*T + 7");
 });
+
+Deno.test("a shape whose last axis is unflattened: what is behind it is nothing, of known sizes and of open ones", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "m.onnx");
+    const ints = (name: string, values: readonly number[]) => ({
+      name,
+      dims: [values.length],
+      dataType: DATA_TYPE.int64,
+      rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
+    });
+    const nodes = [
+      node("Shape", ["x"], ["shape"], { name: "shape" }),
+      node("Slice", ["shape", "zero", "two"], ["front"], { name: "front" }),
+      node("Slice", ["shape", "three", "end"], ["behind"], { name: "behind" }),
+      node("Concat", ["front", "heads", "behind"], ["to"], {
+        name: "to",
+        attribute: [{ name: "axis", i: 0, type: ATTRIBUTE.int }],
+      }),
+      node("Reshape", ["x", "to"], ["y"], { name: "y" }),
+    ];
+    const initializer = [
+      ...[ints("zero", [0]), ints("two", [2]), ints("three", [3]), ints("end", [2 ** 53])],
+      ints("heads", [2, -1]),
+    ];
+    const ports = { input: [value("x", ["B", 3, 8])], output: [value("y", ["B", 3, 2, 4])], initializer };
+    await Deno.writeFile(path, modelBytes(graph(nodes, ports)));
+    for (const B of ["B", 5]) {
+      const { model, open } = importOnnx(path);
+      const traced = model.trace({ weights: open(), dims: typeof B === "number" ? { B } : {} });
+      assert.deepEqual(traced.outputs[0]!.node.type.shape, [B, 3, 2, 4]);
+    }
+  }));
