@@ -169,7 +169,10 @@ export function expanded(at: Site, x: Node, shape: Shape): Node {
 
 /** The shape that a reshape asks for: 0 keeps the size there, -1 is worked out. */
 function target(from: Shape, asked: readonly Dim[], zeroIsZero: boolean): Shape {
-  const kept = asked.map((dim, i) => dim === 0 && !zeroIsZero ? from[i]! : dim);
+  const kept = asked.map((dim, i) => dim === 0 && !zeroIsZero ? from[i] : dim);
+  if (!kept.every((dim) => dim !== undefined)) {
+    throw new UnfoldError(`its shape ${showShape(asked)} keeps an axis that ${showShape(from)} has not`);
+  }
   const open = kept.indexOf(-1);
   if (open < 0) return kept;
   const rest = sizeOf(kept.filter((_, i) => i !== open));
