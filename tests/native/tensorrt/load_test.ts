@@ -42,6 +42,7 @@ const OPTIONAL = new Set([
   "INetworkDefinition.addNormalizationV2",
   "INetworkDefinition.addAttention",
   "INetworkDefinition.addCumulative",
+  "INetworkDefinition.addDynamicQuantize",
   "ICudaEngine.getDeviceMemorySize",
   "ICudaEngine.getDeviceMemorySizeV2",
   "IBuilderConfig.setNbComputeCapabilities",
