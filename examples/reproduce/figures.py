@@ -13,7 +13,7 @@ FAMILY_COLOURS = dict(zip(FAMILIES, svg.COLOURS))
 def losses(scores) -> str:
     """The mean over seeds of the training loss, in the settings where trainings fail."""
     panels = []
-    for name in ("numbers hard", "digits deep", "digits post"):
+    for name in ("by length", "numbers hard", "digits deep", "digits post"):
         setting = scores.plan.tables[name]
         series: svg.Series = {}
         for norm in setting.norms:
@@ -23,7 +23,7 @@ def losses(scores) -> str:
             columns = [[curve[at] for curve in curves] for at in range(points)]
             series[norm] = (steps, [None if None in column else statistics.mean(column) for column in columns])
         panels.append(svg.lines(setting.title, series, FAMILY_COLOURS, ("step", "training loss"), log=True))
-    return svg.page(panels, FAMILY_COLOURS, "Training loss by normalization in three settings, mean over the seeds")
+    return svg.page(panels, FAMILY_COLOURS, "Training loss by normalization in four settings, mean over the seeds")
 
 
 def normality(measured: dict) -> str:
@@ -33,7 +33,7 @@ def normality(measured: dict) -> str:
     }  # fmt: skip
     layers = [float(at + 1) for at in range(len(measured["layers"]))]
     series = {name: (layers, values) for name, values in measured["pnac"].items()}
-    panel = svg.lines("translation, UN", series, colours, ("normalization, encoder first", "PNAC, %"))
+    panel = svg.lines("numbers by length, UN", series, colours, ("normalization, encoder first", "PNAC, %"))
     return svg.page([panel], colours, "PNAC of activation and gradient statistics by normalization")
 
 
@@ -54,7 +54,7 @@ def outliers(scores) -> str:
     names = ("after 1/3", "after 2/3", "at the end")
     colours = dict(zip(names, (svg.COLOURS[3], svg.COLOURS[1], svg.COLOURS[2])))
     panels = []
-    for name in ("numbers hard", "digits deep", "digits post"):
+    for name in ("by length", "numbers hard", "digits deep"):
         setting = scores.plan.tables[name]
         counts = [line["outlier_steps"] for line in scores.lines(setting, "UN") if len(line["outlier_steps"]) == 3]
         if not counts:

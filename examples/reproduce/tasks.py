@@ -121,14 +121,11 @@ class Translator(nn.Module):
 
 
 class Numbers:
-    """Numbers of up to `places` digits; the score is the share of 300 held-out ones that greedy decoding writes right."""
-
-    def __init__(self, places: int = 5) -> None:
-        self.most = 10**places - 1
+    """Numbers up to 99,999; the score is the share of 300 held-out ones that greedy decoding writes right."""
 
     @cached_property
     def held(self) -> list[int]:
-        return torch.randperm(self.most, generator=torch.Generator().manual_seed(0))[:300].add(1).tolist()
+        return torch.randperm(99_999, generator=torch.Generator().manual_seed(0))[:300].add(1).tolist()
 
     def encode(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
         """The words [B, S], and the digits between START and END [B, T]."""
@@ -144,7 +141,7 @@ class Numbers:
     def batches(self, generator: torch.Generator) -> Iterator[tuple]:
         held = set(self.held)
         while True:
-            drawn = torch.randint(1, self.most + 1, (2 * BATCH,), generator=generator).tolist()
+            drawn = torch.randint(1, 100_000, (2 * BATCH,), generator=generator).tolist()
             yield self.encode([n for n in drawn if n not in held][:BATCH])
 
     def loss(self, model: nn.Module, batch: tuple) -> Tensor:
@@ -161,3 +158,33 @@ class Numbers:
             said = torch.cat([said, model.decode(memory, source, said)[:, -1:].argmax(-1)], dim=1)
         ended = (target == PAD) | (said == target)
         return 100 * ended.all(1).double().mean().item()
+
+
+class NumbersOfLengths(Numbers):
+    """Numbers of 3, 4 and 5 digits, each length as often, in training and among the 300 held-out ones.
+
+    With `by_length` all numbers of a batch are of one length, as translators batch their sentences; else a batch mixes them.
+    """
+
+    LENGTHS = (3, 4, 5)
+
+    def __init__(self, by_length: bool) -> None:
+        self.by_length = by_length
+
+    def draw(self, places: Tensor, generator: torch.Generator) -> list[int]:
+        """A number of so many digits for each of `places` [n]."""
+        low = 10 ** (places - 1)
+        return (low + (torch.rand(len(places), generator=generator, dtype=torch.float64) * 9 * low).long()).tolist()
+
+    @cached_property
+    def held(self) -> list[int]:
+        generator = torch.Generator().manual_seed(0)
+        drawn = [dict.fromkeys(self.draw(torch.full((200,), places), generator)) for places in self.LENGTHS]
+        return [number for numbers in drawn for number in list(numbers)[:100]]
+
+    def batches(self, generator: torch.Generator) -> Iterator[tuple]:
+        held, lengths = set(self.held), torch.tensor(self.LENGTHS)
+        while True:
+            picked = torch.randint(len(lengths), (1 if self.by_length else 3 * BATCH,), generator=generator)
+            drawn = self.draw(lengths[picked].expand(3 * BATCH), generator)
+            yield self.encode([number for number in drawn if number not in held][:BATCH])

@@ -11,10 +11,15 @@ import torch
 from torch import nn
 
 from norms import norm_of
-from tasks import Digits, Numbers
+from tasks import Digits, Numbers, NumbersOfLengths
 from unified_norm import UnifiedNorm
 
-TASKS = {"digits": Digits(), "numbers": Numbers()}
+TASKS = {
+    "digits": Digits(),
+    "numbers": Numbers(),
+    "numbers, mixed lengths": NumbersOfLengths(by_length=False),
+    "numbers by length": NumbersOfLengths(by_length=True),
+}
 POINTS = 20
 """How many means of the loss a result keeps: the curve."""
 STAGES = 3
