@@ -8,6 +8,9 @@ import textwrap
 from pathlib import Path
 
 from figures import figures
+from papers import (
+    ALPHA_BLEU, ALPHA_BOX, COCO_BOX, FILTRATION, IWSLT, PARTS_BLEU, PARTS_BOX, POWER_IWSLT, POWER_PTB, SWIN, T2T, WMT,
+)  # fmt: skip
 from plan import Plan, Setting
 from words import WORDS
 
@@ -19,20 +22,6 @@ HARD = ("by length", "numbers hard", "digits deep", "digits post")
 """The settings in which trainings fail."""
 OFFLINE = ("BN", "MABN", "PN-V", "PN", "UN")
 DASH = "–"
-
-IWSLT = {"LN": "35.3", "RMS": "35.3", "none": "FAIL", "BN": "31.1", "MABN": "35.4", "PN": "35.0", "UN": "35.4"}
-WMT = {"LN": "40.0", "RMS": "39.8", "none": "32.8", "BN": "35.1", "MABN": "36.5", "PN": "39.7", "UN": "39.9"}
-POWER_IWSLT = {"LN": "35.5", "BN": "34.4", "PN": "35.9"}
-POWER_PTB = {"LN": "53.2", "BN": "60.7", "PN-V": "55.3", "PN": "47.6"}
-SWIN = {"LN": "81.3", "BN": "80.8", "MABN": "80.9", "PN": "80.9", "UN": "81.0"}
-T2T = {"LN": "81.5", "BN": "79.8", "MABN": "FAIL", "PN": "FAIL", "UN": "80.9"}
-"""Tables 1 and 2 of the UN paper, table 1, 2 and the text of the PowerNorm paper."""
-COCO_BOX = {"M = 2": "42.8", "UN": "42.8", "M = 6": "42.8", "M = 8": "42.8", "M = 10": "42.5"}
-ALPHA_BOX = {"α = 0.6": "42.8", "α = 0.7": "42.7", "α = 0.8": "42.6", "UN": "42.8"}
-ALPHA_BLEU = {"α = 0.6": "FAIL", "α = 0.7": "35.3", "α = 0.8": "35.4", "UN": "35.4"}
-PARTS_BLEU = {"UN": "35.4", "GM off": "34.5", "AM off": "35.3", "momentum off": "18.3", "AM and momentum off": "FAIL"}
-PARTS_BOX = {"UN": "42.8", "GM off": "42.2", "AM off": "42.4", "momentum off": "42.4", "AM and momentum off": "42.5"}
-FILTRATION = {"UN": ("80.9", "81.0", "42.2", "42.8"), "no filtration": ("FAIL", "80.7", "FAIL", "FAIL")}
 
 
 class Scores:
@@ -55,7 +44,7 @@ class Scores:
         return sum(score < BOUND for score in self.of(setting, norm))
 
     def diverged(self) -> int:
-        return sum(line["diverged_at_step"] is not None for line in self._lines.values())
+        return sum(self._lines[run.key]["diverged_at_step"] is not None for run in self.plan.runs)
 
     def cell(self, setting: Setting, norm: str) -> str:
         """Mean and standard deviation over all seeds, and how many failed."""
@@ -265,7 +254,8 @@ def similarity_said(measured: dict) -> str:
 
 def page_text(scores: Scores, trainings: list[dict], measures: dict[str, dict]) -> str:
     head, plan = trainings[0], scores.plan
-    seconds = sum(line["cpu_seconds"] for line in trainings if "run" in line)
+    keys = {run.key for run in plan.runs}
+    seconds = sum(line["cpu_seconds"] for line in trainings if line.get("run") in keys)
     return WORDS.format(
         count=len(plan.runs),
         seeds=len(plan.seeds),

@@ -121,6 +121,22 @@ def check_quick() -> None:
     print("ok the quick form runs, goes on where it was stopped, and writes the same again")
 
 
+def check_page() -> None:
+    from page import write_page
+    from plan import full_plan
+    from reproduce import read_lines
+
+    results = [read_lines(EXAMPLE / "results" / f"{name}.jsonl") for name in ("trainings", "measured")]
+    with tempfile.TemporaryDirectory() as folder:
+        write_page(full_plan(), *results, Path(folder))
+        made = {path.relative_to(folder): path.read_text() for path in Path(folder).rglob("*") if path.is_file()}
+        for name, text in made.items():
+            assert (ROOT / "docs" / name).read_text() == text, f"docs/{name}: run examples/reproduce/reproduce.py --report"
+        there = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs" / "reproduce").iterdir()}
+        assert there == set(made) - {Path("reproduce.md")}, there
+    print("ok the page and its plots are what the committed results make them")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     check_normality()
@@ -129,3 +145,4 @@ if __name__ == "__main__":
     check_ablations()
     check_words()
     check_quick()
+    check_page()

@@ -29,9 +29,9 @@ const CHECKS: readonly Check[] = [
   {
     script: "check_reproduce.py",
     modules: ["torch", "numpy", "safetensors"],
-    parts: 6,
+    parts: 7,
     says:
-      "examples/reproduce measures what it says, and its quick form runs and goes on where it was stopped",
+      "examples/reproduce measures what it says, its quick form runs and goes on, and its page follows from its results",
   },
   {
     script: "check_without_norm.py",
