@@ -14,4 +14,4 @@ ALPHA_BOX = {"α = 0.6": "42.8", "α = 0.7": "42.7", "α = 0.8": "42.6", "UN": "
 ALPHA_BLEU = {"α = 0.6": "FAIL", "α = 0.7": "35.3", "α = 0.8": "35.4", "UN": "35.4"}
 PARTS_BLEU = {"UN": "35.4", "GM off": "34.5", "AM off": "35.3", "momentum off": "18.3", "AM and momentum off": "FAIL"}
 PARTS_BOX = {"UN": "42.8", "GM off": "42.2", "AM off": "42.4", "momentum off": "42.4", "AM and momentum off": "42.5"}
-FILTRATION = {"UN": ("80.9", "81.0", "42.2", "42.8"), "no filtration": ("FAIL", "80.7", "FAIL", "FAIL")}
+FILTRATION = {"with": ("80.9", "81.0", "42.2", "42.8"), "without": ("FAIL", "80.7", "FAIL", "FAIL")}

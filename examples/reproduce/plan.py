@@ -58,6 +58,7 @@ def full_plan() -> Plan:
     }
     ablations = {
         "by length": replace(tables["by length"], norms=("UN", *ABLATIONS)),
+        "numbers hard": replace(tables["numbers hard"], norms=("UN", *ABLATIONS)),
         "digits deep": replace(tables["digits deep"], norms=("UN", "UN, no filtration")),
     }
     return Plan(
