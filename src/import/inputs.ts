@@ -15,6 +15,8 @@ export interface Inputs {
   readonly specs: Readonly<Record<string, InputSpec>>;
   /** From UNfold's name of an open size to the file's: "B" to "batch_size". */
   readonly sizes: ReadonlyMap<string, string>;
+  /** What each of the file's names of a size is called in the network, where it is known to be another. */
+  readonly names: ReadonlyMap<string, Dim>;
   /** What was taken for granted, in sentences. */
   readonly assumed: readonly string[];
 }
@@ -57,7 +59,12 @@ export function inputsOf({ path, graph }: OnnxFile): Inputs {
     });
     return [name, { dtype: isFloat(dtype) ? "float" : dtype as PortType, shape }] as const;
   });
-  return { specs: Object.fromEntries(specs), sizes, assumed: batch?.assumed ?? [] };
+  return {
+    specs: Object.fromEntries(specs),
+    sizes,
+    names: new Map([...names, ...[...batch?.names ?? []].map((name) => [name, "B"] as const)]),
+    assumed: batch?.assumed ?? [],
+  };
 }
 
 /**
@@ -96,9 +103,11 @@ export function withSameSize(inputs: Inputs, { names: [name, other], where }: Sa
   const specs = Object.entries(inputs.specs).map(([input, spec]) =>
     [input, { ...spec, shape: spec.shape.map((dim) => dim === name ? other : dim) }] as const
   );
+  const names = [...inputs.names].map(([raw, dim]) => [raw, dim === name ? other : dim] as const);
   return {
     ...inputs,
     specs: Object.fromEntries(specs),
+    names: new Map([...names, ...(inputs.names.has(name) ? [] : [[name, other] as const])]),
     assumed: [...inputs.assumed, `${name} is ${other}: ${where} takes no other`],
   };
 }

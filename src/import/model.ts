@@ -172,11 +172,14 @@ function referenceNorm(
 
 /** What `look` makes of the inputs, once sizes that the file's operators have equal have one name. */
 function understood<Seen>(inputs: Inputs, look: (inputs: Inputs) => Seen): readonly [Inputs, Seen] {
+  const seen = new Set<string>();
   for (;;) {
     try {
       return [inputs, look(inputs)];
     } catch (error) {
-      if (!(error instanceof SameSize)) throw error;
+      // One that is found again is not a name of the inputs: another would be found for ever.
+      if (!(error instanceof SameSize) || seen.has(error.message)) throw error;
+      seen.add(error.message);
       inputs = withSameSize(inputs, error);
     }
   }

@@ -137,12 +137,14 @@ class Translation implements Surroundings {
         this.#cut.outputs.set(`cut.${name}`, value);
       }
     }
+    const { inputs: { names }, dims } = this.#options;
     return node.outputs.map((name) => {
       const said = this.#file.graph.values.get(name);
-      const shape = said?.shape?.map((dim) => dim ?? "?") ?? ["?"];
+      const shape = said?.shape?.map((dim) => typeof dim === "string" ? names.get(dim) ?? dim : dim ?? "?") ??
+        ["?"];
       if (said === undefined || !shape.every((dim) => isDim(dim))) return null;
       const dtype = isFloat(said.dtype) ? this.precision : said.dtype;
-      const input = apply("input", [], { attrs: { dtype, shape }, name });
+      const input = apply("input", [], { attrs: { dtype, shape: bindShape(shape, dims) }, name });
       this.#cut.inputs.push(input);
       return input;
     });

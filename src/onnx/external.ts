@@ -105,7 +105,9 @@ export class ExternalFiles {
     const target = real(path);
     if (target === null) {
       throw new UnfoldError(
-        `${origin}: its values are in ${quoted(location)}, which is not in ${folder}. ` +
+        `${origin}: its values are in ${quoted(location)}, which is not in ${
+          folder === "." ? "its folder" : folder
+        }. ` +
           "A model of several files is moved or downloaded with all of them.",
       );
     }

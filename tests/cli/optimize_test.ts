@@ -98,6 +98,35 @@ Deno.test("optimize lists all operators that it does not know, and with --keep-g
     assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["odd.onnx"]);
   }));
 
+Deno.test("--keep-going: what a cut makes has the batch of the inputs, and a size of its own is an error, not a hang", () =>
+  withFolder(async (folder) => {
+    for (const [name, size] of [["batch", "N"], ["own", "u7"]] as const) {
+      const file = modelBytes(graph([
+        node("Frobnicate", ["x"], ["odd"], { name: "odd_one" }),
+        node("Add", ["odd", "x"], ["sum"], { name: "sum" }),
+        node("Mul", ["sum", "norm.weight"], ["scaled"], { name: "norm_mul" }),
+        node("MatMul", ["scaled", "fc.weight"], ["y"], { name: "fc" }),
+      ], {
+        input: [value("x", ["N", 2])],
+        output: [value("y", ["N", 3])],
+        valueInfo: [value("odd", [size, 2])],
+        initializer: [
+          tensor("norm.weight", [2, 3]),
+          tensor("fc.weight", [1, 2, 3, 4, 5, 6], { dims: [2, 3] }),
+        ],
+      }));
+      await Deno.writeFile(join(folder, `${name}.onnx`), file);
+      const { code, stdout, stderr } = await run([`${name}.onnx`, "--keep-going", "--json"], folder);
+      assert.equal(code, 1);
+      if (name === "own") {
+        assert.match(stderr, /^error: Add "sum" takes B of 2 alone: fix it, as in --batch 2\n$/);
+        continue;
+      }
+      const { unknown, folded } = JSON.parse(stdout);
+      assert.deepEqual([unknown.length, folded], [1, 1], name);
+    }
+  }));
+
 Deno.test("optimize refuses what it cannot do with a file in one sentence", () =>
   withFolder(async (folder) => {
     await Deno.writeTextFile(join(folder, "text.onnx"), "no model");
