@@ -191,6 +191,10 @@ const openIn = (specs: Model["inputs"]): string[] => [
 
 function refuseOther(dims: DimValues, { specs }: Inputs, path: string): void {
   const open = openIn(specs);
+  const zero = Object.keys(dims).find((dim) => open.includes(dim) && dims[dim]! < 1);
+  if (zero !== undefined) {
+    throw new UnfoldError(`${path} takes whole numbers from 1 on for ${zero}, not ${dims[zero]}`);
+  }
   const wrong = Object.keys(dims).find((dim) => !open.includes(dim));
   if (wrong === undefined) return;
   const are = open.length > 0 ? `open are ${open.join(", ")}` : "none is";

@@ -98,7 +98,7 @@ Deno.test("optimize lists all operators that it does not know, and with --keep-g
     assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["odd.onnx"]);
   }));
 
-Deno.test("--keep-going: what a cut makes has the batch of the inputs, and a size of its own is an error, not a hang", () =>
+Deno.test("optimize --keep-going: what a cut makes has the batch of the inputs, and a size of its own is an error, not a hang", () =>
   withFolder(async (folder) => {
     for (const [name, size] of [["batch", "N"], ["own", "u7"]] as const) {
       const file = modelBytes(graph([
@@ -116,6 +116,10 @@ Deno.test("--keep-going: what a cut makes has the batch of the inputs, and a siz
         ],
       }));
       await Deno.writeFile(join(folder, `${name}.onnx`), file);
+      await refuses(folder, [`${name}.onnx`, "--keep-going", "--dim", "B=0"], {
+        code: 1,
+        message: /\.onnx takes whole numbers from 1 on for B, not 0$/,
+      });
       const { code, stdout, stderr } = await run([`${name}.onnx`, "--keep-going", "--json"], folder);
       assert.equal(code, 1);
       if (name === "own") {
