@@ -242,7 +242,8 @@ export async function refitWriter(
 
 function bestRidge(errorOf: (ridge: number) => number): { readonly ridge: number; readonly error: number } {
   return RIDGES.map((ridge) => ({ ridge, error: errorOf(ridge) }))
-    .reduce((best, one) => one.error < best.error ? one : best);
+    // Too small a ridge leaves a singular matrix, whose solution is no number.
+    .reduce((best, one) => one.error < best.error || Number.isNaN(best.error) ? one : best);
 }
 
 const sum = (a: Float64Array, b: Float64Array) => a.map((value, i) => value + b[i]!);
