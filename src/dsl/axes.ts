@@ -6,6 +6,7 @@ import { UnfoldError } from "../errors.ts";
 import { argument, COUNT, DIM, FLAG, given, INDEX, type Kind, listOf, optional, SHAPE } from "../ir/given.ts";
 import { axisIn, type Dim, divideDims, type Shape, showShape, sizeOf } from "../ir/shape.ts";
 import type { AttrsOf } from "../ops/table.ts";
+import { fixed } from "./description.ts";
 
 /** The axes of a reduction. */
 export interface ReduceOptions {
@@ -35,8 +36,9 @@ const RESHAPE: Kind = {
 };
 
 /** Another shape of as many elements; one size may be -1. */
-export function reshaped(from: Shape, shape: Shape): AttrsOf<"reshape"> {
-  argument("reshape: the shape", shape, RESHAPE);
+export function reshaped(from: Shape, to: Shape): AttrsOf<"reshape"> {
+  argument("reshape: the shape", to, RESHAPE);
+  const shape = to.map(fixed);
   const open = shape.filter((dim) => dim === -1).length;
   if (open > 1) {
     throw new UnfoldError(`reshape: ${showShape(shape)} leaves ${open} sizes to be worked out; at most one`);
@@ -63,7 +65,7 @@ export function sliced(shape: Shape, options: SliceOptions): AttrsOf<"slice"> {
     throw new UnfoldError(`slice: cannot count back from the open size ${all}`);
   };
   if (size !== undefined) {
-    if (end === undefined) return { axis, start: place(start), size, step };
+    if (end === undefined) return { axis, start: place(start), size: fixed(size), step };
     throw new UnfoldError(`slice: give the end ${end} or the size ${size}, not both`);
   }
   if (end === undefined && typeof all !== "number") {

@@ -5,23 +5,29 @@
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { DType, Precision } from "../ir/dtype.ts";
+import { bindDim, type Dim, type DimValues } from "../ir/shape.ts";
 
 /** The most operators that describe one network: hundreds of times the largest known network's. */
 const MOST_OPERATORS = 2 ** 18;
 
 interface Description {
   readonly precision: Precision;
+  /** Open sizes that are fixed, by name. */
+  readonly dims: DimValues;
   operators: number;
   /** Numbers of its code; null outside of any description, where nothing ends their lives. */
   readonly held: Map<string, TensorData> | null;
 }
 
-let current: Description = { precision: "fp32", operators: 0, held: null };
+let current: Description = { precision: "fp32", dims: {}, operators: 0, held: null };
 
 /** Runs what describes one network, whose `"float"` is a precision; outside of any it is fp32. */
-export function describing<Result>(precision: Precision, run: () => Result): Result {
+export function describing<Result>(
+  { precision, dims }: Pick<Description, "precision" | "dims">,
+  run: () => Result,
+): Result {
   const outer = current;
-  current = { precision, operators: 0, held: new Map() };
+  current = { precision, dims, operators: 0, held: new Map() };
   try {
     return run();
   } finally {
@@ -33,6 +39,9 @@ export function describing<Result>(precision: Precision, run: () => Result): Res
 export function resolved(dtype: DType | "float"): DType {
   return dtype === "float" ? current.precision : dtype;
 }
+
+/** A size as it is where open ones are fixed: what code calls "T" is 128 under `--dim T=128`. */
+export const fixed = (dim: Dim): Dim => bindDim(dim, current.dims);
 
 /** @throws {UnfoldError} where a network has more operators than anybody means to describe */
 export function countOperator(): void {

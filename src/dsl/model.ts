@@ -120,7 +120,7 @@ function traceModel<Inputs extends string>(
     Tensor
   >;
   const root = rootScope({ weights, precision, norm, params: new Map() });
-  const result = describing(precision, () => forward(spec, byName, root));
+  const result = describing({ precision, dims }, () => forward(spec, byName, root));
   const entries = outputsOf(spec, result);
   const unused = weights.unused();
   if (unused.length > 0) {

@@ -25,7 +25,7 @@ import type { Node } from "../ir/graph.ts";
 import { axisIn, type Dim, type Shape, showShape } from "../ir/shape.ts";
 import { apply, type AttrsOf, type OpName } from "../ops/table.ts";
 import { reduced, type ReduceOptions, reshaped, sliced, type SliceOptions } from "./axes.ts";
-import { countOperator, resolved } from "./description.ts";
+import { countOperator, fixed, resolved } from "./description.ts";
 import { ELEMENTARY, type Elementary, type ElementaryOptions, parametersOf } from "./functions/elementary.ts";
 import { constantOf, type ConstantOptions, DTYPE } from "./values.ts";
 
@@ -246,7 +246,7 @@ export class Tensor {
   /** Axes of size 1 are repeated until it has `shape`. */
   expand(shape: Shape): Tensor {
     argument("expand: the shape", shape, SHAPE);
-    return op("expand", [this], { attrs: { shape } });
+    return op("expand", [this], { attrs: { shape: shape.map(fixed) } });
   }
 
   /** The mean over axes. */

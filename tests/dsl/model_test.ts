@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { embedding, float, ids, linear, type Model, model, norm, type Tensor } from "../../src/dsl/mod.ts";
+import { range } from "../../src/dsl/functions/indices.ts";
 import { withDims } from "../../src/dsl/fixed_dims.ts";
 import { heldData, type TensorData } from "../../src/ir/data.ts";
 import { batchNorm, layerNorm, noNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
@@ -215,4 +216,20 @@ Deno.test("types catch what types can", () => {
     const [_a, _b, _c, _d] = (null as unknown as Tensor).sizes(3);
   };
   assert.ok(_);
+});
+
+Deno.test("a size that is written by its name is the number that a trace fixes it at", () => {
+  const named = model({
+    name: "named",
+    inputs: { x: float(["B", "T", 4]) },
+    norm: noNorm(),
+    forward: ({ x }) =>
+      x.reshape(["B*T", 4]).reshape(["B", "T", 4]).slice({ axis: 1, size: "T" })
+        .add(range("T").reshape([1, "T", 1]).cast("float").expand(["B", "T", 4])),
+  });
+  const shapeOf = (dims: Record<string, number>) =>
+    named.trace({ weights: randomWeights({ seed: 0 }), dims }).outputs[0]!.node.type.shape;
+  assert.deepEqual(shapeOf({}), ["B", "T", 4]);
+  assert.deepEqual(shapeOf({ T: 3 }), ["B", 3, 4]);
+  assert.deepEqual(shapeOf({ B: 2, T: 3 }), [2, 3, 4]);
 });

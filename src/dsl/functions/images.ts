@@ -1,6 +1,7 @@
 /** What is done to maps `[B, C, H, W]` without parameters: pools, padding and other sizes. */
 import { argument, COUNT, DIM, FLAG, given, listOf, NUMBER, oneOf, optional, whole } from "../../ir/given.ts";
 import type { Dim } from "../../ir/shape.ts";
+import { fixed } from "../description.ts";
 import { op, TENSOR, type Tensor } from "../tensor.ts";
 
 /** Windows of a pool. */
@@ -50,7 +51,7 @@ export function resize(x: Tensor, options: ResizeOptions): Tensor {
     mode: optional(oneOf("nearest", "linear", "cubic")),
     alignCorners: optional(FLAG),
   });
-  const shape = [...x.sizes(4).slice(0, 2), height, width];
+  const shape = [...x.sizes(4).slice(0, 2), fixed(height), fixed(width)];
   return op("resize", [x], { attrs: { mode, alignCorners, shape } });
 }
 

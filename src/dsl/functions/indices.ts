@@ -1,6 +1,7 @@
 /** Positions that are computed while the network runs, and what is read by them. */
 import { argument, DIM, FLAG, given, INDEX, optional } from "../../ir/given.ts";
 import type { Dim } from "../../ir/shape.ts";
+import { fixed } from "../description.ts";
 import { op, type Tensor } from "../tensor.ts";
 
 /** An axis. */
@@ -15,7 +16,7 @@ const axisOf = (what: string, options: AxisOptions): number =>
 /** `0, 1, ..., size - 1`, int64. */
 export function range(size: Dim): Tensor {
   argument("range: the size", size, DIM);
-  return op("range", [], { attrs: { size } });
+  return op("range", [], { attrs: { size: fixed(size) } });
 }
 
 /** The place of the largest element along an axis, the first of equal ones, int64. */
