@@ -114,7 +114,10 @@ export function termsOf(dim: Dim): { factor: number; names: string[] }[] {
 export function bindDim(dim: Dim, values: DimValues): Dim {
   if (typeof dim === "number") return dim;
   return termsOf(dim).reduce<Dim>((sum, { factor, names }) => {
-    const term = names.reduce<Dim>((product, name) => multiplyDims(product, values[name] ?? name), factor);
+    const term = names.reduce<Dim>(
+      (product, name) => multiplyDims(product, Object.hasOwn(values, name) ? values[name]! : name),
+      factor,
+    );
     return addDims(sum, term);
   }, 0);
 }
