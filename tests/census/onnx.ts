@@ -13,7 +13,7 @@ import { type Graph, topological } from "../../src/ir/graph.ts";
 import { asOnnx } from "../../src/rewrite/backends/onnx_forms.ts";
 import type { NormFold } from "../../src/rewrite/fold/fold_norm.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
-import { errorOf, recordedCall } from "../import/recorded.ts";
+import { errorOf, recordedCall } from "../recorded.ts";
 
 /** What came of one file. */
 interface Row {

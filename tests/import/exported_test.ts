@@ -14,7 +14,7 @@ import { compareOutputs, topClasses } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { openCheckpoint } from "../../src/weights/mod.ts";
-import { errorOf, recordedCall } from "./recorded.ts";
+import { errorOf, recordedCall } from "../recorded.ts";
 
 /** PyTorch and ONNX Runtime round each step to 6e-8 in different orders, and folded weights once more. */
 const BOUND = 1e-5;

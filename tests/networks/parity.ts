@@ -7,18 +7,14 @@
 import assert from "node:assert/strict";
 import { recogniseCheckpoint } from "../../src/checkpoints/recognise.ts";
 import type { SettingOptions } from "../../src/checkpoints/settings.ts";
-import { onnxBytes } from "../../src/emit/onnx.ts";
 import type { Model } from "../../src/dsl/model.ts";
-import { bytesAs } from "../../src/ir/data.ts";
-import { isFloat, type PortType, type Precision } from "../../src/ir/dtype.ts";
+import type { Precision } from "../../src/ir/dtype.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { Norm } from "../../src/norms/families.ts";
 import { asOnnx } from "../../src/rewrite/backends/onnx_forms.ts";
 import { optimize, remainingNorms } from "../../src/rewrite/pipeline.ts";
-import { compareOutputs } from "../../src/run/compare.ts";
-import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
-import type { Feeds, Outputs } from "../../src/run/session.ts";
-import { openCheckpoint, type WeightSource } from "../../src/weights/mod.ts";
+import type { WeightSource } from "../../src/weights/mod.ts";
+import { errorOf, type RecordedCall, recordedCall } from "../recorded.ts";
 
 /**
  * fp32: PyTorch and ONNX Runtime each round every step to 6e-8, in different orders; over a network of two
@@ -58,7 +54,7 @@ export interface Parity {
 /** Checks one network and adds its row to the table. */
 export async function checkParity(parity: Parity): Promise<void> {
   const { fixture: name, run = "io", model, norm } = parity;
-  const { feeds, expected } = callOf(name, run);
+  const call = callOf(name, run);
   const trace = (precision: Precision): Graph =>
     model.trace({ weights: parity.weights(), precision, ...(norm && { norm }) });
   const traced = trace("fp32");
@@ -66,11 +62,11 @@ export async function checkParity(parity: Parity): Promise<void> {
   const half = optimize(trace("fp16"));
   const remaining = remainingNorms(folded.graph);
   const errors = {
-    traced: await errorOf(traced, feeds, expected),
-    folded: await errorOf(folded.graph, feeds, expected),
-    fp16: await errorOf(half.graph, feeds, expected),
-    forTensorRt: await errorOf(asOnnx(folded.graph, "tensorrt"), feeds, expected),
-    fp16ForTensorRt: await errorOf(asOnnx(half.graph, "tensorrt"), feeds, expected),
+    traced: await errorOf(traced, call),
+    folded: await errorOf(folded.graph, call),
+    fp16: await errorOf(half.graph, call),
+    forTensorRt: await errorOf(asOnnx(folded.graph, "tensorrt"), call),
+    fp16ForTensorRt: await errorOf(asOnnx(half.graph, "tensorrt"), call),
   };
   const what = `${parity.title ?? name}${run === "io" ? "" : ` (${run})`}`;
   await writeRow({ network: what, norms: folded.norms.length, remaining, ...errors });
@@ -86,35 +82,8 @@ export async function checkParity(parity: Parity): Promise<void> {
 }
 
 /** The inputs and outputs of one call of a fixture, in fp32. */
-export function callOf(name: string, run: string): { feeds: Feeds; expected: Outputs } {
-  const file = openCheckpoint(
-    new URL(run === "io" ? "io.safetensors" : `io.${run}.safetensors`, fixture(name)),
-  );
-  const part = (prefix: string) =>
-    Object.fromEntries(
-      file.names().filter((key) => key.startsWith(prefix)).map((key) => {
-        const { dtype, shape, ...data } = file.tensor(key);
-        return [key.slice(prefix.length), { dtype: dtype as "fp32", shape, bytes: data.bytes() }];
-      }),
-    );
-  return { feeds: part("input."), expected: part("output.") };
-}
-
-async function errorOf(graph: Graph, feeds: Feeds, expected: Outputs): Promise<number> {
-  const typed = Object.fromEntries(
-    graph.inputs.map(({ name, type }) => {
-      const value = feeds[name];
-      assert.ok(value !== undefined, `the fixture has no input ${name}`);
-      if (value.dtype === type.dtype || !isFloat(value.dtype)) return [name, value];
-      const { shape, bytes } = value;
-      const data = { dtype: value.dtype, shape, origin: name, bytes: () => bytes };
-      return [name, { dtype: type.dtype as PortType, shape, bytes: bytesAs(data, type.dtype) }];
-    }),
-  );
-  await using session = await sessionFromOnnx(onnxBytes(graph), { threads: 1 });
-  const { failure, maxRelError } = compareOutputs(await session.run(typed), expected);
-  assert.equal(failure, null, `${graph.name}: ${failure}`);
-  return maxRelError;
+function callOf(name: string, run: string): RecordedCall {
+  return recordedCall(new URL(run === "io" ? "io.safetensors" : `io.${run}.safetensors`, fixture(name)));
 }
 
 interface Row {
