@@ -1,6 +1,7 @@
 /**
- * The OpenVINO library the tests run with: the one UNFOLD_OPENVINO_LIB names, else an installed one. Where
- * there is none they are ignored, with this reason in their names.
+ * The OpenVINO library the tests run with: the one UNFOLD_OPENVINO_LIB names (`.ci/run` installs
+ * `tests/python/openvino.txt` for it), else an installed one. Where there is none they are ignored, with this
+ * reason in their names.
  */
 import { findOpenVino } from "../src/run/openvino.ts";
 
