@@ -40,6 +40,7 @@ export const gelu = <X extends Any>(x: X, options?: Options<"gelu">): X => over(
 export const softmax = <X extends Any>(x: X, options?: Options<"softmax">): X =>
   over(x, (y) => y.softmax(options));
 export const mean = <X extends Any>(x: X, options: dsl.ReduceOptions): X => over(x, (y) => y.mean(options));
+export const largest = <X extends Any>(x: X, options: dsl.ReduceOptions): X => over(x, (y) => y.max(options));
 export const sum = <X extends Any>(x: X, options: dsl.ReduceOptions): X => over(x, (y) => y.sum(options));
 export const slice = <X extends Any>(x: X, options: dsl.SliceOptions): X => over(x, (y) => y.slice(options));
 export const pick = <X extends Any>(x: X, options: Options<"pick">): X => over(x, (y) => y.pick(options));

@@ -254,6 +254,11 @@ export class Tensor {
     return op("reduce_mean", [this], { attrs: reduced("mean", options) });
   }
 
+  /** The largest element over axes. */
+  max(options: ReduceOptions): Tensor {
+    return op("reduce_max", [this], { attrs: reduced("max", options) });
+  }
+
   /** The sum over axes. */
   sum(options: ReduceOptions): Tensor {
     return op("reduce_sum", [this], { attrs: reduced("sum", options) });

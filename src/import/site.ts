@@ -189,8 +189,8 @@ export class Site {
     try {
       return apply(op, inputs as readonly Node[], { attrs, name });
     } catch (error) {
-      const [a, b] = inputs.map((input) => input?.type.shape);
-      const names = a && b && MEETING.has(op) ? sameSize(a, b) : null;
+      const [a, b] = meetingShapes(op, inputs);
+      const names = a && b ? sameSize(a, b) : null;
       throw names === null
         ? error
         : new SameSize(names, `${operatorName(this.node)} ${quoted(this.node.name)}`);
@@ -224,6 +224,15 @@ export class Site {
   vector(values: Float64Array, name: string): Node {
     return constantNode(heldData([values.length], values, name), { dtype: this.precision, name });
   }
+}
+
+/** Of the first two operands, the sizes that have to be equal; none where there are no such. */
+function meetingShapes(op: OpName, inputs: readonly (Node | undefined)[]): readonly (Shape | undefined)[] {
+  const [a, b] = inputs.map((input) => input?.type.shape);
+  if (MEETING.has(op)) return [a, b];
+  // Channels; of groups they are more than the weight says.
+  if (op === "linear" || op === "conv") return [a?.slice(op === "conv" ? 1 : -1).slice(0, 1), b?.slice(1, 2)];
+  return [];
 }
 
 /** Operators whose operands have the same sizes, broadcast. */

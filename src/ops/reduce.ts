@@ -1,4 +1,4 @@
-/** What `reduce_mean` and `reduce_sum` share: axes that go away, or stay with size 1. */
+/** What means, sums and the largest over axes share: these go away, or stay with size 1. */
 import { axisIn } from "../ir/shape.ts";
 import { defineOp, type Kind, requireFloat } from "./define.ts";
 import { Misfit } from "./operands.ts";
@@ -11,13 +11,14 @@ type Reduction<Name extends string> = {
   doc: string;
   /** Of the elements along one axis; reducing axes one after the other must be reducing them at once. */
   meaning: (run: Float64Array) => number;
-  tensorrt: "sum" | "avg";
-  onnx: "ReduceMean" | "ReduceSum";
+  tensorrt: "sum" | "avg" | "max";
+  onnx: "ReduceMean" | "ReduceSum" | "ReduceMax";
+  of: "floats" | "numbers";
   does: Kind;
 };
 
 export function reduction<const Name extends string>(
-  { name, doc, meaning, does, ...backend }: Reduction<Name>,
+  { name, doc, meaning, of, does, ...backend }: Reduction<Name>,
 ) {
   return defineOp({
     name,
@@ -29,7 +30,8 @@ export function reduction<const Name extends string>(
       if (reduced.length === 0 || new Set(reduced).size < reduced.length) {
         throw new Misfit("give each axis to reduce over, once");
       }
-      requireFloat([x]);
+      if (of === "floats") requireFloat([x]);
+      if (x.dtype === "bool") throw new Misfit("booleans are no numbers; cast them");
       const shape = x.shape.flatMap((dim, i) => !reduced.includes(i) ? [dim] : keepDims ? [1] : []);
       return { dtype: x.dtype, shape };
     },

@@ -8,5 +8,6 @@ export const reduceMean = reduction({
   meaning: meanOf,
   tensorrt: "avg",
   onnx: "ReduceMean",
+  of: "floats",
   does: { kind: "mean", breaks: () => "it averages over the channels themselves" },
 });

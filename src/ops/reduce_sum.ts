@@ -8,5 +8,6 @@ export const reduceSum = reduction({
   meaning: sumOf,
   tensorrt: "sum",
   onnx: "ReduceSum",
+  of: "numbers",
   does: { kind: "other" },
 });

@@ -67,6 +67,7 @@ import { type Inputs, positionOf } from "./operands.ts";
 import { pad } from "./pad.ts";
 import { quantize } from "./quantize.ts";
 import { quantizedLinear } from "./quantized_linear.ts";
+import { reduceMax } from "./reduce_max.ts";
 import { reduceMean } from "./reduce_mean.ts";
 import { reduceSum } from "./reduce_sum.ts";
 import { reshape } from "./reshape.ts";
@@ -133,6 +134,7 @@ export const OPS = {
   quantize,
   quantized_linear: quantizedLinear,
   range,
+  reduce_max: reduceMax,
   reduce_mean: reduceMean,
   reduce_sum: reduceSum,
   relu,

@@ -69,10 +69,10 @@ function countBy(graph: Graph, of: (op: string) => boolean): Record<string, numb
 
 async function look(path: string): Promise<Row> {
   const [network, norm, exporter] = basename(path).split(".") as [string, string, string];
-  const { attention } = JSON.parse(await Deno.readTextFile(path.replace(/\.onnx$/, ".json")));
+  const { attention, dims = {} } = JSON.parse(await Deno.readTextFile(path.replace(/\.onnx$/, ".json")));
   const row = { network, norm, exporter, attention };
   try {
-    const { model, open } = importOnnx(path);
+    const { model, open } = importOnnx(path, { dims });
     const traced = model.trace({ weights: open() });
     const { graph, norms } = optimize(traced);
     const lowered = asOnnx(graph, "onnxruntime");

@@ -140,6 +140,7 @@ const CASES: Readonly<Record<string, (case_: string) => Tensor>> = {
   sub: of(({ a, b }) => sub(a!, b!)),
   div: of(({ a, b }) => div(a!, b!)),
   maximum: of(({ a, b }) => maximum(a!, b!)),
+  largest: plain("reduce_max", { axes: [0, 2], keepDims: true }),
   sum: of(({ x }) => sum(x!, { axes: [0, 2], keepDims: true })),
   mean: of(({ x }) => mean(x!, { axes: [0, 2], keepDims: true })),
   exp: of(({ x }) => exp(x!)),

@@ -6,6 +6,7 @@ import {
   div,
   exp,
   gelu,
+  largest,
   maximum,
   mul,
   relu,
@@ -174,7 +175,27 @@ export const NUMBER_SAMPLES = {
       build: ({ x }) => maximum(x!, constant([4], { shape: [1], dtype: "int32" })),
     },
   ],
+  reduce_max: [
+    { name: "open tokens", inputs: xBT4, dims, build: ({ x }) => largest(x!, { axes: [1] }) },
+    {
+      name: "two axes apart, kept",
+      inputs: x234,
+      build: ({ x }) => largest(x!, { axes: [-1, 0], keepDims: true }),
+    },
+    {
+      name: "of whole numbers",
+      inputs: { x: { shape: ["B", 5], dtype: "int64", below: 9 } },
+      dims,
+      build: ({ x }) => largest(x!, { axes: [1] }),
+    },
+  ],
   reduce_sum: [
+    {
+      name: "of whole numbers",
+      inputs: { x: { shape: ["B", 5], dtype: "int32", below: 9 } },
+      dims,
+      build: ({ x }) => sum(x!, { axes: [1] }),
+    },
     { name: "open tokens", inputs: xBT4, dims, build: ({ x }) => sum(x!, { axes: [1] }) },
     {
       name: "of tokens under a mask",

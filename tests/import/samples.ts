@@ -1,48 +1,7 @@
 /** ONNX operators with operands, one by one, as `operators_test.ts` makes files of them. */
-import { type Proto, tensor } from "../onnx/models.ts";
-
-/** Element types as they lie in a file. */
-export const ARRAYS = {
-  fp32: Float32Array,
-  int64: BigInt64Array,
-  int32: Int32Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  bool: Uint8Array,
-} as const;
-
-export type Attribute = number | string | readonly number[] | { readonly float: number } | {
-  readonly tensor: Proto;
-};
-
-/** An operator with its operands. */
-export interface Sample {
-  /** Shapes of floating-point inputs x0, x1, ..., or with an element type: `["int64", 2, 3]`. */
-  readonly inputs: readonly (readonly (number | string)[])[];
-  readonly attributes?: Readonly<Record<string, Attribute>>;
-  /** Constant operands by their place: numbers, or with a shape and type. */
-  readonly constants?: Readonly<Record<number, Constant>>;
-  readonly outputs?: number;
-  /** The result's element type; fp32 unless said. */
-  readonly gives?: keyof typeof ARRAYS;
-  readonly opset?: number;
-  /** In front of the first input: Log of Exp. */
-  readonly behind?: string;
-  /** Behind the result, with the same constants: what makes floats of it again. */
-  readonly then?: string;
-  readonly tolerance?: number;
-}
-export type Constant = readonly number[] | {
-  readonly shape: readonly number[];
-  readonly type?: "fp32" | "int64" | "int8" | "uint8" | "bool" | "int32";
-  readonly values?: readonly number[];
-};
-
-const x234 = { inputs: [["N", 3, 4]] } as const;
-const pair = { inputs: [["N", 3, 4], ["N", 3, 4]] } as const;
-const image = { inputs: [["N", 4, 6, 8]] } as const;
-const ints = (values: readonly number[]): Constant => ({ shape: [values.length], type: "int64", values });
-const wave = (shape: readonly number[]): Constant => ({ shape });
+import { tensor } from "../onnx/models.ts";
+import { image, ints, pair, type Sample, wave, x234 } from "./sample.ts";
+import { MICROSOFT } from "./samples_microsoft.ts";
 
 /** Each operator of the table, in the forms that exporters write. */
 export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
@@ -107,6 +66,10 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
       constants: { 1: wave([6, 4, 3]), 2: wave([6]) },
       attributes: { pads: [1, 1], strides: [2] },
     },
+  ],
+  ConvTranspose: [
+    { ...image, constants: { 1: wave([4, 3, 2, 2]), 2: wave([3]) }, attributes: { strides: [2, 2] } },
+    { ...image, constants: { 1: wave([4, 2, 3, 4]) }, attributes: { strides: [3, 4], kernel_shape: [3, 4] } },
   ],
   Cos: [x234],
   CumSum: [{ ...x234, constants: { 1: { shape: [], type: "int64", values: [1] } } }],
@@ -177,6 +140,7 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   Less: [{ ...pair, gives: "bool" }],
   LessOrEqual: [{ ...pair, gives: "bool" }],
   Log: [{ ...x234, behind: "Exp" }],
+  LogSoftmax: [{ ...x234, attributes: { axis: 1 } }, x234],
   LpNormalization: [{ ...x234, attributes: { axis: 1, p: 2 } }],
   MatMul: [
     { inputs: [["N", 3, 4], ["N", 4, 5]] },
@@ -211,7 +175,9 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     then: "DequantizeLinear",
     constants: { 1: { shape: [], values: [0.1] }, 2: { shape: [], type: "uint8", values: [128] } },
   }],
-  RMSNormalization: [],
+  RMSNormalization: [
+    { ...x234, constants: { 1: wave([4]) }, attributes: { epsilon: { float: 1e-3 } }, opset: 23 },
+  ],
   Range: [{
     inputs: [],
     gives: "int64",
@@ -222,13 +188,42 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     },
   }],
   Reciprocal: [{ ...x234, behind: "Exp" }],
+  ReduceL1: [{ ...x234, attributes: { axes: [1] } }],
+  ReduceLogSumExp: [
+    { ...x234, attributes: { axes: [1], keepdims: 0 } },
+    { ...x234, constants: { 1: ints([-1]) }, opset: 18 },
+  ],
+  ReduceMax: [
+    { ...x234, attributes: { axes: [1, 2], keepdims: 0 } },
+    { ...x234, constants: { 1: ints([1]) }, opset: 18 },
+    { inputs: [["int64", 2, 3]], attributes: { axes: [1] }, gives: "int64" },
+  ],
+  ReduceMin: [{ ...x234, attributes: { axes: [1] } }, {
+    inputs: [["int64", 2, 3]],
+    attributes: { axes: [0] },
+    gives: "int64",
+  }],
+  ReduceProd: [
+    { inputs: [], constants: { 0: ints([2, 3, 4]) }, attributes: { axes: [0], keepdims: 0 }, gives: "int64" },
+    {
+      inputs: [],
+      constants: { 0: { shape: [2, 3], type: "int64", values: [1, 2, 3, 4, 5, 6] } },
+      attributes: { axes: [1] },
+      gives: "int64",
+    },
+  ],
   ReduceL2: [{ ...x234, constants: { 1: ints([1]) }, opset: 18 }],
   ReduceMean: [
     { ...x234, attributes: { axes: [1, 2], keepdims: 0 } },
     { ...x234, constants: { 1: ints([-1]) }, opset: 18 },
     { ...x234, opset: 18, attributes: { keepdims: 0 } },
   ],
-  ReduceSum: [{ ...x234, constants: { 1: ints([1]) } }],
+  ReduceSum: [{ ...x234, constants: { 1: ints([1]) } }, {
+    inputs: [["int32", "N", 3]],
+    constants: { 1: ints([1]) },
+    attributes: { keepdims: 0 },
+    gives: "int32",
+  }],
   ReduceSumSquare: [{ ...x234, constants: { 1: ints([1]) }, opset: 18 }],
   Relu: [x234],
   Reshape: [
@@ -286,39 +281,16 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   Squeeze: [{ inputs: [["N", 1, 4]], constants: { 1: ints([1]) } }],
   Sub: [pair],
   Sum: [{ inputs: [["N", 4], ["N", 4], [4]] }],
-  Swish: [],
+  Swish: [{ ...x234, opset: 24 }],
   Tanh: [x234],
   Tile: [{ ...x234, constants: { 1: ints([1, 2, 3]) } }],
   Transpose: [{ ...x234, attributes: { perm: [2, 0, 1] } }, x234],
+  Trilu: [
+    { ...x234, attributes: { upper: 0 } },
+    { ...x234, constants: { 1: { shape: [], type: "int64", values: [-1] } } },
+    { inputs: [["bool", 3, 4]], constants: { 1: { shape: [], type: "int64", values: [1] } }, gives: "bool" },
+  ],
   Unsqueeze: [{ ...x234, constants: { 1: ints([1, -1]) } }],
   Where: [{ inputs: [["bool", "N", 4], ["N", 4], ["N", 4]] }],
-  "com.microsoft.Attention": [
-    { inputs: [["N", 5, 8]], constants: { 1: wave([8, 24]), 2: wave([24]) }, attributes: { num_heads: 2 } },
-    {
-      inputs: [["N", 5, 8], ["int32", "N", 5]],
-      constants: { 1: wave([8, 24]), 2: wave([24]) },
-      attributes: { num_heads: 2 },
-    },
-  ],
-  "com.microsoft.BiasGelu": [{ ...x234, constants: { 1: wave([4]) } }],
-  "com.microsoft.FastGelu": [{ ...x234, constants: { 1: wave([4]) } }],
-  "com.microsoft.FusedMatMul": [{
-    inputs: [["N", 3, 4], ["N", 5, 4]],
-    attributes: { transB: 1, alpha: { float: 0.5 } },
-  }],
-  "com.microsoft.Gelu": [x234],
-  "com.microsoft.MultiHeadAttention": [{
-    inputs: [["N", 5, 8], ["N", 6, 8], ["N", 6, 8]],
-    constants: { 3: wave([24]) },
-    attributes: { num_heads: 2 },
-  }],
-  "com.microsoft.QuickGelu": [x234],
-  "com.microsoft.RotaryEmbedding": [{
-    inputs: [["N", 2, 5, 6], ["int64", "N", 5]],
-    constants: { 2: wave([5, 3]), 3: wave([5, 3]) },
-  }],
-  "com.microsoft.SkipLayerNormalization": [
-    { ...pair, constants: { 2: wave([4]), 3: wave([4]), 4: wave([4]) } },
-  ],
-  "com.microsoft.SkipSimplifiedLayerNormalization": [{ ...pair, constants: { 2: wave([4]) } }],
+  ...MICROSOFT,
 };

@@ -4,6 +4,7 @@
  */
 import { UnfoldError } from "../../errors.ts";
 import type { Node } from "../../ir/graph.ts";
+import type { Dim } from "../../ir/shape.ts";
 import { joinHeads, repeatHeads, splitHeads } from "../../dsl/heads.ts";
 import { nodeOf, tensorOf } from "../../dsl/tensor.ts";
 import { isFloat } from "../../ir/dtype.ts";
@@ -37,7 +38,15 @@ export const ATTENTIONS: Translators = {
       Node,
     ];
     const causal = at.int("unidirectional", 0) !== 0;
-    return attended(at, { q, k, v, heads, mask: microsoftMask(at, 4, 5), scale: scaleOf(at), causal });
+    return attended(at, {
+      q,
+      k,
+      v,
+      heads,
+      mask: microsoftMask(at, { padding: 4, bias: 5, tokens: k.type.shape.at(-2)! }),
+      scale: scaleOf(at),
+      causal,
+    });
   },
   "com.microsoft.Attention": (at) => {
     if (at.has(4)) throw new UnfoldError("a cache of keys and values");
@@ -48,7 +57,15 @@ export const ATTENTIONS: Translators = {
     const sizes = at.ints("qkv_hidden_sizes") ?? [whole / 3, whole / 3, whole / 3];
     const [q, k, v] = cut(at, packed, sizes) as [Node, Node, Node];
     const causal = at.int("unidirectional", 0) !== 0;
-    return attended(at, { q, k, v, heads, mask: microsoftMask(at, 3, 5), scale: scaleOf(at), causal });
+    return attended(at, {
+      q,
+      k,
+      v,
+      heads,
+      mask: microsoftMask(at, { padding: 3, bias: 5, tokens: k.type.shape.at(-2)! }),
+      scale: scaleOf(at),
+      causal,
+    });
   },
   RotaryEmbedding: (at) => {
     const positions = at.has(3) ? at.tensor(3) : undefined;
@@ -105,20 +122,35 @@ function additive(at: Site, mask: Node): Node {
   return at.make("where", [mask, nothing, never], {});
 }
 
-/** Padding `[B, S]`, 1 where there is a token, and what is added to the logits. */
-function microsoftMask(at: Site, padding: number, bias: number): Node | undefined {
+/**
+ * Padding `[B, S]`, 1 where there is a token, or how many tokens come before it, `[B]`, and what is added to
+ * the logits.
+ */
+function microsoftMask(
+  at: Site,
+  { padding, bias, tokens }: { padding: number; bias: number; tokens: Dim },
+): Node | undefined {
   const added = at.has(bias) ? at.tensor(bias) : undefined;
   if (!at.has(padding)) return added;
-  const mask = at.tensor(padding);
-  if (mask.type.shape.length !== 2) {
-    throw new UnfoldError("a mask other than of each example's tokens, [B, S]");
+  const given = at.tensor(padding);
+  const [batch, ...others] = given.type.shape;
+  if (others.length > 1 || (others.length === 0 && batch !== at.shape(0)[0])) {
+    throw new UnfoldError("a mask other than of each example's tokens, [B, S], or of how many they are, [B]");
   }
+  const mask = others.length === 1 ? given : isBefore(at, tokens, given);
   const wide = at.make("cast", [mask], { to: at.precision });
-  const [batch, tokens] = mask.type.shape;
-  const rows = at.make("reshape", [wide], { shape: [batch!, 1, 1, tokens!] });
+  const rows = at.make("reshape", [wide], { shape: [batch!, 1, 1, tokens] });
   const absent = at.make("sub", [at.constant([1]), rows], {});
   const filled = at.make("mul", [absent, at.constant([at.float("mask_filter_value", -10000)])], {});
   return added === undefined ? filled : at.make("add", [filled, added], {});
+}
+
+/** Of each of so many tokens whether it comes before an example's count. */
+function isBefore(at: Site, tokens: Dim, counts: Node): Node {
+  const positions = at.make("range", [], { size: tokens });
+  const wide = at.make("cast", [counts], { to: "int64" });
+  const columns = at.make("reshape", [wide], { shape: [...counts.type.shape, 1] });
+  return at.make("less", [positions, columns], {});
 }
 
 /** The last axis in parts of these sizes. */

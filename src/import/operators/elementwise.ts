@@ -19,7 +19,6 @@ type Unary =
   | "is_nan"
   | "log"
   | "mish"
-  | "neg"
   | "not"
   | "relu"
   | "sigmoid"
@@ -63,7 +62,10 @@ export const ELEMENTWISE: Translators = {
   IsNaN: unary("is_nan"),
   Log: unary("log"),
   Mish: unary("mish"),
-  Neg: unary("neg"),
+  Neg: (at) => {
+    const x = at.tensor(0);
+    return isFloat(x.type.dtype) ? at.make("neg", [x], {}) : at.make("sub", [at.number(0, x), x], {});
+  },
   Not: unary("not"),
   Relu: unary("relu"),
   Sigmoid: unary("sigmoid"),

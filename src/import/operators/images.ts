@@ -9,15 +9,44 @@ import { reshapedData } from "../../weights/derived/derive.ts";
 import type { Site } from "../site.ts";
 import { fixed } from "../values.ts";
 import type { Translators } from "./define.ts";
+import { activated, linearOf } from "./products.ts";
 
 export const IMAGES: Translators = {
-  Conv: (at) => {
-    const [image, weight] = [asImage(at, at.tensor(0)), heightened(at.tensor(1))];
-    const kernel = weight.type.shape.slice(2) as [number, number];
-    const groups = at.int("group", 1);
-    const attrs = { ...windowOf(at, image.type.shape, kernel), ...groups !== 1 && { groups } };
-    const inputs = [image, weight, ...at.has(2) ? [at.tensor(2)] : []];
-    return asGiven(at, at.make("conv", inputs, attrs, { name: at.path }));
+  Conv: convolved,
+  "com.microsoft.FusedConv": (at) => {
+    const product = convolved(at);
+    return activated(at, at.has(3) ? at.make("add", [product, at.tensor(3)], {}) : product);
+  },
+  ConvTranspose: (at) => {
+    const [x, weight] = [at.tensor(0), at.tensor(1)];
+    const [channels, outputs, ...kernel] = weight.type.shape as number[];
+    const { stride, padding, paddingAfter, dilation } = windowOf(
+      at,
+      x.type.shape,
+      kernel as [number, number],
+    );
+    const isWhole = x.type.shape.length === 4 && isSame(kernel, stride) && at.int("group", 1) === 1 &&
+      paddingAfter === undefined && dilation === undefined && padding.every((count) => count === 0) &&
+      (at.ints("output_padding") ?? []).every((count) => count === 0) &&
+      at.ints("output_shape") === undefined;
+    if (!isWhole) {
+      throw new UnfoldError(
+        "windows of its result that overlap or do not fill it; strides of the kernel's size are known",
+      );
+    }
+    // Each place becomes a window of its own: a product, whose outputs are laid out.
+    const [batch, , height, width] = x.type.shape as [Dim, Dim, Dim, Dim];
+    const places = at.make("transpose", [x], { permutation: [0, 2, 3, 1] });
+    const flat = reshapedData(dataOf(constantOf(weight)), [channels!, outputs! * kernel[0]! * kernel[1]!]);
+    const product = linearOf(at, places, constantNode(flat, { dtype: weight.type.dtype, name: weight.name }));
+    const shape = [batch, height, width, outputs!, kernel[0]!, kernel[1]!];
+    const apart = at.make("reshape", [product], { shape });
+    const moved = at.make("transpose", [apart], { permutation: [0, 3, 1, 4, 2, 5] });
+    const image = at.make("reshape", [moved], {
+      shape: [batch, outputs!, multiplyDims(height, kernel[0]!), multiplyDims(width, kernel[1]!)],
+    });
+    if (!at.has(2)) return image;
+    return at.make("add", [image, at.make("reshape", [at.tensor(2)], { shape: [outputs!, 1, 1] })], {});
   },
   MaxPool: (at) => {
     if (at.node.outputs.filter((output) => output !== "").length > 1) throw new UnfoldError("its indices");
@@ -91,6 +120,17 @@ export const IMAGES: Translators = {
   },
 };
 
+function convolved(at: Site): Node {
+  const [image, weight] = [asImage(at, at.tensor(0)), heightened(at.tensor(1))];
+  const kernel = weight.type.shape.slice(2) as [number, number];
+  const groups = at.int("group", 1);
+  const attrs = { ...windowOf(at, image.type.shape, kernel), ...groups !== 1 && { groups } };
+  const inputs = [image, weight, ...at.has(2) ? [at.tensor(2)] : []];
+  return asGiven(at, at.make("conv", inputs, attrs, { name: at.path }));
+}
+
+const isSame = (a: readonly number[], b: readonly number[]) => a.every((size, i) => size === b[i]);
+
 /** A sequence as an image of height 1. */
 function asImage(at: Site, x: Node): Node {
   const { shape } = x.type;
@@ -111,9 +151,13 @@ function asGiven(at: Site, image: Node): Node {
 function heightened(weight: Node): Node {
   const { shape, dtype } = weight.type;
   if (shape.length !== 3) return weight;
-  if (weight.op !== "constant") throw new UnfoldError("its weight is computed while the network runs");
   const wide = shape.toSpliced(2, 0, 1) as number[];
-  return constantNode(reshapedData(dataOf(weight), wide), { dtype, name: weight.name });
+  return constantNode(reshapedData(dataOf(constantOf(weight)), wide), { dtype, name: weight.name });
+}
+
+function constantOf(weight: Node): Node {
+  if (weight.op === "constant") return weight;
+  throw new UnfoldError("its weight is computed while the network runs");
 }
 
 /** The axes of an image behind batch and channels. */

@@ -25,6 +25,21 @@ export const NORMALIZATIONS: Translators = {
     overRows(at, at.tensor(0), { axis: at.axis(at.int("axis", -1)), op: "rms_norm", gain: optional(at, 1) }),
   SimplifiedLayerNormalization: (at) =>
     overRows(at, at.tensor(0), { axis: at.axis(at.int("axis", -1)), op: "rms_norm", gain: optional(at, 1) }),
+  "com.microsoft.EmbedLayerNormalization": (at) => {
+    const rows = (table: number, ids: number) =>
+      at.make("gather", [at.tensor(table), at.tensor(ids)], { axis: 0 });
+    const [tokens] = at.shape(0).slice(-1);
+    const positions = at.has(8)
+      ? rows(3, 8)
+      : at.make("slice", [at.tensor(3)], { axis: 0, start: 0, size: tokens!, step: 1 });
+    const both = at.make("add", [rows(2, 0), positions], {});
+    const sum = at.has(1) && at.has(4) ? at.make("add", [both, rows(4, 1)], {}) : both;
+    const gainAndShift = { gain: optional(at, 5), shift: optional(at, 6) };
+    const normalized = overRows(at, sum, { axis: 2, op: "layer_norm", ...gainAndShift });
+    // How many tokens of each example there are, which attention takes as a mask.
+    const counts = at.has(7) ? at.make("reduce_sum", [at.tensor(7)], { axes: [1], keepDims: false }) : null;
+    return [normalized, counts, sum];
+  },
   "com.microsoft.SkipLayerNormalization": (at) => skipping(at, "layer_norm"),
   "com.microsoft.SkipSimplifiedLayerNormalization": (at) => skipping(at, "rms_norm"),
   BatchNormalization: (at) => {

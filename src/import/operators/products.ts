@@ -35,25 +35,37 @@ export const PRODUCTS: Translators = {
     }
     return contracted(at, inputs as [string, string], out);
   },
-  Gemm: (at) => {
-    const [alpha, beta] = [at.float("alpha", 1), at.float("beta", 1)];
-    const [a, b] = [at.tensor(0), at.tensor(1)];
-    const x = at.int("transA", 0) === 0 ? a : at.make("transpose", [a], { permutation: [1, 0] });
-    const isTurned = at.int("transB", 0) !== 0;
-    const bias = at.has(2) && beta !== 0 ? at.tensor(2) : undefined;
-    if (isMatrix(b) && alpha === 1 && (bias === undefined || beta === 1)) {
-      const weight = isTurned ? b : turned(b);
-      const isVector = bias?.op === "constant" && bias.type.shape.length === 1 &&
-        bias.type.shape[0] === weight.type.shape[0];
-      const product = at.make("linear", [x, weight, ...isVector ? [bias] : []], {}, { name: at.path });
-      return bias === undefined || isVector ? product : at.make("add", [product, bias], {});
-    }
-    const scaled = (value: Node, by: number) =>
-      by === 1 ? value : at.make("mul", [value, at.number(by, value)], {});
-    const product = scaled(at.make("matmul", [x, b], { ...isTurned && { transposeB: true } }), alpha);
-    return bias === undefined ? product : at.make("add", [product, scaled(bias, beta)], {});
-  },
+  Gemm: gemm,
+  "com.microsoft.FusedGemm": (at) => activated(at, gemm(at)),
 };
+
+/** Behind a product, as ONNX Runtime's optimizer writes it. */
+export function activated(at: Site, x: Node): Node {
+  const activation = at.text("activation", "");
+  if (activation === "") return x;
+  const op = ({ Relu: "relu", Sigmoid: "sigmoid", Tanh: "tanh" } as const)[activation];
+  if (op === undefined) throw new UnfoldError(`its activation ${JSON.stringify(activation)}`);
+  return at.make(op, [x], {});
+}
+
+function gemm(at: Site): Node {
+  const [alpha, beta] = [at.float("alpha", 1), at.float("beta", 1)];
+  const [a, b] = [at.tensor(0), at.tensor(1)];
+  const x = at.int("transA", 0) === 0 ? a : at.make("transpose", [a], { permutation: [1, 0] });
+  const isTurned = at.int("transB", 0) !== 0;
+  const bias = at.has(2) && beta !== 0 ? at.tensor(2) : undefined;
+  if (isMatrix(b) && alpha === 1 && (bias === undefined || beta === 1)) {
+    const weight = isTurned ? b : turned(b);
+    const isVector = bias?.op === "constant" && bias.type.shape.length === 1 &&
+      bias.type.shape[0] === weight.type.shape[0];
+    const product = at.make("linear", [x, weight, ...isVector ? [bias] : []], {}, { name: at.path });
+    return bias === undefined || isVector ? product : at.make("add", [product, bias], {});
+  }
+  const scaled = (value: Node, by: number) =>
+    by === 1 ? value : at.make("mul", [value, at.number(by, value)], {});
+  const product = scaled(at.make("matmul", [x, b], { ...isTurned && { transposeB: true } }), alpha);
+  return bias === undefined ? product : at.make("add", [product, scaled(bias, beta)], {});
+}
 
 /** A linear layer of a constant `[channels, outputs]`. */
 export function linearOf(at: Site, x: Node, matrix: Node, bias?: Node): Node {

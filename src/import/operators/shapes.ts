@@ -7,6 +7,8 @@ import {
   broadcastShapes,
   type Dim,
   divideDims,
+  isDim,
+  MOST_ELEMENTS,
   multiplyDims,
   type Shape,
   showShape,
@@ -15,7 +17,7 @@ import {
 import type { Node } from "../../ir/graph.ts";
 import { holds, sizeText } from "../sizes.ts";
 import type { Site } from "../site.ts";
-import { fixed, knownData, knownSizes, knownType, numbersOf, openSize } from "../values.ts";
+import { fixed, knownData, knownSizes, knownType, openSize } from "../values.ts";
 import { moves, type Translators } from "./define.ts";
 
 export const SHAPES: Translators = {
@@ -116,6 +118,19 @@ export const SHAPES: Translators = {
       return part;
     });
   }),
+  Trilu: (at) => {
+    const x = at.tensor(0);
+    const [rows, columns] = x.type.shape.slice(-2) as [Dim, Dim];
+    const offset = at.numbersIf(1)?.[0] ?? 0;
+    const place = (size: Dim, shape: Shape) =>
+      at.make("reshape", [at.make("range", [], { size })], { shape });
+    const diagonal = at.make("add", [place(rows, [rows, 1]), at.constant([offset], { dtype: "int64" })], {});
+    const isUpper = at.int("upper", 1) !== 0;
+    const op = isUpper ? "greater_or_equal" : "less_or_equal";
+    const isKept = at.make(op, [place(columns, [1, columns]), diagonal], {});
+    if (x.type.dtype === "bool") return at.make("and", [x, isKept], {});
+    return at.make("where", [isKept, x, at.number(0, x)], {});
+  },
   ConstantOfShape: (at) => {
     const value = at.data("value");
     const known = value === undefined
@@ -133,18 +148,20 @@ export const SHAPES: Translators = {
     return at.make("expand", [one], { shape });
   },
   Range: (at) => {
-    const limit = at.dims(1, 1)[0]!;
-    const [start, step] = [0, 2].map((i) => numbersOf(at.known(i))[0]!) as [number, number];
+    const [start, limit] = [0, 1].map((i) => at.dims(i, 1)[0]!) as [Dim, Dim];
+    const [step] = at.numbers(2, 1) as [number];
     const { dtype } = at.known(0);
-    if (typeof limit === "string") {
-      // Positions of open number: 0, 1, 2, ...
-      if (start !== 0 || step !== 1 || dtype === "fp32") throw openSize(limit, "a range");
-      const positions = at.make("range", [], { size: limit });
-      return dtype === "int64" ? positions : at.make("cast", [positions], { to: dtype });
+    const size = addDims(limit, multiplyDims(start, -1));
+    if (typeof size === "string") {
+      // Positions of open number: behind those that are cached, past, past + 1, ...
+      if (step !== 1 || dtype === "fp32" || !isDim(size)) throw openSize(size, "a range");
+      const positions = at.make("range", [], { size });
+      const cast = dtype === "int64" ? positions : at.make("cast", [positions], { to: dtype });
+      return start === 0 ? cast : at.make("add", [cast, at.tensor(0)], {});
     }
-    const count = Math.max(0, Math.ceil((limit - start) / step));
-    const elements = Float64Array.from({ length: count }, (_, i) => start + i * step);
-    return { dtype, shape: [count], elements, origin: at.outputs[0]! };
+    const count = Math.max(0, Math.ceil(size / step));
+    const elements = Array.from({ length: count }, (_, i) => addDims(start, i * step));
+    return { ...knownSizes(elements, at.outputs[0]!), dtype };
   },
 };
 
@@ -201,6 +218,8 @@ function bounds(
   const place = (bound: Dim): Dim => {
     const from = isNegative(bound) ? addDims(whole, bound) : bound;
     if (isNegative(from)) return 0;
+    // As large as no axis is: to the end.
+    if (typeof from === "number" && from > MOST_ELEMENTS) return whole;
     // What cannot be told from the whole is within it: the exporter saw to that.
     return holds(from, whole, (order) => order >= 0) === true ? whole : from;
   };

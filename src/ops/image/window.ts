@@ -1,5 +1,5 @@
 /** What convolutions and pools share: windows that slide over the last two axes of an image. */
-import { addDims, type Dim, divideDims, type Shape } from "../../ir/shape.ts";
+import { addDims, type Dim, divideDims, namesIn, type Shape } from "../../ir/shape.ts";
 import { Misfit } from "../operands.ts";
 
 /** Numbers for the height and the width. */
@@ -26,7 +26,11 @@ export function windowed(
     const room = padding[i] + paddingAfter[i] - dilation[i] * (kernel[i] - 1) - 1;
     const fixed = typeof size === "number" ? size + room : room;
     const whole = typeof size === "number" ? 0 : divideDims(size, stride[i]);
-    if (whole === null) throw new Misfit(`the open size ${size} is not a multiple of the stride`);
+    if (whole === null) {
+      throw new Misfit(
+        `the open size ${size} is not a multiple of the stride: fix it, as in --dim ${namesIn(size)[0]}=224`,
+      );
+    }
     const count = addDims(whole, Math.floor(fixed / stride[i]) + 1);
     if (typeof count === "number" ? count < 1 : count.includes("-")) {
       throw new Misfit("the kernel is larger than the image");

@@ -41,6 +41,7 @@ const METHODS: Readonly<Record<string, (node: Node, network: Network) => Phrase>
   reshape: ({ attrs }) => [`.reshape(${literal(attrs.shape)})`],
   expand: ({ attrs }) => [`.expand(${literal(attrs.shape)})`],
   transpose: ({ attrs }) => [`.transpose(${literal(attrs.permutation)})`],
+  reduce_max: reduced("max"),
   reduce_mean: reduced("mean"),
   reduce_sum: reduced("sum"),
   gather: ({ inputs, attrs }) => [
