@@ -5,13 +5,14 @@
  */
 import config from "../../deno.json" with { type: "json" };
 import { UnfoldError } from "../errors.ts";
-import { bytesAs, bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
+import { bytesFromNumbers, elementCount, type TensorData } from "../ir/data.ts";
 import { type DType, ITEM_BYTES } from "../ir/dtype.ts";
 import { axisOfSize, type Graph, type Node, type TensorType, uniqueNames } from "../ir/graph.ts";
 import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/emitter.ts";
 import { ATTRIBUTE, DATA_TYPE, EXTERNAL } from "../onnx/schema.ts";
 import { modelPieces, type OnnxNode, type OnnxTensor } from "../onnx/encode.ts";
+import { partsOf } from "../weights/derived/rows.ts";
 import { opsetOf } from "./opset.ts";
 import type { LazyPiece, Piece } from "../onnx/pieces.ts";
 
@@ -118,7 +119,7 @@ export class ModelEmitter implements OnnxEmitter {
     const tensor: OnnxTensor = { dims: data.shape, dataType: DATA_TYPE[stored], name };
     this.#initializers.push(tensor);
     const byteLength = elementCount(data.shape) * ITEM_BYTES[stored];
-    this.weights.set(tensor, { byteLength, read: () => bytesAs(data, stored) });
+    this.weights.set(tensor, { byteLength, read: () => partsOf(data, stored) });
     return name;
   }
 

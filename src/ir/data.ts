@@ -22,6 +22,8 @@ export interface TensorData {
    * it.
    */
   bytes(): Uint8Array;
+  /** Reads bytes from `begin` on into `target`, where that takes no reading of the others. */
+  readInto?(target: Uint8Array<ArrayBuffer>, begin: number): void;
   /** The elements rounded once to `dtype`, where that can be made; else `bytes()` are converted. */
   bytesAs?(dtype: StorageType): Uint8Array;
 }
@@ -200,7 +202,7 @@ const EXPONENT = {
 export function assertFits(
   bytes: Uint8Array,
   dtype: StorageType,
-  { origin, valueAt }: { origin: string; valueAt: (index: number) => number },
+  { origin, valueAt, first = 0 }: { origin: string; valueAt: (index: number) => number; first?: number },
 ): void {
   if (dtype !== "fp32" && dtype !== "fp16" && dtype !== "bf16") return;
   const { element, word, step, signs } = EXPONENT[dtype];
@@ -216,7 +218,7 @@ export function assertFits(
   for (let i = 0; i < bits.length; i++) {
     if ((bits[i]! & element) !== element || !Number.isFinite(valueAt(i))) continue;
     throw new UnfoldError(
-      `${origin}: element ${i}, ${
+      `${origin}: element ${first + i}, ${
         valueAt(i)
       }, is too large for ${dtype}; use a smaller value or a wider precision`,
     );

@@ -1,6 +1,6 @@
 /**
- * A file as the pieces it consists of: bytes at hand, and weights that are read when their turn comes. A
- * network of any size has two weights in memory at a time: one is written while the next is read and folded.
+ * A file as the pieces it consists of: bytes at hand, and weights that are read when their turn comes, a part
+ * at a time: one part is written while the next is read and folded.
  */
 
 /** Bytes, or how to get them. */
@@ -8,7 +8,8 @@ export type Piece = Uint8Array | LazyPiece;
 
 export interface LazyPiece {
   readonly byteLength: number;
-  read(): Uint8Array;
+  /** Its parts, each good until the next but one is asked for. */
+  read(): Iterable<Uint8Array>;
 }
 
 /** Writes the pieces to a new file one after the other. */
@@ -17,9 +18,10 @@ export async function writePieces(path: string, pieces: Iterable<Piece>): Promis
   let writing: Promise<void> | null = null;
   try {
     for (const piece of pieces) {
-      const bytes = bytesOf(piece);
-      await writing;
-      writing = writeAll(file, bytes);
+      for (const bytes of partsOf(piece)) {
+        await writing;
+        writing = writeAll(file, bytes);
+      }
     }
   } finally {
     // The file must not be closed under a write, whatever went wrong meanwhile.
@@ -36,8 +38,10 @@ export function joined(pieces: readonly Piece[]): Uint8Array {
   const whole = new Uint8Array(byteLengthOf(pieces));
   let offset = 0;
   for (const piece of pieces) {
-    whole.set(bytesOf(piece), offset);
-    offset += piece.byteLength;
+    for (const bytes of partsOf(piece)) {
+      whole.set(bytes, offset);
+      offset += bytes.length;
+    }
   }
   return whole;
 }
@@ -46,6 +50,6 @@ export function byteLengthOf(pieces: readonly Piece[]): number {
   return pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-function bytesOf(piece: Piece): Uint8Array {
-  return piece instanceof Uint8Array ? piece : piece.read();
+function partsOf(piece: Piece): Iterable<Uint8Array> {
+  return piece instanceof Uint8Array ? [piece] : piece.read();
 }

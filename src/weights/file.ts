@@ -58,12 +58,22 @@ interface Range {
 }
 
 /** Bytes of the file in a fresh buffer, aligned to 8 as every `Uint8Array` of its own is. */
-export function readRange(file: Deno.FsFile, { origin, begin, byteLength }: Range): Uint8Array<ArrayBuffer> {
-  const bytes = allocate(byteLength, origin);
+export function readRange(file: Deno.FsFile, { byteLength, ...range }: Range): Uint8Array<ArrayBuffer> {
+  const bytes = allocate(byteLength, range.origin);
+  fillFrom(file, bytes, range);
+  return bytes;
+}
+
+/** Fills an array with bytes of the file, from `begin` on. */
+export function fillFrom(
+  file: Deno.FsFile,
+  bytes: Uint8Array<ArrayBuffer>,
+  { origin, begin }: Omit<Range, "byteLength">,
+): void {
   try {
     file.seekSync(begin, Deno.SeekMode.Start);
-    for (let done = 0; done < byteLength;) {
-      const count = file.readSync(bytes.subarray(done, Math.min(done + PIECE_BYTES, byteLength)));
+    for (let done = 0; done < bytes.length;) {
+      const count = file.readSync(bytes.subarray(done, done + PIECE_BYTES));
       if (count === null) {
         throw new UnfoldError(
           `${origin}: the file ended at byte ${begin + done} while it was read. Run again.`,
@@ -74,7 +84,6 @@ export function readRange(file: Deno.FsFile, { origin, begin, byteLength }: Rang
   } catch (error) {
     throw unreadable(error, origin);
   }
-  return bytes;
 }
 
 /** Zeros, or one answer where memory does not suffice. */

@@ -8,9 +8,11 @@
 import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
 import type { TensorData } from "../ir/data.ts";
-import { isFloat } from "../ir/dtype.ts";
+import { isFloat, ITEM_BYTES } from "../ir/dtype.ts";
 import { sameShape } from "../ir/shape.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { derivationOf } from "./derived/derivation.ts";
+import { transposedData } from "./derived/derive.ts";
 import { type BadValue, firstNegative, firstNonFinite } from "./finite.ts";
 import { nearestNames } from "./names.ts";
 import { sharedPrefixes } from "./naming.ts";
@@ -78,7 +80,7 @@ class CheckpointWeights implements WeightSource {
   readonly #options: CheckpointWeightsOptions;
   /** "" and those that all names share, shortest first. */
   readonly #prefixes: readonly string[];
-  readonly #taken = new Map<string, CheckedTensor>();
+  readonly #taken = new Map<string, Taken>();
 
   constructor(checkpoint: Checkpoint, options: CheckpointWeightsOptions) {
     this.origin = checkpoint.path;
@@ -89,10 +91,9 @@ class CheckpointWeights implements WeightSource {
 
   take(name: string, shape: readonly number[], hint: WeightHint): TensorData {
     const key = this.#keyOf(name);
-    let tensor = this.#taken.get(key);
-    if (tensor === undefined) {
-      tensor = new CheckedTensor(this.#checkpoint.tensor(key), this.#options.allowNonFinite ?? false);
-    }
+    const taken = this.#taken.get(key) ??
+      checked(this.#checkpoint.tensor(key), this.#options.allowNonFinite ?? false);
+    const { tensor, stored } = taken;
     if (!isFloat(tensor.dtype)) {
       throw new UnfoldError(
         `${tensor.origin} is ${tensor.dtype}, but parameter ${quoted(name)} must be floating-point. ` +
@@ -101,8 +102,8 @@ class CheckpointWeights implements WeightSource {
     }
     const counted = hint.onesDoNotCount ? withoutOnes(tensor) : tensor;
     checkShape(counted, { name, shape: hint.onesDoNotCount ? withoutOnes({ shape }).shape : shape });
-    if (hint.nonNegative) tensor.requireNonNegative();
-    this.#taken.set(key, tensor);
+    if (hint.nonNegative) stored.requireNonNegative();
+    this.#taken.set(key, taken);
     return tensor;
   }
 
@@ -154,54 +155,84 @@ function checkShape(
   );
 }
 
+/** A tensor, and what of it is checked. */
+interface Taken {
+  readonly tensor: TensorData;
+  readonly stored: CheckedTensor;
+}
+
+/** Values are checked as the file has them: a matrix that is turned first would be in memory twice. */
+function checked(data: TensorData, allowNonFinite: boolean): Taken {
+  const derivation = derivationOf(data);
+  if (derivation?.kind === "transpose") {
+    const stored = new CheckedTensor(derivation.of, allowNonFinite);
+    return { tensor: transposedData(stored), stored };
+  }
+  const stored = new CheckedTensor(data, allowNonFinite);
+  return { tensor: stored, stored };
+}
+
 /** A tensor whose values are checked the first time they are read, and not again. */
 class CheckedTensor implements TensorData {
   readonly dtype: TensorData["dtype"];
   readonly shape: readonly number[];
   readonly origin: string;
+  readonly readInto?: NonNullable<TensorData["readInto"]>;
   readonly #data: TensorData;
-  #finiteWanted: boolean;
-  #nonNegativeWanted = false;
-  #nonNegativeKnown = false;
+  /** The byte up to which all values are known to be finite. */
+  #finiteTo: number;
+  /** The byte up to which none is known to be negative; infinite where they may be. */
+  #nonNegativeTo = Infinity;
 
   constructor(data: TensorData, allowNonFinite: boolean) {
     this.dtype = data.dtype;
     this.shape = data.shape;
     this.origin = data.origin;
     this.#data = data;
-    this.#finiteWanted = !allowNonFinite;
+    this.#finiteTo = allowNonFinite ? Infinity : 0;
+    if (data.readInto !== undefined) {
+      this.readInto = (target, begin) => {
+        data.readInto!(target, begin);
+        this.#check(target, begin);
+      };
+    }
   }
 
   requireNonNegative(): void {
-    this.#nonNegativeWanted = !this.#nonNegativeKnown;
+    if (this.#nonNegativeTo === Infinity) this.#nonNegativeTo = 0;
   }
 
   bytes(): Uint8Array {
     const bytes = this.#data.bytes();
-    if (this.#finiteWanted) {
+    this.#check(bytes, 0);
+    return bytes;
+  }
+
+  #check(bytes: Uint8Array, begin: number): void {
+    const end = begin + bytes.length;
+    if (end > this.#finiteTo) {
       const bad = firstNonFinite(bytes, this.dtype);
       if (bad !== null) {
         throw this.#refusal(
           bad,
+          begin,
           "A weight must be finite: export the checkpoint again, or accept it as it is with --allow-nonfinite " +
             "(allowNonFinite: true).",
         );
       }
-      this.#finiteWanted = false;
+      if (begin <= this.#finiteTo) this.#finiteTo = end;
     }
-    if (this.#nonNegativeWanted) {
+    if (end > this.#nonNegativeTo) {
       const bad = firstNegative(bytes, this.dtype);
       if (bad !== null) {
-        throw this.#refusal(bad, "A variance cannot be negative: check the name it is read from.");
+        throw this.#refusal(bad, begin, "A variance cannot be negative: check the name it is read from.");
       }
-      this.#nonNegativeWanted = false;
-      this.#nonNegativeKnown = true;
+      if (begin <= this.#nonNegativeTo) this.#nonNegativeTo = end;
     }
-    return bytes;
   }
 
-  #refusal({ index, value }: BadValue, advice: string): UnfoldError {
-    const where = coordinates(index, this.shape).join(", ");
+  #refusal({ index, value }: BadValue, begin: number, advice: string): UnfoldError {
+    const where = coordinates(index + begin / ITEM_BYTES[this.dtype], this.shape).join(", ");
     return new UnfoldError(`${this.origin} is ${value} at [${where}]. ${advice}`);
   }
 }

@@ -1,10 +1,13 @@
-/** Files of gigabytes, sparse on disk: what reading one costs in memory is its structure and what is asked for. */
+/**
+ * Files of up to gigabytes, sparse on disk: what reading one costs in memory is its structure and what is
+ * asked for, and what folding one costs is its largest tensor.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { modelPieces, type OnnxTensor } from "../../src/onnx/encode.ts";
 import { DATA_TYPE } from "../../src/onnx/schema.ts";
 import { withFolder } from "../support.ts";
-import { graph, modelBytes, node } from "./models.ts";
+import { graph, modelBytes, node, value } from "./models.ts";
 
 const MOST_BYTES = 200 * 2 ** 20;
 /** Of each weight. */
@@ -25,23 +28,36 @@ const adds = (count: number) =>
     (_, i) => node("Add", [i === 0 ? "x" : `s${i - 1}`, `w${i}`], [i === count - 1 ? "y" : `s${i}`]),
   );
 
-/** Reads the model in a process of its own, and the first and the last weight: their last bytes, and its peak. */
-async function readElsewhere(
-  path: string,
-  count: number,
-): Promise<{ readonly peak: number; readonly last: number[] }> {
-  const script = `
-    import { readOnnx } from ${JSON.stringify(new URL("../../src/onnx/read.ts", import.meta.url).href)};
-    const { graph } = readOnnx(${JSON.stringify(path)});
-    const status = () => 1024 * Number(/VmHWM:\\s*(\\d+)/.exec(Deno.readTextFileSync("/proc/self/status"))[1]);
-    const peak = status();
-    const last = ["w0", "w${count - 1}"].map((name) => graph.initializers.get(name).bytes().at(-1));
-    console.log(JSON.stringify({ peak, last }));`;
-  const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), { args: ["eval", script] })
-    .output();
+/** Runs a script that reads `path` in a process of its own: what it prints. */
+async function elsewhere(module: string, script: string): Promise<unknown> {
+  const code = `
+    const all = await import(${JSON.stringify(new URL(`../../src/${module}`, import.meta.url).href)});
+    const peak = () => 1024 * Number(/VmHWM:\\s*(\\d+)/.exec(Deno.readTextFileSync("/proc/self/status"))[1]);
+    ${script}`;
+  const command = new Deno.Command(Deno.execPath(), { args: ["eval", code] });
+  const { stdout, stderr, success } = await command.output();
   assert.ok(success, new TextDecoder().decode(stderr));
   return JSON.parse(new TextDecoder().decode(stdout));
 }
+
+/** Reads the model, and the first and the last weight: their last bytes, and the peak before. */
+const readElsewhere = (path: string, count: number) =>
+  elsewhere(
+    "onnx/read.ts",
+    `const { graph } = all.readOnnx(${JSON.stringify(path)});
+    const atOpen = peak();
+    const last = ["w0", "w${count - 1}"].map((name) => graph.initializers.get(name).bytes().at(-1));
+    console.log(JSON.stringify({ peak: atOpen, last }));`,
+  ) as Promise<{ readonly peak: number; readonly last: number[] }>;
+
+/** The peak of folding the model into another. */
+const optimizeElsewhere = (path: string) =>
+  elsewhere(
+    "compile/optimize.ts",
+    `const options = { out: ${JSON.stringify(`${path}.folded`)}, check: false };
+    const { folded } = await all.optimizeFile(${JSON.stringify(path)}, options);
+    console.log(JSON.stringify({ peak: peak(), folded }));`,
+  ) as Promise<{ readonly peak: number; readonly folded: number }>;
 
 const ignore = Deno.build.os !== "linux";
 
@@ -77,7 +93,7 @@ Deno.test({
     withFolder(async (folder) => {
       const count = 18;
       const initializer = Array.from({ length: count }, (_, i) => weight(i));
-      const lazy = { byteLength: WEIGHT_BYTES, read: () => new Uint8Array() };
+      const lazy = { byteLength: WEIGHT_BYTES, read: () => [] };
       const model = {
         irVersion: 9,
         opsetImport: [{ version: 17 }],
@@ -97,5 +113,56 @@ Deno.test({
       const { peak, last } = await readElsewhere(path, count);
       assert.deepEqual(last, [LAST, LAST]);
       assert.ok(peak < MOST_BYTES, `${peak}`);
+    }),
+});
+
+/** Three blocks of a normalization and two products, as TorchScript has them: `[channels, outputs]`. */
+async function writeBlocks(path: string, channels: number): Promise<void> {
+  const initializer: OnnxTensor[] = [];
+  let offset = 0;
+  const stored = (name: string, dims: readonly number[]) => {
+    const length = 4 * dims.reduce((product, size) => product * size, 1);
+    const said = Object.entries({ location: "w.data", offset, length });
+    const externalData = said.map(([key, value]) => ({ key, value: String(value) }));
+    initializer.push({ name, dims, dataType: DATA_TYPE.fp32, dataLocation: 1, externalData });
+    offset += length;
+    return name;
+  };
+  const [c, hidden] = [channels, 4 * channels];
+  const nodes = Array.from({ length: 3 }, (_, i) => [
+    node("Mul", [i === 0 ? "x" : `y${i - 1}`, stored(`${i}.norm.weight`, [c])], [`n${i}`]),
+    node("Add", [`n${i}`, stored(`${i}.norm.bias`, [c])], [`m${i}`]),
+    node("MatMul", [`m${i}`, stored(`onnx::MatMul_${i}`, [c, hidden])], [`u${i}`], {
+      name: `/${i}/up/MatMul`,
+    }),
+    node("Relu", [`u${i}`], [`r${i}`]),
+    node("MatMul", [`r${i}`, stored(`onnx::MatMul_9${i}`, [hidden, c])], [i === 2 ? "y" : `y${i}`], {
+      name: `/${i}/down/MatMul`,
+    }),
+  ]).flat();
+  const ends = { input: [value("x", ["B", "T", c])], output: [value("y", ["B", "T", c])] };
+  await Deno.writeFile(path, modelBytes(graph(nodes, { initializer, ...ends })));
+  await Deno.truncate(join(path, "..", "w.data"), offset);
+}
+
+Deno.test({
+  name: "optimizeFile() of 308 MB takes no more than its largest weight and the folded one",
+  ignore,
+  fn: () =>
+    withFolder(async (folder) => {
+      const peaks: number[] = [];
+      const channels = 1792;
+      for (const each of [64, channels]) {
+        const path = join(folder, `${each}`, "m.onnx");
+        await Deno.mkdir(join(path, ".."));
+        await Deno.writeFile(join(path, "..", "w.data"), new Uint8Array());
+        await writeBlocks(path, each);
+        const { peak, folded } = await optimizeElsewhere(path);
+        assert.equal(folded, 3);
+        peaks.push(peak);
+      }
+      const pair = 2 * 4 * 4 * channels ** 2;
+      const [graphs, all] = peaks as [number, number];
+      assert.ok(all - graphs < pair, `${all} - ${graphs} of ${pair}`);
     }),
 });

@@ -6,7 +6,7 @@ import { withFolder } from "../support.ts";
 const PIECES: readonly Piece[] = [
   Uint8Array.of(1, 2),
   new Uint8Array(),
-  { byteLength: 3, read: () => Uint8Array.of(3, 4, 5) },
+  { byteLength: 3, read: () => [Uint8Array.of(3, 4, 5)] },
   Uint8Array.of(6),
 ];
 

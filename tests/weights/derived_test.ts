@@ -12,7 +12,7 @@ import {
   heldData,
   type TensorData,
 } from "../../src/ir/data.ts";
-import type { Precision } from "../../src/ir/dtype.ts";
+import type { Precision, StorageType } from "../../src/ir/dtype.ts";
 import { derivationOf } from "../../src/weights/derived/derivation.ts";
 import {
   affineData,
@@ -31,6 +31,7 @@ import {
   withPart,
 } from "../../src/weights/derived/derive.ts";
 import { foldErrorBound, foldIntoOutputs, foldIntoWeight } from "../../src/weights/derived/fold.ts";
+import { partsOf } from "../../src/weights/derived/rows.ts";
 import { Random } from "../support.ts";
 
 /** Eighths between -4 and 4: products of three and sums of thousands are exact in float64. */
@@ -490,4 +491,65 @@ Deno.test("foldErrorBound() bounds what rounding a fold costs, also of folds tha
     assert.equal(foldErrorBound(joined, precision), bound);
     assert.equal(foldErrorBound(weight, precision), null);
   }
+});
+
+/** The same values as a file would have them: read by ranges, and no more than `most` bytes together. */
+function inFile(data: TensorData, most: number): TensorData {
+  const bytes = data.bytes();
+  const readInto = (target: Uint8Array, begin: number) => {
+    assert.ok(target.length <= most, `${target.length} bytes are read together`);
+    target.set(bytes.subarray(begin, begin + target.length));
+  };
+  const refuse = () => assert.fail("it is read as a whole");
+  return { ...data, bytes: refuse, readInto };
+}
+
+Deno.test("partsOf() gives what bytesAs() gives, of ranges of a file and in parts that stay until the next", () => {
+  const random = new Random(1);
+  // No part, window or piece is a whole number of these rows.
+  const shape = [1001, 1337];
+  const [rows, columns] = shape as [number, number];
+  const atOnce = 2 ** 20;
+  const plain = held(random, shape);
+  const scale = vector(random, columns);
+  const made = (w: TensorData, turned: TensorData): TensorData[] => [
+    w,
+    partOfData(w, { axis: 0, start: 300, size: 700 }),
+    partOfData(w, { axis: 1, start: 1, size: 1300 }),
+    joinedData([w, w], 0),
+    joinedData([w, w], 1),
+    transposedData(turned),
+    foldIntoWeight(w, null, { scale, shift: scale }).weight,
+    foldIntoWeight(transposedData(turned), null, { scale, shift: scale, centred: true }).weight,
+    quantizedData(w, { to: "int8", each: "row", steps: "fp32" }).values,
+  ];
+  const turned = heldData(
+    [columns, rows],
+    new Float32Array(bytesAs(transposedData(plain), "fp32").slice().buffer),
+    "w",
+  );
+  const whole = made(plain, turned);
+  made(inFile(plain, atOnce), inFile(turned, Infinity)).forEach((data, i) => {
+    for (const dtype of new Set<StorageType>([data.dtype === "int8" ? "int8" : "fp16", whole[i]!.dtype])) {
+      const wanted = bytesAs(whole[i]!, dtype);
+      let [at, before] = [0, new Uint8Array()];
+      for (const part of partsOf(data, dtype)) {
+        assert.ok(part.length <= atOnce);
+        assert.deepEqual(before, wanted.subarray(at - before.length, at));
+        assert.deepEqual(part, wanted.subarray(at, at += part.length));
+        before = part as Uint8Array<ArrayBuffer>;
+      }
+      assert.equal(at, wanted.length);
+    }
+  });
+});
+
+Deno.test("partsOf() says which element is too large, counted from the first", () => {
+  const values = new Float64Array(2 ** 20).fill(1);
+  values[2 ** 20 - 3] = 1e6;
+  const data = affineData(heldData([2 ** 10, 2 ** 10], values, "w"), {
+    axis: 1,
+    scale: new Float64Array(2 ** 10).fill(2),
+  });
+  assert.throws(() => [...partsOf(data, "fp16")], /element 1048573, 2000000, is too large for fp16/);
 });

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { float64Of, heldData, type TensorData } from "../../src/ir/data.ts";
 import type { Checkpoint } from "../../src/weights/checkpoint.ts";
 import { openCheckpoint } from "../../src/weights/open.ts";
+import { derivationOf } from "../../src/weights/derived/derivation.ts";
+import { transposedData } from "../../src/weights/derived/derive.ts";
 import { checkpointWeights } from "../../src/weights/source.ts";
 import { fp32, goodFile, refuses, withFolder } from "./fixtures.ts";
 
@@ -22,6 +24,7 @@ function held(tensors: Record<string, TensorData>): Checkpoint & { reads: number
     shapeOf: (name) => tensors[name]!.shape,
     tensor(name) {
       const data = tensors[name]!;
+      if (derivationOf(data) !== null) return data;
       return {
         ...data,
         bytes: () => {
@@ -119,6 +122,28 @@ Deno.test("bytes() refuses a negative variance, also when it was taken as someth
   assert.equal(weights.take("v", [1, 2], { init: "bias" }).bytes().length, 8);
   const variance = weights.take("v", [1, 2], { init: "variance", nonNegative: true });
   refuses(() => variance.bytes(), "is -0.25 at [0, 1]", "variance cannot be negative");
+});
+
+Deno.test("readInto() checks what it reads, a matrix that is turned as the file has it, and does so once", () => {
+  const numbers = Float32Array.of(1, 2, 3, NaN, -5, 6);
+  const data: TensorData = {
+    ...heldData([3, 2], numbers, "held"),
+    readInto: (target, begin) =>
+      target.set(new Uint8Array(numbers.buffer).subarray(begin, begin + target.length)),
+  };
+  const weights = checkpointWeights(held({ w: data, t: transposedData(data) }));
+  const two = new Uint8Array(8);
+  const w = weights.take("w", [3, 2], { init: "linear", nonNegative: true });
+  w.readInto!(two, 0);
+  assert.deepEqual([...new Float32Array(two.buffer)], [1, 2]);
+  refuses(() => w.readInto!(two, 8), "is NaN at [1, 1]");
+  refuses(() => w.readInto!(two, 16), "is -5 at [2, 0]");
+  refuses(() => weights.take("t", [2, 3], { init: "linear" }).bytes(), "is NaN at [1, 1]");
+  numbers[3] = 4;
+  numbers[4] = 5;
+  for (const begin of [0, 8, 16]) w.readInto!(two, begin);
+  numbers.fill(NaN);
+  assert.equal(float64Of(w)[0], NaN);
 });
 
 Deno.test("unused() leaves out what was taken or is ignored, with any flags of the pattern", () => {

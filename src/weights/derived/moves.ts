@@ -1,6 +1,7 @@
 /** Readers of moved weights, in any element type: stored, parts, joined and transposed ones. */
 import { elementCount, float64Reader, type TensorData } from "../../ir/data.ts";
-import type { StorageType } from "../../ir/dtype.ts";
+import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";
+import { allocate } from "../file.ts";
 import { rawView, roomFor, type RowReader, rowsOf } from "./pieces.ts";
 
 /** Rows and columns that are transposed together, so that both sides stay in the cache. */
@@ -8,14 +9,39 @@ const BLOCK = 64;
 
 /** What has its values in memory, or in a file. */
 export function stored(data: TensorData, dtype: StorageType): RowReader {
-  const bytes = data.bytes();
   const { width } = rowsOf(data);
-  if (dtype !== data.dtype) {
-    const read = float64Reader(bytes, data.dtype);
-    return (target, row) => read(target, row * width);
+  const itemBytes = ITEM_BYTES[data.dtype];
+  const read = bytesFrom(data);
+  return (target, row) => {
+    const bytes = read(row * width * itemBytes, target.length * itemBytes);
+    if (dtype === data.dtype) target.set(rawView(bytes, dtype));
+    else float64Reader(bytes, data.dtype)(target, 0);
+  };
+}
+
+/** Of a file at a time. */
+const WINDOW_BYTES = 2 ** 20;
+
+/**
+ * Bytes from `begin` on: of a large tensor in a file out of a part of it, which goes along with the reader.
+ */
+function bytesFrom(data: TensorData): (begin: number, byteLength: number) => Uint8Array {
+  const whole = byteLengthOf(data);
+  if (data.readInto === undefined || whole <= WINDOW_BYTES) {
+    const bytes = data.bytes();
+    return (begin, byteLength) => bytes.subarray(begin, begin + byteLength);
   }
-  const values = rawView(bytes, dtype);
-  return (target, row) => target.set(values.subarray(row * width, row * width + target.length));
+  let [start, room, window] = [0, new Uint8Array(0), new Uint8Array(0)];
+  return (begin, byteLength) => {
+    if (begin < start || begin + byteLength > start + window.length) {
+      start = begin;
+      const wanted = Math.min(Math.max(byteLength, WINDOW_BYTES), whole - begin);
+      if (room.length < wanted) room = allocate(wanted, data.origin);
+      window = room.subarray(0, wanted);
+      data.readInto!(window, begin);
+    }
+    return window.subarray(begin - start, begin - start + byteLength);
+  };
 }
 
 /** Entries from `start` on of an axis behind the rows. */
@@ -79,12 +105,17 @@ export function beside(
   };
 }
 
-/** A matrix with its axes swapped, which is held as a whole. */
+/**
+ * A matrix with its axes swapped, which is held as a whole until its last row has been read: left to the
+ * collector of garbage, several that went before would be in memory beside it.
+ */
 export function transposed(of: TensorData, dtype: StorageType): RowReader {
   const [columns, rows] = of.shape as [number, number];
-  const source = rawView(of.bytes(), of.dtype);
   const room = roomFor(of.dtype);
+  let held: Whole | null = wholeOf(of);
   return (target, row) => {
+    const { bytes, release } = held ??= wholeOf(of);
+    const source = rawView(bytes, of.dtype);
     const raw = dtype === of.dtype ? target : room(target.length);
     const end = row + target.length / columns;
     for (let left = 0; left < columns; left += BLOCK) {
@@ -97,7 +128,25 @@ export function transposed(of: TensorData, dtype: StorageType): RowReader {
       }
     }
     if (raw !== target) float64Reader(bytesOf(raw), of.dtype)(target, 0);
+    if (end < rows) return;
+    held = null;
+    release();
   };
 }
 
+interface Whole {
+  readonly bytes: Uint8Array;
+  /** Gives their memory back where nobody else has them. */
+  readonly release: () => void;
+}
+
+function wholeOf(data: TensorData): Whole {
+  if (data.readInto === undefined) return { bytes: data.bytes(), release: () => {} };
+  const bytes = allocate(byteLengthOf(data), data.origin);
+  data.readInto(bytes, 0);
+  return { bytes, release: () => bytes.buffer.transfer(0) };
+}
+
 const bytesOf = (array: Float64Array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
+const byteLengthOf = ({ shape, dtype }: TensorData) => elementCount(shape) * ITEM_BYTES[dtype];

@@ -5,7 +5,14 @@
  * large as the weight is made beside the result; only a matrix that is transposed, or is the right factor of
  * a product, is held whole. Moved weights are not converted.
  */
-import { assertFits, bytesFromNumbers, float64Of, float64Writer, type TensorData } from "../../ir/data.ts";
+import {
+  assertFits,
+  bytesAs,
+  bytesFromNumbers,
+  float64Of,
+  float64Writer,
+  type TensorData,
+} from "../../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";
 import { allocate } from "../file.ts";
 import { multiplied, summed, then } from "./arithmetic.ts";
@@ -13,32 +20,73 @@ import { type Derivation, derivationOf, type Derived } from "./derivation.ts";
 import { foldedBias, foldedWeight } from "./folded.ts";
 import { beside, sliced, stacked, stored, transposed } from "./moves.ts";
 import { quantized } from "./quantized.ts";
-import { eachPiece, forPieces, rawView, type RowReader, rowsOf } from "./pieces.ts";
+import { eachPiece, forPieces, rawView, roomFor, type RowReader, rowsOf } from "./pieces.ts";
 
 /** The bytes of a derived weight as `dtype`, rounded once. */
 export function evaluate(data: Derived, dtype: StorageType): Uint8Array {
   const { rows, width } = rowsOf(data);
-  const isHeldSo = dtype === data.dtype;
-  if (isHeldSo && data.derivation.kind === "computed") return computed(data, data.derivation);
+  if (dtype === data.dtype && data.derivation.kind === "computed") return computed(data, data.derivation);
   const bytes = allocate(rows * width * ITEM_BYTES[dtype], data.origin);
-  if (isHeldSo && data.derivation.kind !== "quantized") {
-    const whole = rawView(bytes, dtype);
-    const read = rowReader(data, dtype);
-    forPieces({ rows, width }, (first, count) => {
-      read(whole.subarray(first * width, (first + count) * width), first);
-    });
-    return bytes;
-  }
-  const write = float64Writer(bytes, dtype);
-  const read = rowReader(data, "fp64");
-  eachPiece({ rows, width }, read, (values, first) => write(values, first * width));
-  const one = new Float64Array(width);
-  const valueAt = (i: number) => {
-    read(one, Math.floor(i / width));
-    return one[i % width]!;
-  };
-  assertFits(bytes, dtype, { origin: data.origin, valueAt });
+  rowWriter(data, dtype)(bytes, { first: 0, count: rows });
   return bytes;
+}
+
+/** Of what is made of a weight at a time, for a file: enough that the calls do not cost. */
+const PART_BYTES = 2 ** 20;
+
+/**
+ * The bytes of any weight as `dtype`, rounded once, a part at a time, so that neither it nor what it is made
+ * of is in memory as a whole. Each part is overwritten by the next but one.
+ */
+export function* partsOf(data: TensorData, dtype: StorageType): Generator<Uint8Array> {
+  const { rows, width } = rowsOf(data);
+  const rowBytes = width * ITEM_BYTES[dtype];
+  if (rows * rowBytes <= PART_BYTES || derivationOf(data)?.kind === "computed") {
+    yield bytesAs(data, dtype);
+    return;
+  }
+  const most = Math.max(1, Math.floor(PART_BYTES / rowBytes));
+  const rooms = [0, 1].map(() => allocate(most * rowBytes, data.origin));
+  const write = rowWriter(data, dtype);
+  for (let first = 0; first < rows; first += most) {
+    const count = Math.min(most, rows - first);
+    const bytes = rooms.reverse()[0]!.subarray(0, count * rowBytes);
+    write(bytes, { first, count });
+    yield bytes;
+  }
+}
+
+/** Writes `count` rows from `first` on into an array of that many bytes, rounded once. */
+function rowWriter(
+  data: TensorData,
+  dtype: StorageType,
+): (bytes: Uint8Array<ArrayBuffer>, rows: { readonly first: number; readonly count: number }) => void {
+  const { width } = rowsOf(data);
+  if (dtype === data.dtype && derivationOf(data)?.kind !== "quantized") {
+    const read = rowReader(data, dtype);
+    return (bytes, { first, count }) => {
+      const whole = rawView(bytes, dtype);
+      forPieces({ rows: count, width }, (row, some) => {
+        read(whole.subarray(row * width, (row + some) * width), first + row);
+      });
+    };
+  }
+  const read = rowReader(data, "fp64");
+  const room = roomFor("fp64");
+  const one = new Float64Array(width);
+  return (bytes, { first, count }) => {
+    const write = float64Writer(bytes, dtype);
+    forPieces({ rows: count, width }, (row, some) => {
+      const values = room(some * width);
+      read(values, first + row);
+      write(values, row * width);
+    });
+    const valueAt = (i: number) => {
+      read(one, first + Math.floor(i / width));
+      return one[i % width]!;
+    };
+    assertFits(bytes, dtype, { origin: data.origin, first: first * width, valueAt });
+  };
 }
 
 function computed(
