@@ -26,20 +26,5 @@ export function testWithLibrary(
     ? ENDS_WITH_ERRORS
     : undefined;
   if (reason !== undefined) Deno.test({ name: `${name} (${reason})`, ignore: true, fn: () => {} });
-  else {
-    Deno.test(name, async () => {
-      using _turn = await turn();
-      await run(library!);
-    });
-  }
-}
-
-/**
- * `deno test --parallel` runs files in workers of one process, where TensorRT has one list of GPUs for all
- * builds; a library's own turns (`native/tensorrt/target_turns.ts`) are of one worker.
- */
-async function turn(): Promise<Disposable> {
-  const file = await Deno.open(import.meta.filename!);
-  await file.lock(true);
-  return file;
+  else Deno.test(name, () => run(library!));
 }

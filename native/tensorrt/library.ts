@@ -13,7 +13,6 @@ import type { Layout } from "./abi/layout.ts";
 import { placeIn, SIGNATURES } from "./abi/signatures.ts";
 import { describeVersion, knownVersions, layoutOf, versionText } from "./abi/versions.ts";
 import { Logger } from "./logger.ts";
-import { TargetTurns } from "./target_turns.ts";
 
 const SYMBOLS = {
   getInferLibVersion: { parameters: [], result: "i32" },
@@ -39,7 +38,6 @@ export class Library {
   readonly layout: Layout;
   readonly calls: VirtualCalls<typeof SIGNATURES>;
   readonly logger: Logger;
-  readonly turns: TargetTurns = new TargetTurns();
   /** Set when the first network has passed its self-checks. */
   isChecked = false;
   readonly #symbols: Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];

@@ -1,34 +1,39 @@
 /**
  * Whose turn it is to build: TensorRT for RTX (1.7.1) keeps one list of GPUs for all builds of a process, and
  * of two at once with different lists one fails ("Target SM 80 is not found in the accelerator list"). Builds
- * of one list go side by side, another list waits for them. Leaves out builds of other workers, which know
- * nothing of each other: whoever builds in several (`deno test --parallel` does) has to take turns there.
+ * of one list go side by side, another list waits for them, whichever Workers they are in: a process has one
+ * set of Web Locks. A Worker that ends lets go of its turn; one terminated amid a build does, too, though the
+ * library goes on.
  */
-export class TargetTurns {
-  #targets = "";
-  #building = 0;
-  readonly #waiting: { readonly targets: string; readonly begin: () => void }[] = [];
+/** The Web Locks API, which Deno 2.9.6 has and does not declare. */
+const { locks } = navigator as unknown as {
+  readonly locks: {
+    request<T>(name: string, options: { mode: "exclusive" | "shared" }, run: () => Promise<T>): Promise<T>;
+    query(): Promise<{ readonly held: readonly { readonly name: string }[] }>;
+  };
+};
 
-  /** Resolves when a build for `targets` may begin; it ends with the disposal of what is returned. */
-  async enter(targets: string): Promise<Disposable> {
-    const isFree = this.#building === 0 || (this.#targets === targets && this.#waiting.length === 0);
-    if (isFree) this.#begin(targets);
-    else await new Promise<void>((begin) => this.#waiting.push({ targets, begin }));
-    return { [Symbol.dispose]: () => this.#leave() };
-  }
+const BUILDING = "unfold: TensorRT builds for ";
 
-  #begin(targets: string): void {
-    this.#targets = targets;
-    this.#building++;
-  }
+/** Resolves when a build for `targets` may begin; it ends with the disposal of what is returned. */
+export function turnToBuild(targets: string): Promise<Disposable> {
+  const own = BUILDING + targets;
+  // All who come later wait for this one, so more of the present list keep no other from its turn.
+  return locks.request("unfold: next to build with TensorRT", { mode: "exclusive" }, async () => {
+    const { held } = await locks.query();
+    const other = held.find(({ name }) => name.startsWith(BUILDING) && name !== own);
+    if (other !== undefined) await locks.request(other.name, { mode: "exclusive" }, () => Promise.resolve());
+    return await begun(own);
+  });
+}
 
-  #leave(): void {
-    if (--this.#building > 0) return;
-    const [first] = this.#waiting;
-    while (first !== undefined && this.#waiting[0]?.targets === first.targets) {
-      const { targets, begin } = this.#waiting.shift()!;
-      this.#begin(targets);
-      begin();
-    }
-  }
+/** The beginning of a build, beside which others of its name may go on. */
+function begun(name: string): Promise<Disposable> {
+  return new Promise((begin, fail) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    locks.request(name, { mode: "shared" }, () => {
+      begin({ [Symbol.dispose]: resolve });
+      return promise;
+    }).catch(fail);
+  });
 }

@@ -9,6 +9,7 @@ import { isBefore11 } from "../abi/layout.ts";
 import { LibraryObject } from "../library.ts";
 import { Plan } from "../plan.ts";
 import { BuilderConfig } from "./builder_config.ts";
+import { turnToBuild } from "../target_turns.ts";
 import { Network } from "./network.ts";
 
 /** nvinfer1::IBuilder. */
@@ -50,7 +51,7 @@ export class Builder extends LibraryObject<"IBuilder"> {
    * with that signal's reason (an AbortError by default).
    */
   async build(network: Network, config: BuilderConfig): Promise<Plan> {
-    const { calls, logger, turns } = this.library;
+    const { calls, logger } = this.library;
     config.throwIfCancelled();
     using _held = new DisposableStack();
     // Released in reverse: network and configuration go before the builder that made them.
@@ -59,7 +60,7 @@ export class Builder extends LibraryObject<"IBuilder"> {
     _held.use(network.hold());
     // Taken now: while it waits for its turn, all three may be disposed, and are held.
     const pointers = [this.pointer, network.pointer, config.pointer] as const;
-    using _turn = await turns.enter(config.targets);
+    using _turn = await turnToBuild(config.targets);
     config.throwIfCancelled();
     const mark = logger.errorCount;
     const memory = await calls.callAsync("IBuilder.buildSerializedNetwork", ...pointers);
