@@ -76,7 +76,7 @@ export function aboutNetwork(
     "unfold.normalizations_folded": String(norms.filter(({ folded }) => folded).length),
     "unfold.normalizations_remaining": String(remainingNorms(graph)),
   };
-  return { metadata, sizes: origin?.sizes };
+  return { metadata, said: origin?.said, sizes: origin?.sizes };
 }
 
 /** A network's weights, opened anew for each trace, so that each trace accounts for all of them. */

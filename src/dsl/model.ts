@@ -9,6 +9,7 @@ import { argument, shown, thrown } from "../ir/given.ts";
 import type { Graph } from "../ir/graph.ts";
 import { bindShape, type DimValues, namesIn, type Shape } from "../ir/shape.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
+import type { OnnxSaid } from "../onnx/file.ts";
 import { apply } from "../ops/table.ts";
 import type { WeightSource } from "../weights/source.ts";
 import { describing } from "./description.ts";
@@ -45,6 +46,8 @@ export interface TraceOptions {
 export interface ModelOrigin {
   /** Its `metadata_props`. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Its documentation, and what it calls itself. */
+  readonly said: OnnxSaid;
   /** Its names of open sizes by the model's: `{ B: "batch_size" }`. */
   readonly sizes: Readonly<Record<string, string>>;
 }

@@ -10,6 +10,7 @@ import type { OnnxEmitter } from "../ops/emitter.ts";
 import { opOf } from "../ops/table.ts";
 import { type MeasuredOutput, ModelEmitter } from "./onnx_model.ts";
 import { lowestOpset, safeOpset } from "./opset.ts";
+import type { OnnxSaid } from "../onnx/file.ts";
 import { byteLengthOf, joined, writePieces } from "../onnx/pieces.ts";
 
 /** Protobuf stops at 2 GiB, and its readers copy what is in the file, so weights go beside it well before. */
@@ -21,6 +22,12 @@ export interface OnnxOptions {
   readonly metadata?: Readonly<Record<string, string>> | undefined;
   /** What open sizes of inputs and outputs are called in the file, by their names in the graph. */
   readonly sizes?: Readonly<Record<string, string>> | undefined;
+  /**
+   * What another file calls itself, and says to people.
+   *
+   * @internal
+   */
+  readonly said?: OnnxSaid | undefined;
   /** The version of the standard's operators, at least; the lowest that the graph fits unless given. */
   readonly opset?: number | undefined;
   /** Weights of more bytes than this go into `<path>.data`. */
@@ -34,7 +41,7 @@ export interface OnnxOptions {
 }
 
 /** What a file says of itself, and calls its sizes. */
-export type OnnxWords = Pick<OnnxOptions, "metadata" | "sizes">;
+export type OnnxWords = Pick<OnnxOptions, "metadata" | "sizes" | "said">;
 
 /** A file that was written. */
 export interface OnnxFile {
@@ -61,7 +68,7 @@ export interface Probe {
 export async function writeOnnx(
   graph: Graph,
   path: string,
-  { metadata, sizes, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: OnnxOptions = {},
+  { metadata, sizes, said, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: OnnxOptions = {},
 ): Promise<OnnxFile> {
   const emitter = emit(graph, { opset, probe });
   const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
@@ -71,7 +78,7 @@ export async function writeOnnx(
   };
   try {
     const data = external === null ? [] : emitter.moveWeights(basename(external));
-    const model = emitter.pieces({ metadata, sizes });
+    const model = emitter.pieces({ metadata, sizes, said });
     if (external !== null) await writePieces(partial.data, data);
     await writePieces(partial.model, model);
     if (external !== null) await Deno.rename(partial.data, external);

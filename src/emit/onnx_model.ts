@@ -11,8 +11,9 @@ import { axisOfSize, type Graph, type Node, type TensorType, uniqueNames } from 
 import { type Dim, reshapeTarget, type Shape, showShape, termsOf } from "../ir/shape.ts";
 import type { OnnxAttribute, OnnxEmitter } from "../ops/emitter.ts";
 import { ATTRIBUTE, DATA_TYPE, EXTERNAL } from "../onnx/schema.ts";
-import { modelPieces, type OnnxNode, type OnnxTensor } from "../onnx/encode.ts";
+import { keyValues, modelPieces, type OnnxNode, type OnnxTensor } from "../onnx/encode.ts";
 import { partsOf } from "../weights/derived/rows.ts";
+import type { OnnxSaid } from "../onnx/file.ts";
 import { opsetOf } from "./opset.ts";
 import type { LazyPiece, Piece } from "../onnx/pieces.ts";
 
@@ -257,17 +258,20 @@ export class ModelEmitter implements OnnxEmitter {
 
   /** The model's file. */
   pieces(
-    { metadata = {}, sizes = {} }: {
+    { metadata = {}, sizes = {}, said }: {
       readonly metadata?: Readonly<Record<string, string>> | undefined;
       readonly sizes?: Readonly<Record<string, string>> | undefined;
+      readonly said?: OnnxSaid | undefined;
     } = {},
   ): Piece[] {
-    const said = (name: string, { dtype, shape }: TensorType) =>
-      valueInfo(name, {
-        dtype,
-        shape: shape.map((dim) => typeof dim === "string" && Object.hasOwn(sizes, dim) ? sizes[dim]! : dim),
-      });
+    const port = (name: string, { dtype, shape }: TensorType) => {
+      const sized = shape.map((dim) =>
+        typeof dim === "string" && Object.hasOwn(sizes, dim) ? sizes[dim]! : dim
+      );
+      return { ...valueInfo(name, { dtype, shape: sized }), docString: said?.values[name] };
+    };
     return modelPieces({
+      ...said?.model,
       irVersion: IR_VERSION,
       producerName: "UNfold",
       producerVersion: config.version,
@@ -281,11 +285,12 @@ export class ModelEmitter implements OnnxEmitter {
       metadataProps: keyValues(metadata),
       graph: {
         name: this.#graph.name,
+        ...said?.graph,
         node: this.nodes,
         initializer: this.#initializers,
-        input: this.#graph.inputs.map((node) => said(node.name, node.type)),
+        input: this.#graph.inputs.map((node) => port(node.name, node.type)),
         output: [
-          ...this.#graph.outputs.map(({ name, node }) => said(name, node.type)),
+          ...this.#graph.outputs.map(({ name, node }) => port(name, node.type)),
           ...this.#measured,
         ],
       },
@@ -305,10 +310,6 @@ function attributeValue(value: OnnxAttribute): Record<string, unknown> {
   if (typeof value === "string") return { s: value, type: ATTRIBUTE.string };
   if ("float" in value) return { f: value.float, type: ATTRIBUTE.float };
   return { ints: value, type: ATTRIBUTE.ints };
-}
-
-function keyValues(record: Readonly<Record<string, string | number>>): { key: string; value: string }[] {
-  return Object.entries(record).map(([key, value]) => ({ key, value: String(value) }));
 }
 
 function valueInfo(name: string, { dtype, shape }: TensorType): Record<string, unknown> {

@@ -47,6 +47,9 @@ export interface ImportedOnnx extends RecognisedCheckpoint {
   readonly opset: number;
 }
 
+/** Who wrote the file that another was made of, in the metadata of that. */
+const SOURCE_KEY = "unfold.source";
+
 /** A size for looking at a network: not 1, which broadcasts. */
 const ANY_BATCH = 2;
 
@@ -107,7 +110,14 @@ export function importOnnx(
     openDims: openIn(specs),
     fixedDims: dims,
     ...batchOf(specs),
-    origin: { metadata: Object.fromEntries(file.metadata), sizes: Object.fromEntries(inputs.sizes) },
+    origin: {
+      metadata: {
+        ...file.producer !== "" && { [SOURCE_KEY]: file.producer },
+        ...Object.fromEntries(file.metadata),
+      },
+      said: file.said,
+      sizes: Object.fromEntries(inputs.sizes),
+    },
     forward: () => {
       throw new UnfoldError(`${name} comes from an ONNX file and has no description`);
     },

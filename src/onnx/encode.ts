@@ -51,6 +51,13 @@ export function modelPieces(
   return [encode("ModelProto", model), lengthOf("ModelProto.graph", byteLengthOf(inGraph)), ...inGraph];
 }
 
+/** A record as a message's list of entries. */
+export function keyValues(
+  record: Readonly<Record<string, string | number>>,
+): { key: string; value: string }[] {
+  return Object.entries(record).map(([key, value]) => ({ key, value: String(value) }));
+}
+
 function encode(type: string, message: object): Uint8Array {
   return plain(SCHEMA.lookupType(`onnx.${type}`).encode(message as Record<string, unknown>));
 }

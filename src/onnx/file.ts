@@ -16,7 +16,20 @@ export interface OnnxFile {
   readonly opsets: ReadonlyMap<string, number>;
   /** `metadata_props` of the model. */
   readonly metadata: ReadonlyMap<string, string>;
+  readonly said: OnnxSaid;
   readonly graph: OnnxGraph;
+}
+
+/** What a file says to people, in the fields of the messages that say it. */
+export interface OnnxSaid {
+  readonly model: {
+    readonly domain: string;
+    readonly modelVersion: number | bigint;
+    readonly docString: string;
+  };
+  readonly graph: { readonly name: string; readonly docString: string };
+  /** Documentation of inputs and outputs by their names. */
+  readonly values: Readonly<Record<string, string>>;
 }
 
 export interface OnnxGraph {

@@ -13,6 +13,9 @@ export interface ModelProto {
   readonly irVersion: Whole;
   readonly producerName: string;
   readonly producerVersion: string;
+  readonly domain: string;
+  readonly modelVersion: Whole;
+  readonly docString: string;
   readonly graph: GraphProto | null;
   readonly opsetImport: readonly { readonly domain: string; readonly version: Whole }[];
   readonly metadataProps: readonly Entry[];
@@ -39,6 +42,7 @@ export interface GraphProto {
   readonly node: readonly NodeProto[];
   readonly name: string;
   readonly initializer: readonly TensorProto[];
+  readonly docString: string;
   readonly input: readonly ValueInfoProto[];
   readonly output: readonly ValueInfoProto[];
   readonly valueInfo: readonly ValueInfoProto[];
@@ -88,6 +92,7 @@ export interface ValueInfoProto {
   readonly name: string;
   /** Its `tensorType` is null where it is a sequence, a map or the like. */
   readonly type: { readonly tensorType: TensorTypeProto | null } | null;
+  readonly docString: string;
 }
 
 export interface TensorTypeProto {

@@ -53,7 +53,17 @@ export function readOnnx(path: string | URL): OnnxFile {
     producer: [producerName, producerVersion].filter((part) => part !== "").join(" "),
     opsets,
     metadata: new Map(model.metadataProps.map(({ key, value }) => [key, value])),
+    said: saidBy(model, graph),
     graph: graphOf(graph, expansion, { path: name, opsets }),
+  };
+}
+
+function saidBy({ domain, modelVersion, docString }: ModelProto, graph: GraphProto): OnnxFile["said"] {
+  const { name, input, output } = graph;
+  return {
+    model: { domain, modelVersion, docString },
+    graph: { name, docString: graph.docString },
+    values: Object.fromEntries([...input, ...output].map(({ name, docString }) => [name, docString])),
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * The part of ONNX's protobuf schema (`onnx.proto3`, IR version 14) that UNfold writes or reads, for
  * protobufjs' reflection: field numbers as the standard assigns them; what it neither writes nor needs
- * (documentation, training, quantization annotations, devices) is left out, and skipped in a file.
+ * (documentation of nodes, training, quantization annotations, devices) is left out, and skipped in a file.
  *
  * Fields of type `bytes` are those that stay in the file when it is read, so two kinds have another type here
  * than in the standard, of the same form on the wire: texts that the standard has as bytes, and the packed
@@ -22,6 +22,9 @@ export const SCHEMA = protobuf.Root.fromJSON({
             irVersion: field(1, "int64"),
             producerName: field(2, "string"),
             producerVersion: field(3, "string"),
+            domain: field(4, "string"),
+            modelVersion: field(5, "int64"),
+            docString: field(6, "string"),
             graph: field(7, "GraphProto"),
             opsetImport: repeated(8, "OperatorSetIdProto"),
             metadataProps: repeated(14, "StringStringEntryProto"),
@@ -45,6 +48,7 @@ export const SCHEMA = protobuf.Root.fromJSON({
             node: repeated(1, "NodeProto"),
             name: field(2, "string"),
             initializer: repeated(5, "TensorProto"),
+            docString: field(10, "string"),
             input: repeated(11, "ValueInfoProto"),
             output: repeated(12, "ValueInfoProto"),
             valueInfo: repeated(13, "ValueInfoProto"),
@@ -94,7 +98,9 @@ export const SCHEMA = protobuf.Root.fromJSON({
         },
         SparseTensorProto: { fields: { values: field(1, "TensorProto") } },
         StringStringEntryProto: { fields: { key: field(1, "string"), value: field(2, "string") } },
-        ValueInfoProto: { fields: { name: field(1, "string"), type: field(2, "TypeProto") } },
+        ValueInfoProto: {
+          fields: { name: field(1, "string"), type: field(2, "TypeProto"), docString: field(3, "string") },
+        },
         TypeProto: { fields: { tensorType: field(1, "TensorTypeProto") } },
         TensorTypeProto: { fields: { elemType: field(1, "int32"), shape: field(2, "TensorShapeProto") } },
         TensorShapeProto: { fields: { dim: repeated(1, "DimensionProto") } },

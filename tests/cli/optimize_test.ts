@@ -32,7 +32,9 @@ for (const exporter of ["torchscript", "dynamo"]) {
       assert.deepEqual(after.graph.outputs.map(({ name }) => name), ["y"]);
       assert.deepEqual(after.graph.outputs[0]!.shape, ["batch", 3]);
       for (const [key, said] of before.metadata) assert.equal(after.metadata.get(key), said);
+      assert.deepEqual(after.said, before.said);
       assert.equal(after.metadata.get("unfold.normalizations_remaining"), "3");
+      assert.equal(after.metadata.get("unfold.source"), before.producer);
       assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["folded.onnx"]);
     }));
 }
@@ -54,6 +56,37 @@ Deno.test("convert takes Layer Normalization out of an ONNX file, and build-engi
     );
     assert.equal(build.code, 0, build.stderr);
     assert.match(build.stdout, /3 found, 2 folded, 1 remaining/);
+  }));
+
+Deno.test("optimize keeps what a file says of itself, its inputs and its outputs", () =>
+  withFolder(async (folder) => {
+    const said = { domain: "com.example.vision", modelVersion: 7, docString: "Trained in spring." };
+    const file = modelBytes(
+      graph([node("Mul", ["x", "g"], ["s"]), node("MatMul", ["s", "w"], ["y"])], {
+        name: "classifier",
+        docString: "of two pixels",
+        input: [{ ...value("x", ["N", 2]), docString: "from 0 to 1" }],
+        output: [{ ...value("y", ["N", 2]), docString: "logits" }],
+        initializer: [tensor("g", [2, 3]), tensor("w", [1, 2, 3, 4], { dims: [2, 2] })],
+      }),
+      { ...said, metadataProps: [{ key: "labels", value: "cat, dog" }] },
+    );
+    await Deno.writeFile(join(folder, "a.onnx"), file);
+    for (const [from, to] of [["a", "b"], ["b", "c"]]) {
+      const { code, stderr } = await run([`${from}.onnx`, "-o", `${to}.onnx`], folder);
+      assert.equal(code, 0, stderr);
+      const after = readOnnx(join(folder, `${to}.onnx`));
+      assert.deepEqual(after.said, {
+        model: said,
+        graph: { name: "classifier", docString: "of two pixels" },
+        values: { x: "from 0 to 1", y: "logits" },
+      });
+      assert.equal(after.metadata.get("labels"), "cat, dog");
+      assert.deepEqual([...after.graph.inputs, ...after.graph.outputs], [
+        { name: "x", dtype: "fp32", shape: ["N", 2] },
+        { name: "y", dtype: "fp32", shape: ["N", 2] },
+      ]);
+    }
   }));
 
 /** A multiplication and addition per channel in front of a product, and two operators that nobody knows. */
