@@ -33,6 +33,7 @@ import { regroupRows } from "./recognise/regroup_rows.ts";
 import { RELU } from "./recognise/relu.ts";
 import { ROTARY } from "./recognise/rotary.ts";
 import { SILUS } from "./recognise/silu.ts";
+import { CHOICES } from "./recognise/select.ts";
 import { STANDARDIZE } from "./recognise/standardize.ts";
 import { TOKEN_ORDER } from "./recognise/token_order.ts";
 import { foldConstants } from "./tidy/fold_constants.ts";
@@ -55,6 +56,7 @@ export const PASSES = named({
     ...SILUS,
     HARD_SWISH,
     ...STANDARDIZE,
+    ...CHOICES,
     GROUPS,
     ...HEADS,
     ROTARY,

@@ -1,7 +1,8 @@
 /**
  * Networks as both of PyTorch's exporters write them (`tests/fixtures/onnx_zoo.py`), with open batches and
  * lengths other than they were traced with: imported, folded and run by ONNX Runtime as UNfold emits them,
- * against PyTorch's outputs. `tests/census/onnx.ts` does it with all 32 networks; here are some of each kind.
+ * against PyTorch's outputs; and as other exporters and optimizers do (`tests/fixtures/onnx_exporters.py`),
+ * against ONNX Runtime's. `tests/census/onnx.ts` does it with all of them; here are some of each kind.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -39,10 +40,14 @@ const EXPORTED: Readonly<Record<string, Expected>> = {
     refused: { "layer_norm": /output of the network/ },
     attentions: 2,
   },
+  "keras_post.own.tf2onnx-18": { found: 4, folded: 0, attentions: 2 },
+  "keras_vit.bn.tf2onnx-18": { found: 5, folded: 5, attentions: 2 },
+  "bert.own.optimum+fused": { found: 5, folded: 0, attentions: 2 },
+  "gpt2_past.own.optimum": { found: 5, folded: 0, attentions: 2 },
 };
 
 for (const [name, { found, folded, refused = {}, attentions }] of Object.entries(EXPORTED)) {
-  Deno.test(`${name}.onnx is imported whole, folds and computes what PyTorch does`, async () => {
+  Deno.test(`${name}.onnx is imported whole, folds and computes what it did`, async () => {
     const path = fileURLToPath(new URL(`../fixtures/onnx_zoo/${name}.onnx`, import.meta.url));
     const { model, open } = importOnnx(path);
     const traced = model.trace({ weights: open() });

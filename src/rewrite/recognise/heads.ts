@@ -9,10 +9,12 @@
  * Functions of flattened or transposed tokens are those of the tokens.
  */
 import { elementCount, float64Of } from "../../ir/data.ts";
-import { axisIn, multiplyDims, sameShape, sizeOf } from "../../ir/shape.ts";
+import type { Node } from "../../ir/graph.ts";
+import { axisIn, multiplyDims, sameShape, type Shape, sizeOf } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
+import { besides } from "./arithmetic.ts";
 
 const SLICE_OF_TRANSPOSE: Rule = {
   name: "slice-of-transpose",
@@ -94,7 +96,56 @@ const PRODUCT_OF_TRANSPOSE: Rule = {
   },
 };
 
+const BIAS_OF_HEADS: Rule = {
+  name: "bias-of-heads",
+  law: "reshape(linear(x; W); [.., H, D]) + b = reshape(linear(x; W, b); [.., H, D]), b of [H, D]",
+  rewrite: (node, isShared) => {
+    const found = isOp(node, "add") ? besides(node, ({ op }) => op === "constant") : null;
+    if (found === null) return null;
+    const [bias, split] = found;
+    const product = split.inputs[0];
+    if (!isOp(split, "reshape") || isShared?.(split) || !isOp(product!, "linear") || isShared?.(product)) {
+      return null;
+    }
+    const { shape } = split.type;
+    const [outputs] = product.inputs[1].type.shape as [number];
+    const own = bias.type.shape.slice(bias.type.shape.findIndex((dim) => dim !== 1));
+    const fits = product.inputs.length === 2 && sameShape(shape, node.type.shape) && own.length > 1 &&
+      sizeOf(own) === outputs && sameShape(own, shape.slice(-own.length));
+    if (!fits) return null;
+    const { name } = product;
+    const vector = apply("reshape", [bias], { attrs: { shape: [outputs] }, name: bias.name });
+    const whole = apply("linear", [...product.inputs, vector], { attrs: {}, name });
+    return apply("reshape", [whole], { attrs: { shape }, name: node.name });
+  },
+};
+
+const PRODUCT_OF_BATCHES: Rule = {
+  name: "product-of-batches",
+  law: "matmul(reshape(a; [B H, ..]), reshape(b; [B H, ..])) = reshape(matmul(a, b); [B H, ..])",
+  rewrite: (node) => {
+    if (!isOp(node, "matmul") || !node.inputs.every((input) => isOp(input, "reshape"))) return null;
+    const batch = node.inputs.map(batchOf).find((shape) => shape !== null);
+    if (batch === undefined) return null;
+    const [a, b] = node.inputs.map((flat) => {
+      const shape = [...batch!, ...flat.type.shape.slice(-2)];
+      return apply("reshape", [flat], { attrs: { shape }, name: flat.name });
+    }) as [Node, Node];
+    const product = apply("matmul", [a, b], { attrs: node.attrs, name: node.name });
+    return apply("reshape", [product], { attrs: { shape: node.type.shape }, name: node.name });
+  },
+};
+
+/** The axes that were made one in front of a matrix. */
+function batchOf({ inputs: [x], type: { shape } }: Node): Shape | null {
+  const from = x!.type.shape;
+  const isFlattened = from.length === 4 && shape.length === 3 && sameShape(from.slice(-2), shape.slice(-2));
+  return isFlattened ? from.slice(0, -2) : null;
+}
+
 export const HEADS: readonly Rule[] = [
+  BIAS_OF_HEADS,
+  PRODUCT_OF_BATCHES,
   SLICE_OF_TRANSPOSE,
   SLICE_OF_SPLIT_AXIS,
   GATHER_OF_ONE,

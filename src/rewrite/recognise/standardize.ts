@@ -157,19 +157,31 @@ const IN_OWN_TYPE: Rule = {
   },
 };
 
+/** The b of `b - m s`, or of `(-m) s + b`, and what its product is of. */
+function subtractedOf(node: Node): { b: Node; factors: readonly Node[]; isNegated: boolean } | null {
+  if (isOp(node, "sub") && isOp(node.inputs[1], "mul")) {
+    return { b: node.inputs[0], factors: node.inputs[1].inputs, isNegated: false };
+  }
+  const sum = isOp(node, "add") ? besides(node, (operand) => isOp(operand, "mul")) : null;
+  return sum && { b: sum[1], factors: sum[0].inputs, isNegated: true };
+}
+
 /** TensorFlow's batch_normalization, as which Keras spells layer normalization. */
 const SCALE_BEHIND: Rule = {
   name: "scale-behind-shift",
-  law: "x s + (b - m s) = (x - m) s + b",
+  law: "x s + (b - m s) = (x - m) s + b, also of (-m) s + b",
   rewrite: (node) => {
     if (!isOp(node, "add")) return null;
     for (const [scaled, rest] of [node.inputs, node.inputs.toReversed()] as [Node, Node][]) {
-      if (!isOp(scaled!, "mul") || !isOp(rest!, "sub") || !isOp(rest.inputs[1], "mul")) continue;
-      const [b, subtracted] = rest.inputs;
-      const common = besides(scaled, (s) => subtracted.inputs.includes(s));
+      const found = isOp(scaled!, "mul") ? subtractedOf(rest!) : null;
+      if (found === null) continue;
+      const { b, factors } = found;
+      const common = besides(scaled!, (s) => factors.includes(s));
       if (common === null || common[0].op === "constant" || b.op !== "constant") continue;
       const [s, x] = common;
-      const m = subtracted.inputs[subtracted.inputs[0] === s ? 1 : 0]!;
+      const other = factors[factors[0] === s ? 1 : 0]!;
+      if (found.isNegated && !isOp(other, "neg")) continue;
+      const m = found.isNegated ? other.inputs[0]! : other;
       const { name } = node;
       const difference = apply("sub", [x, m], { attrs: {}, name });
       return apply("add", [apply("mul", [difference, s], { attrs: {}, name }), b], { attrs: {}, name });

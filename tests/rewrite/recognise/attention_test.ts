@@ -66,6 +66,30 @@ Deno.test("a temperature of each head is one of its queries", () => {
   });
 });
 
+Deno.test("tf2onnx's einsums: heads flattened for each product and unflattened between, biases of heads", () => {
+  const x = input("x", [B, T, C]);
+  const heads = (name: string) => {
+    const product = linear(x, C, { random, name, bias: false });
+    return add(reshape(product, [B, T, H, D]), param(`${name}.bias`, [H, D], { random }));
+  };
+  // The queries' axes have one of size 1 in between.
+  const queries = reshape(transpose(reshape(heads("q"), [B, T, H, 1, D]), [0, 2, 1, 3, 4]), [B * H, T, D]);
+  const keys = reshape(transpose(heads("k"), [0, 2, 3, 1]), [B * H, D, T]);
+  const values = reshape(transpose(heads("v"), [0, 2, 1, 3]), [B * H, T, D]);
+  const logits = mul(reshape(matmul(queries, keys), [B, H, T, T]), SCALE);
+  const mixedOf = (weights: Tensor) => reshape(matmul(reshape(weights, [B * H, T, T]), values), [B, H, T, D]);
+  const split = ["linear", "reshape", "transpose"];
+  becomes([...split, ...split, ...split, "attention"], { plain: mixedOf(softmax(logits)) });
+  // A mask that was given, of ones, and the causal one; c l + (not c) f for where(c, l, f).
+  const ones = expand(truths([1, 1, 1, 1], () => true), [B, H, T, T]);
+  const seen = op("and", [ones, truths([1, 1, T, T], (i) => i % T <= Math.floor(i / T))]);
+  const truth = (condition: Node) => op("cast", [condition], { to: "fp32" });
+  const chosen = add(mul(truth(seen), logits), mul(-1e9, truth(op("not", [seen]))));
+  const graph = recognised(mixedOf(softmax(chosen)));
+  assert.deepEqual(opsOf(graph), [...split, ...split, ...split, "attention"]);
+  assert.equal(theNode(graph, "attention").attrs.causal, true);
+});
+
 Deno.test("attention over heads flattened with the batch, or one head", () => {
   const flat = (y: Tensor) => reshape(y, [B * H, T, D]);
   const swap = (y: Tensor) => transpose(y, [0, 2, 1]);

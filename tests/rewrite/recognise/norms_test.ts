@@ -66,6 +66,7 @@ Deno.test("layer_norm as Keras writes it: x (r g) + (b - m (r g))", () => {
   becomes(["layer_norm", "channel_affine"], {
     tf2onnx: add(mul(x, scale), sub(bias, mul(mean(x), scale))),
     "the other way round": add(sub(bias, mul(scale, mean(x))), mul(scale, x)),
+    "Keras 3: (-m) s + b": add(mul(x, scale), add(mul(op("neg", [mean(x)]), scale), bias)),
   });
 });
 
