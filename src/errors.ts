@@ -15,6 +15,11 @@ export class UnfoldError extends Error {
   }
 }
 
+/** That what was asked for is wrong, whatever the files are: of a command line, exit code 2. */
+export class RequestError extends UnfoldError {
+  override readonly name: string = "RequestError";
+}
+
 /**
  * Whether an error is an answer to the user, rather than a defect: an `UnfoldError`, or a `NativeError`,
  * which is known by name since importing its class would load the native half.

@@ -56,7 +56,7 @@ const OPTIONS = {
   ...SUBJECT_OPTIONS,
   precision: { type: "string", default: "fp32" },
   ranges: { type: "boolean", default: false },
-  samples: { type: "string" },
+  samples: { type: "string", file: "read" },
   "keep-going": { type: "boolean", default: false },
   strict: { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
@@ -77,6 +77,7 @@ export async function auditCommand(args: readonly string[]): Promise<number> {
       throw new UsageError(`--${option}: this is for --ranges`);
     }
   }
+  await parsed.checkFiles();
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], {
     ...values,
     // Of fp32 it is fp16 that ranges are looked at in.

@@ -4,7 +4,7 @@ import { bytes, commitText } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP } from "./model_argument.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, requireThere } from "./options.ts";
 import { RECIPE_OPTIONS, recipeOf, subjectFrom } from "./recipe.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
@@ -105,6 +105,7 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
           `give at least one MODEL, as in \`deno task baseline save ${first} my_model.ts\``,
         );
       }
+      await parsed.checkFiles();
       const subjects = [];
       for (const argument of models.length === 0 ? [undefined] : models) {
         const recipe = recipeOf(argument, values);
@@ -154,6 +155,7 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
       return EXIT.ok;
     }
     case "import": {
+      await requireThere(first);
       const { importBaseline } = await import("../regress/archive.ts");
       const baseline = await importBaseline(store, first, { ...(second !== undefined && { name: second }) });
       await print(values.json ? JSON.stringify(summary(baseline), null, 2) : describe(baseline));

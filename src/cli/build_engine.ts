@@ -51,7 +51,7 @@ ${PRECISION_HELP}
   --triton DIR          also write DIR/NAME/config.pbtxt and DIR/NAME/1/model.plan for Triton Inference Server, whose
                         TensorRT must be the one that built the plan: see --tensorrt-lib
   --emit-dsl FILE.ts    write MODEL as a script in UNfold's language instead of building it: the same network, with loops
-                        over equal blocks and the weights' own names
+                        over equal blocks and the weights' own names. A file that is there is never replaced
   --no-time             do not measure latency
   --no-check            do not run the networks: neither compare outputs nor look for overflows in fp16 and bf16
   --allow-overflow      build in fp16 or bf16 although values overflow on the samples there are (deno task audit --ranges)
@@ -82,16 +82,16 @@ const OPTIONS = {
   target: { type: "string" },
   out: { type: "string" },
   triton: { type: "string" },
-  "emit-dsl": { type: "string" },
+  "emit-dsl": { type: "string", file: "new" },
   refit: { type: "boolean", default: false },
   "weight-streaming": { type: "boolean", default: false },
-  "timing-cache-file": { type: "string" },
+  "timing-cache-file": { type: "string", file: "written" },
   "no-time": { type: "boolean", default: false },
   "no-check": { type: "boolean", default: false },
   "allow-overflow": { type: "boolean", default: false },
   "no-engine": { type: "boolean", default: false },
   "no-reference": { type: "boolean", default: false },
-  reference: { type: "string" },
+  reference: { type: "string", file: "read" },
   verbose: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
@@ -114,6 +114,7 @@ export async function buildEngineCommand(
   if (values.expect !== undefined && values["no-check"]) {
     throw new UsageError("--expect and --no-check: give one of them");
   }
+  await parsed.checkFiles();
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   if (values["emit-dsl"] !== undefined) {
     const { emitDsl } = await import("./subject/emit_dsl.ts");
@@ -122,11 +123,15 @@ export async function buildEngineCommand(
     note(`${values["emit-dsl"]} traces to the same graph as ${source}`);
     return EXIT.ok;
   }
-  if (asked !== null && !model.openDims.includes("B")) {
+  const takes = (size: number | null) =>
+    model.openDims.includes("B") || (size !== null && size === model.batch);
+  if (asked !== null && !takes(asked.fixed)) {
     throw new UsageError(
       model.origin === undefined
         ? `--batch: ${model.name} has no open batch size; name it "B" in the shapes of its inputs`
-        : `--batch: the batch size of ${positionals[0]} is fixed; export it with a dynamic first axis`,
+        : `--batch: the batch size of ${positionals[0]} is fixed${
+          model.batch === undefined ? "" : ` at ${model.batch}`
+        }; export it with a dynamic first axis`,
     );
   }
   if (!values["no-engine"]) await noteSilentRefusals();

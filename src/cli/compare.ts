@@ -9,7 +9,7 @@ import { libraryOfDevice } from "./device_library.ts";
 import { withoutHome } from "../report/home.ts";
 import { table } from "../report/table.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { oneOf, parseOptions, refuseOverwriting } from "./options.ts";
+import { oneOf, parseOptions } from "./options.ts";
 import { complain, EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP =
@@ -71,11 +71,11 @@ const OPTIONS = {
   ...SUBJECT_OPTIONS,
   form: { type: "string", default: "folded" },
   against: { type: "string" },
-  tensors: { type: "string" },
+  tensors: { type: "string", file: "read" },
   "openvino-lib": { type: "string" },
   lib: { type: "string" },
   bisect: { type: "boolean", default: false },
-  html: { type: "string" },
+  html: { type: "string", file: "written" },
   precision: { type: "string", default: "fp32" },
   tolerance: { type: "string" },
   all: { type: "boolean", default: false },
@@ -106,12 +106,7 @@ export async function compareCommand(args: readonly string[], signal: AbortSigna
   if (tolerance !== undefined && !(tolerance > 0 && tolerance < 1)) {
     throw new UsageError(`--tolerance ${values.tolerance}: give a number between 0 and 1, as 1e-3`);
   }
-  await refuseOverwriting("html", values.html, [
-    values.tensors,
-    values.weights,
-    values.checkpoint,
-    positionals[0],
-  ]);
+  await parsed.checkFiles();
   const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
   const file = values.tensors ??
     (values.against === undefined ? await tensorsBeside(values.checkpoint ?? values.weights) : undefined);

@@ -57,8 +57,8 @@ Exits with 0, or 1 where no point keeps within the limits or something failed, 2
 
 const OPTIONS = {
   ...SUBJECT_OPTIONS,
-  samples: { type: "string" },
-  judge: { type: "string" },
+  samples: { type: "string", file: "read" },
+  judge: { type: "string", file: "read" },
   labels: { type: "string" },
   keep: { type: "string", default: "0" },
   "max-accuracy-drop": { type: "string" },
@@ -84,6 +84,7 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
   const maxAccuracyDrop = limit("max-accuracy-drop", values["max-accuracy-drop"]);
   const maxOutputError = limit("max-output-error", values["max-output-error"]);
   const refit = oneOf("refit", values.refit, ["all", "readers", "none"]);
+  await parsed.checkFiles();
   const { batch: _batch, keep: _keep, ...subjectValues } = values;
   const { model, norm, weights } = await subjectOf(positionals[0], subjectValues);
   const { chooseWeights } = await import("../compile/networks.ts");

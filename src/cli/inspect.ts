@@ -52,6 +52,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
     command: "inspect",
     options: OPTIONS,
     most: Infinity,
+    files: true,
     help: HELP,
   });
   if (parsed === null) return EXIT.ok;
@@ -59,6 +60,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
   if (positionals.length === 0) {
     throw new UsageError("give at least one plan, as in `deno task inspect un.plan`");
   }
+  await parsed.checkFiles();
   const plans: InspectedPlan[] = [];
   for (const file of positionals) plans.push({ file, report: await inspectPlanFile(file) });
   await print(

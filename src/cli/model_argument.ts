@@ -25,8 +25,8 @@ const EXAMPLE = new URL("../../examples/digits/digits.ts", import.meta.url);
 
 /** The options that say what to work on, for `parseOptions`. */
 export const SUBJECT_OPTIONS = {
-  weights: { type: "string" },
-  checkpoint: { type: "string" },
+  weights: { type: "string", file: "read" },
+  checkpoint: { type: "string", file: "read" },
   state: { type: "string" },
   prefix: { type: "string" },
   rename: { type: "string", multiple: true },
@@ -39,7 +39,7 @@ export const SUBJECT_OPTIONS = {
   set: { type: "string", multiple: true },
   dim: { type: "string", multiple: true },
   norm: { type: "string" },
-  expect: { type: "string" },
+  expect: { type: "string", file: "read" },
   keep: { type: "string", multiple: true },
   "layer-norm": { type: "string", default: "layer" },
   "allow-nonfinite": { type: "boolean", default: false },
@@ -60,7 +60,7 @@ export const SUBJECT_HELP =
   --mode WORD           which network, where a layout has several: plain (default), prefill or step of GPT-2
   --set NAME=VALUE      these and every other setting of a layout (deno task models --layouts lists them); repeatable
   --dim NAME=N          fixes an open size of MODEL, as T=128 of gpt2, where an engine may need fewer kernels; repeatable
-                        (the batch size is fixed by --batch)
+                        (B is the batch, which --batch fixes too)
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
                         .pt, .pth, .bin (no code of it is run), a folder with either, a *.index.json, or an ONNX file
   --norm FAMILY         one of these in place of the model's own (deno task models --help says what they are):
@@ -201,9 +201,9 @@ function settingsIn(values: SubjectValues): Record<string, string> {
 }
 
 /** A name that no network of the papers has. */
-export function unknownNetwork(name: string, known: readonly string[]): UnfoldError {
+export function unknownNetwork(name: string, known: readonly string[]): UsageError {
   const near = nearestNames(name, known);
-  return new UnfoldError(
+  return new UsageError(
     `there is no network called ${name}${near.length > 0 ? `; did you mean ${near.join(" or ")}?` : ""} ` +
       "(deno task models lists them; a script is given by its path, as my_model.ts)",
   );
@@ -249,14 +249,14 @@ async function importModel(path: string | undefined): Promise<Model> {
   try {
     const info = await Deno.stat(url);
     if (!info.isFile) {
-      throw new UnfoldError(
+      throw new UsageError(
         `${shown} is no file; give a script whose default export is a model, or a checkpoint's folder as --checkpoint ${shown}`,
       );
     }
     if (path !== undefined) refuseOtherThanScript(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new UnfoldError(`there is no file ${shown}; give a script whose default export is a model`);
+    throw new UsageError(`there is no file ${shown}; give a script whose default export is a model`);
   }
   const { isModel } = await import("../compile/networks.ts");
   const { thrown } = await import("../ir/given.ts");

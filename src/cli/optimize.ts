@@ -6,7 +6,7 @@ import { fate } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { ONNX_FORMS } from "../rewrite/backends/onnx_forms.ts";
 import { dimsGiven } from "./subject/dims.ts";
-import { asUsage, oneOf, parseOptions, refuseOverwriting } from "./options.ts";
+import { asUsage, oneOf, parseOptions } from "./options.ts";
 import { complain, EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP =
@@ -26,7 +26,8 @@ Examples
   deno task optimize levit.onnx -o folded.onnx --json > report.json
 
 Options
-  --output FILE, -o     where the folded file goes; weights of more than 1 GiB go into FILE.data
+  --output FILE, -o     where the folded file goes, in place of one that is there; weights of more than 1 GiB go into
+                        FILE.data
   --dim NAME=N          fixes an open size by its name in the file, letters and digits; repeatable. The batch is B
   --precision TYPE      fp32, fp16 or bf16; the file's own unless given
   --onnx FORM           standard (default), onnxruntime, openvino or tensorrt: the runtime whose fusions it is written for
@@ -43,7 +44,7 @@ command, 130 after Ctrl-C.
 Audit, engines and comparisons take the file too: deno task audit MODEL.onnx, deno task build-engine MODEL.onnx.`;
 
 const OPTIONS = {
-  output: { type: "string", short: "o" },
+  output: { type: "string", short: "o", file: "written" },
   dim: { type: "string", multiple: true },
   precision: { type: "string" },
   onnx: { type: "string", default: "standard" },
@@ -56,7 +57,13 @@ const OPTIONS = {
 
 /** Runs the command; resolves to its exit code. */
 export async function optimizeCommand(args: readonly string[]): Promise<number> {
-  const parsed = await parseOptions(args, { command: "optimize", options: OPTIONS, most: 1, help: HELP });
+  const parsed = await parseOptions(args, {
+    command: "optimize",
+    options: OPTIONS,
+    most: 1,
+    files: true,
+    help: HELP,
+  });
   if (parsed === null) return EXIT.ok;
   const { values, positionals: [path] } = parsed;
   const { output: out, "keep-going": keepGoing } = values;
@@ -72,7 +79,7 @@ export async function optimizeCommand(args: readonly string[]): Promise<number> 
     : oneOf("precision", values.precision, PRECISIONS);
   const { parseOpset } = await import("../emit/opset.ts");
   const opset = values.opset === undefined ? undefined : asUsage(() => parseOpset(values.opset!));
-  await refuseOverwriting("output", out, [path]);
+  await parsed.checkFiles();
   const { optimizeFile } = await import("../compile/optimize.ts");
   using progress = new Progress();
   const report = await optimizeFile(path, {

@@ -1,7 +1,7 @@
 /** Reading a command line: `node:util`'s parser, with errors that name the flag and what it takes. */
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
-import { UnfoldError } from "../errors.ts";
+import { UnfoldError, writeFailure } from "../errors.ts";
 import { nearestNames } from "../weights/names.ts";
 import { print, UsageError } from "./terminal.ts";
 
@@ -12,6 +12,7 @@ export type ValuesOf<Options extends ParseArgsOptionsConfig> = ReturnType<
 
 interface Command<Options> {
   readonly command: string;
+  /** A `file` that is "read" is to be there, a "new" one is not to, and one that is "written" may be. */
   readonly options: Options;
   /** How many arguments it takes besides. */
   readonly most: number;
@@ -20,21 +21,68 @@ interface Command<Options> {
 /**
  * Parses a command's arguments strictly; null where `--help` asked for its text, which is printed.
  *
+ * @param command.files whether its other arguments are files; a MODEL may be a name
+ * @returns also `checkFiles`, which a command calls behind what it checks of its flags, before any work: it
+ *   refuses a file that is not there, and one that cannot be written
  * @throws {UsageError} an unknown flag (the nearest one is named), a flag without its value or with two, an
  *   empty text, too many arguments
  */
 export async function parseOptions<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],
-  { help, options, ...command }: Command<Options> & { readonly help: string },
+  { help, options, files = false, ...command }: Command<Options> & {
+    readonly help: string;
+    readonly files?: boolean;
+  },
 ) {
   const { values, positionals } = parseStrictly(args, {
     ...command,
     options: { ...options, help: { type: "boolean", short: "h" } },
   });
-  if (!("help" in values)) return { values, positionals };
+  if (!("help" in values)) {
+    return { values, positionals, checkFiles: () => checkFiles(values, { options, positionals, files }) };
+  }
   await print(help);
   return null;
 }
+
+/** What `options` say of files, and the arguments where those are files too. */
+async function checkFiles(
+  values: Readonly<Record<string, unknown>>,
+  { options, positionals, files }: {
+    readonly options: ParseArgsOptionsConfig;
+    readonly positionals: readonly string[];
+    readonly files: boolean;
+  },
+): Promise<void> {
+  const named = (use: "read" | "written" | "new") =>
+    Object.entries(options).flatMap(([name, option]) => {
+      const path = values[name];
+      return "file" in option && option.file === use && typeof path === "string"
+        ? [[name, path] as const]
+        : [];
+    });
+  for (const [name, path] of named("read")) await requireThere(path, `--${name} ${path}`);
+  if (files) { for (const path of positionals) await requireThere(path); }
+  const taken = [...positionals, ...named("read").map(([, path]) => path)];
+  for (const [name, path] of named("new")) {
+    if (await statOf(path)) {
+      throw new UsageError(`--${name} ${path}: this is there already; give another name, or remove it`);
+    }
+  }
+  for (const [name, path] of [...named("written"), ...named("new")]) {
+    await requireWritable(name, path, taken);
+    taken.push(path);
+  }
+}
+
+/** @throws {UsageError} nothing has that path */
+export async function requireThere(path: string, what = path): Promise<void> {
+  if (await statOf(path) === null) throw new UsageError(`${what}: there is no such file`);
+}
+
+/** Null where there is nothing; what cannot be looked at is told when it is read. */
+const statOf = (path: string): Promise<Deno.FileInfo | null | undefined> =>
+  Deno.stat(path).catch((error) => error instanceof Deno.errors.NotFound ? null : undefined);
 
 /** Repeatable options of two values: `--keep fp32 head` is `--keep=fp32 head` to the parser. */
 const PAIRS = ["keep"];
@@ -126,21 +174,32 @@ export function oneOf<const Value extends string>(
 }
 
 /**
- * Refuses an output that is one of the command's own inputs, also by another name of the same file.
+ * Refuses an output that cannot be written, before anything is done for it. A file that is there is replaced,
+ * and folders that are not there are made.
  *
- * @throws {UsageError} which file it is
+ * @param taken files that it must not be, also by another name of the same file: inputs and other outputs
+ * @throws {UsageError} it is one of these, a folder or a device
+ * @throws {UnfoldError} the system lets nobody write there
  */
-export async function refuseOverwriting(
+export async function requireWritable(
   flag: string,
-  output: string | undefined,
-  inputs: readonly (string | undefined)[],
+  output: string,
+  taken: readonly (string | undefined)[],
 ): Promise<void> {
-  if (output === undefined) return;
+  const refuse = (why: string) => new UsageError(`--${flag} ${output}: ${why}`);
+  const there = await statOf(output);
+  if (there?.isDirectory || /[/\\]$/.test(output)) throw refuse("this is a folder; give the name of a file");
+  if (there && !there.isFile) throw refuse("this is no regular file; give another");
   const real = (path: string) => Deno.realPath(path).catch(() => resolve(path));
   const target = await real(output);
-  for (const input of inputs) {
-    if (input !== undefined && await real(input) === target) {
-      throw new UsageError(`--${flag} ${output}: this would overwrite the file that is read; give another`);
+  for (const path of taken) {
+    if (path !== undefined && await real(path) === target) {
+      throw refuse("this would overwrite the file that is read; give another");
     }
   }
+  let folder = dirname(target);
+  while (await statOf(folder) === null) folder = dirname(folder);
+  // What a system allows is told by trying.
+  await Deno.makeTempFile({ dir: folder, prefix: ".unfold-" }).then((file) => Deno.remove(file))
+    .catch((error) => Promise.reject(writeFailure(output, error)));
 }

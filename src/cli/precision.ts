@@ -20,7 +20,7 @@ import { UsageError } from "./terminal.ts";
 export const PRECISION_OPTIONS = {
   precision: { type: "string", default: "fp32" },
   quantize: { type: "string" },
-  calibrate: { type: "string" },
+  calibrate: { type: "string", file: "read" },
   calibration: { type: "string" },
   "smooth-quant": { type: "string" },
   "calibration-cache": { type: "string" },

@@ -2,7 +2,7 @@
 import type { ProfileOptions } from "../run/tensorrt/profile.ts";
 import { withoutHome } from "../report/home.ts";
 import { libraryOfDevice } from "./device_library.ts";
-import { parseOptions, refuseOverwriting, type ValuesOf } from "./options.ts";
+import { parseOptions, type ValuesOf } from "./options.ts";
 import { EXIT, note, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP = `Run a TensorRT engine on this machine's GPU and time it, as trtexec does.
@@ -52,9 +52,9 @@ const OPTIONS = {
   "no-transfers": { type: "boolean", default: false },
   percentile: { type: "string", default: "90,95,99" },
   layers: { type: "boolean", default: false },
-  samples: { type: "string" },
+  samples: { type: "string", file: "written" },
   "weight-streaming-budget": { type: "string" },
-  "runtime-cache-file": { type: "string" },
+  "runtime-cache-file": { type: "string", file: "written" },
   json: { type: "boolean", default: false },
   "tensorrt-lib": { type: "string" },
 } as const;
@@ -114,7 +114,13 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
     const name = nameOf(argument);
     if (Object.hasOwn(ELSEWHERE, name)) throw new UsageError(`--${name} is not read: ${ELSEWHERE[name]}`);
   }
-  const parsed = await parseOptions(ours, { command: "profile", options: OPTIONS, most: 1, help: HELP });
+  const parsed = await parseOptions(ours, {
+    command: "profile",
+    options: OPTIONS,
+    most: 1,
+    files: true,
+    help: HELP,
+  });
   if (parsed === null) return EXIT.ok;
   const { values, positionals } = parsed;
   const [plan] = positionals;
@@ -124,8 +130,7 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
     const name = nameOf(argument);
     note(`--${name} changes nothing here: ${NOTHING[name] ?? "it is the only one that is used"}`);
   }
-  await refuseOverwriting("samples", values.samples, [plan]);
-  await refuseOverwriting("runtime-cache-file", values["runtime-cache-file"], [plan, values.samples]);
+  await parsed.checkFiles();
   const [{ profilePlan }, { describeProfile, profileJson, samplesJson }] = await Promise.all([
     import("../run/tensorrt/profile.ts"),
     import("../report/profile.ts"),

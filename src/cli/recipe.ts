@@ -40,12 +40,11 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
       : [value].flat().map((text) => `--${name}=${typeof value === "string" ? fromHome(text) : text}`)
   );
   const { values } = parseStrictly(args, { command: "baseline", options: RECIPE_OPTIONS, most: 0 });
-  const { batch, ...named } = values;
-  const subject = await subjectOf(argument === null ? undefined : fromHome(argument), named);
+  const subject = await subjectOf(argument === null ? undefined : fromHome(argument), values);
   const precision = oneOf("precision", values.precision, ENGINE_PRECISIONS);
   return {
     ...subject,
-    batch: asUsage(() => parseBatch(batch)),
+    batch: asUsage(() => parseBatch(values.batch)),
     precision,
     allowOverflow: allowOverflowOf(values["allow-overflow"], precision),
     targets: targetsOf(values.target, { precision, engines: true }),

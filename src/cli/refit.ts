@@ -2,7 +2,7 @@
 import { ENGINE_PRECISIONS, networkPrecision } from "../ir/dtype.ts";
 import { libraryOfDevice } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { oneOf, parseOptions } from "./options.ts";
+import { oneOf, parseOptions, requireThere, requireWritable } from "./options.ts";
 import { EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP = `Fold new weights into an engine that is already built, without building it again.
@@ -54,7 +54,10 @@ export async function refitCommand(
   ]);
   const { replaceFile } = await import("../emit/kept_file.ts");
   const { fixed } = parseBatch(values.batch);
+  await parsed.checkFiles();
   const { model, norm, weights } = await subjectOf(argument, values);
+  await requireThere(plan);
+  await requireWritable("out", values.out, [values.weights, values.checkpoint]);
   const { path: library } = await libraryOfDevice(values["tensorrt-lib"]);
   const choice = chooseWeights(model, norm, { ...weights, isReference: false });
   const { graph } = compile(model, {

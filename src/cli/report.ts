@@ -1,13 +1,13 @@
 /** `deno task report`: builds as one HTML page. Options, reading and writing; the page is `report/html`. */
 import { dirname, join } from "node:path";
-import { replaceBy } from "../emit/kept_file.ts";
+import { replaceFile } from "../emit/kept_file.ts";
 import { systemReason, UnfoldError } from "../errors.ts";
 import type { NormFamily } from "../norms/families.ts";
 import { inspectPlanFile, type PlanReport } from "../report/plan.ts";
 import { withoutHome } from "../report/home.ts";
 import { type EngineReport, type Report, ReportSchema } from "../report/report.ts";
 import { bytes } from "../report/phrases.ts";
-import { parseOptions, refuseOverwriting } from "./options.ts";
+import { parseOptions, requireWritable } from "./options.ts";
 import { EXIT, print, runCommand, UsageError } from "./terminal.ts";
 
 const HELP =
@@ -38,7 +38,7 @@ Exits with 0, or 1 where a file cannot be read or written, 2 for a mistake in th
 
 const OPTIONS = {
   out: { type: "string", default: "build/report.html" },
-  history: { type: "string" },
+  history: { type: "string", file: "read" },
 } as const;
 
 /** What a file may be, by its name in a folder. */
@@ -55,14 +55,16 @@ export async function reportCommand(args: readonly string[]): Promise<number> {
     command: "report",
     options: OPTIONS,
     most: Infinity,
+    files: true,
     help: HELP,
   });
   if (parsed === null) return EXIT.ok;
   const { values, positionals } = parsed;
+  await parsed.checkFiles();
   const paths = positionals.length === 0 && values.history === undefined
     ? await builtReports()
     : await Promise.all(positionals.map(inFolder));
-  await refuseOverwriting("out", values.out, [...paths, values.history]);
+  await requireWritable("out", values.out, [...paths, values.history]);
   const files = [];
   for (const path of paths) files.push({ path, content: await readJson(path) });
   const benchmark = files.find(({ content }) => isBenchmark(content));
@@ -216,10 +218,7 @@ async function planOf(path: string, byteLength: number): Promise<PlanReport | { 
 
 async function writeWhole(path: string, text: string): Promise<number> {
   const content = new TextEncoder().encode(text);
-  await replaceBy(path, async (partial) => {
-    await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeFile(partial, content);
-  });
+  await replaceFile(path, content);
   return content.length;
 }
 

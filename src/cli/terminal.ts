@@ -4,12 +4,12 @@
  * ten seconds of a download.
  */
 import type { BuildEvent } from "../compile/line.ts";
-import { isRefusal, systemReason, UnfoldError } from "../errors.ts";
+import { isRefusal, RequestError, systemReason } from "../errors.ts";
 import { removeLeavings } from "../leavings.ts";
 import { visible } from "../text.ts";
 
 /** A mistake in the command line itself; exit code 2. */
-export class UsageError extends UnfoldError {
+export class UsageError extends RequestError {
   override readonly name = "UsageError";
 }
 
@@ -211,7 +211,7 @@ function fromCallersFolder([flag, folder, ...rest]: readonly string[]): readonly
 }
 
 function report(error: unknown, codes: { failed: number; usage: number }): number {
-  if (error instanceof UsageError) {
+  if (error instanceof RequestError) {
     complain(error.message);
     return codes.usage;
   }

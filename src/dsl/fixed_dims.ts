@@ -37,6 +37,7 @@ export function withDims<Inputs extends string>(
     inputs: Object.fromEntries(inputs) as Model<Inputs>["inputs"],
     openDims: openDims.filter(isOpen),
     fixedDims: { ...model.fixedDims, ...fixed },
+    ...(fixed.B !== undefined && { batch: fixed.B }),
     ...(dims && { dims: Object.fromEntries(Object.entries(dims).filter(([dim]) => isOpen(dim))) }),
     trace: ({ dims = {}, ...options }) => model.trace({ ...options, dims: { ...dims, ...fixed } }),
   };

@@ -1,6 +1,8 @@
 /** Files that are kept between runs: read if they exist, replaced as a whole or not at all. */
 import { createHash } from "node:crypto";
+import { dirname, resolve } from "node:path";
 import { systemReason, UnfoldError, writeFailure } from "../errors.ts";
+import { leaves } from "../leavings.ts";
 
 /** The file's bytes; none where there is no such file yet. */
 export async function readKeptFile(path: string): Promise<Uint8Array> {
@@ -24,18 +26,39 @@ export async function replaceFile(
   await replaceBy(path, (partial) => Deno.writeFile(partial, bytes, { ...(signal && { signal }) }));
 }
 
-/** The same of a file that `write` makes at the path it is given. */
+/** The same of a file that `write` makes at the path it is given; folders that are not there are made. */
 export async function replaceBy(path: string, write: (partial: string) => Promise<void>): Promise<void> {
-  const partial = `${path}.${crypto.randomUUID()}.part`;
   try {
-    await write(partial);
-    await Deno.rename(partial, path);
+    await using partial = await partialOf(path);
+    await write(partial.path);
+    await Deno.rename(partial.path, path);
   } catch (error) {
     throw writeFailure(path, error);
-  } finally {
-    await Deno.remove(partial).catch(() => {});
   }
 }
+
+/**
+ * A name beside `path` for a file that is to take its place. It is gone when this is disposed, or the process
+ * ends, and so are folders that were made for it and are empty.
+ */
+export async function partialOf(path: string): Promise<AsyncDisposable & { readonly path: string }> {
+  const made: string[] = [];
+  const folder = dirname(resolve(path));
+  for (let above = folder; !await isThere(above); above = dirname(above)) made.push(above);
+  await Deno.mkdir(folder, { recursive: true });
+  const partial = `${path}.${crypto.randomUUID()}.part`;
+  const own = [partial, ...made];
+  const leavings = own.map((each) => leaves(() => Deno.removeSync(each)));
+  return {
+    path: partial,
+    [Symbol.asyncDispose]: async () => {
+      for (const leaving of leavings) leaving[Symbol.dispose]();
+      for (const each of own) await Deno.remove(each).catch(() => {});
+    },
+  };
+}
+
+const isThere = (path: string) => Deno.lstat(path).then(() => true, () => false);
 
 /** SHA-256 of a file, in lower-case hexadecimal, and its length. */
 export async function hashFile(path: string): Promise<{ sha256: string; bytes: number }> {

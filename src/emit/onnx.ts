@@ -12,6 +12,7 @@ import { type MeasuredOutput, ModelEmitter } from "./onnx_model.ts";
 import { lowestOpset, safeOpset } from "./opset.ts";
 import type { OnnxSaid } from "../onnx/file.ts";
 import { byteLengthOf, joined, writePieces } from "../onnx/pieces.ts";
+import { partialOf } from "./kept_file.ts";
 
 /** Protobuf stops at 2 GiB, and its readers copy what is in the file, so weights go beside it well before. */
 const EMBEDDED_LIMIT_BYTES = 2 ** 30 - 2 ** 26;
@@ -61,7 +62,7 @@ export interface Probe {
 }
 
 /**
- * Writes `graph` to `path`, beside it first and then renamed. The caller sees to it that the folder exists.
+ * Writes `graph` to `path`, beside it first and then renamed; folders that are not there are made.
  *
  * @throws {UnfoldError} the file cannot be written; nothing of it is left then
  */
@@ -72,17 +73,15 @@ export async function writeOnnx(
 ): Promise<OnnxFile> {
   const emitter = emit(graph, { opset, probe });
   const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
-  const partial = {
-    model: `${path}.${crypto.randomUUID()}.part`,
-    data: `${path}.${crypto.randomUUID()}.part`,
-  };
   try {
+    await using partial = await partialOf(path);
+    await using beside = await partialOf(path);
     const data = external === null ? [] : emitter.moveWeights(basename(external));
     const model = emitter.pieces({ metadata, sizes, said });
-    if (external !== null) await writePieces(partial.data, data);
-    await writePieces(partial.model, model);
-    if (external !== null) await Deno.rename(partial.data, external);
-    await Deno.rename(partial.model, path).catch(async (error) => {
+    if (external !== null) await writePieces(beside.path, data);
+    await writePieces(partial.path, model);
+    if (external !== null) await Deno.rename(beside.path, external);
+    await Deno.rename(partial.path, path).catch(async (error) => {
       // Weights without their model are of no use to anybody.
       if (external !== null) await Deno.remove(external).catch(() => {});
       throw error;
@@ -94,8 +93,6 @@ export async function writeOnnx(
     };
   } catch (error) {
     throw writeFailure(path, error);
-  } finally {
-    for (const file of Object.values(partial)) await Deno.remove(file).catch(() => {});
   }
 }
 

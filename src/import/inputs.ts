@@ -77,10 +77,7 @@ export class SameSize extends UnfoldError {
   readonly where: string;
 
   constructor(names: readonly [string, string | number], where: string) {
-    super(
-      `${where} takes ${names[0]} of ${names[1]} alone: fix it, as in ` +
-        (names[0] === "B" ? `--batch ${names[1]}` : `--dim ${names[0]}=${names[1]}`),
-    );
+    super(`${where} takes ${names[0]} of ${names[1]} alone: fix it, as in --dim ${names[0]}=${names[1]}`);
     this.names = names;
     this.where = where;
   }

@@ -6,7 +6,7 @@
 import { basename } from "node:path";
 import type { RecognisedCheckpoint } from "../checkpoints/recognised.ts";
 import type { Model, TraceOptions } from "../dsl/model.ts";
-import { UnfoldError } from "../errors.ts";
+import { RequestError, UnfoldError } from "../errors.ts";
 import { isFloat, type Precision } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import { bindShape, type DimValues, namesIn, showShape } from "../ir/shape.ts";
@@ -18,8 +18,9 @@ import { RECOGNISE } from "../rewrite/recognise/recognise.ts";
 import { listed, quoted } from "../text.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { checkpointWeights } from "../weights/mod.ts";
-import { type Inputs, inputsOf, SameSize, withSameSize } from "./inputs.ts";
+import { type Inputs, inputsOf } from "./inputs.ts";
 import { ownNorm, withNorm } from "./norms.ts";
+import { understood } from "./open_sizes.ts";
 import { type Parameter, parametersOf } from "./parameters.ts";
 import { translate, unknownOperators } from "./translate.ts";
 
@@ -29,6 +30,8 @@ export interface ImportOptions {
    * Sizes that are fixed before the network is read, `{ T: 128 }`: what is computed from them is known then.
    */
   readonly dims?: DimValues;
+  /** The batch that a file may be frozen at; one whose batch is open stays so. */
+  readonly batch?: number | null;
   /** The network that it is compared with, in place of itself with Layer Normalization. */
   readonly reference?: ImportedOnnx | undefined;
   /** Whether to look at the rest of a network with operators that UNfold does not know. */
@@ -50,9 +53,6 @@ export interface ImportedOnnx extends RecognisedCheckpoint {
 /** Who wrote the file that another was made of, in the metadata of that. */
 const SOURCE_KEY = "unfold.source";
 
-/** A size for looking at a network: not 1, which broadcasts. */
-const ANY_BATCH = 2;
-
 /**
  * Opens an ONNX file as a network and its weights.
  *
@@ -66,12 +66,12 @@ const ANY_BATCH = 2;
  */
 export function importOnnx(
   path: string | URL,
-  { dims = {}, keepGoing = false, reference }: ImportOptions = {},
+  { dims: given = {}, batch = null, keepGoing = false, reference }: ImportOptions = {},
 ): ImportedOnnx {
   const file = readOnnx(path);
   const parameters = parametersOf(file.graph);
   const name = nameOf(file.path);
-  const traced = (inputs: Inputs) =>
+  const traced = (inputs: Inputs, dims: DimValues) =>
   (
     { precision = "fp32", dims: more = {} }: Pick<TraceOptions, "precision" | "dims">,
     take: (parameter: Parameter) => Parameter["data"],
@@ -88,12 +88,10 @@ export function importOnnx(
     return runPipeline(plain, RECOGNISE).graph;
   };
   const named = inputsOf(file);
-  refuseOther(dims, named, file.path);
-  const [inputs, norm] = understood(
-    named,
-    (inputs) => ownNorm(traced(inputs)({ dims: { B: ANY_BATCH, ...dims } }, ({ data }) => data)),
-  );
-  const graphOf = traced(inputs);
+  refuseOther(given, named, file.path);
+  const look = (inputs: Inputs, dims: DimValues) => ownNorm(traced(inputs, dims)({}, ({ data }) => data));
+  const { inputs, seen: norm, dims } = understood(named, look, { file, dims: given, batch });
+  const graphOf = traced(inputs, dims);
   const specs = Object.fromEntries(
     Object.entries(inputs.specs).map((
       [input, spec],
@@ -180,21 +178,6 @@ function referenceNorm(
   );
 }
 
-/** What `look` makes of the inputs, once sizes that the file's operators have equal have one name. */
-function understood<Seen>(inputs: Inputs, look: (inputs: Inputs) => Seen): readonly [Inputs, Seen] {
-  const seen = new Set<string>();
-  for (;;) {
-    try {
-      return [inputs, look(inputs)];
-    } catch (error) {
-      // One that is found again is not a name of the inputs: another would be found for ever.
-      if (!(error instanceof SameSize) || seen.has(error.message)) throw error;
-      seen.add(error.message);
-      inputs = withSameSize(inputs, error);
-    }
-  }
-}
-
 const openIn = (specs: Model["inputs"]): string[] => [
   ...new Set(Object.values(specs).flatMap(({ shape }) => shape.flatMap(namesIn))),
 ];
@@ -203,12 +186,12 @@ function refuseOther(dims: DimValues, { specs }: Inputs, path: string): void {
   const open = openIn(specs);
   const zero = Object.keys(dims).find((dim) => open.includes(dim) && dims[dim]! < 1);
   if (zero !== undefined) {
-    throw new UnfoldError(`${path} takes whole numbers from 1 on for ${zero}, not ${dims[zero]}`);
+    throw new RequestError(`${path} takes whole numbers from 1 on for ${zero}, not ${dims[zero]}`);
   }
   const wrong = Object.keys(dims).find((dim) => !open.includes(dim));
   if (wrong === undefined) return;
   const are = open.length > 0 ? `open are ${open.join(", ")}` : "none is";
-  throw new UnfoldError(`${path} has no open size ${quoted(wrong)}; ${are}`);
+  throw new RequestError(`${path} has no open size ${quoted(wrong)}; ${are}`);
 }
 
 /** The size of the first axis of all inputs, where that is fixed. */

@@ -66,7 +66,7 @@ export function numbersOf(known: Known): Float64Array {
 /** That a value depends on sizes that are open, and how to fix them. */
 export function openSize(size: Size, what: string): UnfoldError {
   const names = namesOf(size);
-  const advice = names.map((name) => name === "B" ? "--batch 8" : `--dim ${name}=128`).join(" ");
+  const advice = names.map((name) => `--dim ${name}=${name === "B" ? 8 : 128}`).join(" ");
   const are = names.length === 1 ? "is" : "are";
   return new UnfoldError(
     `${what} needs ${sizeText(size)} as a number, and ${names.join(" and ")} ${are} open: fix ${

@@ -63,19 +63,19 @@ Deno.test("audit --verbose lists the passes with their laws, with --ranges those
 
 Deno.test("audit tells mistakes in the command in one line, and exits with 2", async () => {
   await withFolder(async (folder) => {
+    const file = fileURLToPath(
+      new URL("../fixtures/networks/timm_vit_ln/model.safetensors", import.meta.url),
+    );
     const cases = [
       [[], /^error: give a MODEL or --checkpoint FILE, as in `deno task audit swin-t`$/],
       [["deit-ti", "--strickt"], /^error: unknown flag --strickt; did you mean --strict\?/],
       [["deit-ti", "--norm", "LN"], /^error: --norm LN: give one of un, bn, .*, ln, .*, none$/],
-      [["deit-ti", "--checkpoint", "a.pth"], /^error: --checkpoint .*leave out deit-ti/],
+      [["deit-ti", "--checkpoint", file], /^error: --checkpoint .*leave out deit-ti/],
       [["deit-ti", "--heads", "3"], /^error: --heads: this is for --checkpoint/],
       [["deit-ti", "--samples", "a.safetensors"], /^error: --samples: this is for --ranges$/],
     ] as const;
     for (const [args, message] of cases) await refuses(folder, args, { code: 2, message });
     // What a setting may be, the layout of the file says.
-    const file = fileURLToPath(
-      new URL("../fixtures/networks/timm_vit_ln/model.safetensors", import.meta.url),
-    );
     await refuses(folder, ["--checkpoint", file, "--heads", "three"], {
       code: 1,
       message: /^error: --heads three: give a whole number from 1$/,
@@ -86,7 +86,7 @@ Deno.test("audit tells mistakes in the command in one line, and exits with 2", a
 Deno.test("audit names the network nearest to one that it does not know", async () => {
   await withFolder((folder) =>
     refuses(folder, ["swin"], {
-      code: 1,
+      code: 2,
       message: /^error: there is no network called swin; did you mean swin-t\? \(deno task models lists them/,
     })
   );

@@ -76,8 +76,8 @@ Deno.test("compare refuses what says too little in one line, with what to give",
       message: /no form onnxruntime in bf16.*emulated of the forms described and folded/,
     });
     await refuses(folder, [DIGITS, "--tensors", "none.safetensors"], {
-      code: 1,
-      message: /none\.safetensors/,
+      code: 2,
+      message: /^error: --tensors none\.safetensors: there is no such file$/,
     });
     await refuses(folder, [DIGITS, "--tensors", WITH_TENSORS], {
       code: 1,

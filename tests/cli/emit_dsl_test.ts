@@ -40,7 +40,11 @@ Deno.test("build-engine --emit-dsl refuses a name that is taken, one of no scrip
   withFolder(async (folder) => {
     await Deno.writeTextFile(join(folder, "there.ts"), "mine");
     const cases: readonly (readonly [readonly string[], 1 | 2, RegExp])[] = [
-      [[exported("dynamo"), "--emit-dsl", "there.ts"], 1, /there\.ts is there already/],
+      [
+        [exported("dynamo"), "--emit-dsl", "there.ts"],
+        2,
+        /^error: --emit-dsl there\.ts: this is there already/,
+      ],
       [[exported("dynamo"), "--emit-dsl", "model.py"], 2, /--emit-dsl model\.py/],
       [["swin-t", "--emit-dsl", "swin.ts"], 1, /no word of the DSL makes .*49 x 49/],
     ];

@@ -43,7 +43,7 @@ Deno.test("models tells mistakes in one line", async () => {
       message: /^error: unknown flag --layout; did you mean --layouts\?/,
     });
     await refuses(folder, ["gpt-2"], {
-      code: 1,
+      code: 2,
       message: /^error: there is no network called gpt-2; did you mean gpt2\?/,
     });
   });

@@ -131,9 +131,9 @@ Deno.test("optimize lists all operators that it does not know, and with --keep-g
     assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["odd.onnx"]);
   }));
 
-Deno.test("optimize --keep-going: what a cut makes has the batch of the inputs, and a size of its own is an error, not a hang", () =>
+Deno.test("optimize --keep-going: what a cut makes has the batch of the inputs, under their name, its own, or as a number", () =>
   withFolder(async (folder) => {
-    for (const [name, size] of [["batch", "N"], ["own", "u7"]] as const) {
+    for (const [name, size] of [["batch", "N"], ["own", "u7"], ["two", 2]] as const) {
       const file = modelBytes(graph([
         node("Frobnicate", ["x"], ["odd"], { name: "odd_one" }),
         node("Add", ["odd", "x"], ["sum"], { name: "sum" }),
@@ -150,23 +150,37 @@ Deno.test("optimize --keep-going: what a cut makes has the batch of the inputs, 
       }));
       await Deno.writeFile(join(folder, `${name}.onnx`), file);
       await refuses(folder, [`${name}.onnx`, "--keep-going", "--dim", "B=0"], {
-        code: 1,
+        code: 2,
         message: /\.onnx takes whole numbers from 1 on for B, not 0$/,
       });
       const { code, stdout, stderr } = await run([`${name}.onnx`, "--keep-going", "--json"], folder);
       assert.equal(code, 1);
-      if (name === "own") {
-        assert.match(stderr, /^error: Add "sum" takes B of 2 alone: fix it, as in --batch 2\n$/);
+      if (name === "two") {
+        assert.match(stderr, /^error: two\.onnx is frozen at a batch of 2.* fix it: --dim B=2\n$/);
         continue;
       }
-      const { unknown, folded } = JSON.parse(stdout);
+      const { unknown, folded, assumed } = JSON.parse(stdout);
       assert.deepEqual([unknown.length, folded], [1, 1], name);
+      assert.deepEqual(assumed, name === "own" ? ['u7 is B: Add "sum" takes no other'] : []);
     }
+  }));
+
+Deno.test("optimize replaces a file that is there, and makes folders that are not", () =>
+  withFolder(async (folder) => {
+    for (const out of ["new/folder/f.onnx", "there.onnx"]) {
+      await Deno.writeTextFile(join(folder, "there.onnx"), "former");
+      const { code, stderr } = await run([exported("torchscript"), "-o", out, "--no-check"], folder);
+      assert.equal(code, 0, stderr);
+      assert.equal(readOnnx(join(folder, out)).graph.outputs[0]!.name, "y");
+    }
+    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["new", "there.onnx"]);
   }));
 
 Deno.test("optimize refuses what it cannot do with a file in one sentence", () =>
   withFolder(async (folder) => {
     await Deno.writeTextFile(join(folder, "text.onnx"), "no model");
+    // A pipe to nobody: opened, it would be waited for.
+    await new Deno.Command("mkfifo", { args: [join(folder, "pipe")] }).output();
     for (
       const [args, message, code] of [
         [[], /give an ONNX file, as in `deno task optimize model\.onnx -o folded\.onnx`$/, 2],
@@ -177,15 +191,24 @@ Deno.test("optimize refuses what it cannot do with a file in one sentence", () =
           2,
         ],
         [["text.onnx", "-o", "f.onnx"], /text\.onnx, byte 1: /, 1],
-        [["none.onnx", "-o", "f.onnx"], /none\.onnx: no such file/, 1],
-        [[exported("torchscript"), "-o", "f.onnx", "--dim", "T=3"], /has no open size "T"; open are B$/, 1],
+        [["none.onnx", "-o", "f.onnx"], /^error: none\.onnx: there is no such file$/, 2],
+        [["text.onnx", "-o", "."], /^error: --output \.: this is a folder; give the name of a file$/, 2],
+        [["text.onnx", "-o", "new/"], /^error: --output new\/: this is a folder/, 2],
+        [["text.onnx", "-o", "pipe"], /^error: --output pipe: this is no regular file; give another$/, 2],
+        [
+          ["text.onnx", "-o", "text.onnx/f.onnx"],
+          /^error: text\.onnx\/f\.onnx cannot be written: Not a dir/,
+          1,
+        ],
+        [["pipe", "-o", "f.onnx"], /^error: pipe is not a regular file/, 1],
+        [[exported("torchscript"), "-o", "f.onnx", "--dim", "T=3"], /has no open size "T"; open are B$/, 2],
         [[exported("torchscript"), "-o", "f.onnx", "--dim", "T"], /--dim "T": give NAME=N/, 2],
         [[exported("torchscript"), "-o", "f.onnx", "--onnx", "x"], /--onnx x: give one of standard, /, 2],
       ] as const
     ) {
       await refuses(folder, [...args], { code, message });
     }
-    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["text.onnx"]);
+    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["pipe", "text.onnx"]);
   }));
 
 Deno.test("audit and build-engine take an ONNX file as MODEL", () =>

@@ -88,7 +88,7 @@ const SESSION: readonly (readonly [code: number, ...args: string[]])[] = [
   [0, "audit", "tiny.ts"],
   [0, "audit", "tiny.ts", "--ranges"],
   [0, "compare", "tiny.ts", "--precision", "fp16"],
-  [1, "convert", "tiny.ts", "--norm", "ln", "--samples", "none.safetensors"],
+  [2, "convert", "tiny.ts", "--norm", "ln", "--samples", "none.safetensors"],
   [0, "models", "deit-s"],
   [0, "inspect", "un.plan"],
   [0, "baseline", "save", "main", "tiny.ts", "--rebuilds", "1"],

@@ -216,7 +216,9 @@ for (const embeddedLimitBytes of [0, Infinity]) {
   Deno.test(`writeOnnx() leaves nothing half-written, ${how}`, () =>
     withFolder(async (folder) => {
       const graph = traced(encoder());
-      const absent = join(folder, "absent", "un.onnx");
+      // Folders that are made for it are gone too.
+      await Deno.writeTextFile(join(folder, "file"), "");
+      const absent = join(folder, "file", "folder", "un.onnx");
       await rejects(writeOnnx(graph, absent, { embeddedLimitBytes }), absent, "cannot be written");
       // A folder where the file should go is found only when the file takes its name.
       const taken = join(folder, "taken");
@@ -224,7 +226,7 @@ for (const embeddedLimitBytes of [0, Infinity]) {
       const path = join(taken, "un.onnx");
       await rejects(writeOnnx(graph, path, { embeddedLimitBytes }), path, "cannot be written");
       assert.deepEqual(await filesIn(taken), ["un.onnx"]);
-      assert.deepEqual(await filesIn(folder), ["taken"]);
+      assert.deepEqual(await filesIn(folder), ["file", "taken"]);
     }));
 
   Deno.test(`writeOnnx() leaves nothing half-written where a weight cannot be read, ${how}`, () =>

@@ -6,7 +6,7 @@ import { chooseWeights } from "../../src/compile/networks.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { ATTRIBUTE, DATA_TYPE } from "../../src/onnx/schema.ts";
 import { graph, modelBytes, node, tensor, value } from "../onnx/models.ts";
-import { refuses, withFolder } from "../support.ts";
+import { refuses, rejects, withFolder } from "../support.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import { type Graph, topological } from "../../src/ir/graph.ts";
@@ -132,8 +132,41 @@ Deno.test("open sizes have the file's names, and those that its operators have e
     ]);
     const fixed = await imported(sum(["N", "T"], ["N", 7]));
     assert.deepEqual(fixed.model.openDims, ["B"]);
-    const odd = await imported(sum(["N", 7], [2, 7]));
-    refuses(() => odd.model.trace({ weights: odd.open() }), 'Add "sum" takes B of 2 alone', "--batch 2");
+    await rejects(
+      imported(sum(["N", 7], [2, 7])),
+      "is frozen at a batch of 2",
+      "fix it: --dim B=2",
+    );
+  }));
+
+/** A token in front of the others that was written for the batch of an example, as TorchScript does. */
+const frozenAt = (batch: number) =>
+  modelBytes(graph([
+    node("Concat", ["token", "x"], ["y"], {
+      name: "cat",
+      attribute: [{ name: "axis", i: 1, type: ATTRIBUTE.int }],
+    }),
+  ], {
+    input: [value("x", ["N", 5, 2])],
+    output: [value("y", ["N", 6, 2])],
+    initializer: [tensor("token", Array(2 * batch).fill(1), { dims: [batch, 1, 2] })],
+  }));
+
+Deno.test("a file that is frozen at the batch of its example says so, and is read with that batch", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "m.onnx");
+    for (const batch of [1, 2, 3, 8]) {
+      await Deno.writeFile(path, frozenAt(batch));
+      const says = [`m.onnx is frozen at a batch of ${batch},`, "dynamo=True", `fix it: --dim B=${batch}`];
+      refuses(() => importOnnx(path), ...says, 'Concat "cat"');
+      refuses(() => importOnnx(path, { batch: 7 }), ...says);
+      refuses(() => importOnnx(path, { dims: { B: 7 } }), 'Concat "cat"', "must agree");
+      for (const options of [{ batch }, { dims: { B: batch } }]) {
+        const { model, open } = importOnnx(path, options);
+        assert.deepEqual([model.openDims, model.batch, model.fixedDims], [[], batch, { B: batch }]);
+        assert.deepEqual(model.trace({ weights: open() }).outputs[0]!.node.type.shape, [batch, 6, 2]);
+      }
+    }
   }));
 
 const int64s = (name: string, values: readonly number[]) =>

@@ -3,6 +3,7 @@ import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Subject } from "../../compile/order.ts";
 import type { Model } from "../../dsl/model.ts";
+import { partialOf } from "../../emit/kept_file.ts";
 import { isRefusal, UnfoldError, writeFailure } from "../../errors.ts";
 import { leaves } from "../../leavings.ts";
 import { UsageError } from "../terminal.ts";
@@ -37,9 +38,10 @@ export async function emitDsl(
     source,
     file: basename(path),
   });
+  // Folders that are made for it go again where it does not come to be.
+  await using _folders = await partialOf(file);
   await Deno.writeTextFile(file, text, { createNew: true }).catch((error) => {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw writeFailure(path, error);
-    throw new UnfoldError(`${path} is there already: give another name, or remove it`);
+    throw writeFailure(path, error);
   });
   using _ = leaves(() => Deno.removeSync(file));
   try {

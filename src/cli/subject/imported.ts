@@ -1,5 +1,6 @@
 /** MODEL.onnx: the network in a file that an exporter wrote. */
 import type { ImportedOnnx } from "../../import/model.ts";
+import { asUsage, requireThere } from "../options.ts";
 import { UsageError } from "../terminal.ts";
 import { dimsGiven, type DimValues } from "./dims.ts";
 
@@ -26,8 +27,11 @@ export async function importedOf(
     if (flag === undefined) return null;
     throw new UsageError(`--${flag}: this is for a MODEL.onnx`);
   }
-  const { B: _, ...dims } = dimsGiven(values);
+  await requireThere(argument);
+  const dims = dimsGiven(values);
+  const { parseBatch } = await import("../../compile/batch.ts");
   const { importOnnx } = await import("../../import/model.ts");
-  const compared = reference === undefined ? undefined : importOnnx(reference, { dims });
-  return importOnnx(argument, { dims, keepGoing, reference: compared });
+  const batch = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!)).fixed;
+  const compared = reference === undefined ? undefined : importOnnx(reference, { dims, batch });
+  return importOnnx(argument, { dims, batch, keepGoing, reference: compared });
 }
