@@ -41,7 +41,8 @@ Options
   --form FORM           what is looked at: described (as MODEL says it, each operator by itself), folded (default),
                         onnxruntime or openvino (as the CPU library is given it and fuses it), tensorrt (on a GPU)
   --precision TYPE      fp32 (default), fp16 or bf16; of described and folded every result is rounded on the CPU as an
-                        engine rounds it, tensorrt computes in it
+                        engine rounds it, tensorrt computes in it; onnxruntime and openvino are given the file in fp16
+                        and compute in fp32 on a CPU
   --against FORM        what it is compared with, in fp32; described unless given
   --tensors FILE        PyTorch's tensors in FILE (safetensors or PyTorch's) in place of that, on the inputs in it;
                         those in --checkpoint or --weights, where they are there, unless --against is given

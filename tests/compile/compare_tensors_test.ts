@@ -1,12 +1,12 @@
 /**
- * Planted faults, each named as the first bad tensor: a weight times 4, a wrong epsilon, a Layer
- * Normalization that overflows. What is compared with is PyTorch's own tensors of a network that was trained
- * there.
+ * Planted faults, each named as the first bad tensor by each form that runs on a CPU: any weight times 4, a
+ * wrong epsilon, a Layer Normalization that overflows. What is compared with is PyTorch's own tensors of a
+ * network that was trained there, and of what overflows each form in fp32.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { compareNetworks } from "../../src/compile/tensors/compare.ts";
+import { compareNetworks, type TensorsComparison } from "../../src/compile/tensors/compare.ts";
 import type { FormChoice } from "../../src/compile/tensors/forms.ts";
 import { block, float, linear, type Model, model, norm } from "../../src/dsl/mod.ts";
 import { float64Of, heldData } from "../../src/ir/data.ts";
@@ -52,48 +52,69 @@ function faulty(
 }
 
 const openvino = await findOpenVino();
+const libraries = { openvino: "library" in openvino ? openvino.library : undefined };
+
+const FAMILIES = [["un", unifiedNorm], ["ln", layerNorm]] as const;
 
 interface FormCase extends FormChoice {
   /** Tensors of PyTorch's 15 that survive in it, with UN and with LN. */
   readonly compared: readonly [number, number];
-  /** The first tensor of PyTorch's behind the first Layer Normalization that it computes. */
-  readonly behind: string;
 }
 
 const FORMS: readonly FormCase[] = [
-  { network: "described", precision: "fp32", compared: [15, 15], behind: "blocks.0.norm1" },
-  { network: "folded", precision: "fp32", compared: [10, 10], behind: "blocks.0.attn.qkv" },
-  { network: "onnxruntime", precision: "fp32", compared: [7, 8], behind: "blocks.0.attn.proj" },
-  { network: "openvino", precision: "fp32", compared: [9, 10], behind: "blocks.0.attn.qkv" },
-  { network: "described", precision: "fp16", compared: [15, 15], behind: "blocks.0.norm1" },
-  { network: "folded", precision: "fp16", compared: [10, 10], behind: "blocks.0.attn.qkv" },
+  { network: "described", precision: "fp32", compared: [15, 15] },
+  { network: "folded", precision: "fp32", compared: [10, 10] },
+  { network: "onnxruntime", precision: "fp32", compared: [7, 8] },
+  { network: "openvino", precision: "fp32", compared: [9, 10] },
+  { network: "described", precision: "fp16", compared: [15, 15] },
+  { network: "folded", precision: "fp16", compared: [10, 10] },
+  { network: "onnxruntime", precision: "fp16", compared: [10, 10] },
+  { network: "openvino", precision: "fp16", compared: [9, 10] },
 ];
 
-for (const { compared, behind, ...form } of FORMS) {
-  const title = `${form.network} in ${form.precision}`;
-  const test: typeof testWithOpenVino = form.network === "openvino"
-    ? testWithOpenVino
-    : (name, run) => Deno.test(name, () => run(""));
+const titleOf = ({ network, precision }: FormChoice) => `${network} in ${precision}`;
+
+/** Of some forms; ignored where one of them needs OpenVINO and there is none. */
+function testOf(forms: readonly FormChoice[], name: string, run: () => Promise<void>): void {
+  const title = `compareNetworks() ${name}: ${forms.map(titleOf).join(" against ")}`;
+  if (forms.some(({ network }) => network === "openvino")) testWithOpenVino(title, run);
+  else Deno.test(title, run);
+}
+
+/** PyTorch's tensors and attentions' in the order in which they are computed. */
+const TENSORS = [
+  "embed",
+  ...["blocks.0", "blocks.1"].flatMap((block) =>
+    ["norm1", "attn.qkv", "attn.qkv/attention", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"].map((name) =>
+      `${block}.${name}`
+    )
+  ),
+  "norm",
+  "head",
+];
+
+/** Where a fault in one of them shows first: there, or in the next that survives in both forms. */
+function expectedOf(faulty: string, { tensors }: TensorsComparison): string {
+  return TENSORS.slice(TENSORS.indexOf(faulty)).find((name) =>
+    tensors.some(({ tensor }) => tensor === name)
+  )!;
+}
+
+for (const form of FORMS) {
   const compare = (model: Model, family: "un" | "ln", checkpoint = tensorsOf(family)) =>
     compareNetworks(model, {
       norm: model.norm,
       form,
       against: { file: tensorsOf(family) },
       checkpoint,
-      libraries: { openvino: "library" in openvino ? openvino.library : undefined },
+      libraries,
     });
 
-  test(`compareNetworks() finds PyTorch's tensors and a network without fault: ${title}`, async () => {
-    for (
-      const [family, own, least] of [["un", unifiedNorm(), compared[0]], [
-        "ln",
-        layerNorm(),
-        compared[1],
-      ]] as const
-    ) {
-      const { tensors, firstBad, unknown } = await compare(network(own), family);
+  testOf([form], "finds PyTorch's tensors and a network without fault", async () => {
+    for (const [i, [family, norm]] of FAMILIES.entries()) {
+      const { tensors, firstBad, unknown } = await compare(network(norm()), family);
       assert.equal(firstBad, null);
-      assert.equal(tensors.length, least);
+      assert.equal(tensors.length, form.compared[i]);
       // What a module without weights of its own gives has no name of the description's.
       assert.deepEqual(
         unknown.toSorted(),
@@ -106,36 +127,58 @@ for (const { compared, behind, ...form } of FORMS) {
     }
   });
 
-  test(`compareNetworks() names a weight that is four times too large: ${title}`, () =>
-    withFolder(async (folder) => {
-      const checkpoint = faulty(tensorsOf("un"), { folder, tensor: "blocks.0.mlp.fc1.weight", factor: 4 });
-      const { firstBad, growsMost } = await compare(network(unifiedNorm()), "un", checkpoint);
-      assert.deepEqual([firstBad, growsMost], ["blocks.0.mlp.fc1", "blocks.0.mlp.fc1"]);
-    }));
+  testOf(
+    [form],
+    "names a weight that is four times too large, whichever it is",
+    () =>
+      withFolder(async (folder) => {
+        for (const [family, norm] of FAMILIES) {
+          const weights = openCheckpoint(tensorsOf(family)).names().filter((name) =>
+            name.endsWith(".weight")
+          );
+          assert.equal(weights.length, TENSORS.filter((name) => !name.includes("/")).length);
+          for (const tensor of weights) {
+            const checkpoint = faulty(tensorsOf(family), { folder, tensor, factor: 4 });
+            const compared = await compare(network(norm()), family, checkpoint);
+            const expected = expectedOf(tensor.replace(/\.weight$/, ""), compared);
+            assert.deepEqual([tensor, compared.firstBad, compared.growsMost], [tensor, expected, expected]);
+          }
+        }
+      }),
+  );
 
-  test(`compareNetworks() names the first tensor behind a normalization of a wrong epsilon: ${title}`, async () => {
-    const { firstBad } = await compare(network(layerNorm({ epsilon: 1e-2 })), "ln");
-    assert.equal(firstBad, behind);
+  testOf([form], "names a normalization of a wrong epsilon", async () => {
+    for (const [family, norm] of FAMILIES) {
+      const compared = await compare(network(norm({ epsilon: 1e-2 })), family);
+      assert.equal(compared.firstBad, expectedOf("blocks.0.norm1", compared));
+    }
   });
 }
 
-Deno.test("compareNetworks() names the Layer Normalization that overflows in fp16, and what is not finite", () =>
-  withFolder(async (folder) => {
-    const compare = (checkpoint: string) =>
-      compareNetworks(network(layerNorm()), {
-        norm: layerNorm(),
-        form: { network: "described", precision: "fp16" },
-        against: { network: "described", precision: "fp32" },
-        checkpoint,
-      });
-    const checkpoint = faulty(tensorsOf("ln"), { folder, tensor: "blocks.1.norm1.weight", factor: 4e4 });
-    const { firstNotFinite, firstBad, tensors, notExecuted } = await compare(checkpoint);
-    assert.deepEqual([firstNotFinite, firstBad], ["blocks.1.norm1", "blocks.1.norm1"]);
-    const { notFinite, maxRelError } = tensors.find(({ tensor }) => tensor === "blocks.1.norm1")!;
-    assert.ok(notFinite > 0 && maxRelError === null);
-    assert.match(notExecuted.join(), /^fp16 is rounded on the CPU/);
-    assert.equal((await compare(tensorsOf("ln"))).firstBad, null);
-  }));
+const [inFp16, inFp32] = [
+  FORMS.filter(({ precision }) => precision === "fp16"),
+  FORMS.filter(({ precision }) => precision === "fp32"),
+];
+for (const [form, against] of inFp16.flatMap((form) => inFp32.map((against) => [form, against] as const))) {
+  testOf(
+    [form, against],
+    "names a Layer Normalization that overflows, and what is not finite",
+    () =>
+      withFolder(async (folder) => {
+        const compare = (checkpoint: string) =>
+          compareNetworks(network(layerNorm()), { norm: layerNorm(), form, against, checkpoint, libraries });
+        const overflowing = { folder, tensor: "blocks.1.norm1.weight", factor: 4e4 };
+        const compared = await compare(faulty(tensorsOf("ln"), overflowing));
+        const { tensors, firstNotFinite, firstBad, notExecuted } = compared;
+        const expected = expectedOf("blocks.1.norm1", compared);
+        assert.deepEqual([firstNotFinite, firstBad], [expected, expected]);
+        const { notFinite, maxRelError } = tensors.find(({ tensor }) => tensor === expected)!;
+        assert.ok(notFinite > 0 && maxRelError === null);
+        assert.match(notExecuted.join(), /^fp16 is (rounded on the CPU: |what tensors are kept in: )/);
+        assert.equal((await compare(tensorsOf("ln"))).firstBad, null);
+      }),
+  );
+}
 
 Deno.test("compareNetworks() takes a plain file under the description's names, and refuses one of others", () =>
   withFolder(async (folder) => {

@@ -77,19 +77,24 @@ const TITLES = {
 export function formOf(model: Model, { network, precision }: FormChoice, options: FormOptions): Form {
   const { norm, weights, layerNorm, examples } = options;
   const described = following(model.trace({ weights, norm, precision }));
-  const isEmulated = isNarrow(precision) && network !== "tensorrt";
-  if (isEmulated && network !== "described" && network !== "folded") {
+  const isOfLibrary = network === "onnxruntime" || network === "openvino";
+  if (isOfLibrary && precision === "bf16") {
     throw new UnfoldError(
-      `there is no form ${network} in ${precision}: on a CPU both libraries compute in fp32; ` +
-        `${precision} is emulated of the forms described and folded`,
+      `there is no form ${network} in bf16, which neither library computes on a CPU; ` +
+        "bf16 is emulated of the forms described and folded",
     );
   }
+  const isEmulated = isNarrow(precision) && (network === "described" || network === "folded");
   const graph = loweredOf(described, { network, isEmulated, layerNorm, keep: model.keep });
   return {
     title: `${TITLES[network]} in ${precision}${isEmulated ? ", emulated" : ""}`,
     described,
     followed: graph.followed!,
-    notExecuted: isEmulated ? `${precision} is rounded on the CPU: ${ASSUMED}` : null,
+    notExecuted: isEmulated
+      ? `${precision} is rounded on the CPU: ${ASSUMED}`
+      : isOfLibrary && isNarrow(precision)
+      ? `${precision} is what tensors are kept in: the library computes in fp32 on a CPU, and rounds where it likes`
+      : null,
     run: async (nodes) => {
       options.signal?.throwIfAborted();
       await using scratch = await Scratch.open("compare");
