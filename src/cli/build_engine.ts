@@ -1,6 +1,7 @@
 /** `deno task build-engine`: options, progress and the summary; the work is in `src/compile`. */
 import { basename } from "node:path";
 import { withoutHome } from "../report/home.ts";
+import type { Model } from "../dsl/model.ts";
 import type { Report } from "../report/report.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -20,6 +21,8 @@ Examples
   deno task build-engine my_model.ts --weights un.safetensors --precision fp16
   deno task build-engine --checkpoint t2t_vit_14_un.pth   the network in a checkpoint: layout and sizes are recognised
   deno task build-engine exported.onnx                    the network in an ONNX file of PyTorch's exporters, or others'
+  deno task build-engine exported.onnx --precision int8 --calibrate train.safetensors --judge held.safetensors --labels y
+                                                          products in 8-bit integers, by accuracy on labelled examples
   deno task build-engine swin-t --precision fp16          a network at its paper's size, for its engine and latency
   deno task build-engine --precision fp8 --target 8.9 --quantize all --calibrate examples/digits/heldout.safetensors
                                                           products in 8-bit floats, which may cost half a point
@@ -40,6 +43,9 @@ Examples
 Options
 ${SUBJECT_HELP}
 ${PRECISION_HELP}
+  --judge FILE          inputs that the networks are compared on, in place of MODEL's own examples or random ones: a
+                        safetensors file whose tensors are called as the model's inputs
+  --labels NAME         the tensor with class indices in that file: accuracy is told, and judges int8, fp8 and the like
   --batch SIZES         8 (default; 1 where images or the network are large), a list 1,8,64, or min:opt:max
   --target LIST         the GPUs the engines are for, by compute capability: 8.0,8.6,8.9,12.0,12.1 unless given. 7.5
                         (Turing) takes --precision fp16 alone and costs the engine kernels: the example encoder has
@@ -78,6 +84,8 @@ No GPU is needed to build. The TensorRT library is downloaded once, about 95 MB,
 const OPTIONS = {
   ...SUBJECT_OPTIONS,
   ...PRECISION_OPTIONS,
+  judge: { type: "string", file: "read" },
+  labels: { type: "string" },
   batch: { type: "string" },
   target: { type: "string" },
   out: { type: "string" },
@@ -114,8 +122,15 @@ export async function buildEngineCommand(
   if (values.expect !== undefined && values["no-check"]) {
     throw new UsageError("--expect and --no-check: give one of them");
   }
+  if (values.expect !== undefined && values.judge !== undefined) {
+    throw new UsageError("--judge and --expect: give one of them");
+  }
+  if (values.labels !== undefined && values.judge === undefined) {
+    throw new UsageError("--labels: give --judge FILE, of which it is a tensor");
+  }
   await parsed.checkFiles();
-  const { model, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
+  const { model: described, norm, layerNorm, weights } = await subjectOf(positionals[0], values);
+  const model = judging(described, values);
   if (values["emit-dsl"] !== undefined) {
     const { emitDsl } = await import("./subject/emit_dsl.ts");
     const source = basename(positionals[0] ?? values.checkpoint ?? model.name);
@@ -183,6 +198,27 @@ export async function buildEngineCommand(
   if (!disagrees(report)) return EXIT.ok;
   complain(disagreement(report));
   return EXIT.failed;
+}
+
+/** The model with what `--judge` gives in place of its own examples. */
+function judging(
+  model: Model,
+  { judge, labels, "max-accuracy-drop": drop }: {
+    readonly judge?: string | undefined;
+    readonly labels?: string | undefined;
+    readonly "max-accuracy-drop"?: string | undefined;
+  },
+): Model {
+  const inputs = Object.fromEntries(Object.keys(model.inputs).map((name) => [name, name]));
+  const evaluation = judge === undefined
+    ? model.evaluation
+    : { file: judge, inputs, ...labels !== undefined && { labels } };
+  if (drop !== undefined && evaluation?.labels === undefined) {
+    throw new UsageError(
+      `--max-accuracy-drop: ${model.name} has no labelled examples; give --judge FILE --labels NAME, or --max-output-error`,
+    );
+  }
+  return evaluation === undefined ? model : { ...model, evaluation };
 }
 
 /** How far the outputs are off, and what can be the cause. */

@@ -149,6 +149,8 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
         ["--precision", "int8", "--calibrate", "a", "--int8-for", "amx"],
         /^error: --int8-for amx: give one of any, vnni$/,
       ],
+      [["--labels", "y"], /^error: --labels: give --judge FILE, of which it is a tensor$/],
+      [["--judge", "a", "--expect", "b"], /^error: --judge and --expect: give one of them$/],
       [
         ["--precision", "int8", "--calibrate", "a", "--max-accuracy-drop", "101"],
         /^error: --max-accuracy-drop 101: give a number from 0 to 100$/,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { heldData } from "../../src/ir/data.ts";
 import { readOnnx } from "../../src/onnx/read.ts";
+import { ReportSchema } from "../../src/report/report.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { graph, modelBytes, node, tensor, value } from "../onnx/models.ts";
 import { withFolder } from "../support.ts";
@@ -87,6 +88,38 @@ Deno.test("optimize keeps what a file says of itself, its inputs and its outputs
         { name: "y", dtype: "fp32", shape: ["N", 2] },
       ]);
     }
+  }));
+
+Deno.test("build-engine of an ONNX file in int8 and fp8 keeps within half a point on labelled examples, as the script's", () =>
+  withFolder(async (folder) => {
+    const digits = (name: string) => fileURLToPath(new URL(`../../examples/digits/${name}`, import.meta.url));
+    const accuracies = [];
+    for (
+      const [network, precision] of [["digits.onnx", "int8"], ["digits.ts", "int8"], [
+        "digits.onnx",
+        "fp8",
+      ]] as const
+    ) {
+      const judge = network === "digits.ts"
+        ? []
+        : ["--judge", digits("heldout.safetensors"), "--labels", "labels"];
+      const { code, stdout, stderr } = await processOf("build-engine").run([
+        digits(network),
+        ...["--precision", precision, "--calibrate", digits("train_images.safetensors"), ...judge],
+        ...["--onnx", "qdq", "--no-engine", "--no-time", "--no-reference", "--json", "--out", "out"],
+      ], folder);
+      assert.equal(code, 0, stderr);
+      const { quantization, int8 } = ReportSchema.parse(JSON.parse(stdout));
+      const gates = [Object.values(quantization!.networks)[0]!.gate!, ...int8 ? [int8.gate] : []];
+      const figures = gates.map(({ accuracy }) => {
+        assert.deepEqual([accuracy!.examples, accuracy!.fp32], [360, 357 / 360]);
+        const narrow = "int8" in accuracy! ? accuracy.int8 : accuracy!.quantized;
+        assert.ok(narrow >= accuracy!.fp32 - 0.005, `${narrow}`);
+        return accuracy;
+      });
+      if (precision === "int8") accuracies.push(figures);
+    }
+    assert.deepEqual(accuracies[0], accuracies[1]);
   }));
 
 /** A multiplication and addition per channel in front of a product, and two operators that nobody knows. */
