@@ -71,8 +71,7 @@ def save_for_unfold(model, path, example_inputs, *, tensors=False, **facts):
     does not have. A file at `path` is replaced once the new one is whole.
     """
     inputs = _named_inputs(model, example_inputs)
-    by_name = isinstance(example_inputs, collections.abc.Mapping)
-    outputs, between = _outputs_of(model, inputs, by_name=by_name, wanted=_wanted(model, tensors))
+    outputs, between = _outputs_of(model, inputs, by_place=_by_place(example_inputs), wanted=_wanted(model, tensors))
     said = {**_size_of(inputs), **facts_of(model), **facts}
     written = {name: value for name, value in model.state_dict().items() if torch.is_tensor(value)}
     reserved = [name for name in written if name.startswith((INPUTS, OUTPUTS, TENSORS))]
@@ -214,19 +213,23 @@ def _pair(size):
     return [*size] if isinstance(size, (tuple, list)) and len(size) == 2 else [size] * 2 if isinstance(size, int) else [*size] * 2
 
 
+def _by_place(example_inputs):
+    """What the model is called with by place; nothing of a dict, which it is called with by name."""
+    if isinstance(example_inputs, collections.abc.Mapping):
+        return ()
+    return tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+
+
 def _named_inputs(model, example_inputs):
     """Inputs by the names of the model's own arguments."""
-    if isinstance(example_inputs, collections.abc.Mapping):
-        inputs = dict(example_inputs)
-        takes = inspect.signature(model.forward).parameters
-        # A model of words is called with a mask by whoever batches; none means that every token counts.
-        if "input_ids" in inputs and "attention_mask" in takes and inputs.get("attention_mask") is None:
-            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    else:
-        given = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
-        names = [name for name, p in inspect.signature(model.forward).parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD]
-        names += [f"input_{i}" for i in range(len(names), len(given))]
-        inputs = dict(zip(names, given))
+    takes = inspect.signature(model.forward).parameters
+    given = _by_place(example_inputs)
+    names = [name for name, parameter in takes.items() if parameter.kind <= parameter.POSITIONAL_OR_KEYWORD]
+    names += [f"input_{i}" for i in range(len(names), len(given))]
+    inputs = dict(zip(names, given)) or dict(example_inputs)
+    # A model of words is called with a mask by whoever batches; none means that every token counts.
+    if "input_ids" in inputs and "attention_mask" in takes and inputs.get("attention_mask") is None:
+        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     for name, value in inputs.items():
         if not torch.is_tensor(value):
             raise TypeError(f"example_inputs: {name} is {type(value).__name__}; give tensors")
@@ -245,7 +248,7 @@ def _wanted(model, tensors):
     return wanted
 
 
-def _outputs_of(model, inputs, by_name, wanted):
+def _outputs_of(model, inputs, by_place, wanted):
     """The tensors that the model gives, by name, its first first; of transformers the base model's states, too. And
     those that the modules of `wanted` give."""
     floats = [p for p in (*model.parameters(), *model.buffers()) if p.is_floating_point()]
@@ -275,7 +278,9 @@ def _outputs_of(model, inputs, by_name, wanted):
     try:
         runner.eval()
         with torch.no_grad():
-            result = runner(**inputs) if by_name else runner(*inputs.values())
+            names = list(inputs)
+            placed, named = names[: len(by_place)], names[len(by_place) :]
+            result = runner(*(inputs[name] for name in placed), **{name: inputs[name] for name in named})
     finally:
         for module, mode in modes:
             module.training = mode

@@ -12,7 +12,8 @@ import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
-/** `--keep` of precisions is for what is compiled, which nothing is here. */
+/** `--keep` is for what is compiled, which nothing is here. */
+const { keep: _, ...SUBJECT } = SUBJECT_OPTIONS;
 const OF_SUBJECT = SUBJECT_HELP.replace(/^ {2}--keep TYPE[\s\S]*?(?=^ {2}--)/m, "");
 
 const HELP =
@@ -39,7 +40,7 @@ Options
   --judge FILE          others, to judge by; else MODEL's own labelled examples, else the last quarter of --samples,
                         which then is not fitted to
   --labels NAME         the tensor with class indices in the file that is judged by
-  --keep N              normalizations that stay; 0 unless given. Those stay that cost most when taken out alone
+  --leave N             normalizations that stay; 0 unless given. Those stay that cost most when taken out alone
   --max-accuracy-drop N in points: keeps as many as this needs
   --max-output-error N  the same for the relative error of the first output, as 0.1
   --refit WORD          which products are fitted anew: all (default), those that read a normalization and the one that
@@ -56,11 +57,11 @@ Exits with 0, or 1 where no point keeps within the limits or something failed, 2
 130 after Ctrl-C.`;
 
 const OPTIONS = {
-  ...SUBJECT_OPTIONS,
+  ...SUBJECT,
   samples: { type: "string", file: "read" },
   judge: { type: "string", file: "read" },
   labels: { type: "string" },
-  keep: { type: "string", default: "0" },
+  leave: { type: "string", default: "0" },
   "max-accuracy-drop": { type: "string" },
   "max-output-error": { type: "string" },
   refit: { type: "string", default: "all" },
@@ -79,13 +80,13 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
       "--samples: give a file with inputs to fit to, under the names of the model's inputs",
     );
   }
-  const keep = wholeNumber("keep", values.keep, 0);
+  const leave = wholeNumber("leave", values.leave, 0);
   const batch = wholeNumber("batch", values.batch, 1);
   const maxAccuracyDrop = limit("max-accuracy-drop", values["max-accuracy-drop"]);
   const maxOutputError = limit("max-output-error", values["max-output-error"]);
   const refit = oneOf("refit", values.refit, ["all", "readers", "none"]);
   await parsed.checkFiles();
-  const { batch: _batch, keep: _keep, ...subjectValues } = values;
+  const { batch: _batch, leave: _leave, ...subjectValues } = values;
   const { model, norm, weights } = await subjectOf(positionals[0], subjectValues);
   const { chooseWeights } = await import("../compile/networks.ts");
   const choice = chooseWeights(model, norm, weights);
@@ -105,7 +106,7 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
   const report = await convert(subject, {
     samples,
     judge,
-    keep,
+    leave,
     maxAccuracyDrop,
     maxOutputError,
     refit,

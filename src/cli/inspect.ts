@@ -26,7 +26,7 @@ Options
 The counts come from the kernel schedule inside the plan, which is NVIDIA's and undocumented. A plan that does not read
 as expected gives "unknown" and the reason, never a guess.
 Kinds: function = generated or fused attention, fully_connected = product, runtime_fusion = product with what follows
-it, corrltn = convolution.
+it, corrltn = convolution, avgpool and maxpool = pooling.
 
 Exits with 0, or 1 where a file is no plan, 2 for a mistake in the command, 130 after Ctrl-C.`;
 

@@ -15,7 +15,7 @@ import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
 import { fixingDims } from "./subject/dims.ts";
-import { importedOf } from "./subject/imported.ts";
+import { importedOf, requireOwnWeights } from "./subject/imported.ts";
 import { convertedOf, withoutLogits } from "./subject/converted.ts";
 import { keeping } from "./subject/keep.ts";
 import { oneOf, type ValuesOf } from "./options.ts";
@@ -26,6 +26,7 @@ const EXAMPLE = new URL("../../examples/digits/digits.ts", import.meta.url);
 /** The options that say what to work on, for `parseOptions`. */
 export const SUBJECT_OPTIONS = {
   weights: { type: "string", file: "read" },
+  "weights-in-file": { type: "boolean", default: false },
   checkpoint: { type: "string", file: "read" },
   state: { type: "string" },
   prefix: { type: "string" },
@@ -63,6 +64,7 @@ export const SUBJECT_HELP =
                         (B is the batch, which --batch fixes too)
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
                         .pt, .pth, .bin (no code of it is run), a folder with either, a *.index.json, or an ONNX file
+  --weights-in-file     those that MODEL.onnx has in it, as it is read unless --weights is given; said for scripts
   --norm FAMILY         one of these in place of the model's own (deno task models --help says what they are):
 ${wrapped(NORM_FAMILIES.join(", "), { indent: 24 }).join("\n")}
   --expect FILE         inputs and the trained network's own outputs for them, under the names of the model's (safetensors
@@ -94,6 +96,7 @@ export async function subjectOf(
   const family = values.norm === undefined ? undefined : oneOf("norm", values.norm, NORM_FAMILIES);
   const opening = openingOf(values);
   const recognised = await recognisedOf(argument, values, opening);
+  if (values["weights-in-file"]) requireOwnWeights(values, recognised);
   const { keep, precision } = values;
   const described = keeping(
     await fixingDims(recognised?.model ?? await modelOf(argument), values),

@@ -99,7 +99,14 @@ function withRecorded(model: Model, file: Checkpoint, norm: Norm): Model {
     }),
   );
   const missing = sides.inputs.find(({ name }) => !Object.hasOwn(inputs, name));
-  if (missing !== undefined) throw sides.refusal(`has no example for the input ${quoted(missing.name)}`);
+  if (missing !== undefined) {
+    throw sides.refusal(
+      `has no example for the input ${
+        quoted(missing.name)
+      }: save it with all inputs by name, as save_for_unfold(model, ` +
+        `path, {"${Object.keys(model.inputs).join('": ..., "')}": ...})`,
+    );
+  }
   for (const stored of given.values()) {
     if (Object.values(inputs).includes(stored) || isNeutral(stored, file.tensor(stored))) continue;
     throw sides.refusal(`has an example ${quoted(stored)} for an input that the model does not have`);

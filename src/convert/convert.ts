@@ -31,7 +31,7 @@ export interface ConvertOptions {
   /** Samples to judge by; the last quarter of `samples` where there are none of their own. */
   readonly judge: Samples | null;
   /** Normalizations that stay at least. */
-  readonly keep: number;
+  readonly leave: number;
   /** In points; needs labels. */
   readonly maxAccuracyDrop?: number | undefined;
   /** Of 1. */
@@ -49,12 +49,12 @@ export interface ConvertOptions {
 /** @throws {UnfoldError} nothing to convert, samples that do not do, or a folder that cannot be written */
 export async function convert(subject: Subject, options: ConvertOptions): Promise<ConvertReport> {
   const began = performance.now();
-  const { samples, refit, batch, keep, signal, original: file } = options;
+  const { samples, refit, batch, leave, signal, original: file } = options;
   const scopes = [...new Set(traced(subject, NOTHING).places.map(({ scope }) => scope))];
   requireNormalizations(subject, scopes.length);
-  if (keep >= scopes.length) {
+  if (leave >= scopes.length) {
     throw new UnfoldError(
-      `--keep ${keep}: ${subject.model.name} has ${scopes.length} normalizations; nothing would go`,
+      `--leave ${leave}: ${subject.model.name} has ${scopes.length} normalizations; nothing would go`,
     );
   }
   const fitted = options.judge === null ? Math.ceil(samples.count * 3 / 4) : samples.count;
@@ -88,7 +88,7 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
     normalizations.push({ ...one, alone: await verdict(only(changes, [one.scope])) });
   }
   const saved = await Saved.open(options.out, options.key);
-  const most = scopes.length - keep;
+  const most = scopes.length - leave;
   const { order, curve } = await curveOf(subject, {
     ...walk,
     most,

@@ -20,7 +20,7 @@ import { classifyText, type Kernel, parseSchedule, ScheduleUnknown } from "./pla
 
 /** One kernel start. */
 export interface PlanKernel {
-  /** The plan's word: `function`, `fully_connected`, `runtime_fusion`, `corrltn` (a convolution). */
+  /** The plan's word: `function`, `fully_connected`, `runtime_fusion`, `corrltn` (convolution), `avgpool`. */
   readonly kind: string;
   /** The plan's name for it; generated kernels are called after the operations they fuse. */
   readonly name: string;

@@ -106,9 +106,12 @@ function hasSquaresLeft(operations: readonly string[] | undefined): boolean {
   return before === "Mul";
 }
 
-/** A generated kernel's operations; none for products, convolutions and attention; undefined if not known. */
+/** Kinds that are one operation of a library and nothing besides. */
+const SINGLE: readonly string[] = ["fully_connected", "corrltn", "avgpool", "maxpool"];
+
+/** A generated kernel's operations; none for what is one by itself, and attention; undefined if not known. */
 function operationsOf({ kind, name }: Kernel): readonly string[] | undefined {
-  if (kind === "fully_connected" || kind === "corrltn") return [];
+  if (SINGLE.includes(kind)) return [];
   const fused = /^__myl_(\w+)$/.exec(name)?.[1];
   if (fused !== undefined) return fused.match(/[A-Z][a-z0-9]*/g) ?? [];
   // Attention of many queries, and of one.

@@ -19,7 +19,8 @@ export class ScheduleUnknown extends Error {
 
 /**
  * Statements that start one kernel each: generated code, the same compiled when the plan is loaded (it has a
- * grid and blocks like the former), a product, a product with its epilogue, a convolution.
+ * grid and blocks like the former), a product, a product with its epilogue, a convolution, and pooling by a
+ * kernel of the library that convolutions are of.
  */
 const KERNEL_KINDS: readonly string[] = [
   "function",
@@ -27,6 +28,8 @@ const KERNEL_KINDS: readonly string[] = [
   "fully_connected",
   "runtime_fusion",
   "corrltn",
+  "avgpool",
+  "maxpool",
 ];
 /** Statements that start none: events between streams, and the call of `shape_main`. */
 const OTHER_KINDS: readonly string[] = ["signal", "wait", "shape_call"];

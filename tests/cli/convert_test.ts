@@ -42,7 +42,7 @@ Deno.test("convert takes all nine out of the LN digits, and build-engine reads a
 Deno.test("convert keeps what it is told to, beside LN, goes on where it was cut off, and writes the same bytes", () =>
   withFolder(async (folder) => {
     await few(folder);
-    const args = [...DIGITS, "--samples", "few.safetensors", "--keep", "6"];
+    const args = [...DIGITS, "--samples", "few.safetensors", "--leave", "6"];
     const once = await run([...args, "--out", "a"], folder);
     assert.equal(once.code, 0, once.stderr);
     // Cut off behind the first step: the state of a run with the same options is found and gone on from.
@@ -104,8 +104,14 @@ Deno.test("convert refuses what it cannot do in one line, and leaves nothing", (
       message: /Unified Normalization, which is offline already/,
     });
     const fewArgs = samples("few.safetensors");
-    await refuses(folder, [...fewArgs, "--keep", "9"], { code: 1, message: /--keep 9: digits has 9 normal/ });
-    await refuses(folder, [...fewArgs, "--keep", "x"], { code: 2, message: /--keep x: give a whole number/ });
+    await refuses(folder, [...fewArgs, "--leave", "9"], {
+      code: 1,
+      message: /--leave 9: digits has 9 normal/,
+    });
+    await refuses(folder, [...fewArgs, "--leave", "x"], {
+      code: 2,
+      message: /--leave x: give a whole number/,
+    });
     await refuses(folder, [...fewArgs, "--judge", "few.safetensors", "--max-accuracy-drop", "1"], {
       code: 1,
       message: /--max-accuracy-drop needs labels: give --labels NAME/,
@@ -116,7 +122,7 @@ Deno.test("convert refuses what it cannot do in one line, and leaves nothing", (
 Deno.test("convert says with a number that nothing is good enough, and leaves nothing", () =>
   withFolder(async (folder) => {
     await few(folder);
-    const args = [...DIGITS, "--samples", "few.safetensors", "--keep", "8", "--max-output-error", "0.001"];
+    const args = [...DIGITS, "--samples", "few.safetensors", "--leave", "8", "--max-output-error", "0.001"];
     const { code, stderr } = await run([...args, "--out", "out"], folder);
     assert.equal(code, 1);
     assert.match(
@@ -138,7 +144,7 @@ Deno.test("convert takes Group Normalization out as well, and says which rows an
       "--samples",
       "few.safetensors",
     ];
-    const { code, stdout, stderr } = await run([...args, "--keep", "8", "--out", "out"], folder);
+    const { code, stdout, stderr } = await run([...args, "--leave", "8", "--out", "out"], folder);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /1 of 9 normalizations taken out/);
     assert.match(stderr, /only \d+ rows of some normalization were seen/);

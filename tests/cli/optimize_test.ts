@@ -46,7 +46,7 @@ Deno.test("convert takes Layer Normalization out of an ONNX file, and build-engi
     writeSafetensors(join(folder, "s.safetensors"), [["x", heldData([64, 5, 8], values, "x")]]);
     const network = exported("dynamo");
     const converted = await processOf("convert").run(
-      [network, "--samples", "s.safetensors", "--out", "out", "--keep", "1"],
+      [network, "--samples", "s.safetensors", "--out", "out", "--leave", "1"],
       folder,
     );
     assert.equal(converted.code, 0, converted.stderr);
@@ -259,4 +259,35 @@ Deno.test("audit and build-engine take an ONNX file as MODEL", () =>
     assert.match(build.stdout, /with the file itself, run by ONNX Runtime/);
     const written = readOnnx(join(folder, "built/ln.onnx"));
     assert.deepEqual(written.graph.inputs.map(({ name, shape }) => [name, shape]), [["x", [4, 5, 8]]]);
+  }));
+
+Deno.test("--weights-in-file says what is so of a MODEL.onnx, and is refused where it is not", () =>
+  withFolder(async (folder) => {
+    const { run, refuses } = processOf("build-engine");
+    const digits = fileURLToPath(new URL("../../examples/digits/digits.onnx", import.meta.url));
+    const { code, stdout, stderr } = await run(
+      [digits, "--weights-in-file", "--no-engine", "--no-time", "--out", "built"],
+      folder,
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /9 found, 9 folded, 0 remaining/);
+    assert.match(stdout, /Agreement {8}folded: /);
+    const bare = modelBytes(graph([node("Neg", ["x"], ["y"])], {
+      input: [value("x", ["N", 2])],
+      output: [value("y", ["N", 2])],
+    }));
+    await Deno.writeFile(join(folder, "bare.onnx"), bare);
+    for (
+      const [args, message] of [
+        [[digits, "--weights", digits], /^error: --weights-in-file and --weights: give one of them$/],
+        [
+          ["deit-ti"],
+          /^error: --weights-in-file: this MODEL has no weights in it; give a MODEL\.onnx, or --weights FILE$/,
+        ],
+        [[], /^error: --weights-in-file: this MODEL has no weights/],
+        [["bare.onnx"], /^error: --weights-in-file: this MODEL has no weights/],
+      ] as const
+    ) {
+      await refuses(folder, [...args, "--weights-in-file"], { code: 2, message });
+    }
   }));

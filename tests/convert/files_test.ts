@@ -42,7 +42,7 @@ for (const [name, settings] of Object.entries(FIXTURES)) {
       const report = await convert(subject, {
         samples,
         judge: null,
-        keep: 1,
+        leave: 1,
         refit: "all",
         batch: 4,
         out: folder,

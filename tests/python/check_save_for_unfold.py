@@ -125,6 +125,27 @@ def check_file():
     assert floats("weight").tolist() == [0, 2, 1, 3]
 
 
+class Words(torch.nn.Module):
+    """Takes its mask behind something else, as GPT-2 does."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(5, 3)
+
+    def forward(self, input_ids, past=None, attention_mask=None):
+        assert past is None and attention_mask is not None
+        return self.embedding(input_ids) * attention_mask[..., None]
+
+
+def check_mask():
+    """Words without a mask have one that hides none, however they are given."""
+    ids = torch.tensor([[1, 2], [3, 4]])
+    for inputs in (ids, (ids,), {"input_ids": ids}, {"input_ids": ids, "attention_mask": None}):
+        header, floats = saved(Words(), inputs)
+        assert header["unfold.inputs.attention_mask"]["shape"] == [2, 2]
+        assert floats("unfold.outputs.output").shape == (12,)
+
+
 def check_image_size():
     """Of the outermost module that says one, else of the example."""
     patches = [torch.nn.Conv2d(3, 3, 1) for _ in range(2)]
@@ -176,6 +197,6 @@ def check_refusals():
 
 
 assert doctest.testmod(module).failed == 0
-for check in (check_torch_modules, check_libraries, check_file, check_image_size, check_tensors, check_refusals):
+for check in (check_torch_modules, check_libraries, check_file, check_mask, check_image_size, check_tensors, check_refusals):
     check()
     print(f"ok {check.__name__}")

@@ -16,7 +16,7 @@ const CHECKS: readonly Check[] = [
   {
     script: "check_save_for_unfold.py",
     modules: ["torch"],
-    parts: 6,
+    parts: 7,
     says:
       "save_for_unfold.py says what torch's modules say, writes the format and leaves the model as it was",
   },

@@ -18,12 +18,14 @@ Deno.test("inspectPlan() counts kernels by kind and nothing else", () => {
     'wait={ name="b" stream=1 event=1 layers="" }',
     kernel("__myl_Tran", '"tokens.1"', '"t"'),
     'corrltn={ name="patch/convolution_U1" output={"c" } input={"t" } strides={ 4 4 } }',
-    'fully_connected={ name="{ForeignNode[a...b]}" output={"f" } input={"c" } }',
+    'avgpool={ name="pool/average_pool_U11" output={"p" } input={"c" } sizes={ 3 3 }  lpadding={ 1 1 } }',
+    'maxpool={ name="pool/max_pool_U12" output={"m" } input={"p" } sizes={ 2 2 }  lpadding={ 0 0 } }',
+    'fully_connected={ name="{ForeignNode[a...b]}" output={"f" } input={"m" } }',
     kernel("__myl_Tran", '"f"', '"g"'),
   ]);
   const report = inspectPlan(planBytes([text]));
-  assert.deepEqual(report.kinds, { function: 2, corrltn: 1, fully_connected: 1 });
-  assert.equal(report.kernels, 4);
+  assert.deepEqual(report.kinds, { function: 2, corrltn: 1, avgpool: 1, maxpool: 1, fully_connected: 1 });
+  assert.equal(report.kernels, 6);
   assert.equal(report.normalizationKernels, 0);
   assert.equal(report.unknown, null);
   assert.equal(report.libraryVersion, "1.7.1");

@@ -1,4 +1,5 @@
 /** MODEL.onnx: the network in a file that an exporter wrote. */
+import type { RecognisedCheckpoint } from "../../checkpoints/recognised.ts";
 import type { ImportedOnnx } from "../../import/model.ts";
 import { asUsage, requireThere } from "../options.ts";
 import { UsageError } from "../terminal.ts";
@@ -34,4 +35,21 @@ export async function importedOf(
   const batch = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!)).fixed;
   const compared = reference === undefined ? undefined : importOnnx(reference, { dims, batch });
   return importOnnx(argument, { dims, batch, keepGoing, reference: compared });
+}
+
+/**
+ * `--weights-in-file`: that a network has the weights of its own file.
+ *
+ * @throws {UsageError} others are given, or it is a script or a network by name, or a file without weights
+ */
+export function requireOwnWeights(
+  { weights }: { readonly weights?: string | undefined },
+  recognised: RecognisedCheckpoint | null,
+): void {
+  if (weights !== undefined) throw new UsageError("--weights-in-file and --weights: give one of them");
+  if (recognised === null || recognised.tensors?.names().length === 0) {
+    throw new UsageError(
+      "--weights-in-file: this MODEL has no weights in it; give a MODEL.onnx, or --weights FILE",
+    );
+  }
 }
