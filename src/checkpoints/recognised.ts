@@ -23,7 +23,7 @@ export interface RecognisedCheckpoint {
   readonly settled: readonly Settled[];
   /** Tensors that inference does not need, and why. */
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
-  /** Weights that the file has in eight bits, and what was read of them. */
+  /** Weights or products that the file has in eight bits, and what was read of them. */
   readonly quantized: readonly { readonly name: string; readonly why: string }[];
   /**
    * Where a parameter of the model lies.
@@ -47,4 +47,9 @@ export interface RecognisedCheckpoint {
   readonly reference?: RecognisedCheckpoint;
   /** The weights under the model's own names; opened anew for every trace. */
   open(options?: { allowNonFinite?: boolean | undefined }): WeightSource;
+}
+
+/** What a file has in few bits, in sentences. */
+export function quantizationOf({ quantized }: Pick<RecognisedCheckpoint, "quantized">): readonly string[] {
+  return [...new Set(quantized.map(({ why }) => why))];
 }

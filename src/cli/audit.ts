@@ -181,7 +181,7 @@ function verdictOf({ precision, overflows, near, advice, largest, tensors }: Ran
 
 /** The audit for people. */
 function describeAudit(audit: Audit): string {
-  const { model, family, precision, found, folded, remaining, norms, layout, weights } = audit;
+  const { model, family, precision, found, folded, remaining, norms, layout, weights, quantized } = audit;
   const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
   const rows = norms.map((norm) => [
     norm.norm,
@@ -192,6 +192,7 @@ function describeAudit(audit: Audit): string {
   return [
     `${styled(model, "bold")}  ${family}, ${precision}, ${weights}`,
     ...(layout === null ? [] : [`read as ${styled(layout, "bold")}`]),
+    ...quantized.map((text) => `in eight bits: ${text}`),
     "",
     `Normalizations   ${styled(counts, remaining === 0 ? "green" : "yellow")}`,
     ...(rows.length === 0 ? [] : [

@@ -113,7 +113,8 @@ const MOST_NODES = 3;
 
 /** The report for people. */
 export function describeOptimized(report: OptimizedFile): string {
-  const { model, precision, input, output, found, folded, remaining, norms, assumed, unknown } = report;
+  const { model, precision, input, output, found, folded, remaining, norms, assumed, quantized, unknown } =
+    report;
   const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
   const rows = norms.map((
     norm,
@@ -132,6 +133,7 @@ export function describeOptimized(report: OptimizedFile): string {
       table(unknown.map(nodes), { align: ["left", "right", "left"], indent: 2 }),
       "",
     ]),
+    ...quantized.map((text) => `Quantized        ${text}`),
     `Normalizations   ${styled(counts, remaining === 0 ? "green" : "yellow")}`,
     ...(rows.length === 0 ? [] : [
       table([["", "family", "what became of it"], ...rows], { align: ["left", "left", "left"], indent: 2 }),

@@ -3,6 +3,7 @@
  * move because the weights that took it in are rounded. And each fate in one word, for every network and
  * family.
  */
+import { quantizationOf } from "../checkpoints/recognised.ts";
 import type { Model } from "../dsl/model.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
@@ -36,6 +37,8 @@ export interface Audit {
   readonly precision: Precision;
   /** The layout that the checkpoint was recognised as; null where the model came by itself. */
   readonly layout: string | null;
+  /** What the file has in few bits, in sentences. */
+  readonly quantized: readonly string[];
   /** Where the weights came from, and whether they were trained with this normalization. */
   readonly weights: string;
   /** Whether the weights were trained with this normalization. */
@@ -89,6 +92,7 @@ export function auditModel(
     family: norm.family,
     precision,
     layout: weightOptions.recognised?.format ?? null,
+    quantized: weightOptions.recognised ? quantizationOf(weightOptions.recognised) : [],
     weights: weights.origin,
     trained: weights.trained,
     found: norms.length,

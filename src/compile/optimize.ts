@@ -2,6 +2,7 @@
  * An ONNX file to a folded one: the short form of a build, for whoever wants nothing else. The new file has
  * the old one's inputs, outputs, dynamic axes and metadata, and ONNX Runtime runs both on the same inputs.
  */
+import { quantizationOf } from "../checkpoints/recognised.ts";
 import { asOnnx, type OnnxForm } from "../rewrite/backends/onnx_forms.ts";
 import { writeOnnx } from "../emit/onnx.ts";
 import { HIGHEST_OPSET, lowestOpset } from "../emit/opset.ts";
@@ -55,6 +56,8 @@ export interface OptimizedFile {
   readonly norms: readonly NormFold[];
   /** What was taken for granted of the file, in sentences. */
   readonly assumed: readonly string[];
+  /** What the file has in few bits, in sentences. */
+  readonly quantized: readonly string[];
   /** Operators that are not known, with their nodes; none of a file that was written. */
   readonly unknown: readonly { readonly operator: string; readonly nodes: readonly string[] }[];
   /** The new file's outputs beside the old one's, by ONNX Runtime; null where they were not run. */
@@ -118,6 +121,7 @@ export async function optimizeFile(
     remaining: remainingNorms(network.graph),
     norms,
     assumed: imported.settled.map(({ why }) => why),
+    quantized: quantizationOf(imported),
     unknown,
     agreement: isWritten && check ? await agreementOf(path, out, { model, precision }) : null,
   };

@@ -163,14 +163,14 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     { weight, bias, groups, ...window }: WindowAttrs & { weight: Value; bias?: Value; groups: number },
   ): Value {
     const values = (value: Value) => {
-      if ("tensor" in value) throw new UnfoldError(`${this.scope}: TensorRT takes only a constant kernel`);
+      if ("tensor" in value) throw new UnfoldError(`${this.scope}: TensorRT takes only a constant bias`);
       return { dtype: value.dtype, bytes: value.bytes() };
     };
     const [maps, , height, width] = weight.dims as [number, number, number, number];
-    const kernel = values(weight);
+    const kernel = "tensor" in weight ? weight.tensor : values(weight);
     const shift = bias && values(bias);
     const layer = this.layer("convolution");
-    this.onWeights?.({ layer, role: "kernel", ...kernel });
+    if (!("tensor" in weight)) this.onWeights?.({ layer, role: "kernel", ...values(weight) });
     if (shift) this.onWeights?.({ layer, role: "bias", ...shift });
     return this.computed(this.network.convolution(this.tensor(x), {
       maps,

@@ -8,11 +8,12 @@ import type { RecognisedCheckpoint } from "../checkpoints/recognised.ts";
 import type { Model, TraceOptions } from "../dsl/model.ts";
 import { RequestError, UnfoldError } from "../errors.ts";
 import { isFloat, type Precision } from "../ir/dtype.ts";
-import type { Graph } from "../ir/graph.ts";
+import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { bindShape, type DimValues, namesIn, showShape } from "../ir/shape.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 import { readOnnx } from "../onnx/read.ts";
 import type { OnnxFile } from "../onnx/file.ts";
+import { isOp, type OpName } from "../ops/table.ts";
 import { runPipeline } from "../rewrite/pass.ts";
 import { RECOGNISE } from "../rewrite/recognise/recognise.ts";
 import { listed, quoted } from "../text.ts";
@@ -22,7 +23,8 @@ import { type Inputs, inputsOf } from "./inputs.ts";
 import { ownNorm, withNorm } from "./norms.ts";
 import { understood } from "./open_sizes.ts";
 import { type Parameter, parametersOf } from "./parameters.ts";
-import { translate, unknownOperators } from "./translate.ts";
+import { translate } from "./translate.ts";
+import { unknownOperators } from "./unknown.ts";
 
 /** How an ONNX file is opened. */
 export interface ImportOptions {
@@ -89,8 +91,11 @@ export function importOnnx(
   };
   const named = inputsOf(file);
   refuseOther(given, named, file.path);
-  const look = (inputs: Inputs, dims: DimValues) => ownNorm(traced(inputs, dims)({}, ({ data }) => data));
-  const { inputs, seen: norm, dims } = understood(named, look, { file, dims: given, batch });
+  const look = (inputs: Inputs, dims: DimValues) => {
+    const graph = traced(inputs, dims)({}, ({ data }) => data);
+    return { norm: ownNorm(graph), quantized: quantizedIn(graph) };
+  };
+  const { inputs, seen: { norm, quantized }, dims } = understood(named, look, { file, dims: given, batch });
   const graphOf = traced(inputs, dims);
   const specs = Object.fromEntries(
     Object.entries(inputs.specs).map((
@@ -137,7 +142,7 @@ export function importOnnx(
     model,
     settled: inputs.assumed.map((why) => ({ name: "batch", value: "B", basis: "assumed", why })),
     ignored: [],
-    quantized: [],
+    quantized,
     precision: precisionOf(file),
     unknown: [...unknownOperators(file)].map(([operator, nodes]) => ({
       operator,
@@ -152,6 +157,24 @@ export function importOnnx(
     open: ({ allowNonFinite = false } = {}) => checkpointWeights(tensors, { allowNonFinite }),
   };
 }
+
+/** Products of whole numbers, which stay what they are. */
+function quantizedIn(graph: Graph): ImportedOnnx["quantized"] {
+  const products = topological(graph).filter(({ op }) => PRODUCTS.has(op));
+  const quantized = products.filter(({ inputs: [, weight] }) => isOp(weight!, "dequantize"));
+  const [whole, weights] = [true, false].map((isWhole) =>
+    quantized.filter(({ inputs: [x] }) => isOp(x!, "dequantize") === isWhole)
+  ) as [Node[], Node[]];
+  const told = (nodes: readonly Node[], what: string) =>
+    nodes.map(({ name }) => ({
+      name,
+      why: `${nodes.length} of ${products.length} products have ${what} of few bits in the file, and keep ` +
+        "them; no normalization folds into them",
+    }));
+  return [...told(whole, "both operands"), ...told(weights, "a weight")];
+}
+
+const PRODUCTS: ReadonlySet<string> = new Set<OpName>(["conv", "linear", "matmul"]);
 
 /**
  * What the reference's normalizations are, called as its file has them.

@@ -12,13 +12,14 @@ import { bindShape, broadcastShapes, type DimValues, isDim, showShape } from "..
 import { type OnnxFile, type OnnxNode, operatorName } from "../onnx/file.ts";
 import { apply, constantNode } from "../ops/table.ts";
 import { transposedData } from "../weights/derived/derive.ts";
-import { listed, quoted } from "../text.ts";
+import { quoted } from "../text.ts";
 import { type Inputs, SameSize } from "./inputs.ts";
 import { isMove, type Translator } from "./operators/define.ts";
 import { translatorOf } from "./operators/table.ts";
 import type { Parameter } from "./parameters.ts";
 import { Site, type Surroundings, type Translated } from "./site.ts";
 import { onSizesOf } from "./sizes.ts";
+import { isKnownOperator, refuseUnknown } from "./unknown.ts";
 import { eachElement, isKnown, type Known, knownData, knownOf, nodeOfKnown, type Value } from "./values.ts";
 
 /** What a translation is of, and with. */
@@ -41,35 +42,6 @@ export interface TranslateOptions {
 export function translate(file: OnnxFile, options: TranslateOptions): Graph {
   if (!options.keepGoing) refuseUnknown(file);
   return new Translation(file, options).graph();
-}
-
-/** Operators of a file that UNfold does not have, with their nodes. */
-export function unknownOperators({ graph }: OnnxFile): ReadonlyMap<string, readonly OnnxNode[]> {
-  const unknown = new Map<string, OnnxNode[]>();
-  for (const node of graph.nodes) {
-    const op = operatorName(node);
-    if (!isKnownOperator(node)) {
-      unknown.set(op, [...unknown.get(op) ?? [], node]);
-    }
-  }
-  return unknown;
-}
-
-const isKnownOperator = (node: OnnxNode): boolean =>
-  translatorOf(node) !== undefined || onSizesOf(operatorName(node), AS_WHOLE) !== undefined;
-
-const AS_WHOLE = { isWhole: true, fmod: false };
-
-function refuseUnknown(file: OnnxFile): void {
-  const unknown = unknownOperators(file);
-  if (unknown.size === 0) return;
-  const named = [...unknown].map(([op, nodes]) => `${op} (${listed(nodes.map(({ name }) => name), 3)})`);
-  throw new UnfoldError(
-    `${file.path} has ${
-      unknown.size === 1 ? "an operator" : `${unknown.size} operators`
-    } that UNfold does not know: ` +
-      `${named.join(", ")}. deno task optimize MODEL.onnx --keep-going lists what would fold around them.`,
-  );
 }
 
 class Translation implements Surroundings {

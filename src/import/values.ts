@@ -10,6 +10,7 @@ import { type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
 import { broadcastTo } from "../ops/reference.ts";
+import { isKeptQuantized } from "../rewrite/tidy/fold_constants.ts";
 import { apply, constantNode, opOf } from "../ops/table.ts";
 import { termsOf } from "../ir/shape.ts";
 import { isUnclear, namesOf, type OnSizes, type Size, sizeText } from "./sizes.ts";
@@ -126,6 +127,7 @@ export function knownOf(node: Node, origin: string): Known | null {
     if (each.op === "input" || each.op === "size" || each.type.shape.some((dim) => typeof dim === "string")) {
       return null;
     }
+    if (isKeptQuantized(each)) return null;
     values.set(each, opOf(each).evaluate(each.inputs.map((input) => values.get(input)!), each.attrs));
   }
   const { shape, data } = values.get(node)!;

@@ -3,6 +3,7 @@ import { isFloat } from "../ir/dtype.ts";
 import type { TensorType } from "../ir/graph.ts";
 import { defineOp } from "./define.ts";
 import { Misfit } from "./operands.ts";
+import { requireNoZero } from "./quantize.ts";
 
 export type DequantizeAttrs = {
   /** Of a scale [C]: the axis that it is of. */
@@ -44,7 +45,10 @@ export const dequantize = defineOp({
     });
     return { shape: q.shape, data };
   },
-  tensorrt: (net, [q, scale], { axis }) => net.dequantize(q, scale, axis),
+  tensorrt: (net, [q, scale], { axis, zero }) => {
+    requireNoZero(zero);
+    return net.dequantize(q, scale, axis);
+  },
   onnx: (g, [q, scale], { axis, zero }, { inputs: [{ type }, { type: scaleType }] }) =>
     g.dequantize(q, scale, {
       from: type.dtype,

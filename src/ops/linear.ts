@@ -100,7 +100,8 @@ function replaceWeight(
 ): Absorbed | Refusal {
   const [, weight, bias] = node.inputs;
   if (weight.op !== "constant" || (bias && bias.op !== "constant")) {
-    return { refused: "its weight is computed at run time" };
+    const isQuantized = weight.op === "dequantize" && weight.inputs[0]?.op === "constant";
+    return { refused: `its weight is ${isQuantized ? "whole numbers in the file" : "computed at run time"}` };
   }
   const { dtype, shape } = weight.type;
   const folded = fold(dataOf(weight), bias ? dataOf(bias) : null);

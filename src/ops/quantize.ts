@@ -14,7 +14,7 @@ export type QuantizedType = keyof typeof QUANTIZED_RANGE;
 
 export type QuantizeAttrs = {
   readonly to: QuantizedType;
-  /** What zero becomes: not 0 only in uint8. */
+  /** What zero becomes; 0 in fp8. */
   readonly zero: number;
 };
 
@@ -27,7 +27,8 @@ export const quantize = defineOp({
       throw new Misfit("x and scale must be of one float type");
     }
     if (scale.shape.length !== 0) throw new Misfit("the scale must be one number, []");
-    if (zero !== 0 && to !== "uint8") throw new Misfit(`zero is 0 in ${to}`);
+    const [least, most] = QUANTIZED_RANGE[to] ?? [0, 0];
+    if (zero < least || zero > most) throw new Misfit(`a zero of ${zero} is none of ${to}`);
     return { dtype: to, shape: x.shape };
   },
   kind: "other",
@@ -36,13 +37,24 @@ export const quantize = defineOp({
     const [step] = scale.data;
     return { shape: x.shape, data: x.data.map((value) => quantized(value / step!, attrs)) };
   },
-  tensorrt: (net, [x, scale], { to }) => {
+  carry: () => ({
+    refused: "it rounds to few bits, in the steps that the file was quantized with",
+  }),
+  tensorrt: (net, [x, scale], { to, zero }) => {
     if (to === "uint8") throw new UnfoldError("TensorRT does not quantize to uint8");
+    requireNoZero(zero);
     return net.quantize(x, scale, to);
   },
   onnx: (g, [x, scale], { to, zero }, node) =>
     g.quantize(x, scale, { to, zero, from: node.inputs[0].type.dtype }),
 });
+
+export function requireNoZero(zero: number): void {
+  if (zero === 0) return;
+  throw new UnfoldError(
+    `TensorRT's whole numbers have no zero of ${zero}: quantize symmetrically, as ONNX Runtime does with ActivationSymmetric and WeightSymmetric`,
+  );
+}
 
 /** A number of steps, rounded: ties go to the even one, as in ONNX and TensorRT. */
 export function quantized(steps: number, { to, zero }: QuantizeAttrs): number {

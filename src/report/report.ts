@@ -183,7 +183,7 @@ const checkpoint = z.object({
   })).readonly().optional(),
   /** Tensors that inference does not need, and why. */
   ignored: z.array(z.object({ name: z.string(), why: z.string() })).readonly(),
-  /** Weights that the file has in eight bits, and what was read of them; absent in older reports. */
+  /** What the file has in eight bits, and what was read of it; absent in older reports. */
   quantized: z.array(z.object({ name: z.string(), why: z.string() })).readonly().optional(),
 });
 export type CheckpointReport = z.infer<typeof checkpoint>;

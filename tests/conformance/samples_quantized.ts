@@ -83,10 +83,24 @@ export const QUANTIZED_SAMPLES = {
   quantize: [
     quantized("int8", { to: "int8", zero: 0 }),
     quantized("uint8", { to: "uint8", zero: 100 }, { notOnTensorRt: "TensorRT does not quantize to uint8" }),
+    quantized("int8 with a zero", { to: "int8", zero: -28 }, {
+      notOnTensorRt: "TensorRT's whole numbers have no zero of -28",
+    }),
     quantized("fp8", { to: "fp8", zero: 0 }, fp8),
   ],
   dequantize: [
     weight("int8, a scale for each row", { dtype: "int8", scales: [6], axis: 0 }),
+    {
+      name: "int8, of a convolution",
+      inputs: { x: { shape: ["B", 4, 6, 6] } },
+      dims,
+      build: ({ x }, _p, dtype) => {
+        const w = apply("dequantize", [whole([8, 4, 3, 3], "int8"), scale([2 ** -6], [], dtype)], {
+          attrs: { zero: 0 },
+        });
+        return apply("conv", [x!, w], { attrs: { stride: [1, 1], padding: [1, 1] } });
+      },
+    },
     weight("int8, one scale", { dtype: "int8", scales: [] }),
     weight("fp8, a scale for each row", { dtype: "fp8", scales: [6], axis: 0, ...fp8 }),
     weight("fp8, one scale", { dtype: "fp8", scales: [], ...fp8 }),

@@ -71,11 +71,14 @@ function bytesOf(full: string, sample: Sample): Uint8Array {
   const first = behind === undefined ? [] : [node(behind, ["x0"], ["inner"], { name: "behind" })];
   const read = names.map((name) => name === "x0" && behind !== undefined ? "inner" : name);
   const ends = Array.from({ length: outputs }, (_, i) => `y${i}`);
-  const last = then === undefined ? [] : [node(then, ["made", ...names.slice(1)], ends, { name: "then" })];
+  const attribute = { attribute: Object.entries(attributes).map(attributeOf) };
+  const last = then === undefined
+    ? []
+    : [node(then, ["made", ...names.slice(1)], ends, { name: "then", ...attribute })];
   const subject = node(op, read, then === undefined ? ends : ["made"], {
     name: "subject",
     ...domain !== "" && { domain },
-    attribute: Object.entries(attributes).map(attributeOf),
+    ...attribute,
   });
   const port = (name: string, [head, ...rest]: readonly (number | string)[]) => {
     const isTyped = typeof head === "string" && head in ARRAYS;

@@ -28,7 +28,7 @@ export interface Sample {
   readonly opset?: number;
   /** In front of the first input: Log of Exp. */
   readonly behind?: string;
-  /** Behind the result, with the same constants: what makes floats of it again. */
+  /** Behind the result, with the same constants and attributes: what makes floats of it again. */
   readonly then?: string;
   readonly tolerance?: number;
 }

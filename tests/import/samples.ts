@@ -79,6 +79,17 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   ],
   DequantizeLinear: [{
     inputs: [],
+    constants: { 0: { shape: [6], type: "int32" }, 1: { shape: [], values: [0.5] } },
+  }, {
+    inputs: [],
+    constants: {
+      0: { shape: [2, 3], type: "uint8", values: [0, 9, 255, 4, 5, 6] },
+      1: { shape: [3], values: [1, 2, 3] },
+      2: { shape: [3], type: "uint8", values: [4, 5, 6] },
+    },
+    attributes: { axis: 1 },
+  }, {
+    inputs: [],
     constants: { 0: { shape: [2, 3], type: "int8" }, 1: { shape: [3], values: [1, 2, 3] } },
     attributes: { axis: 1 },
   }],
@@ -174,6 +185,15 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     ...x234,
     then: "DequantizeLinear",
     constants: { 1: { shape: [], values: [0.1] }, 2: { shape: [], type: "uint8", values: [128] } },
+  }, {
+    ...x234,
+    then: "DequantizeLinear",
+    constants: { 1: { shape: [], values: [0.1] }, 2: { shape: [], type: "int8", values: [-7] } },
+  }, {
+    ...x234,
+    then: "DequantizeLinear",
+    attributes: { axis: 2 },
+    constants: { 1: [0.1, 0.2, 0.3, 0.4], 2: { shape: [4], type: "int8", values: [0, 0, 0, 0] } },
   }],
   RMSNormalization: [
     { ...x234, constants: { 1: wave([4]) }, attributes: { epsilon: { float: 1e-3 } }, opset: 23 },

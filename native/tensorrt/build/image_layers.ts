@@ -21,10 +21,14 @@ export abstract class ImageLayers extends NetworkCore {
       x,
       BigInt(maps),
       this.dims[0](kernel),
-      this.valuesArgument(0, weights, { count, name: `${name}, its kernel` }),
+      this.valuesArgument(0, weights instanceof Tensor ? undefined : weights, {
+        count,
+        name: `${name}, its kernel`,
+      }),
       this.valuesArgument(1, bias, { count: maps, name: `${name}, its bias` }),
     ] as const;
     return this.layer("addConvolutionNd", name, [...operands], (layer) => {
+      if (weights instanceof Tensor) calls.call("ILayer.setInput", layer, 1, this.pointerOf(weights, name));
       if (groups !== 1) calls.call("IConvolutionLayer.setNbGroups", layer, BigInt(groups));
       const given = {
         setStrideNd: stride,

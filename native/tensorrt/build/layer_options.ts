@@ -62,8 +62,8 @@ export interface ConvolutionOptions {
   /** Channels of the output. */
   readonly maps: number;
   readonly kernel: readonly [height: number, width: number];
-  /** [maps, channels / groups, height, width]. */
-  readonly weights: Values;
+  /** [maps, channels / groups, height, width]; a tensor where they are whole numbers made floats of. */
+  readonly weights: Values | Tensor;
   /** [maps]. */
   readonly bias?: Values;
   readonly stride?: readonly [number, number];

@@ -36,9 +36,11 @@ export const IMAGES: Translators = {
     }
     // Each place becomes a window of its own: a product, whose outputs are laid out.
     const [batch, , height, width] = x.type.shape as [Dim, Dim, Dim, Dim];
+    const rows = [channels!, outputs! * kernel[0]! * kernel[1]!];
     const places = at.make("transpose", [x], { permutation: [0, 2, 3, 1] });
-    const flat = reshapedData(dataOf(constantOf(weight)), [channels!, outputs! * kernel[0]! * kernel[1]!]);
-    const product = linearOf(at, places, constantNode(flat, { dtype: weight.type.dtype, name: weight.name }));
+    const product = weight.op === "constant"
+      ? linearOf(at, places, reshapedConstant(weight, rows))
+      : at.make("matmul", [places, at.make("reshape", [weight], { shape: rows })], {});
     const shape = [batch, height, width, outputs!, kernel[0]!, kernel[1]!];
     const apart = at.make("reshape", [product], { shape });
     const moved = at.make("transpose", [apart], { permutation: [0, 3, 1, 4, 2, 5] });
@@ -149,15 +151,14 @@ function asGiven(at: Site, image: Node): Node {
 
 /** A weight `[O, C, w]` as `[O, C, 1, w]`, unread. */
 function heightened(weight: Node): Node {
-  const { shape, dtype } = weight.type;
+  const { shape } = weight.type;
   if (shape.length !== 3) return weight;
-  const wide = shape.toSpliced(2, 0, 1) as number[];
-  return constantNode(reshapedData(dataOf(constantOf(weight)), wide), { dtype, name: weight.name });
+  if (weight.op !== "constant") throw new UnfoldError("its weight is computed while the network runs");
+  return reshapedConstant(weight, shape.toSpliced(2, 0, 1) as number[]);
 }
 
-function constantOf(weight: Node): Node {
-  if (weight.op === "constant") return weight;
-  throw new UnfoldError("its weight is computed while the network runs");
+function reshapedConstant(weight: Node, shape: readonly number[]): Node {
+  return constantNode(reshapedData(dataOf(weight), shape), { dtype: weight.type.dtype, name: weight.name });
 }
 
 /** The axes of an image behind batch and channels. */

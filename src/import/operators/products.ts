@@ -3,7 +3,7 @@ import { UnfoldError } from "../../errors.ts";
 import type { Node } from "../../ir/graph.ts";
 import { type Shape, sizeOf } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
-import { constantNode } from "../../ops/table.ts";
+import { constantNode, isOp } from "../../ops/table.ts";
 import { transposedData } from "../../weights/derived/derive.ts";
 import type { Site } from "../site.ts";
 import type { Translators } from "./define.ts";
@@ -12,7 +12,7 @@ export const PRODUCTS: Translators = {
   MatMul: (at) => {
     const [a, b] = [at.tensor(0), at.tensor(1)];
     if (a.type.shape.length === 1 || b.type.shape.length === 1) return ofVectors(at, a, b);
-    return isMatrix(b) && !isMatrix(a) ? linearOf(at, a, b) : at.make("matmul", [a, b], {});
+    return isWeight(b) && !isWeight(a) ? linearOf(at, a, b) : at.make("matmul", [a, b], {});
   },
   "com.microsoft.FusedMatMul": (at) => {
     const [a, b] = [at.tensor(0), at.tensor(1)];
@@ -54,8 +54,8 @@ function gemm(at: Site): Node {
   const x = at.int("transA", 0) === 0 ? a : at.make("transpose", [a], { permutation: [1, 0] });
   const isTurned = at.int("transB", 0) !== 0;
   const bias = at.has(2) && beta !== 0 ? at.tensor(2) : undefined;
-  if (isMatrix(b) && alpha === 1 && (bias === undefined || beta === 1)) {
-    const weight = isTurned ? b : turned(b);
+  if (isWeight(b) && alpha === 1 && (bias === undefined || beta === 1)) {
+    const weight = isTurned ? b : turned(at, b);
     const isVector = bias?.op === "constant" && bias.type.shape.length === 1 &&
       bias.type.shape[0] === weight.type.shape[0];
     const product = at.make("linear", [x, weight, ...isVector ? [bias] : []], {}, { name: at.path });
@@ -69,7 +69,7 @@ function gemm(at: Site): Node {
 
 /** A linear layer of a constant `[channels, outputs]`. */
 export function linearOf(at: Site, x: Node, matrix: Node, bias?: Node): Node {
-  return at.make("linear", [x, turned(matrix), ...bias ? [bias] : []], {}, { name: at.path });
+  return at.make("linear", [x, turned(at, matrix), ...bias ? [bias] : []], {}, { name: at.path });
 }
 
 /**
@@ -119,14 +119,28 @@ interface Side {
   readonly labels: readonly string[];
 }
 
-const isMatrix = ({ op, type }: Node) => op === "constant" && type.shape.length === 2;
+/** A constant matrix, or one of whole numbers that is made floats of. */
+function isWeight(node: Node): boolean {
+  if (isOp(node, "dequantize") || isSwap(node)) return isWeight(node.inputs[0]!);
+  return node.op === "constant" && node.type.shape.length === 2;
+}
+
+const isSwap = (node: Node) => isOp(node, "transpose") && node.attrs.permutation.join() === "1,0";
 
 /**
  * A constant matrix with its axes swapped, unread: exporters store what PyTorch has as `[outputs, channels]`
  * so.
  */
-function turned(matrix: Node): Node {
+function turned(at: Site, matrix: Node): Node {
   const { dtype } = matrix.type;
+  // As UNfold itself writes it.
+  if (isSwap(matrix)) return matrix.inputs[0]!;
+  if (isOp(matrix, "dequantize")) {
+    const [q, scale] = matrix.inputs;
+    const { axis, zero } = matrix.attrs;
+    const attrs = { zero, ...axis !== undefined && { axis: 1 - axis } };
+    return at.make("dequantize", [turned(at, q), scale], attrs, { name: matrix.name });
+  }
   return constantNode(transposedData(dataOf(matrix)), { dtype, name: matrix.name });
 }
 

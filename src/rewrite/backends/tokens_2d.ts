@@ -48,7 +48,7 @@ export const TOKENS_2D: readonly Rule[] = [
         sameShape(input.type.shape, shape)
           ? asMatrix(input)
           : isVector(input.type.shape)
-          ? reshaped(input, [input.type.shape.at(-1)!])
+          ? reshaped(input, input.type.shape.slice(-1))
           : null
       );
       if (!inputs.every((input) => input !== null)) return null;

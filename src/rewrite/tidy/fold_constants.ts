@@ -28,7 +28,12 @@ export function isKnown(node: Node): boolean {
   return opOf(node).kind !== "source" && op !== "expand" &&
     inputs.every((input) => input.op === "constant") &&
     type.shape.every((dim) => typeof dim === "number") &&
-    !(isOp(node, "size") && typeof node.attrs.size === "string");
+    !(isOp(node, "size") && typeof node.attrs.size === "string") && !isKeptQuantized(node);
+}
+
+/** Whether a node makes floats of a weight that is whole numbers, so that its product is one of those. */
+export function isKeptQuantized(node: Node): boolean {
+  return isOp(node, "dequantize") && node.type.shape.length > 1;
 }
 
 function constantOf(node: Node): Node {
