@@ -47,6 +47,7 @@ export {
   float,
   gatherAt,
   gatherElements,
+  hidden,
   ids,
   isNan,
   joinHeads,

@@ -31,6 +31,8 @@ Examples
                                                           two networks that an exporter wrote, one of them folded
   deno task build-engine gpt2 --precision fp16 --dim T=128
                                                           128 tokens and no others, with fewer kernels
+  deno task build-engine bert.onnx --precision fp16 --dim sequence=1:128:512
+                                                          a size that an exported network leaves open: 1 to 512 tokens
   deno task build-engine my_model.ts --precision fp16 --keep fp32 stream --keep fp32 'blocks.*.mlp.fc2'
                                                           parts in fp32: the residual stream, and products by name
   deno task build-engine my_model.ts --batch 1,8,64       one engine with a profile for each size

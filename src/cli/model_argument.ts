@@ -60,8 +60,9 @@ export const SUBJECT_HELP =
   --image-size N        a side or HEIGHTxWIDTH in pixels
   --mode WORD           which network, where a layout has several: plain (default), prefill or step of GPT-2
   --set NAME=VALUE      these and every other setting of a layout (deno task models --layouts lists them); repeatable
-  --dim NAME=N          fixes an open size of MODEL, as T=128 of gpt2, where an engine may need fewer kernels; repeatable
-                        (B is the batch, which --batch fixes too)
+  --dim NAME=N          fixes an open size of MODEL, as T=128 of gpt2, where an engine may need fewer kernels; or, as
+                        T=1:128:512, its least, usual and largest size in an engine. Repeatable (B is the batch, which
+                        --batch fixes too)
   --weights FILE        weights under the names of MODEL's scopes, in place of the model's own: safetensors or PyTorch's
                         .pt, .pth, .bin (no code of it is run), a folder with either, a *.index.json, or an ONNX file
   --weights-in-file     those that MODEL.onnx has in it, as it is read unless --weights is given; said for scripts

@@ -5,7 +5,7 @@ import { withoutHome } from "../report/home.ts";
 import { fate } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { ONNX_FORMS } from "../rewrite/backends/onnx_forms.ts";
-import { dimsGiven } from "./subject/dims.ts";
+import { fixedGiven } from "./subject/dims.ts";
 import { asUsage, oneOf, parseOptions } from "./options.ts";
 import { complain, EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
@@ -84,7 +84,7 @@ export async function optimizeCommand(args: readonly string[]): Promise<number> 
   using progress = new Progress();
   const report = await optimizeFile(path, {
     out,
-    dims: dimsGiven(values),
+    dims: fixedGiven(values),
     precision,
     form,
     opset,

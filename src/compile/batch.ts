@@ -15,34 +15,50 @@ export interface Batch {
   readonly timed: number;
 }
 
+/** The largest batch that is meant, and TensorRT's largest size, of 32 bits with a sign. */
+const MOST = { batch: 2 ** 20, dim: 2 ** 31 - 1 };
+
 /** Reads `--batch`: `8` fixes it, `1,8,64` has a profile for each, `1:8:64` is min, tuned for, max. */
 export function parseBatch(text: string): Batch {
-  const sizes = (separator: string) =>
-    text.split(separator).map((part) => {
-      const size = Number(part);
-      if (!/^\d+$/.test(part.trim()) || size < 1 || size > 2 ** 20) {
-        throw new UnfoldError(
-          `--batch ${text}: ${part === "" ? "a number is missing" : `${part} is no batch size`}; ` +
-            "give 8, a list 1,8,64, or min:opt:max as 1:8:64",
-        );
-      }
-      return size;
-    });
-  const range = (size: number) => ({ min: size, opt: size, max: size });
+  const option = `--batch ${text}`;
   if (text.includes(":")) {
-    const [min, opt, max, ...more] = sizes(":");
-    if (max === undefined || more.length > 0) {
-      throw new UnfoldError(`--batch ${text}: a range is min:opt:max, as in 1:8:64`);
-    }
-    if (min! > opt! || opt! > max) throw new UnfoldError(`--batch ${text}: min, opt and max must not fall`);
-    return { text, fixed: null, ranges: [{ min: min!, opt: opt!, max }], timed: opt! };
+    const range = parseRange(text, { option, example: "1:8:64", most: MOST.batch });
+    return { text, fixed: null, ranges: [range], timed: range.opt };
   }
-  const list = [...new Set(sizes(","))].sort((a, b) => a - b);
+  const sizes = text.split(",").map((part) => {
+    if (isSize(part, MOST.batch)) return Number(part);
+    throw new UnfoldError(
+      `${option}: ${part === "" ? "a number is missing" : `${part} is no batch size`}; ` +
+        "give 8, a list 1,8,64, or min:opt:max as 1:8:64",
+    );
+  });
+  const list = [...new Set(sizes)].sort((a, b) => a - b);
   const timed = list[Math.floor(list.length / 2)]!;
   return list.length === 1
     ? { text, fixed: timed, ranges: [], timed }
-    : { text, fixed: null, ranges: list.map(range), timed };
+    : { text, fixed: null, ranges: list.map((size) => ({ min: size, opt: size, max: size })), timed };
 }
+
+/** Reads `min:opt:max`; `option` is what was given, for messages, and `example` how to give it. */
+export function parseRange(
+  text: string,
+  { option, example, most = MOST.dim }: { option: string; example: string; most?: number },
+): DimRange {
+  const parts = text.split(":");
+  const wrong = parts.find((part) => part !== "" && !isSize(part, most));
+  if (wrong !== undefined) {
+    throw new UnfoldError(`${option}: ${wrong} is no size; a range is as in ${example}`);
+  }
+  if (parts.length !== 3 || parts.includes("")) {
+    throw new UnfoldError(`${option}: a range is min:opt:max, as in ${example}`);
+  }
+  const [min, opt, max] = parts.map(Number) as [number, number, number];
+  if (min > opt || opt > max) throw new UnfoldError(`${option}: min, opt and max must not fall`);
+  return { min, opt, max };
+}
+
+const isSize = (text: string, most: number): boolean =>
+  /^\d{1,10}$/.test(text.trim()) && Number(text) >= 1 && Number(text) <= most;
 
 /** Optimization profiles of a batch, with the model's own ranges for its other open sizes. */
 export function profilesOf(batch: Batch, dims: Readonly<Record<string, DimRange>>): Profile[] {

@@ -122,7 +122,11 @@ export function neededShape(
   return bindShape(shape, sizes);
 }
 
-/** Values of order 1 for floats; small ids for integers, which every vocabulary has. */
+/**
+ * Values of order 1 for floats; 0 and 1 for integers: ids, which every vocabulary has, and masks. Of those
+ * the first along the last axis is 1, as texts have a first token: what a query that sees no key makes is
+ * padding, which means nothing and is not alike from one runtime or precision to the other.
+ */
 function randomExamples(model: Model, count: number): Examples {
   const random = seededRandom(0);
   const sizes = usualSizes(model, count);
@@ -131,7 +135,10 @@ function randomExamples(model: Model, count: number): Examples {
       const fixed = fixedShape(bindShape(shape, sizes), `the input ${name}`);
       const values = Float64Array.from(
         { length: elementCount(fixed) },
-        () => dtype === "float" ? 2 * random() - 1 : Math.floor(2 * random()),
+        (_, i) => {
+          const drawn = 2 * random();
+          return dtype === "float" ? drawn - 1 : i % fixed.at(-1)! === 0 ? 1 : Math.floor(drawn);
+        },
       );
       const value = tensorValue(dtype === "float" ? "fp32" : dtype, fixed, values);
       return [name, { ...value, origin: `random ${name}`, bytes: () => value.bytes }];

@@ -239,6 +239,8 @@ function profilesOf(graph: Graph, profiles: readonly Profile[]) {
 }
 
 function missingRange(graph: Graph, name: string): UnfoldError {
-  const how = name === "B" ? "give --batch" : `give the model a range: dims: { ${name}: { min, opt, max } }`;
+  const how = name === "B"
+    ? "give --batch"
+    : `give its range, as in --dim ${name}=1:128:512, or by the model: dims: { ${name}: { min, opt, max } }`;
   return new UnfoldError(`${graph.name}: the size ${name} is open and has no range; ${how}`);
 }

@@ -133,7 +133,7 @@ export function fixedShape(shape: Shape, what = "the shape"): readonly number[] 
       throw new UnfoldError(
         `${what} [${shape.join(", ")}] has the open dimension ${dim}: fix it, as in --dim ${
           namesIn(dim)[0]
-        }=128`,
+        }=128, or give an engine its range, as in --dim ${namesIn(dim)[0]}=1:128:512`,
       );
     }
   }

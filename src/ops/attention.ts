@@ -4,7 +4,7 @@
  * mask of one image's windows serves every image.
  */
 import { UnfoldError } from "../errors.ts";
-import type { Precision } from "../ir/dtype.ts";
+import { type DType, isNarrow, type Precision } from "../ir/dtype.ts";
 import { elementCount, heldData, type TensorData } from "../ir/data.ts";
 import type { TensorType } from "../ir/graph.ts";
 import { broadcastShapes, type Dim, divideDims, type Shape, showShape } from "../ir/shape.ts";
@@ -21,6 +21,23 @@ import {
 } from "./define.ts";
 import { Misfit } from "./operands.ts";
 import { binary, matmulValues, softmaxValues } from "./reference.ts";
+
+/**
+ * What is added to the logit of a key that is not to be seen, in networks that UNfold describes and, in fp16
+ * and bf16, in those of files. Beside any other logit its exponential is 0 in every precision; fp16 holds it
+ * and its sum with a logit; and unlike -infinity it leaves a number where a query sees no key at all. Such a
+ * query, padding itself, has weights that mean nothing.
+ */
+export const HIDDEN = -10000;
+
+/** What files have in its place: the lowest number of float32, beside which a logit is rounded away. */
+const LOWEST = -(2 - 2 ** -23) * 2 ** 127;
+
+/**
+ * A number that hides a key as a network of a type has it: its own in fp32, never below `HIDDEN` in others.
+ */
+export const hiddenIn = (dtype: DType, value = LOWEST): number =>
+  isNarrow(dtype) && value !== -Infinity ? Math.max(value, HIDDEN) : value;
 
 export type AttentionAttrs = {
   /** Factor on the logits; `1 / sqrt(D)` as usual. */

@@ -27,15 +27,17 @@ import { GELUS } from "./recognise/gelu.ts";
 import { GROUPS } from "./recognise/groups.ts";
 import { HARD_SWISH } from "./recognise/hard_swish.ts";
 import { FUNCTION_OF_ROWS, HEADS } from "./recognise/heads.ts";
-import { MASKS } from "./recognise/masks.ts";
+import { MASKS } from "./recognise/masks/masks.ts";
 import { MOVES } from "./recognise/moves.ts";
+import { POSITIONS } from "./recognise/masks/positions.ts";
 import { regroupRows } from "./recognise/regroup_rows.ts";
 import { RELU } from "./recognise/relu.ts";
 import { ROTARY } from "./recognise/rotary.ts";
 import { SILUS } from "./recognise/silu.ts";
-import { CHOICES } from "./recognise/select.ts";
+import { SELECT } from "./recognise/masks/select.ts";
 import { STANDARDIZE } from "./recognise/standardize.ts";
 import { TOKEN_ORDER } from "./recognise/token_order.ts";
+import { UNSEEN } from "./recognise/masks/unseen.ts";
 import { foldConstants } from "./tidy/fold_constants.ts";
 import { LINEAR_OF_MATMUL } from "./tidy/linear_of_matmul.ts";
 import { mergeLinears } from "./tidy/merge_linears.ts";
@@ -56,15 +58,16 @@ export const PASSES = named({
     ...SILUS,
     HARD_SWISH,
     ...STANDARDIZE,
-    ...CHOICES,
+    SELECT,
     GROUPS,
+    ...POSITIONS,
     ...HEADS,
     ROTARY,
     MOVES,
     ...SIMPLIFY,
   ]),
   regroupRows: { law: "slices of each head of W x = heads of slices of W' x", run: regroupRows },
-  recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, ...MASKS, MOVES, ...SIMPLIFY]),
+  recogniseAttention: rulesPass(ATTENTION.law, [ATTENTION, ...MASKS, ...UNSEEN, MOVES, ...SIMPLIFY]),
   recogniseOrders: rulesPass(TOKEN_ORDER.law, [TOKEN_ORDER, ...SIMPLIFY]),
   carryOrders: { law: "a + gather(b; p) = gather(gather(a; p^-1) + b; p)", run: carryOrders },
   recogniseAffines: rulesPass("g x + b = channel_affine(x; g, b)", [

@@ -2,10 +2,11 @@
  * A traced network as one reads it to write it down: who reads each node, and which constants are parameters,
  * with what the description asked for, since a graph has but their values.
  */
-import type { TensorData } from "../ir/data.ts";
+import { float64Of, type TensorData } from "../ir/data.ts";
 import type { Model } from "../dsl/model.ts";
 import { type Graph, type Node, topological, type Uses, usesOf } from "../ir/graph.ts";
 import type { Norm } from "../norms/families.ts";
+import { dataOf } from "../ops/constant.ts";
 import type { WeightHint, WeightSource } from "../weights/source.ts";
 
 /** What was asked of the weights. */
@@ -26,6 +27,8 @@ export interface Network {
   readonly parameters: ReadonlyMap<string, Parameter>;
   /** Whether a node's element type is the precision that the network is compiled in, rather than fp32. */
   isFloat(node: Node): boolean;
+  /** Whether a constant is a number that hides a key, which is another one in narrower types. */
+  isHiding(node: Node): boolean;
   /** The parameter whose values a constant has as they are; null of any other node. */
   parameterOf(node: Node | undefined): Parameter | null;
 }
@@ -52,9 +55,9 @@ export function networkOf(
     },
   });
   const order = topological(graph);
-  const narrow = new Set(
-    order.length !== halved.length ? [] : order.filter((_, i) => halved[i]!.type.dtype === "fp16"),
-  );
+  const pairs = order.length === halved.length ? order.map((node, i) => [node, halved[i]!] as const) : [];
+  const narrow = new Set(pairs.flatMap(([node, other]) => other.type.dtype === "fp16" ? node : []));
+  const hiding = new Set(pairs.flatMap(([node, other]) => sameNumber(node, other) ? [] : node));
   return {
     model,
     norm,
@@ -62,9 +65,16 @@ export function networkOf(
     uses: usesOf(graph),
     parameters,
     isFloat: (node) => narrow.has(node),
+    isHiding: (node) => hiding.has(node),
     parameterOf: (node) => {
       const parameter = node?.op === "constant" ? byData.get(node.attrs.data) : undefined;
       return parameter?.name === node?.name ? parameter ?? null : null;
     },
   };
+}
+
+/** False of two constants of one number that differ. */
+function sameNumber(a: Node, b: Node): boolean {
+  const areNumbers = [a, b].every(({ op, type }) => op === "constant" && type.shape.join() === "1");
+  return !areNumbers || float64Of(dataOf(a))[0] === float64Of(dataOf(b))[0];
 }

@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { importOnnx } from "../../src/import/model.ts";
 import { heldData } from "../../src/ir/data.ts";
 import { ReportSchema } from "../../src/report/report.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
@@ -165,7 +167,18 @@ Deno.test("build-engine refuses flags and values it does not know", async () => 
       [["gpt2", "--dim", "S=3"], /^error: gpt2 has no open size "S"; open are B, T$/],
       [
         ["gpt2", "--dim", "T=many"],
-        /^error: --dim "T=many": give NAME=N with a whole number, as in --dim T=128$/,
+        /^error: --dim "T=many": give NAME=N with a whole number, as in --dim T=128, or a range, as in --dim T=1:128:512$/,
+      ],
+      [["gpt2", "--dim", "T=1:8"], /^error: --dim "T=1:8": a range is min:opt:max, as in --dim T=1:128:512$/],
+      [["gpt2", "--dim", "T=9:8:16"], /^error: --dim "T=9:8:16": min, opt and max must not fall$/],
+      [
+        ["gpt2", "--dim", "T=0:8:16"],
+        /^error: --dim "T=0:8:16": 0 is no size; a range is as in --dim T=1:128:512$/,
+      ],
+      [["gpt2", "--dim", "T=1:8:4096"], /^error: gpt2 takes whole numbers from 1 to 1024 for T, not 4096$/],
+      [
+        ["gpt2", "--dim", "B=1:4:8"],
+        /^error: --dim B: B is the batch size; its range is given as --batch 1:4:8$/,
       ],
       [["gpt2", "--dim", "T=0"], /^error: gpt2 takes whole numbers from 1 to 1024 for T, not 0$/],
       [["gpt2", "--dim", "T=8", "--dim", "T=8"], /^error: --dim "T=8": "T" is given twice$/],
@@ -580,6 +593,23 @@ export default model({
   assert.ok(file.includes("unfold.dims\x12\x03T=7"));
   const shown = await run([...args, "--dim", "T=7"], work.path);
   assert.match(shown.stdout, /^open {2}fp32, batch 2, T = 7\n/);
+});
+
+Deno.test("build-engine --dim gives an exported network's open size a range, and says how where there is none", async () => {
+  await using work = await workplace();
+  const file = fileURLToPath(new URL("../fixtures/onnx_zoo/hf_gpt2.bn.dynamo.onnx", import.meta.url));
+  const args = [file, "--no-engine", "--no-time", "--no-reference", "--batch", "2", "--out", "out"];
+  const { code, stdout, stderr } = await run([...args, "--dim", "s41=1:5:9", "--json"], work.path);
+  assert.equal(code, 0, stderr);
+  // It is run at the usual size, and is open in the file.
+  assert.ok(ReportSchema.parse(JSON.parse(stdout)).parity!.maxRelError < 1e-5);
+  const { model } = importOnnx(join(work.path, "out", "bn.onnx"));
+  assert.deepEqual(model.openDims, ["s41"]);
+  await refuses(work.path, args, {
+    code: 1,
+    message:
+      /^error: .*\[2, s41\] .* as in --dim s41=128, or give an engine its range, as in --dim s41=1:128:512/,
+  });
 });
 
 Deno.test("build-engine --onnx onnxruntime writes the CPU's own form, whose outputs are compared", async () => {

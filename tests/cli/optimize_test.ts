@@ -236,6 +236,7 @@ Deno.test("optimize refuses what it cannot do with a file in one sentence", () =
         [["pipe", "-o", "f.onnx"], /^error: pipe is not a regular file/, 1],
         [[exported("torchscript"), "-o", "f.onnx", "--dim", "T=3"], /has no open size "T"; open are B$/, 2],
         [[exported("torchscript"), "-o", "f.onnx", "--dim", "T"], /--dim "T": give NAME=N/, 2],
+        [[exported("torchscript"), "-o", "f.onnx", "--dim", "T=1:2:3"], /--dim T: give one size here/, 2],
         [[exported("torchscript"), "-o", "f.onnx", "--onnx", "x"], /--onnx x: give one of standard, /, 2],
       ] as const
     ) {

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { discrepancy, runExamples } from "../../src/compile/evaluate.ts";
 import { loadExamples } from "../../src/compile/examples.ts";
-import { float, model } from "../../src/dsl/mod.ts";
+import { float, ids, model } from "../../src/dsl/mod.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { UnfoldError } from "../../src/errors.ts";
-import { heldData } from "../../src/ir/data.ts";
+import { float64Of, heldData } from "../../src/ir/data.ts";
 import { noNorm } from "../../src/norms/families.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
 import { randomWeights, writeSafetensors } from "../../src/weights/mod.ts";
@@ -39,6 +39,19 @@ const describe = (file: string) =>
     evaluation: { file, inputs: { x: "x", mask: "mask" }, labels: "labels" },
     forward: ({ x, mask }) => ({ sum: add(x, mask), twice: add(x, x) }),
   });
+
+Deno.test("loadExamples() invents masks whose first token is seen: a query that sees nothing means nothing", () => {
+  const masked = model({
+    name: "masked",
+    inputs: { mask: ids(["B", "T"]) },
+    norm: noNorm(),
+    dims: { T: { min: 1, opt: 5, max: 5 } },
+    forward: ({ mask }) => mask.cast("float"),
+  });
+  const values = [...float64Of(loadExamples(masked, 16).inputs.mask!)];
+  assert.deepEqual(new Set(values), new Set([0, 1]));
+  assert.ok(values.every((value, i) => i % 5 !== 0 || value === 1));
+});
 
 for (const batch of [1, 2, 5, 8]) {
   Deno.test(`runExamples() joins batches of ${batch}, feeds what has no batch whole, and gives all outputs`, () =>

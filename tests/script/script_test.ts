@@ -11,6 +11,8 @@ import {
   constant,
   cumulativeSum,
   float,
+  hidden,
+  ids,
   isNan,
   layerScale,
   linear,
@@ -28,6 +30,8 @@ import {
   where,
 } from "../../src/dsl/mod.ts";
 import { importOnnx } from "../../src/import/model.ts";
+import { float64Of, type TensorData } from "../../src/ir/data.ts";
+import { topological } from "../../src/ir/graph.ts";
 import { printGraph } from "../../src/ir/print.ts";
 import { MODELS } from "../../src/models/table.ts";
 import { batchNorm, layerNorm, type Norm, rmsNorm } from "../../src/norms/families.ts";
@@ -108,6 +112,32 @@ Deno.test("scriptOf() finds blocks, their loop and the stream's name", () => {
 });
 
 const input = { x: float(["B", "T", 16]) };
+
+Deno.test("scriptOf() writes what hides a key as hidden(), which fp16 holds, and other numbers as they are", async () => {
+  const masked = model({
+    name: "masked",
+    inputs: { ...input, mask: ids(["B", "T"]) },
+    norm: batchNorm(),
+    forward({ x, mask }, p) {
+      const absent = compare(mask.reshape(["B", 1, 1, "T"]), "equal", 0);
+      const far = compare(mask.reshape(["B", 1, 1, "T"]), "equal", 1);
+      const hides = where(absent, hidden(), where(far, hidden(-1e9), constant(-3)));
+      return attention(norm(x, p.at("norm")), p.at("attn"), { heads: 2, mask: hides });
+    },
+  });
+  const text = written(masked);
+  for (const said of ["hidden(-1000000000), -3)", "hidden(), mask2)"]) assert.ok(text.includes(said), text);
+  const script = await ran(text);
+  const numbers = (precision: "fp32" | "fp16" | "bf16") =>
+    topological(script.trace({ weights: weights(), precision })).flatMap(({ op, attrs, type }) =>
+      op === "constant" && type.shape.join() === "1" && type.dtype === precision
+        ? [...float64Of(attrs.data as TensorData)]
+        : []
+    ).filter((number) => number < 0).sort((a, b) => a - b);
+  assert.deepEqual(numbers("fp32"), [-(2 - 2 ** -23) * 2 ** 127, -1e9, -3]);
+  // One meaning for both, as in a file's masks.
+  for (const precision of ["fp16", "bf16"] as const) assert.deepEqual(numbers(precision), [-1e4, -1e4, -3]);
+});
 const small = (forward: Model["forward"], family: Norm = layerNorm()): Model =>
   model<string>({ name: "small", inputs: input, norm: family, forward });
 

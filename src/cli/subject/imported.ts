@@ -29,7 +29,7 @@ export async function importedOf(
     throw new UsageError(`--${flag}: this is for a MODEL.onnx`);
   }
   await requireThere(argument);
-  const dims = dimsGiven(values);
+  const { fixed: dims } = dimsGiven(values);
   const { parseBatch } = await import("../../compile/batch.ts");
   const { importOnnx } = await import("../../import/model.ts");
   const batch = values.batch === undefined ? null : asUsage(() => parseBatch(values.batch!)).fixed;

@@ -7,11 +7,11 @@
  *     token_attention(thirds of linear(x; W, b)) = self_attention(x; W, b)
  *
  * The transpose that joins the heads behind it then cancels (`SIMPLIFY`). Left as it is: attention over keys
- * and values that come as heads, from earlier tokens for instance, and masks that do not have every query and
- * key.
+ * and values that come as heads, from earlier tokens for instance, and masks that do not have every key. One
+ * of keys alone is repeated for the queries.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
-import type { Dim, Shape } from "../../ir/shape.ts";
+import { type Dim, sameShape, type Shape } from "../../ir/shape.ts";
 import { type AttentionNode, repetitionOf } from "../../ops/attention.ts";
 import { apply, rebuild } from "../../ops/table.ts";
 import { fitsFused } from "../../ops/token_attention.ts";
@@ -52,7 +52,7 @@ function fusedOf(
   if (tokens.length < parts.length || !canFuse(node)) return null;
   const attrs = { heads: node.type.shape[1] as number, scale: node.attrs.scale, causal: isMasked(node) };
   const { name } = node;
-  const masks = mask === undefined ? [] : [repeated(mask, node)];
+  const masks = mask === undefined ? [] : [ofQueries(repeated(mask, node), node)];
   if (products && packed !== null && parts.every(({ isOnlyReader }) => isOnlyReader)) {
     const [x, ...constants] = rebuilt.get(packed)!.inputs;
     const inputs = [asTokens(x!, node.type.shape), ...constants, ...masks];
@@ -70,7 +70,8 @@ function canFuse(node: AttentionNode): boolean {
   const logits = [...node.type.shape.slice(0, 3), keys.type.shape[2]!];
   // Its causal mask is for as many queries as keys.
   if (node.type.dtype !== "fp32" || (isMasked(node) && logits[2] !== logits[3])) return false;
-  return mask === undefined || fitsFused(mask, repetitionOf(node)?.parts.slice(1) ?? logits);
+  return mask === undefined ||
+    fitsFused(ofQueries(mask, node), repetitionOf(node)?.parts.slice(1) ?? logits);
 }
 
 /** A mask of one image's windows, for each image of the batch; any other as it is. */
@@ -82,6 +83,15 @@ function repeated(mask: Node, attention: AttentionNode): Node {
   const one = apply("reshape", [mask], { attrs: { shape: [1, ...shape] }, name });
   const many = apply("expand", [one], { attrs: { shape: [repetition.parts[0]!, ...shape] }, name });
   return apply("reshape", [many], { attrs: { shape: [repetition.whole[0]!, ...shape.slice(1)] }, name });
+}
+
+/** A mask of keys alone, `[.., 1, S]`, for every query. */
+function ofQueries(mask: Node, { type }: AttentionNode): Node {
+  const { name, type: { shape: own } } = mask;
+  const shape = own.with(2, type.shape[2]!);
+  return own.length !== 4 || sameShape(own, shape)
+    ? mask
+    : apply("expand", [mask], { attrs: { shape }, name });
 }
 
 /** Tokens of any shape `[..., C]` as `[B, T, C]`, of the batch and tokens of `[B, H, T, D]`. */

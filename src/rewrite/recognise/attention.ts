@@ -15,7 +15,7 @@ import { axisIn, type Dim, sameShape, type Shape } from "../../ir/shape.ts";
 import { apply, constantNode, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
 import { besides, isAbout, numberOf, uncast } from "./arithmetic.ts";
-import { isHiding, sumOfMasks } from "./masks.ts";
+import { isHiding, sumOfMasks } from "./masks/masks.ts";
 
 /** Products of queries and keys, and what is done to them in front of the softmax. */
 interface Scores {

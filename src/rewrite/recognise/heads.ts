@@ -8,10 +8,8 @@
  *
  * Functions of flattened or transposed tokens are those of the tokens.
  */
-import { elementCount, float64Of } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
 import { axisIn, multiplyDims, sameShape, type Shape, sizeOf } from "../../ir/shape.ts";
-import { dataOf } from "../../ops/constant.ts";
 import { apply, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
 import { besides } from "./arithmetic.ts";
@@ -43,26 +41,6 @@ const SLICE_OF_SPLIT_AXIS: Rule = {
     const attrs = { axis: -1, start: node.attrs.start * chunk, size: chunk, step: 1 };
     const part = apply("slice", [y], { attrs, name: node.name });
     return apply("reshape", [part], { attrs: { shape: node.type.shape }, name: node.name });
-  },
-};
-
-const GATHER_OF_ONE: Rule = {
-  name: "gather-of-one",
-  law: "gather(x; [i, i + 1, ..]) = slice(x; from i), of one index too",
-  rewrite: (node) => {
-    const [x, indices] = node.inputs;
-    if (!isOp(node, "gather") || indices!.op !== "constant" || x!.op === "constant") return null;
-    const { shape } = indices!.type;
-    const size = elementCount(shape as readonly number[]);
-    const axis = axisIn(node.attrs.axis, x!.type.shape.length, "gather");
-    const whole = x!.type.shape[axis];
-    if (shape.length > 1 || size === 0 || typeof whole !== "number") return null;
-    const [first, ...more] = float64Of(dataOf(indices!)).map((index) => index < 0 ? index + whole : index);
-    if (more.some((index, i) => index !== first! + i + 1)) return null;
-    const part = apply("slice", [x!], { attrs: { axis, start: first!, size, step: 1 }, name: node.name });
-    return shape.length === 1
-      ? part
-      : apply("reshape", [part], { attrs: { shape: node.type.shape }, name: node.name });
   },
 };
 
@@ -148,7 +126,6 @@ export const HEADS: readonly Rule[] = [
   PRODUCT_OF_BATCHES,
   SLICE_OF_TRANSPOSE,
   SLICE_OF_SPLIT_AXIS,
-  GATHER_OF_ONE,
   FUNCTION_OF_ROWS,
   PRODUCT_OF_TRANSPOSE,
 ];

@@ -14,10 +14,10 @@ interface Activated {
   readonly within: readonly Node[];
 }
 
-/** The number that a constant is; null of any other node. */
+/** The number that a constant is in every precision; null of any other node. */
 export function numberOf(node: Node | undefined, network: Network): number | null {
   const isNumber = node?.op === "constant" && node.type.shape.join() === "1" &&
-    network.parameterOf(node) === null;
+    network.parameterOf(node) === null && !network.isHiding(node);
   return isNumber ? float64Of(dataOf(node))[0]! : null;
 }
 

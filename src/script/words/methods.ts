@@ -2,6 +2,7 @@
 import { ELEMENTARY, type Elementary } from "../../dsl/functions/elementary.ts";
 import { float64Of } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
+import { hiddenIn } from "../../ops/attention.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { Network } from "../network.ts";
 import { listed, literal, options, type Phrase, phrase, unless } from "../phrase.ts";
@@ -121,6 +122,10 @@ export const pick: Reading = (node) => {
 export const numbers: Reading = (node, network): Word | null => {
   if (node.op !== "constant" || network.parameterOf(node) !== null) return null;
   const values = [...float64Of(dataOf(node))];
+  if (network.isHiding(node)) {
+    const value = values[0] === hiddenIn("fp32") ? "" : literal(values[0]);
+    return { phrase: phrase`hidden(${value})`, imports: ["hidden"], within: [] };
+  }
   const written = seriesOf(values);
   if (written === null) return null;
   const { dtype, shape } = node.type;

@@ -344,23 +344,6 @@ Deno.test("a mask above the diagonal is a causal attention, one of zeros is none
   }
 });
 
-Deno.test("a guard against queries that see nothing goes where each sees a key, else behind", () => {
-  const guarded = (scores: Tensor) => {
-    const weights = softmax(scores);
-    return matmul(op("where", [op("is_nan", [weights]), 0, weights]), v);
-  };
-  const some = truths([1, 1, T, T], (i) => i % 3 !== 1);
-  const one = truths([1, 1, 1, 1], () => true);
-  becomes(["attention"], {
-    "no mask": guarded(logits),
-    "a mask of numbers": guarded(add(logits, op("where", [some, op("mul", [masks.bias, 0]), LOWEST]))),
-    "-infinity, each query seeing a key": guarded(add(logits, square(-Infinity, (t, s) => s <= t))),
-  });
-  const computed = op("and", [op("greater", [masks.keys, 0]), one]);
-  const graph = recognised(guarded(add(logits, op("where", [computed, 0, -Infinity]))));
-  assert.deepEqual(opsOf(graph).slice(-3), ["attention", "is_nan", "where"]);
-});
-
 Deno.test("masks are such as the network's type holds", () => {
   const half = ["q", "k", "v"].map((name) => input(name, [B, H, T, D], "fp16")) as [Node, Node, Node];
   const mask = constantNode(heldData([1, 1, 1, T], Float32Array.of(0, 0, LOWEST, 0, LOWEST), "mask"), {
