@@ -52,9 +52,9 @@ export class Saved {
           scopes: new Set(JSON.parse(scopes!)),
           changes: new Map(
             file.names().map((name) => {
-              const data = file.tensor(name);
-              const bytes = data.bytes(); // Held: the next step replaces the file.
-              return [name, { ...data, dtype: data.dtype, shape: data.shape, bytes: () => bytes }];
+              const { dtype, shape, origin, bytes } = file.tensor(name);
+              const held = bytes(); // The next step replaces the file.
+              return [name, { dtype, shape, origin, bytes: () => held }];
             }),
           ),
         },

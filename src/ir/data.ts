@@ -22,7 +22,10 @@ export interface TensorData {
    * it.
    */
   bytes(): Uint8Array;
-  /** Reads bytes from `begin` on into `target`, where that takes no reading of the others. */
+  /**
+   * Reads bytes from `begin` on into `target`, where that takes no reading of the others. A copy of these
+   * properties with other `bytes` leaves it out.
+   */
   readInto?(target: Uint8Array<ArrayBuffer>, begin: number): void;
   /** The elements rounded once to `dtype`, where that can be made; else `bytes()` are converted. */
   bytesAs?(dtype: StorageType): Uint8Array;

@@ -8,9 +8,9 @@ import { UnfoldError } from "../errors.ts";
 import { elementCount, type TensorData } from "../ir/data.ts";
 import { ITEM_BYTES, type StorageType } from "../ir/dtype.ts";
 import { originOf } from "../weights/checkpoint.ts";
-import { allocate, fillFrom, readAgain } from "../weights/file.ts";
+import { allocate, bytesInFile } from "../weights/file.ts";
 import { AGAIN } from "./decode.ts";
-import { ExternalFiles, type FileRange, type OpenedFile } from "./external.ts";
+import { ExternalFiles, type OpenedFile } from "./external.ts";
 import type { Span, TensorProto } from "./proto.ts";
 import { DATA_TYPE, EXTERNAL, ONNX_TYPES } from "./schema.ts";
 
@@ -65,12 +65,12 @@ export class Tensors {
     const whole = { dtype, shape, origin };
     if (isExternal) {
       const range = this.#external.range(proto.externalData, { origin, byteLength });
-      return { ...whole, ...inFile(range, origin) };
+      return { ...whole, ...bytesInFile(range, origin) };
     }
     const [kind, span] = values[0] ?? ["rawData", { begin: 0, byteLength: 0 }];
     const range = { file: this.#model, ...span };
     if (kind === "rawData" || kind === DIRECT[dtype]) {
-      if (span.byteLength === byteLength) return { ...whole, ...inFile(range, origin) };
+      if (span.byteLength === byteLength) return { ...whole, ...bytesInFile(range, origin) };
       throw fail(
         `has ${span.byteLength} bytes of values, but ${dtype} [${shape.join(", ")}] takes ${byteLength}`,
       );
@@ -85,7 +85,7 @@ export class Tensors {
     }
     return {
       ...whole,
-      bytes: () => bytesOfVarints(inFile(range, origin).bytes(), { dtype, byteLength, fail, origin }),
+      bytes: () => bytesOfVarints(bytesInFile(range, origin).bytes(), { dtype, byteLength, fail, origin }),
     };
   }
 }
@@ -101,25 +101,6 @@ function valuesOf(proto: TensorProto): [keyof TensorProto, Span][] {
     const span = proto[kind];
     return span === null || span.byteLength === 0 ? [] : [[kind, span]];
   });
-}
-
-/** The bytes of a range as they are. */
-function inFile(
-  { file, begin, byteLength }: FileRange,
-  origin: string,
-): Required<Pick<TensorData, "bytes" | "readInto">> {
-  const readInto = (target: Uint8Array<ArrayBuffer>, from: number) =>
-    readAgain(
-      file.path,
-      { ...file, origin },
-      (open) => fillFrom(open, target, { origin, begin: begin + from }),
-    );
-  const bytes = () => {
-    const whole = allocate(byteLength, origin);
-    readInto(whole, 0);
-    return whole;
-  };
-  return { bytes, readInto };
 }
 
 /** Numbers of protobuf's, whose lower bits are the elements: of narrow types, and of floats their bits. */

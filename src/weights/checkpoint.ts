@@ -86,13 +86,13 @@ export interface CheckpointFile<Stored extends { readonly shape: readonly number
   readonly types: ReadonlyMap<string, StorageType>;
   /** The format's word for a tensor's element type. */
   typeOf(stored: Stored): string;
-  /** Reads a tensor's bytes; `origin` is what messages call it. */
-  read(stored: Stored, origin: string): Uint8Array;
+  /** What reads a tensor's bytes; `origin` is what messages call it. */
+  data(stored: Stored, origin: string): Pick<TensorData, "bytes" | "readInto">;
 }
 
 /** The checkpoint in one file. */
 export function checkpointOf<Stored extends { readonly shape: readonly number[] }>(
-  { path, metadata = {}, training = {}, stateDict = null, tensors, types, typeOf, read }: CheckpointFile<
+  { path, metadata = {}, training = {}, stateDict = null, tensors, types, typeOf, data }: CheckpointFile<
     Stored
   >,
 ): Checkpoint {
@@ -127,12 +127,12 @@ export function checkpointOf<Stored extends { readonly shape: readonly number[] 
           dtype: "fp16",
           shape: stored.shape,
           origin,
-          bytes: () => halvesOf(read(stored, origin), float8),
+          bytes: () => halvesOf(data(stored, origin).bytes(), float8),
         };
       }
       const dtype = types.get(typeOf(stored));
       if (dtype === undefined) throw unreadableType(origin, typeOf(stored), types.keys());
-      return { dtype, shape: stored.shape, origin, bytes: () => read(stored, origin) };
+      return { dtype, shape: stored.shape, origin, ...data(stored, origin) };
     },
   };
   return checkpoint;

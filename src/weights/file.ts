@@ -3,6 +3,7 @@
  * file that changes between two openings is told by its identity. Leaves out what the bytes mean.
  */
 import { systemReason, UnfoldError } from "../errors.ts";
+import type { TensorData } from "../ir/data.ts";
 
 /** Linux reads at most 2^31 - 4096 bytes at once; smaller pieces also keep a call from blocking for long. */
 const PIECE_BYTES = 2 ** 28;
@@ -64,8 +65,25 @@ export function readRange(file: Deno.FsFile, { byteLength, ...range }: Range): U
   return bytes;
 }
 
+/** A range of a file that is opened again whenever some of it is read. */
+export function bytesInFile(
+  { file: { path, identity }, begin, byteLength }: Omit<Range, "origin"> & {
+    readonly file: { readonly path: string; readonly identity: string };
+  },
+  origin: string,
+): Required<Pick<TensorData, "bytes" | "readInto">> {
+  const readInto = (target: Uint8Array<ArrayBuffer>, from: number) =>
+    readAgain(path, { identity, origin }, (file) => fillFrom(file, target, { origin, begin: begin + from }));
+  const bytes = () => {
+    const whole = allocate(byteLength, origin);
+    readInto(whole, 0);
+    return whole;
+  };
+  return { bytes, readInto };
+}
+
 /** Fills an array with bytes of the file, from `begin` on. */
-export function fillFrom(
+function fillFrom(
   file: Deno.FsFile,
   bytes: Uint8Array<ArrayBuffer>,
   { origin, begin }: Omit<Range, "byteLength">,

@@ -6,7 +6,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { type Checkpoint, checkpointOf } from "./checkpoint.ts";
-import { identityOf, openForReading, readAgain, readRange } from "./file.ts";
+import { bytesInFile, identityOf, openForReading, readRange } from "./file.ts";
 import { describeForeign, SNIFF_BYTES } from "./foreign.ts";
 import { type Header, MAX_HEADER_BYTES, parseHeader, PREFIX_BYTES, STORAGE_TYPES } from "./header.ts";
 import { DAMAGED } from "./json.ts";
@@ -27,12 +27,8 @@ export function openSafetensors(path: string): Checkpoint {
     tensors: entries,
     types: STORAGE_TYPES,
     typeOf: ({ dtype }) => dtype,
-    read: ({ begin, end }, origin) =>
-      readAgain(
-        path,
-        { identity, origin },
-        (file) => readRange(file, { origin, begin, byteLength: end - begin }),
-      ),
+    data: ({ begin, end }, origin) =>
+      bytesInFile({ file: { path, identity }, begin, byteLength: end - begin }, origin),
   });
 }
 

@@ -55,7 +55,7 @@ export function pytorchCheckpoint(top: PickleValue, { path, state, check, read }
     tensors,
     types: STORAGE_TYPES,
     typeOf: ({ type }) => type.name,
-    read: (tensor, origin) => readTensor(tensor, { origin, read }),
+    data: (tensor, origin) => ({ bytes: () => readTensor(tensor, { origin, read }) }),
   });
 }
 
