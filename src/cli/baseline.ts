@@ -16,7 +16,8 @@ const HELP =
   deno task baseline export NAME FILE
   deno task baseline import FILE [NAME]
 
-MODEL is a script that exports a model by default, or a network of the papers by name (deno task models lists them).
+MODEL is a script that exports a model by default, an ONNX file that an exporter wrote, or a network of the papers by
+name (deno task models lists them).
 
 Examples
   deno task baseline save main my_model.ts --precision fp16      the state of the main branch

@@ -16,6 +16,7 @@ import { compareOutputs } from "../run/compare.ts";
 import { sessionFromOnnx } from "../run/onnxruntime.ts";
 import { ROUNDING, runExamples } from "./evaluate.ts";
 import { loadExamples } from "./examples.ts";
+import type { Watch } from "./line.ts";
 import { aboutNetwork, compile } from "./networks.ts";
 
 /** How a file is optimized. */
@@ -31,7 +32,7 @@ export interface OptimizeFileOptions {
   readonly check?: boolean;
   readonly keepGoing?: boolean;
   readonly allowNonFinite?: boolean;
-  readonly onStep?: (text: string) => void;
+  readonly onEvent?: Watch["onEvent"];
 }
 
 /** What was made of a file. */
@@ -88,7 +89,8 @@ export async function optimizeFile(
   { out, dims = {}, form = "standard", opset, check = true, keepGoing = false, ...options }:
     OptimizeFileOptions,
 ): Promise<OptimizedFile> {
-  const { onStep = () => {}, allowNonFinite = false } = options;
+  const { onEvent, allowNonFinite = false } = options;
+  const onStep = (text: string) => onEvent?.({ kind: "step", text });
   onStep("reading the network");
   const imported = importOnnx(path, { dims, keepGoing });
   const { model, unknown, format, nodes } = imported;
@@ -104,6 +106,7 @@ export async function optimizeFile(
     const graph = asOnnx(network.graph, form);
     const written = await writeOnnx(graph, out, {
       ...aboutNetwork({ model, norm, network, precision }),
+      onBytes: (done, total) => onEvent?.({ kind: "progress", text: `writing ${out}`, done, total }),
       opset: opset ?? Math.min(Math.max(imported.opset, lowestOpset(graph)), HIGHEST_OPSET),
     });
     output = { paths: written.paths, bytes: written.byteLength, nodes: written.nodes };

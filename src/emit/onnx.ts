@@ -29,6 +29,12 @@ export interface OnnxOptions {
    * @internal
    */
   readonly said?: OnnxSaid | undefined;
+  /**
+   * Told of the bytes that are written, and of all.
+   *
+   * @internal
+   */
+  readonly onBytes?: ((done: number, total: number) => void) | undefined;
   /** The version of the standard's operators, at least; the lowest that the graph fits unless given. */
   readonly opset?: number | undefined;
   /** Weights of more bytes than this go into `<path>.data`. */
@@ -69,7 +75,8 @@ export interface Probe {
 export async function writeOnnx(
   graph: Graph,
   path: string,
-  { metadata, sizes, said, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: OnnxOptions = {},
+  { metadata, sizes, said, onBytes, embeddedLimitBytes = EMBEDDED_LIMIT_BYTES, opset, probe }: OnnxOptions =
+    {},
 ): Promise<OnnxFile> {
   const emitter = emit(graph, { opset, probe });
   const external = byteLengthOf([...emitter.weights.values()]) > embeddedLimitBytes ? `${path}.data` : null;
@@ -78,8 +85,11 @@ export async function writeOnnx(
     await using beside = await partialOf(path);
     const data = external === null ? [] : emitter.moveWeights(basename(external));
     const model = emitter.pieces({ metadata, sizes, said });
-    if (external !== null) await writePieces(beside.path, data);
-    await writePieces(partial.path, model);
+    const byteLength = byteLengthOf(model) + byteLengthOf(data);
+    let done = 0;
+    const count = (bytes: number) => onBytes?.(done += bytes, byteLength);
+    if (external !== null) await writePieces(beside.path, data, count);
+    await writePieces(partial.path, model, count);
     if (external !== null) await Deno.rename(beside.path, external);
     await Deno.rename(partial.path, path).catch(async (error) => {
       // Weights without their model are of no use to anybody.
@@ -88,7 +98,7 @@ export async function writeOnnx(
     });
     return {
       paths: external === null ? [path] : [path, external],
-      byteLength: byteLengthOf(model) + byteLengthOf(data),
+      byteLength,
       nodes: emitter.nodes.length,
     };
   } catch (error) {

@@ -12,8 +12,14 @@ export interface LazyPiece {
   read(): Iterable<Uint8Array>;
 }
 
-/** Writes the pieces to a new file one after the other. */
-export async function writePieces(path: string, pieces: Iterable<Piece>): Promise<void> {
+/**
+ * Writes the pieces to a new file one after the other; `onBytes` is told how many bytes follow the others.
+ */
+export async function writePieces(
+  path: string,
+  pieces: Iterable<Piece>,
+  onBytes: (byteLength: number) => void = () => {},
+): Promise<void> {
   using file = await Deno.open(path, { write: true, create: true, truncate: true });
   let writing: Promise<void> | null = null;
   try {
@@ -21,6 +27,7 @@ export async function writePieces(path: string, pieces: Iterable<Piece>): Promis
       for (const bytes of partsOf(piece)) {
         await writing;
         writing = writeAll(file, bytes);
+        onBytes(bytes.length);
       }
     }
   } finally {

@@ -13,7 +13,9 @@ const PIECES: readonly Piece[] = [
 Deno.test("writePieces() writes what joined() joins", () =>
   withFolder(async (folder) => {
     const path = join(folder, "file");
-    await writePieces(path, PIECES);
+    const told: number[] = [];
+    await writePieces(path, PIECES, (bytes) => told.push(bytes));
+    assert.deepEqual(told, [2, 0, 3, 1]);
     assert.deepEqual(await Deno.readFile(path), joined(PIECES));
     assert.deepEqual([...joined(PIECES)], [1, 2, 3, 4, 5, 6]);
   }));
