@@ -3,7 +3,7 @@ import { z } from "npm:zod@4.6.7";
 import { ENGINE_QUANTIZATIONS, INT8_TARGETS } from "../ir/dtype.ts";
 import { count, family, ms, onnxFile, passes } from "./parts.ts";
 
-/** Products that stayed in float for accuracy's sake, and the error that quantizing each alone makes. */
+/** Products that stayed in float for accuracy's sake, and how far quantizing each alone moves the outputs. */
 const inFloat = z.array(z.object({ name: z.string(), error: z.number() })).readonly();
 
 /** How far a quantized network's outputs are from those in float, and whether that was allowed. */

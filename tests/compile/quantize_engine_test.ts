@@ -112,6 +112,7 @@ Deno.test("quantizeForEngine() gives products back to fp16 and refuses at last, 
     const given = options(folder, "fp8", "all");
     const unlabelled = (maxOutputError: number) => ({
       ...given,
+      samples: { ...given.samples, count: 60 },
       limits: { labelled: null, maxAccuracyDrop: 100, maxOutputError },
     });
     const loose = await quantizeForEngine(folded(), unlabelled(1));
@@ -124,6 +125,26 @@ Deno.test("quantizeForEngine() gives products back to fp16 and refuses at last, 
       "--precision fp16",
     );
   }));
+
+testWithLibrary(
+  "quantizeForEngine() gives back what costs the digits' plan kernels before what is free",
+  (library) =>
+    withFolder(async (folder) => {
+      const kernelsOf = async (graph: Graph) => {
+        const path = join(folder, "x.plan");
+        await buildEngine(graph, { path, library, lower: false, targets: ["8.9"] });
+        return (await inspectPlanFile(path)).kernels!;
+      };
+      const given = options(folder, "fp8", "all");
+      const all = await quantizeForEngine(folded(), { ...given, limits: null });
+      // All move outputs by 3.7 %, and queries, keys and values of the first block most, by 1.7 % alone.
+      const limits = { labelled: null, maxAccuracyDrop: 100, maxOutputError: 0.032 };
+      const { graph, report: { inFloat } } = await quantizeForEngine(folded(), { ...given, limits });
+      assert.ok(inFloat.length > 1 && inFloat.length < 8);
+      assert.deepEqual(inFloat.filter(({ name }) => name.endsWith("attn.qkv")), []);
+      assert.ok(await kernelsOf(graph) < await kernelsOf(all.graph));
+    }),
+);
 
 Deno.test("placed() says which products there are where a name is none's, or none is free", () => {
   const lowered = runPipeline(folded(), forQuantization("fp8")).graph;

@@ -52,7 +52,8 @@ Deno.test("quantize() keeps the digits' accuracy within half a point, every prod
 
 Deno.test("quantize() measures outputs where there are no labels, gives products back to float, and refuses at last", () =>
   withFolder(async (folder) => {
-    const unlabelled = { ...options(folder), labelled: null };
+    const given = options(folder);
+    const unlabelled = { ...given, samples: { ...given.samples, count: 60 }, labelled: null };
     const loose = await quantize(folded(), unlabelled);
     assert.deepEqual([loose.gate.accuracy, loose.inFloat.length], [null, 0]);
     const strict = await quantize(folded(), { ...unlabelled, maxOutputError: 0.97 * loose.gate.outputError });
@@ -88,10 +89,9 @@ Deno.test("calibrate() finds a step for each product's input that holds its rang
     const graph = runPipeline(folded(), INT8).graph;
     const found = await calibrate(graph, productsOf(graph, "any"), { ...given, examples: given.samples });
     assert.equal(found.length, nodesOf(graph, "linear").length);
-    for (const { how: { input }, error } of found) {
+    for (const { how: { input } } of found) {
       const { step, zero } = input!;
       assert.ok(step > 0 && Number.isInteger(zero) && zero >= 0 && zero <= 255);
-      assert.ok(error() > 0 && error() < 0.05, `${error()}`);
     }
   }));
 

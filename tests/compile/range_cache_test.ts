@@ -45,7 +45,7 @@ async function calibrated(
     },
     signal: counting,
   });
-  return { roundings: found.map(({ how }) => how.input), errors: found.map((x) => x.error()), run };
+  return { roundings: found.map(({ how }) => how.input), run };
 }
 
 const kept = async (folder: string) => (await Array.fromAsync(Deno.readDir(join(folder, "cache")))).length;

@@ -1,14 +1,14 @@
 /**
  * How the inputs of products are rounded to 8 bits, found out by running the network in float on sample
- * inputs, and what that costs each product by itself. Per input: one step size and the step that is zero, for
- * all its channels; its range by one of several methods (`methods.ts`).
+ * inputs. Per input: one step size and the step that is zero, for all its channels; its range by one of
+ * several methods (`methods.ts`).
  */
 import { UnfoldError } from "../../errors.ts";
 import type { Graph, Node } from "../../ir/graph.ts";
-import type { QuantizedProduct, Wanted } from "../../rewrite/backends/quantize.ts";
+import type { Wanted } from "../../rewrite/backends/quantize.ts";
 import { biasCorrected } from "./correct.ts";
 import { type CalibrationOptions, DEFAULT_CALIBRATION } from "./methods.ts";
-import { type CalibratedProduct, roundedInput, roundedWeight } from "./product.ts";
+import type { CalibratedProduct } from "./product.ts";
 import { Range } from "./range.ts";
 import { RangeCache } from "./range_cache.ts";
 import { watch, watchedGraph, type WatchOptions } from "./watch.ts";
@@ -19,8 +19,6 @@ const MOST_EXAMPLES = 128;
 const FORM = 1;
 /** A run that is killed loses as much. */
 const KEPT_EVERY_MS = 5_000;
-/** Rows that a product's own error is taken over. */
-const ROWS_MULTIPLIED = 16;
 
 /**
  * @param graph which is run, and has the input of each product
@@ -40,7 +38,7 @@ export async function calibrate(
   }
   const ranges = new Map([...products.values()].map(({ x }) => [x, new Range(calibration)]));
   await look(graph, ranges, { ...options, most: calibration.method === "rows" ? MOST_EXAMPLES : Infinity });
-  const calibrated = [...products].map(([node, { x, input, weight }]) => {
+  const calibrated = [...products].map(([node, { x, input, weight, kernels }]) => {
     const range = ranges.get(x)!;
     if (!Number.isFinite(range.low) || !Number.isFinite(range.high)) {
       throw new UnfoldError(
@@ -48,7 +46,7 @@ export async function calibrate(
       );
     }
     const how = { input: input === null ? null : range.rounding(input, weight.steps), weight };
-    return { node, x, how, error: () => ownError(node, how, range.rows) };
+    return { node, x, how, kernels };
   });
   return biasCorrection ? await biasCorrected(graph, calibrated, options) : calibrated;
 }
@@ -91,24 +89,4 @@ async function look(
   } finally {
     if (seen > (known?.seen ?? 0)) await cache.write(found(seen));
   }
-}
-
-function ownError(node: Node, how: QuantizedProduct, rows: readonly Float64Array[]): number {
-  const { exact, rounded, outputs } = roundedWeight(node, how);
-  const { input } = how;
-  let [wrong, right] = [0, 0];
-  const every = Math.ceil(rows.length / ROWS_MULTIPLIED);
-  for (const row of rows.filter((_, i) => i % every === 0)) {
-    const steps = input === null ? row : roundedInput(row, input);
-    for (let o = 0, i = 0; o < outputs; o++) {
-      let [y, q] = [0, 0];
-      for (let c = 0; c < row.length; c++, i++) {
-        y += row[c]! * exact[i]!;
-        q += steps[c]! * rounded[i]!;
-      }
-      wrong += (q - y) ** 2;
-      right += y * y;
-    }
-  }
-  return right === 0 ? 0 : Math.sqrt(wrong / right);
 }

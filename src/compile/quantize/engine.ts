@@ -54,8 +54,8 @@ export async function quantizeForEngine(
   const chosen = placed(lowered, { to, placement, perRow });
   const { graph: wide, origins } = widen(lowered);
   const widened = new Map([...origins].map(([wide, narrow]) => [narrow, wide]));
-  const products = [...chosen.values()].every(({ input }) => input === null) && limits === null
-    ? [...chosen].map(([node, { weight }]) => ({ node, how: { input: null, weight }, error: () => 0 }))
+  const products = [...chosen.values()].every(({ input }) => input === null) && !calibrating.biasCorrection
+    ? [...chosen].map(([node, { weight, kernels }]) => ({ node, how: { input: null, weight }, kernels }))
     : await calibrate(
       wide,
       new Map([...chosen].map(([node, how]) => [node, { ...how, x: widened.get(node.inputs[0]!)! }])),

@@ -1,7 +1,7 @@
 /**
  * How much a quantized network may lose, and what is done about it: while its results are too far from those
- * in float, the products that lose most are given back to float, and at last it is refused. The measure is
- * accuracy on the model's labelled data where there is some, else how far outputs move on sample inputs.
+ * in float, products are given back to float by the output error per saved kernel, and at last it is refused.
+ * The measure is accuracy on the model's labelled data where there is some, else how far outputs move on sample inputs.
  */
 import { UnfoldError } from "../../errors.ts";
 import type { Graph } from "../../ir/graph.ts";
@@ -44,21 +44,51 @@ export async function withinLimits(products: readonly CalibratedProduct[], trial
   gate: GateReport;
 }> {
   const expected = await trial.run(trial.reference);
+  const judged = async (chosen: readonly CalibratedProduct[]) => {
+    const made = trial.make(chosen);
+    return { made, gate: judge(await trial.run(made.graph), { ...trial, expected }) };
+  };
+  const all = await judged(products);
+  if (all.gate.passed) return { ...all, kept: [] };
   // What each loses by itself is only asked where all together lose too much.
-  let worstFirst = products.map((product) => ({ product, error: 0 }));
-  for (let kept = 0;; kept = Math.max(1, 2 * kept)) {
-    if (kept === 1) {
-      worstFirst = products.map((product) => ({ product, error: product.error() }))
-        .sort((a, b) => b.error - a.error);
-    }
-    const made = trial.make(worstFirst.slice(kept).map(({ product }) => product));
-    const gate = judge(await trial.run(made.graph), { ...trial, expected });
-    if (gate.passed) {
-      const inFloat = worstFirst.slice(0, kept);
-      return { made, gate, kept: inFloat.map(({ product, error }) => ({ name: product.node.name, error })) };
-    }
-    if (2 * Math.max(1, kept) > MOST_IN_FLOAT * products.length) throw refusal(trial, gate, kept);
+  const order = await inOrder(products, { ...trial, expected });
+  const without = (kept: number) => judged(order.slice(kept).map(({ product }) => product));
+  let [few, last] = [0, all];
+  for (let kept = 1; kept <= MOST_IN_FLOAT * products.length; kept *= 2) {
+    last = await without(kept);
+    if (last.gate.passed) return await fewest(few, kept);
+    few = kept;
   }
+  throw refusal(trial, last.gate, few);
+
+  /** `tooFew` are not enough, `enough` are, which was tried last. */
+  async function fewest(tooFew: number, enough: number) {
+    let best = last;
+    while (enough - tooFew > 1) {
+      const kept = (tooFew + enough) >> 1;
+      const tried = await without(kept);
+      if (tried.gate.passed) [best, enough] = [tried, kept];
+      else tooFew = kept;
+    }
+    const kept = order.slice(0, enough).map(({ product, error }) => ({ name: product.node.name, error }));
+    return { ...best, kept };
+  }
+}
+
+/**
+ * Products as they go back to float: those first whose quantizing costs most for what it saves, by how far
+ * outputs move with it alone. Of `1 + kernels` that a quantized product takes one is saved.
+ */
+async function inOrder(
+  products: readonly CalibratedProduct[],
+  { make, run, expected }: Trial & { readonly expected: ExampleOutputs },
+): Promise<readonly { readonly product: CalibratedProduct; readonly error: number }[]> {
+  const found: { product: CalibratedProduct; error: number }[] = [];
+  for (const product of products) {
+    found.push({ product, error: relativeError(await run(make([product]).graph), expected) });
+  }
+  const perSaved = ({ product: { kernels }, error }: typeof found[number]) => error * (1 + kernels);
+  return found.sort((a, b) => perSaved(b) - perSaved(a));
 }
 
 /** How far outputs are from those in float, and whether that is allowed. */
@@ -101,7 +131,7 @@ function refusal(
   { accuracy, outputError, limit }: GateReport,
   kept: number,
 ): UnfoldError {
-  const inFloat = kept === 0 ? "" : `, with the ${kept} products that lose most in float`;
+  const inFloat = kept === 0 ? "" : `, with ${kept} product${kept === 1 ? "" : "s"} in float`;
   const advice = "give other or more sample inputs with --calibrate";
   const stay = `stay with --precision ${float}`;
   if (accuracy === null) {

@@ -1,6 +1,6 @@
 /**
  * A network in 8-bit whole numbers for CPUs, or a refusal: products are quantized, the result is held against
- * the network in float, and while it is too far off, the products that lose most are given back to float
+ * the network in float, and while it is too far off, products are given back to float
  * (`gate.ts`).
  */
 import type { Int8Target } from "../../ir/dtype.ts";
@@ -93,7 +93,7 @@ export function productsOf(float: Graph, target: Int8Target) {
   return new Map(
     quantizable(float).filter(({ type }) => type.dtype === "fp32").map((node) => [
       node,
-      { input: "uint8", weight, x: node.inputs[0]! } as const,
+      { input: "uint8", weight, kernels: 0, x: node.inputs[0]! } as const,
     ]),
   );
 }

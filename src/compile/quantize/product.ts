@@ -11,8 +11,8 @@ import { quantizedData } from "../../weights/derived/derive.ts";
 export interface CalibratedProduct {
   readonly node: Node;
   readonly how: QuantizedProduct;
-  /** `|y' - y| / |y|` over a few rows of its result y, rounding its input and its weight alone. */
-  error(): number;
+  /** As of `Wanted`. */
+  readonly kernels: number;
 }
 
 /** A product's weight `[outputs, channels]`, row by row, and what it is after it was rounded. */

@@ -40,6 +40,8 @@ export type InputType = QuantizedType | "fp4";
 export interface Wanted {
   readonly input: InputType | null;
   readonly weight: Quantizing;
+  /** How many more there are in a plan. */
+  readonly kernels: number;
 }
 
 export interface QuantizedProduct {

@@ -72,10 +72,16 @@ export function placed(
   return new Map(chosen.map((node) => [node, wanted(node)]));
 
   function wanted(node: Node): Wanted {
-    if (to === "int4w") return { input: null, weight: { to: "int4", each: BLOCK, steps: "fp16" } };
-    if (to === "nvfp4") return { input: "fp4", weight: { to: "fp4", each: FP4_BLOCK, steps: "fp8" } };
-    const each = isFree(node, uses) && !(perRow && to === "fp8") ? "weight" : "row";
-    return { input: to, weight: { to, each, steps: "fp16" } };
+    if (to === "int4w") {
+      return { input: null, weight: { to: "int4", each: BLOCK, steps: "fp16" }, kernels: 1 };
+    }
+    if (to === "nvfp4") {
+      return { input: "fp4", weight: { to: "fp4", each: FP4_BLOCK, steps: "fp8" }, kernels: 3 };
+    }
+    const inPlace = isFree(node, uses);
+    const each = inPlace && !(perRow && to === "fp8") ? "weight" : "row";
+    const isForNothing = to === "fp8" && (inPlace ? !perRow : isAddedBeforeNorm(node, uses));
+    return { input: to, weight: { to, each, steps: "fp16" }, kernels: isForNothing ? 0 : 1 };
   }
 }
 
