@@ -2,6 +2,7 @@
  * A network of which TensorRT is given some products in fewer bits, and how far its outputs move by that,
  * emulated on the CPU: quantized values in fp32 arithmetic. What is not executed is the engine itself.
  */
+import type { Keep } from "../../dsl/model.ts";
 import type { EngineQuantization } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
 import type { QuantizationReport } from "../../report/report.ts";
@@ -24,6 +25,7 @@ export interface EngineQuantizeOptions extends CalibrationOptions {
   readonly placement: Placement;
   /** As for `placed`. */
   readonly perRow: boolean;
+  readonly keep?: Keep | undefined;
   /** What ranges are taken from. */
   readonly samples: Examples;
   /** Null: outputs are not looked at. */
@@ -46,12 +48,13 @@ export interface QuantizedEngine {
  */
 export async function quantizeForEngine(
   optimized: Graph,
-  { to, placement, perRow, samples, limits, batch, onnx, signal, ...calibrating }: EngineQuantizeOptions,
+  { to, placement, perRow, keep, samples, limits, batch, onnx, signal, ...calibrating }:
+    EngineQuantizeOptions,
 ): Promise<QuantizedEngine> {
   const watched = { examples: samples, batch, onnx, signal };
   const smooth = await smoothed(optimized, { ...calibrating, ...watched });
   const { graph: lowered, trace } = runPipeline(smooth.graph, forQuantization(to));
-  const chosen = placed(lowered, { to, placement, perRow });
+  const chosen = placed(lowered, { to, placement, perRow, keep });
   const { graph: wide, origins } = widen(lowered);
   const widened = new Map([...origins].map(([wide, narrow]) => [narrow, wide]));
   const products = [...chosen.values()].every(({ input }) => input === null) && !calibrating.biasCorrection

@@ -1,7 +1,8 @@
 /**
  * How much a quantized network may lose, and what is done about it: while its results are too far from those
  * in float, products are given back to float by the output error per saved kernel, and at last it is refused.
- * The measure is accuracy on the model's labelled data where there is some, else how far outputs move on sample inputs.
+ * The measure is accuracy on the model's labelled data where there is some, else how far outputs move on
+ * sample inputs.
  */
 import { UnfoldError } from "../../errors.ts";
 import type { Graph } from "../../ir/graph.ts";

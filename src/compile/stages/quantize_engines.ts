@@ -39,6 +39,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
         placement,
         // A plan for no GPUs by name has those of compute capability 12 in it.
         perRow: targets === undefined || targets.some((target) => target.startsWith("12.")),
+        keep: model.keep,
         samples,
         calibration,
         calibrationCache,

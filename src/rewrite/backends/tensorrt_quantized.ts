@@ -6,6 +6,7 @@
  * Behind a fold their input's rounding goes into the kernel that makes the residual stream, in fp8; in int8
  * it is one kernel.
  */
+import type { Keep } from "../../dsl/model.ts";
 import { UnfoldError } from "../../errors.ts";
 import type { EngineQuantization } from "../../ir/dtype.ts";
 import { type Graph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
@@ -14,6 +15,7 @@ import { opOf } from "../../ops/table.ts";
 import { quoted } from "../../text.ts";
 import type { Pipeline } from "../pass.ts";
 import { PASSES } from "../passes.ts";
+import { isGroup } from "../precision/groups.ts";
 import { generalized, naming } from "../precision/scopes.ts";
 import { quantizable, type Wanted } from "./quantize.ts";
 import { TENSORRT } from "./tensorrt.ts";
@@ -46,14 +48,20 @@ export function forQuantization(to: EngineQuantization): Pipeline {
  * @param graph in the form of `forQuantization`
  * @param options.perRow whether weights of every product have a step for each row: GPUs from compute
  * capability 12 on have no other fp8 product that an attention reads in place
+ * @param options.keep what stays in a type of its own
  */
 export function placed(
   graph: Graph,
-  { to, placement, perRow }: { to: EngineQuantization; placement: Placement; perRow: boolean },
+  { to, placement, perRow, keep = [] }: {
+    to: EngineQuantization;
+    placement: Placement;
+    perRow: boolean;
+    keep?: Keep | undefined;
+  },
 ): ReadonlyMap<Node, Wanted> {
   const uses = usesOf(graph);
-  // What is kept in fp32 is so because it needs the digits.
-  const products = quantizable(graph).filter((node) => node.type.dtype !== "fp32" && fits(node, to));
+  const isKept = ({ name }: Node) => keep.some(([, scopes]) => !isGroup(scopes) && naming(scopes)(name));
+  const products = quantizable(graph).filter((node) => !isKept(node) && fits(node, to));
   const chosen = placement === "all"
     ? products
     : placement === "free"
@@ -63,7 +71,7 @@ export function placed(
     throw new UnfoldError(
       `${graph.name} in ${to}: ${
         products.length === 0
-          ? "it has no product that TensorRT has in it"
+          ? `it has no product that TensorRT has in it${keep.length > 0 ? " and that --keep leaves" : ""}`
           : `quantizing costs each of its ${products.length} products a kernel or more; give --quantize all, or some by ` +
             `name, such as '${generalized(products[0]!.name)}'`
       }`,
