@@ -64,13 +64,14 @@ export class ModelEmitter implements OnnxEmitter {
     type: string,
     inputs: readonly (string | undefined)[],
     attributes: Readonly<Record<string, OnnxAttribute>> = {},
+    output = 0,
   ): string {
     const dot = type.lastIndexOf(".");
     const opType = type.slice(dot + 1);
     const name = this.#free(`${this.#scope}/${opType}`);
     this.nodes.push({
       input: inputs.slice(0, inputs.findLastIndex((input) => input !== undefined) + 1).map((x) => x ?? ""),
-      output: [name],
+      output: [...Array.from({ length: output }, (_, i) => this.#free(`${name}:${i}`)), name],
       name,
       opType,
       ...(dot > 0 && { domain: type.slice(0, dot) }),

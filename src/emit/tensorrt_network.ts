@@ -105,6 +105,16 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     return this.computed(this.network.gatherNd(this.tensor(x), this.tensor(indices), this.layer("gather")));
   }
 
+  scatterNd(x: Value, indices: Value, updates: Value): Value {
+    const operands = [this.tensor(x), this.tensor(indices), this.tensor(updates)] as const;
+    return this.computed(this.network.scatterNd(...operands, this.layer("scatter")));
+  }
+
+  topK(x: Value, k: number, axis: number): Value {
+    const places = this.network.topK(this.tensor(x), { k, axis }, this.layer("top_k"));
+    return this.cast(this.computed(places), "int64");
+  }
+
   range(size: Dim): Value {
     const length = typeof size === "number" ? size : this.shapeTensor([size]);
     const ends = {

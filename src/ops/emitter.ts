@@ -62,6 +62,9 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   gather(x: T, indices: T, axis: number): T;
   gatherElements(x: T, indices: T, axis: number): T;
   gatherNd(x: T, indices: T): T;
+  scatterNd(x: T, indices: T, updates: T): T;
+  /** Where the k largest are along an axis, int64. */
+  topK(x: T, k: number, axis: number): T;
   /** Whole numbers from 0 on, int64. */
   range(size: Dim): T;
   /** One whole number, int64. */
@@ -99,12 +102,13 @@ export interface OnnxEmitter {
   readonly opset: number;
   /**
    * `type` is an operator of the standard or, with its domain in front, another: `com.microsoft.Attention`;
-   * an undefined input is one left out.
+   * an undefined input is one left out. The result is the output of that number, the first unless said.
    */
   node(
     type: string,
     inputs: readonly (string | undefined)[],
     attributes?: Readonly<Record<string, OnnxAttribute>>,
+    output?: number,
   ): string;
   /** A small int64 vector, e.g. axes. */
   int64(values: readonly number[]): string;

@@ -42,7 +42,9 @@ import { gather } from "./indices/gather.ts";
 import { gatherElements } from "./indices/gather_elements.ts";
 import { gatherNd } from "./indices/gather_nd.ts";
 import { range } from "./indices/range.ts";
+import { scatterNd } from "./indices/scatter_nd.ts";
 import { size } from "./indices/size.ts";
+import { topK } from "./indices/top_k.ts";
 import { equal, greater, greaterOrEqual, less, lessOrEqual } from "./logic/comparisons.ts";
 import { and, not, or } from "./logic/connectives.ts";
 import { isNan } from "./logic/is_nan.ts";
@@ -141,6 +143,7 @@ export const OPS = {
   reshape,
   resize,
   rms_norm: rmsNorm,
+  scatter_nd: scatterNd,
   self_attention: selfAttention,
   sigmoid,
   silu,
@@ -153,6 +156,7 @@ export const OPS = {
   sub,
   tanh,
   token_attention: tokenAttention,
+  top_k: topK,
   transpose,
   where,
 } as const;

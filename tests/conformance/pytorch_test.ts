@@ -120,6 +120,11 @@ const CASES: Readonly<Record<string, (case_: string) => Tensor>> = {
   where_greater_or_equal: chosen("greater_or_equal"),
   gather_elements: of(({ x, at }) => apply("gather_elements", [x!, at!], { attrs: { axis: 1 } })),
   token_of_each: of(({ x, ids }) => tokenOfEach(x!, ids!)),
+  largest_three: of(({ x }) => {
+    const places = apply("top_k", [x!], { attrs: { axis: 1, k: 3 } });
+    return apply("gather_elements", [x!, places], { attrs: { axis: 1 } });
+  }),
+  put: of(({ x, at, values }) => apply("scatter_nd", [x!, at!, values!], { attrs: {} })),
   cumulative_sum: plain("cumulative_sum", { axis: 1 }),
   minimum: plain("min", {}),
   pow: of(({ x }) => apply("pow", [x!, constant([2.5], { shape: [], dtype: "fp32" })], { attrs: {} })),

@@ -1,6 +1,6 @@
 /** Samples of what makes indices and of what reads by several of them. */
 import { apply } from "../../src/ops/table.ts";
-import { add, cast, mul, reshape, type Tensor } from "../nodes.ts";
+import { add, cast, concat, mul, reshape, type Tensor } from "../nodes.ts";
 import { indices, type Samples } from "./sample.ts";
 
 const xBT4 = { x: { shape: ["B", "T", 4] } } as const;
@@ -80,6 +80,44 @@ export const INDEX_SAMPLES = {
       },
       dims,
       build: ({ x, at }) => gatherNd(x!, at!),
+    },
+  ],
+  scatter_nd: [
+    {
+      name: "tokens of some examples",
+      inputs: { ...xBT4, z: { shape: [2, 4] } },
+      dims,
+      build: ({ x, z }) => apply("scatter_nd", [x!, indices([0, 2, 1, 0], [2, 2]), z!], { attrs: {} }),
+    },
+    {
+      name: "single elements, at computed places",
+      inputs: {
+        x: { shape: [3, 4] },
+        at: { shape: ["B", 1], dtype: "int64", below: 4 },
+        z: { shape: ["B"] },
+      },
+      dims,
+      build: ({ x, at, z }) => {
+        const rows = reshape(apply("range", [], { attrs: { size: "B" } }), ["B", 1]);
+        return apply("scatter_nd", [x!, concat([rows, at!], { axis: 1 }), z!], { attrs: {} });
+      },
+    },
+  ],
+  top_k: [
+    {
+      name: "of the last axis",
+      inputs: { x: { shape: ["B", 6] } },
+      dims,
+      build: ({ x }) => apply("top_k", [x!], { attrs: { axis: -1, k: 3 } }),
+    },
+    {
+      name: "of tokens, gathered",
+      inputs: xBT4,
+      dims,
+      build: ({ x }) => {
+        const places = apply("top_k", [x!], { attrs: { axis: 1, k: 2 } });
+        return apply("gather_elements", [x!, places], { attrs: { axis: 1 } });
+      },
     },
   ],
 } satisfies Samples;

@@ -52,19 +52,29 @@ function constantOf(name: string, constant: Constant): Proto {
 
 /** A file of one operator. */
 function bytesOf(full: string, sample: Sample): Uint8Array {
-  const { inputs, attributes = {}, constants = {}, outputs = 1, gives = "fp32", opset = 17, behind, then } =
-    sample;
+  const {
+    inputs,
+    attributes = {},
+    constants = {},
+    absent = [],
+    outputs = 1,
+    gives = "fp32",
+    opset = 17,
+    behind,
+    then,
+  } = sample;
   const [op, domain] = [
     full.slice(full.lastIndexOf(".") + 1),
     full.slice(0, Math.max(0, full.lastIndexOf("."))),
   ];
   const places = Math.max(
-    inputs.length + Object.keys(constants).length,
+    inputs.length + Object.keys(constants).length + absent.length,
     ...Object.keys(constants).map((i) => Number(i) + 1),
   );
   const free = inputs.map((_, i) => i);
   const names = Array.from({ length: places }, (_, place) => {
     if (place in constants) return `c${place}`;
+    if (absent.includes(place)) return "";
     const next = free.shift();
     return next === undefined ? "" : `x${next}`;
   });

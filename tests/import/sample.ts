@@ -22,6 +22,8 @@ export interface Sample {
   readonly attributes?: Readonly<Record<string, Attribute>>;
   /** Constant operands by their place: numbers, or with a shape and type. */
   readonly constants?: Readonly<Record<number, Constant>>;
+  /** Operands in between that are left out. */
+  readonly absent?: readonly number[];
   readonly outputs?: number;
   /** The result's element type, or those of all; fp32 unless said. */
   readonly gives?: keyof typeof ARRAYS | readonly (keyof typeof ARRAYS)[];

@@ -20,6 +20,19 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
       attributes: { q_num_heads: 2, kv_num_heads: 1, is_causal: 1, scale: { float: 0.3 } },
       opset: 23,
     },
+    {
+      inputs: [["N", 2, 5, 4], ["N", 2, 5, 4], ["N", 2, 5, 4], [5, 5]],
+      attributes: { softcap: { float: 2 } },
+      opset: 23,
+    },
+    {
+      inputs: [["N", 2, 3, 4], ["N", 1, 3, 4], ["N", 1, 3, 4], ["N", 1, "P", 4], ["N", 1, "P", 4]],
+      absent: [3],
+      attributes: { is_causal: 1 },
+      outputs: 3,
+      opset: 23,
+    },
+    { inputs: [["N", 2, 3, 4], ["N", 2, 7, 4], ["N", 2, 7, 4]], attributes: { is_causal: 1 }, opset: 23 },
   ],
   AveragePool: [
     { ...image, attributes: { kernel_shape: [2, 2], strides: [2, 2] } },
@@ -276,6 +289,17 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     },
   ],
   Selu: [x234],
+  ScatterElements: [{
+    inputs: [[2, 5, 3], [2, 2, 3]],
+    constants: { 1: { shape: [2, 2, 3], type: "int64", values: [0, 1, 2, 4, 3, 1, 2, 0, 4, 1, 3, 0] } },
+    attributes: { axis: 1 },
+    opset: 18,
+  }],
+  ScatterND: [{
+    inputs: [["N", 4, 3], [2, 3]],
+    constants: { 1: { shape: [2, 2], type: "int64", values: [0, 3, 1, 1] } },
+    opset: 18,
+  }],
   Shape: [{ gives: "int64", inputs: [[2, 3, 4]], attributes: { start: 1 } }],
   Sigmoid: [x234],
   SimplifiedLayerNormalization: [{
@@ -304,6 +328,16 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   Swish: [{ ...x234, opset: 24 }],
   Tanh: [x234],
   Tile: [{ ...x234, constants: { 1: ints([1, 2, 3]) } }],
+  TopK: [
+    { ...x234, constants: { 1: ints([2]) }, attributes: { axis: 1 }, outputs: 2, gives: ["fp32", "int64"] },
+    {
+      inputs: [["N", 3, 4]],
+      constants: { 1: ints([3]) },
+      attributes: { largest: 0 },
+      outputs: 2,
+      gives: ["fp32", "int64"],
+    },
+  ],
   Transpose: [{ ...x234, attributes: { perm: [2, 0, 1] } }, x234],
   Trilu: [
     { ...x234, attributes: { upper: 0 } },

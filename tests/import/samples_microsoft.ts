@@ -14,6 +14,13 @@ export const MICROSOFT: Readonly<Record<string, readonly Sample[]>> = {
       constants: { 1: wave([8, 24]), 2: wave([24]) },
       attributes: { num_heads: 2 },
     },
+    {
+      inputs: [["N", 3, 8], [2, "N", 2, "P", 4]],
+      constants: { 1: wave([8, 24]), 2: wave([24]) },
+      absent: [3],
+      attributes: { num_heads: 2, unidirectional: 1 },
+      outputs: 2,
+    },
   ],
   "com.microsoft.EmbedLayerNormalization": [
     {
@@ -54,11 +61,19 @@ export const MICROSOFT: Readonly<Record<string, readonly Sample[]>> = {
     inputs: [["N", 5, 8], ["N", 6, 8], ["N", 6, 8]],
     constants: { 3: wave([24]) },
     attributes: { num_heads: 2 },
+  }, {
+    inputs: [["N", 5, 8], ["N", 5, 8], ["N", 5, 8], ["N", 2, "P", 4], ["N", 2, "P", 4]],
+    absent: [3, 4, 5],
+    attributes: { num_heads: 2, unidirectional: 1 },
+    outputs: 3,
   }],
   "com.microsoft.QuickGelu": [x234],
   "com.microsoft.RotaryEmbedding": [{
     inputs: [["N", 2, 5, 6], ["int64", "N", 5]],
     constants: { 2: wave([5, 3]), 3: wave([5, 3]) },
+  }, {
+    inputs: [["N", 2, 5, 6]],
+    constants: { 1: { shape: [1], type: "int64", values: [2] }, 2: wave([8, 3]), 3: wave([8, 3]) },
   }],
   "com.microsoft.SkipLayerNormalization": [
     { ...pair, constants: { 2: wave([4]), 3: wave([4]), 4: wave([4]) } },

@@ -52,6 +52,7 @@ export const LAYER_TYPE = {
   unary: 11,
   shuffle: 13,
   reduce: 14,
+  topK: 15,
   gather: 16,
   matrixMultiply: 17,
   constant: 19,
@@ -63,6 +64,7 @@ export const LAYER_TYPE = {
   fill: 31,
   quantize: 32,
   dequantize: 33,
+  scatter: 37,
   einsum: 38,
   normalization: 45,
   cumulative: 49,
@@ -166,6 +168,12 @@ export const RESIZE_ROUNDING = { floor: 2 } as const;
 
 /** nvinfer1::GatherMode (NvInfer.h). */
 export const GATHER_MODE = { default: 0, element: 1, nd: 2 } as const;
+
+/** nvinfer1::ScatterMode (NvInfer.h). */
+export const SCATTER_MODE = { element: 0, nd: 1 } as const;
+
+/** nvinfer1::TopKOperation (NvInfer.h). */
+export const TOP_K = { max: 0, min: 1 } as const;
 
 /** nvinfer1::FillOperation (NvInfer.h). */
 export const FILL = { linspace: 0 } as const;

@@ -111,6 +111,8 @@ export const SIGNATURES = {
   "INetworkDefinition.addConcatenation": method(object("IConcatenationLayer"), NETWORK, "buffer", "i32"),
   "INetworkDefinition.addGather": method(GATHER, NETWORK, TENSOR, TENSOR, "i32"),
   "INetworkDefinition.addGatherV2": method(GATHER, NETWORK, TENSOR, TENSOR, "i32"),
+  "INetworkDefinition.addScatter": method(object("IScatterLayer"), NETWORK, TENSOR, TENSOR, TENSOR, "i32"),
+  "INetworkDefinition.addTopK": method(object("ITopKLayer"), NETWORK, TENSOR, "i32", "i32", "u32"),
   "INetworkDefinition.addFillV2": method(object("IFillLayer"), NETWORK, "buffer", "i32", "i32"),
   "INetworkDefinition.addCumulative": method(
     object("ICumulativeLayer"),

@@ -21,6 +21,8 @@ import {
   REDUCE,
   type ReduceOp,
   SAMPLE_MODE,
+  SCATTER_MODE,
+  TOP_K,
   UNARY,
   type UnaryOp,
 } from "../abi/enums.ts";
@@ -153,6 +155,23 @@ export class Network extends ImageLayers {
   /** The entries of `x` at positions of its first axes: rows along the last axis of `indices`. */
   gatherNd(x: Tensor, indices: Tensor, name: string): Tensor {
     return this.layer("addGatherV2", name, [x, indices, GATHER_MODE.nd]);
+  }
+
+  /** `x` with the entries at positions of its first axes, rows along the last axis of `indices`, replaced. */
+  scatterNd(x: Tensor, indices: Tensor, updates: Tensor, name: string): Tensor {
+    return this.layer("addScatter", name, [x, indices, updates, SCATTER_MODE.nd]);
+  }
+
+  /** The places, int32, of the k largest elements along an axis, the largest first. */
+  topK(x: Tensor, { k, axis }: { readonly k: number; readonly axis: number }, name: string): Tensor {
+    const { calls, logger } = this.library;
+    const mark = logger.errorCount;
+    const operands = [x, TOP_K.max, k, 1 << axis] as const;
+    let places: Pointer<"ITensor"> | null = null;
+    this.layer("addTopK", `${name}/values`, [...operands], (layer) => {
+      places = calls.call("ILayer.getOutput", layer, 1);
+    });
+    return this.named(places, name, () => this.refusal(name, { method: "addTopK", mark, operands }));
   }
 
   /** Whole numbers, int64, so many: from `start`, a constant [], on by `step`, a constant [1]. */

@@ -41,11 +41,13 @@ const LAYER_OF = {
   addQuantizeV2: "quantize",
   addReduce: "reduce",
   addResize: "resize",
+  addScatter: "scatter",
   addSelect: "select",
   addShape: "shape",
   addShuffle: "shuffle",
   addSlice: "slice",
   addSoftMax: "softmax",
+  addTopK: "topK",
   addUnary: "unary",
 } as const satisfies Record<string, LayerKind>;
 type LayerMethod = keyof typeof LAYER_OF;

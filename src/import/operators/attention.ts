@@ -1,10 +1,10 @@
 /**
  * Attention and what belongs to it as one operator: that of ONNX 23, and those of `com.microsoft`, which ONNX
- * Runtime's optimizer writes. Caches of earlier tokens are left out.
+ * Runtime's optimizer writes. Keys and values of earlier tokens are inputs, and with the new ones outputs.
  */
 import { UnfoldError } from "../../errors.ts";
 import type { Node } from "../../ir/graph.ts";
-import type { Dim } from "../../ir/shape.ts";
+import { type Dim, multiplyDims, type Shape } from "../../ir/shape.ts";
 import { joinHeads, repeatHeads, splitHeads } from "../../dsl/heads.ts";
 import { nodeOf, tensorOf } from "../../dsl/tensor.ts";
 import { isFloat } from "../../ir/dtype.ts";
@@ -16,40 +16,43 @@ import { sliced } from "./shapes.ts";
 
 export const ATTENTIONS: Translators = {
   Attention: (at) => {
-    if (at.has(4) || at.has(5)) throw new UnfoldError("a cache of keys and values");
-    if (at.float("softcap", 0) !== 0) throw new UnfoldError("logits that are capped (softcap)");
+    if (at.has(6)) throw new UnfoldError("tokens of a cache that are counted at run time");
     const [q, k, v] = [0, 1, 2].map((i) => at.tensor(i)) as [Node, Node, Node];
     const heads = at.int("q_num_heads", 0);
     const groups = at.int("kv_num_heads", heads);
     const mask = at.has(3) ? at.tensor(3) : undefined;
     const scale = at.node.attributes.has("scale") ? at.float("scale", 1) : undefined;
-    return attended(at, { q, k, v, heads, groups, mask, scale, causal: at.int("is_causal", 0) !== 0 });
+    const past = at.has(4) && at.has(5) ? [at.tensor(4), at.tensor(5)] as const : undefined;
+    const causal = at.int("is_causal", 0) !== 0;
+    const { mixed, keys, values } = attended(at, {
+      ...{ q, k, v, heads, groups, mask, scale, past, causal },
+      softcap: at.float("softcap", 0),
+    });
+    return [mixed, keys, values];
   },
   "com.microsoft.MultiHeadAttention": (at) => {
-    if (at.has(6) || at.has(7)) throw new UnfoldError("a cache of keys and values");
-    if (!at.has(1) || !at.has(2)) throw new UnfoldError("queries, keys and values packed in one tensor");
     const heads = at.int("num_heads", 0);
-    const parts = [0, 1, 2].map((i) => at.tensor(i));
+    const parts = unpacked(at);
     const widths = parts.map(({ type }) => fixed(type.shape.at(-1)!, "the channels of attention"));
+    if (at.has(3) && parts.some(({ type }) => type.shape.length !== 3)) {
+      throw new UnfoldError("a bias of what is split into heads already");
+    }
     const biases = at.has(3) ? cut(at, at.tensor(3), widths) : undefined;
     const [q, k, v] = parts.map((x, i) => biases ? at.make("add", [x, biases[i]!], {}) : x) as [
       Node,
       Node,
       Node,
     ];
+    const past = at.has(6) && at.has(7) ? [at.tensor(6), at.tensor(7)] as const : undefined;
     const causal = at.int("unidirectional", 0) !== 0;
-    return attended(at, {
-      q,
-      k,
-      v,
-      heads,
-      mask: microsoftMask(at, { padding: 4, bias: 5, tokens: k.type.shape.at(-2)! }),
-      scale: scaleOf(at),
-      causal,
+    const { mixed, keys, values } = attended(at, {
+      ...{ q, k, v, heads, past, causal, scale: scaleOf(at) },
+      maskOf: (tokens) => microsoftMask(at, { padding: 4, bias: 5, tokens }),
     });
+    return [mixed, keys, values];
   },
   "com.microsoft.Attention": (at) => {
-    if (at.has(4)) throw new UnfoldError("a cache of keys and values");
+    if (at.int("do_rotary", 0) !== 0) throw new UnfoldError("rotations inside of it (do_rotary)");
     const heads = at.int("num_heads", 0);
     const bias = at.has(2) ? at.tensor(2) : undefined;
     const packed = linearOf(at, at.tensor(0), at.tensor(1), bias);
@@ -57,23 +60,32 @@ export const ATTENTIONS: Translators = {
     const sizes = at.ints("qkv_hidden_sizes") ?? [whole / 3, whole / 3, whole / 3];
     const [q, k, v] = cut(at, packed, sizes) as [Node, Node, Node];
     const causal = at.int("unidirectional", 0) !== 0;
-    return attended(at, {
-      q,
-      k,
-      v,
-      heads,
-      mask: microsoftMask(at, { padding: 3, bias: 5, tokens: k.type.shape.at(-2)! }),
-      scale: scaleOf(at),
-      causal,
+    // Keys of earlier tokens and then values, [2, B, H, P, D].
+    const cache = at.has(4) ? at.tensor(4) : undefined;
+    const halves = cache && [0, 1].map((start) => {
+      const half = sliced(at, cache, { axis: 0, start, end: start + 1, step: 1 });
+      return at.make("reshape", [half], { shape: half.type.shape.slice(1) });
+    }) as [Node, Node];
+    const { mixed, keys, values } = attended(at, {
+      ...{ q, k, v, heads, past: halves, causal, scale: scaleOf(at) },
+      maskOf: (tokens) => microsoftMask(at, { padding: 3, bias: 5, tokens }),
     });
+    if ((at.outputs[1] ?? "") === "") return mixed;
+    const rows = [keys, values].map((each) => at.make("reshape", [each], { shape: [1, ...each.type.shape] }));
+    return [mixed, at.make("concat", rows, { axis: 0 })];
   },
   RotaryEmbedding: (at) => {
     const positions = at.has(3) ? at.tensor(3) : undefined;
     return rotated(at, { cos: at.tensor(1), sin: at.tensor(2), positions });
   },
   "com.microsoft.RotaryEmbedding": (at) => {
-    if (at.rank(1) !== 2) throw new UnfoldError("positions from an offset on; give each token's, [B, T]");
-    return rotated(at, { cos: at.tensor(2), sin: at.tensor(3), positions: at.tensor(1) });
+    if (at.float("scale", 1) !== 1) throw new UnfoldError("a scale other than 1");
+    const [given, tokens] = [at.tensor(1), at.shape(0).at(-2)!];
+    // Of each token, or from an offset on.
+    const positions = given.type.shape.length === 2 ? given : at.make("reshape", [
+      at.make("add", [at.make("range", [], { size: tokens }), given], {}),
+    ], { shape: [1, tokens] });
+    return rotated(at, { cos: at.tensor(2), sin: at.tensor(3), positions });
   },
 };
 
@@ -83,30 +95,91 @@ interface Attended {
   readonly v: Node;
   readonly heads: number;
   readonly groups?: number;
+  /** Keys and values of earlier tokens, `[B, H, P, D]`. */
+  readonly past?: readonly [Node, Node] | undefined;
   readonly mask?: Node | undefined;
+  /** Of so many keys. */
+  readonly maskOf?: (tokens: Dim) => Node | undefined;
   readonly scale: number | undefined;
   readonly causal: boolean;
+  /** Logits l are `c tanh(l / c)`; 0 where they are not capped. */
+  readonly softcap?: number;
 }
 
-/** Of `[B, T, C]` or heads `[B, H, T, D]`; the result is as the queries are. */
-function attended(at: Site, { q, k, v, heads, groups = heads, mask, scale, causal }: Attended): Node {
-  const isSplit = q.type.shape.length === 4;
+/** Of `[B, T, C]` or heads `[B, H, T, D]`, as the result is; and all keys and values, `[B, H, S, D]`. */
+function attended(
+  at: Site,
+  { q, k, v, heads, groups = heads, past, causal, softcap = 0, ...given }: Attended,
+) {
   const split = (x: Node, count: number) =>
-    x.type.shape.length === 4 ? tensorOf(x) : splitHeads(tensorOf(x), { heads: count });
+    x.type.shape.length === 4 ? x : nodeOf(splitHeads(tensorOf(x), { heads: count }));
   const queries = split(q, heads);
-  const count = fixed(queries.shape[1]!, "the number of heads");
-  const [keys, values] = [k, v].map((x) => repeatHeads(split(x, groups), count)) as [
-    typeof queries,
-    typeof queries,
-  ];
-  const size = fixed(queries.shape[3]!, "the size of heads");
-  const inputs = [queries, keys, values].map(nodeOf);
-  const added = mask && additive(at, mask);
-  const mixed = at.make("attention", added === undefined ? inputs : [...inputs, added], {
-    scale: scale ?? 1 / Math.sqrt(size),
-    causal,
-  });
-  return isSplit ? mixed : nodeOf(joinHeads(tensorOf(mixed)));
+  const [keys, values] = [k, v].map((x, i) => {
+    const own = split(x, groups);
+    return past === undefined ? own : at.make("concat", [past[i]!, own], { axis: 2 });
+  }) as [Node, Node];
+  const [, count, tokens, size] = queries.type.shape as [Dim, Dim, Dim, Dim];
+  const [wide, wideValues] = [keys, values].map((x) =>
+    nodeOf(repeatHeads(tensorOf(x), fixed(count, "the number of heads")))
+  ) as [Node, Node];
+  const scale = given.scale ?? 1 / Math.sqrt(fixed(size, "the size of heads"));
+  const padding = given.mask ?? given.maskOf?.(keys.type.shape[2]!);
+  const added = padding && additive(at, padding);
+  const before = past?.[0].type.shape[2] ?? 0;
+  // What the operator's own attribute says: as many keys behind the last query as before the first.
+  const isPlain = softcap === 0 && before === 0 && keys.type.shape[2] === tokens;
+  const triangle = causal && !isPlain
+    ? causalMask(at, { tokens, keys: keys.type.shape[2]!, before })
+    : undefined;
+  const mask = added && triangle ? at.make("add", [added, triangle], {}) : added ?? triangle;
+  const mixed = softcap === 0
+    ? at.make("attention", mask ? [queries, wide, wideValues, mask] : [queries, wide, wideValues], {
+      scale,
+      causal: causal && isPlain,
+    })
+    : capped(at, [queries, wide, wideValues, mask], { scale, softcap });
+  return { mixed: q.type.shape.length === 4 ? mixed : nodeOf(joinHeads(tensorOf(mixed))), keys, values };
+}
+
+/** `softmax(c tanh(a q k^T / c) + m) v`, as Gemma 2 has it. */
+function capped(
+  at: Site,
+  [q, k, v, mask]: readonly [Node, Node, Node, Node | undefined],
+  { scale, softcap }: { readonly scale: number; readonly softcap: number },
+): Node {
+  const product = at.make("matmul", [q, k], { transposeB: true });
+  const times = (x: Node, by: number) => at.make("mul", [x, at.number(by, x)], {});
+  const logits = times(at.make("tanh", [times(product, scale / softcap)], {}), softcap);
+  const masked = mask === undefined ? logits : at.make("add", [logits, mask], {});
+  return at.make("matmul", [at.make("softmax", [masked], { axis: 3 }), v], {});
+}
+
+/** Minus infinity for keys behind a query, which has `before` keys in front of the first one of its own. */
+function causalMask(
+  at: Site,
+  { tokens, keys, before }: { readonly tokens: Dim; readonly keys: Dim; readonly before: Dim },
+): Node {
+  const range = (size: Dim, shape: Shape) => at.make("reshape", [at.make("range", [], { size })], { shape });
+  const rows = range(tokens, [tokens, 1]);
+  const last = before === 0 ? rows : at.make("add", [rows, at.make("size", [], { size: before })], {});
+  return additive(at, at.make("less_or_equal", [range(keys, [1, keys]), last], {}));
+}
+
+/** Queries, keys and values as ONNX Runtime packs them for GPUs: `[B, T, H, 3, D]`, or the latter two. */
+function unpacked(at: Site): readonly Node[] {
+  const partsOf = (index: number, count: number) => {
+    const packed = at.tensor(index);
+    const { shape } = packed.type;
+    return Array.from({ length: count }, (_, start) => {
+      const part = sliced(at, packed, { axis: 3, start, end: start + 1, step: 1 });
+      return at.make("reshape", [part], {
+        shape: [shape[0]!, shape[1]!, multiplyDims(shape[2]!, shape[4]!)],
+      });
+    });
+  };
+  if (!at.has(1) && at.rank(0) === 5) return partsOf(0, 3);
+  if (at.has(1) && !at.has(2) && at.rank(1) === 5) return [at.tensor(0), ...partsOf(1, 2)];
+  return [0, 1, 2].map((i) => at.tensor(i));
 }
 
 /** ONNX Runtime's own have a scale of 0 where there is none. */

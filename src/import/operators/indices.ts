@@ -2,6 +2,7 @@
 import { UnfoldError } from "../../errors.ts";
 import { addDims } from "../../ir/shape.ts";
 import { fixed, numbersOf } from "../values.ts";
+import type { Site } from "../site.ts";
 import { moves, type Translators } from "./define.ts";
 import { sliced } from "./shapes.ts";
 
@@ -43,6 +44,33 @@ export const INDICES: Translators = {
     const keepDims = at.int("keepdims", 1) !== 0;
     return at.make("arg_max", [at.tensor(0)], { axis: at.axis(at.int("axis", 0)), keepDims });
   },
+  TopK: (at) => {
+    const [x, axis] = [at.tensor(0), at.axis(at.int("axis", -1))];
+    const [k] = at.numbers(1) as [number];
+    // Of the smallest, the largest with the other sign.
+    const ordered = at.int("largest", 1) !== 0 ? x : at.make("sub", [at.number(0, x), x], {});
+    const places = at.make("top_k", [ordered], { axis, k });
+    return [at.make("gather_elements", [x, places], { axis }), places];
+  },
+  ScatterND: (at) => {
+    refuseReduction(at);
+    return at.make("scatter_nd", [at.tensor(0), at.tensor(1), at.tensor(2)], {});
+  },
+  ScatterElements: (at) => {
+    refuseReduction(at);
+    const [axis, indices] = [at.axis(at.int("axis", 0)), at.tensor(1)];
+    const { shape } = indices.type;
+    // Each index with its place along the other axes, as a position.
+    const along = shape.map((size, i) => {
+      if (i === axis) return at.make("cast", [indices], { to: "int64" });
+      const places = at.make("range", [], { size });
+      const row = at.make("reshape", [places], { shape: shape.map((_, j) => j === i ? size : 1) });
+      return at.make("expand", [row], { shape });
+    });
+    const columns = along.map((place) => at.make("reshape", [place], { shape: [...shape, 1] }));
+    const positions = columns.length === 1 ? columns[0]! : at.make("concat", columns, { axis: shape.length });
+    return at.make("scatter_nd", [at.tensor(0), positions, at.tensor(2)], {});
+  },
   CumSum: (at) => {
     if (at.int("exclusive", 0) !== 0 || at.int("reverse", 0) !== 0) {
       throw new UnfoldError("a sum without the element itself, or from the back");
@@ -50,3 +78,8 @@ export const INDICES: Translators = {
     return at.make("cumulative_sum", [at.tensor(0)], { axis: at.axis(at.numbers(1, 1)[0]!) });
   },
 };
+
+function refuseReduction(at: Site): void {
+  const reduction = at.text("reduction", "none");
+  if (reduction !== "none") throw new UnfoldError(`what is there and the new together (${reduction})`);
+}
