@@ -7,7 +7,9 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { readTokenizer } from "../../examples/minilm/tokenize.ts";
 import { modelFiles } from "../../examples/minilm/wheel.ts";
+import { sampleInputs } from "../../src/compile/examples.ts";
 import { compile } from "../../src/compile/networks.ts";
+import { smoothed } from "../../src/compile/quantize/smooth.ts";
 import { writeOnnx } from "../../src/emit/onnx.ts";
 import { float64Of } from "../../src/ir/data.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
@@ -61,6 +63,22 @@ testWithModel("minilm.ts embeds as PyTorch does, unfolded and optimized", async 
     }
   });
 });
+
+testWithModel(
+  "smoothed() adds no operator: what a normalization gives is the residual stream and the output",
+  async () => {
+    const { default: minilm } = await import("../../examples/minilm/minilm.ts");
+    const weights = checkpointWeights(openCheckpoint(minilm.weights.ln), { ignore: minilm.unused ?? [] });
+    const { graph } = compile(minilm, { weights });
+    const smooth = await smoothed(graph, {
+      smoothQuant: 0.5,
+      examples: sampleInputs(minilm, new URL("embeddings.safetensors", folder)),
+      batch: 10,
+      onnx: () => Promise.reject(new Error("there is nothing to look at")),
+    });
+    assert.deepEqual(smooth, { graph, report: { smoothQuant: { alpha: 0.5, tensors: 0 } } });
+  },
+);
 
 testWithModel("embed.ts prints how alike sentences are", async () => {
   const { stdout, stderr, code } = await new Deno.Command(Deno.execPath(), {

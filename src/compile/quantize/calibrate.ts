@@ -74,7 +74,8 @@ async function look(
   });
   const known = await cache.read(all.length);
   all.forEach((range, i) => known && (range.state = known.ranges[i]!));
-  let [seen, written] = [known?.seen ?? 0, performance.now()];
+  // The first batch is written at once, so that a folder that takes nothing is told of then.
+  let [seen, written] = [known?.seen ?? 0, -Infinity];
   try {
     await watch(graph, {
       ...watched,
