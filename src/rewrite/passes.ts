@@ -20,6 +20,7 @@ import { centreStream, compressStream } from "./fold/recentre.ts";
 import { REJOIN_NORM } from "./fold/rejoin_norm.ts";
 import { shiftStream } from "./fold/shift_stream.ts";
 import { type Pass, rulesPass } from "./pass.ts";
+import { TIMES_ONE } from "./recognise/arithmetic.ts";
 import { ATTENTION } from "./recognise/attention.ts";
 import { carryOrders } from "./recognise/carry_orders.ts";
 import { CHANNEL_VECTORS, PRODUCT_WITH_BIAS } from "./recognise/channel_vectors.ts";
@@ -53,6 +54,7 @@ export const PASSES = named({
   recogniseParts: rulesPass("what exporters write out is one operator", [
     LINEAR_OF_MATMUL,
     PRODUCT_WITH_BIAS,
+    TIMES_ONE,
     RELU,
     ...GELUS,
     ...SILUS,

@@ -13,6 +13,7 @@ import { optimize } from "../../src/rewrite/pipeline.ts";
 
 import { compareOutputs, topClasses } from "../../src/run/compare.ts";
 import { sessionFromOnnx } from "../../src/run/onnxruntime.ts";
+import { tensorValue } from "../../src/run/session.ts";
 import { onnxBytes } from "../../src/emit/onnx.ts";
 import { openCheckpoint } from "../../src/weights/mod.ts";
 import { errorOf, recordedCall } from "../recorded.ts";
@@ -68,6 +69,30 @@ for (const [name, { found, folded, refused = {}, attentions }] of Object.entries
     assert.equal(topological(lowered).filter(({ op }) => op.includes("attention")).length, attentions);
   });
 }
+
+Deno.test("a query that sees nothing has what its file makes of it: zeros by TorchScript, all tokens by dynamo", async () => {
+  const shape = [3, 6];
+  const ids = (value: (row: number, token: number) => number) =>
+    tensorValue("int64", shape, Float64Array.from({ length: 18 }, (_, i) => value(Math.floor(i / 6), i % 6)));
+  // A text of padding alone, one padded at the left, one that is whole.
+  const inputs = {
+    input_ids: ids((row, i) => 3 + row + 2 * i),
+    attention_mask: ids((row, i) => i < 6 - 3 * row ? 0 : 1),
+  };
+  for (const name of ["hf_bert.own.torchscript", "hf_gpt2.bn.dynamo", "hf_llama.own.torchscript"]) {
+    const path = fileURLToPath(new URL(`../fixtures/onnx_zoo/${name}.onnx`, import.meta.url));
+    const { model, open } = importOnnx(path);
+    const { graph } = optimize(model.trace({ weights: open() }));
+    await using file = await sessionFromOnnx(path, { threads: 1 });
+    const wanted = await file.run(inputs);
+    for (const form of ["standard", "onnxruntime"] as const) {
+      await using session = await sessionFromOnnx(onnxBytes(asOnnx(graph, form)), { threads: 1 });
+      const { failure, maxRelError } = compareOutputs(await session.run(inputs), wanted);
+      assert.equal(failure, null);
+      assert.ok(maxRelError <= BOUND, `${name}, ${form}: ${maxRelError}`);
+    }
+  }
+});
 
 Deno.test("the digits as PyTorch exports them: nine of nine fold, with the logits of the checkpoint", async () => {
   const digits = new URL("../../examples/digits/", import.meta.url);

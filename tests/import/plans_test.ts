@@ -45,6 +45,14 @@ const FILES = [
   "encoder.torchscript",
 ];
 
+/** Kernels of the fp16 plan, of 1 to 16 in sizes that are open. */
+async function kernelsOf(graph: Graph, options: { path: string; library: string }): Promise<number> {
+  const open = graph.inputs.flatMap(({ type }) => type.shape.filter((dim) => typeof dim === "string"));
+  const profile = Object.fromEntries(open.map((dim) => [dim, { min: 1, opt: 8, max: 16 }]));
+  await buildEngine(graph, { ...options, profiles: open.length > 0 ? [profile] : [] });
+  return inspectPlan(await Deno.readFile(options.path)).kernelList.length;
+}
+
 testWithLibrary(
   "imported networks are as many kernels as described ones, all normalizations folded",
   (library) =>
@@ -53,10 +61,7 @@ testWithLibrary(
       const built = async (graph: Graph) => {
         const { graph: optimized, norms } = optimize(graph);
         assert.ok(norms.every(({ folded }) => folded));
-        const open = graph.inputs.flatMap(({ type }) => type.shape.filter((dim) => typeof dim === "string"));
-        const profile = Object.fromEntries(open.map((dim) => [dim, { min: 1, opt: 8, max: 16 }]));
-        await buildEngine(optimized, { path, library, profiles: open.length > 0 ? [profile] : [] });
-        return inspectPlan(await Deno.readFile(path)).kernelList.length;
+        return await kernelsOf(optimized, { path, library });
       };
       const known = new Map<string, number>();
       for (const file of FILES) {
@@ -70,6 +75,25 @@ testWithLibrary(
         const { model, open } = importOnnx(new URL(`../fixtures/onnx/plans/${file}.onnx`, import.meta.url));
         const graph = model.trace({ weights: open(), precision: "fp16", dims: { B: 4 } });
         assert.equal(await built(graph), expected, file);
+      }
+    }),
+);
+
+testWithLibrary(
+  "a length that stays open costs masked networks no kernel",
+  (library) =>
+    withFolder(async (folder) => {
+      const path = join(folder, "x.engine");
+      for (const [file, tokens] of [["hf_bert.own.torchscript", "sequence"], ["hf_gpt2.bn.dynamo", "s41"]]) {
+        const url = new URL(`../fixtures/onnx_zoo/${file}.onnx`, import.meta.url);
+        const counts = [];
+        for (const dims of [{}, { [tokens!]: 8 }]) {
+          const { model, open } = importOnnx(url, { dims });
+          const traced = model.trace({ weights: open(), precision: "fp16", dims: { B: 4 } });
+          counts.push(await kernelsOf(optimize(traced).graph, { path, library }));
+        }
+        assert.equal(counts[0], counts[1], file);
+        assert.ok(counts[0]! > 0, file);
       }
     }),
 );

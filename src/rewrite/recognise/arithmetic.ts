@@ -9,6 +9,7 @@ import type { Node } from "../../ir/graph.ts";
 import { sameShape } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { isOp } from "../../ops/table.ts";
+import type { Rule } from "../driver.ts";
 
 /** How far a constant may be from a law's number, relative to it: six digits, or what its type rounds to. */
 const CLOSE: Partial<Record<StorageType, number>> = { fp16: 2 ** -10, bf16: 2 ** -7 };
@@ -60,6 +61,17 @@ export function uncast(node: Node): Node {
   }
   return node;
 }
+
+export const TIMES_ONE: Rule = {
+  name: "times-one",
+  law: "x 1 = x, x / 1 = x",
+  rewrite: (node) => {
+    const one = (operand: Node) => numberOf(operand) === 1;
+    const found = isOp(node, "mul") ? besides(node, one) : null;
+    const x = found?.[1] ?? (isOp(node, "div") && one(node.inputs[1]) ? node.inputs[0] : null);
+    return x !== null && sameShape(x.type.shape, node.type.shape) ? x : null;
+  },
+};
 
 /** Coefficients by exponents of the variables, "1,0" for the first variable itself. */
 export interface Polynomial {

@@ -166,7 +166,8 @@ for (const batch of [2, 1, "B"]) {
 Deno.test("q, k and v of three products, keys transposed straight to [B, H, D, T]", () => {
   const x = input("x", [B, T, C]);
   const [q, k, v] = ["q", "k", "v"].map((name) => reshape(linear(x, C, { random, name }), [B, T, H, D]));
-  const keys = transpose(k!, [0, 2, 3, 1]);
+  // T5 scales them by 1.
+  const keys = mul(transpose(k!, [0, 2, 3, 1]), 1);
   const mixed = matmul(softmax(matmul(transpose(q!, [0, 2, 1, 3]), keys)), transpose(v!, [0, 2, 1, 3]));
   const graph = recognised(linear(reshape(transpose(mixed, [0, 2, 1, 3]), [B, T, C]), C, { random }));
   const [attention] = attentionsIn(usesOf(graph));
