@@ -160,6 +160,29 @@ function reasonsOf(rows: readonly Row[]): string[] {
   return [...reasons].map(([reason, where]) => `- ${reason}: ${[...where].join(", ")}`);
 }
 
+/** What arithmetic is left in the tables, and what would have to be so for a law. */
+const WHY_PLAIN = [
+  "## Why arithmetic stays plain",
+  "",
+  "- Masks: `cast`, `where` of padding are the mask itself, `[B, 1, 1, T]`, once for all layers. Causal masks " +
+  "and padding at once, `range`, `less_or_equal` and `and`, stay one mask, `[B, 1, T, T]`: taken apart, a query " +
+  "that sees nothing would weigh other keys than in the file. `reduce_sum`, `greater` and a `where` for each layer " +
+  "are zeros for such queries, as TorchScript writes `scaled_dot_product_attention`; dynamo's files have none.",
+  "- Rotary positions of an open length (GPT-NeoX, Llama, Qwen2): `range`, `cos` and `sin` make the tables, once " +
+  "for all layers. UNfold's own Llama has tables of the longest text, which no file says. A kernel turns queries or " +
+  "keys in either; the plans have as many (33 and 34 for two layers of Llama, TensorRT for RTX 1.7.1). Of known " +
+  "lengths, and of images (EVA-02), the tables are constants with the signs in them.",
+  "- T5's distances of an open length: logarithms of positions, one kernel for all layers, beside one that " +
+  "gathers in UNfold's own T5: 14 kernels either way for two layers.",
+  "- RoBERTa counts the tokens that are no padding (`equal`, `not`, `cumulative_sum`), which are inputs.",
+  "- Queries and keys of length 1 (SwinV2, XCiT), `x / max(|x|, 1e-12)`, are no RMSNorm: that has its epsilon " +
+  "under the root, and differs for short vectors.",
+  "- CaiT's talking heads mix heads before and after the softmax, which no fused attention does; they are products " +
+  "and a softmax.",
+  "- CLIP divides embeddings by their lengths and takes the token of the greatest id (`arg_max`).",
+  "",
+];
+
 function pageOf(rows: readonly Row[], machine: string): string {
   const whole = rows.filter(({ refused }) => refused === undefined);
   const networks = new Set(rows.map(({ network }) => network));
@@ -199,6 +222,7 @@ function pageOf(rows: readonly Row[], machine: string): string {
     `exported with attention written out: ${[...eager].join(", ")}.`,
     "",
     ...Object.keys(NORMS).flatMap((norm) => tableOf(norm, rows.filter((row) => row.norm === norm))),
+    ...WHY_PLAIN,
     "## Why some stay",
     "",
     ...reasonsOf(whole),
