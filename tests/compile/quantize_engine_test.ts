@@ -185,8 +185,8 @@ const deits = { model: deit, dims: { B: 8 } } as const;
 const PLANS: readonly Plan[] = [
   { ...encoders, to: "fp8", placement: "free", target: "8.9", kernels: [18, 25] },
   { ...encoders, to: "fp8", placement: "free", target: "12.0", kernels: [21, 28] },
-  { ...deits, to: "fp8", placement: "free", target: "8.9", kernels: [null, 30] },
-  { model: gpt, dims: { B: 1, T: 128 }, to: "fp8", placement: "free", target: "12.0", kernels: [null, 26] },
+  { ...deits, to: "fp8", placement: "free", target: "8.9", kernels: [21, 30] },
+  { model: gpt, dims: { B: 1, T: 128 }, to: "fp8", placement: "free", target: "12.0", kernels: [20, 29] },
   {
     model: swinOf,
     dims: { B: 8 },
@@ -195,8 +195,8 @@ const PLANS: readonly Plan[] = [
     target: "8.9",
     kernels: [94, 123],
   },
-  { model: swinOf, dims: { B: 8 }, to: "fp8", placement: "free", target: "8.9", kernels: [null, 110] },
-  { model: gpt, dims: { B: 1, T: 128 }, to: "int8", placement: "all", target: "12.0", kernels: [33, 36] },
+  { model: swinOf, dims: { B: 8 }, to: "fp8", placement: "free", target: "8.9", kernels: [82, 110] },
+  { model: gpt, dims: { B: 1, T: 128 }, to: "int8", placement: "all", target: "12.0", kernels: [30, 33] },
   { model: gpt, dims: { B: 1, T: 128 }, to: "int4w", placement: "all", target: "12.0", kernels: [29, 29] },
   { ...encoders, to: "fp8", placement: "all", target: "8.9", kernels: [26, 28] },
   { ...encoders, to: "int8", placement: "free", target: "12.0", kernels: [20, 26] },

@@ -9,11 +9,13 @@ import {
   integerProducts,
   quantizable,
   type QuantizedProducts,
+  quantizeLinears,
 } from "../../src/rewrite/backends/quantize.ts";
 import { runPipeline } from "../../src/rewrite/pass.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { evaluateGraph } from "../../src/run/reference.ts";
 import { quantizedData } from "../../src/weights/derived/derive.ts";
+import { slice } from "../nodes.ts";
 import { graphOf, input, linear, nodesOf, Random, randomFeeds } from "../support.ts";
 
 const weightsFor = (target: Int8Target) => inBytes({ step: 1, zero: 0 }, target).weight;
@@ -107,4 +109,31 @@ Deno.test("quantizeLinears() leaves products that it is not told about", () => {
   const second = quantizable(graph).find(({ name }) => name === "b")!;
   const after = inWholeNumbers(graph, new Map([[second, inBytes({ step: 0.1, zero: 0 }, "any")]]));
   assert.deepEqual(nodesOf(after, "linear").map(({ name }) => name), ["a"]);
+});
+
+Deno.test("quantizeLinears() makes slices of a product with one scale products with slices of its weight", () => {
+  const random = new Random(3);
+  const product = linear(input("x", [5, 16]), 48, { random });
+  const thirds = ["q", "k", "v"].map((
+    name,
+    i,
+  ) => [name, slice(product, { axis: -1, start: 16 * i, size: 16 })]);
+  const [sliced, whole] = [Object.fromEntries(thirds), { whole: product }].map((outputs) => graphOf(outputs));
+  for (const to of ["int8", "fp8"] as const) {
+    const made = (graph: Graph, each: "weight" | "row") =>
+      quantizeLinears(
+        new Map([[product, { input: { to, step: 0.03, zero: 0 }, weight: { to, each, steps: "fp32" } }]]),
+      ).run(graph).graph;
+    const apart = made(sliced!, "weight");
+    const count = (op: string) => nodesOf(apart, op).length;
+    assert.deepEqual([count("slice"), count("linear"), count("quantize")], [0, 3, 1]);
+    const feeds = randomFeeds(apart, random);
+    const { q, k, v } = evaluateGraph(apart, feeds);
+    const together = evaluateGraph(made(whole!, "weight"), feeds).whole!.data;
+    assert.deepEqual(
+      together.map((_, i) => [q!, k!, v!][Math.floor(i % 48 / 16)]!.data[Math.floor(i / 48) * 16 + i % 16]!),
+      together,
+    );
+    assert.deepEqual(["slice", "linear"].map((op) => nodesOf(made(sliced!, "row"), op).length), [3, 1]);
+  }
 });

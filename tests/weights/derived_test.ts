@@ -192,6 +192,18 @@ Deno.test("quantizedData() finds steps of rows, blocks and whole weights as it r
   assert.equal(float64Of(quantizedData(w, { to: "fp4", each: 2, steps: "fp8" }).unit!)[0], 0.25);
 });
 
+Deno.test("partOfData() of a quantized weight is of its step, whatever is asked for first", () => {
+  const w = heldData([4, 2], Float32Array.of(1, -2, 3, 448, 8, 0.5, -16, 4), "w");
+  for (const to of ["int8", "fp8"] as const) {
+    const whole = quantizedData(w, { to, each: "weight", steps: "fp16" });
+    const all = [...bytesAs(whole.values, to)];
+    const { values, scale } = quantizedData(w, { to, each: "weight", steps: "fp16" });
+    const parts = [2, 0].map((start) => partOfData(values, { axis: 0, start, size: 2 }));
+    assert.deepEqual(parts.map((part) => [...bytesAs(part, to)]), [all.slice(4), all.slice(0, 4)]);
+    assert.deepEqual(float64Of(scale), float64Of(whole.scale));
+  }
+});
+
 /**
  * Affines on the channels and on the outputs of a weight, with a plain evaluation of what they make of it.
  */

@@ -14,9 +14,9 @@ import { type Graph, mapGraph, type Node, topological } from "../../ir/graph.ts"
 import { dataOf } from "../../ops/constant.ts";
 import type { QuantizeAttrs, QuantizedType } from "../../ops/quantize.ts";
 import type { QuantizedLinearAttrs } from "../../ops/quantized_linear.ts";
-import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { apply, constantNode, isOp, type NodeOf, rebuild } from "../../ops/table.ts";
 import type { Quantizing } from "../../weights/derived/derivation.ts";
-import { affineData, quantizedData } from "../../weights/derived/derive.ts";
+import { affineData, partOfData, quantizedData } from "../../weights/derived/derive.ts";
 import type { Rule } from "../driver.ts";
 import { type Pass, type Pipeline, rulesPass } from "../pass.ts";
 import { ANYTHING, QUANTIZABLE } from "../spec.ts";
@@ -83,7 +83,10 @@ function quantizedGraph(graph: Graph, products: QuantizedProducts): Graph {
   };
   return mapGraph(graph, (node, inputs) => {
     const how = products.get(node);
-    if (how === undefined) return rebuild(node, inputs);
+    if (how === undefined) {
+      const isOfOneScale = isOp(node, "slice") && products.get(node.inputs[0])?.weight.each === "weight";
+      return isOfOneScale ? partOfProduct(node, inputs[0] as NodeOf<"linear">) : rebuild(node, inputs);
+    }
     const [x, weight, ...bias] = inputs as readonly [Node, Node, Node?];
     const { name, type: { dtype } } = weight;
     const { values, scale, unit } = quantizedData(dataOf(weight), how.weight);
@@ -102,6 +105,23 @@ function quantizedGraph(graph: Graph, products: QuantizedProducts): Graph {
     });
     return apply("linear", [input, w, ...shifted], { attrs: {}, name: node.name });
   });
+}
+
+/**
+ * A slice of a quantized product's outputs as the product with a slice of the weight. TensorRT does so itself
+ * where nothing is quantized, and makes queries, keys and values where an attention reads them; of a
+ * quantized weight only where it is as wide as each of them, which a one in the stream makes it not. It makes
+ * the three one again, if they have one scale.
+ */
+function partOfProduct({ attrs: { start, size }, name }: NodeOf<"slice">, product: NodeOf<"linear">): Node {
+  const [x, weight, bias] = product.inputs as readonly [Node, NodeOf<"dequantize">, Node?];
+  const part = (constant: Node) => {
+    const data = partOfData(dataOf(constant), { axis: 0, start, size: size as number });
+    return constantNode(data, { dtype: constant.type.dtype, name: constant.name });
+  };
+  const [values, scale] = weight.inputs;
+  const w = apply("dequantize", [part(values), scale], { attrs: weight.attrs, name: weight.name });
+  return apply("linear", bias === undefined ? [x, w] : [x, w, part(bias)], { attrs: {}, name });
 }
 
 /** A product in whole numbers of 8 bits, of an input in unsigned ones, as ONNX Runtime has it. */

@@ -11,7 +11,7 @@ import { UnfoldError } from "../../errors.ts";
 import type { EngineQuantization } from "../../ir/dtype.ts";
 import { type Graph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import { FP4_BLOCK } from "../../ops/dynamic_quantize.ts";
-import { opOf } from "../../ops/table.ts";
+import { isOp, opOf } from "../../ops/table.ts";
 import { quoted } from "../../text.ts";
 import type { Pipeline } from "../pass.ts";
 import { PASSES } from "../passes.ts";
@@ -65,7 +65,10 @@ export function placed(
   const chosen = placement === "all"
     ? products
     : placement === "free"
-    ? products.filter((node) => isFree(node, uses) || (to === "fp8" && isAddedBeforeNorm(node, uses)))
+    ? products.filter((node) =>
+      (isReadInPlace(node, uses) && !isGatheredForSeveral(node.inputs[0]!, uses)) ||
+      (to === "fp8" && isAddedBeforeNorm(node, uses))
+    )
     : named(products, placement);
   if (chosen.length === 0) {
     throw new UnfoldError(
@@ -86,9 +89,10 @@ export function placed(
     if (to === "nvfp4") {
       return { input: "fp4", weight: { to: "fp4", each: FP4_BLOCK, steps: "fp8" }, kernels: 3 };
     }
-    const inPlace = isFree(node, uses);
+    const inPlace = isReadInPlace(node, uses);
     const each = inPlace && !(perRow && to === "fp8") ? "weight" : "row";
-    const isForNothing = to === "fp8" && (inPlace ? !perRow : isAddedBeforeNorm(node, uses));
+    const isForNothing = to === "fp8" &&
+      (inPlace ? !perRow && !isGatheredForSeveral(node.inputs[0]!, uses) : isAddedBeforeNorm(node, uses));
     return { input: to, weight: { to, each, steps: "fp16" }, kernels: isForNothing ? 0 : 1 };
   }
 }
@@ -117,12 +121,22 @@ function fits(node: Node, to: EngineQuantization): boolean {
 }
 
 /**
- * Whether TensorRT makes a product's queries, keys and values where its attention reads them, quantized too:
- * it does where each is as wide as the input, and nothing is added.
+ * Whether an attention reads a product's queries, keys and values where TensorRT makes them, quantized too:
+ * it does where they are as wide as each other, and nothing is added.
  */
-function isFree(node: Node, uses: Uses): boolean {
-  const [outputs, channels] = node.inputs[1]!.type.shape as [number, number];
-  return node.inputs.length === 2 && outputs === 3 * channels && readByAttentions(node, uses);
+function isReadInPlace(node: Node, uses: Uses): boolean {
+  const readers = uses.get(node)!.flatMap((use) => "user" in use && isOp(use.user, "slice") ? use.user : []);
+  const areThirds = new Set(readers.map(({ attrs }) => attrs.start)).size === 3 &&
+    readers.every(({ attrs }) => 3 * (attrs.size as number) === node.type.shape.at(-1));
+  return node.inputs.length === 2 && areThirds && readByAttentions(node, uses);
+}
+
+/** Whether rows are gathered for others than one: TensorRT gathers those that are quantized a second time. */
+function isGatheredForSeveral(node: Node, uses: Uses): boolean {
+  if (opOf(node).kind !== "move") return false;
+  return isOp(node, "gather")
+    ? uses.get(node)!.length > 1 && node.inputs[0].op !== "constant"
+    : node.inputs.some((input) => isGatheredForSeveral(input, uses));
 }
 
 /**
@@ -138,12 +152,15 @@ function isAddedBeforeNorm(node: Node, uses: Uses): boolean {
   return reaches(node, (sum) => sum.op === "add" && reaches(sum, ({ op }) => op === "layer_norm"));
 }
 
-/** Whether a result goes as it is, or moved, into attentions alone. */
+/** Whether a result goes as it is, moved or times a number, into attentions alone. */
 function readByAttentions(node: Node, uses: Uses): boolean {
   return uses.get(node)!.every((use) => {
     if (!("user" in use)) return false;
-    const { op } = use.user;
+    const { op, inputs: [, factor] } = use.user;
     return op === "attention" || op === "matmul" ||
-      (opOf(use.user).kind === "move" && readByAttentions(use.user, uses));
+      ((opOf(use.user).kind === "move" || (op === "mul" && isNumber(factor!))) &&
+        readByAttentions(use.user, uses));
   });
 }
+
+const isNumber = ({ op, type }: Node) => op === "constant" && type.shape.every((size) => size === 1);

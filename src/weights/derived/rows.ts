@@ -16,7 +16,7 @@ import {
 import { ITEM_BYTES, type StorageType } from "../../ir/dtype.ts";
 import { allocate } from "../file.ts";
 import { multiplied, summed, then } from "./arithmetic.ts";
-import { type Derivation, derivationOf, type Derived } from "./derivation.ts";
+import { type Derivation, derivationOf, type Derived, sourcesOf } from "./derivation.ts";
 import { foldedBias, foldedWeight } from "./folded.ts";
 import { beside, sliced, stacked, stored, transposed } from "./moves.ts";
 import { quantized } from "./quantized.ts";
@@ -62,7 +62,7 @@ function rowWriter(
   dtype: StorageType,
 ): (bytes: Uint8Array<ArrayBuffer>, rows: { readonly first: number; readonly count: number }) => void {
   const { width } = rowsOf(data);
-  if (dtype === data.dtype && derivationOf(data)?.kind !== "quantized") {
+  if (dtype === data.dtype && !isOfQuantized(data)) {
     const read = rowReader(data, dtype);
     return (bytes, { first, count }) => {
       const whole = rawView(bytes, dtype);
@@ -87,6 +87,13 @@ function rowWriter(
     };
     assertFits(bytes, dtype, { origin: data.origin, first: first * width, valueAt });
   };
+}
+
+/** Whether values are computed as numbers of steps: what moves them has no bytes to move. */
+function isOfQuantized(data: TensorData): boolean {
+  const derivation = derivationOf(data);
+  return derivation !== null &&
+    (derivation.kind === "quantized" || (data.dtype !== "fp64" && sourcesOf(derivation).some(isOfQuantized)));
 }
 
 function computed(
