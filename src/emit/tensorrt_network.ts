@@ -152,16 +152,16 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     );
   }
 
-  /** `addAttention` where a causal mask is wanted or the graph asks for it; written out elsewhere. */
+  /** `addAttention` where a causal mask is wanted, which no other mask goes with; written out elsewhere. */
   attention(
     q: Value,
     k: Value,
     v: Value,
-    { causal, fused, mask }: { causal: boolean; fused: boolean; mask?: Value },
+    { causal, mask }: { causal: boolean; mask?: Value },
   ): Value {
-    if (causal || fused) {
-      const options = { causal, decomposable: true, ...(mask && { mask: this.tensor(mask, 4) }) };
+    if (causal) {
       const operands = [this.tensor(q), this.tensor(k), this.tensor(v)] as const;
+      const options = { causal, decomposable: true };
       return this.computed(this.network.attention(...operands, options, this.layer("attention")));
     }
     const logits = this.matmul(q, k, { transposeB: true });

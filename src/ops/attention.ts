@@ -44,8 +44,6 @@ export type AttentionAttrs = {
   readonly scale: number;
   /** Query t of T sees keys up to t + (S - T) of S: the last sees all, as with keys of earlier tokens. */
   readonly causal: boolean;
-  /** TensorRT's own attention operator; the products are written out otherwise, which it fuses too. */
-  readonly fused?: boolean;
   /** The type that the softmax is computed in, where it is another one than that of the products. */
   readonly softmax?: Precision;
 };
@@ -105,7 +103,7 @@ export const attention = defineOp({
     const masked = mask ? addMask(scaled, mask) : scaled;
     return matmulValues(softmaxValues(masked, 3), v);
   },
-  tensorrt: (net, [q, k, v, mask], { scale, causal, fused = false, softmax }, node) => {
+  tensorrt: (net, [q, k, v, mask], { scale, causal, softmax }, node) => {
     const { dtype } = node.type;
     const scaled = scale === 1 ? q : net.elementwise("prod", q, net.scalar(scale, dtype, 4));
     const [queries, keys] = tokensOf(node);
@@ -118,10 +116,10 @@ export const attention = defineOp({
     if (isCausal && softmax !== undefined) {
       // The operator has one type for everything.
       const [wideQ, wideK, wideV] = [scaled, k, v].map((x) => net.cast(x, softmax));
-      return net.cast(net.attention(wideQ!, wideK!, wideV!, { causal: true, fused }), dtype);
+      return net.cast(net.attention(wideQ!, wideK!, wideV!, { causal: true }), dtype);
     }
     if (softmax === undefined && (repeated === null || both === undefined)) {
-      return net.attention(scaled, k, v, { causal: isCausal, fused, ...(both && { mask: both }) });
+      return net.attention(scaled, k, v, { causal: isCausal, ...(both && { mask: both }) });
     }
     let logits = net.matmul(scaled, k, { transposeB: true });
     if (repeated !== null) logits = net.reshape(logits, repeated.whole, repeated.parts);

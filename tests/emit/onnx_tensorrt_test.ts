@@ -11,6 +11,7 @@ import { benchGraph, benchNetwork, benchWeights } from "../../src/bench/networks
 import { onnxBytes, writeOnnx } from "../../src/emit/onnx.ts";
 import { HIGHEST_OPSET, LOWEST_OPSET } from "../../src/emit/opset.ts";
 import { buildEngine } from "../../src/emit/tensorrt.ts";
+import type { Precision } from "../../src/ir/dtype.ts";
 import { layerNorm, unifiedNorm } from "../../src/norms/families.ts";
 import { inspectPlan } from "../../src/report/plan.ts";
 import { asOnnx } from "../../src/rewrite/backends/onnx_forms.ts";
@@ -47,24 +48,29 @@ function testWithParser(name: string, fn: () => Promise<void>) {
   Deno.test({ name: title, ignore: missing !== undefined, fn });
 }
 
-/** Of UNfold's own plans in fp16, batch 8. Of the standard form the parser makes 33, 101, 117 and 100. */
-const KERNELS = { encoder: 33, vit: 66, swin: 81, gpt2: 64 } as const;
+/** Of UNfold's own plans, batch 8. Of the standard form the parser makes 33, 101, 117 and 100 in fp16. */
+const KERNELS = {
+  fp16: { encoder: 33, vit: 66, swin: 81, gpt2: 64 },
+  fp32: { "deit-ti": 154, swin: 188, "minilm-l6": 64 },
+} as const;
 
-for (const [name, expected] of Object.entries(KERNELS)) {
-  testWithParser(
-    `NVIDIA's parser makes UNfold's own kernels of the form for TensorRT: ${name}`,
-    () =>
-      withFolder(async (folder) => {
-        const options = { batch: 8, precision: "fp16", weights: benchWeights() } as const;
-        const { graph } = benchGraph(benchNetwork(name), "un", options);
-        const [onnx, plan] = [join(folder, "un.onnx"), join(folder, "plan")];
-        const kernels = () => inspectPlan(Deno.readFileSync(plan)).kernels;
-        await buildEngine(graph, { path: plan, library: TENSORRT_LIBRARY! });
-        assert.equal(kernels(), expected);
-        await writeOnnx(asOnnx(graph, "tensorrt"), onnx);
-        const { code, stderr } = runPython([PARSER, onnx, plan]);
-        assert.equal(code, 0, stderr);
-        assert.equal(kernels(), expected);
-      }),
-  );
+for (const [precision, networks] of Object.entries(KERNELS)) {
+  for (const [name, expected] of Object.entries(networks)) {
+    testWithParser(
+      `NVIDIA's parser makes UNfold's own kernels of the form for TensorRT: ${name} in ${precision}`,
+      () =>
+        withFolder(async (folder) => {
+          const options = { batch: 8, precision: precision as Precision, weights: benchWeights() };
+          const { graph } = benchGraph(benchNetwork(name), "un", options);
+          const [onnx, plan] = [join(folder, "un.onnx"), join(folder, "plan")];
+          const kernels = () => inspectPlan(Deno.readFileSync(plan)).kernels;
+          await buildEngine(graph, { path: plan, library: TENSORRT_LIBRARY! });
+          assert.equal(kernels(), expected);
+          await writeOnnx(asOnnx(graph, "tensorrt"), onnx);
+          const { code, stderr } = runPython([PARSER, onnx, plan]);
+          assert.equal(code, 0, stderr);
+          assert.equal(kernels(), expected);
+        }),
+    );
+  }
 }

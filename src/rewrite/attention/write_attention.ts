@@ -6,7 +6,7 @@
 import type { DType } from "../../ir/dtype.ts";
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
-import type { Shape } from "../../ir/shape.ts";
+import { type Dim, multiplyDims, sameShape, type Shape } from "../../ir/shape.ts";
 import { type AttentionNode, causalMask, repetitionOf } from "../../ops/attention.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
 import { isMasked } from "./anatomy.ts";
@@ -29,32 +29,42 @@ export function canBeWrittenOut(attention: AttentionNode): boolean {
   return !(isOpen && isMasked(attention));
 }
 
-/** An attention as products and a softmax, on rebuilt inputs. */
-export function writtenOut(attention: AttentionNode, [q, k, v, mask]: readonly Node[]): Node {
-  const { dtype } = attention.type;
+/**
+ * An attention as products and a softmax, on rebuilt inputs; over matrices `[B H, T, S]` where the heads are
+ * `merged` into the batch.
+ */
+export function writtenOut(
+  attention: AttentionNode,
+  [q, k, v, mask]: readonly Node[],
+  { merged = false }: { merged?: boolean } = {},
+): Node {
+  const { dtype, shape } = attention.type;
+  const [batch, heads] = shape as [Dim, Dim];
   const { scale, softmax = dtype } = attention.attrs;
   const name = attention.name;
   const constant = (values: Float64Array, shape: readonly number[]) =>
     constantNode(heldData(shape, values, name), { dtype, name: `${name}/constant` });
   const sum = (a: Node, b: Node) => apply("add", [a, b], { attrs: {}, name });
+  const reshaped = (node: Node, shape: Shape) =>
+    sameShape(node.type.shape, shape) ? node : apply("reshape", [node], { attrs: { shape }, name });
+  const held = (shape: Shape) => merged ? [multiplyDims(batch, heads), ...shape.slice(2)] : shape;
+  const asHeld = (node: Node) => reshaped(node, held(node.type.shape));
 
   const scaled = scale === 1
     ? q!
     : apply("mul", [q!, constant(Float64Array.of(scale), [1, 1, 1, 1])], { attrs: {}, name });
-  let logits = apply("matmul", [scaled, k!], { attrs: { transposeB: true }, name });
+  let logits = apply("matmul", [asHeld(scaled), asHeld(k!)], { attrs: { transposeB: true }, name });
   if (isMasked(attention)) {
     const [above] = causalMask(attention);
     logits = sum(logits, constant(float64Of(above), above.shape));
   }
   if (mask !== undefined) {
-    const repeated = repetitionOf(attention);
-    const reshaped = (node: Node, shape: Shape) => apply("reshape", [node], { attrs: { shape }, name });
-    logits = repeated === null
-      ? sum(logits, mask)
-      : reshaped(sum(reshaped(logits, repeated.parts), mask), repeated.whole);
+    const whole = [...shape.slice(0, 3), k!.type.shape[2]!];
+    const { parts } = repetitionOf(attention) ?? { parts: whole };
+    logits = reshaped(sum(reshaped(logits, parts), mask), held(whole));
   }
   const cast = (node: Node, to: DType) =>
     node.type.dtype === to ? node : apply("cast", [node], { attrs: { to }, name });
-  const weights = apply("softmax", [cast(logits, softmax)], { attrs: { axis: 3 }, name });
-  return apply("matmul", [cast(weights, dtype), v!], { attrs: {}, name });
+  const weights = apply("softmax", [cast(logits, softmax)], { attrs: { axis: merged ? 2 : 3 }, name });
+  return reshaped(apply("matmul", [cast(weights, dtype), asHeld(v!)], { attrs: {}, name }), shape);
 }
