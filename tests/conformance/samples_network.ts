@@ -94,13 +94,6 @@ export const NETWORK_SAMPLES = {
       build: ({ q, k, v }) => scaledDotProductAttention({ q: q!, k: k!, v: v! }, { causal: true }),
     },
     {
-      name: "as TensorRT's own operator, with a mask of each example",
-      inputs: { ...heads, mask: { shape: ["B", 1, 1, "T"] } },
-      dims,
-      build: ({ q, k, v, mask }) =>
-        apply("attention", [q!, k!, v!, mask!], { attrs: { scale: 0.5, causal: false, fused: true } }),
-    },
-    {
       name: "with a mask of each example",
       inputs: { ...heads, mask: { shape: ["B", 1, 1, "T"] } },
       dims,

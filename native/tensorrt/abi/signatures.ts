@@ -210,7 +210,6 @@ export const SIGNATURES = {
   "IDequantizeLayer.setAxis": method("void", DEQUANTIZE, "i32"),
   "IAttention.getOutput": method(TENSOR, ATTENTION, "i32"),
   "IAttention.setName": method("bool", ATTENTION, TEXT),
-  "IAttention.setMask": method("bool", ATTENTION, TENSOR),
   "IAttention.setDecomposable": method("bool", ATTENTION, "bool"),
 
   "IRuntime.deserializeCudaEngine": method(ENGINE, RUNTIME, "buffer", "usize"),

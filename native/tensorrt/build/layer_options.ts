@@ -52,8 +52,6 @@ export interface NormalizationOptions {
 export interface AttentionOptions {
   /** Whether token t attends to tokens up to t only. */
   readonly causal?: boolean;
-  /** Broadcastable to [B, H, T, T]: bool, true where attended, or added, of the scores' type. No `causal`. */
-  readonly mask?: Tensor;
   /** Whether unfused kernels may do it where no fused one exists; false, the default, fails the build. */
   readonly decomposable?: boolean;
 }

@@ -221,12 +221,12 @@ export class Network extends ImageLayers {
     });
   }
 
-  /** softmax(q kᵀ + mask) v for [B, H, T, D] operands; the scores are not scaled, so scale q before. */
+  /** softmax(q kᵀ) v for [B, H, T, D] operands; the scores are not scaled, so scale q before. */
   attention(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    { causal = false, mask, decomposable }: AttentionOptions,
+    { causal = false, decomposable }: AttentionOptions,
     name: string,
   ): Tensor {
     const { calls, logger } = this.library;
@@ -249,7 +249,6 @@ export class Network extends ImageLayers {
     );
     if (!isObject(attention)) throw refusal();
     const isSet = calls.call("IAttention.setName", attention, cString(name, "a layer's name")) &&
-      (mask === undefined || calls.call("IAttention.setMask", attention, this.pointerOf(mask, name))) &&
       (decomposable === undefined || calls.call("IAttention.setDecomposable", attention, decomposable));
     if (!isSet) throw refusal();
     return this.named(calls.call("IAttention.getOutput", attention, 0), name, refusal);
