@@ -65,10 +65,7 @@ export function placed(
   const chosen = placement === "all"
     ? products
     : placement === "free"
-    ? products.filter((node) =>
-      (isReadInPlace(node, uses) && !isGatheredForSeveral(node.inputs[0]!, uses)) ||
-      (to === "fp8" && isAddedBeforeNorm(node, uses))
-    )
+    ? products.filter(isFree)
     : named(products, placement);
   if (chosen.length === 0) {
     throw new UnfoldError(
@@ -82,6 +79,11 @@ export function placed(
   }
   return new Map(chosen.map((node) => [node, wanted(node)]));
 
+  function isFree(node: Node): boolean {
+    return (isReadInPlace(node, uses) && !isGatheredForSeveral(node.inputs[0]!, uses)) ||
+      (to === "fp8" && isAddedBeforeNorm(node, uses));
+  }
+
   function wanted(node: Node): Wanted {
     if (to === "int4w") {
       return { input: null, weight: { to: "int4", each: BLOCK, steps: "fp16" }, kernels: 1 };
@@ -91,8 +93,7 @@ export function placed(
     }
     const inPlace = isReadInPlace(node, uses);
     const each = inPlace && !(perRow && to === "fp8") ? "weight" : "row";
-    const isForNothing = to === "fp8" &&
-      (inPlace ? !perRow && !isGatheredForSeveral(node.inputs[0]!, uses) : isAddedBeforeNorm(node, uses));
+    const isForNothing = to === "fp8" && isFree(node) && !(inPlace && perRow);
     return { input: to, weight: { to, each, steps: "fp16" }, kernels: isForNothing ? 0 : 1 };
   }
 }
