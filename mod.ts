@@ -123,6 +123,7 @@ export type { TensorData } from "./src/ir/data.ts";
 export type { Dim, DimValues, Shape } from "./src/ir/shape.ts";
 // with a normalization,
 export {
+  affineNorm,
   batchNorm,
   type BatchNormOptions,
   batchRenorm,

@@ -7,13 +7,13 @@ import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
 import { axisIn } from "../ir/shape.ts";
 import type { NormScope, StatisticsOp } from "../norms/define.ts";
 import {
+  affineNorm,
   batchNorm,
   groupNorm,
   layerNorm,
   noNorm,
   type Norm,
   rmsNorm,
-  unifiedNorm,
 } from "../norms/families.ts";
 import { normScope, rootScope } from "../dsl/scope.ts";
 import { apply, isOp, rebuild } from "../ops/table.ts";
@@ -56,9 +56,7 @@ function familyOf({ statistics, affine }: Site): Norm {
     case "group_norm":
       return groupNorm({ ...options, groups: statistics!.attrs.groups as number });
     default:
-      return affine.attrs.family === "bn"
-        ? batchNorm()
-        : { ...unifiedNorm(), label: "Multiplication and addition per channel" };
+      return affine.attrs.family === "bn" ? batchNorm() : affineNorm();
   }
 }
 

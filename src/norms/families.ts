@@ -2,6 +2,7 @@
  * The normalization families, each a record in a file of its own. A family that is not listed here does not
  * exist; one that is has its word for `--norm`, its place in help and schemas, and its files are recognised.
  */
+import { affineNorm } from "./affine.ts";
 import { batchNorm, batchRenorm } from "./batch.ts";
 import type { FamilyNorm, NormMaker } from "./define.ts";
 import { dynamicTanh } from "./dynamic_tanh.ts";
@@ -30,6 +31,7 @@ export const FAMILIES = [
   compressedRmsNorm,
   groupNorm,
   dynamicTanh,
+  affineNorm,
   noNorm,
 ] as const;
 
@@ -46,6 +48,7 @@ export const NORMS: Readonly<Record<NormFamily, NormMaker<NormFamily>>> = Object
 ) as Record<NormFamily, NormMaker<NormFamily>>;
 
 export {
+  affineNorm,
   batchNorm,
   batchRenorm,
   compressedRmsNorm,

@@ -3,7 +3,10 @@
  * as UNfold emits it and compares it with PyTorch's own outputs. A line for each file goes to standard
  * output, and with `--write` the table to a page.
  *
- *     deno run -A tests/census/onnx.ts ZOO [--only WORD] [--write docs/onnx_in_census.md --machine WORDS]
+ * Files of other exporters and optimizers (`tests/fixtures/onnx_exporters.py`) lie in a folder of their own.
+ *
+ *     deno run -A tests/census/onnx.ts ZOO [--others FOLDER] [--only WORD]
+ *                                      [--write docs/onnx_in_census.md --machine WORDS]
  */
 import { parseArgs } from "node:util";
 import { basename, join } from "node:path";
@@ -146,6 +149,75 @@ function tableOf(norm: string, rows: readonly Row[]): string[] {
   ];
 }
 
+/** What a file of another tool holds, by the words of its name. */
+const KINDS: Readonly<Record<string, (tools: string) => boolean>> = {
+  "In float32": (tools) => !/half|\+(?:q|dynamic)/.test(tools),
+  "In half precision": (tools) => tools.includes("half"),
+  "Quantized by ONNX Runtime, with QuantizeLinear and DequantizeLinear": (tools) => tools.includes("+qdq"),
+};
+
+/** The networks of other exporters and optimizers. */
+function othersOf(rows: readonly Row[]): string[] {
+  const whole = rows.filter(({ refused }) => refused === undefined);
+  const tables = Object.entries(KINDS).flatMap(([title, isOf]) => {
+    const own = whole.filter(({ exporter }) => isOf(exporter));
+    const networks = Map.groupBy(
+      own,
+      ({ network, norm }) => norm === "own" ? network : `${network}, ${norm}`,
+    );
+    return [
+      `### ${title}`,
+      "",
+      "| network | tools | found | folded | online | refused | attentions | error |",
+      "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+      ...[...networks].map(([network, files]) => {
+        const counts = [0, 1, 2, 3].map((i) => both(files, (row) => String(fatesOf(row)[i])));
+        const attentions = both(files, ({ attentions }) => String(attentions));
+        const tools = files.map(({ exporter }) => exporter).join(", ");
+        return `| ${
+          [network, tools, ...counts, attentions, digits(Math.max(...files.map(errorIn)))].join(" | ")
+        } |`;
+      }),
+      "",
+    ];
+  });
+  const refused = Map.groupBy(
+    rows.filter(({ refused }) => refused !== undefined),
+    ({ refused }) =>
+      refused!.includes("QuantFormat.QDQ")
+        ? "quantized into operators on whole numbers"
+        : shortened(refused!),
+  );
+  return [
+    "## Other exporters, and files behind optimizers",
+    "",
+    "Networks of Keras by tf2onnx and by Keras' own export, of transformers by optimum, of timm by its own script",
+    "(TorchScript and dynamo), and PyTorch's exports in half precision; the same behind onnxslim, onnxsim, the",
+    "transformers optimizer of ONNX Runtime (`fused`), what ONNX Runtime saves at its extended level (`level2`), and",
+    "its static quantization. The other side is ONNX Runtime on the file that the tools were given, in its own type:",
+    "half precision rounds to 1e-3, and a step of eight bits that falls on the other side is 1e-2 and more.",
+    "",
+    "```sh",
+    "python tests/fixtures/onnx_exporters.py --out others keras                    # with TensorFlow",
+    "python tests/fixtures/onnx_exporters.py --out others optimum timm half slim fused quantized",
+    "deno run -A tests/census/onnx.ts zoo --others others --write docs/onnx_in_census.md",
+    "```",
+    "",
+    `${whole.length} of ${rows.length} files are imported whole.`,
+    "",
+    ...tables,
+    "### What is not read",
+    "",
+    ...[...refused].map(([why, files]) =>
+      `- ${why}: ${files.map(({ network, norm, exporter }) => `${network}.${norm}.${exporter}`).join(", ")}`
+    ),
+    "",
+  ];
+}
+
+/** The first sentence of an error, without the file's path. */
+const shortened = (text: string) => text.replace(/^\S+\.onnx:? /, "").split(/(?<=[a-z"])[.:] /)[0]!;
+
 /** Why what has running statistics stays: each reason, and where. */
 function reasonsOf(rows: readonly Row[]): string[] {
   const reasons = new Map<string, Set<string>>();
@@ -183,7 +255,7 @@ const WHY_PLAIN = [
   "",
 ];
 
-function pageOf(rows: readonly Row[], machine: string): string {
+function pageOf(rows: readonly Row[], others: readonly Row[], machine: string): string {
   const whole = rows.filter(({ refused }) => refused === undefined);
   const networks = new Set(rows.map(({ network }) => network));
   const failing = new Set(rows.filter(({ refused }) => refused !== undefined).map(({ network }) => network));
@@ -227,6 +299,7 @@ function pageOf(rows: readonly Row[], machine: string): string {
     "",
     ...reasonsOf(whole),
     "",
+    ...(others.length === 0 ? [] : othersOf(others)),
     ...rows.filter(({ refused }) => refused !== undefined).map(({ network, norm, exporter, refused }) =>
       `- ${network}, ${norm}, ${exporter}: ${refused}`
     ),
@@ -236,6 +309,7 @@ function pageOf(rows: readonly Row[], machine: string): string {
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    others: { type: "string" },
     only: { type: "string", default: "" },
     write: { type: "string" },
     machine: { type: "string", default: "this machine" },
@@ -243,23 +317,27 @@ const { values, positionals } = parseArgs({
 });
 const [folder] = positionals;
 if (folder === undefined) throw new Error("the folder of the zoo is missing");
-const files = [...Deno.readDirSync(folder)].map(({ name }) => name)
-  .filter((name) => name.endsWith(".onnx") && name.includes(values.only)).sort();
-const rows: Row[] = [];
-for (const file of files) {
-  const row = await look(join(folder, file));
-  rows.push(row);
-  const { network, norm, exporter, refused, attentions = 0 } = row;
-  const [found, folded, online, kept] = fatesOf(row);
-  console.log(
-    refused ??
-      `${network}.${norm}.${exporter}: ${
-          digits(errorIn(row))
-        }; of ${found} normalizations ${folded} folded, ${online} ` +
-        `online, ${kept} refused; ${attentions} attentions; plain: ${plainIn(row)}`,
-  );
+/** The files of a folder, with a line for each. */
+async function looked(folder: string): Promise<Row[]> {
+  const files = [...Deno.readDirSync(folder)].map(({ name }) => name)
+    .filter((name) => name.endsWith(".onnx") && name.includes(values.only)).sort();
+  const rows: Row[] = [];
+  for (const file of files) {
+    const row = await look(join(folder, file));
+    rows.push(row);
+    const { network, norm, exporter, refused, attentions = 0 } = row;
+    const [found, folded, online, kept] = fatesOf(row);
+    console.log(
+      refused ??
+        `${network}.${norm}.${exporter}: ${
+            digits(errorIn(row))
+          }; of ${found} normalizations ${folded} folded, ${online} ` +
+          `online, ${kept} refused; ${attentions} attentions; plain: ${plainIn(row)}`,
+    );
+  }
+  return rows.sort((a, b) => a.network.localeCompare(b.network) || b.exporter.localeCompare(a.exporter));
 }
-if (values.write !== undefined) {
-  rows.sort((a, b) => a.network.localeCompare(b.network) || b.exporter.localeCompare(a.exporter));
-  await Deno.writeTextFile(values.write, pageOf(rows, values.machine));
-}
+
+const rows = await looked(folder);
+const others = values.others === undefined ? [] : await looked(values.others);
+if (values.write !== undefined) await Deno.writeTextFile(values.write, pageOf(rows, others, values.machine));

@@ -96,6 +96,7 @@ const ALIKE: Readonly<Partial<Record<NormFamily, NormFamily | null>>> = {
   lnfree: "ln",
   gn: "ln",
   crms: null,
+  affine: "ln",
   none: null,
 };
 const looksOf = (family: NormFamily) => ALIKE[family] === undefined ? family : ALIKE[family];

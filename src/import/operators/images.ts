@@ -123,7 +123,7 @@ export const IMAGES: Translators = {
 };
 
 function convolved(at: Site): Node {
-  const [image, weight] = [asImage(at, at.tensor(0)), heightened(at.tensor(1))];
+  const [image, weight] = [asImage(at, at.tensor(0)), heightened(at, at.tensor(1))];
   const kernel = weight.type.shape.slice(2) as [number, number];
   const groups = at.int("group", 1);
   const attrs = { ...windowOf(at, image.type.shape, kernel), ...groups !== 1 && { groups } };
@@ -149,12 +149,14 @@ function asGiven(at: Site, image: Node): Node {
   return at.rank(0) === 4 ? image : at.make("reshape", [image], { shape: [shape[0]!, shape[1]!, shape[3]!] });
 }
 
-/** A weight `[O, C, w]` as `[O, C, 1, w]`, unread. */
-function heightened(weight: Node): Node {
+/** A weight `[O, C, w]` as `[O, C, 1, w]`, unread where it is no product of others. */
+function heightened(at: Site, weight: Node): Node {
   const { shape } = weight.type;
   if (shape.length !== 3) return weight;
-  if (weight.op !== "constant") throw new UnfoldError("its weight is computed while the network runs");
-  return reshapedConstant(weight, shape.toSpliced(2, 0, 1) as number[]);
+  const wide = shape.toSpliced(2, 0, 1);
+  return weight.op === "constant"
+    ? reshapedConstant(weight, wide as number[])
+    : at.make("reshape", [weight], { shape: wide });
 }
 
 function reshapedConstant(weight: Node, shape: readonly number[]): Node {
