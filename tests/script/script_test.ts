@@ -266,6 +266,19 @@ Deno.test("scriptOf() of an exported GPT-2 has its mask in front of a loop over 
   assert.equal(difference(model.trace({ weights: open() }), script.trace({ weights: open() })), null);
 });
 
+Deno.test("scriptOf() of an exported BERT means the same in fp16 as its file: its masks are hidden()", async () => {
+  const { model, open } = importOnnx(
+    new URL("../fixtures/onnx_zoo/hf_bert.own.torchscript.onnx", import.meta.url),
+  );
+  const text = scriptOf(model, { weights: open(), unfold: UNFOLD, source: "bert.onnx", file: "bert.ts" });
+  assert.match(text, /where\(\w+, 0, hidden\(\)\)/);
+  const script = await ran(text);
+  for (const precision of ["fp32", "fp16", "bf16"] as const) {
+    const [file, written] = [model, script].map((each) => each.trace({ weights: open(), precision }));
+    assert.equal(difference(file!, written!), null, precision);
+  }
+});
+
 Deno.test("scriptOf() refuses a table that no word makes, and says where", () => {
   refuses(() => written(MODELS["swin-t"]!.build()), "swin-t", "no word", "49 x 49", "--emit-dsl");
 });

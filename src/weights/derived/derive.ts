@@ -138,8 +138,14 @@ export function reshapedData(data: TensorData, shape: readonly number[]): Tensor
 export function transposedData(data: TensorData): TensorData {
   const derivation = derivationOf(data);
   if (derivation?.kind === "transpose") return derivation.of;
-  return derived({ kind: "transpose", of: data }, data.shape.toReversed(), data.dtype);
+  return TRANSPOSED.getOrInsertComputed(
+    data,
+    () => derived({ kind: "transpose", of: data }, data.shape.toReversed(), data.dtype),
+  );
 }
+
+/** Made once: a weight that is turned there and back is itself, whichever of both is stored. */
+const TRANSPOSED = new WeakMap<TensorData, TensorData>();
 
 /** Numbers at hand, or a vector that is read when what is made of it is; null: none. */
 export type Vector = Float64Array | TensorData | null;

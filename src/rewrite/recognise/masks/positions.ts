@@ -89,6 +89,8 @@ const GATHER: Rule = {
     const front = Array.from({ length: before }, (_, axis) => ({ axis, start: 0 }));
     const behind = (along: Along) => ({ ...along, axis: along.axis === null ? null : along.axis + before });
     const one = alongOne(places);
+    // A lone row of a weight would be numbers of its own, and no part of the weight.
+    if (one?.axis === null && x.op === "constant") return null;
     if (one !== null) return laid(x, [...front, behind(one)], node);
     const whole = isOp(x, "reshape") ? x.inputs[0] : null;
     if (whole === null || before !== 0) return null;
@@ -233,6 +235,9 @@ const REPEATED: Rule = {
     "f(expand(x), y) = f(x, y), f of each element; of masks and indices expand(f(x, y)) where y is as small",
   rewrite: (node) => {
     const { name, type: { dtype, shape } } = node;
+    if (isOp(node, "expand") && isOp(node.inputs[0], "expand")) {
+      return repeated(node.inputs[0].inputs[0], shape, name);
+    }
     const isPointwise = opOf(node).kind === "pointwise" || isOp(node, "cast");
     if (!isPointwise || !node.inputs.some((x) => isOp(x, "expand"))) return null;
     const once = rebuild(node, node.inputs.map((x) => isOp(x, "expand") ? x.inputs[0]! : x));
