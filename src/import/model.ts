@@ -140,7 +140,17 @@ export function importOnnx(
     stateDict: null,
     prefix: "",
     model,
-    settled: inputs.assumed.map((why) => ({ name: "batch", value: "B", basis: "assumed", why })),
+    settled: [
+      ...inputs.assumed.map((why) => ({ name: "batch", value: "B", basis: "assumed" as const, why })),
+      ...isDouble(file)
+        ? [{
+          name: "precision",
+          value: "fp32",
+          basis: "assumed" as const,
+          why: "the file's floats of 64 bits are taken for floats of 32, inputs and outputs among them",
+        }]
+        : [],
+    ],
     ignored: [],
     quantized,
     precision: precisionOf(file),
@@ -229,6 +239,10 @@ function precisionOf({ graph: { inputs, initializers } }: OnnxFile): Precision {
   const found = types.find((type) => isFloat(type));
   return found === "fp16" || found === "bf16" ? found : "fp32";
 }
+
+/** Whether its inputs or outputs are floats of 64 bits. */
+const isDouble = ({ graph: { inputs, outputs } }: OnnxFile): boolean =>
+  [...inputs, ...outputs].some(({ dtype }) => dtype === "fp64");
 
 /** A file's name as a model has one: letters, digits, - and _. */
 function nameOf(path: string): string {

@@ -7,7 +7,7 @@ import { UnfoldError } from "../errors.ts";
 import { heldData, type TensorData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
-import { axisIn, type Dim, type Shape } from "../ir/shape.ts";
+import { axisIn, type Dim, type Shape, showShape } from "../ir/shape.ts";
 import { type OnnxNode, operatorName } from "../onnx/file.ts";
 import { apply, type AttrsOf, constantNode, type OpName } from "../ops/table.ts";
 import { quoted } from "../text.ts";
@@ -187,7 +187,10 @@ export class Site {
     { name = `${this.path}/${op}` } = {},
   ): Node {
     try {
-      return apply(op, inputs as readonly Node[], { attrs, name });
+      const node = apply(op, inputs as readonly Node[], { attrs, name });
+      const { shape } = node.type;
+      if (!shape.includes(0)) return node;
+      throw new UnfoldError(`it makes a tensor of ${showShape(shape)}, which holds nothing`);
     } catch (error) {
       const [a, b] = meetingShapes(op, inputs);
       const names = a && b ? sameSize(a, b) : null;

@@ -119,15 +119,28 @@ function nodeOfSizes(known: Known, { precision, name }: { precision: Precision; 
     : apply("cast", [shaped], { attrs: { to: dtype === "fp32" ? precision : dtype } });
 }
 
-/** The values of a node that depends on no input of the network; null of any other. */
+/** What is computed while a file is read, in elements: a mask of 8192 tokens. */
+const MOST_KNOWN = 2 ** 26;
+
+/** Whether values of a shape are few enough to be computed while a file is read. */
+export const isComputable = (shape: readonly number[]): boolean => elementCount(shape) <= MOST_KNOWN;
+
+/** @throws {UnfoldError} there are more values than are computed while a file is read */
+export function requireComputable(shape: readonly number[]): void {
+  if (isComputable(shape)) return;
+  throw new UnfoldError(
+    `it makes ${elementCount(shape)} constants, and at most ${MOST_KNOWN} are computed while a file is read`,
+  );
+}
+
+/** The values of a node that depends on no input of the network, and are not too many; null of any other. */
 export function knownOf(node: Node, origin: string): Known | null {
   if (node.op === "constant") return knownData(dataOf(node));
   const values = new Map<Node, ReferenceTensor>();
   for (const each of topological({ name: "", inputs: [], outputs: [{ name: "", node }] })) {
-    if (each.op === "input" || each.op === "size" || each.type.shape.some((dim) => typeof dim === "string")) {
-      return null;
-    }
-    if (isKeptQuantized(each)) return null;
+    const { op, type: { shape } } = each;
+    if (op === "input" || op === "size" || !shape.every((dim) => typeof dim === "number")) return null;
+    if (!isComputable(shape) || isKeptQuantized(each)) return null;
     values.set(each, opOf(each).evaluate(each.inputs.map((input) => values.get(input)!), each.attrs));
   }
   const { shape, data } = values.get(node)!;
@@ -140,6 +153,7 @@ export function eachElement(
   values: readonly Known[],
   like: Omit<Known, "elements">,
 ): Known {
+  requireComputable(like.shape);
   const places = values.map(({ shape }) => {
     const data = Float64Array.from({ length: elementCount(shape) }, (_, i) => i);
     return broadcastTo({ shape, data }, like.shape);

@@ -84,7 +84,16 @@ export class ExternalFiles {
   #file(location: string, origin: string): OpenedFile {
     const known = this.#files.get(location);
     if (known !== undefined) return known;
-    const file = lookAt(this.#inFolder(location, origin));
+    const path = this.#inFolder(location, origin);
+    const file = (() => {
+      try {
+        return lookAt(path);
+      } catch (error) {
+        throw error instanceof UnfoldError
+          ? new UnfoldError(`${origin}: its external data ${error.message}`, { cause: error })
+          : error;
+      }
+    })();
     this.#files.set(location, file);
     return file;
   }

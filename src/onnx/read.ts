@@ -69,17 +69,24 @@ function saidBy({ domain, modelVersion, docString }: ModelProto, graph: GraphPro
 
 function refuseForeign(file: Deno.FsFile, { path, byteLength }: { path: string; byteLength: number }): void {
   const head = readRange(file, { origin: path, begin: 0, byteLength: Math.min(SNIFF_BYTES, byteLength) });
-  const isRuntimes = String.fromCharCode(...head.subarray(4, 8)) === "ORTM";
+  const text = String.fromCharCode(...head);
+  const isSafetensors = text[8] === "{" && head.subarray(4, 8).every((byte) => byte === 0);
   // By its bytes alone: all these are named .onnx.
   const foreign = isZip(head)
-    ? "is a zip archive: unpack it first."
-    : isRuntimes
+    ? `is a zip archive: ${/^[^/]+\/(?:data\.pkl|\.)/.test(text.slice(30)) ? CHECKPOINT : "unpack it first."}`
+    : text.startsWith("ORTM", 4)
     ? "is a model in ONNX Runtime's own format: give the ONNX file that it was made of."
-    : describeForeign(head, "");
+    : isSafetensors || head[0] === 0x80
+    ? `is ${isSafetensors ? "a safetensors file" : "a pickle of Python"}: ${CHECKPOINT}`
+    : describeForeign(head, "") ??
+      (/^[\t\n\r -~]{8,}$/.test(text) ? "is text: give the file that onnx.save() writes." : null);
   if (foreign !== null && !foreign.startsWith("is an ONNX model")) {
     throw new UnfoldError(`${path} ${foreign}`);
   }
 }
+
+const CHECKPOINT =
+  "give a checkpoint as --checkpoint or --weights, or the network that torch.onnx.export() wrote of it.";
 
 function opsetsOf({ opsetImport }: ModelProto, path: string): ReadonlyMap<string, number> {
   const opsets = new Map<string, number>();
@@ -167,8 +174,12 @@ function portOf(
   { path, what }: { readonly path: string; readonly what: "input" | "output" },
 ): OnnxValue {
   const value = valueOf(info, path);
-  if (value !== null) return value;
   const origin = `${path}: its ${what} ${quoted(info.name)}`;
+  // A record of names has its prototype under that one.
+  if (info.name === "__proto__") {
+    throw new UnfoldError(`${origin} has a name that records cannot have: export the model with another.`);
+  }
+  if (value !== null) return value;
   const tensor = info.type?.tensorType;
   if (tensor && tensor.elemType !== 0) throw unreadableType(origin, tensor.elemType);
   throw new UnfoldError(

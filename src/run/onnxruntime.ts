@@ -162,6 +162,8 @@ function wordsOf(error: unknown): string {
 const DTYPES: Readonly<Record<string, PortType>> = {
   float32: "fp32",
   float16: "fp16",
+  int8: "int8",
+  uint8: "uint8",
   int32: "int32",
   int64: "int64",
   bool: "bool",
@@ -259,7 +261,8 @@ function tensorOf({ dtype, shape, bytes }: TensorValue, Tensor: OnnxRuntime["Ten
   if (view instanceof Float32Array) return new Tensor("float32", view, shape);
   if (view instanceof Int32Array) return new Tensor("int32", view, shape);
   if (view instanceof BigInt64Array) return new Tensor("int64", view, shape);
-  if (view instanceof Uint8Array) return new Tensor("bool", view, shape);
+  if (view instanceof Int8Array) return new Tensor("int8", view, shape);
+  if (view instanceof Uint8Array) return new Tensor(dtype === "uint8" ? "uint8" : "bool", view, shape);
   // Deno 2.9's Node-API reports a Float16Array as empty, and the binding reads float16 from a Uint16Array
   // too. The constructor would turn that into a Float16Array, so the tensor is made of uint16 and renamed.
   const bits = new Uint16Array(view.buffer as ArrayBuffer, view.byteOffset, view.length);

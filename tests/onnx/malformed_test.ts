@@ -18,7 +18,6 @@ const external = (entries: Readonly<Record<string, string>>, more: Proto = {}) =
     ...more,
   });
 const bytes = (...values: number[]) => Uint8Array.from(values);
-const text = (value: string) => new TextEncoder().encode(value);
 const own = (more: Proto) => ({ name: "F", domain: "own", input: ["x"], output: ["y"], node: [], ...more });
 const CALL = { functions: [], opsetImport: [{ version: 18 }, { domain: "own", version: 1 }] };
 
@@ -34,11 +33,12 @@ const BAD: readonly (readonly [what: string, file: Uint8Array, ...says: string[]
   ["the field 0", bytes(0, 0), "byte 0", "number 0"],
   ["a group", bytes(0x0b), "byte 1", "wire type 3"],
   ["a text that is not UTF-8", bytes(0x12, 1, 0xff), "byte 2", "UTF-8"],
-  ["a web page", text("<!DOCTYPE html><html>"), "web page", "download"],
-  ["a git-lfs pointer", text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"],
-  ["a zip archive", text("PK\x03\x04            "), "zip", "unpack"],
-  ["ONNX Runtime's format", text("\x20\0\0\0ORTM        "), "ONNX Runtime's own format"],
-  ["a pickle", bytes(0x80, 2, 0x7d), "pickle"],
+  [
+    "an input with a name of JavaScript's own",
+    modelBytes(graph([node("Neg", ["__proto__"], ["y"])], { input: [value("__proto__")] })),
+    '"__proto__"',
+    "another",
+  ],
   ["no graph", modelBytes(null), "no graph"],
   ["no ir_version", modelBytes(GOOD, { irVersion: null }), "no ir_version"],
   ["no outputs", modelBytes(graph([NEG], { output: [] })), "no outputs"],
@@ -273,6 +273,11 @@ Deno.test("readOnnx() follows a link of external data within the folder, as a ca
     const path = join(folder, "snapshot", "m.onnx");
     await Deno.mkdir(join(folder, "snapshot"));
     await Deno.mkdir(join(folder, "blobs"));
+    await Deno.mkdir(join(folder, "snapshot", "w.data"));
+    await Deno.writeFile(path, modelBytes(external({ location: "w.data" })));
+    refuses(() => readOnnx(path), 'tensor "w"', "external data", "is a directory");
+    await Deno.remove(join(folder, "snapshot"), { recursive: true });
+    await Deno.mkdir(join(folder, "snapshot"));
     await Deno.writeFile(join(folder, "blobs", "1"), modelBytes(external({ location: "w.data" })));
     await Deno.writeFile(join(folder, "blobs", "2"), new Uint8Array(8));
     await Deno.symlink("../blobs/2", join(folder, "snapshot", "w.data"));
@@ -302,24 +307,8 @@ Deno.test("readOnnx() refuses messages that lie absurdly deep", async () => {
 Deno.test("a tensor in a list of numbers that are too few or too many is refused when it is read", async () => {
   const int64 = (int64Data: Uint8Array) => modelBytes(weighed({ dataType: 7, rawData: null, int64Data }));
   const read = (file: Uint8Array) => withModel(file, ({ graph }) => graph.initializers.get("w")!.bytes());
-  assert.deepEqual([...await read(int64(bytes(1, 0xac, 2)))], [
-    1,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0x2c,
-    1,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-  ]);
+  const elements = new BigInt64Array((await read(int64(bytes(1, 0xac, 2)))).slice().buffer);
+  assert.deepEqual(elements, BigInt64Array.of(1n, 300n));
   await rejects(read(int64(bytes(1))), '"w"', "1 bytes", "2 numbers");
   await rejects(read(int64(bytes(1, 0xac))), '"w"', "fewer");
   await rejects(read(int64(bytes(0xac, 2))), '"w"', "fewer");

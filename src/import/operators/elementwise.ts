@@ -128,8 +128,15 @@ export const ELEMENTWISE: Translators = {
     return at.make("div", [at.number(1, x), x], {});
   },
   Identity: (at) => at.value(0),
-  // At inference they do nothing.
-  Dropout: (at) => [at.value(0), null],
+  Dropout: (at) => {
+    const [isTraining = 0] = at.numbersIf(2, 1) ?? [];
+    if (isTraining !== 0 && at.numbersIf(1, 1)?.[0] !== 0) {
+      throw new UnfoldError(
+        "dropout in training mode, which is random; export the network after model.eval()",
+      );
+    }
+    return [at.value(0), null];
+  },
   Cast: (at) => castTo(at, typeOf(at.int("to", 1))),
   CastLike: (at) => castTo(at, at.tensor(1).type.dtype),
   Gelu: (at) => at.make("gelu", [at.tensor(0)], { approximate: approximation(at) }),

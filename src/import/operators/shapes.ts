@@ -17,7 +17,15 @@ import {
 import type { Node } from "../../ir/graph.ts";
 import { holds, sizeText } from "../sizes.ts";
 import type { Site } from "../site.ts";
-import { fixed, knownData, knownSizes, knownType, openSize } from "../values.ts";
+import {
+  fixed,
+  isComputable,
+  knownData,
+  knownSizes,
+  knownType,
+  openSize,
+  requireComputable,
+} from "../values.ts";
 import { moves, type Translators } from "./define.ts";
 
 export const SHAPES: Translators = {
@@ -138,10 +146,10 @@ export const SHAPES: Translators = {
       : { ...knownData(value), dtype: knownType(value.dtype) };
     const shape = at.dims(0);
     const origin = at.outputs[0]!;
-    const open = shape.find((dim) => typeof dim === "string");
-    if (open === undefined) {
-      const elements = new Float64Array(elementCount(shape as number[])).fill(known.elements[0] as number);
-      return { dtype: known.dtype, shape: shape as number[], elements, origin };
+    const isFixed = shape.every((dim) => typeof dim === "number");
+    if (isFixed && isComputable(shape)) {
+      const elements = new Float64Array(elementCount(shape)).fill(known.elements[0] as number);
+      return { dtype: known.dtype, shape, elements, origin };
     }
     const dtype = known.dtype === "fp32" ? at.precision : known.dtype;
     const one = at.constant([known.elements[0] as number], { shape: shape.map(() => 1), dtype });
@@ -160,6 +168,7 @@ export const SHAPES: Translators = {
       return start === 0 ? cast : at.make("add", [cast, at.tensor(0)], {});
     }
     const count = Math.max(0, Math.ceil(size / step));
+    requireComputable([count]);
     const elements = Array.from({ length: count }, (_, i) => addDims(start, i * step));
     return { ...knownSizes(elements, at.outputs[0]!), dtype };
   },
