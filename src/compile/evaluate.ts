@@ -4,7 +4,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { bytesAs, elementCount, float64Of, joined } from "../ir/data.ts";
-import { ITEM_BYTES, type Precision } from "../ir/dtype.ts";
+import { ITEM_BYTES, type Narrow, type Precision } from "../ir/dtype.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
 import type { DifferenceReport } from "../report/report.ts";
 import { compareOutputs } from "../run/compare.ts";
@@ -20,6 +20,8 @@ export interface Expected {
   readonly outputs: ExampleOutputs;
   readonly against: string;
   readonly isTruth: boolean;
+  /** What they were computed in, where that is not fp32. */
+  readonly precision?: Narrow | undefined;
 }
 
 /**
@@ -94,7 +96,7 @@ export function feeder(
 /** How far outputs are from what they should be; throws where that cannot be said. */
 export function discrepancy(
   actual: ExampleOutputs,
-  { outputs, against, isTruth }: Expected,
+  { outputs, against, isTruth, precision: other }: Expected,
   { network, precision }: { network: string; precision: Precision },
 ): DifferenceReport {
   // The framework may give fewer outputs than the network has.
@@ -114,7 +116,8 @@ export function discrepancy(
       `the ${network} in ${precision} cannot be compared with ${against}: those are all 0`,
     );
   }
-  return { maxAbsError, maxRelError, against, agrees: isTruth ? maxRelError <= ROUNDING[precision] : null };
+  const most = Math.max(ROUNDING[precision], other === undefined ? 0 : ROUNDING[other]);
+  return { maxAbsError, maxRelError, against, agrees: isTruth ? maxRelError <= most : null };
 }
 
 /** The training framework's values of outputs, if the model has them for a family. */

@@ -6,10 +6,11 @@ import { quantizationOf } from "../checkpoints/recognised.ts";
 import { asOnnx, type OnnxForm } from "../rewrite/backends/onnx_forms.ts";
 import { writeOnnx } from "../emit/onnx.ts";
 import { HIGHEST_OPSET, lowestOpset } from "../emit/opset.ts";
-import { UnfoldError } from "../errors.ts";
+import { RequestError, UnfoldError } from "../errors.ts";
 import { importOnnx } from "../import/model.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { DimValues } from "../ir/shape.ts";
+import { realPath } from "../onnx/external.ts";
 import type { NormFold } from "../rewrite/fold/fold_norm.ts";
 import { remainingNorms } from "../rewrite/pipeline.ts";
 import { compareOutputs } from "../run/compare.ts";
@@ -96,6 +97,7 @@ export async function optimizeFile(
   const { model, unknown, format, nodes } = imported;
   const { precision = imported.precision } = options;
   const { norm } = model;
+  if (out !== undefined) refuseOwnData(out, path, imported.beside);
   onStep("folding");
   const network = compile(model, { weights: imported.open({ allowNonFinite }), precision, norm });
   const { norms } = network;
@@ -128,6 +130,14 @@ export async function optimizeFile(
     unknown,
     agreement: isWritten && check ? await agreementOf(path, out, { model, precision }) : null,
   };
+}
+
+/** @throws {RequestError} the new file, or the one for its weights, is one that has weights of the old */
+function refuseOwnData(out: string, path: string, beside: readonly string[]): void {
+  const own = new Set(beside.map(realPath));
+  const taken = [out, `${out}.data`].find((file) => own.has(realPath(file)));
+  if (taken === undefined || realPath(taken) === null) return;
+  throw new RequestError(`${taken} has weights of ${path}; give another name for the new file`);
 }
 
 /** The outputs of both files on the same random inputs. */

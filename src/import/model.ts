@@ -46,6 +46,8 @@ export interface ImportedOnnx extends RecognisedCheckpoint {
   readonly precision: Precision;
   /** Operators that are not known, and the nodes of each; none unless the rest is looked at. */
   readonly unknown: readonly { readonly operator: string; readonly nodes: readonly string[] }[];
+  /** Files that have weights of it, besides itself. */
+  readonly beside: readonly string[];
   /** Of the file. */
   readonly nodes: number;
   /** The version of the standard's operators. */
@@ -158,6 +160,7 @@ export function importOnnx(
       operator,
       nodes: nodes.map(({ name }) => name),
     })),
+    beside: file.beside,
     nodes: file.graph.nodes.length,
     opset: file.opsets.get("") ?? 1,
     placeOf: (parameter) => parameter,

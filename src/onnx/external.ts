@@ -43,6 +43,11 @@ export class ExternalFiles {
     this.#model = model;
   }
 
+  /** Those that were looked at. */
+  get paths(): readonly string[] {
+    return [...this.#files.values()].map(({ path }) => path);
+  }
+
   /**
    * The range that the entries of `TensorProto.external_data` tell.
    *
@@ -111,7 +116,7 @@ export class ExternalFiles {
     if (location.split(/[/\\]/).includes("..")) throw outside("leads to a parent folder");
     const folder = dirname(this.#model);
     const path = join(folder, location);
-    const target = real(path);
+    const target = realPath(path);
     if (target === null) {
       throw new UnfoldError(
         `${origin}: its values are in ${quoted(location)}, which is not in ${
@@ -121,7 +126,7 @@ export class ExternalFiles {
       );
     }
     // In a cache of the Hugging Face hub's, model and data are links, both into one folder of blobs.
-    const folders = [real(folder), dirname(real(this.#model) ?? this.#model)];
+    const folders = [realPath(folder), dirname(realPath(this.#model) ?? this.#model)];
     if (
       folders.some((folder) =>
         folder !== null && target.startsWith(folder.endsWith(sep) ? folder : folder + sep)
@@ -134,7 +139,7 @@ export class ExternalFiles {
 }
 
 /** Where a path leads through its links; null where it leads nowhere. */
-function real(path: string): string | null {
+export function realPath(path: string): string | null {
   try {
     return Deno.realPathSync(path);
   } catch (error) {

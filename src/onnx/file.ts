@@ -10,6 +10,8 @@ import type { StorageType } from "../ir/dtype.ts";
 /** What `readOnnx` gives. */
 export interface OnnxFile {
   readonly path: string;
+  /** Files that have weights of it. */
+  readonly beside: readonly string[];
   /** Who wrote it: "pytorch 2.14.1"; "" where it does not say. */
   readonly producer: string;
   /** Versions of operators by domain; "" is ai.onnx. */

@@ -45,16 +45,20 @@ export function readOnnx(path: string | URL): OnnxFile {
     );
   }
   const opsets = opsetsOf(model, name);
-  const expansion = new Expansion(name, new Tensors(opened), functions);
+  const tensors = new Tensors(opened);
+  const expansion = new Expansion(name, tensors, functions);
   refuseSparse(graph, name);
   expansion.graph(graph);
+  // Tensors that are read are looked at here.
+  const whole = graphOf(graph, expansion, { path: name, opsets });
   return {
     path: name,
+    beside: tensors.beside,
     producer: [producerName, producerVersion].filter((part) => part !== "").join(" "),
     opsets,
     metadata: new Map(model.metadataProps.map(({ key, value }) => [key, value])),
     said: saidBy(model, graph),
-    graph: graphOf(graph, expansion, { path: name, opsets }),
+    graph: whole,
   };
 }
 

@@ -43,6 +43,11 @@ export class Tensors {
     this.#external = new ExternalFiles(model.path);
   }
 
+  /** Files beside the model that its tensors are in. */
+  get beside(): readonly string[] {
+    return this.#external.paths;
+  }
+
   /**
    * The tensor, not yet read.
    *

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { heldData } from "../../src/ir/data.ts";
 import { readOnnx } from "../../src/onnx/read.ts";
+import { DATA_TYPE } from "../../src/onnx/schema.ts";
 import { ReportSchema } from "../../src/report/report.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { graph, modelBytes, node, tensor, value } from "../onnx/models.ts";
@@ -223,7 +224,7 @@ Deno.test("optimize refuses what it cannot do with a file in one sentence", () =
           /--output text\.onnx: this would overwrite the file that is read/,
           2,
         ],
-        [["text.onnx", "-o", "f.onnx"], /text\.onnx, byte 1: /, 1],
+        [["text.onnx", "-o", "f.onnx"], /text\.onnx is text: give the file that onnx\.save\(\) writes/, 1],
         [["none.onnx", "-o", "f.onnx"], /^error: none\.onnx: there is no such file$/, 2],
         [["text.onnx", "-o", "."], /^error: --output \.: this is a folder; give the name of a file$/, 2],
         [["text.onnx", "-o", "new/"], /^error: --output new\/: this is a folder/, 2],
@@ -291,4 +292,29 @@ Deno.test("--weights-in-file says what is so of a MODEL.onnx, and is refused whe
     ) {
       await refuses(folder, [...args, "--weights-in-file"], { code: 2, message });
     }
+  }));
+
+Deno.test("build-engine takes an ONNX file in halves, whose own outputs are rounded as these", () =>
+  withFolder(async (folder) => {
+    const half = (name: string, values: readonly number[], dims: readonly number[]) => {
+      const rawData = new Uint8Array(Float16Array.from(values).buffer);
+      return tensor(name, [], { dims, dataType: DATA_TYPE.fp16, rawData });
+    };
+    const weight = half("fc.weight", Array.from({ length: 64 }, (_, i) => Math.sin(i * i)), [8, 8]);
+    const gain = half("norm.weight", Array.from({ length: 8 }, (_, i) => 1.3 + Math.cos(i)), [8]);
+    const file = modelBytes(graph([
+      node("Mul", ["x", "norm.weight"], ["scaled"]),
+      node("MatMul", ["scaled", "fc.weight"], ["y"]),
+    ], {
+      input: [value("x", ["N", 8], DATA_TYPE.fp16)],
+      output: [value("y", ["N", 8], DATA_TYPE.fp16)],
+      initializer: [weight, gain],
+    }));
+    await Deno.writeFile(join(folder, "half.onnx"), file);
+    const { code, stdout, stderr } = await processOf("build-engine").run(
+      ["half.onnx", "--no-engine", "--no-time", "--out", "built"],
+      folder,
+    );
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(stdout, /with the file itself, run by ONNX Runtime/);
   }));

@@ -5,7 +5,7 @@ import { optimizeFile } from "../../src/compile/optimize.ts";
 import { importOnnx } from "../../src/import/model.ts";
 import { DATA_TYPE } from "../../src/onnx/schema.ts";
 import { graph, modelBytes, node, type Proto, tensor, value } from "../onnx/models.ts";
-import { refuses, withFolder } from "../support.ts";
+import { refuses, rejects, withFolder } from "../support.ts";
 
 const INPUT = value("x", ["N", 2]);
 const OUTPUT = value("y", ["N", 2]);
@@ -103,4 +103,25 @@ Deno.test("inputs of one byte are run, and those of 64 bits are said to become 3
     await Deno.writeFile(path, whole([cast], { input: [value("x", ["N", 2], DATA_TYPE.fp64)] }));
     const { assumed } = await optimizeFile(path, { out: join(folder, "o.onnx"), check: false });
     assert.match(assumed.join(), /floats of 64 bits are taken for floats of 32/);
+  }));
+
+Deno.test("optimize writes over no file that has weights of the one that it reads", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "m.onnx");
+    const weight = tensor("w", [], {
+      dims: [2, 2],
+      rawData: null,
+      dataLocation: 1,
+      externalData: [{ key: "location", value: "new.onnx.data" }],
+    });
+    await Deno.writeFile(path, whole([node("MatMul", ["x", "w"], ["y"])], { initializer: [weight] }));
+    await Deno.writeFile(join(folder, "new.onnx.data"), new Uint8Array(16));
+    for (const out of ["new.onnx", "new.onnx.data"]) {
+      await rejects(
+        optimizeFile(path, { out: join(folder, out) }),
+        "new.onnx.data has weights of",
+        "another name",
+      );
+    }
+    assert.equal((await optimizeFile(path, { out: join(folder, "other.onnx") })).agreement!.agrees, true);
   }));

@@ -36,6 +36,8 @@ const BFIN =
   "AXgSDwoNCAESCQoDEgFCCgIIAmIUCgF5Eg8KDQgBEgkKAxIBQgoCCAJCBAoAEBE=";
 const U8 =
   "CAgSADpCChAKAXgSAXkiCElkZW50aXR5EgJ1OFoUCgF4Eg8KDQgCEgkKAxIBQgoCCAJiFAoBeRIPCg0IAhIJCgMSAUIKAggCQgQKABAR";
+const F64 =
+  "CAgSADpCChAKAXgSAXkiCElkZW50aXR5EgJ1OFoUCgF4Eg8KDQgLEgkKAxIBQgoCCAJiFAoBeRIPCg0ICxIJCgMSAUIKAggCQgQKABAR";
 
 function open(model: string): Promise<Session> {
   return sessionFromOnnx(Uint8Array.fromBase64(model), { threads: 1 });
@@ -129,9 +131,17 @@ Deno.test("sessionFromOnnx() quotes ONNX Runtime on a model it cannot load", asy
   await assert.rejects(sessionFromOnnx("absent.onnx"), refused(/the ONNX model absent\.onnx .* exist/));
 });
 
+Deno.test("a session reads and gives bytes", async () => {
+  await using session = await open(U8);
+  const { y } = await session.run({
+    x: { dtype: "uint8", shape: [2, 2], bytes: Uint8Array.of(0, 7, 9, 255) },
+  });
+  assert.deepEqual([y!.dtype, [...y!.bytes]], ["uint8", [0, 7, 9, 255]]);
+});
+
 Deno.test("sessionFromOnnx() says what it does not compute", async () => {
   await assert.rejects(open(BFIN), refused(/implementation for Add.*no bfloat16 on a CPU.*fp32/));
-  await assert.rejects(open(U8), refused(/the input "x" is uint8; UNfold runs float32/));
+  await assert.rejects(open(F64), refused(/the input "x" is float64; UNfold runs float32/));
 });
 
 Deno.test("sessionFromOnnx() refuses options that cannot hold", async () => {

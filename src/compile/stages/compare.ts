@@ -98,10 +98,12 @@ async function ofFile(
   try {
     // As it says: a product with weights in eight bits is one of whole numbers where it is optimized.
     await using session = await sessionFromOnnx(path, { optimized: false });
+    const precision = [...session.inputs, ...session.outputs].map(({ dtype }) => dtype).find(isNarrow);
     return {
       outputs: await runExamples(session, examples, order.batch.timed),
       against: `the file itself, run by ONNX Runtime on ${originOf(order.model)}`,
       isTruth: true,
+      precision,
     };
   } catch (error) {
     // A file for another runtime is no mistake.
