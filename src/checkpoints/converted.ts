@@ -15,6 +15,9 @@ import { scopedNorm } from "./norms.ts";
 /** Families that a conversion takes out. */
 export const SOURCES = ["ln", "rms", "gn"] as const;
 
+/** Whether normalizations of this family can be converted. */
+export const isSource = (family: string): boolean => SOURCES.some((source) => source === family);
+
 /** What a converted file says of itself: under `converted` in the JSON of the metadata `unfold`. */
 export interface Converted {
   /** What each converted normalization is now: `weight`, `bias` and `running_var`, folded completely. */

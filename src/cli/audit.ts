@@ -4,7 +4,7 @@ import type { Audit } from "../compile/audit.ts";
 import type { RangeAudit } from "../compile/audit_ranges.ts";
 import { withoutHome } from "../report/home.ts";
 import { passLines } from "../report/passes.ts";
-import { fate } from "../report/phrases.ts";
+import { examplesText, fate } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { keepText } from "./subject/keep.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -143,7 +143,7 @@ function describeRanges(audit: RangeAudit): string {
   ]);
   return [
     `${styled(model, "bold")}  ${family}, ${weights}`,
-    `${samples.count} examples: ${samples.origin}`,
+    examplesText(samples),
     ...(trained
       ? []
       : ["These weights were not trained with this normalization: the ranges say little about it."]),

@@ -6,6 +6,7 @@ import type { FormChoice, Libraries, NetworkForm } from "../compile/tensors/form
 import { replaceFile } from "../emit/kept_file.ts";
 import { UnfoldError } from "../errors.ts";
 import { libraryOfDevice } from "./device_library.ts";
+import { examplesText } from "../report/phrases.ts";
 import { withoutHome } from "../report/home.ts";
 import { table } from "../report/table.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -207,7 +208,7 @@ function describeComparison(compared: TensorsComparison, all = false): string {
   return [
     `${styled(model, "bold")}  ${family}, ${weights}`,
     `${form}, against ${against}`,
-    `${samples.count} examples: ${samples.origin}`,
+    examplesText(samples),
     "",
     styled(counts, bad > 0 ? "yellow" : "green"),
     table([["", "largest error", "relative", ""], ...rows], {

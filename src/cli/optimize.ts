@@ -1,4 +1,5 @@
 /** `deno task optimize`: an ONNX file to a folded ONNX file. Options and printing. */
+import { isSource } from "../checkpoints/converted.ts";
 import type { OptimizedFile } from "../compile/optimize.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
@@ -7,7 +8,7 @@ import { table } from "../report/table.ts";
 import { ONNX_FORMS } from "../rewrite/backends/onnx_forms.ts";
 import { fixedGiven } from "./subject/dims.ts";
 import { asUsage, oneOf, parseOptions } from "./options.ts";
-import { complain, EXIT, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
+import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 const HELP =
   `Folds what normalizes offline in an ONNX file, Batch Normalization, multiplications and additions per channel, into
@@ -96,7 +97,13 @@ export async function optimizeCommand(args: readonly string[]): Promise<number> 
   });
   progress.clear();
   await print(values.json ? JSON.stringify(withoutHome(report), null, 2) : describeOptimized(report));
-  const { agreement, unknown } = report;
+  const { agreement, unknown, norms } = report;
+  if (norms.some((norm) => norm.refused !== undefined && isSource(norm.family))) {
+    note(
+      "what normalizes by its input does not fold; a trained network may do without: " +
+        "deno task convert fits a scale and a shift in its place",
+    );
+  }
   if (agreement?.agrees === false) {
     complain(
       `${out} was written, but its outputs are not those of ${path}: the largest difference is ` +

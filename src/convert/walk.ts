@@ -3,7 +3,7 @@
  * inputs that the network converted so far makes and is fitted to what the original network gave there, and
  * so are the products that read it. Nothing is trained; nothing is written here.
  */
-import { SOURCES } from "../checkpoints/converted.ts";
+import { isSource, SOURCES } from "../checkpoints/converted.ts";
 import { UnfoldError } from "../errors.ts";
 import { type Affine, leastSquares, Moments } from "./fit.ts";
 import {
@@ -189,7 +189,7 @@ export function unexplained({ count, y, yy, xy }: Moments, { scale, shift }: Aff
 
 /** Refuses what cannot be converted: networks without a normalization that depends on its input. */
 export function requireNormalizations({ model, norm }: Subject, count: number): void {
-  if (!SOURCES.some((family) => family === norm.family)) {
+  if (!isSource(norm.family)) {
     throw new UnfoldError(
       norm.offline
         ? `${model.name} has ${norm.label}, which is offline already and folds; there is nothing to convert`

@@ -69,12 +69,17 @@ export function keptTexts({ engines }: Pick<Report, "engines">): readonly string
   });
 }
 
+/** "360 examples: the model's own examples". */
+export const examplesText = (
+  { count, origin }: { readonly count: number; readonly origin: string },
+): string => `${count} example${count === 1 ? "" : "s"}: ${origin}`;
+
 /** A network's ranges in a few words. */
 export function rangesText(
   { tensors, largest, overflows, near }: NetworkRanges,
   { samples }: RangesReport,
 ): string {
-  const where = `${samples.count} examples: ${samples.origin}`;
+  const where = examplesText(samples);
   if (overflows > 0) return `${overflows} of ${tensors} tensors overflow (${where})`;
   const edge = near === 0 ? "" : `, ${near} of ${tensors} tensors near its end`;
   return `fits, at most ${largest?.toPrecision(3) ?? "NaN"}${edge} (${where})`;
