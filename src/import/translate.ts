@@ -12,6 +12,7 @@ import { bindShape, broadcastShapes, type DimValues, isDim, showShape } from "..
 import { type OnnxFile, type OnnxNode, operatorName } from "../onnx/file.ts";
 import { apply, constantNode } from "../ops/table.ts";
 import { transposedData } from "../weights/derived/derive.ts";
+import { decidedLate } from "../onnx/expand.ts";
 import { quoted } from "../text.ts";
 import { type Inputs, SameSize } from "./inputs.ts";
 import { isMove, type Translator } from "./operators/define.ts";
@@ -20,7 +21,16 @@ import type { Parameter } from "./parameters.ts";
 import { Site, type Surroundings, type Translated } from "./site.ts";
 import { onSizesOf } from "./sizes.ts";
 import { isKnownOperator, refuseUnknown } from "./unknown.ts";
-import { eachElement, isKnown, type Known, knownData, knownOf, nodeOfKnown, type Value } from "./values.ts";
+import {
+  eachElement,
+  isKnown,
+  type Known,
+  knownData,
+  knownOf,
+  nodeOfKnown,
+  numbersOf,
+  type Value,
+} from "./values.ts";
 
 /** What a translation is of, and with. */
 export interface TranslateOptions {
@@ -71,6 +81,7 @@ class Translation implements Surroundings {
       return node;
     });
     for (const node of graph.nodes) {
+      if (!this.#isTaken(node)) continue;
       const isCut = this.#options.keepGoing === true && this.#isCutAt(node);
       const results = isCut ? this.#cutAt(node) : this.#translated(node);
       node.outputs.forEach((output, i) => {
@@ -95,9 +106,22 @@ class Translation implements Surroundings {
     return { name, inputs: [...inputs, ...this.#cut.inputs], outputs: [...outputs, ...cut] };
   }
 
+  /** Whether a node is in no branch that is not taken. */
+  #isTaken({ when = [] }: OnnxNode): boolean {
+    return when.every(({ value, is, origin }) => {
+      const decided = this.#valueOf(value);
+      // In a branch that is not taken itself.
+      if (decided === null) return false;
+      if (!isKnown(decided) && decided.op !== "constant") throw decidedLate(origin, value);
+      const known = isKnown(decided) ? decided : knownOf(decided, value)!;
+      return (numbersOf(known)[0] !== 0) === is;
+    });
+  }
+
   /** Whether a node is not known, or reads what could not be made because of one that is not. */
   #isCutAt(node: OnnxNode): boolean {
-    const isLost = node.inputs.some((name) => name !== "" && this.#valueOf(name) === null);
+    const isLost = node.op !== "If" &&
+      node.inputs.some((name) => name !== "" && this.#valueOf(name) === null);
     return isLost || !isKnownOperator(node);
   }
 
@@ -152,7 +176,9 @@ class Translation implements Surroundings {
     const inputs = node.inputs.map((name) => name === "" ? null : this.#valueOf(name));
     const site = new Site(node, inputs, this);
     try {
-      const missing = node.inputs.find((name, i) => name !== "" && inputs[i] === null);
+      // Of two branches one is not there.
+      const isChoice = node.op === "If" && node.domain === "";
+      const missing = isChoice ? undefined : node.inputs.find((name, i) => name !== "" && inputs[i] === null);
       if (missing !== undefined) throw new UnfoldError(`nothing makes its input ${quoted(missing)}`);
       const results = outputsOf(site.areKnown() ? this.#computed(site) : translatorFor(node)(site));
       this.#check(node, results);

@@ -1,13 +1,14 @@
 /**
  * A graph of ONNX without what is only a way to write one: functions of the file are written out where they
- * are called, `Constant` nodes become initializers, of an `If` whose condition is known the branch that is
- * taken stays. Names within a function or branch that are taken outside get its node's name before them.
+ * are called, `Constant` nodes become initializers, of an `If` whose condition is constant the branch that is
+ * taken stays, and of one that is computed both, each node with its condition. Names within a function or
+ * branch that are taken outside get its node's name before them.
  */
 import { UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { quoted } from "../text.ts";
 import { attributeOf, constantOf } from "./attributes.ts";
-import type { OnnxNode } from "./file.ts";
+import type { Condition, OnnxNode } from "./file.ts";
 import { nodeOf } from "./order.ts";
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto } from "./proto.ts";
 import { scopeOf } from "./scope.ts";
@@ -35,6 +36,8 @@ interface Body {
   readonly attributes: ReadonlyMap<string, AttributeProto>;
   /** The functions and branches that it lies in. */
   readonly within: readonly string[];
+  /** Of the branches whose condition the file computes. */
+  readonly when: readonly Condition[];
 }
 
 /** The names of one body, by what they are called in the whole. */
@@ -85,6 +88,7 @@ export class Expansion {
   readonly #tensors: Tensors;
   readonly #functions: ReadonlyMap<string, FunctionProto>;
   readonly #taken = new Set<string>();
+  readonly #inputs = new Set<string>();
   #steps = 0;
   #characters = 0;
 
@@ -102,9 +106,9 @@ export class Expansion {
     const initial = new Set(initializer.map(({ name }) => name));
     this.#initialize(initializer, names);
     for (const { name } of input) {
-      if (!initial.has(name)) this.#make(names, name, "an input");
+      if (!initial.has(name)) this.#inputs.add(this.#make(names, name, "an input"));
     }
-    this.#body(node, { names, prefix: "", scope: "", attributes: new Map(), within: [] });
+    this.#body(node, { names, prefix: "", scope: "", attributes: new Map(), within: [], when: [] });
   }
 
   #initialize(tensors: readonly TensorProto[], names: Names): void {
@@ -157,7 +161,8 @@ export class Expansion {
     this.#step(origin);
     const attributes = attributesOf(node, body);
     const scope = scopeOf({ name: node.name, metadataProps }) || body.scope;
-    const whole = { name, op, domain, inputs, outputs, scope };
+    const when = body.when.length > 0 ? { when: body.when } : {};
+    const whole = { name, op, domain, inputs, outputs, scope, ...when };
     const called = this.#functions.get(keyOf(domain, op, node.overload));
     if (called !== undefined) this.#call(called, { ...whole, origin, given: attributes, body });
     else if (op === "If" && domain === "") this.#branch({ ...whole, origin, given: attributes, body });
@@ -196,27 +201,36 @@ export class Expansion {
   }
 
   #branch({ given, body, origin, ...node }: Call): void {
-    const condition = this.initializers.get(node.inputs[0] ?? "")?.();
-    if (condition?.dtype !== "bool" || condition.bytes().length !== 1) {
-      throw new UnfoldError(
-        `${origin} decides at run time, by ${
-          quoted(node.inputs[0] ?? "")
-        }: UNfold compiles networks without ` +
-          "branches. Export the model with the sizes and flags that the condition depends on fixed.",
-      );
+    const by = node.inputs[0] ?? "";
+    const condition = this.initializers.get(by)?.();
+    const call = { given, body, origin, ...node };
+    if (condition?.dtype === "bool" && condition.bytes().length === 1) {
+      const { graph, outputs } = this.#branchOf(condition.bytes()[0] !== 0, call);
+      const inner = this.#inner(outputs, call, { key: "If", outer: body.names });
+      this.#initialize(graph.initializer, inner.names);
+      this.#body(graph.node, inner);
+      this.#pass(outputs, inner, node);
+      return;
     }
-    const name = condition.bytes()[0] === 0 ? "else_branch" : "then_branch";
+    if (condition !== undefined || by === "" || this.#inputs.has(by)) throw decidedLate(origin, by);
+    const [then, otherwise] = [true, false].map((is) => {
+      const { graph, outputs } = this.#branchOf(is, call);
+      const inner = this.#inner([], call, { key: "If", outer: body.names });
+      this.#initialize(graph.initializer, inner.names);
+      this.#body(graph.node, { ...inner, when: [...body.when, { value: by, is, origin }] });
+      return outputs.slice(0, node.outputs.length).map((name) => inner.names.read(name));
+    }) as [string[], string[]];
+    this.nodes.push({ ...node, inputs: [by, ...then, ...otherwise], attributes: new Map() });
+  }
+
+  /** The graph of a branch, and the names of its outputs. */
+  #branchOf(is: boolean, { given, origin, outputs }: Call): { graph: GraphProto; outputs: string[] } {
+    const name = is ? "then_branch" : "else_branch";
     const graph = given.find((each) => each.name === name)?.g;
-    if (!graph || graph.output.length < node.outputs.length) {
-      throw new UnfoldError(
-        `${origin} has no ${name} with ${node.outputs.length} outputs. Export the model again.`,
-      );
+    if (graph && graph.output.length >= outputs.length) {
+      return { graph, outputs: graph.output.map(({ name }) => name) };
     }
-    const outputs = graph.output.map(({ name }) => name);
-    const inner = this.#inner(outputs, { given, body, origin, ...node }, { key: "If", outer: body.names });
-    this.#initialize(graph.initializer, inner.names);
-    this.#body(graph.node, inner);
-    this.#pass(outputs, inner, node);
+    throw new UnfoldError(`${origin} has no ${name} with ${outputs.length} outputs. Export the model again.`);
   }
 
   /** The body of a function or branch, whose outputs are those of the node. */
@@ -233,13 +247,14 @@ export class Expansion {
     for (const [name, outside] of wanted) if (outside === "") wanted.delete(name);
     const free = (name: string) => this.#free(name, prefix);
     const names = new Names(outer, wanted, free);
-    return { names, prefix, scope: node.scope, attributes: body.attributes, within: [...body.within, key] };
+    const within = [...body.within, key];
+    return { names, prefix, scope: node.scope, attributes: body.attributes, within, when: body.when };
   }
 
   /** Outputs that the body does not make but passes on, or gives twice. */
   #pass(
     inside: readonly string[],
-    { names, prefix }: Body,
+    { names, prefix, when }: Body,
     { outputs, scope }: Pick<Call, "outputs" | "scope">,
   ): void {
     inside.forEach((name, i) => {
@@ -248,7 +263,7 @@ export class Expansion {
       if (output === "" || value === output) return;
       const attributes = new Map();
       const node = { op: "Identity", domain: "", inputs: [value], outputs: [output], attributes, scope };
-      this.nodes.push({ ...node, name: `${prefix}Identity:${name}` });
+      this.nodes.push({ ...node, ...when.length > 0 && { when }, name: `${prefix}Identity:${name}` });
     });
   }
 
@@ -271,6 +286,16 @@ export class Expansion {
   #origin({ name, opType: op, output }: NodeProto, { prefix }: Body): string {
     return `${this.#path}: ${nodeOf({ name: prefix + (name === "" ? `${op}:${output[0]}` : name), op })}`;
   }
+}
+
+/** That nothing but the network's inputs tells which branch is taken. */
+export function decidedLate(origin: string, by: string): UnfoldError {
+  return new UnfoldError(
+    `${origin} decides at run time, by ${
+      quoted(by)
+    }: UNfold compiles networks without branches. Export the ` +
+      "model with the sizes and flags that the condition depends on fixed.",
+  );
 }
 
 interface Call extends Omit<OnnxNode, "attributes"> {

@@ -71,6 +71,16 @@ export interface OnnxNode {
    * is.
    */
   readonly scope: string;
+  /** Of a node in a branch: the conditions under which it is computed, from outside in. */
+  readonly when?: readonly Condition[];
+}
+
+/** What an `If` that is not decided by the file itself decides by; sizes may tell it. */
+export interface Condition {
+  readonly value: string;
+  readonly is: boolean;
+  /** For messages: the file and the node that decides. */
+  readonly origin: string;
 }
 
 /**

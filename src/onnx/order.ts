@@ -41,7 +41,7 @@ export function inOrder(
       const reader = node;
       const before = open.has(node) || done.has(node)
         ? []
-        : node.inputs.filter((name) => name !== "" && !given.has(name)).map((name) => makerOf(name, reader))
+        : readBy(node).filter((name) => name !== "" && !given.has(name)).map((name) => makerOf(name, reader))
           .filter((maker) => !done.has(maker));
       const own = before.find((maker) => maker === reader || open.has(maker));
       if (own !== undefined) {
@@ -64,3 +64,9 @@ export function inOrder(
   }
   return [...done];
 }
+
+/** A node of a branch waits for what decides on it. */
+const readBy = ({ inputs, when = [] }: OnnxNode): readonly string[] => [
+  ...inputs,
+  ...when.map(({ value }) => value),
+];

@@ -49,6 +49,7 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [["int64", 2, 3]], attributes: { to: 1 } },
     { inputs: [["bool", 2, 3]], attributes: { to: 1 } },
   ],
+  Ceil: [{ ...x234, tolerance: 0 }],
   CastLike: [{ inputs: [["int64", 2, 3], [2, 3]] }],
   Clip: [{ ...x234, constants: { 1: { shape: [], values: [-0.2] }, 2: { shape: [], values: [0.4] } } }],
   Concat: [{ inputs: [["N", 3, 4], ["N", 2, 4]], attributes: { axis: 1 } }],
@@ -112,6 +113,9 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [["N", 3, 4], ["N", 4, 5]], attributes: { equation: "bij,bjk->bki" } },
     { inputs: [["N", 3, 2, 4], ["N", 5, 2, 4]], attributes: { equation: "bqhd,bkhd->bhqk" } },
     { inputs: [["N", 3, 4], [5, 4]], attributes: { equation: "btc,oc->bto" } },
+    { inputs: [["N", 3, 4], [4, 5], [5, 6]], attributes: { equation: "btc,cd,do->bot" } },
+    { inputs: [["N", 3], ["N", 4], ["N", 3, 4]], attributes: { equation: "bi,bj,bij->b" } },
+    { inputs: [["N", 3, 4]], attributes: { equation: "bij->jb" } },
   ],
   Elu: [{ ...x234, attributes: { alpha: { float: 0.7 } } }],
   Equal: [{ gives: "bool", inputs: [["int64", 2, 3], ["int64", 2, 3]] }],
@@ -154,6 +158,8 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   HardSigmoid: [{ ...x234, attributes: { alpha: { float: 0.3 }, beta: { float: 0.4 } } }],
   HardSwish: [x234],
   Identity: [x234],
+  // In branches_test.ts.
+  If: [],
   InstanceNormalization: [{ ...image, constants: { 1: wave([4]), 2: wave([4]) } }],
   IsNaN: [{ ...x234, gives: "bool" }],
   LayerNormalization: [
@@ -301,6 +307,7 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     opset: 18,
   }],
   Shape: [{ gives: "int64", inputs: [[2, 3, 4]], attributes: { start: 1 } }],
+  Sign: [{ ...x234, tolerance: 0 }, { inputs: [["int64", 2, 3]], gives: "int64" }],
   Sigmoid: [x234],
   SimplifiedLayerNormalization: [{
     ...x234,

@@ -54,6 +54,7 @@ export const ELEMENTWISE: Translators = {
     if (isFloat(x.type.dtype)) return at.make("abs", [x], {});
     return at.make("max", [x, at.make("sub", [at.number(0, x), x], {})], {});
   },
+  Ceil: (at) => at.make("neg", [at.make("floor", [at.make("neg", [at.tensor(0)], {})], {})], {}),
   Cos: unary("cos"),
   Erf: unary("erf"),
   Exp: unary("exp"),
@@ -68,6 +69,12 @@ export const ELEMENTWISE: Translators = {
   },
   Not: unary("not"),
   Relu: unary("relu"),
+  Sign: (at) => {
+    const x = at.tensor(0);
+    const truth = (op: "greater" | "less") =>
+      at.make("cast", [at.make(op, [x, at.number(0, x)], {})], { to: x.type.dtype });
+    return at.make("sub", [truth("greater"), truth("less")], {});
+  },
   Sigmoid: unary("sigmoid"),
   Sin: unary("sin"),
   Softplus: unary("softplus"),

@@ -71,6 +71,11 @@ export const INDICES: Translators = {
     const positions = columns.length === 1 ? columns[0]! : at.make("concat", columns, { axis: shape.length });
     return at.make("scatter_nd", [at.tensor(0), positions, at.tensor(2)], {});
   },
+  If: (at) => {
+    const count = at.outputs.length;
+    const first = at.numbers(0)[0] !== 0 ? 1 : 1 + count;
+    return at.outputs.map((_, i) => at.value(first + i));
+  },
   CumSum: (at) => {
     if (at.int("exclusive", 0) !== 0 || at.int("reverse", 0) !== 0) {
       throw new UnfoldError("a sum without the element itself, or from the back");

@@ -30,10 +30,23 @@ export const PRODUCTS: Translators = {
   Einsum: (at) => {
     const [terms = "", out] = at.text("equation", "").replaceAll(" ", "").split("->");
     const inputs = terms.split(",");
-    if (out === undefined || inputs.length !== 2 || terms.includes(".") || at.inputs.length !== 2) {
-      throw new UnfoldError("its equation is not of two tensors and a result, without dots");
+    if (out === undefined || terms.includes(".") || at.inputs.length !== inputs.length) {
+      throw new UnfoldError("its equation is not of its tensors and a result, without dots");
     }
-    return contracted(at, inputs as [string, string], out);
+    const [first, ...others] = inputs.map((labels, i): Side => {
+      const x = at.tensor(i);
+      if (new Set(labels).size < labels.length || labels.length !== x.type.shape.length) {
+        throw new UnfoldError(`${labels} does not name each of its axes once`);
+      }
+      return { x, labels: [...labels] };
+    }) as [Side, ...Side[]];
+    // From left to right; what is still to come, or the result, keeps an axis.
+    const whole = others.reduce((left, right, i) => {
+      const kept = new Set([...out, ...others.slice(i + 1).flatMap(({ labels }) => labels)]);
+      return contracted(at, [left, right], kept);
+    }, first);
+    const { x, labels } = summed(at, whole, new Set(out));
+    return at.make("transpose", [x], { permutation: [...out].map((label) => labels.indexOf(label)) });
   },
   Gemm: gemm,
   "com.microsoft.FusedGemm": (at) => activated(at, gemm(at)),
@@ -73,26 +86,17 @@ export function linearOf(at: Site, x: Node, matrix: Node, bias?: Node): Node {
 }
 
 /**
- * Two tensors with their axes named: those that both and the result have are a batch, those that only both
+ * Two tensors with their axes named: those that both have and that are kept are a batch, others that both
  * have are summed over.
  */
-function contracted(at: Site, [left, right]: readonly [string, string], out: string): Node {
-  const sideOf = (labels: string, i: number): Side => {
-    const x = at.tensor(i);
-    if (new Set(labels).size < labels.length || labels.length !== x.type.shape.length) {
-      throw new UnfoldError(`${labels} does not name each of its axes once`);
-    }
-    const other = i === 0 ? right : left;
-    const lone = [...labels].flatMap((label, axis) =>
-      other.includes(label) || out.includes(label) ? [] : [axis]
-    );
-    const summed = lone.length === 0 ? x : at.make("reduce_sum", [x], { axes: lone, keepDims: false });
-    return { x: summed, labels: [...labels].filter((_, axis) => !lone.includes(axis)) };
-  };
-  const [a, b] = [sideOf(left, 0), sideOf(right, 1)];
+function contracted(at: Site, [left, right]: readonly [Side, Side], kept: ReadonlySet<string>): Side {
+  const [a, b] = [
+    summed(at, left, new Set([...kept, ...right.labels])),
+    summed(at, right, new Set([...kept, ...left.labels])),
+  ];
   const shared = a.labels.filter((label) => b.labels.includes(label));
-  const batch = shared.filter((label) => out.includes(label));
-  const summed = shared.filter((label) => !out.includes(label));
+  const batch = shared.filter((label) => kept.has(label));
+  const inner = shared.filter((label) => !kept.has(label));
   const own = ({ labels }: Side) => labels.filter((label) => !shared.includes(label));
   const sizes = new Map(
     [a, b].flatMap(({ x, labels }) => labels.map((label, i) => [label, x.type.shape[i]!] as const)),
@@ -106,12 +110,19 @@ function contracted(at: Site, [left, right]: readonly [string, string], out: str
     );
   const joined = (labels: readonly string[]) => sizeOf(sized(labels));
   const product = at.make("matmul", [
-    matrix(a, [...batch, ...own(a), ...summed], [...sized(batch), joined(own(a)), joined(summed)]),
-    matrix(b, [...batch, ...summed, ...own(b)], [...sized(batch), joined(summed), joined(own(b))]),
+    matrix(a, [...batch, ...own(a), ...inner], [...sized(batch), joined(own(a)), joined(inner)]),
+    matrix(b, [...batch, ...inner, ...own(b)], [...sized(batch), joined(inner), joined(own(b))]),
   ], {});
   const labels = [...batch, ...own(a), ...own(b)];
-  const apart = at.make("reshape", [product], { shape: sized(labels) });
-  return at.make("transpose", [apart], { permutation: [...out].map((label) => labels.indexOf(label)) });
+  return { x: at.make("reshape", [product], { shape: sized(labels) }), labels };
+}
+
+/** A tensor summed over the axes that are not kept. */
+function summed(at: Site, { x, labels }: Side, kept: ReadonlySet<string>): Side {
+  const axes = labels.flatMap((label, axis) => kept.has(label) ? [] : [axis]);
+  if (axes.length === 0) return { x, labels };
+  const rest = labels.filter((label) => kept.has(label));
+  return { x: at.make("reduce_sum", [x], { axes, keepDims: false }), labels: rest };
 }
 
 interface Side {

@@ -1,7 +1,7 @@
 /** Activations in every spelling of the exporters, and functions that come near. */
 import { input } from "../../support.ts";
 import { add, becomes, div, mul, op, staysPlain, sub } from "./spellings.ts";
-import type { Tensor } from "../../nodes.ts";
+import { constant, type Tensor } from "../../nodes.ts";
 
 const x = input("x", [3, 8]);
 const erf = (y: Tensor) => op("erf", [y]);
@@ -62,7 +62,9 @@ Deno.test("silu, quick GELU and sigmoid, by exp too", () => {
 
 Deno.test("relu: max(x, 0)", () => {
   becomes(["relu"], { "max(x, 0)": op("max", [x, 0]), "max(0, x)": op("max", [0, x]) });
-  staysPlain(["relu"], { "max(x, 0.1)": op("max", [x, 0.1]) });
+  const ids = input("ids", [3], "int64");
+  const zero = constant([0], { shape: [], dtype: "int64" });
+  staysPlain(["relu"], { "max(x, 0.1)": op("max", [x, 0.1]), "whole numbers": op("max", [ids, zero]) });
 });
 
 Deno.test("hard swish: x clip(x + 3; 0, 6) / 6", () => {
