@@ -11,24 +11,11 @@ import { ReportSchema } from "../../src/report/report.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 import { processOf } from "./process.ts";
+import { MODEL } from "./tiny.ts";
 
 const { command, run, refuses } = processOf("build-engine");
-const MODEL = `
-import { block, float, linear, model, norm, unifiedNorm } from ${
-  JSON.stringify(import.meta.resolve("../../mod.ts"))
-};
-export default model({
-  name: "tiny",
-  inputs: { tokens: float(["B", 4, 8]) },
-  norm: unifiedNorm(),
-  forward({ tokens }, p) {
-    const x = block(tokens, p.at("block"), { heads: 2, mlp: { hidden: 16 } });
-    return linear(norm(x, p.at("norm")).mean({ axes: [1] }), p.at("head"), { outputs: 3 });
-  },
-});
-`;
 
-/** Every parameter of the model above. */
+/** Every parameter of that model. */
 const SHAPES: Readonly<Record<string, readonly number[]>> = {
   "block.norm1.weight": [8],
   "block.norm1.bias": [8],

@@ -7,22 +7,9 @@ import { heldData } from "../../src/ir/data.ts";
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";
 import { processOf } from "./process.ts";
+import { MODEL } from "./tiny.ts";
 
 const { command, run } = processOf("build-engine");
-const MODEL = `
-import { block, float, linear, model, unifiedNorm } from ${
-  JSON.stringify(import.meta.resolve("../../mod.ts"))
-};
-export default model({
-  name: "tiny",
-  inputs: { tokens: float(["B", 4, 8]) },
-  norm: unifiedNorm(),
-  forward({ tokens }, p) {
-    const x = block(tokens, p.at("block"), { heads: 2, mlp: { hidden: 16 } });
-    return linear(x.mean({ axes: [1] }), p.at("head"), { outputs: 3 });
-  },
-});
-`;
 const ARGS =
   "model.ts --no-engine --no-time --batch 1 --precision int8 --calibrate samples --calibration max --max-output-error 1"
     .split(" ");
