@@ -11,8 +11,8 @@ export const TENSORRT: Pipeline = {
   name: "tensorrt",
   takes: STANDARD,
   passes: [
-    // Kernels with a bias on queries, against packing heads: 66 and 77 for DeiT-S, 64 and 76 for GPT-2, 81 and
-    // 93 for Swin-T; as many with Layer Normalization, but for products in fp8 or int8.
+    // Kernels with a bias on queries, against packing heads: 66 and 77 for DeiT-S, 64 and 76 for GPT-2, 81
+    // and 93 for Swin-T; as many with Layer Normalization, but for products in fp8 or int8.
     PASSES.carryOne,
     // What that leaves: fp32, and a causal mask over an open number of tokens.
     PASSES.packHeads,
