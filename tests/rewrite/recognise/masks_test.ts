@@ -192,6 +192,14 @@ Deno.test("elements by places are those of the tensor in its own order alone", (
   }
 });
 
+Deno.test("indices that are doubled forty times are looked at once each, not a trillion times", () => {
+  let places: Node = range("T");
+  for (let i = 0; i < 40; i++) places = op("sub", [op("add", [places, places]), places]);
+  becomes(["slice"], {
+    doubled: op("gather", [param("rows", [CONTEXT, D], { random }), places], { axis: 0 }),
+  }, { dims });
+});
+
 Deno.test("what holds of all places, or of none, is no condition", () => {
   const chosen = (condition: Node) => where(condition, input("x", ["B", "T"]), 0);
   const places = reshape(range("T"), [1, "T"]);

@@ -26,10 +26,15 @@ export interface Places {
 /** More elements of a constant than are looked at: places of 1024 x 1024. */
 export const MOST_PLACES = 2 ** 20;
 
+/** Each node is looked at once, however many read it. */
+const SEEN = new WeakMap<Node, Places | null>();
+
 /**
  * What a node's elements are of their coordinates; null where they are not linear in them, or no integers.
  */
-export function placesOf(node: Node): Places | null {
+export const placesOf = (node: Node): Places | null => SEEN.getOrInsertComputed(node, placesIn);
+
+function placesIn(node: Node): Places | null {
   const { op, type: { dtype, shape } } = node;
   if (isFloat(dtype)) return null;
   if (isOp(node, "range")) return { offset: 0, terms: shape[0] === 1 ? [] : [{ axis: 0, stride: 1 }] };

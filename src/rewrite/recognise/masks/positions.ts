@@ -160,21 +160,20 @@ const GATHER_ELEMENTS: Rule = {
   },
 };
 
-/** The one value of a constant's elements, with any number of axes; null of other nodes. */
+/** The one value of whole numbers that are constant, with any number of axes; null of other nodes. */
 function uniform(x: Node): ((rank: number) => Node) | null {
-  if (x.op !== "constant" || elementCount(x.type.shape as readonly number[]) > MOST_PLACES) return null;
+  if (x.op !== "constant" || isFloat(x.type.dtype)) return null;
+  if (elementCount(x.type.shape as readonly number[]) > MOST_PLACES) return null;
   const [first, ...more] = float64Of(dataOf(x));
   if (first === undefined || more.some((value) => value !== first)) return null;
   return (rank) => single(first, x.type.dtype, { rank, name: x.name });
 }
 
-/** A number, a truth value, as a constant with axes of size 1. */
+/** A whole number, a truth value, as a constant with axes of size 1. */
 function single(value: number, dtype: DType, { rank, name }: { rank: number; name: string }): Node {
   const shape = Array.from({ length: rank }, () => 1);
-  const held = heldData(shape, Float64Array.of(value), name);
-  const data = isFloat(dtype)
-    ? held
-    : { ...held, dtype, bytes: () => bytesFromNumbers(Float64Array.of(value), dtype) };
+  const held = Float64Array.of(value);
+  const data = { ...heldData(shape, held, name), dtype, bytes: () => bytesFromNumbers(held, dtype) };
   return constantNode(data, { dtype, name });
 }
 
