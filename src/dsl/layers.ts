@@ -3,14 +3,16 @@
  * so that a state dict maps onto the scopes by name; every name can be given.
  */
 import { UnfoldError } from "../errors.ts";
-import { dataOf } from "../ops/constant.ts";
-import { affineData } from "../weights/derived/derive.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Norm } from "../norms/families.ts";
+import { affineData, type HeadRows, regroupedData } from "../weights/derived/derive.ts";
 import {
   argument,
   COUNT,
   either,
   FLAG,
   given,
+  INDEX,
   listOf,
   NUMBER,
   OBJECT,
@@ -19,41 +21,87 @@ import {
   partsOf,
   TEXT,
 } from "../ir/given.ts";
-import { constantNode } from "../ops/table.ts";
 import { activated, ACTIVATION, type Activation } from "./activations.ts";
-import { mapToTokens } from "./convolution.ts";
 import { layer, SCOPE } from "./given.ts";
-import { normalized, normScope, type Scope } from "./scope.ts";
+import { alongAxis, biasOf, normalized, normScope, type Scope, valuesOf, withData } from "./scope.ts";
+import { NORM } from "./spec.ts";
 import { concat, nodeOf, op, TENSOR, type Tensor, tensorOf } from "./tensor.ts";
 
+/** What `norm` takes besides tensor and scope. */
+export interface NormalizationOptions {
+  /** A factor on the result: `1 / sqrt(depth)` is LayerNorm Scaling (Sun et al. 2025). */
+  readonly scale?: number;
+  /** The axis of the channels; the last unless said, 1 of a map `[B, C, H, W]`. */
+  readonly axis?: number;
+  /** A normalization that stands here whatever the model's is. */
+  readonly family?: Norm;
+  /** Where it follows a product that is regrouped: `LinearOptions.regroup`. */
+  readonly regroup?: HeadRows;
+}
+
 /**
- * The model's normalization over the last axis, with the parameters of `p`.
+ * The model's normalization over the channels, with the parameters of `p`.
  *
- * @param options.scale a factor on the result: `1 / sqrt(depth)` is LayerNorm Scaling (Sun et al. 2025)
  * @throws {UnfoldError} the root scope, a channel axis of open size, weights without the parameters
  */
-export function norm(x: Tensor, p: Scope, options: { readonly scale?: number } = {}): Tensor {
-  const { scale = 1 } = given(layer("norm", x, p), options, { scale: optional(NUMBER) });
-  return normalized(x, p, scale);
+export function norm(x: Tensor, p: Scope, options: NormalizationOptions = {}): Tensor {
+  const what = layer("norm", x, p);
+  const { scale, axis = -1, family, regroup } = given(what, options, {
+    scale: optional(NUMBER),
+    axis: optional(INDEX),
+    family: optional(NORM),
+    regroup: optional(OBJECT),
+  });
+  const rows = regroup && headRows(what, regroup);
+  return normalized(x, p, { axis, gain: scale, regroup: rows, ...(family && { family }) });
+}
+
+/** What `layerScale` takes besides tensor and scope. */
+export interface LayerScaleOptions {
+  /** The name of the gain; `gamma` unless said. */
+  readonly name?: string;
+  /** The axis of the channels; the last unless said. */
+  readonly axis?: number;
+  /** A parameter of C numbers that is added, as CaiT's class token is to what it becomes. */
+  readonly shift?: Tensor;
 }
 
 /** `gamma x` per channel, `gamma [C]` (CaiT, Touvron et al. 2021): folds into the product that makes `x`. */
-export function layerScale(x: Tensor, p: Scope, options: { readonly name?: string } = {}): Tensor {
-  const { name = "gamma" } = given(layer("layerScale", x, p), options, { name: optional(TEXT) });
-  const channels = fixedChannels(x, p);
+export function layerScale(x: Tensor, p: Scope, options: LayerScaleOptions = {}): Tensor {
+  const known = given(layer("layerScale", x, p), options, {
+    name: optional(TEXT),
+    axis: optional(INDEX),
+    shift: optional(TENSOR),
+  });
+  const { name = "gamma", axis = -1 } = known;
   const scope = normScope(p);
-  const scale = scope.vector(name, channels, { init: "gain" });
-  return tensorOf(
-    scope.affine(nodeOf(x), { scale, shift: new Float64Array(channels), family: "layerscale" }),
-  );
+  const scaled = (moved: Node) => {
+    const channels = fixedChannels(tensorOf(moved), p);
+    const scale = scope.vector(name, channels, { init: "gain" });
+    if (known.shift === undefined) {
+      return scope.affine(moved, { scale, shift: new Float64Array(channels), family: "layerscale" });
+    }
+    const shift = valuesOf(known.shift);
+    if (shift.length !== channels) {
+      throw new UnfoldError(`${p.path}: a shift of ${shift.length} numbers for ${channels} channels`);
+    }
+    return scope.affine(moved, { scale, shift, family: "affine" });
+  };
+  return tensorOf(alongAxis(nodeOf(x), axis, scaled));
+}
+
+function headRows(what: string, rows: HeadRows): HeadRows {
+  return partsOf(`${what}: regroup`, rows, { heads: COUNT, sizes: listOf(COUNT) });
 }
 
 /** What `linear` takes besides tensor and scope. */
 export interface LinearOptions {
   /** Channels of the result. */
   readonly outputs: number;
-  /** Whether there is a bias; true unless said. */
-  readonly bias?: boolean;
+  /** Whether there is a bias, or what it is where it is not stored; true unless said. */
+  readonly bias?: boolean | Tensor;
+  /** Rows that are stored head by head, as GPT-NeoX has them, become all queries, all keys, all values. */
+  readonly regroup?: HeadRows;
   /** Subtracts from each row of the weight its mean, as MABN's training does without storing it. */
   readonly centred?: boolean;
   /** The weight, where it is another layer's: the embedding's, for a head that is tied to it. */
@@ -69,37 +117,21 @@ export interface LinearOptions {
  * ```
  */
 export function linear(x: Tensor, p: Scope, options: LinearOptions): Tensor {
-  const { outputs, bias = true, centred = false, tied } = given(layer("linear", x, p), options, {
+  const what = layer("linear", x, p);
+  const { outputs, bias = true, centred = false, tied, regroup } = given(what, options, {
     outputs: COUNT,
-    bias: optional(FLAG),
+    bias: optional(either(FLAG, TENSOR)),
     centred: optional(FLAG),
     tied: optional(TENSOR),
+    regroup: optional(OBJECT),
   });
-  const stored = tied ?? p.param("weight", [outputs, fixedChannels(x, p)], { init: "linear" });
-  const weight = centred ? centredRows(stored) : stored;
-  const inputs = bias ? [x, weight, p.param("bias", [outputs], { init: "bias" })] : [x, weight];
+  const rows = regroup && headRows(what, regroup);
+  const made = (stored: Tensor) =>
+    rows === undefined ? stored : withData(stored, (data) => regroupedData(data, rows));
+  const stored = made(tied ?? p.param("weight", [outputs, fixedChannels(x, p)], { init: "linear" }));
+  const weight = centred ? withData(stored, (data) => affineData(data, { axis: 1, centred: true })) : stored;
+  const inputs = [x, weight, ...bias === false ? [] : [made(biasOf(bias, p, outputs))]];
   return op("linear", inputs, { attrs: {}, name: p.path });
-}
-
-/** Non-overlapping patches: `[B, c, H, W]` to `[B, H/patch * W/patch, channels]`, a strided convolution. */
-export function patchEmbedding(
-  image: Tensor,
-  p: Scope,
-  options: { readonly patch: number; readonly channels: number; readonly bias?: boolean },
-): Tensor {
-  const { patch, channels, bias = true } = given(layer("patchEmbedding", image, p), options, {
-    patch: COUNT,
-    channels: COUNT,
-    bias: optional(FLAG),
-  });
-  const colours = image.shape[1];
-  if (typeof colours !== "number") {
-    throw new UnfoldError(`${p.path}: the image's channel axis must have a fixed size`);
-  }
-  const weight = p.param("weight", [channels, colours, patch, patch], { init: "linear" });
-  const inputs = bias ? [image, weight, p.param("bias", [channels], { init: "bias" })] : [image, weight];
-  const attrs = { stride: [patch, patch], padding: [0, 0] } as const;
-  return mapToTokens(op("conv", inputs, { attrs, name: p.path }));
 }
 
 /** Learned tokens `[1, N, C]` in front of every sequence: `[B, T, C]` to `[B, T + N, C]`. */
@@ -181,14 +213,4 @@ export function fixedChannels(x: Tensor, p: Scope): number {
   const channels = x.shape.at(-1);
   if (typeof channels === "number") return channels;
   throw new UnfoldError(`${p.path}: the channel axis must have a fixed size`);
-}
-
-/** A weight less each row's mean, `W (I - 11^T / C)`: a constant too, so normalizations fold into it. */
-function centredRows(tensor: Tensor): Tensor {
-  const weight = nodeOf(tensor);
-  if (weight.op !== "constant") {
-    throw new UnfoldError(`${weight.name}: rows are centred of a parameter; this weight is computed`);
-  }
-  const data = affineData(dataOf(weight), { axis: 1, centred: true });
-  return tensorOf(constantNode(data, { dtype: weight.type.dtype, name: weight.name }));
 }

@@ -10,6 +10,7 @@ export * from "./heads.ts";
 export * from "./functions/images.ts";
 export * from "./functions/indices.ts";
 export * from "./layers.ts";
+export type { HeadRows } from "../weights/derived/derive.ts";
 export * from "./masks.ts";
 export * from "./model.ts";
 export * from "./positions.ts";

@@ -6,6 +6,7 @@
 import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
 import { argument, shown, thrown } from "../ir/given.ts";
+import type { TensorData } from "../ir/data.ts";
 import type { Graph } from "../ir/graph.ts";
 import { bindShape, type DimValues, namesIn, type Shape } from "../ir/shape.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
@@ -50,6 +51,8 @@ export interface ModelOrigin {
   readonly said: OnnxSaid;
   /** Its names of open sizes by the model's: `{ B: "batch_size" }`. */
   readonly sizes: Readonly<Record<string, string>>;
+  /** Its name of a tensor that is no parameter: a table of its code, which weights of the file have too. */
+  nameOf(data: TensorData): string | null;
 }
 
 /** A described network, not yet bound to weights. */

@@ -188,6 +188,13 @@ function rotations(
   };
 }
 
+/** `[-upper, lower]` of the two halves of the last axis, as Hugging Face's rotations have it. */
+export function rotateHalf(x: Tensor): Tensor {
+  argument("rotateHalf: x", x, TENSOR);
+  const [lower, upper] = x.split(2);
+  return concat([upper.map("neg"), lower], { axis: -1 });
+}
+
 /** Turns queries or keys `[B, H, T, D]` by their positions: a rotation of the pairs (i, i + D/2). */
 export function rotate(x: Tensor, table: RotaryTable): Tensor {
   argument("rotate: x", x, TENSOR);

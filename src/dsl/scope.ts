@@ -17,14 +17,15 @@ import {
   TEXT,
   whole,
 } from "../ir/given.ts";
-import { float64Of, heldData } from "../ir/data.ts";
+import { float64Of, heldData, type TensorData } from "../ir/data.ts";
 import type { Precision } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
-import { sameShape, showShape } from "../ir/shape.ts";
+import { axisIn, sameShape, showShape } from "../ir/shape.ts";
 import type { AffineOptions, NormScope } from "../norms/define.ts";
 import type { Norm } from "../norms/families.ts";
 import type { NormId } from "../ops/define.ts";
-import { apply, type AttrsOf, constantNode } from "../ops/table.ts";
+import { apply, type AttrsOf, constantNode, isOp } from "../ops/table.ts";
+import { type HeadRows, regroupedData } from "../weights/derived/derive.ts";
 import type { WeightHint, WeightSource } from "../weights/source.ts";
 import { nodeOf, type Tensor, tensorOf } from "./tensor.ts";
 
@@ -108,21 +109,54 @@ export class Scope {
   }
 }
 
-/** `x` over its last axis with the model's normalization and a scope's parameters, times `gain`. */
-export function normalized(x: Tensor, p: Scope, gain: number): Tensor {
+/** How a normalization is applied, besides where. */
+export interface Application {
+  /** A factor on the result. */
+  readonly gain?: number | undefined;
+  /** Of its vectors, which are stored head by head. */
+  readonly regroup?: HeadRows | undefined;
+}
+
+/** `x` over an axis with a normalization, the model's unless given, and a scope's parameters. */
+export function normalized(
+  x: Tensor,
+  p: Scope,
+  { axis, family = contextOf(p).norm, ...how }: Application & {
+    readonly axis: number;
+    readonly family?: Norm;
+  },
+): Tensor {
   if (p.path === "") throw new UnfoldError('a normalization needs a scope of its own: norm(x, p.at("norm"))');
-  return tensorOf(contextOf(p).norm.apply(nodeOf(x), normScope(p, gain)));
+  return tensorOf(alongAxis(nodeOf(x), axis, (moved) => family.apply(moved, normScope(p, how))));
+}
+
+/** What normalizes a last axis, over any. */
+export function alongAxis(x: Node, axis: number, normalize: (x: Node) => Node): Node {
+  const rank = x.type.shape.length;
+  const at = axisIn(axis, rank, "norm");
+  if (at === rank - 1) return normalize(x);
+  const to = [...x.type.shape.keys()].filter((i) => i !== at).concat(at);
+  const moved = apply("transpose", [x], { attrs: { permutation: to } });
+  const result = normalize(moved);
+  if (result === moved) return x;
+  if (isOp(result, "channel_affine") && result.inputs[0] === moved && !result.attrs.centred) {
+    const [, scale, shift] = result.inputs;
+    const attrs = { ...result.attrs, axis: at };
+    return apply("channel_affine", [x, scale, shift], { attrs, name: result.name });
+  }
+  return apply("transpose", [result], { attrs: { permutation: to.map((_, i) => to.indexOf(i)) } });
 }
 
 /** A scope as normalizations see it: vectors to compute with in the description, and an affine at the end. */
-export function normScope(p: Scope, gain = 1): NormScope {
+export function normScope(p: Scope, { gain = 1, regroup }: Application = {}): NormScope {
   const { weights, precision } = contextOf(p);
   const { path } = p;
   const own: NormId = Symbol(path);
   return {
     path,
     vector(name, length, hint) {
-      return float64Of(weights.take(joined(p, name), [length], { ...hint, onesDoNotCount: true }));
+      const stored = weights.take(joined(p, name), [length], { ...hint, onesDoNotCount: true });
+      return float64Of(regroup === undefined ? stored : regroupedData(stored, regroup));
     },
     statistics: (op, x, attrs) =>
       apply(op, [x] as readonly Node[], {
@@ -145,6 +179,26 @@ export function normScope(p: Scope, gain = 1): NormScope {
       });
     },
   };
+}
+
+/** The stored bias, or the one that is given. */
+export function biasOf(bias: true | Tensor, p: Scope, outputs: number): Tensor {
+  return bias === true ? p.param("bias", [outputs], { init: "bias" }) : bias;
+}
+
+/** A parameter with its rows changed, a constant as it was: normalizations fold into it. */
+export function withData(tensor: Tensor, change: (data: TensorData) => TensorData): Tensor {
+  const { type: { dtype }, name } = nodeOf(tensor);
+  return tensorOf(constantNode(change(dataOfParameter(tensor)), { dtype, name }));
+}
+
+/** The numbers of a parameter. */
+export const valuesOf = (tensor: Tensor): Float64Array => float64Of(dataOfParameter(tensor));
+
+function dataOfParameter(tensor: Tensor): TensorData {
+  const { op, name, attrs: { data } } = nodeOf(tensor);
+  if (op === "constant") return data as TensorData;
+  throw new UnfoldError(`${name}: its numbers are needed, and it is computed; give a parameter`);
 }
 
 function joined({ path }: Scope, name: string): string {

@@ -55,8 +55,10 @@ function requireFew(what: string, count: number): void {
   throw new UnfoldError(`${what}: ${count} entries are more than the ${MOST_TOKENS} that can be described`);
 }
 
-const PER_AXIS = either(whole(0), listOf(whole(0), 2));
-const SIDES = either(COUNT, listOf(COUNT, 2));
+/** A number for both axes, or for each. */
+export const PER_AXIS: Kind = either(whole(0), listOf(whole(0), 2));
+/** The same, from 1 on. */
+export const SIDES: Kind = either(COUNT, listOf(COUNT, 2));
 const WINDOWS = {
   window: SIDES,
   shift: PER_AXIS,
@@ -231,6 +233,23 @@ export function relativePositions(window: PerAxis): number[] {
   return tokens.flatMap(([y, x]) =>
     tokens.map(([v, u]) => (y - v + height - 1) * span + (x - u + width - 1))
   );
+}
+
+/**
+ * Of each pair of tokens, a query of every `stride`-th row and column and a key, the row of its bias by how
+ * far they are apart, `|dy| width + |dx|` (LeViT, Graham et al. 2021).
+ */
+export function distances(grid: Grid, options: { readonly stride?: number } = {}): number[] {
+  const { height, width } = checkedGrid("distances", grid);
+  const { stride = 1 } = given("distances", options, { stride: optional(COUNT) });
+  const steps = (size: number, step: number) =>
+    Array.from({ length: Math.ceil(size / step) }, (_, i) => i * step);
+  const places = (step: number) =>
+    steps(height, step).flatMap((y) => steps(width, step).map((x) => [y, x] as const));
+  const queries = places(stride);
+  requireFew("distances", queries.length * height * width);
+  const keys = places(1);
+  return queries.flatMap(([y, x]) => keys.map(([v, u]) => Math.abs(y - v) * width + Math.abs(x - u)));
 }
 
 /** Whether two tokens of a shifted window are from different sides of the image: `[windows, T, T]`. */

@@ -7,6 +7,7 @@ import { basename } from "node:path";
 import type { RecognisedCheckpoint } from "../checkpoints/recognised.ts";
 import type { Model, TraceOptions } from "../dsl/model.ts";
 import { RequestError, UnfoldError } from "../errors.ts";
+import type { TensorData } from "../ir/data.ts";
 import { isFloat, type Precision } from "../ir/dtype.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { bindShape, type DimValues, namesIn, showShape } from "../ir/shape.ts";
@@ -122,6 +123,7 @@ export function importOnnx(
       },
       said: file.said,
       sizes: Object.fromEntries(inputs.sizes),
+      nameOf: (data) => [...file.graph.initializers].find(([, stored]) => stored === data)?.[0] ?? null,
     },
     forward: () => {
       throw new UnfoldError(`${name} comes from an ONNX file and has no description`);
@@ -253,14 +255,15 @@ function nameOf(path: string): string {
   return stem.slice(0, 100) || "network";
 }
 
-/** The file's parameters under their names in the network. */
+/** The file's parameters under their names in the network; other tensors of it, unlisted, under their own. */
 export function weightsOf(
-  { path, metadata }: OnnxFile,
+  { path, metadata, graph: { initializers } }: OnnxFile,
   parameters: ReadonlyMap<string, Parameter>,
 ): Checkpoint {
-  const of = (name: string): Parameter => {
-    const parameter = parameters.get(name);
-    if (parameter !== undefined) return parameter;
+  const known = (name: string) => parameters.get(name)?.data ?? initializers.get(name);
+  const of = (name: string): TensorData => {
+    const data = known(name);
+    if (data !== undefined) return data;
     throw new UnfoldError(
       `${path} has no parameter ${quoted(name)}; it has ${listed([...parameters.keys()], 3)}`,
     );
@@ -272,9 +275,9 @@ export function weightsOf(
     stateDict: null,
     recorded: [],
     names: () => [...parameters.keys()],
-    has: (name) => parameters.has(name),
-    typeOf: (name) => of(name).data.dtype,
-    shapeOf: (name) => of(name).data.shape,
-    tensor: (name) => of(name).data,
+    has: (name) => known(name) !== undefined,
+    typeOf: (name) => of(name).dtype,
+    shapeOf: (name) => of(name).shape,
+    tensor: of,
   };
 }

@@ -4,7 +4,6 @@
  */
 import type { Precision } from "../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../ir/graph.ts";
-import { axisIn } from "../ir/shape.ts";
 import type { NormScope, StatisticsOp } from "../norms/define.ts";
 import {
   affineNorm,
@@ -15,8 +14,8 @@ import {
   type Norm,
   rmsNorm,
 } from "../norms/families.ts";
-import { normScope, rootScope } from "../dsl/scope.ts";
-import { apply, isOp, rebuild } from "../ops/table.ts";
+import { alongAxis, normScope, rootScope } from "../dsl/scope.ts";
+import { isOp, rebuild } from "../ops/table.ts";
 import { statisticsOf } from "../rewrite/fold/norm_nodes.ts";
 import type { WeightSource } from "../weights/mod.ts";
 
@@ -91,10 +90,6 @@ export function withNorm(
     const site = sites.get(node);
     if (site === undefined) return rebuilt;
     const before = site.statistics === null ? rebuilt.inputs[0]! : rebuilt.inputs[0]!.inputs[0]!;
-    const rank = before.type.shape.length;
-    const axis = axisIn(isOp(node, "channel_affine") ? node.attrs.axis : -1, rank, node.name);
-    const [to, back] = channelsLast(axis, rank);
-    const moved = to === null ? before : apply("transpose", [before], { attrs: { permutation: to } });
     let isKept = false;
     const scope: FileScope = {
       ...normScope(root.at(site.scope)),
@@ -103,16 +98,8 @@ export function withNorm(
         return rebuilt;
       },
     };
-    const normalized = norm.apply(moved, scope);
-    if (isKept) return rebuilt;
-    return back === null ? normalized : apply("transpose", [normalized], { attrs: { permutation: back } });
+    const axis = isOp(node, "channel_affine") ? node.attrs.axis : -1;
+    const normalized = alongAxis(before, axis, (moved) => norm.apply(moved, scope));
+    return isKept ? rebuilt : normalized;
   });
-}
-
-/** To channels behind all else, where normalizations of a description are, and back; null where they are. */
-function channelsLast(axis: number, rank: number): readonly [number[] | null, number[] | null] {
-  if (axis === rank - 1) return [null, null];
-  const others = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== axis);
-  const to = [...others, axis];
-  return [to, to.map((_, i) => to.indexOf(i))];
 }

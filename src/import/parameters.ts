@@ -49,6 +49,11 @@ const LAST_NAMES: Partial<Record<WeightHint["init"], string>> = {
 /** Names that exporters make up: "onnx::Add_12", "val_13", "/layers.0/Constant_output_0", "512". */
 const MADE_UP =
   /^(?:onnx::.*|val_\d+|_?\w*tensor_?(?:constant)?_?\d+|\/.*|.*_output_\d+|(?:const|Constant|_v)_?\d*|\d+|.*::.*)$/;
+/** By the operators that made them, which `torch.export` has computed: "div_2", "unsqueeze". */
+const COMPUTED =
+  /^(?:add|cat|clone|cos|div|embedding|exp|expand|index|mul|permute|pow|reshape|rsqrt|select|sigmoid|sin|slice|softplus|sqrt|squeeze|stack|sub|sum|t|transpose|unsqueeze|view)(?:_\d+)?$/;
+/** A bias that `torch.export` made of Batch Normalization, by the name of the weight beside it. */
+const BESIDE_WEIGHT = /\.weight_bias$/;
 
 /** The parameters of a graph by their initializers' names. */
 export function parametersOf(graph: OnnxGraph): ReadonlyMap<string, Parameter> {
@@ -63,7 +68,12 @@ export function parametersOf(graph: OnnxGraph): ReadonlyMap<string, Parameter> {
       const hint = { init: ROLES[operatorName(node)]?.[index] ?? "embedding" };
       if (isLeftOut(node, { data, index })) return;
       const isMadeUp = MADE_UP.test(stored);
-      const name = isMadeUp ? madeName(node, { stored, index }, taken) : stored;
+      const beside = stored.replace(BESIDE_WEIGHT, ".bias");
+      const name = isMadeUp || COMPUTED.test(stored)
+        ? madeName(node, { stored, index }, taken) ?? (isMadeUp ? null : stored)
+        : taken.has(beside)
+        ? stored
+        : beside;
       if (name === null) return;
       taken.add(name);
       // A Gemm's weight is turned under its own name, too: transformers' Conv1D has it that way.

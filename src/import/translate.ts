@@ -8,7 +8,7 @@ import { UnfoldError } from "../errors.ts";
 import { isFloat, type Precision } from "../ir/dtype.ts";
 import type { TensorData } from "../ir/data.ts";
 import type { Graph, Node } from "../ir/graph.ts";
-import { bindShape, broadcastShapes, type DimValues, isDim, showShape } from "../ir/shape.ts";
+import { bindShape, type DimValues, isDim, showShape } from "../ir/shape.ts";
 import { type OnnxFile, type OnnxNode, operatorName } from "../onnx/file.ts";
 import { apply, constantNode } from "../ops/table.ts";
 import { transposedData } from "../weights/derived/derive.ts";
@@ -22,8 +22,9 @@ import { Site, type Surroundings, type Translated } from "./site.ts";
 import { onSizesOf } from "./sizes.ts";
 import { isKnownOperator, refuseUnknown } from "./unknown.ts";
 import {
-  eachElement,
+  elementwise,
   isKnown,
+  isOpen,
   type Known,
   knownData,
   knownOf,
@@ -198,11 +199,16 @@ class Translation implements Surroundings {
     const operands = site.inputs.filter((value) => value !== null) as readonly Known[];
     const isWhole = operands[0]?.dtype !== "fp32";
     const operator = onSizesOf(operatorName(node), { isWhole, fmod: site.int("fmod", 0) !== 0 });
-    if (operator !== undefined && operands.length > 0) return elementwise(site, operator, operands);
+    // What is made of the file's floats remembers how.
+    const isOfFloats = operands.every((operand) => operand.dtype === "fp32" && !isOpen(operand)) &&
+      translatorOf(node) !== undefined;
+    if (operator !== undefined && operands.length > 0 && !isOfFloats) {
+      return elementwise(node, operator, operands);
+    }
     const none = nothingOf(site);
     if (none !== null) return none;
     const translator = translatorFor(node);
-    if (isMove(translator) && operands.some(({ elements }) => !(elements instanceof Float64Array))) {
+    if (isMove(translator) && operands.some(isOpen)) {
       const moved = this.#moved(translator, site, operands);
       if (moved !== null) return moved;
     }
@@ -285,32 +291,3 @@ function translatorFor(node: OnnxNode): Translator {
     "it is known of sizes and constants alone, and here it reads what the network computes",
   );
 }
-
-function elementwise(
-  site: Site,
-  operator: NonNullable<ReturnType<typeof onSizesOf>>,
-  operands: readonly Known[],
-): Known {
-  const shape = operands.reduce<readonly number[] | null>(
-    (all, operand) => all && broadcastShapes(all, operand.shape) as readonly number[] | null,
-    [],
-  );
-  if (shape === null) throw new UnfoldError("the shapes do not broadcast");
-  const name = operatorName(site.node);
-  const dtype = LOGICAL.has(name) ? "bool" : name === "Where" ? operands[1]!.dtype : operands[0]!.dtype;
-  return eachElement(operator, operands, { dtype, shape, origin: site.node.outputs[0]! });
-}
-
-const LOGICAL = new Set([
-  "And",
-  "Equal",
-  "Greater",
-  "GreaterOrEqual",
-  "IsInf",
-  "IsNaN",
-  "Less",
-  "LessOrEqual",
-  "Not",
-  "Or",
-  "Xor",
-]);

@@ -7,12 +7,13 @@ import { UnfoldError } from "../errors.ts";
 import { bytesFromNumbers, elementCount, float64Of, heldData, type TensorData } from "../ir/data.ts";
 import { type DType, isFloat, type Precision, type StorageType } from "../ir/dtype.ts";
 import { type Node, topological } from "../ir/graph.ts";
-import { dataOf } from "../ops/constant.ts";
+import { dataOf, madeOf } from "../ops/constant.ts";
 import type { ReferenceTensor } from "../ops/define.ts";
 import { broadcastTo } from "../ops/reference.ts";
 import { isKeptQuantized } from "../rewrite/tidy/fold_constants.ts";
 import { apply, constantNode, opOf } from "../ops/table.ts";
-import { termsOf } from "../ir/shape.ts";
+import { broadcastShapes, termsOf } from "../ir/shape.ts";
+import { type OnnxNode, operatorName } from "../onnx/file.ts";
 import { isUnclear, namesOf, type OnSizes, type Size, sizeText } from "./sizes.ts";
 
 /** Elements, row-major, that are known while the network is imported. */
@@ -25,6 +26,8 @@ export interface Known {
   readonly origin: string;
   /** The tensor that the elements are read from, where they are those of one. */
   readonly data?: TensorData;
+  /** The node over constants that the elements are the value of. */
+  readonly made?: Node;
 }
 
 export type Value = Known | Node;
@@ -56,6 +59,10 @@ export function knownSizes(elements: readonly Size[], origin: string, shape = [e
   return { dtype: "int64", shape, elements, origin };
 }
 
+/** Whether a size among the elements is open. */
+export const isOpen = ({ elements }: Known) =>
+  !(elements instanceof Float64Array) && elements.some((size) => typeof size !== "number");
+
 /** The elements as numbers; where a size among them is open, an error that says which and what to do. */
 export function numbersOf(known: Known): Float64Array {
   if (known.elements instanceof Float64Array) return known.elements;
@@ -86,6 +93,7 @@ export function nodeOfKnown(known: Known, { precision, name }: { precision: Prec
   if (known.elements.some((size) => typeof size !== "number")) return nodeOfSizes(known, { precision, name });
   const wide = numbersOf(known);
   const held = heldData(shape, wide, origin);
+  if (known.made !== undefined) madeOf(held, known.made);
   if (dtype === "fp32") return constantNode(held, { dtype: precision, name });
   const odd = wide.find((value) => !Number.isFinite(value));
   if (odd !== undefined) throw new UnfoldError(`${origin} is ${odd} as ${dtype}`);
@@ -144,11 +152,37 @@ export function knownOf(node: Node, origin: string): Known | null {
     values.set(each, opOf(each).evaluate(each.inputs.map((input) => values.get(input)!), each.attrs));
   }
   const { shape, data } = values.get(node)!;
-  return { dtype: knownType(node.type.dtype), shape, elements: data, origin };
+  return { dtype: knownType(node.type.dtype), shape, elements: data, origin, made: node };
 }
 
+/** An operator of the file on known values. */
+export function elementwise(node: OnnxNode, operator: OnSizes, operands: readonly Known[]): Known {
+  const shape = operands.reduce<readonly number[] | null>(
+    (all, operand) => all && broadcastShapes(all, operand.shape) as readonly number[] | null,
+    [],
+  );
+  if (shape === null) throw new UnfoldError("the shapes do not broadcast");
+  const name = operatorName(node);
+  const dtype = LOGICAL.has(name) ? "bool" : name === "Where" ? operands[1]!.dtype : operands[0]!.dtype;
+  return eachElement(operator, operands, { dtype, shape, origin: node.outputs[0]! });
+}
+
+const LOGICAL = new Set([
+  "And",
+  "Equal",
+  "Greater",
+  "GreaterOrEqual",
+  "IsInf",
+  "IsNaN",
+  "Less",
+  "LessOrEqual",
+  "Not",
+  "Or",
+  "Xor",
+]);
+
 /** An operator on sizes, element by element, broadcast. */
-export function eachElement(
+function eachElement(
   operator: OnSizes,
   values: readonly Known[],
   like: Omit<Known, "elements">,

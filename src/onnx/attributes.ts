@@ -38,7 +38,7 @@ export function attributeOf(attribute: AttributeProto, { origin, tensors }: Owne
 }
 
 /** Of the decimals that are this float32, the shortest: the 1e-6 of a network rather than 9.99999997e-7. */
-function shortest(float: number): number {
+export function shortest(float: number): number {
   for (let digits = 1; digits < 9; digits++) {
     const number = Number(float.toPrecision(digits));
     if (Math.fround(number) === float) return number;

@@ -27,6 +27,17 @@ export const constant = defineOp({
   onnx: (g, _, { data }, node) => g.constant(data, node.type),
 });
 
+/** What values were made by, where that is told. */
+const MADE = new WeakMap<TensorData, Node>();
+
+/** Keeps the node over constants that data is the value of: how it is made of weights. */
+export function madeOf(data: TensorData, node: Node): void {
+  MADE.set(data, node);
+}
+
+/** The node that data is the value of; null where nobody said. */
+export const madeBy = (data: TensorData): Node | null => MADE.get(data) ?? null;
+
 /** The values behind a constant node. */
 export function dataOf(constant: Node): TensorData {
   return (constant.attrs as ConstantAttrs).data;

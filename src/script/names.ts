@@ -4,8 +4,9 @@
  * that equal blocks have equal names.
  */
 import type { Node } from "../ir/graph.ts";
+import { variableOf } from "./called.ts";
 import { literal } from "./phrase.ts";
-import { identifier, nodesIn, type Statement } from "./read.ts";
+import { nodesIn, type Statement } from "./read.ts";
 
 /** Not to be taken: words of the language that scopes are called by. */
 const RESERVED = [
@@ -51,7 +52,7 @@ export function namesOf(
     ) {
       stream = names.get(first)!;
     }
-    const own = called === null ? stream : ownName(called);
+    const own = called === null ? stream : variableOf(called);
     const wanted = taken.has(own) ? `${own}Out` : own;
     const isFree = (name: string) => !live.has(name) && !taken.has(name) && !RESERVED.includes(name);
     let name = wanted;
@@ -61,12 +62,3 @@ export function namesOf(
   });
   return names;
 }
-
-/** The last part of a scope that says something: "qkv". */
-function ownName(scope: string): string {
-  const own = scope.split(".").findLast((part) => /[A-Za-z]/.test(part) && !SILENT.includes(part)) ?? "x";
-  const words = own.replace(/[^A-Za-z0-9]+(.)?/g, (_, next = "") => next.toUpperCase());
-  return identifier(words) ? words : "x";
-}
-
-const SILENT = ["weight", "bias"];

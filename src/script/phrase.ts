@@ -4,8 +4,14 @@
  */
 import type { Node } from "../ir/graph.ts";
 
+/** A value that is no tensor, in front of all others under a name: a grid, an order of tokens. */
+export interface Definition {
+  readonly called: string;
+  readonly definition: Phrase;
+}
+
 /** A value, or a scope by its path, "" being the root. */
-export type Part = string | { readonly node: Node } | { readonly scope: string };
+export type Part = string | { readonly node: Node } | { readonly scope: string } | Definition;
 export type Phrase = readonly Part[];
 
 /** A phrase with values in it: ``phrase`${x}.add(${y})` ``; numbers and texts as JSON has them. */
@@ -39,3 +45,15 @@ export function listed(phrases: readonly Phrase[]): Phrase {
 /** The option where it is not what holds unless said. */
 export const unless = (usual: unknown, value: unknown): Phrase | undefined =>
   literal(usual) === literal(value) ? undefined : [literal(value)];
+
+/** "blocks.0.attn" of "blocks.0.attn.qkv". */
+export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf(".")));
+
+/** The longest scope that all paths lie in. */
+export function commonScope(paths: readonly string[]): string {
+  return paths.reduce((common, path) => {
+    const [a, b] = [common.split("."), path.split(".")];
+    const end = a.findIndex((part, i) => part !== b[i]);
+    return (end < 0 ? a : a.slice(0, end)).join(".");
+  });
+}

@@ -6,21 +6,31 @@
 import { UnfoldError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import { listed as listedNames } from "../text.ts";
+import { calledOf, identifier, variableOf } from "./called.ts";
 import type { Network } from "./network.ts";
 import { listed, literal, type Phrase } from "./phrase.ts";
-import { attention, joinHeads, scaledDotProductAttention, splitHeads } from "./words/attention.ts";
+import {
+  attention,
+  joinHeads,
+  repeatHeads,
+  rotateHalf,
+  scaledDotProductAttention,
+  splitHeads,
+} from "./words/attention.ts";
 import { block, mlp } from "./words/blocks.ts";
 import {
   constant,
   convolution,
+  convolution1d,
   embedding,
   layerScale,
   linear,
   mapToTokens,
   norm,
   prependToken,
+  stored,
 } from "./words/layers.ts";
-import { called } from "./words/functions.ts";
+import { called, reorder } from "./words/functions.ts";
 import { concat, method, numbers, pick } from "./words/methods.ts";
 import type { Reading, Word } from "./words/word.ts";
 
@@ -31,6 +41,8 @@ const READINGS: readonly Reading[] = [
   mlp,
   mapToTokens,
   prependToken,
+  convolution1d,
+  reorder,
   embedding,
   norm,
   layerScale,
@@ -39,16 +51,19 @@ const READINGS: readonly Reading[] = [
   pick,
   joinHeads,
   splitHeads,
+  repeatHeads,
+  rotateHalf,
   scaledDotProductAttention,
   constant,
+  stored,
   numbers,
   concat,
   method,
   called,
 ];
 
-/** Characters of a phrase in which other phrases stand. */
-const MOST_CHARACTERS = 92;
+/** Characters of a name and a phrase in which other phrases stand: of 110 what is left in a loop. */
+const MOST_CHARACTERS = 94;
 
 /** A value that has a name; null of what is returned. */
 export interface Statement {
@@ -94,40 +109,51 @@ export function statementsOf(
   ];
   for (const { node } of outputs) reads.set(node, (reads.get(node) ?? 0) + 1);
   const portOf = new Map(outputs.map(({ name, node }) => [node, name]));
-  const calledOf = (node: Node) => {
-    const { scope = node.name.split("/")[0]!, imports } = words.get(node)!;
-    // A block's number says less than what it is that stands there.
-    return portOf.get(node) ?? (/(^|\.)\d+$/.test(scope) && imports.length > 0 ? imports[0]! : scope);
-  };
-  const uses = (node: Node) => network.uses.get(node)!.length;
-  const streams = new Set<Node>();
-  const inlined = new Map<Node, Phrase>();
-  const statements: Statement[] = [];
-  const written = (phrase: Phrase, isLast = false): Phrase => {
-    for (;;) {
-      const whole = phrase.flatMap((part) =>
-        typeof part === "object" && "node" in part ? inlined.get(part.node) ?? [part] : [part]
-      );
-      const within = nodesIn(phrase).filter((node) => inlined.has(node) && !isParameter(node, network));
-      if (within.length === 0 || lengthOf(whole) + (isLast ? 4 : 0) <= MOST_CHARACTERS) return whole;
-      const longest = within.reduce((a, b) => lengthOf(inlined.get(b)!) > lengthOf(inlined.get(a)!) ? b : a);
-      statements.push({ node: longest, phrase: inlined.get(longest)!, called: calledOf(longest) });
-      inlined.delete(longest);
+  const nameOf = (node: Node) => portOf.get(node) ?? calledOf(node, { words, network });
+  /** The statements, where it is known of some values that they are of the stream, whose name is short. */
+  const composed = (known: ReadonlySet<Node>): Statement[] => {
+    const nameIn = (node: Node) => known.has(node) ? "x" : variableOf(nameOf(node));
+    // Some get a number.
+    const widthOf = (node: Node) => given.has(node) ? node.name.length : nameIn(node).length + 1;
+    const uses = (node: Node) => network.uses.get(node)!.length;
+    const streams = new Set<Node>();
+    const inlined = new Map<Node, Phrase>();
+    const statements: Statement[] = [];
+    const written = (phrase: Phrase, name: string): Phrase => {
+      const most = MOST_CHARACTERS - name.length;
+      for (;;) {
+        const whole = phrase.flatMap((part) =>
+          typeof part === "object" && "node" in part ? inlined.get(part.node) ?? [part] : [part]
+        );
+        const all = nodesIn(phrase).filter((node) => inlined.has(node));
+        // Parameters stand where they are read, while anything else can be taken out.
+        const others = all.filter((node) => !isParameter(node, network));
+        const within = others.length > 0 ? others : all;
+        if (within.length === 0 || lengthOf(whole, widthOf) <= most) return whole;
+        const length = (node: Node) => lengthOf(inlined.get(node)!, widthOf);
+        const longest = within.reduce((a, b) => length(b) > length(a) ? b : a);
+        statements.push({ node: longest, phrase: inlined.get(longest)!, called: nameOf(longest) });
+        inlined.delete(longest);
+      }
+    };
+    for (const node of order) {
+      const phrase = written(words.get(node)!.phrase, nameIn(node));
+      const word = words.get(node)!;
+      const isStream = isSum(node, network) || word.imports.includes("block") ||
+        (word.imports.includes("norm") && streams.has(nodesIn(word.phrase)[0]!) &&
+          uses(nodesIn(word.phrase)[0]!) === 1);
+      if (isStream) streams.add(node);
+      if (isParameter(node, network) || (reads.get(node) === 1 && !isStream)) inlined.set(node, phrase);
+      else statements.push({ node, phrase, called: isStream ? null : nameOf(node) });
     }
+    statements.push({ node: null, phrase: written(result, "return"), called: null });
+    return streamed(statements, network);
   };
-  for (const node of order) {
-    const phrase = written(words.get(node)!.phrase);
-    const word = words.get(node)!;
-    const isStream = isSum(node, network) || word.imports.includes("block") ||
-      (word.imports.includes("norm") && streams.has(nodesIn(word.phrase)[0]!) &&
-        uses(nodesIn(word.phrase)[0]!) === 1);
-    if (isStream) streams.add(node);
-    if (isParameter(node, network) || (reads.get(node) === 1 && !isStream)) inlined.set(node, phrase);
-    else statements.push({ node, phrase, called: isStream ? null : calledOf(node) });
-  }
-  statements.push({ node: null, phrase: written(result, true), called: null });
+  const stream = composed(new Set()).flatMap(({ node, called }) =>
+    node !== null && called === null ? node : []
+  );
   return {
-    statements: blocksTogether(streamed(statements, network)),
+    statements: blocksTogether(composed(new Set(stream))),
     imports: new Set([...words.values()].flatMap(({ imports }) => imports)),
   };
 }
@@ -135,11 +161,17 @@ export function statementsOf(
 /** What a stream begins with is of the stream, too: what a sum adds to, else what is read first. */
 function streamed(statements: readonly Statement[], { uses }: Network): Statement[] {
   const begins = new Set<Node>();
+  // What depends on an input.
+  const fed = new Set<Node>();
+  for (const node of uses.keys()) {
+    if (node.op === "input" || node.inputs.some((input) => fed.has(input))) fed.add(node);
+  }
   return statements.toReversed().map((statement) => {
     const { node, phrase, called } = statement;
     if (node === null || (called !== null && !begins.has(node))) return statement;
     const read = nodesIn(phrase);
-    begins.add(read.find((each) => node.inputs.includes(each) && uses.get(each)!.length > 1) ?? read[0]!);
+    const moving = read.filter((each) => node.inputs.includes(each) && fed.has(each));
+    begins.add(moving.find((each) => uses.get(each)!.length > 1) ?? moving[0] ?? read[0]!);
     return { ...statement, called: null };
   }).toReversed();
 }
@@ -160,9 +192,6 @@ function blocksTogether(statements: readonly Statement[]): Statement[] {
     ...statements.filter((statement) => !isStill(statement)),
   ];
 }
-
-/** Whether a name can be one of a variable. */
-export const identifier = (name: string): boolean => /^[A-Za-z_$][\w$]*$/.test(name);
 
 /** Whether it adds to what others read, too: a residual network's stream. */
 const isSum = ({ op, inputs }: Node, { uses }: Network) =>
@@ -187,13 +216,15 @@ function isApart(node: Node, { within }: Word, { uses }: Network): boolean {
 export const nodesIn = (phrase: Phrase): Node[] =>
   phrase.flatMap((part) => typeof part === "object" && "node" in part ? part.node : []);
 
-/** About how long it will be: values have short names. */
-function lengthOf(phrase: Phrase): number {
+/** About how long it will be. */
+function lengthOf(phrase: Phrase, widthOf: (node: Node) => number): number {
   const lengths = phrase.map((part) =>
     typeof part === "string"
       ? part.length
       : "node" in part
-      ? 2
+      ? widthOf(part.node)
+      : "called" in part
+      ? part.called.length
       : part.scope === ""
       ? 1
       : part.scope.length + 8

@@ -2,13 +2,16 @@
 import { bytesAs, elementCount } from "../ir/data.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { dataOf } from "../ops/constant.ts";
+import { foldConstants } from "../rewrite/tidy/fold_constants.ts";
 import { literal } from "./phrase.ts";
 
 /** Elements of a constant that are compared; larger ones are weights, which are known by their names. */
 const MOST_ELEMENTS = 2 ** 17;
 
 /** Where the graphs differ first; null where they do not. Names count where they are those of weights. */
-export function difference(a: Graph, b: Graph): string | null {
+export function difference(described: Graph, other: Graph): string | null {
+  // A script says how constants are made of weights, which a graph has as constants.
+  const [a, b] = [described, other].map((graph) => foldConstants(graph).graph) as [Graph, Graph];
   const ports = (graph: Graph) =>
     literal([
       ...graph.inputs.map(({ name, type }) => [name, type.dtype, type.shape]),
@@ -71,7 +74,10 @@ function differs(node: Node, twin: Node, { twins, symbols }: Known): string | nu
 }
 
 function isSameConstant(a: Node, b: Node): boolean {
-  if (literal([a.type.dtype, a.type.shape]) !== literal([b.type.dtype, b.type.shape])) return false;
+  // A number is one under any shape of ones; what it makes of its operator's result is compared there.
+  const described = ({ type: { dtype, shape } }: Node) =>
+    literal([dtype, shape.every((dim) => dim === 1) || shape]);
+  if (described(a) !== described(b)) return false;
   const [ours, theirs] = [dataOf(a), dataOf(b)];
   if (elementCount(ours.shape) > MOST_ELEMENTS) return ours.origin === theirs.origin && a.name === b.name;
   const [left, right] = [ours, theirs].map((data) => bytesAs(data, a.type.dtype));

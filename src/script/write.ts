@@ -1,15 +1,13 @@
 /** A network as the text of a script in the DSL: what a person would have typed, who has the file's names. */
-import { UnfoldError } from "../errors.ts";
 import type { Model } from "../dsl/model.ts";
-import * as families from "../norms/families.ts";
 import type { WeightSource } from "../weights/source.ts";
 import type { Norm } from "../norms/families.ts";
+import { identifier } from "./called.ts";
 import { type Line, type Loop, looped, placeOf, type Token } from "./loops.ts";
 import { namesOf } from "./names.ts";
-import { type Network, networkOf } from "./network.ts";
-import { literal } from "./phrase.ts";
-import { identifier, statementsOf } from "./read.ts";
-import { difference } from "./same.ts";
+import { networkOf } from "./network.ts";
+import { type Definition, literal, type Phrase } from "./phrase.ts";
+import { type Statement, statementsOf } from "./read.ts";
 
 /** As wide as the lines of a script are, where they can be broken. */
 const MOST_COLUMNS = 110;
@@ -37,7 +35,9 @@ export function scriptOf(
   const network = networkOf(model, { weights, norm });
   const { statements, imports } = statementsOf(network);
   const inputs = new Map(network.graph.inputs.map((node) => [node, variable(node.name)]));
-  const taken = new Set([...imports, "model", "float"]);
+  const taken = new Set([...imports, network.norms.usual.maker, "model", "float", "ids"]);
+  const definitions = definitionsIn(statements, new Set([...taken, ...inputs.values()]));
+  for (const { name } of definitions.values()) taken.add(name);
   const names = namesOf(statements, taken, inputs);
   const lines = statements.map(({ node, phrase }): Line => ({
     name: node === null ? null : names.get(node)!,
@@ -45,12 +45,16 @@ export function scriptOf(
       if (typeof part === "object" && "scope" in part) {
         return [...tokens, { scope: part.scope === "" ? [] : part.scope.split(".") }];
       }
-      const text = typeof part === "string" ? part : names.get(part.node)!;
+      const text = typeof part === "string"
+        ? part
+        : "node" in part
+        ? names.get(part.node)!
+        : definitions.get(plainText(part.definition))!.name;
       const before = tokens.at(-1);
       return typeof before === "string" ? [...tokens.slice(0, -1), before + text] : [...tokens, text];
     }, []),
   }));
-  const made = normOf(network, weights);
+  const { usual } = network.norms;
   const specs = network.graph.inputs.map(({ name, type }) => ({
     name,
     ...model.inputs[name]!,
@@ -60,15 +64,15 @@ export function scriptOf(
   const words = [
     ...imports,
     "model",
-    made.maker,
+    usual.maker,
     ...(types.has("float") ? ["float"] : []),
     ...(types.has("int64") ? ["ids"] : []),
   ];
   return [
     `/**`,
-    ` * ${model.name}, as UNfold found it in ${source}. It names the weights, which stay in their file:`,
+    ` * ${model.name}, as UNfold found it in ${source}. Weights have the names of their file, where they stay:`,
     ` *`,
-    ` *     deno task build-engine ${file} --weights FILE`,
+    ` *     deno task build-engine ${file} --weights ${model.origin === undefined ? "FILE" : source}`,
     ` */`,
     ...broken(`import { `, sorted(words), ` } from ${literal(unfold)};`, ""),
     ``,
@@ -81,18 +85,50 @@ export function scriptOf(
       "  ",
     ),
     ...settingsOf(model).map((line) => `  ${line}`),
-    `  norm: ${made.text},`,
+    `  norm: ${usual.text},`,
     `  forward({ ${
       network.graph.inputs.map((node) =>
         identifier(node.name) ? node.name : `${literal(node.name)}: ${inputs.get(node)}`
       ).join(", ")
     }}, p) {`.replace("}, p)", " }, p)"),
-    ...written(looped(lines), taken, new Set(inputs.values())).flatMap((line) => wrapped(`    ${line}`)),
+    ...[...definitions.values()].flatMap(({ name, text }) => wrapped(`    const ${name} = ${text};`)),
+    ...written(looped(lines), taken, new Set(inputs.values())).flatMap((line) =>
+      wrapped(`    ${shortened(line)}`)
+    ),
     `  },`,
     `});`,
     ``,
   ].join("\n");
 }
+
+/** What stands in front of the network, by its text, each behind what it is made of. */
+function definitionsIn(
+  statements: readonly Statement[],
+  taken: ReadonlySet<string>,
+): ReadonlyMap<string, { readonly name: string; readonly text: string }> {
+  const found = new Map<string, { name: string; text: string }>();
+  const look = (phrase: Phrase) => {
+    for (const part of phrase) {
+      if (typeof part === "string" || !("called" in part)) continue;
+      look(part.definition);
+      const whole = plainText(part.definition);
+      if (found.has(whole)) continue;
+      const names = new Set([...found.values()].map(({ name }) => name));
+      let name = part.called;
+      for (let n = 2; names.has(name) || taken.has(name); n++) name = `${part.called}${n}`;
+      const text = part.definition.map((inner) =>
+        typeof inner === "string" ? inner : found.get(plainText((inner as Definition).definition))!.name
+      );
+      found.set(whole, { name, text: text.join("") });
+    }
+  };
+  for (const { phrase } of statements) look(phrase);
+  return found;
+}
+
+/** A definition with those within it written out. */
+const plainText = (phrase: Phrase): string =>
+  phrase.map((part) => typeof part === "string" ? part : plainText((part as Definition).definition)).join("");
 
 const key = (name: string) => identifier(name) ? name : literal(name);
 const variable = (name: string) =>
@@ -116,21 +152,39 @@ function broken(before: string, items: readonly string[], after: string, indent:
   return [before.trimEnd(), ...items.map((item) => `${indent}  ${item},`), indent + after.trimStart()];
 }
 
-/** A line whose last argument is an object, which is broken where the line is too long. */
+/** `{ q: q }` as one writes it. */
+const shortened = (line: string) => line.replace(/(?<=[{,] )(\w+): \1(?=,| })/g, "$1");
+
+/** A line that is too long, broken within its last call: its last argument's entries, else each argument. */
 function wrapped(line: string): string[] {
-  if (line.length <= MOST_COLUMNS || !line.endsWith(" });")) return [line];
-  // From the last brace back to the one that it closes; commas between its entries are at no depth.
-  let [depth, begin] = [0, line.length - 3];
+  if (line.length <= MOST_COLUMNS || !line.endsWith(");")) return [line];
+  const indent = /^ */.exec(line)![0];
+  const call = insideOf(line, line.length - 2);
+  const last = line.endsWith(" });") ? insideOf(line, line.length - 3) : null;
+  const isHung = last !== null && last.begin <= MOST_COLUMNS;
+  const { begin, entries } = isHung ? last : call;
+  return [
+    line.slice(0, begin),
+    ...entries.map((entry) => `${indent}  ${entry},`),
+    `${indent}${isHung ? "});" : ");"}`,
+  ];
+}
+
+/** What lies between the bracket that ends at a place and the one that it closes. */
+function insideOf(
+  line: string,
+  end: number,
+): { readonly begin: number; readonly entries: readonly string[] } {
+  let [depth, begin] = [0, end];
   const entries = [""];
-  for (; begin >= 0; begin--) {
+  for (;; begin--) {
     const character = line[begin]!;
     if ("}])".includes(character)) depth++;
     if ("{[(".includes(character) && --depth === 0) break;
     if (depth === 1 && character === ",") entries.unshift("");
-    else if (begin < line.length - 3) entries[0] = character + entries[0];
+    else if (begin < end) entries[0] = character + entries[0];
   }
-  const indent = /^ */.exec(line)![0];
-  return [line.slice(0, begin + 1), ...entries.map((entry) => `${indent}  ${entry.trim()},`), `${indent}});`];
+  return { begin: begin + 1, entries: entries.map((entry) => entry.trim()) };
 }
 
 /** What a description may say besides. */
@@ -143,34 +197,6 @@ function settingsOf({ batch, dims, keep }: Model): string[] {
     ...(ranges.length === 0 ? [] : [`dims: { ${ranges.join(", ")} },`]),
     ...(keep === undefined ? [] : [`keep: ${literal(keep)},`]),
   ];
-}
-
-/** Published networks' additions to the variance. */
-const EPSILONS = [1e-5, 1e-6, 1e-12, 1e-3, 1e-8, 1e-7];
-
-/** How the model's normalization is made: of its options only the epsilon is tried. */
-function normOf(network: Network, weights: WeightSource): { readonly maker: string; readonly text: string } {
-  const { model, graph, uses, norm: { family, label } } = network;
-  const maker =
-    Object.entries(families).find(([, value]) =>
-      typeof value === "function" && "word" in value && value.word === family
-    )![0];
-  const make = families.NORMS[family];
-  const seen = [...uses.keys()].flatMap(({ attrs }) =>
-    typeof attrs.epsilon === "number" ? attrs.epsilon : []
-  );
-  for (const epsilon of [undefined, ...new Set([...seen, ...EPSILONS])]) {
-    const norm = epsilon === undefined ? make() : make({ epsilon });
-    if (difference(graph, model.trace({ weights, norm })) !== null) continue;
-    return {
-      maker,
-      text: epsilon === undefined ? `${maker}()` : `${maker}({ epsilon: ${literal(epsilon)} })`,
-    };
-  }
-  throw new UnfoldError(
-    `${model.name} cannot be written as a script: its ${label} is not the same everywhere, or has ` +
-      "options besides epsilon. Build it from its file, without --emit-dsl.",
-  );
 }
 
 /** The lines of `forward`. */
@@ -216,7 +242,7 @@ function written(
     if (!("body" in part)) {
       const text = part.tokens.map((token) => typeof token === "string" ? token : scopeText(token.scope))
         .join("");
-      if (part.name === null) return `return ${text.replace(/(\b\w+\b): \1\b(?=,| })/g, "$1")};`;
+      if (part.name === null) return `return ${text};`;
       return `${start(part.name, counts.get(part.name) === 1)}${part.name} = ${text};`;
     }
     const outer = new Set(part.body.flatMap(({ name }) => name !== null && !isOwn(name, part) ? name : []));

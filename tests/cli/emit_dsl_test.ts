@@ -46,7 +46,7 @@ Deno.test("build-engine --emit-dsl refuses a name that is taken, one of no scrip
         /^error: --emit-dsl there\.ts: this is there already/,
       ],
       [[exported("dynamo"), "--emit-dsl", "model.py"], 2, /--emit-dsl model\.py/],
-      [["swin-t", "--emit-dsl", "swin.ts"], 1, /no word of the DSL makes .*49 x 49/],
+      [["t2t-vit-14", "--emit-dsl", "t2t.ts"], 1, /no word of the DSL makes .*7056/],
     ];
     for (const [args, code, message] of cases) await refuses(folder, args, { code, message });
     assert.equal(await Deno.readTextFile(join(folder, "there.ts")), "mine");

@@ -19,6 +19,12 @@ export function range(size: Dim): Tensor {
   return op("range", [], { attrs: { size: fixed(size) } });
 }
 
+/** A size as a number to compute with, `[1]`, int64: `size("T")`, where that is open. */
+export function size(of: Dim): Tensor {
+  argument("size: which", of, DIM);
+  return op("size", [], { attrs: { size: fixed(of) } });
+}
+
 /** The place of the largest element along an axis, the first of equal ones, int64. */
 export function argMax(x: Tensor, options: AxisOptions & { readonly keepDims?: boolean } = {}): Tensor {
   const { axis = -1, keepDims = false } = given("argMax", options, {

@@ -188,7 +188,8 @@ function attended(
     dtype: type.dtype,
   });
   if (mask === null) return null;
-  const usual = typeof size === "number" && isAbout(scale, size ** -0.5, 3e-6) ? size ** -0.5 : scale;
+  const own = typeof size === "number" ? 1 / Math.sqrt(size) : scale;
+  const usual = isAbout(scale, own, 3e-6) ? own : scale;
   const attrs = { scale: usual, causal: false, ...(softmax !== type.dtype && { softmax }) };
   const inputs = mask === undefined ? [wide, keys, values] : [wide, keys, values, mask];
   const mixed = apply("attention", inputs, { attrs, name });

@@ -77,14 +77,14 @@ export const PRODUCT_WITH_BIAS: Rule = {
 const GAIN: Rule = {
   name: "gain",
   law: "g x = channel_affine(x; g, 0); x / g as x (1 / g)",
-  rewrite: (node) => {
+  rewrite: (node, isShared) => {
     const found = withVector(node, "mul") ?? withVector(node, "div");
     if (found === null) return null;
     const { x, vector } = found;
     const values = isOp(node, "div") ? vector.values.map((value) => 1 / value) : vector.values;
     if (!values.every(Number.isFinite) || (vector.axis === 1 && isOfHeads(x))) return null;
     const own = ownAffine(x);
-    if (own !== null && own.axis === vector.axis) {
+    if (own !== null && own.axis === vector.axis && !isShared?.(x)) {
       // s2 (s x + t) = (s2 s) x + s2 t, of one multiply and add in several steps.
       return affine(own.node.inputs[0]!, node, {
         vector,

@@ -7,12 +7,11 @@
  * so that each of them is heads beside each other, which everything that knows attention looks for. The parts
  * must be all that is read, and all there is. It looks at who reads the product, hence a pass.
  */
-import type { TensorData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, type Uses, usesOf } from "../../ir/graph.ts";
 import { multiplyDims } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, type AttrsOf, constantNode, isOp, type OpName, rebuild } from "../../ops/table.ts";
-import { joinedData, partOfData } from "../../weights/derived/derive.ts";
+import { regroupedData } from "../../weights/derived/derive.ts";
 import { isConstantLinear } from "../tidy/constants.ts";
 
 interface Part {
@@ -110,17 +109,10 @@ function partOf(node: Node): Part | null {
 }
 
 /** A node with the rows of its constants part by part. */
-function withRows(node: Node, inputs: readonly Node[], { heads, size, parts }: Packed): Node {
-  const regrouped = (data: TensorData) =>
-    joinedData(
-      parts.flatMap((part) =>
-        Array.from({ length: heads }, (_, head) =>
-          partOfData(data, { axis: 0, start: head * size + part.start, size: part.size }))
-      ),
-      0,
-    );
+function withRows(node: Node, inputs: readonly Node[], { heads, parts }: Packed): Node {
+  const rows = { heads, sizes: parts.map(({ size }) => size) };
   const constants = node.inputs.slice(1).map((constant) =>
-    constantNode(regrouped(dataOf(constant)), { dtype: constant.type.dtype, name: constant.name })
+    constantNode(regroupedData(dataOf(constant), rows), { dtype: constant.type.dtype, name: constant.name })
   );
   return apply(node.op as OpName, [inputs[0]!, ...constants], {
     attrs: node.attrs as AttrsOf<OpName>,

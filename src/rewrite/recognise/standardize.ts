@@ -9,6 +9,7 @@
  * epsilon outside the root, an unbiased variance or a mean over several axes is something else, and stays.
  */
 import type { Node } from "../../ir/graph.ts";
+import { shortest } from "../../onnx/attributes.ts";
 import { axisIn } from "../../ir/shape.ts";
 import { apply, type AttrsOf, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
@@ -45,7 +46,9 @@ function overSum(x: Node, sum: Node): Standardized | null {
   if (!isOp(sum, "add")) return { x, square: sum, epsilon: 0 };
   const parts = besides(sum, (operand) => numberOf(operand) !== null);
   const epsilon = parts && numberOf(parts[0])!;
-  return epsilon !== null && epsilon >= 0 ? { x, square: uncast(parts![1]), epsilon } : null;
+  return epsilon !== null && epsilon >= 0
+    ? { x, square: uncast(parts![1]), epsilon: shortest(epsilon) }
+    : null;
 }
 
 function isPower(node: Node, exponent: number): boolean {

@@ -8,6 +8,7 @@ import { isFloat } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
+import { madeOf } from "../../ops/constant.ts";
 import { computedData, transposedData } from "../../weights/derived/derive.ts";
 
 /** @returns the graph, and how many nodes became constants */
@@ -44,6 +45,7 @@ function constantOf(node: Node): Node {
     dtype: isFloat(dtype) ? "fp64" : dtype,
     compute: (values) => opOf(node).evaluate(values, node.attrs).data,
   });
+  madeOf(data, node);
   // A matrix that was transposed is still the weight it was.
   return constantNode(data, { dtype, name: isOp(node, "transpose") ? node.inputs[0].name : name });
 }

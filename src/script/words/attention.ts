@@ -1,9 +1,10 @@
 /** Attention, whole as `src/dsl/attention.ts` makes it or in parts as `src/dsl/heads.ts` does. */
 import type { Node } from "../../ir/graph.ts";
+import { axisIn } from "../../ir/shape.ts";
 import type { Network } from "../network.ts";
-import { literal, options, phrase, unless } from "../phrase.ts";
+import { commonScope, literal, options, phrase, unless } from "../phrase.ts";
 import { type Linear, linear } from "./layers.ts";
-import { commonScope, type Layer, type Reading } from "./word.ts";
+import type { Layer, Reading } from "./word.ts";
 
 const HEADS_APART = "[0, 2, 1, 3]";
 
@@ -51,6 +52,45 @@ export const joinHeads: Reading = (node) => {
   return { phrase: phrase`joinHeads(${{ node: x }})`, imports: ["joinHeads"], within: [turned] };
 };
 
+/** Key and value heads, each for several query heads beside each other. */
+export const repeatHeads: Reading = (node) => {
+  const { node: x, within } = unrepeated(node);
+  if (within.length === 0) return null;
+  const [batch, groups, ...rest] = x.type.shape;
+  const [, one, apart] = within as [Node, Node, Node];
+  const times = one.type.shape[2] as number;
+  const isRepeated = rest.length === 2 && typeof groups === "number" && apart.type.shape[2] === 1 &&
+    literal(one.type.shape) === literal([batch, groups, times, ...rest]) &&
+    literal(node.type.shape) === literal([batch, groups * times, ...rest]);
+  if (!isRepeated) return null;
+  return {
+    phrase: phrase`repeatHeads(${{ node: x }}, ${literal(groups * times)})`,
+    imports: ["repeatHeads"],
+    within: [one, apart],
+  };
+};
+
+/** Halves of which the upper comes first, negated: what rotations multiply with sines. */
+export const rotateHalf: Reading = (node) => {
+  const [negated, lower] = node.inputs;
+  const upper = negated?.inputs[0];
+  const x = lower?.inputs[0];
+  const rank = node.type.shape.length;
+  const isHalves = node.op === "concat" && node.inputs.length === 2 && negated?.op === "neg" &&
+    upper?.op === "slice" && lower?.op === "slice" && upper.inputs[0] === x &&
+    [node, upper, lower].every(({ attrs }) => axisIn(attrs.axis as number, rank, "rotateHalf") === rank - 1);
+  if (!isHalves) return null;
+  const half = x!.type.shape.at(-1) as number / 2;
+  const isPart = ({ attrs }: Node, start: number) =>
+    attrs.start === start && attrs.size === half && attrs.step === 1;
+  if (!isPart(upper, half) || !isPart(lower, 0)) return null;
+  return {
+    phrase: phrase`rotateHalf(${{ node: x! }})`,
+    imports: ["rotateHalf"],
+    within: [negated, upper, lower],
+  };
+};
+
 const usualScale = (node: Node) => 1 / Math.sqrt(node.inputs[0]!.type.shape.at(-1) as number);
 
 export const scaledDotProductAttention: Reading = (node) => {
@@ -83,7 +123,7 @@ function projectedOf(node: Node | undefined, network: Network): Projected | null
   const part = heads.x.op === "slice" && [-1, 2].includes(heads.x.attrs.axis as number) ? heads.x : null;
   const packed = part === null ? heads.x : part.inputs[0]!;
   const product = linear(packed, network);
-  if (product === null || product.isTied) return null;
+  if (product === null || !product.isPlain) return null;
   const within = [
     ...repeated.within,
     ...heads.within,
@@ -106,7 +146,9 @@ function unrepeated(node: Node | undefined): { readonly node: Node; readonly wit
 export const attention: Reading<Layer> = (node, network) => {
   const out = linear(node, network);
   const joined = out?.x;
-  if (out === null || out.isTied || joined === undefined || joinHeads(joined, network) === null) return null;
+  if (out === null || !out.isPlain || joined === undefined || joinHeads(joined, network) === null) {
+    return null;
+  }
   const mixed = joined.inputs[0]!.inputs[0]!;
   if (mixed.op !== "attention") return null;
   const [q, k, v] = mixed.inputs.slice(0, 3).map((input) => projectedOf(input, network));

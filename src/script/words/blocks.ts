@@ -3,10 +3,10 @@ import { float64Of } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { Network } from "../network.ts";
-import { literal, options, type Phrase, phrase, unless } from "../phrase.ts";
+import { commonScope, literal, options, type Phrase, phrase, unless } from "../phrase.ts";
 import { attention } from "./attention.ts";
 import { layerScale, type Linear, linear, norm } from "./layers.ts";
-import { commonScope, type Layer, type Reading } from "./word.ts";
+import type { Layer, Reading } from "./word.ts";
 
 interface Activated {
   readonly name: string;
@@ -16,7 +16,7 @@ interface Activated {
 
 /** The number that a constant is in every precision; null of any other node. */
 export function numberOf(node: Node | undefined, network: Network): number | null {
-  const isNumber = node?.op === "constant" && node.type.shape.join() === "1" &&
+  const isNumber = node?.op === "constant" && ["", "1"].includes(node.type.shape.join()) &&
     network.parameterOf(node) === null && !network.isHiding(node);
   return isNumber ? float64Of(dataOf(node))[0]! : null;
 }
@@ -45,7 +45,7 @@ interface Inner {
 function innerOf(node: Node, network: Network): Inner | null {
   const product = (node: Node) => {
     const found = linear(node, network);
-    return found === null || found.isTied ? null : found;
+    return found === null || !found.isPlain ? null : found;
   };
   const act = activatedOf(node, network);
   if (act !== null) {
@@ -80,7 +80,7 @@ function innerOf(node: Node, network: Network): Inner | null {
 
 export const mlp: Reading<Layer> = (node, network) => {
   const out = linear(node, network);
-  const inner = out === null || out.isTied ? null : innerOf(out.x, network);
+  const inner = out === null || !out.isPlain ? null : innerOf(out.x, network);
   if (out === null || inner === null) return null;
   const { first, products, activation, gate, within } = inner;
   const { x } = first;
@@ -108,6 +108,9 @@ export const mlp: Reading<Layer> = (node, network) => {
   };
 };
 
+/** Whether a layer is told nothing besides its scope. */
+const isBare = ({ settings = {} }: Layer) => Object.values(settings).every((value) => value === undefined);
+
 /** `x + f(norm(x))` by its parts, or `x + scale f(norm(x))`. */
 function sublayer(node: Node, f: Reading<Layer>, network: Network) {
   const [x, branch] = node.inputs;
@@ -116,7 +119,10 @@ function sublayer(node: Node, f: Reading<Layer>, network: Network) {
   const root = scaled?.x ?? branch;
   const inner = f(root, network);
   const normed = inner === null ? null : norm(inner.x, network);
-  if (inner === null || normed === null || normed.x !== x) return null;
+  if (
+    inner === null || normed === null || normed.x !== x || !isBare(normed) ||
+    (scaled !== null && !isBare(scaled))
+  ) return null;
   const within = [...(scaled === null ? [] : [branch]), root, ...inner.within, inner.x, ...normed.within];
   return { x, inner, normed, scaled, within };
 }

@@ -1,7 +1,10 @@
 /** Operators that the DSL has as functions of tensors: choices, indices, and what is done to maps. */
+import { float64Of } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
+import { dataOf } from "../../ops/constant.ts";
 import type { Network } from "../network.ts";
 import { listed, literal, options, type Phrase, phrase, unless } from "../phrase.ts";
+import { named, type Order, type Reordering, reorderingOf } from "../tables.ts";
 import { numberOf } from "./blocks.ts";
 import type { Reading } from "./word.ts";
 
@@ -54,6 +57,7 @@ const CALLS: Readonly<Record<string, (node: Node, network: Network) => Call | nu
     const isTyped = [first, second].some(([part]) => typeof part !== "string");
     return { name: "where", args: [[{ node: condition! }], first, isTyped ? second : [{ node: b! }]] };
   },
+  size: ({ attrs }) => ({ name: "size", args: [[literal(attrs.size)]] }),
   range: ({ attrs }) => ({ name: "range", args: [[literal(attrs.size)]] }),
   arg_max: along("argMax"),
   cumulative_sum: along("cumulativeSum"),
@@ -94,3 +98,39 @@ export const called: Reading = (node, network) => {
   const { name, args, settings = {} } = call;
   return { phrase: phrase`${[`${name}(`]}${listed(args)}${options(settings)})`, imports: [name], within: [] };
 };
+
+/** Tokens that are gathered in another order. */
+export const reorder: Reading = (node) => {
+  const found = reorderingAt(node);
+  return found && {
+    phrase: phrase`reorder(${{ node: node.inputs[0]! }}, { from: ${named(found.from)}, to: ${
+      named(found.to)
+    } })`,
+    imports: ["reorder", ...found.from.imports, ...found.to.imports],
+    within: [],
+  };
+};
+
+const reorderings = new WeakMap<Node, Reordering | null>();
+
+function reorderingAt(node: Node): Reordering | null {
+  const [x, indices] = node.inputs;
+  if (node.op !== "gather" || node.attrs.axis !== 1 || indices?.op !== "constant") return null;
+  const { dtype, shape } = indices.type;
+  const [, tokens, ...channels] = x!.type.shape;
+  if (dtype !== "int32" || shape.length !== 1 || shape[0] !== tokens || channels.length !== 1) return null;
+  const known = reorderings.get(node);
+  if (known !== undefined) return known;
+  const found = reorderingOf(float64Of(dataOf(indices)), orderAt(x!, tokens as number));
+  reorderings.set(node, found);
+  return found;
+}
+
+/** The order that so many tokens were brought to last; null where they never were. */
+function orderAt(x: Node, tokens: number): Order | null {
+  for (let at: Node | undefined = x; at !== undefined; at = at.inputs[0]) {
+    const found = reorderingAt(at);
+    if (found !== null) return found.to.places.length === tokens ? found.to : null;
+  }
+  return null;
+}

@@ -1,47 +1,84 @@
 /** Layers of one product, normalizations and embeddings, as `src/dsl/layers.ts` makes them. */
 import { elementCount, float64Of } from "../../ir/data.ts";
+import { isFloat } from "../../ir/dtype.ts";
 import type { Node } from "../../ir/graph.ts";
+import { axisIn } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
-import type { Network } from "../network.ts";
-import { literal, options, type Phrase, phrase, unless } from "../phrase.ts";
-import { type Layer, parentOf, type Reading, type Word } from "./word.ts";
+import type { HeadRows } from "../../weights/derived/derive.ts";
+import { regrouping } from "../expressions.ts";
+import type { Network, Parameter } from "../network.ts";
+import { FEW_NUMBERS, tableOf } from "../tables.ts";
+import { literal, options, parentOf, type Phrase, phrase, unless } from "../phrase.ts";
+import type { Layer, Reading, Word } from "./word.ts";
 
 export interface Linear extends Layer {
   readonly bias: boolean;
-  /** Whether the weight is another layer's. */
-  readonly isTied: boolean;
+  /** Whether weight and bias are the scope's own, as it stores them. */
+  readonly isPlain: boolean;
 }
 
-/** The scope that a product has its weight and bias in, by these names; null where it has not. */
-function scopeOf(node: Node, network: Network): { readonly scope: string; readonly bias: boolean } | null {
-  const [, weight, bias] = node.inputs;
-  const [weightName, biasName] = [weight, bias].map((each) => network.parameterOf(each)?.name);
-  if (weightName === undefined || !weightName.endsWith(".weight")) return null;
-  const scope = parentOf(weightName);
-  return bias === undefined || biasName === `${scope}.bias` ? { scope, bias: bias !== undefined } : null;
+/** How a product's weight and bias are found: in a scope by these names, or by themselves. */
+interface Stored {
+  readonly scope: string;
+  readonly bias: boolean;
+  readonly settings: Readonly<Record<string, Phrase | undefined>>;
+  readonly isPlain: boolean;
 }
+
+function storedOf(
+  node: Node,
+  network: Network,
+  { weight = node.inputs[1]! }: { readonly weight?: Node } = {},
+): Stored | null {
+  const bias = node.inputs[2];
+  const rows = weight.op === "constant" ? regrouping(dataOf(weight)) : null;
+  const named = (of: Node | undefined) => {
+    const made = of?.op === "constant" ? regrouping(dataOf(of)) : null;
+    return network.parameterOf(of) ?? (made && network.parameterOfData(made.of));
+  };
+  const [ofWeight, ofBias] = [named(weight), named(bias)];
+  // A head that is tied to an embedding has a name of its own.
+  const isShared = network.uses.get(weight)!.length > 1;
+  const scope = ofBias?.name.endsWith(".bias")
+    ? parentOf(ofBias.name)
+    : ofWeight?.name.endsWith(".weight") && !isShared
+    ? parentOf(ofWeight.name)
+    : node.name;
+  const isOwn = ofWeight?.name === `${scope}.weight`;
+  const hasOwnBias = bias !== undefined && ofBias?.name === `${scope}.bias`;
+  if (bias !== undefined && (rows === null) !== (regrouping(dataOf(bias)) === null)) return null;
+  return {
+    scope,
+    bias: bias !== undefined,
+    isPlain: isOwn && rows === null && (bias === undefined || hasOwnBias),
+    settings: {
+      tied: isOwn ? undefined : ofWeight === null || rows === null ? [{ node: weight }] : parameter(ofWeight),
+      bias: bias === undefined ? [literal(false)] : hasOwnBias ? undefined : [{ node: bias }],
+      regroup: rows === null ? undefined : regroupText(rows.rows),
+    },
+  };
+}
+
+const regroupText = ({ heads, sizes }: HeadRows): Phrase => [
+  `{ heads: ${heads}, sizes: ${literal(sizes)} }`,
+];
 
 export const linear: Reading<Linear> = (node, network) => {
   if (node.op !== "linear") return null;
-  const [x, weight, bias] = node.inputs as [Node, Node, Node?];
-  const stored = network.parameterOf(weight);
-  const biasName = network.parameterOf(bias)?.name ?? "";
-  if (stored === null || (bias !== undefined && !biasName.endsWith(".bias"))) return null;
-  const scope = bias === undefined ? node.name : parentOf(biasName);
-  const isTied = stored.name !== `${scope}.weight`;
-  const settings = options({
-    outputs: [literal(node.type.shape.at(-1))],
-    bias: unless(true, bias !== undefined),
-    tied: isTied ? parameter(stored) : undefined,
-  });
+  const x = node.inputs[0]!;
+  const stored = storedOf(node, network);
+  if (stored === null) return null;
+  const { scope, bias, isPlain, settings } = stored;
   return {
-    phrase: phrase`linear(${{ node: x }}, ${{ scope }}${settings})`,
+    phrase: phrase`linear(${{ node: x }}, ${{ scope }}${
+      options({ outputs: [literal(node.type.shape.at(-1))], ...settings })
+    })`,
     imports: ["linear"],
     within: [],
     x,
     scope,
-    bias: bias !== undefined,
-    isTied,
+    bias,
+    isPlain,
   };
 };
 
@@ -58,61 +95,82 @@ export function parameter(
   ];
 }
 
-export const norm: Reading<Layer> = (node, { norm: { family } }) => {
-  if (node.op !== "channel_affine" || node.attrs.family !== family) return null;
-  const before = node.inputs[0]!;
-  const isOwn = before.attrs.norm !== undefined && before.attrs.norm === node.attrs.norm;
-  const [x, scope] = [isOwn ? before.inputs[0]! : before, node.name];
+export const norm: Reading<Layer> = (node, { norms: { sites, usual } }) => {
+  const site = sites.get(node);
+  if (site === undefined) return null;
+  const { x, scope, axis, within, regroup, made } = site;
+  const isOther = made.text !== usual.text;
+  const settings = {
+    axis: axis === null ? undefined : [literal(axis)],
+    family: isOther ? [made.text] : undefined,
+    regroup: regroup === null ? undefined : regroupText(regroup),
+  };
   return {
-    phrase: phrase`norm(${{ node: x }}, ${{ scope }})`,
-    imports: ["norm"],
-    within: isOwn ? [before] : [],
+    phrase: phrase`norm(${{ node: x }}, ${{ scope }}${options(settings)})`,
+    imports: ["norm", ...(isOther ? [made.maker] : [])],
+    within,
     x,
     scope,
+    settings,
   };
 };
 
 export const layerScale: Reading<Layer> = (node, network) => {
-  if (node.op !== "channel_affine" || node.attrs.family !== "layerscale") return null;
-  if (![-1, node.type.shape.length - 1].includes(node.attrs.axis as number)) return null;
-  const x = node.inputs[0]!;
-  const values = float64Of(dataOf(node.inputs[1]!));
-  const own = [...network.parameters.values()].find(({ name, data }) =>
-    parentOf(name) === node.name && elementCount(data.shape) === values.length &&
-    float64Of(data).every((value, i) => value === values[i])
-  )?.name;
-  if (own === undefined || parentOf(own) === "") return null;
+  const { family } = node.attrs;
+  if (node.op !== "channel_affine" || (family !== "layerscale" && family !== "affine")) return null;
+  const [x, gain, shift] = node.inputs as [Node, Node, Node];
+  const rank = x.type.shape.length;
+  const axis = axisIn(node.attrs.axis as number, rank, "layerScale");
+  const all = [...network.parameters.values()];
+  const named = (constant: Node) => {
+    const values = float64Of(dataOf(constant));
+    const isSame = ({ data }: Parameter) =>
+      elementCount(data.shape) === values.length && float64Of(data).every((value, i) => value === values[i]);
+    return all.find((each) => parentOf(each.name) === node.name && isSame(each)) ?? all.find(isSame);
+  };
+  const own = named(gain)?.name;
+  const added = family === "affine" ? named(shift) : null;
+  if (own === undefined || added === undefined) return null;
   const scope = parentOf(own);
-  const settings = options({ name: unless("gamma", own.slice(scope.length + 1)) });
+  const settings = {
+    name: unless("gamma", own.slice(scope === "" ? 0 : scope.length + 1)),
+    axis: axis === rank - 1 ? undefined : [literal(axis)],
+    shift: added === null ? undefined : parameter(added),
+  };
   return {
-    phrase: phrase`layerScale(${{ node: x }}, ${{ scope }}${settings})`,
+    phrase: phrase`layerScale(${{ node: x }}, ${{ scope }}${options(settings)})`,
     imports: ["layerScale"],
     within: [],
     x,
     scope,
+    settings,
   };
 };
+
+/** One number for both axes, where they have the same. */
+const perAxis = (pair: readonly number[]): number | readonly number[] =>
+  pair[0] === pair[1] ? pair[0]! : pair;
+
+type Window = Readonly<
+  Record<"stride" | "padding" | "paddingAfter" | "dilation", readonly number[] | undefined>
+>;
 
 export const convolution: Reading<Layer> = (node, network) => {
   if (node.op !== "conv") return null;
   const [x, weight] = node.inputs as [Node, Node];
-  const found = scopeOf(node, network);
-  const [outputs, , kernel, width] = weight.type.shape as number[];
-  const { stride, padding, groups = 1 } = node.attrs as {
-    stride: readonly number[];
-    padding: readonly number[];
-    groups?: number;
-  };
-  const isSquare = [stride, padding].every((pair) => pair.length === 2 && pair[0] === pair[1]);
-  if (found === null || kernel !== width || !isSquare || Object.hasOwn(node.attrs, "dilation")) return null;
-  const { scope, bias } = found;
+  const stored = storedOf(node, network);
+  if (stored === null || stored.settings.tied !== undefined) return null;
+  const { scope, settings: { bias } } = stored;
+  const { stride, padding, paddingAfter, dilation = [1, 1] } = node.attrs as unknown as Window;
   const settings = options({
-    outputs: [literal(outputs)],
-    kernel: [literal(kernel)],
-    stride: unless(1, stride[0]),
-    padding: unless(0, padding[0]),
-    groups: unless(1, groups),
-    bias: unless(true, bias),
+    outputs: [literal(weight.type.shape[0])],
+    kernel: [literal(perAxis(weight.type.shape.slice(2) as number[]))],
+    stride: unless(1, perAxis(stride!)),
+    padding: unless(0, perAxis(padding!)),
+    paddingAfter: paddingAfter && unless(perAxis(padding!), perAxis(paddingAfter)),
+    dilation: unless(1, perAxis(dilation)),
+    groups: unless(1, node.attrs.groups ?? 1),
+    bias,
   });
   return {
     phrase: phrase`convolution(${{ node: x }}, ${{ scope }}${settings})`,
@@ -120,6 +178,41 @@ export const convolution: Reading<Layer> = (node, network) => {
     within: [],
     x,
     scope,
+  };
+};
+
+/** A convolution along the one axis of `[B, C, T]`, which the graph has as a map of height 1. */
+export const convolution1d: Reading = (node, network) => {
+  const rows = node.inputs[0];
+  const map = rows?.inputs[0];
+  const x = map?.inputs[0];
+  if (node.op !== "reshape" || rows?.op !== "conv" || map?.op !== "reshape" || x?.type.shape.length !== 3) {
+    return null;
+  }
+  const [batch, channels, length] = x.type.shape;
+  const [outputs, , height, kernel] = rows.inputs[1]!.type.shape as number[];
+  const { stride, padding, paddingAfter, dilation = [1, 1] } = rows.attrs as unknown as Window;
+  const isLine = height === 1 && stride![0] === 1 && padding![0] === 0 && paddingAfter === undefined &&
+    literal(map.type.shape) === literal([batch, channels, 1, length]) &&
+    literal(node.type.shape) === literal([batch, outputs, rows.type.shape[3]]);
+  const weight = rows.inputs[1]!;
+  const stored = isLine && weight.op === "reshape"
+    ? storedOf(rows, network, { weight: weight.inputs[0]! })
+    : null;
+  if (stored === null || stored.settings.tied !== undefined) return null;
+  const settings = options({
+    outputs: [literal(outputs)],
+    kernel: [literal(kernel)],
+    stride: unless(1, stride![1]),
+    padding: unless(0, padding![1]),
+    dilation: unless(1, dilation[1]),
+    groups: unless(1, rows.attrs.groups ?? 1),
+    bias: stored.settings.bias,
+  });
+  return {
+    phrase: phrase`convolution1d(${{ node: x }}, ${{ scope: stored.scope }}${settings})`,
+    imports: ["convolution1d"],
+    within: [rows, map, weight],
   };
 };
 
@@ -142,8 +235,8 @@ export const mapToTokens: Reading = (node, network) => {
   if (map.op !== "conv") return word;
   const [image, weight] = map.inputs as [Node, Node];
   const [channels, , patch, width] = weight.type.shape as number[];
-  const found = scopeOf(map, network);
-  const isPatches = found !== null && patch === width && Object.keys(map.attrs).length === 2 &&
+  const found = storedOf(map, network);
+  const isPatches = found?.isPlain && patch === width && Object.keys(map.attrs).length === 2 &&
     literal(map.attrs.stride) === literal([patch, patch]) && literal(map.attrs.padding) === "[0, 0]";
   if (!isPatches) return word;
   const settings = options({
@@ -187,9 +280,21 @@ export const embedding: Reading = (node, network) => {
   };
 };
 
-/** A constant: a parameter, or numbers that the description has. */
+/** A constant that is a parameter. */
 export const constant: Reading = (node, network) => {
   if (node.op !== "constant") return null;
   const found = network.parameterOf(node);
   return found === null ? null : { phrase: parameter(found), imports: [], within: [] };
+};
+
+/** A table that no function of the language makes, as the file of the weights has it. */
+export const stored: Reading = (node, { model }) => {
+  if (node.op !== "constant" || !isFloat(node.type.dtype)) return null;
+  const data = dataOf(node);
+  const name = model.origin?.nameOf(data) ?? null;
+  if (name === null || elementCount(data.shape) <= FEW_NUMBERS) return null;
+  const isWritten = tableOf(node)?.isList === false;
+  if (isWritten || !float64Of(data).every(Number.isFinite)) return null;
+  const hint = { init: "embedding" } as const;
+  return { phrase: parameter({ name, shape: data.shape, hint }), imports: [], within: [] };
 };

@@ -1,18 +1,15 @@
 /** Operators as methods of a tensor: what no larger word says. */
 import { ELEMENTARY, type Elementary } from "../../dsl/functions/elementary.ts";
-import { float64Of } from "../../ir/data.ts";
-import type { Node } from "../../ir/graph.ts";
+import { elementCount, float64Of } from "../../ir/data.ts";
+import type { Node, Use } from "../../ir/graph.ts";
 import { hiddenIn } from "../../ops/attention.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { Network } from "../network.ts";
+import { tableOf } from "../tables.ts";
 import { listed, literal, options, type Phrase, phrase, unless } from "../phrase.ts";
 import { numberOf } from "./blocks.ts";
-import type { Reading, Word } from "./word.ts";
 
-/** Numbers that are written out; tables of more have no place in a script. */
-const MOST_NUMBERS = 64;
-/** Numbers that need no rule. */
-const FEW_NUMBERS = 8;
+import type { Reading, Word } from "./word.ts";
 
 /** What stands behind the first operand, by operator. */
 const METHODS: Readonly<Record<string, (node: Node, network: Network) => Phrase>> = {
@@ -79,8 +76,9 @@ function plain(name: string) {
 }
 
 function binary(name: string) {
-  return ({ inputs: [, other] }: Node, network: Network): Phrase => {
-    const number = numberOf(other, network);
+  return ({ inputs: [x, other] }: Node, network: Network): Phrase => {
+    // A number has one axis, as the result would then.
+    const number = x!.type.shape.length === 0 ? null : numberOf(other, network);
     return [`.${name}(`, number === null ? { node: other! } : literal(number), ")"];
   };
 }
@@ -121,34 +119,35 @@ export const pick: Reading = (node) => {
 /** Numbers that the network has in its description. */
 export const numbers: Reading = (node, network): Word | null => {
   if (node.op !== "constant" || network.parameterOf(node) !== null) return null;
-  const values = [...float64Of(dataOf(node))];
   if (network.isHiding(node)) {
-    const value = values[0] === hiddenIn("fp32") ? "" : literal(values[0]);
-    return { phrase: phrase`hidden(${value})`, imports: ["hidden"], within: [] };
+    const [value] = float64Of(dataOf(node));
+    return {
+      phrase: phrase`hidden(${value === hiddenIn("fp32") ? "" : literal(value)})`,
+      imports: ["hidden"],
+      within: [],
+    };
   }
-  const written = seriesOf(values);
-  if (written === null) return null;
+  const made = tableOf(node);
+  if (made === null) return null;
   const { dtype, shape } = node.type;
+  const isOne = numberOf(node, network) !== null && network.uses.get(node)!.every(isElementwise);
   const settings = options({
-    shape: unless([values.length], shape),
+    shape: isOne ? undefined : unless([elementCount(shape as readonly number[])], shape),
     dtype: network.isFloat(node) ? undefined : [literal(dtype)],
-    name: unless("constant", node.name),
+    // A file's names of numbers are made up.
+    name: network.model.origin === undefined ? unless("constant", node.name) : undefined,
   });
-  return { phrase: phrase`constant(${written}${settings})`, imports: ["constant"], within: [] };
+  return {
+    phrase: phrase`constant(${isOne ? [literal(numberOf(node, network))] : made.text}${settings})`,
+    imports: ["constant", ...made.imports],
+    within: [],
+  };
 };
 
-/**
- * Numbers as one would type them: all of a few, many that are equal or count up by a rule; null of any
- * others.
- */
-function seriesOf(values: readonly number[]): string | null {
-  if (values.length <= FEW_NUMBERS) return literal(values);
-  const { length } = values;
-  const [first, second] = values as [number, number];
-  if (values.every((value) => value === first)) return `Array(${length}).fill(${literal(first)})`;
-  const counts = values.every((value, i) => value === first + i * (second - first));
-  if (counts && second - first === 1) {
-    return `Array.from({ length: ${length} }, (_, i) => ${first === 0 ? "i" : `i + ${first}`})`;
-  }
-  return length <= MOST_NUMBERS ? literal(values) : null;
-}
+/** Whether an operand of one number makes the same of an operator whatever its axes. */
+const isElementwise = (use: Use): boolean =>
+  "user" in use && use.user.type.shape.length > 0 && ELEMENTWISE.has(use.user.op);
+
+const ELEMENTWISE: ReadonlySet<string> = new Set(
+  "add sub mul div max min pow where and or equal less greater less_or_equal greater_or_equal".split(" "),
+);

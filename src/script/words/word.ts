@@ -26,15 +26,3 @@ export interface Layer extends Word {
   /** What else it is given. */
   readonly settings?: Readonly<Record<string, Phrase | undefined>>;
 }
-
-/** "blocks.0.attn" of "blocks.0.attn.qkv". */
-export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf(".")));
-
-/** The longest scope that all paths lie in. */
-export function commonScope(paths: readonly string[]): string {
-  return paths.reduce((common, path) => {
-    const [a, b] = [common.split("."), path.split(".")];
-    const end = a.findIndex((part, i) => part !== b[i]);
-    return (end < 0 ? a : a.slice(0, end)).join(".");
-  });
-}

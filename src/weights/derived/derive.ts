@@ -101,6 +101,27 @@ export function joinedData(all: readonly TensorData[], axis: number): TensorData
   return derived({ kind: "concat", parts, axis }, shape, types.size === 1 ? [...types][0] : "fp64");
 }
 
+/** Rows of a packed product as they are stored: each head's query, key and value together. */
+export interface HeadRows {
+  /** How many heads. */
+  readonly heads: number;
+  /** Rows of each part of a head: `[16, 16, 32]`. */
+  readonly sizes: readonly number[];
+}
+
+/** Rows head by head as rows part by part: the first part of all heads, then the second, and so on. */
+export function regroupedData(data: TensorData, { heads, sizes }: HeadRows): TensorData {
+  const size = sizes.reduce((sum, part) => sum + part, 0);
+  const parts = sizes.flatMap((part, i) => {
+    const first = sizes.slice(0, i).reduce((sum, before) => sum + before, 0);
+    return Array.from(
+      { length: heads },
+      (_, head) => partOfData(data, { axis: 0, start: head * size + first, size: part }),
+    );
+  });
+  return joinedData(parts, 0);
+}
+
 /** The same tensor with its entries from `start` on, along the axis, replaced by `values`. */
 export function withPart(
   data: TensorData,
