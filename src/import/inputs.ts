@@ -5,7 +5,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import { isFloat, PORT_TYPES, type PortType } from "../ir/dtype.ts";
-import { type Dim, MOST_ELEMENTS, type Shape } from "../ir/shape.ts";
+import { addDims, type Dim, MOST_ELEMENTS, type Shape } from "../ir/shape.ts";
 import type { InputSpec } from "../dsl/spec.ts";
 import type { OnnxFile } from "../onnx/file.ts";
 import { quoted } from "../text.ts";
@@ -40,8 +40,18 @@ export function inputsOf({ path, graph }: OnnxFile): Inputs {
   const batch = batchOf(shapes);
   const sizes = new Map<string, string>();
   if (batch !== null) sizes.set("B", [...batch.names][0] ?? "batch");
-  const names = new Map<string, string>();
-  const nameOf = (raw: string): string => {
+  const names = new Map<string, Dim>();
+  const own = new Set(shapes.flat());
+  const nameOf = (raw: string): Dim => {
+    const parts = raw.split(" + ");
+    // As optimum calls masks of caches: "past_sequence_length + sequence_length".
+    if (parts.length > 1 && parts.every((part) => own.has(part) || /^[1-9]\d{0,5}$/.test(part))) {
+      const sizeOf = (part: string) => batch?.names.has(part) ? "B" : nameOf(part);
+      const sum = parts.map((part) => own.has(part) ? sizeOf(part) : Number(part)).reduce(addDims);
+      names.set(raw, sum);
+      sizes.set(String(sum), raw);
+      return sum;
+    }
     const known = names.get(raw);
     if (known !== undefined) return known;
     const clean = raw.replace(/\W+/g, "_").replace(/^(?=\d)|^$/, "_");

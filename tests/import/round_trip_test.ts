@@ -107,6 +107,8 @@ Deno.test("the reference of an imported network can be another file, of other no
     refuses(() => importOnnx(un!, { reference: importOnnx(un!) }), "both of Multiplication and addition");
   }));
 
+const axisOne = { attribute: [{ name: "axis", i: 1, type: ATTRIBUTE.int }] };
+
 /** `y = x + a` with the shapes of both inputs. */
 const sum = (x: readonly (number | string)[], a: readonly (number | string)[]) =>
   modelBytes(graph([node("Add", ["x", "a"], ["y"], { name: "sum" })], {
@@ -130,6 +132,12 @@ Deno.test("open sizes have the file's names, and those that its operators have e
       "the first axes of all inputs, s1, s3 in the file, are one size, the batch",
       's2 is s4: Add "sum" takes no other',
     ]);
+    // The mask of cached tokens and new ones, as optimum calls its length.
+    const cached = [node("Concat", ["past", "x"], ["both"], axisOne), node("Add", ["both", "mask"], ["y"])];
+    const input = [value("x", ["N", "T"]), value("past", ["N", "P"]), value("mask", ["N", "P + T"])];
+    const joined = await imported(modelBytes(graph(cached, { input, output: [value("y", ["N", "P + T"])] })));
+    assert.deepEqual(joined.model.inputs.mask!.shape, ["B", "P+T"]);
+    assert.deepEqual(joined.model.openDims.toSorted(), ["B", "P", "T"]);
     const fixed = await imported(sum(["N", "T"], ["N", 7]));
     assert.deepEqual(fixed.model.openDims, ["B"]);
     await rejects(

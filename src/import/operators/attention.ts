@@ -44,6 +44,9 @@ export const ATTENTIONS: Translators = {
       Node,
     ];
     const past = at.has(6) && at.has(7) ? [at.tensor(6), at.tensor(7)] as const : undefined;
+    if (at.int("unidirectional", 0) !== 0 && !past && q.type.shape.at(-2) !== k.type.shape.at(-2)) {
+      throw new UnfoldError("causal attention of queries over another number of keys");
+    }
     const causal = at.int("unidirectional", 0) !== 0;
     const { mixed, keys, values } = attended(at, {
       ...{ q, k, v, heads, past, causal, scale: scaleOf(at) },
