@@ -93,6 +93,11 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
   const { requireNormalizations } = await import("../convert/walk.ts");
   const subject = { model, norm, weights: choice };
   requireNormalizations(subject, 1);
+  if (!model.openDims.includes("B")) {
+    throw new UnfoldError(
+      `${model.name} has a fixed batch, and convert runs as many samples as it likes: export it with an open first axis`,
+    );
+  }
   if (!choice.trained) {
     throw new UnfoldError(
       `there are no weights of ${model.name} that were trained with ${norm.label}; give --weights or --checkpoint`,

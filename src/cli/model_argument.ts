@@ -15,7 +15,7 @@ import { LAYER_NORM_FORMS } from "../rewrite/fold/recentre.ts";
 import type { OpenOptions } from "../weights/mod.ts";
 import { nearestNames } from "../weights/names.ts";
 import { fixingDims } from "./subject/dims.ts";
-import { importedOf, requireOwnWeights } from "./subject/imported.ts";
+import { importedOf, isOnnxFile, requireOwnWeights } from "./subject/imported.ts";
 import { convertedOf, withoutLogits } from "./subject/converted.ts";
 import { keeping } from "./subject/keep.ts";
 import { oneOf, type ValuesOf } from "./options.ts";
@@ -182,6 +182,9 @@ async function recognisedOf(
     );
   }
   if (weights !== undefined) throw new UsageError("--checkpoint and --weights: give one of them");
+  if (isOnnxFile(checkpoint)) {
+    throw new UsageError(`--checkpoint ${checkpoint}: an ONNX file is a MODEL; leave out --checkpoint`);
+  }
   const { recogniseCheckpoint } = await import("../checkpoints/recognise.ts");
   return recogniseCheckpoint(checkpoint, { ...opening, settings });
 }

@@ -122,6 +122,9 @@ export function neededShape(
   return bindShape(shape, sizes);
 }
 
+/** Elements of an input: two gigabytes as they are drawn. */
+const MOST_INVENTED = 2 ** 28;
+
 /**
  * Values of order 1 for floats; 0 and 1 for integers: ids, which every vocabulary has, and masks. Of those
  * the first along the last axis is 1, as texts have a first token: what a query that sees no key makes is
@@ -133,6 +136,11 @@ function randomExamples(model: Model, count: number): Examples {
   const inputs = Object.fromEntries(
     Object.entries(model.inputs).map(([name, { dtype, shape }]) => {
       const fixed = fixedShape(bindShape(shape, sizes), `the input ${name}`);
+      if (elementCount(fixed) > MOST_INVENTED) {
+        throw new UnfoldError(
+          `the input ${name} ${showShape(fixed)} is too large for random values to be made up`,
+        );
+      }
       const values = Float64Array.from(
         { length: elementCount(fixed) },
         (_, i) => {

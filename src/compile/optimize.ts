@@ -149,11 +149,11 @@ async function agreementOf(
   const { batch, other: opt } = RUN;
   const open = model.openDims.filter((dim) => dim !== "B");
   const ranges = Object.fromEntries(open.map((dim) => [dim, { min: opt, opt, max: opt }]));
-  const examples = loadExamples({ ...model, dims: ranges }, batch);
   const uncompared = (why: string) =>
     new UnfoldError(`${after} was written, but not compared with ${before} (--no-check): ${why}`);
   const outputsOf = async (file: string) => {
     try {
+      const examples = loadExamples({ ...model, dims: ranges }, batch);
       // As files say: a product with weights in eight bits is one of whole numbers where it is optimized.
       await using session = await sessionFromOnnx(file, { optimized: false });
       return await runExamples(session, examples, batch);

@@ -10,7 +10,7 @@ import { RequestError, UnfoldError } from "../errors.ts";
 import type { TensorData } from "../ir/data.ts";
 import { isFloat, type Precision } from "../ir/dtype.ts";
 import { type Graph, type Node, topological } from "../ir/graph.ts";
-import { bindShape, type DimValues, namesIn, showShape } from "../ir/shape.ts";
+import { bindShape, type DimValues, isDim, MOST_ELEMENTS, namesIn, showShape } from "../ir/shape.ts";
 import { layerNorm, type Norm } from "../norms/families.ts";
 import { readOnnx } from "../onnx/read.ts";
 import type { OnnxFile } from "../onnx/file.ts";
@@ -220,15 +220,21 @@ const openIn = (specs: Model["inputs"]): string[] => [
   ...new Set(Object.values(specs).flatMap(({ shape }) => shape.flatMap(namesIn))),
 ];
 
-function refuseOther(dims: DimValues, { specs }: Inputs, path: string): void {
+function refuseOther(dims: DimValues, { specs, sizes }: Inputs, path: string): void {
   const open = openIn(specs);
-  const zero = Object.keys(dims).find((dim) => open.includes(dim) && dims[dim]! < 1);
-  if (zero !== undefined) {
-    throw new RequestError(`${path} takes whole numbers from 1 on for ${zero}, not ${dims[zero]}`);
+  const odd = Object.keys(dims).find((dim) => open.includes(dim) && !isDim(dims[dim]!));
+  if (odd !== undefined) {
+    throw new RequestError(
+      `${path} takes whole numbers from 1 to ${MOST_ELEMENTS} for ${odd}, not ${dims[odd]}`,
+    );
   }
   const wrong = Object.keys(dims).find((dim) => !open.includes(dim));
   if (wrong === undefined) return;
-  const are = open.length > 0 ? `open are ${open.join(", ")}` : "none is";
+  const called = open.map((dim) => {
+    const theirs = sizes.get(dim) ?? dim;
+    return theirs === dim ? dim : `${dim} (${quoted(theirs)} in the file)`;
+  });
+  const are = open.length > 0 ? `open are ${called.join(", ")}` : "none is";
   throw new RequestError(`${path} has no open size ${quoted(wrong)}; ${are}`);
 }
 

@@ -62,6 +62,18 @@ Deno.test("--checkpoint reads the weights beside a pickle's code, and runs none 
     })
   ));
 
+Deno.test("--checkpoint says that an ONNX file is a MODEL", () =>
+  withFolder((folder) =>
+    refuses(
+      folder,
+      ["--checkpoint", fileURLToPath(new URL("../fixtures/onnx/dynamo.onnx", import.meta.url))],
+      {
+        code: 2,
+        message: /^error: --checkpoint \S+dynamo\.onnx: an ONNX file is a MODEL; leave out --checkpoint$/,
+      },
+    )
+  ));
+
 Deno.test("--checkpoint asks for heads where nothing tells them, and for no more than the layout needs", () =>
   withFolder(async (folder) => {
     const cases = [

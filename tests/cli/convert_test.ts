@@ -87,6 +87,10 @@ Deno.test("convert refuses what it cannot do in one line, and leaves nothing", (
     write("none.safetensors", "images", [0, 1, 8, 8], new Float32Array(0));
     const samples = (file: string) => [...DIGITS, "--samples", file];
     await refuses(folder, DIGITS, { code: 2, message: /--samples: give a file with inputs/ });
+    await refuses(folder, [...samples("other.safetensors"), "--dim", "B=2"], {
+      code: 1,
+      message: /digits has a fixed batch, .* open first axis/,
+    });
     await refuses(folder, samples("gone.safetensors"), { code: 2, message: /gone\.safetensors/ });
     await refuses(folder, samples("other.safetensors"), { code: 1, message: /no tensor "images"/ });
     await refuses(folder, samples("wide.safetensors"), { code: 1, message: /\[B?2?, ?1, 8, 8\] is needed/ });

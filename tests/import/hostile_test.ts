@@ -125,3 +125,15 @@ Deno.test("optimize writes over no file that has weights of the one that it read
     }
     assert.equal((await optimizeFile(path, { out: join(folder, "other.onnx") })).agreement!.agrees, true);
   }));
+
+Deno.test("sizes beyond what is run are one error, behind the file", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "m.onnx");
+    await Deno.writeFile(path, whole([node("Neg", ["x"], ["y"])]));
+    refuses(() => importOnnx(path, { dims: { B: 2 ** 31 } }), "from 1 to 2147483647 for B, not 2147483648");
+    await rejects(
+      optimizeFile(path, { out: join(folder, "o.onnx"), dims: { B: 2 ** 30 } }),
+      "o.onnx was written, but not compared",
+      "[1073741824, 2] is too large",
+    );
+  }));

@@ -5,7 +5,8 @@ import { asUsage, requireThere } from "../options.ts";
 import { UsageError } from "../terminal.ts";
 import { dimsGiven, type DimValues } from "./dims.ts";
 
-const ONNX_FILE = /\.onnx$/i;
+/** Whether a path is an ONNX file's, by its name. */
+export const isOnnxFile = (path: string): boolean => /\.onnx$/i.test(path);
 
 interface ImportValues extends DimValues {
   readonly reference?: string | undefined;
@@ -23,7 +24,7 @@ export async function importedOf(
   values: ImportValues,
 ): Promise<ImportedOnnx | null> {
   const { reference, "keep-going": keepGoing = false } = values;
-  if (argument === undefined || !ONNX_FILE.test(argument)) {
+  if (argument === undefined || !isOnnxFile(argument)) {
     const [flag] = [reference !== undefined && "reference", keepGoing && "keep-going"].filter(Boolean);
     if (flag === undefined) return null;
     throw new UsageError(`--${flag}: this is for a MODEL.onnx`);
