@@ -238,6 +238,9 @@ export function bytesFromNumbers(
   return result;
 }
 
+/** What 2^63 stands for among float64s, which cannot be told from it. */
+const LARGEST_INT64 = 2n ** 63n - 1n;
+
 function roundInto(
   bytes: Uint8Array,
   source: Float64Array | Float32Array | Float16Array | Int8Array | Int32Array | Uint8Array,
@@ -247,7 +250,9 @@ function roundInto(
   if (view instanceof Uint16Array) {
     roundToBf16(view, source);
   } else if (view instanceof BigInt64Array) {
-    for (let i = 0; i < source.length; i++) view[i] = BigInt(source[i]!);
+    for (let i = 0; i < source.length; i++) {
+      view[i] = source[i] === 2 ** 63 ? LARGEST_INT64 : BigInt(source[i]!);
+    }
   } else if (dtype === "fp8") {
     for (let i = 0; i < source.length; i++) view[i] = e4m3FromNumber(source[i]!);
   } else if (dtype === "fp4") {

@@ -189,3 +189,9 @@ Deno.test("heldData() holds the array itself, and refuses one of another length"
   assert.equal(elementCount([]), 1);
   assert.equal(heldData([1], BigInt64Array.of(1n), "i").dtype, "int64");
 });
+
+Deno.test("the largest int64 comes back of the float64 that it is read as", () => {
+  const ends = BigInt64Array.of(-(2n ** 63n), -1n, 2n ** 63n - 1n);
+  const wide = float64FromBytes(new Uint8Array(ends.buffer), "int64");
+  assert.deepEqual(new BigInt64Array(bytesFromNumbers(wide, "int64").slice().buffer), ends);
+});
