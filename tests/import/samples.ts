@@ -84,6 +84,18 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   ConvTranspose: [
     { ...image, constants: { 1: wave([4, 3, 2, 2]), 2: wave([3]) }, attributes: { strides: [2, 2] } },
     { ...image, constants: { 1: wave([4, 2, 3, 4]) }, attributes: { strides: [3, 4], kernel_shape: [3, 4] } },
+    {
+      ...image,
+      constants: { 1: wave([4, 3, 4, 4]), 2: wave([3]) },
+      attributes: { strides: [2, 2], pads: [1, 1, 1, 1] },
+    },
+    {
+      ...image,
+      constants: { 1: wave([4, 3, 3, 2]) },
+      attributes: { strides: [2, 1], pads: [1, 0, 0, 1], output_padding: [1, 0], group: 2 },
+    },
+    { ...image, constants: { 1: wave([4, 2, 3, 3]) }, attributes: { dilations: [2, 1], strides: [1, 2] } },
+    { inputs: [["N", 4, 7]], constants: { 1: wave([4, 3, 4]), 2: wave([3]) }, attributes: { strides: [2] } },
   ],
   Cos: [x234],
   CumSum: [{ ...x234, constants: { 1: { shape: [], type: "int64", values: [1] } } }],

@@ -18,37 +18,22 @@ export const IMAGES: Translators = {
     return activated(at, at.has(3) ? at.make("add", [product, at.tensor(3)], {}) : product);
   },
   ConvTranspose: (at) => {
-    const [x, weight] = [at.tensor(0), at.tensor(1)];
-    const [channels, outputs, ...kernel] = weight.type.shape as number[];
-    const { stride, padding, paddingAfter, dilation } = windowOf(
-      at,
-      x.type.shape,
-      kernel as [number, number],
-    );
-    const isWhole = x.type.shape.length === 4 && isSame(kernel, stride) && at.int("group", 1) === 1 &&
-      paddingAfter === undefined && dilation === undefined && padding.every((count) => count === 0) &&
-      (at.ints("output_padding") ?? []).every((count) => count === 0) &&
-      at.ints("output_shape") === undefined;
-    if (!isWhole) {
-      throw new UnfoldError(
-        "windows of its result that overlap or do not fill it; strides of the kernel's size are known",
-      );
+    if (at.text("auto_pad", "NOTSET") !== "NOTSET" || at.ints("output_shape") !== undefined) {
+      throw new UnfoldError("its padding by the size of its result (auto_pad, output_shape)");
     }
-    // Each place becomes a window of its own: a product, whose outputs are laid out.
-    const [batch, , height, width] = x.type.shape as [Dim, Dim, Dim, Dim];
-    const rows = [channels!, outputs! * kernel[0]! * kernel[1]!];
-    const places = at.make("transpose", [x], { permutation: [0, 2, 3, 1] });
-    const product = weight.op === "constant"
-      ? linearOf(at, places, reshapedConstant(weight, rows))
-      : at.make("matmul", [places, at.make("reshape", [weight], { shape: rows })], {});
-    const shape = [batch, height, width, outputs!, kernel[0]!, kernel[1]!];
-    const apart = at.make("reshape", [product], { shape });
-    const moved = at.make("transpose", [apart], { permutation: [0, 3, 1, 4, 2, 5] });
-    const image = at.make("reshape", [moved], {
-      shape: [batch, outputs!, multiplyDims(height, kernel[0]!), multiplyDims(width, kernel[1]!)],
-    });
-    if (!at.has(2)) return image;
-    return at.make("add", [image, at.make("reshape", [at.tensor(2)], { shape: [outputs!, 1, 1] })], {});
+    const [image, weight] = [asImage(at, at.tensor(0)), heightened(at, at.tensor(1))];
+    const [, , ...kernel] = weight.type.shape as number[];
+    const window = windowOf(at, image.type.shape, kernel as [number, number]);
+    const { stride, padding, paddingAfter = padding, dilation } = window;
+    const more = pairOf(at.ints("output_padding"), 0);
+    const fills = isSame(kernel, stride) && at.int("group", 1) === 1 && dilation === undefined &&
+      [...padding, ...paddingAfter, ...more].every((count) => count === 0);
+    const whole = fills
+      ? inWindows(at, image, weight)
+      : overlapping(at, { image, weight, ...window, paddingAfter, more });
+    if (!at.has(2)) return asGiven(at, whole);
+    const shift = at.make("reshape", [at.tensor(2)], { shape: [at.shape(2)[0]!, 1, 1] });
+    return asGiven(at, at.make("add", [whole, shift], {}));
   },
   MaxPool: (at) => {
     if (at.node.outputs.filter((output) => output !== "").length > 1) throw new UnfoldError("its indices");
@@ -129,6 +114,64 @@ function convolved(at: Site): Node {
   const attrs = { ...windowOf(at, image.type.shape, kernel), ...groups !== 1 && { groups } };
   const inputs = [image, weight, ...at.has(2) ? [at.tensor(2)] : []];
   return asGiven(at, at.make("conv", inputs, attrs, { name: at.path }));
+}
+
+/** Each place becomes a window of its own: a product, whose outputs are laid out. */
+function inWindows(at: Site, x: Node, weight: Node): Node {
+  const [channels, outputs, height, width] = weight.type.shape as [number, number, number, number];
+  const [batch, , tall, wide] = x.type.shape as [Dim, Dim, Dim, Dim];
+  const rows = [channels, outputs * height * width];
+  const places = at.make("transpose", [x], { permutation: [0, 2, 3, 1] });
+  const product = weight.op === "constant"
+    ? linearOf(at, places, reshapedConstant(weight, rows))
+    : at.make("matmul", [places, at.make("reshape", [weight], { shape: rows })], {});
+  const apart = at.make("reshape", [product], { shape: [batch, tall, wide, outputs, height, width] });
+  const moved = at.make("transpose", [apart], { permutation: [0, 3, 1, 4, 2, 5] });
+  const shape = [batch, outputs, multiplyDims(tall, height), multiplyDims(wide, width)];
+  return at.make("reshape", [moved], { shape });
+}
+
+/** A convolution of the image with zeros between its places, the kernel turned round. */
+function overlapping(
+  at: Site,
+  { image, weight, stride, padding, paddingAfter, dilation = [1, 1], more }:
+    & Required<Pick<WindowAttrs, "stride" | "padding" | "paddingAfter">>
+    & { readonly image: Node; readonly weight: Node; readonly dilation?: Pair; readonly more: Pair },
+): Node {
+  const [channels, outputs, height, width] = weight.type.shape as [number, number, number, number];
+  const [batch, , tall, wide] = image.type.shape as [Dim, Dim, Dim, Dim];
+  const groups = at.int("group", 1);
+  const apart = at.make("reshape", [image], { shape: [batch, channels, tall, 1, wide, 1] });
+  const spread = at.make("pad", [apart], {
+    before: [0, 0, 0, 0, 0, 0],
+    after: [0, 0, 0, stride[0] - 1, 0, stride[1] - 1],
+    value: 0,
+  });
+  const places = at.make("reshape", [spread], {
+    shape: [batch, channels, multiplyDims(tall, stride[0]), multiplyDims(wide, stride[1])],
+  });
+  const split = [groups, channels / groups, outputs, height, width];
+  const grouped = at.make("reshape", [weight], { shape: split });
+  const swapped = at.make("transpose", [grouped], { permutation: [0, 2, 1, 3, 4] });
+  const kernel = [height, width].reduce((turned, size, i) => {
+    const rows = Array.from({ length: size }, (_, row) => size - 1 - row);
+    return at.make("gather", [turned, at.constant(rows, { dtype: "int64" })], { axis: 2 + i });
+  }, at.make("reshape", [swapped], { shape: [groups * outputs, channels / groups, height, width] }));
+  // Behind the last place there are zeros already.
+  const reach = [dilation[0] * (height - 1), dilation[1] * (width - 1)] as const;
+  const pads = ([0, 1] as const).map((i) =>
+    [reach[i] - padding[i], reach[i] - paddingAfter[i] + more[i] - (stride[i] - 1)] as const
+  );
+  if (pads.flat().some((count) => count < 0)) {
+    throw new UnfoldError("windows of its result with gaps between");
+  }
+  return at.make("conv", [places, kernel], {
+    stride: [1, 1],
+    padding: pads.map(([before]) => before) as unknown as Pair,
+    paddingAfter: pads.map(([, after]) => after) as unknown as Pair,
+    ...dilation.some((step) => step !== 1) && { dilation },
+    ...groups !== 1 && { groups },
+  }, { name: at.path });
 }
 
 const isSame = (a: readonly number[], b: readonly number[]) => a.every((size, i) => size === b[i]);
