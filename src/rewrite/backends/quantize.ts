@@ -11,6 +11,7 @@
 import { float64Of, heldData } from "../../ir/data.ts";
 import type { Int8Target } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node, topological } from "../../ir/graph.ts";
+import { axisIn } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { QuantizeAttrs, QuantizedType } from "../../ops/quantize.ts";
 import type { QuantizedLinearAttrs } from "../../ops/quantized_linear.ts";
@@ -84,7 +85,7 @@ function quantizedGraph(graph: Graph, products: QuantizedProducts): Graph {
   return mapGraph(graph, (node, inputs) => {
     const how = products.get(node);
     if (how === undefined) {
-      const isOfOneScale = isOp(node, "slice") && products.get(node.inputs[0])?.weight.each === "weight";
+      const isOfOneScale = isPartOfChannels(node) && products.get(node.inputs[0])?.weight.each === "weight";
       return isOfOneScale ? partOfProduct(node, inputs[0] as NodeOf<"linear">) : rebuild(node, inputs);
     }
     const [x, weight, ...bias] = inputs as readonly [Node, Node, Node?];
@@ -105,6 +106,12 @@ function quantizedGraph(graph: Graph, products: QuantizedProducts): Graph {
     });
     return apply("linear", [input, w, ...shifted], { attrs: {}, name: node.name });
   });
+}
+
+/** Whether a node is neighbouring channels of another. */
+export function isPartOfChannels(node: Node): node is NodeOf<"slice"> {
+  const last = node.type.shape.length - 1;
+  return isOp(node, "slice") && axisIn(node.attrs.axis, last + 1, "slice") === last && node.attrs.step === 1;
 }
 
 /**

@@ -17,7 +17,7 @@ import type { Pipeline } from "../pass.ts";
 import { PASSES } from "../passes.ts";
 import { isGroup } from "../precision/groups.ts";
 import { generalized, naming } from "../precision/scopes.ts";
-import { quantizable, type Wanted } from "./quantize.ts";
+import { isPartOfChannels, quantizable, type Wanted } from "./quantize.ts";
 import { TENSORRT } from "./tensorrt.ts";
 
 /** Which products: those that cost no kernel or the fewest, all, or some by their names, with `*` in them. */
@@ -126,7 +126,9 @@ function fits(node: Node, to: EngineQuantization): boolean {
  * it does where they are as wide as each other, and nothing is added.
  */
 function isReadInPlace(node: Node, uses: Uses): boolean {
-  const readers = uses.get(node)!.flatMap((use) => "user" in use && isOp(use.user, "slice") ? use.user : []);
+  const readers = uses.get(node)!.flatMap((use) =>
+    "user" in use && isPartOfChannels(use.user) ? use.user : []
+  );
   const areThirds = new Set(readers.map(({ attrs }) => attrs.start)).size === 3 &&
     readers.every(({ attrs }) => 3 * (attrs.size as number) === node.type.shape.at(-1));
   return node.inputs.length === 2 && areThirds && readByAttentions(node, uses);
