@@ -35,7 +35,8 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const bench: Bench = {
     options,
     openvino: await openVinoOf(options, notes),
-    peers: options.python === undefined
+    // A Python for NVIDIA's parser need not have PyTorch.
+    peers: options.python === undefined || !Object.values(options.networks).some(({ hasPeer }) => hasPeer)
       ? null
       : stack.use(await Peers.start(options.python, { threads: options.threads })),
     folder,
@@ -48,7 +49,9 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   for (const [name, network] of Object.entries(options.networks)) {
     for (const batch of options.batches) {
       options.signal?.throwIfAborted();
-      if (options.plans) structure.push(...await structureOfPlans(name, network, { batch, bench }));
+      if (options.plans.length > 0) {
+        structure.push(...await structureOfPlans(name, network, { batch, bench }));
+      }
       if (options.engines.length > 0) cases.push(await runCase(name, network, { batch, bench }));
     }
   }
@@ -63,7 +66,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     },
     versions: bench.versions,
     cases,
-    structure: options.plans ? structure : null,
+    structure: options.plans.length > 0 ? structure : null,
     notes,
   });
 }
@@ -123,13 +126,15 @@ async function runCase(
   const band = loadingNoise(
     loadings.map(({ samplesMs, againMs }) => ({ firstMs: samplesMs[baseline.id]!, againMs })),
   );
-  const turns = { loadings, baseline: baseline.id, band };
+  const { families } = network;
+  const turns = { loadings, baseline: baseline.id, band, families };
   const [peak] = products
     .map(({ name, gflop }) => ({ product: name, gflop, samplesMs: samplesOf(turns, name) }))
     .sort((a, b) => fastestRate(b) - fastestRate(a));
   return {
     model: name,
     title: network.title,
+    families,
     batch,
     rounds: samplesOf(turns, baseline.id).length,
     contenders: contenders.map(({ open: _, ...contender }) => {

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { firstBatch, ROUNDING } from "../compile/evaluate.ts";
-import { type Examples, loadExamples } from "../compile/examples.ts";
+import { type Examples, loadExamples, sampleInputs } from "../compile/examples.ts";
 import { quantize } from "../compile/quantize/int8.ts";
 import { writeOnnx } from "../emit/onnx.ts";
 import { UnfoldError } from "../errors.ts";
@@ -20,21 +20,18 @@ import type { WeightSource } from "../weights/mod.ts";
 import { writeSafetensors } from "../weights/write.ts";
 import { benchGraph, type BenchNetwork, benchWeights } from "./networks.ts";
 import type { Bench } from "./options.ts";
-import type { BenchContender, BenchPrecision, Engine, PeerVariant, Variant } from "./schema.ts";
+import type { BenchContender, BenchPrecision, Engine, Variant } from "./schema.ts";
 
 export interface CaseOptions {
   readonly batch: number;
   readonly bench: Bench;
 }
 
-/** As a build's `--max-output-error`: root mean square. */
-const INT8_OUTPUT_ERROR = 0.1;
 /** The largest difference that is rounding. Int8's is not rounding: the gate judges what it may cost. */
 const BOUNDS: Readonly<Record<BenchPrecision, number>> = { ...ROUNDING, int8: 0.5 };
 
-type Meaning = "un" | "ln" | "none";
-const meaningOf = (variant: Variant | PeerVariant): Meaning =>
-  variant === "un" || variant === "none" ? variant : "ln";
+/** The variant whose description says what is to be computed. */
+type Meaning = "un" | "lnBest" | "none";
 
 /** The files, graphs and expected outputs of one case. */
 export class Case {
@@ -72,6 +69,12 @@ export class Case {
     return known;
   }
 
+  #meaningOf(variant: BenchContender["variant"]): Meaning {
+    if (variant === "un" || variant === "none") return variant;
+    const { own, reference } = this.#network.families;
+    return variant === "ownFile" && own !== reference ? "un" : "lnBest";
+  }
+
   /**
    * The variant's ONNX file in the form that is best for an engine; as exported, it is what it is.
    *
@@ -87,13 +90,13 @@ export class Case {
     if (engine !== "onnxruntime" || variant === "lnExported") {
       throw new UnfoldError("UNfold's int8 is for ONNX Runtime, from the best form of a network");
     }
-    const { int8For, signal } = this.#bench.options;
+    const { int8For, quantize: { int8 }, signal } = this.#bench.options;
+    const { calibrate, to: _, placement: __, inOnnx: ___, ...allowed } = int8!;
     const { graph: quantized } = await quantize(graph, {
+      ...allowed,
       target: int8For,
-      samples: this.#examples(),
+      samples: calibrate === undefined ? this.#examples() : sampleInputs(this.#network.model, calibrate),
       labelled: null,
-      maxAccuracyDrop: 0,
-      maxOutputError: INT8_OUTPUT_ERROR,
       batch: this.#batch,
       onnx: (graph) => this.#written(graph),
       signal,
@@ -115,7 +118,7 @@ export class Case {
   }
 
   #examples(): Examples {
-    return loadExamples(this.#network.model(), this.#batch);
+    return loadExamples(this.#network.model, this.#batch);
   }
 
   feeds(session: Session): Feeds {
@@ -131,12 +134,12 @@ export class Case {
   }
 
   /** What the description itself computes, in fp32 by ONNX Runtime, from its graph with nothing rewritten. */
-  expected(meaning: Meaning): Promise<Outputs> {
+  expected(variant: BenchContender["variant"]): Promise<Outputs> {
+    const meaning = this.#meaningOf(variant);
     const known = this.#expected.get(meaning);
     if (known !== undefined) return known;
     const outputs = (async () => {
-      const variant = meaning === "ln" ? "lnExported" : meaning;
-      const path = await this.#written(this.#graphed(variant, "fp32").meaning);
+      const path = await this.#written(this.#graphed(meaning, "fp32").meaning);
       await using session = await sessionFromOnnx(path, { threads: this.#bench.options.threads });
       const values = await session.run(this.feeds(session));
       await Deno.remove(path);
@@ -148,12 +151,13 @@ export class Case {
 
   /** @param outputs in any order and under any name where there is one */
   async parity(
-    variant: Variant | PeerVariant,
+    variant: BenchContender["variant"],
     outputs: Outputs,
     precision: BenchPrecision,
   ): Promise<BenchContender["parity"]> {
-    const meaning = meaningOf(variant);
-    const expected = await this.expected(meaning);
+    const expected = await this.expected(variant);
+    const { own, reference } = this.#network.families;
+    const described = { un: own, lnBest: reference, none: "none" }[this.#meaningOf(variant)];
     const names = Object.keys(expected);
     const values = Object.values(outputs);
     const named = names.length === 1 && values.length === 1 ? { [names[0]!]: values[0]! } : outputs;
@@ -161,7 +165,7 @@ export class Case {
     const bound = BOUNDS[precision];
     return {
       maxRelError: Number.isFinite(maxRelError) ? maxRelError : null,
-      against: `${meaning.toUpperCase()} as described, fp32`,
+      against: `${described.toUpperCase()} as described, fp32`,
       agrees: maxRelError <= bound,
       bound,
     };
@@ -209,7 +213,7 @@ export function peerFiles(
     inputs: join(folder, "inputs.safetensors"),
   };
   writeSafetensors(files.weights, recorded);
-  writeSafetensors(files.inputs, Object.entries(loadExamples(network.model(), batch).inputs));
+  writeSafetensors(files.inputs, Object.entries(loadExamples(network.model, batch).inputs));
   return files;
 }
 

@@ -4,14 +4,20 @@
  * contender that cannot run here is left out with the reason; one that runs and is wrong is kept and reported
  * as wrong.
  */
-import { isRefusal } from "../errors.ts";
+import { isRefusal, UnfoldError } from "../errors.ts";
 import { bytesAs } from "../ir/data.ts";
 import { averageEarly } from "../rewrite/channels/average_early.ts";
 import type { Open } from "../run/loadings.ts";
 import { openCheckpoint } from "../weights/mod.ts";
 import { Case, type CaseOptions } from "./case.ts";
 import type { BenchNetwork } from "./networks.ts";
-import type { BenchContender, Engine } from "./schema.ts";
+import {
+  type BenchContender,
+  type BenchPrecision,
+  type Engine,
+  FILE_VARIANTS,
+  type Variant,
+} from "./schema.ts";
 import { workOf } from "./work.ts";
 
 /** One contender that works here. */
@@ -60,15 +66,40 @@ export async function openContenders(
       skipped.push({ id, why: error.message });
     }
   };
+  const engines = bench.options.engines.filter((engine) => engine !== "openvino" || bench.openvino !== null);
+  const gflopOf = (variant: Variant, precision: BenchPrecision) => {
+    const graph = work.graph(variant, precision);
+    // What a lowering saves is not counted; channels that it adds for the caches' sake are not, either.
+    return workOf(variant === "lnExported" ? graph : averageEarly(graph).graph).gflop;
+  };
+  const variants = bench.options.variants.filter((variant) => network.variants.includes(variant));
+  const made = variants.filter((variant) => {
+    try {
+      return network.form(variant);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      skipped.push({ id: variant, why: error.message });
+      return false;
+    }
+  });
   for (const precision of bench.options.precisions) {
-    for (const variant of bench.options.variants) {
-      for (const engine of bench.options.engines) {
-        if (engine === "openvino" && bench.openvino === null) continue;
-        const graph = work.graph(variant, precision);
-        // What a lowering saves is not counted; channels that it adds for the caches' sake are not, either.
-        const { gflop } = workOf(variant === "lnExported" ? graph : averageEarly(graph).graph);
+    for (const variant of made) {
+      const gflop = gflopOf(variant, precision);
+      for (const engine of engines) {
         await add({ variant, engine, precision, gflop }, () => work.file(variant, precision, engine));
       }
+    }
+  }
+  for (const variant of FILE_VARIANTS) {
+    const file = network.files[variant];
+    if (file === undefined) continue;
+    const { path, precision, hasItsWeights } = file;
+    const gflop = gflopOf(variant === "ownFile" && made.includes("un") ? "un" : "lnBest", "fp32");
+    for (const engine of engines) {
+      await add({ variant, engine, precision, gflop }, () => {
+        if (hasItsWeights) return Promise.resolve(path);
+        throw new UnfoldError(`${path} has other weights than --weights`);
+      });
     }
   }
   if (bench.peers !== null && network.hasPeer) {
@@ -82,7 +113,7 @@ export async function openContenders(
     for (const variant of peer.variants) {
       const precision = "fp32";
       const data = outputs.tensor(variant);
-      const [output] = Object.keys(await work.expected("ln"));
+      const [output] = Object.keys(await work.expected(variant));
       const value = { dtype: "fp32" as const, shape: data.shape, bytes: bytesAs(data, "fp32") };
       contenders.push({
         id: `${variant}/pytorch/${precision}`,
@@ -100,8 +131,7 @@ export async function openContenders(
     }
     const path = peer.export;
     if (path !== null) {
-      for (const engine of bench.options.engines) {
-        if (engine === "openvino" && bench.openvino === null) continue;
+      for (const engine of engines) {
         const about = { variant: "lnTorchExport", engine, precision: "fp32", gflop } as const;
         await add(about, () => Promise.resolve(path));
       }

@@ -5,8 +5,11 @@ import {
   type BenchReport,
   type BenchStructure,
   engineOf,
+  type Families,
+  FILE_VARIANTS,
   inPrecision,
-  VARIANT_LABELS,
+  structureLabel,
+  variantLabel,
 } from "./schema.ts";
 
 /** The whole report: a section per case, the ratios of all, the parity of all, the structure of plans. */
@@ -36,6 +39,8 @@ export function markdownOf(report: BenchReport): string {
       "## Structure on a GPU",
       "Kernels of TensorRT's compiled plan. They say what a GPU starts and, with the bytes of the normalizations, what its " +
         "memory carries for them; not how long it takes. Nothing of this shows in the times of a CPU above.",
+      ...structure.some(({ variant }) => FILE_VARIANTS.some((file) => file === variant)) ? [OF_FILES] : [],
+      ...structure.some(({ quantized }) => quantized !== undefined) ? [OF_FEW_BITS] : [],
       structureTable(structure),
     );
   }
@@ -43,12 +48,21 @@ export function markdownOf(report: BenchReport): string {
   return sections.join("\n\n") + "\n";
 }
 
-function caseSection({ model, title, batch, rounds, contenders, noise, peak, skipped, warnings }: BenchCase) {
+const OF_FILES =
+  "NVIDIA's parser is given the exporter's file with its floats cast to the precision, one by one, where they are " +
+  "stored in another, and the inputs' sizes fixed.";
+const OF_FEW_BITS =
+  "Quantized, the rest of a network is in fp16. A kernel that quantizes writes numbers of 8 bits or 4, whatever else " +
+  "it does; products that do so in their epilogue are not counted there.";
+
+function caseSection(
+  { model, title, families, batch, rounds, contenders, noise, peak, skipped, warnings }: BenchCase,
+) {
   const sorted = [...contenders].sort((a, b) => a.medianMs - b.medianMs);
   const baseline = contenders.find(({ id }) => id === noise.contender);
   const shown = [
     `## ${model}, batch ${batch}`,
-    `${title}; ${rounds} rounds; ${nameOf(baseline)} against itself is within ${range(noise)}. ` +
+    `${title}; ${rounds} rounds; ${nameOf(baseline, families)} against itself is within ${range(noise)}. ` +
     `The fastest matrix product, of ${peak.product}, ran at ${
       peak.gflopPerS.toFixed(0)
     } GFLOP/s in these rounds, ${peak.best.toFixed(0)} at best.`,
@@ -63,7 +77,7 @@ function caseSection({ model, title, batch, rounds, contenders, noise, peak, ski
         "of that, at best",
       ],
       sorted.map((contender) => [
-        VARIANT_LABELS[contender.variant] + inPrecision(contender),
+        variantLabel(contender.variant, families) + inPrecision(contender),
         contender.engine,
         contender.medianMs.toFixed(2),
         contender.minMs.toFixed(2),
@@ -104,11 +118,11 @@ function ratioTable(cases: readonly BenchCase[]): string {
 function parityTable(cases: readonly BenchCase[]): string {
   return markdownTable(
     ["network", "batch", "contender", "engine", "precision", "largest difference", "bound", ""],
-    cases.flatMap(({ model, batch, contenders }) =>
+    cases.flatMap(({ model, families, batch, contenders }) =>
       contenders.map(({ variant, engine, precision, parity }) => [
         model,
         String(batch),
-        VARIANT_LABELS[variant],
+        variantLabel(variant, families),
         engine,
         precision,
         parity.maxRelError === null ? "cannot be compared" : parity.maxRelError.toExponential(1),
@@ -121,17 +135,36 @@ function parityTable(cases: readonly BenchCase[]): string {
 }
 
 function structureTable(rows: readonly BenchStructure[]): string {
+  const isQuantized = rows.some(({ quantized }) => quantized !== undefined);
+  const count = (value: number | null | undefined) => value === undefined ? "" : value ?? "?";
   return markdownTable(
-    ["network", "batch", "precision", "variant", "kernels", "of normalizations", "their bytes", "plan"],
-    rows.map((row) => [
+    [
+      "network",
+      "batch",
+      "precision",
+      "variant",
+      "kernels",
+      "of normalizations",
+      "their bytes",
+      ...isQuantized ? ["that quantize", "products quantized"] : [],
+      "plan",
+    ],
+    rows.map(({ none, quantized, ...row }) => [
       row.model,
       String(row.batch),
       row.precision,
-      VARIANT_LABELS[row.variant],
-      row.kernels === null ? "?" : String(row.kernels),
-      row.normalizationKernels === null ? "?" : String(row.normalizationKernels),
-      row.normalizationBytes === null ? "?" : megabytes(row.normalizationBytes),
-      megabytes(row.planBytes),
+      structureLabel(row) + (none === undefined ? "" : `: ${none}`),
+      ...none === undefined
+        ? [
+          count(row.kernels),
+          count(row.normalizationKernels),
+          row.normalizationBytes === null ? "?" : megabytes(row.normalizationBytes),
+          ...isQuantized
+            ? [count(row.quantizationKernels), quantized ? `${quantized.products} of ${quantized.of}` : ""]
+            : [],
+          row.planBytes === null ? "?" : megabytes(row.planBytes),
+        ].map(String)
+        : Array(isQuantized ? 6 : 4).fill("-"),
     ]),
     4,
   );
@@ -148,10 +181,10 @@ function markdownTable(
   return [line(head), line(rule), ...rows.map(line)].join("\n");
 }
 
-const nameOf = (contender: BenchContender | undefined): string =>
+const nameOf = (contender: BenchContender | undefined, families: Families | undefined): string =>
   contender === undefined
     ? "the baseline"
-    : `${VARIANT_LABELS[contender.variant]} (${contender.engine}${inPrecision(contender)})`;
+    : `${variantLabel(contender.variant, families)} (${contender.engine}${inPrecision(contender)})`;
 
 const percent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
 

@@ -21,6 +21,7 @@ import {
   words,
 } from "../report/html/mod.ts";
 import {
+  ALL_VARIANTS,
   type BenchCase,
   type BenchContender,
   type BenchRatio,
@@ -28,11 +29,13 @@ import {
   type BenchStructure,
   engineOf,
   inPrecision,
-  VARIANT_LABELS,
+  structureLabel,
+  variantLabel,
 } from "./schema.ts";
 
 export function benchPage(report: BenchReport): string {
   const { machine, startedAt, versions, cases, structure, notes } = report;
+  const { own, reference } = [...cases, ...structure ?? []][0]?.families ?? { own: "un", reference: "ln" };
   const sections: Section[] = [];
   if (cases.length > 0) {
     sections.push(ratiosSection(cases), {
@@ -64,7 +67,7 @@ export function benchPage(report: BenchReport): string {
   });
   return page({
     title: "Networks with and without their normalization",
-    lead: `${meaning("un")}, folded into the linear layers around it; ${meaning("ln")}.`,
+    lead: `${meaning(own)}, folded into the linear layers around it; ${meaning(reference)}.`,
     made: html`${machine.cpu}, ${machine.threads} threads.<br>${minuteOf(startedAt)}, ${
       name(report.command)
     }, UNfold ${versions["unfold"] ?? ""}.`,
@@ -137,13 +140,13 @@ function ratiosSection(cases: readonly BenchCase[]): Section {
 const MOST_PANELS = 8;
 
 function caseSection(
-  { model, title, batch, rounds, contenders, peak, skipped, warnings }: BenchCase,
+  { model, title, families, batch, rounds, contenders, peak, skipped, warnings }: BenchCase,
   id: string,
 ): Section {
   const sorted = [...contenders].sort((a, b) => a.medianMs - b.medianMs);
   const shown = sorted.slice(0, MOST_PANELS);
-  const label = (one: BenchContender) => `${VARIANT_LABELS[one.variant]}, ${one.engine}${inPrecision(one)}`;
-  const variants = Object.keys(VARIANT_LABELS);
+  const label = (one: BenchContender) =>
+    `${variantLabel(one.variant, families)}, ${one.engine}${inPrecision(one)}`;
   const remarks = [
     ...warnings,
     ...skipped.map(({ id, why }) => `left out: ${id}: ${why.replaceAll(/\s+/g, " ")}`),
@@ -170,7 +173,7 @@ function caseSection(
           { title: "of peak", align: "right" },
         ],
         rows: sorted.map((one) => [
-          withSmall(VARIANT_LABELS[one.variant], `${one.engine}, ${one.precision}`),
+          withSmall(variantLabel(one.variant, families), `${one.engine}, ${one.precision}`),
           withSmall(milliseconds(one.medianMs), milliseconds(one.minMs)),
           `${(100 * one.coefficientOfVariation).toFixed(1)} %`,
           `${(100 * one.utilization).toFixed(0)} %`,
@@ -189,7 +192,7 @@ function caseSection(
             distributions(
               shown.map((one) => ({
                 label: label(one),
-                series: variants.indexOf(one.variant),
+                series: ALL_VARIANTS.indexOf(one.variant),
                 samplesMs: one.samplesMs,
               })),
               canvas,
@@ -221,9 +224,9 @@ function paritySection(cases: readonly BenchCase[]): Section {
             { title: "bound", align: "right" },
             { title: "verdict" },
           ],
-          rows: cases.flatMap(({ model, batch, contenders }) =>
+          rows: cases.flatMap(({ model, families, batch, contenders }) =>
             contenders.map(({ variant, engine, precision, parity }): Content[] => [
-              `${model}, batch ${batch}: ${VARIANT_LABELS[variant]}, ${engine}, ${precision}`,
+              `${model}, batch ${batch}: ${variantLabel(variant, families)}, ${engine}, ${precision}`,
               parity.maxRelError === null ? "cannot be compared" : parity.maxRelError.toExponential(1),
               parity.bound.toExponential(0),
               badge(parity.agrees ? "agrees" : "differs", parity.agrees ? "good" : "bad"),
@@ -236,6 +239,7 @@ function paritySection(cases: readonly BenchCase[]): Section {
 }
 
 function structureSection(rows: readonly BenchStructure[]): Section {
+  const isQuantized = rows.some(({ quantized }) => quantized !== undefined);
   return {
     id: "structure",
     title: "Structure on a GPU",
@@ -248,16 +252,25 @@ function structureSection(rows: readonly BenchStructure[]): Section {
           { title: "network", breaks: true },
           { title: "kernels", align: "right" },
           { title: "of norms", align: "right" },
+          ...isQuantized ? [{ title: "that quantize", align: "right" } as const] : [],
           { title: "plan", align: "right" },
         ],
         rows: rows.map((one) => [
-          withSmall(VARIANT_LABELS[one.variant], `${one.model}, batch ${one.batch}, ${one.precision}`),
-          one.kernels ?? "unknown",
-          withSmall(
-            one.normalizationKernels ?? "unknown",
-            one.normalizationBytes === null ? "" : bytes(one.normalizationBytes),
-          ),
-          bytes(one.planBytes),
+          withSmall(structureLabel(one), `${one.model}, batch ${one.batch}, ${one.precision}`),
+          one.none ?? one.kernels ?? "unknown",
+          one.none === undefined
+            ? withSmall(
+              one.normalizationKernels ?? "unknown",
+              one.normalizationBytes === null ? "" : bytes(one.normalizationBytes),
+            )
+            : "",
+          ...isQuantized
+            ? [withSmall(
+              one.quantizationKernels ?? "",
+              one.quantized === undefined ? "" : `${one.quantized.products} of ${one.quantized.of} products`,
+            )]
+            : [],
+          one.planBytes === null ? "" : bytes(one.planBytes),
         ]),
       }),
     ],

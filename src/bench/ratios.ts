@@ -1,11 +1,11 @@
 /** Ratios of contenders, and utilization: pure functions of samples that were taken in turns. */
 import { type LoadedPair, type Loading, loadingRatio } from "../run/loadings.ts";
 import { type Interval, judge, median, percentile } from "../run/statistics.ts";
-import { type BenchRatio, type PeerVariant, type Variant, VARIANT_LABELS } from "./schema.ts";
+import { type BenchContender, type BenchRatio, type Families, variantLabel } from "./schema.ts";
 
 export interface Compared {
   readonly id: string;
-  readonly variant: Variant | PeerVariant;
+  readonly variant: BenchContender["variant"];
   readonly engine: string;
   readonly precision: string;
 }
@@ -17,6 +17,8 @@ export interface Turns {
   readonly baseline: string;
   /** What that differs from itself by. */
   readonly band: Interval;
+  /** UN and LN unless given. */
+  readonly families?: Families;
 }
 
 /** All samples of a contender, in the order of the rounds. */
@@ -27,12 +29,14 @@ export function samplesOf({ loadings }: Pick<Turns, "loadings">, id: string): nu
 const PEERS: ReadonlySet<string> = new Set(["lnTorch", "lnTorchCompiled", "lnTorchExport"]);
 
 /**
- * The folded network over every other one on the same engine in the same precision, over itself in fp32, and,
- * where PyTorch took part, the best of UN over the best that a peer makes of LN.
+ * The folded network, or the reference where nothing is folded, over every other one on the same engine in
+ * the same precision, over itself in fp32, and, where PyTorch took part, the best of UN over the best that a
+ * peer makes of LN.
  */
 export function ratiosOf(sampled: readonly Compared[], turns: Turns): BenchRatio[] {
   const ratios: BenchRatio[] = [];
   const times = (id: string) => samplesOf(turns, id);
+  const label = (variant: Compared["variant"]) => variantLabel(variant, turns.families);
   const divide = (top: Compared, bottom: Compared, name: string) => {
     const pairs = turns.loadings.map(({ samplesMs, againMs }): LoadedPair => ({
       topMs: samplesMs[top.id]!,
@@ -52,22 +56,19 @@ export function ratiosOf(sampled: readonly Compared[], turns: Turns): BenchRatio
       verdict: judge({ low, high }, turns),
     });
   };
-  const un = sampled.filter(({ variant }) => variant === "un");
-  for (const top of un) {
+  const own = sampled.some(({ variant }) => variant === "un") ? "un" : "lnBest";
+  const ours = sampled.filter(({ variant }) => variant === own);
+  for (const top of ours) {
     const beside = sampled.filter(({ engine, precision, variant }) =>
-      engine === top.engine && precision === top.precision && variant !== "un"
+      engine === top.engine && precision === top.precision && variant !== own
     );
-    for (const bottom of beside) {
-      divide(top, bottom, `${VARIANT_LABELS.un} / ${VARIANT_LABELS[bottom.variant]}`);
-    }
-    const wide = un.find(({ engine, precision }) => engine === top.engine && precision === "fp32");
-    if (wide !== undefined && wide !== top) {
-      divide(top, wide, `${VARIANT_LABELS.un}, ${top.precision} / fp32`);
-    }
+    for (const bottom of beside) divide(top, bottom, `${label(own)} / ${label(bottom.variant)}`);
+    const wide = ours.find(({ engine, precision }) => engine === top.engine && precision === "fp32");
+    if (wide !== undefined && wide !== top) divide(top, wide, `${label(own)}, ${top.precision} / fp32`);
   }
   const best = (those: readonly Compared[]) =>
     [...those].sort((a, b) => median(times(a.id)) - median(times(b.id)))[0];
-  const bestUn = best(un.filter(({ precision }) => precision === "fp32"));
+  const bestUn = best(ours.filter(({ precision }) => precision === "fp32"));
   const peer = best(sampled.filter(({ variant }) => PEERS.has(variant)));
   if (bestUn !== undefined && peer !== undefined) divide(bestUn, peer, "best UN / best peer's LN");
   return ratios;

@@ -6,6 +6,8 @@
  */
 // Dependencies are named in full, so that a script elsewhere can import UNfold without its deno.json.
 import { z } from "npm:zod@4.6.7";
+import { ENGINE_QUANTIZATIONS } from "../ir/dtype.ts";
+import { NORM_FAMILIES, type NormFamily } from "../norms/families.ts";
 
 /** UNfold's own networks. */
 export const VARIANTS = ["un", "lnBest", "lnExported", "none"] as const;
@@ -28,26 +30,54 @@ export const PEER_PLANS = [
 ] as const;
 export type PeerPlan = typeof PEER_PLANS[number];
 
+/** ONNX files of exporters that a network came from, as they are: its own, and its reference's. */
+export const FILE_VARIANTS = ["ownFile", "referenceFile"] as const;
+export type FileVariant = typeof FILE_VARIANTS[number];
+
 export const ENGINES = ["onnxruntime", "openvino"] as const;
 export type Engine = typeof ENGINES[number];
 
-/** What networks compute in; int8 is UNfold's own, for ONNX Runtime. */
+/** What networks compute in on a CPU; int8 is UNfold's own, for ONNX Runtime. */
 export const BENCH_PRECISIONS = ["fp32", "fp16", "bf16", "int8"] as const;
 export type BenchPrecision = typeof BENCH_PRECISIONS[number];
 
-/** In a table's words. */
-export const VARIANT_LABELS: Readonly<Record<Variant | PeerVariant | PeerPlan, string>> = {
-  un: "UN folded",
-  lnBest: "LN at its best",
-  lnExported: "LN as exported",
-  none: "no normalization",
-  lnTorch: "LN, PyTorch",
-  lnTorchCompiled: "LN, torch.compile",
-  lnTorchExport: "LN, PyTorch's export",
-  lnTorchScript: "LN, TorchScript's export",
-  affineTorchExport: "UN not folded, PyTorch's export",
-  affineTorchScript: "UN not folded, TorchScript's export",
+/** What plans are counted in; in the quantized ones the rest is in fp16. */
+export const PLAN_PRECISIONS = ["fp32", "fp16", "bf16", ...ENGINE_QUANTIZATIONS] as const;
+export type PlanPrecision = typeof PLAN_PRECISIONS[number];
+
+/** The normalizations that are compared: a network's own, which is folded, and its reference. */
+export interface Families {
+  readonly own: NormFamily;
+  readonly reference: NormFamily;
+}
+
+const families = z.object({ own: z.enum(NORM_FAMILIES), reference: z.enum(NORM_FAMILIES) }).readonly();
+
+type AnyVariant = Variant | FileVariant | PeerVariant | PeerPlan;
+
+const LABELS: Readonly<Record<AnyVariant, (own: string, reference: string) => string>> = {
+  un: (own) => `${own} folded`,
+  lnBest: (_, reference) => `${reference} at its best`,
+  lnExported: (_, reference) => `${reference} as exported`,
+  none: () => "no normalization",
+  ownFile: (own) => `${own}, the file as it is`,
+  referenceFile: (_, reference) => `${reference}, the file as it is`,
+  lnTorch: () => "LN, PyTorch",
+  lnTorchCompiled: () => "LN, torch.compile",
+  lnTorchExport: () => "LN, PyTorch's export",
+  lnTorchScript: () => "LN, TorchScript's export",
+  affineTorchExport: () => "UN not folded, PyTorch's export",
+  affineTorchScript: () => "UN not folded, TorchScript's export",
 };
+
+/** All of them, in the order in which colours are given. */
+export const ALL_VARIANTS = Object.keys(LABELS) as readonly AnyVariant[];
+
+/** A variant in a table's words; without families those of UN and LN. */
+export function variantLabel(variant: AnyVariant, compared?: Families): string {
+  const { own = "un", reference = "ln" } = compared ?? {};
+  return LABELS[variant](own.toUpperCase(), reference.toUpperCase());
+}
 
 const numbers = z.array(z.number()).readonly();
 
@@ -65,7 +95,7 @@ const parity = z.object({
 const contender = z.object({
   /** `un/onnxruntime/fp32`. */
   id: z.string(),
-  variant: z.enum([...VARIANTS, ...PEER_VARIANTS]),
+  variant: z.enum([...VARIANTS, ...FILE_VARIANTS, ...PEER_VARIANTS]),
   engine: z.enum([...ENGINES, "pytorch"]),
   precision: z.enum(BENCH_PRECISIONS),
   /** The engine in its own words, with version and threads. */
@@ -101,6 +131,8 @@ const ratio = z.object({
 const benchCase = z.object({
   model: z.string(),
   title: z.string(),
+  /** Absent in files of before other normalizations than UN and LN were compared. */
+  families: families.optional(),
   batch: z.number(),
   rounds: z.number(),
   contenders: z.array(contender).readonly(),
@@ -116,14 +148,22 @@ const benchCase = z.object({
 
 const structure = z.object({
   model: z.string(),
+  families: families.optional(),
   batch: z.number(),
   precision: z.string(),
-  variant: z.enum([...VARIANTS, ...PEER_PLANS]),
-  /** Kernels that TensorRT's plan starts; null where the plan cannot be read. */
+  variant: z.enum([...VARIANTS, ...FILE_VARIANTS, ...PEER_PLANS]),
+  /** Why there is no plan of this variant; absent where there is one. */
+  none: z.string().optional(),
+  /** Kernels that TensorRT's plan starts; null where the plan cannot be read, or is not there. */
   kernels: z.number().nullable(),
   normalizationKernels: z.number().nullable(),
-  planBytes: z.number(),
-  /** What normalizations read and write, from the graph; null of PyTorch's. */
+  /** Kernels that write numbers of 8 bits or 4, products aside; null where the plan cannot be read. */
+  quantizationKernels: z.number().nullable().optional(),
+  /** Products that are quantized, and all that there are; absent where none is to be. */
+  quantized: z.object({ products: z.number(), of: z.number() }).readonly().optional(),
+  /** Null where there is none. */
+  planBytes: z.number().nullable(),
+  /** What normalizations read and write, from the graph; null of what others exported. */
   normalizationBytes: z.number().nullable(),
 }).readonly();
 
@@ -153,6 +193,12 @@ export type BenchCase = z.infer<typeof benchCase>;
 export type BenchContender = z.infer<typeof contender>;
 export type BenchRatio = z.infer<typeof ratio>;
 export type BenchStructure = z.infer<typeof structure>;
+
+/** A row's words: of what others exported, whose plan it is. */
+export function structureLabel({ variant, families }: BenchStructure): string {
+  const label = variantLabel(variant, families);
+  return FILE_VARIANTS.some((file) => file === variant) ? `${label}, NVIDIA's parser` : label;
+}
 
 /** Behind an engine's name; fp32 goes without saying. */
 export const inPrecision = ({ precision }: Pick<BenchContender, "precision">): string =>

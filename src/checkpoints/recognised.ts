@@ -3,6 +3,7 @@
  * an ONNX file.
  */
 import type { Model } from "../dsl/model.ts";
+import type { Precision } from "../ir/dtype.ts";
 import type { Checkpoint, StateDictChoice, WeightSource } from "../weights/mod.ts";
 import type { Source } from "./define.ts";
 import type { Settled } from "./settings.ts";
@@ -19,6 +20,8 @@ export interface RecognisedCheckpoint {
   readonly prefix: string;
   /** The network. */
   readonly model: Model;
+  /** The type that its floats are stored in, of an ONNX file. */
+  readonly precision?: Precision;
   /** Values that no shape tells, and what each rests on. */
   readonly settled: readonly Settled[];
   /** Tensors that inference does not need, and why. */

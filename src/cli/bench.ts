@@ -1,43 +1,72 @@
 /** `deno task bench`: networks with and without their normalization on every engine, timed in turns. */
+import type { BenchNetwork } from "../bench/networks.ts";
 import type { BenchOptions } from "../bench/options.ts";
-import { BENCH_PRECISIONS, type BenchReport, ENGINES, VARIANTS } from "../bench/schema.ts";
-import { INT8_TARGETS } from "../ir/dtype.ts";
-import { asUsage, oneOf, parseOptions, typedCommand, type ValuesOf } from "./options.ts";
+import {
+  BENCH_PRECISIONS,
+  type BenchReport,
+  ENGINES,
+  PLAN_PRECISIONS,
+  type PlanPrecision,
+  VARIANTS,
+} from "../bench/schema.ts";
+import { ENGINE_QUANTIZATIONS } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
+import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
+import { asUsage, oneOf, parseOptions, typedCommand, type ValuesOf } from "./options.ts";
+import { int8ForOf, QUANTIZE_HELP, QUANTIZE_OPTIONS, quantizeOf, targetsOf } from "./precision.ts";
+import { ONNX_FILE } from "./subject/imported.ts";
 import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP =
   `Time networks on this machine's CPU: the folded one, Layer Normalization, no normalization, and their peers.
 
-  deno task bench [options]
+  deno task bench [MODEL] [options]
+
+MODEL is a script that exports a model by default (my_model.ts), an ONNX file that an exporter wrote (exported.onnx), or
+a network of the papers by name. Without one and without --checkpoint, built-in networks are measured: see --models.
 
 Examples
   deno task bench                                        encoder, vit, swin and gpt2, batch 1
   deno task bench --models vit --batch 1,8 --rounds 30   one network, two batches
+  deno task bench un.onnx --reference ln.onnx            two networks that an exporter wrote, folded and as they are
+  deno task bench my_model.ts --weights un.safetensors   a network of your own, with its weights
   deno task bench --python .venv/bin/python              PyTorch and its exported networks beside UNfold's
   deno task bench --plans --engines none                 kernels of TensorRT's plans only; needs no GPU
+  deno task bench un.onnx --plans --engines none --python .venv/bin/python
+                                                         and what NVIDIA's parser makes of the same file
+  deno task bench --models vit --plans --engines none --precision fp16,fp8 --target 8.9 --quantize all
+                                                         what quantizing costs and saves
   deno task bench --out build/bench                      tables, a page with plots, and every sample
 
 Options
   --models LIST         of encoder, vit, swin, gpt2 (all of these by default) or any network of deno task models
   --batch LIST          1 (default), or 1,8
-  --variants LIST       of un, lnBest, lnExported, none; all by default
-  --precision LIST      fp32 (default), fp16, bf16, int8; what an engine cannot run is left out, with its reason
+  --variants LIST       of un (the network's own normalization, folded), lnBest, lnExported, none; all by default. One that
+                        a MODEL does not have is left out, with the reason
+  --reference FILE      of a MODEL.onnx: the same network with Layer Normalization, as another ONNX file
+  --precision LIST      fp32 (default), fp16, bf16, int8; what an engine cannot run is left out, with its reason. Of
+                        plans also fp8, int4w, nvfp4; fp16 unless given
   --int8-for WHAT       any (default) or vnni, as build-engine's
   --engines LIST        onnxruntime and, where its library is found, openvino; none times nothing
   --python PATH         a Python with PyTorch: its networks take turns too (safetensors; timm for vit and swin,
-                        transformers for gpt2, onnxscript for its export)
+                        transformers for gpt2, onnxscript for its export). Of a MODEL.onnx: one with NVIDIA's parser
   --no-compile          leave out torch.compile, which takes a minute for each network
   --threads N           of every contender; default: the cores there are
   --rounds N            rounds of each network and batch; default 20
   --max-time SECONDS    fewer rounds where they would take longer; default 60 for each network and batch
   --plans               build TensorRT's plans and count their kernels; with --python also what NVIDIA's ONNX parser
-                        makes of PyTorch's exports (tensorrt-rtx, onnxscript)
+                        makes of PyTorch's exports (tensorrt-rtx, onnxscript), or of MODEL.onnx (tensorrt-rtx, onnx)
+  --target LIST         the GPUs that plans are for, as for build-engine
+${QUANTIZE_HELP}
+                        Without --calibrate, ranges are of the model's examples, else of invented inputs
   --out DIR             write bench.md, bench.json and bench.html there
   --json                the report as JSON on stdout, in place of Markdown
   --openvino-lib PATH   OpenVINO's library or its folder (also UNFOLD_OPENVINO_LIB)
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                this text
+
+Of MODEL
+${SUBJECT_HELP}
 
 Every contender of a network is held in memory at once, its weights about twice: gpt2 on all engines takes 12 GB.
 
@@ -45,11 +74,14 @@ Exits with 0, or 1 where something failed or an output does not agree with its n
 command, 130 after Ctrl-C. What a CPU shows of a fold is little, and says little of a GPU: docs/where_the_gain_is.md.`;
 
 const OPTIONS = {
-  models: { type: "string", default: "encoder,vit,swin,gpt2" },
-  batch: { type: "string", default: "1" },
+  models: { type: "string" },
+  ...SUBJECT_OPTIONS,
+  ...QUANTIZE_OPTIONS,
+  batch: { type: "string" },
   variants: { type: "string", default: VARIANTS.join(",") },
-  precision: { type: "string", default: "fp32" },
-  "int8-for": { type: "string", default: "any" },
+  reference: { type: "string" },
+  precision: { type: "string" },
+  "int8-for": { type: "string" },
   engines: { type: "string", default: ENGINES.join(",") },
   python: { type: "string" },
   "no-compile": { type: "boolean", default: false },
@@ -57,6 +89,7 @@ const OPTIONS = {
   rounds: { type: "string", default: "20" },
   "max-time": { type: "string", default: "60" },
   plans: { type: "boolean", default: false },
+  target: { type: "string" },
   out: { type: "string" },
   json: { type: "boolean", default: false },
   "openvino-lib": { type: "string" },
@@ -65,10 +98,10 @@ const OPTIONS = {
 
 /** Runs the command; resolves to its exit code. */
 export async function benchCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const parsed = await parseOptions(args, { command: "bench", options: OPTIONS, most: 0, help: HELP });
+  const parsed = await parseOptions(args, { command: "bench", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return EXIT.ok;
-  const { values } = parsed;
-  const options = await optionsOf(values);
+  const { values, positionals: [argument] } = parsed;
+  const options = await optionsOf(argument, values);
   const info = values.out === undefined ? null : await Deno.stat(values.out).catch(() => null);
   if (info?.isDirectory === false) throw new UsageError(`--out ${values.out}: this is a file; give a folder`);
   const { runBench } = await import("../bench/bench.ts");
@@ -105,28 +138,128 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
 
 type Values = ValuesOf<typeof OPTIONS>;
 
-async function optionsOf(values: Values): Promise<Omit<BenchOptions, "command">> {
-  const { benchNetwork } = await import("../bench/networks.ts");
-  const names = listOf("models", values.models);
+async function optionsOf(
+  argument: string | undefined,
+  values: Values,
+): Promise<Omit<BenchOptions, "command">> {
   const engines = values.engines === "none" ? [] : each("engines", values.engines, ENGINES);
   if (engines.length === 0 && !values.plans) {
     throw new UsageError("--engines none leaves nothing to do without --plans");
   }
+  const { timed, plans } = precisionsOf(values, { isTimed: engines.length > 0 });
+  const batches = values.batch === undefined
+    ? undefined
+    : listOf("batch", values.batch).map((text) => whole("batch", text));
+  const given = argument === undefined && values.checkpoint === undefined
+    ? null
+    : await givenOf(argument, values, { batches, precisions: [...timed, ...plans] });
   return {
-    networks: Object.fromEntries(names.map((name) => [name, asUsage(() => benchNetwork(name))])),
-    batches: listOf("batch", values.batch).map((text) => whole("batch", text)),
+    networks: given?.networks ?? await builtIn(values),
+    batches: given?.batches ?? batches ?? [1],
     variants: each("variants", values.variants, VARIANTS),
-    precisions: each("precision", values.precision, BENCH_PRECISIONS),
-    int8For: oneOf("int8-for", values["int8-for"], INT8_TARGETS),
+    precisions: timed,
+    int8For: int8ForOf(timed, values),
     engines,
     python: values.python,
     torchCompile: !values["no-compile"],
     threads: values.threads === undefined ? navigator.hardwareConcurrency : whole("threads", values.threads),
     rounds: whole("rounds", values.rounds),
     maxTimeMs: whole("max-time", values["max-time"]) * 1000,
-    plans: values.plans,
+    plans,
+    ...quantizing([...timed, ...plans], values),
     openvinoLib: values["openvino-lib"],
     tensorrtLib: values["tensorrt-lib"],
+  };
+}
+
+/** The networks of `--models`, which take no options of a MODEL. */
+async function builtIn(values: Values): Promise<BenchOptions["networks"]> {
+  const flags = [
+    ...Object.keys(SUBJECT_OPTIONS),
+    "reference",
+  ] as (keyof typeof SUBJECT_OPTIONS | "reference")[];
+  const idle = flags.find((flag) => ![undefined, false, "layer"].includes(values[flag] as string));
+  if (idle !== undefined) {
+    throw new UsageError(`--${idle}: this is for a MODEL; the networks of --models are measured as they are`);
+  }
+  const { benchNetwork } = await import("../bench/networks.ts");
+  const names = listOf("models", values.models ?? "encoder,vit,swin,gpt2");
+  return Object.fromEntries(names.map((name) => [name, asUsage(() => benchNetwork(name))]));
+}
+
+/** The network of MODEL or `--checkpoint`, and the batch sizes that it can have. */
+async function givenOf(
+  argument: string | undefined,
+  values: Values,
+  { batches, precisions }: { readonly batches: number[] | undefined; readonly precisions: readonly string[] },
+): Promise<{ networks: Readonly<Record<string, BenchNetwork>>; batches: readonly number[] | undefined }> {
+  const shown = argument ?? values.checkpoint!;
+  if (values.models !== undefined) {
+    throw new UsageError(`--models: these are built-in networks; leave it out, or ${shown}`);
+  }
+  // Something is kept of a precision that is narrow, if only one is.
+  const precision = precisions.every((one) => one === "fp32") ? "fp32" : undefined;
+  const { batch: _, ...named } = values;
+  const subject = await subjectOf(argument, { ...named, precision });
+  const { model } = subject;
+  const fixed = !model.openDims.includes("B");
+  if (fixed && batches !== undefined) {
+    throw new UsageError(
+      `--batch: the batch size of ${shown} is fixed${
+        model.batch === undefined ? "" : `, ${model.batch}`
+      }; leave it out`,
+    );
+  }
+  const open = model.openDims.find((name) => name !== "B" && model.dims?.[name] === undefined);
+  if (open !== undefined) {
+    throw new UsageError(
+      `${shown} leaves ${open} open, and one size is measured: fix it, as in --dim ${open}=128`,
+    );
+  }
+  const { givenNetwork } = await import("../bench/networks.ts");
+  const isFile = argument !== undefined && ONNX_FILE.test(argument);
+  const network = givenNetwork(subject, isFile ? { own: argument, reference: values.reference } : {});
+  return { networks: { [model.name]: network }, batches: fixed ? [model.batch ?? 1] : batches };
+}
+
+/** What is timed and what is counted in plans: of `--precision` what each has, else fp32 and fp16. */
+function precisionsOf({ precision, plans: arePlanned }: Values, { isTimed }: { readonly isTimed: boolean }) {
+  if (precision === undefined) {
+    return { timed: ["fp32"] as const, plans: arePlanned ? ["fp16"] as const : [] };
+  }
+  const plans: PlanPrecision[] = each("precision", precision, PLAN_PRECISIONS);
+  const timed = BENCH_PRECISIONS.filter((one) => plans.includes(one));
+  const [onlyPlanned] = plans.filter((one) => !BENCH_PRECISIONS.some((known) => known === one));
+  if (onlyPlanned !== undefined && !arePlanned) {
+    throw new UsageError(
+      `--precision ${onlyPlanned}: no engine of a CPU has it; count its kernels with --plans`,
+    );
+  }
+  if (isTimed && timed.length === 0) {
+    throw new UsageError(
+      `--precision ${precision}: nothing of it can be timed on a CPU; add --engines none, or ${
+        BENCH_PRECISIONS.join(", ")
+      }`,
+    );
+  }
+  return { timed, plans: arePlanned ? plans : [] };
+}
+
+/** How networks are quantized, and the GPUs that plans are for. */
+function quantizing(
+  precisions: readonly PlanPrecision[],
+  values: Values,
+): Pick<BenchOptions, "quantize" | "targets"> {
+  const [idle] = (["target", "quantize"] as const).filter((flag) => values[flag] !== undefined);
+  if (idle !== undefined && !values.plans) throw new UsageError(`--${idle}: this is for --plans`);
+  const { "int8-for": _, ...rest } = values;
+  const quantized = ENGINE_QUANTIZATIONS.filter((to) => precisions.includes(to));
+  // Where none is quantized, what only such have a use for is refused.
+  const orders = (quantized.length > 0 ? quantized : precisions).map((one) => quantizeOf(one, rest));
+  const targets = precisions.map((precision) => targetsOf(values.target, { precision, engines: true }));
+  return {
+    quantize: Object.fromEntries(orders.flatMap((order) => order === undefined ? [] : [[order.to, order]])),
+    targets: targets[0],
   };
 }
 

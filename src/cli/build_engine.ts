@@ -76,9 +76,10 @@ Exits with 0, or 1 where something failed, a value overflows or the outputs do n
 130 after Ctrl-C.
 
 Files
-  DIR/un.plan ln.plan   engines: the folded network, and the reference with Layer Normalization
-  DIR/un.onnx ln.onnx   the same networks as ONNX
-  DIR/un.int8.onnx      with --precision int8: the folded network for ONNX Runtime on a CPU
+  DIR/NORM.plan         engines, called by their normalization as --norm has it: un.plan or bn.plan of the folded
+                        network, and ln.plan of the reference with Layer Normalization
+  DIR/NORM.onnx         the same networks as ONNX
+  DIR/NORM.int8.onnx    with --precision int8: the folded network for ONNX Runtime on a CPU
   DIR/report.json       everything below and more
 
 No GPU is needed to build. The TensorRT library is downloaded once, about 95 MB, where none is installed.`;

@@ -9,6 +9,7 @@ import {
   type EnginePrecision,
   type EngineQuantization,
   INT8_TARGETS,
+  type Int8Target,
   isNarrow,
   networkPrecision,
 } from "../ir/dtype.ts";
@@ -17,28 +18,29 @@ import type { Placement } from "../rewrite/backends/tensorrt_quantized.ts";
 import { asUsage, oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";
 
-export const PRECISION_OPTIONS = {
-  precision: { type: "string", default: "fp32" },
+/** How products of engines are quantized, for `parseOptions`. */
+export const QUANTIZE_OPTIONS = {
   quantize: { type: "string" },
   calibrate: { type: "string", file: "read" },
   calibration: { type: "string" },
   "smooth-quant": { type: "string" },
   "calibration-cache": { type: "string" },
   "bias-correction": { type: "boolean" },
-  "int8-for": { type: "string" },
   "max-accuracy-drop": { type: "string" },
   "max-output-error": { type: "string" },
+} as const;
+
+export const PRECISION_OPTIONS = {
+  precision: { type: "string", default: "fp32" },
+  ...QUANTIZE_OPTIONS,
+  "int8-for": { type: "string" },
   onnx: { type: "string", default: "standard" },
   opset: { type: "string" },
 } as const;
 
 /** What they mean, for `--help`. */
-export const PRECISION_HELP =
-  `  --precision TYPE      fp32 (default), fp16 or bf16; tf32: fp32 whose products an engine computes in TF32. int8,
-                        fp8, nvfp4, int4w: engines in fp16 with products in 8 bits or 4, or with weights of 4; fp8 is
-                        for compute capability 8.9 and later, nvfp4 for 12. int8 also makes one more ONNX file, for CPUs (with --no-engine
-                        that alone, beside one in fp32)
-  --quantize WHICH      which products engines have so: free, those that cost no kernel in fp8 for 8.9 and one a block
+export const QUANTIZE_HELP =
+  `  --quantize WHICH      which products engines have so: free, those that cost no kernel in fp8 for 8.9 and one a block
                         elsewhere (the default for int8 and fp8); all (for int4w and nvfp4); or by name: '*.fc1,*.fc2'
   --calibrate FILE      for int8, fp8 and nvfp4: sample inputs, a safetensors file whose tensors are called as the model's
                         inputs
@@ -51,11 +53,18 @@ export const PRECISION_HELP =
   --smooth-quant ALPHA  SmoothQuant, 0 to 1 (0.5 is usual): how much of an input's large channels weights take over. It
                         goes into what makes the input, a folded network's residual stream or LN's gain: no kernel
   --bias-correction     biases take the mean error away that quantizing makes on the sample inputs
-  --int8-for WHAT       of the file for CPUs: any (default): the same whole numbers on every processor; vnni: weights in
-                        finer steps, wrong on x86-64 without VNNI or AMX; the build fails on such a one
   --max-accuracy-drop N for int8, fp8, nvfp4 and int4w: points of accuracy on the model's labelled data it may cost;
                         0.5 unless given
-  --max-output-error N  the same without labelled data: how far outputs may move, of 1; 0.1 unless given
+  --max-output-error N  the same without labelled data: how far outputs may move, of 1; 0.1 unless given`;
+
+export const PRECISION_HELP =
+  `  --precision TYPE      fp32 (default), fp16 or bf16; tf32: fp32 whose products an engine computes in TF32. int8,
+                        fp8, nvfp4, int4w: engines in fp16 with products in 8 bits or 4, or with weights of 4; fp8 is
+                        for compute capability 8.9 and later, nvfp4 for 12. int8 also makes one more ONNX file, for CPUs (with --no-engine
+                        that alone, beside one in fp32)
+${QUANTIZE_HELP}
+  --int8-for WHAT       of the file for CPUs: any (default): the same whole numbers on every processor; vnni: weights in
+                        finer steps, wrong on x86-64 without VNNI or AMX; the build fails on such a one
   --onnx FORM           of the ONNX files: standard (default), for any tool; onnxruntime or openvino, as
                         these run it fastest on a CPU; tensorrt: what engines are built of, in the standard's operators,
                         so that trtexec or Triton make as many kernels of it; qdq: that of int8, fp8 and int4w, with
@@ -68,10 +77,15 @@ const LIMIT_FLAGS = ["max-accuracy-drop", "max-output-error"] as const;
 const METHOD_FLAGS = ["calibration", "calibration-cache", "smooth-quant"] as const;
 const QUANTIZE_FLAGS = ["quantize", "calibrate", ...METHOD_FLAGS, ...LIMIT_FLAGS] as const;
 
-type Values =
-  & { readonly precision: string; readonly onnx: string; readonly opset?: string | undefined }
+type QuantizeValues =
   & { readonly [flag in (typeof QUANTIZE_FLAGS)[number] | "int8-for"]?: string | undefined }
   & { readonly "bias-correction"?: boolean | undefined };
+
+type Values = QuantizeValues & {
+  readonly precision: string;
+  readonly onnx: string;
+  readonly opset?: string | undefined;
+};
 
 /**
  * @param options.engines whether there will be any
@@ -104,49 +118,63 @@ export function precisionOf(values: Values, { engines }: { readonly engines: boo
   if (form === "qdq" && to === undefined) {
     throw new UsageError(`--onnx qdq: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
   }
-  checkFlags(asked, values);
-  const limits = to && { ...limitsOf(values), ...calibrationOf(values, to) };
+  const order = quantizeOf(asked, values);
+  if (order !== undefined && to !== "int4w" && values.calibrate === undefined) throw withoutSamples(asked);
   return {
     precision: isEngines ? "fp16" : precision,
     // What engines have in fewer bits was lowered for them before it was quantized.
     onnx: form === "qdq" || form === "tensorrt" && isEngines ? "standard" : form,
     opset,
-    int8: to === "int8" ? { ...limits!, calibrate: values.calibrate!, target: int8ForOf(values) } : undefined,
-    quantize: isEngines
-      ? {
-        ...limits!,
-        to,
-        placement: placementOf(values.quantize, to),
-        calibrate: values.calibrate,
-        inOnnx: ofEngines,
-      }
+    int8: to === "int8"
+      ? { ...allowedOf(values, to), calibrate: values.calibrate!, target: int8ForOf([asked], values) }
       : undefined,
+    quantize: isEngines ? { ...order!, inOnnx: ofEngines } : undefined,
   };
 }
 
-const int8ForOf = (values: Values) => oneOf("int8-for", values["int8-for"] ?? "any", INT8_TARGETS);
-
-/** What quantizing needs, and nothing else may be given. */
-function checkFlags(precision: string, values: Values): void {
-  const isQuantized = (ENGINE_QUANTIZATIONS as readonly string[]).includes(precision);
-  const given = isQuantized
-    ? undefined
-    : [...QUANTIZE_FLAGS, "bias-correction" as const].find((flag) => values[flag] !== undefined);
-  if (given !== undefined) {
+/**
+ * How engines of a precision are quantized, undefined where they are not.
+ *
+ * @throws {UsageError} values that are none, or that the precision has no use for
+ */
+export function quantizeOf(precision: string, values: QuantizeValues): QuantizeOrder | undefined {
+  int8ForOf([precision], values);
+  const to = ENGINE_QUANTIZATIONS.find((to) => to === precision);
+  if (to === undefined) {
+    const given = [...QUANTIZE_FLAGS, "bias-correction" as const].find((flag) => values[flag] !== undefined);
+    if (given === undefined) return undefined;
     throw new UsageError(`--${given}: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
   }
-  if (precision !== "int8" && values["int8-for"] !== undefined) {
-    throw new UsageError("--int8-for: this is for --precision int8");
-  }
-  if (isQuantized && precision !== "int4w" && values.calibrate === undefined) {
-    throw new UsageError(
-      `--precision ${precision}: give sample inputs with --calibrate FILE, a safetensors file whose tensors are called ` +
-        "as the model's inputs",
-    );
-  }
+  return {
+    ...allowedOf(values, to),
+    to,
+    placement: placementOf(values.quantize, to),
+    calibrate: values.calibrate,
+    inOnnx: false,
+  };
 }
 
-function calibrationOf(values: Values, to: EngineQuantization): CalibrationOptions {
+/** The processors that int8 is for, of precisions among which it is to be where they are given. */
+export function int8ForOf(precisions: readonly string[], { "int8-for": given }: QuantizeValues): Int8Target {
+  if (given !== undefined && !precisions.includes("int8")) {
+    throw new UsageError("--int8-for: this is for --precision int8");
+  }
+  return oneOf("int8-for", given ?? "any", INT8_TARGETS);
+}
+
+export const withoutSamples = (precision: string) =>
+  new UsageError(
+    `--precision ${precision}: give sample inputs with --calibrate FILE, a safetensors file whose tensors are called ` +
+      "as the model's inputs",
+  );
+
+/** How ranges are found, and what quantizing may cost. */
+const allowedOf = (values: QuantizeValues, to: EngineQuantization) => ({
+  ...limitsOf(values),
+  ...calibrationOf(values, to),
+});
+
+function calibrationOf(values: QuantizeValues, to: EngineQuantization): CalibrationOptions {
   const biasCorrection = values["bias-correction"];
   const given = [...METHOD_FLAGS, "bias-correction" as const].find((flag) => values[flag] !== undefined);
   if (to === "int4w" && given !== undefined) {
@@ -167,7 +195,7 @@ function calibrationOf(values: Values, to: EngineQuantization): CalibrationOptio
   return { calibration: chosen, calibrationCache: values["calibration-cache"], smoothQuant, biasCorrection };
 }
 
-function limitsOf(values: Values) {
+function limitsOf(values: QuantizeValues) {
   const number = (flag: (typeof LIMIT_FLAGS)[number], fallback: number, most: number) => {
     const value = Number(values[flag] ?? fallback);
     if (!(value >= 0 && value <= most)) {

@@ -15,7 +15,7 @@
 import { Buffer } from "node:buffer";
 import { targetsOfPlan } from "../emit/targets.ts";
 import { UnfoldError } from "../errors.ts";
-import { blocksOf, layerOf, namesOf, normalizationKernels } from "./plan_kernels.ts";
+import { blocksOf, isProduct, layerOf, namesOf, normalizationKernels } from "./plan_kernels.ts";
 import { classifyText, type Kernel, parseSchedule, ScheduleUnknown } from "./plan_schedule.ts";
 
 /** One kernel start. */
@@ -30,6 +30,8 @@ export interface PlanKernel {
   readonly block: string | null;
   /** Takes a normalization's statistics; one kernel for each normalization. */
   readonly isNormalization: boolean;
+  /** No product, and writes numbers of 8 bits or 4: what quantizes, whatever else it does. */
+  readonly isQuantization: boolean;
 }
 
 /** Kernels of one block of the model. */
@@ -228,6 +230,7 @@ function summary(kernels: readonly Kernel[]): Omit<PlanSchedule, "profile"> {
     layers: [...new Set(namesOf(kernel).flatMap((name) => layerOf(name) ?? []))],
     block: scopes[i] ?? null,
     isNormalization: flags[i]!,
+    isQuantization: kernel.writesFewBits && !isProduct(kernel),
   }));
   const count = (list: readonly PlanKernel[]) =>
     doubt ? null : list.filter((one) => one.isNormalization).length;

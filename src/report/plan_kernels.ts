@@ -109,13 +109,19 @@ function hasSquaresLeft(operations: readonly string[] | undefined): boolean {
 /** Kinds that are one operation of a library and nothing besides. */
 const SINGLE: readonly string[] = ["fully_connected", "corrltn", "avgpool", "maxpool"];
 
+/** Products, convolutions and attention, with their epilogues. */
+export const isProduct = ({ kind, name }: Pick<Kernel, "kind" | "name">): boolean =>
+  kind === "fully_connected" || kind === "runtime_fusion" || kind === "corrltn" || isAttention(name);
+
+/** Of many queries, and of one. */
+export const isAttention = (name: string): boolean => /^_gem[mv]_mha/.test(name);
+
 /** A generated kernel's operations; none for what is one by itself, and attention; undefined if not known. */
 function operationsOf({ kind, name }: Kernel): readonly string[] | undefined {
   if (SINGLE.includes(kind)) return [];
   const fused = /^__myl_(\w+)$/.exec(name)?.[1];
   if (fused !== undefined) return fused.match(/[A-Z][a-z0-9]*/g) ?? [];
-  // Attention of many queries, and of one.
-  return /^_gem[mv]_mha/.test(name) ? [] : undefined;
+  return isAttention(name) ? [] : undefined;
 }
 
 /**

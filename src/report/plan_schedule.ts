@@ -45,6 +45,8 @@ export interface Kernel {
   readonly outputNames: readonly (readonly string[])[];
   /** Names inside a fusion's body. */
   readonly innerNames: readonly string[];
+  /** Whether one of its outputs is of 8 bits or 4. */
+  readonly writesFewBits: boolean;
 }
 
 /** One text of the plan. */
@@ -107,12 +109,14 @@ export function parseSchedule(text: string, bodies: readonly string[]): readonly
     }
   }
   const baseOf = baseNames(text);
+  const isOfFewBits = tensorsOfFewBits(text);
   for (const [name, others] of [...aliases]) {
     const base = baseOf(name);
     if (base !== name) aliases.set(base, [...aliases.get(base) ?? [], ...others]);
   }
   return kernels.map((statement) => {
-    const outputs = listOf(statement.body, "outputs").map(baseOf);
+    const written = listOf(statement.body, "outputs");
+    const outputs = written.map(baseOf);
     return {
       kind: statement.kind,
       name: withoutProfile(statement.name),
@@ -120,6 +124,7 @@ export function parseSchedule(text: string, bodies: readonly string[]): readonly
       outputs,
       outputNames: outputs.map((output) => [output, ...aliases.get(output) ?? []]),
       innerNames: inside.get(statement) ?? [],
+      writesFewBits: written.some(isOfFewBits),
     };
   });
 }
@@ -203,6 +208,15 @@ function hostTensors(text: string): (name: string) => boolean {
   ) {
     if (regions.has(region!)) tensors.add(name!);
   }
+  return (name) => tensors.has(name);
+}
+
+/** Whether a tensor's numbers are what is quantized to: `tensor={ ... name="..." ... type=int8 }`. */
+function tensorsOfFewBits(text: string): (name: string) => boolean {
+  const all = text.matchAll(
+    /^ *(?:sub_)?tensor=\{[^\n]*? name="([^"]*)"[^\n]*? type=(?:int8|uint8|int4|fp8_e4m3|fp4_e2m1)\b/gm,
+  );
+  const tensors = new Set([...all].map(([, name]) => name!));
   return (name) => tensors.has(name);
 }
 

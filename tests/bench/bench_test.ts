@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ENCODER, encoder } from "../../src/bench/encoder.ts";
 import { runBench } from "../../src/bench/bench.ts";
+import { describedNetwork } from "../../src/bench/networks.ts";
 import { Peers } from "../../src/bench/peers.ts";
 import { TextLineStream } from "../../src/bench/text_lines.ts";
 import { benchCommand } from "../../src/cli/bench.ts";
@@ -13,7 +14,11 @@ Deno.test("runBench() checks every contender against its meaning and times all i
   const seen = new Set<string>();
   const { cases, versions, structure } = await runBench({
     networks: {
-      encoder: { title: "a small one", model: (norm) => encoder(SMALL, norm && { norm }), hasPeer: true },
+      encoder: describedNetwork({
+        title: "a small one",
+        model: (norm) => encoder(SMALL, norm && { norm }),
+        hasPeer: true,
+      }),
     },
     batches: [1],
     precisions: ["fp32", "bf16"],
@@ -24,7 +29,8 @@ Deno.test("runBench() checks every contender against its meaning and times all i
     rounds: 3,
     maxTimeMs: 1,
     torchCompile: false,
-    plans: false,
+    plans: [],
+    quantize: {},
     command: "deno task bench",
     onProgress: (text) => void seen.add(text),
   });
@@ -61,7 +67,7 @@ Deno.test("benchCommand() refuses what it cannot do before it starts", async () 
   await refuse("--engines none", /leaves nothing to do without --plans/);
   await refuse("--precision int4", /--precision int4: give one of fp32/);
   await refuse("--model vit", /unknown flag --model; did you mean --models\?/);
-  await refuse("vit", /unexpected argument vit/);
+  await refuse("vit gpt2", /unexpected argument gpt2/);
   await refuse("--out=", /--out: the value is empty/);
 });
 

@@ -115,7 +115,7 @@ async function table(name: string, subject: Subject): Promise<void> {
       ...how,
       to,
       placement: "all",
-      perRow: false,
+      targets: ["8.9"],
       limits: common,
     });
   const forEngine = (norm: Norm, to: EngineQuantization) => async (how: CalibrationOptions) => {

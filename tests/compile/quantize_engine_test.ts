@@ -40,7 +40,7 @@ function options(folder: string, to: EngineQuantization, placement: Placement): 
   return {
     to,
     placement,
-    perRow: false,
+    targets: ["8.9"],
     samples: sampleInputs(digits, HELD_OUT),
     limits: { labelled: loadExamples(digits, 1), maxAccuracyDrop: 0.5, maxOutputError: 0.1 },
     batch: 60,

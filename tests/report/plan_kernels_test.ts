@@ -29,6 +29,7 @@ Deno.test("normalizationKernels() tells a normalization from the length of a vec
       outputs: [],
       outputNames: [],
       innerNames: [],
+      writesFewBits: false,
     })));
   const { flags, doubt } = flagsOf(
     "__myl_AddAddMeanSubMulMeanAddSqrtDivMulMulAdd",
@@ -47,6 +48,7 @@ Deno.test("normalizationKernels() tells a normalization from the length of a vec
     outputs,
     outputNames: [],
     innerNames: [],
+    writesFewBits: false,
   }));
   assert.deepEqual(normalizationKernels(kernels), { flags: [true, false], doubt: null });
   // With an epsilon it may be a mean whose division went elsewhere.

@@ -3,6 +3,7 @@
  * emulated on the CPU: quantized values in fp32 arithmetic. What is not executed is the engine itself.
  */
 import type { Keep } from "../../dsl/model.ts";
+import type { Target } from "../../emit/targets.ts";
 import type { EngineQuantization } from "../../ir/dtype.ts";
 import type { Graph } from "../../ir/graph.ts";
 import type { QuantizationReport } from "../../report/report.ts";
@@ -23,8 +24,8 @@ import type { CalibrationOptions } from "./methods.ts";
 export interface EngineQuantizeOptions extends CalibrationOptions {
   readonly to: EngineQuantization;
   readonly placement: Placement;
-  /** As for `placed`. */
-  readonly perRow: boolean;
+  /** The GPUs that the engine is for; as for `buildEngine`. */
+  readonly targets: readonly Target[] | undefined;
   readonly keep?: Keep | undefined;
   /** What ranges are taken from. */
   readonly samples: Examples;
@@ -48,12 +49,14 @@ export interface QuantizedEngine {
  */
 export async function quantizeForEngine(
   optimized: Graph,
-  { to, placement, perRow, keep, samples, limits, batch, onnx, signal, ...calibrating }:
+  { to, placement, targets, keep, samples, limits, batch, onnx, signal, ...calibrating }:
     EngineQuantizeOptions,
 ): Promise<QuantizedEngine> {
   const watched = { examples: samples, batch, onnx, signal };
   const smooth = await smoothed(optimized, { ...calibrating, ...watched });
   const { graph: lowered, trace } = runPipeline(smooth.graph, forQuantization(to));
+  // A plan for no GPUs by name has those of compute capability 12 in it.
+  const perRow = targets === undefined || targets.some((target) => target.startsWith("12."));
   const chosen = placed(lowered, { to, placement, perRow, keep });
   const { graph: wide, origins } = widen(lowered);
   const widened = new Map([...origins].map(([wide, narrow]) => [narrow, wide]));

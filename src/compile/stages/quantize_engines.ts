@@ -37,8 +37,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
       const { graph, report: ofNetwork } = await quantizeForEngine(network.graph, {
         to,
         placement,
-        // A plan for no GPUs by name has those of compute capability 12 in it.
-        perRow: targets === undefined || targets.some((target) => target.startsWith("12.")),
+        targets,
         keep: model.keep,
         samples,
         calibration,

@@ -4,6 +4,7 @@
  * since it has none.
  */
 import type { PlanKernel } from "../plan.ts";
+import { isAttention } from "../plan_kernels.ts";
 import { type Html, html } from "./markup.ts";
 import { type Canvas, type Key, legend, shortened } from "./parts.ts";
 import { drawn, Plot } from "./svg.ts";
@@ -24,7 +25,7 @@ const ROLES: Readonly<
 /** What a kernel does, as its kind and name tell. */
 export function roleOf({ kind, name, isNormalization }: PlanKernel): KernelRole {
   if (isNormalization) return "norm";
-  if (/^_gem[mv]_mha/.test(name)) return "attention";
+  if (isAttention(name)) return "attention";
   if (kind === "runtime_fusion") return "fused";
   if (kind === "fully_connected") return "product";
   return kind === "corrltn" ? "convolution" : "other";

@@ -8,6 +8,7 @@ const kernel = (block: string | null, kind = "function", name = "__myl_Add"): Pl
   layers: [],
   block,
   isNormalization: false,
+  isQuantization: false,
 });
 const shape = (kernels: readonly PlanKernel[], mostRows?: number) =>
   scheduleRows(kernels, mostRows === undefined ? {} : { mostRows }).map(({ label, times, roles }) =>
