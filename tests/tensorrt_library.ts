@@ -4,6 +4,7 @@
  */
 import { locateTensorRt } from "../native/tensorrt/find/locate.ts";
 import { endsWithErrors } from "../native/tensorrt/silence.ts";
+import { runPython } from "./python/support.ts";
 
 export const TENSORRT_LIBRARY: string | undefined = await locateTensorRt({ offline: true })
   .then(({ path }) => path, () => undefined);
@@ -27,4 +28,20 @@ export function testWithLibrary(
     : undefined;
   if (reason !== undefined) Deno.test({ name: `${name} (${reason})`, ignore: true, fn: () => {} });
   else Deno.test(name, () => run(library!));
+}
+
+/** Registers a test that needs NVIDIA's ONNX parser too, in the Python that tests have. */
+export function testWithParser(
+  name: string,
+  run: (library: string, python: string) => void | Promise<void>,
+): void {
+  const { code } = runPython(["-c", "import tensorrt_rtx_bindings, onnx"]);
+  if (code === 0) {
+    testWithLibrary(name, (library) => run(library, Deno.env.get("UNFOLD_TEST_PYTHON") ?? "python3"));
+  } else {
+    const reason =
+      "skipped: no Python with NVIDIA's parser and onnx; name one in UNFOLD_TEST_PYTHON that has " +
+      "tests/python/tensorrt_runtimes.txt";
+    Deno.test({ name: `${name} (${reason})`, ignore: true, fn: () => {} });
+  }
 }

@@ -26,7 +26,9 @@ export interface BenchOptions {
   readonly openvinoLib?: string | undefined;
   /** The precisions that TensorRT plans are built in for their structure, which needs no GPU. */
   readonly plans: readonly PlanPrecision[];
-  /** How networks of fewer bits are quantized; ranges are of the network's examples unless samples are given. */
+  /**
+   * How networks of fewer bits are quantized; ranges are of the network's examples unless samples are given.
+   */
   readonly quantize: Readonly<Partial<Record<EngineQuantization, QuantizeOrder>>>;
   /** The GPUs that plans are for; as for `buildEngine`. */
   readonly targets?: readonly Target[] | undefined;

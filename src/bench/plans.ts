@@ -82,7 +82,9 @@ class Plans {
     this.#path = join(bench.folder, "structure.plan");
   }
 
-  /** UNfold's plan of a variant; none of what an exporter wrote in fewer bits, which it would not be any more. */
+  /**
+   * UNfold's plan of a variant; none of what an exporter wrote in fewer bits, which it would not be any more.
+   */
   async own(variant: Variant, precision: PlanPrecision): Promise<BenchStructure[]> {
     if (variant === "lnExported" && isQuantization(precision)) return [];
     const { tensorrtLib, targets, onProgress, signal } = this.#bench.options;

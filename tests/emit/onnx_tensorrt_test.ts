@@ -19,7 +19,7 @@ import { optimize } from "../../src/rewrite/pipeline.ts";
 import { runPython } from "../python/support.ts";
 import { decoder, encoder, traced } from "../rewrite/networks.ts";
 import { withFolder } from "../support.ts";
-import { TENSORRT_LIBRARY } from "../tensorrt_library.ts";
+import { testWithParser } from "../tensorrt_library.ts";
 
 Deno.test("the form for TensorRT has the standard's operators alone, for UN and for LN", () => {
   for (const model of [encoder(), encoder({ packed: false, causal: true }), decoder()]) {
@@ -36,18 +36,6 @@ Deno.test("the form for TensorRT has the standard's operators alone, for UN and 
 });
 
 const PARSER = fileURLToPath(new URL("../../src/bench/onnx_plan.py", import.meta.url));
-const missing = TENSORRT_LIBRARY === undefined
-  ? "no TensorRT library"
-  : runPython(["-c", "import tensorrt_rtx_bindings"]).code !== 0
-  ? "no Python with NVIDIA's parser; name one in UNFOLD_TEST_PYTHON that has " +
-    "tests/python/tensorrt_runtimes.txt"
-  : undefined;
-
-function testWithParser(name: string, fn: () => Promise<void>) {
-  const title = missing === undefined ? name : `${name} (skipped: ${missing})`;
-  Deno.test({ name: title, ignore: missing !== undefined, fn });
-}
-
 /** Of UNfold's own plans, batch 8. Of the standard form the parser makes 33, 101, 117 and 100 in fp16. */
 const KERNELS = {
   fp16: { encoder: 33, vit: 66, swin: 81, gpt2: 64 },
@@ -58,13 +46,13 @@ for (const [precision, networks] of Object.entries(KERNELS)) {
   for (const [name, expected] of Object.entries(networks)) {
     testWithParser(
       `NVIDIA's parser makes UNfold's own kernels of the form for TensorRT: ${name} in ${precision}`,
-      () =>
+      (library) =>
         withFolder(async (folder) => {
           const options = { batch: 8, precision: precision as Precision, weights: benchWeights() };
           const { graph } = benchGraph(benchNetwork(name), "un", options);
           const [onnx, plan] = [join(folder, "un.onnx"), join(folder, "plan")];
           const kernels = () => inspectPlan(Deno.readFileSync(plan)).kernels;
-          await buildEngine(graph, { path: plan, library: TENSORRT_LIBRARY! });
+          await buildEngine(graph, { path: plan, library });
           assert.equal(kernels(), expected);
           await writeOnnx(asOnnx(graph, "tensorrt"), onnx);
           const { code, stderr } = runPython([PARSER, onnx, plan]);
