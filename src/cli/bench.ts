@@ -199,8 +199,7 @@ async function givenOf(
   }
   // Something is kept of a precision that is narrow, if only one is.
   const precision = precisions.every((one) => one === "fp32") ? "fp32" : undefined;
-  const { batch: _, ...named } = values;
-  const subject = await subjectOf(argument, { ...named, precision });
+  const subject = await subjectOf(argument, { ...values, precision });
   const { model } = subject;
   const fixed = !model.openDims.includes("B");
   if (fixed && batches !== undefined) {

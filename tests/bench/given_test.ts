@@ -269,5 +269,5 @@ Deno.test("benchCommand() says what a MODEL lacks or what makes no sense for it"
     await writeOnnx(encoder(SMALL).trace({ weights: benchWeights(), dims: { B: 3 } }), fixed);
     await refuse([fixed, "--batch", "8"], /^--batch: the batch size of .* is fixed, 3; leave it out/);
     const open = new URL("../fixtures/onnx/torchscript.onnx", import.meta.url).pathname;
-    await refuse([open, "--dim", "B=3"], /--dim B=3: B is the batch size, which --batch fixes/);
+    await refuse([open, "--dim", "B=3", "--batch", "8"], /--dim B=3 and --batch 8: both say the batch size/);
   }));
