@@ -5,6 +5,7 @@ import { table } from "../report/table.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP } from "./model_argument.ts";
 import { parseOptions, requireThere } from "./options.ts";
+import { QUANTIZE_HELP } from "./precision.ts";
 import { RECIPE_OPTIONS, recipeOf, subjectFrom } from "./recipe.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
@@ -22,6 +23,8 @@ name (deno task models lists them).
 Examples
   deno task baseline save main my_model.ts --precision fp16      the state of the main branch
   deno task baseline save nightly swin-t deit-s --batch 1        several networks in one
+  deno task baseline save fp8 my_model.ts --precision fp8 --target 8.9 --calibrate samples.safetensors
+                                                                 and which products are quantized
   deno task baseline save un --checkpoint t2t_vit_14_un.pth      the network in a checkpoint
   deno task baseline save ci my_model.ts --no-engines            structure and figures only: small enough for Git
   deno task baseline export main main.tar                        one file, for a cache or another machine
@@ -29,7 +32,9 @@ Examples
 
 Options
 ${SUBJECT_HELP}
-  --precision TYPE      fp32 (default), tf32, fp16 or bf16
+  --precision TYPE      fp32 (default), tf32, fp16 or bf16; int8, fp8, nvfp4, int4w: engines in fp16 with products in
+                        fewer bits, as for build-engine. A CPU is timed in fp32 with all of them
+${QUANTIZE_HELP}
   --target LIST         the GPUs engines are for, as for build-engine
   --allow-overflow      keep an fp16 or bf16 network although values overflow on the samples there are
   --batch SIZES         8 (default), a list 1,8,64, or min:opt:max
@@ -195,9 +200,15 @@ function listed(baselines: readonly Baseline[]): string {
   });
 }
 
+const MORE = { quantizedProducts: "quantized", keptOperators: "kept wider" } as const;
+
 function describe(baseline: Baseline): string {
   const { name, savedAt, commit, dirty, fingerprint, models, files } = baseline;
   const count = (value: number | null) => value === null ? "-" : String(value);
+  // Of few baselines: a column of zeros would say nothing.
+  const more = (["quantizedProducts", "keptOperators"] as const).filter((key) =>
+    models.some(({ structure }) => structure[key])
+  );
   return [
     `${styled(name, "bold")}  ${savedAt.slice(0, 16).replace("T", " ")}${
       commit === null ? "" : `, commit ${commitText({ commit, dirty })}`
@@ -207,7 +218,18 @@ function describe(baseline: Baseline): string {
     }; UNfold ${fingerprint.unfold}`,
     "",
     table([
-      ["", "family", "precision", "batch", "nodes", "kernels", "normalizations", "parameters", "plan"],
+      [
+        "",
+        "family",
+        "precision",
+        "batch",
+        "nodes",
+        "kernels",
+        "normalizations",
+        "parameters",
+        "plan",
+        ...more.map((key) => MORE[key]),
+      ],
       ...models.map(({ model, family, precision, batch, structure }) => [
         model,
         family,
@@ -218,6 +240,7 @@ function describe(baseline: Baseline): string {
         count(structure.normalizationKernels ?? structure.normalizations),
         structure.parameters.toLocaleString("en"),
         structure.planBytes === null ? "-" : bytes(structure.planBytes),
+        ...more.map((key) => count(structure[key])),
       ]),
     ], { align: ["left", "left", "left", "left", "right"] }),
     "",

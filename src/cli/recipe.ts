@@ -2,16 +2,16 @@
 import { parseBatch } from "../compile/batch.ts";
 import type { Subject } from "../compile/order.ts";
 import { UnfoldError } from "../errors.ts";
-import { ENGINE_PRECISIONS } from "../ir/dtype.ts";
 import type { Recipe } from "../regress/manifest.ts";
 import { fromHome } from "../report/home.ts";
 import { SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { asUsage, oneOf, parseStrictly, type ValuesOf } from "./options.ts";
-import { allowOverflowOf, targetsOf } from "./precision.ts";
+import { asUsage, parseStrictly, type ValuesOf } from "./options.ts";
+import { allowOverflowOf, precisionOf, QUANTIZE_OPTIONS, targetsOf } from "./precision.ts";
 
 /** The options that say what is built, for `parseOptions`. */
 export const RECIPE_OPTIONS = {
   ...SUBJECT_OPTIONS,
+  ...QUANTIZE_OPTIONS,
   precision: { type: "string", default: "fp32" },
   batch: { type: "string", default: "8" },
   target: { type: "string" },
@@ -40,14 +40,15 @@ export async function subjectFrom({ argument, options }: Recipe): Promise<Subjec
       : [value].flat().map((text) => `--${name}=${typeof value === "string" ? fromHome(text) : text}`)
   );
   const { values } = parseStrictly(args, { command: "baseline", options: RECIPE_OPTIONS, most: 0 });
+  const { precision, quantize } = precisionOf({ ...values, onnx: "standard" }, { engines: true });
   const subject = await subjectOf(argument === null ? undefined : fromHome(argument), values);
-  const precision = oneOf("precision", values.precision, ENGINE_PRECISIONS);
   return {
     ...subject,
     batch: asUsage(() => parseBatch(values.batch)),
     precision,
+    quantize,
     allowOverflow: allowOverflowOf(values["allow-overflow"], precision),
-    targets: targetsOf(values.target, { precision, engines: true }),
+    targets: targetsOf(values.target, { precision: values.precision, engines: true }),
   };
 }
 

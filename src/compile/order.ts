@@ -25,6 +25,8 @@ export interface Subject {
   readonly batch: Batch;
   /** Where weights come from, in place of the model's own. */
   readonly weights: WeightOptions;
+  /** Its products in fewer bits, where the precision is fp16. */
+  readonly quantize?: QuantizeOrder | undefined;
   /** The GPUs the engine is for; as for `buildEngine`. */
   readonly targets?: readonly Target[] | undefined;
   /** Whether to build what overflows fp16 or bf16 on the samples there are, too; default: it is refused. */
@@ -45,8 +47,6 @@ export interface Order extends Subject {
   readonly onnx?: OnnxForm | undefined;
   /** The ONNX operator set, from 17; unless given the lowest, which the oldest tools read. */
   readonly opset?: number | undefined;
-  /** Engines with products in fewer bits. */
-  readonly quantize?: QuantizeOrder | undefined;
   /** The folded network in int8 as well, as one more ONNX file. */
   readonly int8?: Int8Options | undefined;
   readonly tensorrtLib?: string | undefined;
@@ -57,6 +57,10 @@ export interface Order extends Subject {
   /** The command line as it was typed, for the report. */
   readonly command?: string | undefined;
 }
+
+/** The precision as people say it: what products are quantized to, where they are. */
+export const precisionName = ({ quantize, precision }: Pick<Subject, "quantize" | "precision">): string =>
+  quantize?.to ?? precision;
 
 /** How products are quantized, and what that may cost. */
 interface Allowed extends CalibrationOptions {

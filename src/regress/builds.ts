@@ -54,8 +54,17 @@ export async function buildTimes(
     signal?.throwIfAborted();
     onEvent?.({ kind: "step", text: `building ${subject.model.name}, ${i + 1} of ${rebuilds}` });
     const checks = i === 0;
+    const [first] = builds;
     builds.push(
-      await build(subject, { folder: join(folder, `${i + 1}`), plans, checks, tensorrtLib, signal, onEvent }),
+      await build(subject, {
+        folder: join(folder, `${i + 1}`),
+        plans,
+        checks,
+        tensorrtLib,
+        first,
+        signal,
+        onEvent,
+      }),
     );
   }
   const [first, ...others] = builds as [Build, ...Build[]];

@@ -1,6 +1,6 @@
 /** One model of a run: built again, timed beside the stored engine, and a verdict on each metric. */
 import { join } from "node:path";
-import type { Subject } from "../compile/order.ts";
+import { precisionName, type Subject } from "../compile/order.ts";
 import { type Metric, METRICS, rowOf, TIMED, type TimedMetric } from "../report/metrics.ts";
 import type { MetricReport, ModelRun, StructureChange, Timed } from "../report/run_report.ts";
 import { median } from "../run/statistics.ts";
@@ -8,7 +8,15 @@ import type { Build } from "./build.ts";
 import { backendOf, type BaselineOptions, buildTimes, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, machineDifferences, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, StoredModel } from "./manifest.ts";
-import { buildTimeMetric, metric, outputMetrics, refused, structureMetrics, timedMetric } from "./metrics.ts";
+import {
+  buildTimeMetric,
+  lacksCounts,
+  metric,
+  outputMetrics,
+  refused,
+  structureMetrics,
+  timedMetric,
+} from "./metrics.ts";
 import { structureChange } from "./structure.ts";
 import { type EngineFiles, type Loader, timeAlone, timeInTurns } from "./time.ts";
 import { judgeTimes, judgeUnpaired } from "./verdict.ts";
@@ -53,12 +61,21 @@ export class ModelComparison {
   }
 
   async run(): Promise<{ report: ModelRun; backend: Backend; tensorrt: string | null }> {
-    const { subject, stored, baseline, folder, options: { threshold, rebuilds }, options } = this.#it;
+    const { subject, stored, baseline, folder, notes, options: { threshold, rebuilds }, options } = this.#it;
     const plans = (options.plans ?? true) && (stored.structure.planBytes !== null || options.plans === true);
     const built = await buildTimes(subject, { ...options, plans, folder, rebuilds });
     const [first] = built.builds;
     const tensorrt = first.library?.version ?? null;
     const change = structureChange(first.structure, stored.structure);
+    const precision = precisionName(subject);
+    if (precision !== stored.precision) {
+      notes.add(`${stored.model} is in ${precision} here, and in ${stored.precision} in the baseline`);
+    }
+    if (lacksCounts(first.structure, stored.structure)) {
+      notes.add(
+        "the baseline does not say what it quantizes and keeps in other types; save it again to compare that",
+      );
+    }
     const timed = await this.#time(built.builds);
     const here = fingerprint(timed.backend, tensorrt);
     const metrics = [
@@ -75,7 +92,7 @@ export class ModelComparison {
     const report: ModelRun = {
       model: stored.model,
       family: subject.norm.family,
-      precision: subject.precision,
+      precision,
       batch: subject.batch.text,
       metrics: metrics.map((one) => ({
         ...this.#explained(one, change),

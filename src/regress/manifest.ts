@@ -4,7 +4,7 @@
  * milliseconds, sizes in bytes.
  */
 import { z } from "npm:zod@4.6.7";
-import { COUNTED, type Counts, rowOf } from "../report/metrics.ts";
+import { COUNTED, countedOf, type Counts } from "../report/metrics.ts";
 import { type Fingerprint, FingerprintSchema } from "../report/run_report.ts";
 
 const count: z.ZodType<number> = z.number().int().nonnegative();
@@ -51,12 +51,15 @@ export interface Structure extends Counts {
   /** What the counts are made of, in order. */
   readonly graph: readonly StoredNode[];
   readonly kernelList: readonly StoredKernel[];
+  /** Products in fewer bits, and operators in another type than the rest: "fp32 blocks.0.mlp.fc2". */
+  readonly quantized: readonly string[];
+  readonly kept: readonly string[];
 }
 
 const counts = Object.fromEntries(
   COUNTED.map((name) => {
-    const { key, ofPlan } = rowOf(name).counted;
-    return [key, ofPlan ? count.nullable() : count];
+    const { key, ofPlan, isRare } = countedOf(name);
+    return [key, isRare ? count.nullable().default(null) : ofPlan ? count.nullable() : count];
   }),
 ) as { readonly [Key in keyof Counts]: z.ZodType<Counts[Key]> };
 
@@ -67,6 +70,8 @@ export const StructureSchema: z.ZodType<Structure> = z.object({
   normalizations: count,
   graph: z.array(StoredNodeSchema).readonly(),
   kernelList: z.array(StoredKernelSchema).readonly(),
+  quantized: z.array(z.string()).readonly().default([]),
+  kept: z.array(z.string()).readonly().default([]),
 });
 
 /** How far outputs were from what they should be. */
@@ -124,6 +129,8 @@ export interface StoredModel {
   readonly accuracy: number | null;
   readonly examples: number;
   readonly agreement: Agreement | null;
+  /** How far quantizing moves outputs, emulated on a CPU; null where nothing is quantized or was compared. */
+  readonly quantizationError: number | null;
   readonly latency: Samples | null;
   /** The network in fp32, which CPUs run, and the plan; null where it is not kept. */
   readonly onnx: string | null;
@@ -142,6 +149,7 @@ const StoredModelSchema: z.ZodType<StoredModel> = z.object({
   accuracy: z.number().nullable(),
   examples: count,
   agreement: AgreementSchema.nullable(),
+  quantizationError: z.number().nullable().default(null),
   latency: SamplesSchema.nullable(),
   onnx: name.nullable(),
   plan: name.nullable(),

@@ -1,5 +1,13 @@
 /** One verdict for each metric of a model, by what the row of the metric says (`report/metrics.ts`). */
-import { COUNTED, type Metric, rowOf, type TimedMetric } from "../report/metrics.ts";
+import {
+  COUNTED,
+  type CountedMetric,
+  countedOf,
+  type Counts,
+  type Metric,
+  rowOf,
+  type TimedMetric,
+} from "../report/metrics.ts";
 import type { Fingerprint, MetricReport, StructureChange, Timed } from "../report/run_report.ts";
 import { median, percentile } from "../run/statistics.ts";
 import type { Checked } from "./build.ts";
@@ -46,8 +54,14 @@ export function structureMetrics(
 ): MetricReport[] {
   const planless = planRefusal(builds[0]!, stored, tensorrt);
   const isWithoutPlans = builds[0]!.planBytes === null && stored.planBytes === null;
-  return COUNTED.filter((name) => !(rowOf(name).counted.ofPlan && isWithoutPlans)).map((name) => {
-    const { counted: { key, ofPlan }, judged } = rowOf(name);
+  const isLeftOut = (name: CountedMetric) => {
+    const { key, ofPlan, isRare } = countedOf(name);
+    const isNone = stored[key] === null || (stored[key] === 0 && builds[0]![key] === 0);
+    return isRare ? isNone : ofPlan && isWithoutPlans;
+  };
+  return COUNTED.filter((name) => !isLeftOut(name)).map((name) => {
+    const { key, ofPlan, isRare } = countedOf(name);
+    const { judged, better } = rowOf(name);
     const counts = builds.map((build) => build[key]);
     const is = counts.includes(null) ? null : Math.min(...counts as number[]);
     const was = stored[key];
@@ -57,15 +71,22 @@ export function structureMetrics(
       return refused(name, `the ${is === null ? "new" : "stored"} plan's schedule cannot be read`, figures);
     }
     const limit = judged === "threshold" ? 1 + threshold : 1;
-    const verdict = is > was * limit ? "worse" : is < was / limit ? "better" : "same";
+    const [more, less] = better === "more" ? [was, is] : [is, was];
+    const verdict = more > less * limit ? "worse" : more < less / limit ? "better" : "same";
     const isNamed = judged === "exact" && verdict !== "same";
-    return metric(name, {
-      verdict,
-      ...figures,
-      reason: isNamed ? namedChange(ofPlan ? "kernels" : "nodes", change) : null,
-    });
+    // As many others are a difference, too.
+    const reason = isNamed || isRare ? namedChange(key, change) : null;
+    return metric(name, { verdict, ...figures, reason: reason ?? (isNamed ? OTHERWISE : null) });
   });
 }
+
+const OTHERWISE = "shapes or types changed";
+
+/** Whether a build has what a baseline of before it was recorded does not say. */
+export const lacksCounts = (current: Structure, stored: Structure): boolean =>
+  COUNTED.some((name) =>
+    countedOf(name).isRare && stored[countedOf(name).key] === null && current[countedOf(name).key]
+  );
 
 function planRefusal(
   current: Structure,
@@ -80,22 +101,31 @@ function planRefusal(
   return null;
 }
 
-/** "more: add blocks.0.extra; fewer: ..." of nodes or kernels. */
-function namedChange(kind: "nodes" | "kernels", change: StructureChange): string {
-  const [added, removed] = kind === "nodes"
-    ? [change.nodesAdded, change.nodesRemoved]
-    : [change.kernelsAdded, change.kernelsRemoved];
+/** "new: add blocks.0.extra; gone: ..." of what is counted; null where it is the same. */
+function namedChange(key: keyof Counts, change: StructureChange): string | null {
+  const [added, removed] = key === "quantizedProducts"
+    ? [change.quantizedAdded, change.quantizedRemoved]
+    : key === "keptOperators"
+    ? [change.keptAdded, change.keptRemoved]
+    : key === "kernels" || key === "normalizationKernels"
+    ? [change.kernelsAdded, change.kernelsRemoved]
+    : [change.nodesAdded, change.nodesRemoved];
   const shown = (items: readonly string[]) =>
     items.slice(0, 4).join(", ") + (items.length > 4 ? ` and ${items.length - 4} more` : "");
-  return [
+  const said = [
     ...added.length > 0 ? [`new: ${shown(added)}`] : [],
     ...removed.length > 0 ? [`gone: ${shown(removed)}`] : [],
-  ].join("; ") || "shapes or types changed";
+  ];
+  return said.length === 0 ? null : said.join("; ");
 }
 
 /** Accuracy may fall by one example, which rounding decides; parity by a factor, or by not agreeing. */
 export function outputMetrics(checked: Checked, stored: StoredModel, examples: number): MetricReport[] {
-  return [...accuracyMetric(checked, stored, examples), ...parityMetric(checked, stored)];
+  return [
+    ...accuracyMetric(checked, stored, examples),
+    ...parityMetric(checked, stored),
+    ...quantizationMetric(checked, stored),
+  ];
 }
 
 function accuracyMetric({ accuracy: is }: Checked, stored: StoredModel, examples: number): MetricReport[] {
@@ -122,17 +152,20 @@ const PARITY_FLOOR = 1e-5;
 function parityMetric({ agreement: is }: Checked, { agreement: was }: StoredModel): MetricReport[] {
   if (was === null) return [];
   const fell = is.agrees === false && was.agrees !== false;
+  const judged = byFactor("parity", is.maxRelError, was.maxRelError);
+  return [
+    fell ? { ...judged, verdict: "worse", reason: `the outputs no longer agree with ${is.against}` } : judged,
+  ];
+}
+
+function quantizationMetric({ quantizationError: is }: Checked, { quantizationError: was }: StoredModel) {
+  return is === null || was === null ? [] : [byFactor("quantization error", is, was)];
+}
+
+function byFactor(name: Metric, current: number, stored: number): MetricReport {
   const exceeds = (a: number, b: number) => a > PARITY_FLOOR && a > PARITY_FACTOR * b;
-  return [metric("parity", {
-    stored: was.maxRelError,
-    current: is.maxRelError,
-    verdict: fell || exceeds(is.maxRelError, was.maxRelError)
-      ? "worse"
-      : exceeds(was.maxRelError, is.maxRelError)
-      ? "better"
-      : "same",
-    reason: fell ? `the outputs no longer agree with ${is.against}` : null,
-  })];
+  const verdict = exceeds(current, stored) ? "worse" : exceeds(stored, current) ? "better" : "same";
+  return metric(name, { stored, current, verdict });
 }
 
 /** Builds of old code cannot take turns: they are compared on one machine only, and differ only by much. */

@@ -1,7 +1,7 @@
 /** Saves a baseline: builds its models, takes raw samples, keeps engines, structure and their origin. */
 import { join } from "node:path";
 import { commitHere } from "../report/commit.ts";
-import type { Subject } from "../compile/order.ts";
+import { precisionName, type Subject } from "../compile/order.ts";
 import { type BaselineOptions, buildTimes, DEFAULT_STORE, distinct, loaderOf } from "./builds.ts";
 import { type Backend, fingerprint, NOTHING_TIMED } from "./fingerprint.ts";
 import type { Baseline, Recipe, StoredModel } from "./manifest.ts";
@@ -42,7 +42,7 @@ export async function saveBaseline(options: SaveOptions): Promise<Baseline> {
   let backend: Backend = NOTHING_TIMED;
   let tensorrt: string | null = null;
   for (const subject of subjects) {
-    const { model, norm, precision, batch, recipe = null } = subject;
+    const { model, norm, batch, recipe = null } = subject;
     const built = await buildTimes(subject, { ...options, folder: join(work.path, model.name), rebuilds });
     const [first] = built.builds;
     tensorrt = first.library?.version ?? null;
@@ -59,7 +59,7 @@ export async function saveBaseline(options: SaveOptions): Promise<Baseline> {
     models.push({
       model: model.name,
       family: norm.family,
-      precision,
+      precision: precisionName(subject),
       batch: batch.text,
       recipe,
       inputs: first.inputs,
@@ -68,6 +68,7 @@ export async function saveBaseline(options: SaveOptions): Promise<Baseline> {
       accuracy: built.checked.accuracy,
       examples: first.examples.count,
       agreement: built.checked.agreement,
+      quantizationError: built.checked.quantizationError,
       latency: { concurrency: 1, samplesMs },
       onnx: engines ? `${model.name}.onnx` : null,
       plan: engines && first.planPath !== null ? `${model.name}.plan` : null,

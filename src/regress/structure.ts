@@ -2,20 +2,28 @@
 import { elementCount } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
 import { type Graph, type Node, topological, usesOf } from "../ir/graph.ts";
+import { isOp } from "../ops/table.ts";
 import { bindShape, type DimValues, fixedShape, showShape } from "../ir/shape.ts";
 import type { PlanReport } from "../report/plan.ts";
 import type { StructureChange } from "../report/run_report.ts";
 import { remainingNorms } from "../rewrite/pipeline.ts";
+import type { KeptScopes } from "../rewrite/precision/keep.ts";
 import type { Structure } from "./manifest.ts";
 
 /**
+ * @param graph what the engine is built of
  * @param dims sizes for the graph's open dimensions, for the bytes of intermediate results
  * @param plan null where none was built
+ * @param kept what the network has in another type
  */
 export function structureOf(
   graph: Graph,
-  { dims, plan }: { dims: DimValues; plan: PlanReport | null },
+  { dims, plan, kept }: { dims: DimValues; plan: PlanReport | null; kept: readonly KeptScopes[] },
 ): Structure {
+  const quantized = topological(graph).filter((node) =>
+    isOp(node, "linear") && isOp(node.inputs[1], "dequantize")
+  );
+  const keptNames = kept.flatMap(({ precision, nodes }) => nodes.map((name) => `${precision} ${name}`));
   const nodes = topological(graph);
   const constants = nodes.filter(({ op }) => op === "constant");
   const operators = nodes.filter(({ op }) => op !== "constant" && op !== "input");
@@ -33,6 +41,8 @@ export function structureOf(
     planBytes: plan?.byteLength ?? null,
     kernels: plan?.kernels ?? null,
     normalizationKernels: plan?.normalizationKernels ?? null,
+    quantizedProducts: quantized.length,
+    keptOperators: keptNames.length,
     graph: operators.map(({ name, op, type }) => ({
       name,
       op,
@@ -43,6 +53,8 @@ export function structureOf(
       name,
       layers: [...layers],
     })),
+    quantized: quantized.map(({ name }) => name),
+    kept: keptNames,
   };
 }
 
@@ -78,6 +90,10 @@ export function structureChange(current: Structure, stored: Structure): Structur
     nodesRemoved: without(nodes(stored), nodes(current)),
     kernelsAdded: without(kernels(current), kernels(stored)),
     kernelsRemoved: without(kernels(stored), kernels(current)),
+    quantizedAdded: without(current.quantized, stored.quantized),
+    quantizedRemoved: without(stored.quantized, current.quantized),
+    keptAdded: without(current.kept, stored.kept),
+    keptRemoved: without(stored.kept, current.kept),
   };
 }
 

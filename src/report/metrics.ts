@@ -42,8 +42,11 @@ interface Row {
   readonly group?: string;
   /** Of times: the percentile of a loading's samples, and whether several calls run at once. */
   readonly timed?: { readonly percentile: 50 | 95 | 99; readonly concurrent: boolean };
-  /** Of counts: where a build's structure has it, and whether it takes a plan. */
-  readonly counted?: { readonly key: string; readonly ofPlan: boolean };
+  /**
+   * Of counts: where a build's structure has it, whether it takes a plan, and whether it is left out where
+   * there is none of it, or the baseline was saved before it was counted.
+   */
+  readonly counted?: { readonly key: string; readonly ofPlan: boolean; readonly isRare?: true };
 }
 
 const TIME = { unit: "ms", judged: "interval", better: "less", decides: false } as const;
@@ -61,8 +64,11 @@ export type Metric =
   | "nodes"
   | "kernels"
   | "normalization kernels"
+  | "quantized products"
+  | "kept operators"
   | "accuracy"
-  | "parity";
+  | "parity"
+  | "quantization error";
 
 const TABLE = {
   "latency p50": { ...TIME, decides: true, group: "latency", timed: { percentile: 50, concurrent: false } },
@@ -81,8 +87,15 @@ const TABLE = {
   nodes: { ...COUNT, counted: { key: "nodes", ofPlan: false } },
   kernels: { ...COUNT, counted: { key: "kernels", ofPlan: true } },
   "normalization kernels": { ...COUNT, counted: { key: "normalizationKernels", ofPlan: true } },
+  "quantized products": {
+    ...COUNT,
+    better: "more",
+    counted: { key: "quantizedProducts", ofPlan: false, isRare: true },
+  },
+  "kept operators": { ...COUNT, counted: { key: "keptOperators", ofPlan: false, isRare: true } },
   accuracy: { unit: "%", judged: "example", better: "more", decides: true },
   parity: { unit: "relative", judged: "factor", better: "less", decides: true },
+  "quantization error": { unit: "relative", judged: "factor", better: "less", decides: true },
 } as const satisfies Readonly<Record<Metric, Row>>;
 
 type Table = typeof TABLE;
@@ -102,11 +115,18 @@ export function rowOf<M extends Metric>(metric: M): Table[M] & Row {
   return TABLE[metric];
 }
 
-/** A build's counts, under the keys that the rows name; a plan's are null where it cannot be read. */
+/** Where a count is, without what its row has of its own. */
+export const countedOf = (
+  metric: CountedMetric,
+): NonNullable<Row["counted"]> & { readonly key: keyof Counts } => TABLE[metric].counted;
+
+/**
+ * A build's counts, under the keys that the rows name; a plan's are null where it cannot be read, rare ones
+ * in a baseline of before they were counted.
+ */
 export type Counts = {
-  readonly [M in CountedMetric as Table[M]["counted"]["key"]]: Table[M]["counted"]["ofPlan"] extends true
-    ? number | null
-    : number;
+  readonly [M in CountedMetric as Table[M]["counted"]["key"]]: Table[M]["counted"] extends
+    { ofPlan: false; isRare?: never } ? number : number | null;
 };
 
 const optionOf = (metric: Metric): string => metric.replaceAll(" ", "-");

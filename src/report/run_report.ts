@@ -159,13 +159,29 @@ export interface StructureChange {
   readonly kernelsAdded: readonly string[];
   /** Kernels that it alone has. */
   readonly kernelsRemoved: readonly string[];
+  /** Products in fewer bits that are not so in the baseline. */
+  readonly quantizedAdded: readonly string[];
+  /** Products that are so there alone. */
+  readonly quantizedRemoved: readonly string[];
+  /** Operators kept in another type, "fp32 head", that are not so in the baseline. */
+  readonly keptAdded: readonly string[];
+  /** Operators that are so there alone. */
+  readonly keptRemoved: readonly string[];
 }
 
+const names = z.array(z.string()).readonly();
+/** Absent in reports of before they were told. */
+const laterNames = names.default([]);
+
 const StructureChangeSchema: z.ZodType<StructureChange> = z.object({
-  nodesAdded: z.array(z.string()).readonly(),
-  nodesRemoved: z.array(z.string()).readonly(),
-  kernelsAdded: z.array(z.string()).readonly(),
-  kernelsRemoved: z.array(z.string()).readonly(),
+  nodesAdded: names,
+  nodesRemoved: names,
+  kernelsAdded: names,
+  kernelsRemoved: names,
+  quantizedAdded: laterNames,
+  quantizedRemoved: laterNames,
+  keptAdded: laterNames,
+  keptRemoved: laterNames,
 });
 
 /** One model, compared with what it was. */
