@@ -60,7 +60,7 @@ export function structureMetrics(
     return isRare ? isNone : ofPlan && isWithoutPlans;
   };
   return COUNTED.filter((name) => !isLeftOut(name)).map((name) => {
-    const { key, ofPlan, isRare } = countedOf(name);
+    const { key, ofPlan } = countedOf(name);
     const { judged, better } = rowOf(name);
     const counts = builds.map((build) => build[key]);
     const is = counts.includes(null) ? null : Math.min(...counts as number[]);
@@ -73,10 +73,9 @@ export function structureMetrics(
     const limit = judged === "threshold" ? 1 + threshold : 1;
     const [more, less] = better === "more" ? [was, is] : [is, was];
     const verdict = more > less * limit ? "worse" : more < less / limit ? "better" : "same";
-    const isNamed = judged === "exact" && verdict !== "same";
-    // As many others are a difference, too.
-    const reason = isNamed || isRare ? namedChange(key, change) : null;
-    return metric(name, { verdict, ...figures, reason: reason ?? (isNamed ? OTHERWISE : null) });
+    const isChanged = judged === "exact" && verdict !== "same";
+    const reason = isChanged || judged === "named" ? namedChange(key, change) : null;
+    return metric(name, { verdict, ...figures, reason: reason ?? (isChanged ? OTHERWISE : null) });
   });
 }
 

@@ -18,7 +18,7 @@ import type { Structure } from "./manifest.ts";
  */
 export function structureOf(
   graph: Graph,
-  { dims, plan, kept }: { dims: DimValues; plan: PlanReport | null; kept: readonly KeptScopes[] },
+  { dims, plan, kept = [] }: { dims: DimValues; plan: PlanReport | null; kept?: readonly KeptScopes[] },
 ): Structure {
   const quantized = topological(graph).filter((node) =>
     isOp(node, "linear") && isOp(node.inputs[1], "dequantize")

@@ -31,9 +31,10 @@ interface Row {
   readonly unit: UnitName;
   /**
    * How two figures are compared: by the interval of their ratio; by several samples each (Mann-Whitney);
-   * exactly, or beyond the threshold; by more than one labelled example; by a factor.
+   * exactly, naming what is new or gone where as many are there too; beyond the threshold; by more than one
+   * labelled example; by a factor.
    */
-  readonly judged: "interval" | "samples" | "exact" | "threshold" | "example" | "factor";
+  readonly judged: "interval" | "samples" | "exact" | "named" | "threshold" | "example" | "factor";
   /** Which is the better figure. */
   readonly better: "less" | "more";
   /** Whether the run is undecided without this verdict, although nobody asked for the metric by name. */
@@ -89,10 +90,15 @@ const TABLE = {
   "normalization kernels": { ...COUNT, counted: { key: "normalizationKernels", ofPlan: true } },
   "quantized products": {
     ...COUNT,
+    judged: "named",
     better: "more",
     counted: { key: "quantizedProducts", ofPlan: false, isRare: true },
   },
-  "kept operators": { ...COUNT, counted: { key: "keptOperators", ofPlan: false, isRare: true } },
+  "kept operators": {
+    ...COUNT,
+    judged: "named",
+    counted: { key: "keptOperators", ofPlan: false, isRare: true },
+  },
   accuracy: { unit: "%", judged: "example", better: "more", decides: true },
   parity: { unit: "relative", judged: "factor", better: "less", decides: true },
   "quantization error": { unit: "relative", judged: "factor", better: "less", decides: true },

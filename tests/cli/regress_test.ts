@@ -7,7 +7,7 @@ import { parseDuration, parseMetrics, parseShare } from "../../src/cli/regress.t
 import { describeHistory } from "../../src/cli/history.ts";
 import { historyOf } from "../../src/regress/history.ts";
 import { BaselineStore } from "../../src/regress/store.ts";
-import { refuses, withFolder } from "../support.ts";
+import { refuses, rejects, withFolder } from "../support.ts";
 import { runOf, saveSample } from "../regress/support.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -38,7 +38,7 @@ Deno.test("parseShare(), parseDuration() and parseMetrics() read what --help sho
   assert.deepEqual(["3%", "0.03", "2.5 %"].map(parseShare), [0.03, 0.03, 0.025]);
   assert.deepEqual(["5m", "90s", "500ms"].map(parseDuration), [300_000, 90_000, 500]);
   assert.deepEqual(parseMetrics("kernels,latency-p50"), ["latency p50", "kernels"]);
-  assert.deepEqual(parseMetrics("structure, nodes").length, 5);
+  assert.deepEqual(parseMetrics("structure, nodes").length, 7);
   refuses(() => parseShare("300%"), "--threshold 300%: give a share such as 3%");
   refuses(() => parseDuration("5"), "--max-time 5: give a time such as 5m");
   refuses(() => parseMetrics("speed"), "there is no metric speed; there are latency, structure");
@@ -57,6 +57,27 @@ Deno.test("a baseline of a network in mixed types is built again in them", async
     recipeOf("gpt2", { precision: "fp16", keep: ["fp32 stream", "fp16 head"] }),
   );
   assert.deepEqual(model.keep, [["fp32", "stream"], ["fp16", "head"]]);
+});
+
+Deno.test("a baseline in fewer bits remembers how it is quantized, and refuses what makes no sense", async () => {
+  const quantizing = { precision: "fp8", calibrate: "samples.safetensors", quantize: "*.fc1", target: "8.9" };
+  const { precision, quantize, targets } = await subjectFrom(
+    recipeOf("gpt2", { dim: ["T=8"], ...quantizing }),
+  );
+  assert.deepEqual([precision, quantize!.to, quantize!.placement, targets], ["fp16", "fp8", ["*.fc1"], [
+    "8.9",
+  ]]);
+  assert.equal(quantize!.calibrate, "samples.safetensors");
+  const refuse = (options: Parameters<typeof recipeOf>[1], message: string) =>
+    rejects(subjectFrom(recipeOf("gpt2", options)), message);
+  await refuse({ precision: "fp8" }, "--precision fp8: give sample inputs with --calibrate FILE");
+  await refuse(
+    { precision: "fp16", quantize: "all" },
+    "--quantize: this is for --precision int8, fp8, int4w, nvfp4",
+  );
+  await refuse({ ...quantizing, target: "8.0" }, "fp8 needs compute capability 8.9 or later");
+  await refuse({ precision: "fp32", keep: ["fp32 head"] }, "--keep: this is for --precision fp16 and bf16");
+  await refuse({ precision: "fp4" }, "--precision fp4: give one of fp32");
 });
 
 Deno.test("regress exits with 3 for a mistake, 2 where it cannot judge, and writes one line", async () => {

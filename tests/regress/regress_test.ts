@@ -12,7 +12,7 @@ import type { Metric } from "../../src/report/metrics.ts";
 import { type RunReport, RunReportSchema } from "../../src/report/run_report.ts";
 import { rejects, withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
-import { tinySubject } from "./support.ts";
+import { NO_CHANGE, tinySubject } from "./support.ts";
 
 const SMALL = { name: "main", rebuilds: 1, threads: 1, plans: false } as const;
 
@@ -50,7 +50,7 @@ Deno.test("regress() finds equal structure equal, keeps all samples, and appends
         storedMs.length >= 5 && againMs.length === storedMs.length && buildMs.length === storedMs.length,
       );
     }
-    assert.deepEqual(structure, { nodesAdded: [], nodesRemoved: [], kernelsAdded: [], kernelsRemoved: [] });
+    assert.deepEqual(structure, NO_CHANGE);
     assert.deepEqual((await new BaselineStore(store).runs("main")).map(({ id }) => id), [report.id]);
   });
 });

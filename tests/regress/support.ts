@@ -6,7 +6,13 @@ import { unifiedNorm } from "../../src/norms/families.ts";
 import type { Subject } from "../../src/compile/order.ts";
 import type { Baseline, Structure } from "../../src/regress/manifest.ts";
 import type { BaselineStore } from "../../src/regress/store.ts";
-import type { Fingerprint, MetricReport, ModelRun, RunReport } from "../../src/report/run_report.ts";
+import type {
+  Fingerprint,
+  MetricReport,
+  ModelRun,
+  RunReport,
+  StructureChange,
+} from "../../src/report/run_report.ts";
 import { relu, tanh } from "../nodes.ts";
 
 export const FINGERPRINT: Fingerprint = {
@@ -31,6 +37,8 @@ export const STRUCTURE: Structure = {
   planBytes: 1000,
   kernels: 2,
   normalizationKernels: 0,
+  quantizedProducts: 0,
+  keptOperators: 0,
   graph: [
     { name: "fc1", op: "linear", shape: "fp32[8, 4]" },
     { name: "fc2", op: "linear", shape: "fp32[8, 4]" },
@@ -39,6 +47,19 @@ export const STRUCTURE: Structure = {
     { kind: "fully_connected", name: "k1", layers: ["fc1"] },
     { kind: "fully_connected", name: "k2", layers: ["fc2"] },
   ],
+  quantized: [],
+  kept: [],
+};
+
+export const NO_CHANGE: StructureChange = {
+  nodesAdded: [],
+  nodesRemoved: [],
+  kernelsAdded: [],
+  kernelsRemoved: [],
+  quantizedAdded: [],
+  quantizedRemoved: [],
+  keptAdded: [],
+  keptRemoved: [],
 };
 
 /** All but the files, which `save` adds. */
@@ -66,6 +87,7 @@ export function contentOf(
       accuracy: null,
       examples: 2,
       agreement: null,
+      quantizationError: null,
       latency: { concurrency: 1, samplesMs: [1, 2, 3] },
       onnx: "tiny.onnx",
       plan: "tiny.plan",
@@ -150,7 +172,7 @@ export function runOf(
       },
       { ...common, metric: "nodes", stored: 2, current: nodes, ratio: null },
     ],
-    structure: { nodesAdded: [], nodesRemoved: [], kernelsAdded: [], kernelsRemoved: [] },
+    structure: NO_CHANGE,
     latency: null,
     throughput: null,
     buildsMs: [],

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {
   changeText,
   COUNTED,
+  countedOf,
   figureText,
   followed,
   METRICS,
@@ -26,11 +27,11 @@ Deno.test("--only takes every metric and every group, and its help names both", 
   assert.deepEqual(SELECTIONS.get("latency"), ["latency p50", "latency p95", "latency p99"]);
 });
 
-Deno.test("a baseline's schema asks for the counts of the table, and lets a plan's be absent", () => {
-  for (const { key, ofPlan } of COUNTED.map((name) => rowOf(name).counted)) {
+Deno.test("a baseline's schema asks for the counts of the table, and lets a plan's and later ones be absent", () => {
+  for (const { key, ofPlan, isRare = false } of COUNTED.map(countedOf)) {
     const { [key]: _, ...without } = STRUCTURE;
-    assert.equal(StructureSchema.safeParse(without).success, false, key);
-    assert.equal(StructureSchema.safeParse({ ...STRUCTURE, [key]: null }).success, ofPlan, key);
+    assert.equal(StructureSchema.safeParse(without).success, isRare, key);
+    assert.equal(StructureSchema.safeParse({ ...STRUCTURE, [key]: null }).success, ofPlan || isRare, key);
   }
 });
 
@@ -46,7 +47,10 @@ Deno.test("figures and changes are written by their unit", () => {
     "1234",
     "1234",
     "1234",
+    "1234",
+    "1234",
     "1234.00 %",
+    "1.2e+3",
     "1.2e+3",
   ]);
   const change = (unit: string) => changeText(unit, { stored: 4, current: 5 });
@@ -61,7 +65,11 @@ Deno.test("figures and changes are written by their unit", () => {
 });
 
 Deno.test("a history follows ratios of times, and figures without noise", () => {
-  assert.deepEqual(METRICS.filter((name) => followed(name) === undefined), ["build time", "parity"]);
+  assert.deepEqual(METRICS.filter((name) => followed(name) === undefined), [
+    "build time",
+    "parity",
+    "quantization error",
+  ]);
   assert.equal(followed("throughput"), "ratio");
   assert.equal(followed("nodes"), "figure");
 });
