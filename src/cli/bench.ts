@@ -1,5 +1,4 @@
 /** `deno task bench`: networks with and without their normalization on every engine, timed in turns. */
-import type { BenchNetwork } from "../bench/networks.ts";
 import type { BenchOptions } from "../bench/options.ts";
 import {
   BENCH_PRECISIONS,
@@ -79,7 +78,7 @@ const OPTIONS = {
   ...QUANTIZE_OPTIONS,
   batch: { type: "string" },
   variants: { type: "string", default: VARIANTS.join(",") },
-  reference: { type: "string" },
+  reference: { type: "string", file: "read" },
   precision: { type: "string" },
   "int8-for": { type: "string" },
   engines: { type: "string", default: ENGINES.join(",") },
@@ -101,7 +100,9 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   const parsed = await parseOptions(args, { command: "bench", options: OPTIONS, most: 1, help: HELP });
   if (parsed === null) return EXIT.ok;
   const { values, positionals: [argument] } = parsed;
-  const options = await optionsOf(argument, values);
+  const asked = askedOf(values);
+  await parsed.checkFiles();
+  const measured = await measuredOf(argument, values, asked);
   const info = values.out === undefined ? null : await Deno.stat(values.out).catch(() => null);
   if (info?.isDirectory === false) throw new UsageError(`--out ${values.out}: this is a file; give a folder`);
   const { runBench } = await import("../bench/bench.ts");
@@ -109,7 +110,8 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   using progress = new Progress();
   const report = withoutHome(
     await runBench({
-      ...options,
+      ...asked,
+      ...measured,
       command: typedCommand("bench", args),
       onProgress: (text, fraction) => progress.show(text, fraction),
       signal,
@@ -138,24 +140,14 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
 
 type Values = ValuesOf<typeof OPTIONS>;
 
-async function optionsOf(
-  argument: string | undefined,
-  values: Values,
-): Promise<Omit<BenchOptions, "command">> {
+/** What is asked for, but of which networks and at which batch sizes. */
+function askedOf(values: Values): Omit<BenchOptions, "command" | "networks" | "batches"> {
   const engines = values.engines === "none" ? [] : each("engines", values.engines, ENGINES);
   if (engines.length === 0 && !values.plans) {
     throw new UsageError("--engines none leaves nothing to do without --plans");
   }
   const { timed, plans } = precisionsOf(values, { isTimed: engines.length > 0 });
-  const batches = values.batch === undefined
-    ? undefined
-    : listOf("batch", values.batch).map((text) => whole("batch", text));
-  const given = argument === undefined && values.checkpoint === undefined
-    ? null
-    : await givenOf(argument, values, { batches, precisions: [...timed, ...plans] });
   return {
-    networks: given?.networks ?? await builtIn(values),
-    batches: given?.batches ?? batches ?? [1],
     variants: each("variants", values.variants, VARIANTS),
     precisions: timed,
     int8For: int8ForOf(timed, values),
@@ -170,6 +162,21 @@ async function optionsOf(
     openvinoLib: values["openvino-lib"],
     tensorrtLib: values["tensorrt-lib"],
   };
+}
+
+type Measured = Pick<BenchOptions, "networks" | "batches">;
+
+async function measuredOf(
+  argument: string | undefined,
+  values: Values,
+  { precisions, plans }: Pick<BenchOptions, "precisions" | "plans">,
+): Promise<Measured> {
+  const batches = values.batch === undefined
+    ? undefined
+    : listOf("batch", values.batch).map((text) => whole("batch", text));
+  return argument === undefined && values.checkpoint === undefined
+    ? { networks: await builtIn(values), batches: batches ?? [1] }
+    : await givenOf(argument, values, { batches, precisions: [...precisions, ...plans] });
 }
 
 /** The networks of `--models`, which take no options of a MODEL. */
@@ -192,7 +199,7 @@ async function givenOf(
   argument: string | undefined,
   values: Values,
   { batches, precisions }: { readonly batches: number[] | undefined; readonly precisions: readonly string[] },
-): Promise<{ networks: Readonly<Record<string, BenchNetwork>>; batches: readonly number[] | undefined }> {
+): Promise<Measured> {
   const shown = argument ?? values.checkpoint!;
   if (values.models !== undefined) {
     throw new UsageError(`--models: these are built-in networks; leave it out, or ${shown}`);
@@ -202,7 +209,7 @@ async function givenOf(
   const subject = await subjectOf(argument, { ...values, precision });
   const { model } = subject;
   const fixed = !model.openDims.includes("B");
-  if (fixed && batches !== undefined) {
+  if (fixed && batches !== undefined && batches.join() !== String(model.batch)) {
     throw new UsageError(
       `--batch: the batch size of ${shown} is fixed${
         model.batch === undefined ? "" : `, ${model.batch}`
@@ -218,7 +225,7 @@ async function givenOf(
   const { givenNetwork } = await import("../bench/networks.ts");
   const isFile = argument !== undefined && ONNX_FILE.test(argument);
   const network = givenNetwork(subject, isFile ? { own: argument, reference: values.reference } : {});
-  return { networks: { [model.name]: network }, batches: fixed ? [model.batch ?? 1] : batches };
+  return { networks: { [model.name]: network }, batches: fixed ? [model.batch ?? 1] : batches ?? [1] };
 }
 
 /** What is timed and what is counted in plans: of `--precision` what each has, else fp32 and fp16. */

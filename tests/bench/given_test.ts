@@ -19,7 +19,7 @@ import { testWithLibrary, testWithParser } from "../tensorrt_library.ts";
 
 const SMALL = { ...ENCODER, tokens: 8, channels: 16, depth: 2, heads: 2, hidden: 32 };
 const DIGITS = new URL("../../examples/digits/", import.meta.url).pathname;
-const VALUES = { "layer-norm": "layer", "allow-nonfinite": false } as const;
+const VALUES = { "layer-norm": "layer", "allow-nonfinite": false, "weights-in-file": false } as const;
 
 /** The same network with UN and with LN as an exporter writes it: nothing folded. */
 async function exported(folder: string): Promise<{ un: string; ln: string }> {
@@ -267,7 +267,7 @@ Deno.test("benchCommand() says what a MODEL lacks or what makes no sense for it"
     await refuse([un, ...fp8, "--target", "8.0"], /fp8 needs compute capability 8.9 or later/);
     const fixed = join(folder, "fixed.onnx");
     await writeOnnx(encoder(SMALL).trace({ weights: benchWeights(), dims: { B: 3 } }), fixed);
-    await refuse([fixed, "--batch", "8"], /^--batch: the batch size of .* is fixed, 3; leave it out/);
+    await refuse([fixed, "--batch", "3,8"], /^--batch: the batch size of .* is fixed, 3; leave it out/);
     const open = new URL("../fixtures/onnx/torchscript.onnx", import.meta.url).pathname;
     await refuse([open, "--dim", "B=3", "--batch", "8"], /--dim B=3 and --batch 8: both say the batch size/);
   }));
