@@ -20,7 +20,7 @@ import type { WeightSource } from "../weights/mod.ts";
 import { writeSafetensors } from "../weights/write.ts";
 import { benchGraph, type BenchNetwork, benchWeights } from "./networks.ts";
 import type { Bench } from "./options.ts";
-import type { BenchContender, BenchPrecision, Engine, Variant } from "./schema.ts";
+import { type BenchContender, type BenchPrecision, type Engine, shortName, type Variant } from "./schema.ts";
 
 export interface CaseOptions {
   readonly batch: number;
@@ -157,7 +157,8 @@ export class Case {
   ): Promise<BenchContender["parity"]> {
     const expected = await this.expected(variant);
     const { own, reference } = this.#network.families;
-    const described = { un: own, lnBest: reference, none: "none" }[this.#meaningOf(variant)];
+    const described =
+      { un: shortName(own), lnBest: shortName(reference), none: "NONE" }[this.#meaningOf(variant)];
     const names = Object.keys(expected);
     const values = Object.values(outputs);
     const named = names.length === 1 && values.length === 1 ? { [names[0]!]: values[0]! } : outputs;
@@ -165,7 +166,7 @@ export class Case {
     const bound = BOUNDS[precision];
     return {
       maxRelError: Number.isFinite(maxRelError) ? maxRelError : null,
-      against: `${described.toUpperCase()} as described, fp32`,
+      against: `${described} as described, fp32`,
       agrees: maxRelError <= bound,
       bound,
     };

@@ -73,10 +73,13 @@ const LABELS: Readonly<Record<AnyVariant, (own: string, reference: string) => st
 /** All of them, in the order in which colours are given. */
 export const ALL_VARIANTS = Object.keys(LABELS) as readonly AnyVariant[];
 
+/** As people write it: "UN", "affine". */
+export const shortName = (family: NormFamily): string => family.length > 4 ? family : family.toUpperCase();
+
 /** A variant in a table's words; without families those of UN and LN. */
 export function variantLabel(variant: AnyVariant, compared?: Families): string {
   const { own = "un", reference = "ln" } = compared ?? {};
-  return LABELS[variant](own.toUpperCase(), reference.toUpperCase());
+  return LABELS[variant](shortName(own), shortName(reference));
 }
 
 const numbers = z.array(z.number()).readonly();

@@ -62,7 +62,7 @@ Deno.test("givenNetwork() of an ONNX file folds it, and has a form with Layer No
     const alone = await networkOf(un);
     assert.deepEqual([norms(alone, "un"), norms(alone, "none")], [0, 0]);
     refuses(() => alone.form("lnBest"), "no form with Layer Normalization is given", "--reference");
-    assert.deepEqual(alone.families, { own: "un", reference: "ln" });
+    assert.deepEqual(alone.families, { own: "affine", reference: "ln" });
     const pair = await networkOf(un, ln);
     // Gains and shifts go into the products behind them; the statistics stay.
     assert.deepEqual([norms(pair, "un"), norms(pair, "lnBest"), norms(pair, "none")], [0, 5, 0]);
@@ -83,8 +83,8 @@ Deno.test("runBench() times the file as it is beside what is made of it, and say
     assert.deepEqual(alone.skipped.map(({ id }) => id), ["lnBest"]);
     assert.match(alone.skipped[0]!.why, /^no form with Layer Normalization is given/);
     assert.deepEqual(alone.ratios.map(({ name }) => name), [
-      "UN folded / no normalization",
-      "UN folded / UN, the file as it is",
+      "affine folded / no normalization",
+      "affine folded / affine, the file as it is",
     ]);
     const pair = await run(await networkOf(un, ln));
     assert.deepEqual(ids(pair), ["un", "lnBest", "none", "ownFile", "referenceFile"]);
