@@ -44,7 +44,12 @@ export interface Known {
     | null;
   /** The networks that engines are built from instead, by those in fp16. */
   readonly quantized:
-    | { readonly graphs: ReadonlyMap<Graph, Graph>; readonly report: QuantizationReport }
+    | {
+      readonly graphs: ReadonlyMap<Graph, Graph>;
+      /** The folded network's products that are quantized, by name. */
+      readonly products: readonly string[];
+      readonly report: QuantizationReport;
+    }
     | null;
   readonly int8: { readonly graph: Graph; readonly report: Omit<Int8Report, "latency"> } | null;
   readonly library: Awaited<ReturnType<typeof locateLibrary>> | null;

@@ -132,6 +132,7 @@ export async function build(
       dims,
       plan: engine && engine.plan,
       kept: network.kept,
+      quantized: quantized?.products ?? [],
     }),
     quantized,
     buildMs: engine && engine.built.phases.buildMs,

@@ -2,7 +2,6 @@
 import { elementCount } from "../ir/data.ts";
 import { ITEM_BYTES } from "../ir/dtype.ts";
 import { type Graph, type Node, topological, usesOf } from "../ir/graph.ts";
-import { isOp } from "../ops/table.ts";
 import { bindShape, type DimValues, fixedShape, showShape } from "../ir/shape.ts";
 import type { PlanReport } from "../report/plan.ts";
 import type { StructureChange } from "../report/run_report.ts";
@@ -15,14 +14,17 @@ import type { Structure } from "./manifest.ts";
  * @param dims sizes for the graph's open dimensions, for the bytes of intermediate results
  * @param plan null where none was built
  * @param kept what the network has in another type
+ * @param quantized its products in fewer bits, by name
  */
 export function structureOf(
   graph: Graph,
-  { dims, plan, kept = [] }: { dims: DimValues; plan: PlanReport | null; kept?: readonly KeptScopes[] },
+  { dims, plan, kept = [], quantized = [] }: {
+    dims: DimValues;
+    plan: PlanReport | null;
+    kept?: readonly KeptScopes[];
+    quantized?: readonly string[];
+  },
 ): Structure {
-  const quantized = topological(graph).filter((node) =>
-    isOp(node, "linear") && isOp(node.inputs[1], "dequantize")
-  );
   const keptNames = kept.flatMap(({ precision, nodes }) => nodes.map((name) => `${precision} ${name}`));
   const nodes = topological(graph);
   const constants = nodes.filter(({ op }) => op === "constant");
@@ -53,7 +55,7 @@ export function structureOf(
       name,
       layers: [...layers],
     })),
-    quantized: quantized.map(({ name }) => name),
+    quantized,
     kept: keptNames,
   };
 }

@@ -40,6 +40,8 @@ export interface EngineQuantizeOptions extends CalibrationOptions {
 export interface QuantizedEngine {
   /** As TensorRT is given it. */
   readonly graph: Graph;
+  /** The products that are quantized, by name. */
+  readonly products: readonly string[];
   readonly report: NonNullable<QuantizationReport["networks"]["un"]>;
 }
 
@@ -89,8 +91,10 @@ export async function quantizeForEngine(
         return await runExamples(session, limits.labelled ?? samples, batch);
       },
     });
+  const inFloat = new Set(kept.map(({ name }) => name));
   return {
     graph: made.graph,
+    products: products.map(({ node }) => node.name).filter((name) => !inFloat.has(name)),
     report: {
       products: quantizable(lowered).length,
       quantized: products.length - kept.length,

@@ -20,6 +20,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
     const samples = calibrate === undefined ? examples : sampleInputs(model, calibrate);
     const isChecked = !skip.includes("check");
     const graphs = new Map<Graph, Graph>();
+    let folded: readonly string[] = [];
     const report: QuantizationReport = {
       to,
       placement: typeof placement === "string" ? placement : placement.join(","),
@@ -34,7 +35,7 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
       const limits = i === 0
         ? { labelled, maxAccuracyDrop, maxOutputError }
         : { labelled, maxAccuracyDrop: Infinity, maxOutputError: Infinity };
-      const { graph, report: ofNetwork } = await quantizeForEngine(network.graph, {
+      const { graph, products, report: ofNetwork } = await quantizeForEngine(network.graph, {
         to,
         placement,
         targets,
@@ -50,8 +51,9 @@ export const quantizeEngines: Stage<Has<"order" | "networks" | "examples" | "wor
         signal,
       });
       graphs.set(network.graph, graph);
+      if (i === 0) folded = products;
       report.networks[family] = ofNetwork;
     }
-    return { quantized: { graphs, report } };
+    return { quantized: { graphs, products: folded, report } };
   },
 };
