@@ -13,7 +13,7 @@ import { withoutHome } from "../report/home.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { asUsage, oneOf, parseOptions, typedCommand, type ValuesOf } from "./options.ts";
 import { int8ForOf, QUANTIZE_HELP, QUANTIZE_OPTIONS, quantizeOf, targetsOf } from "./precision.ts";
-import { ONNX_FILE } from "./subject/imported.ts";
+import { isOnnxFile } from "./subject/imported.ts";
 import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
 
 const HELP =
@@ -223,7 +223,7 @@ async function givenOf(
     );
   }
   const { givenNetwork } = await import("../bench/networks.ts");
-  const isFile = argument !== undefined && ONNX_FILE.test(argument);
+  const isFile = argument !== undefined && isOnnxFile(argument);
   const network = givenNetwork(subject, isFile ? { own: argument, reference: values.reference } : {});
   return { networks: { [model.name]: network }, batches: fixed ? [model.batch ?? 1] : batches ?? [1] };
 }
