@@ -24,7 +24,7 @@ anew. The result is a file of the same names that build-engine folds; what it co
   deno task convert MODEL --samples FILE [options]
   deno task convert --checkpoint FILE --samples FILE [options]
 
-MODEL is as for build-engine. Inputs of a few hundred samples do.
+MODEL is as for build-engine; an ONNX file's first axis has to be open. Inputs of a few hundred samples do.
 
 Examples
   deno task convert my_model.ts --weights ln.safetensors --samples inputs.safetensors --out build/mine
@@ -95,7 +95,8 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
   requireNormalizations(subject, 1);
   if (!model.openDims.includes("B")) {
     throw new UnfoldError(
-      `${model.name} has a fixed batch, and convert runs as many samples as it likes: export it with an open first axis`,
+      `${model.name} has a fixed batch, and convert runs as many samples as it likes: export it with an open first axis ` +
+        "(dynamic_shapes or dynamic_axes of torch.onnx.export)",
     );
   }
   if (!choice.trained) {

@@ -101,7 +101,7 @@ export async function optimizeCommand(args: readonly string[]): Promise<number> 
   if (norms.some((norm) => norm.refused !== undefined && isSource(norm.family))) {
     note(
       "what normalizes by its input does not fold; a trained network may do without: " +
-        "deno task convert fits a scale and a shift in its place",
+        `deno task convert ${path} --samples FILE fits a scale and a shift in its place`,
     );
   }
   if (agreement?.agrees === false) {
