@@ -137,6 +137,7 @@ export async function buildEngineCommand(
   if (values["emit-dsl"] !== undefined) {
     const { emitDsl } = await import("./subject/emit_dsl.ts");
     const source = basename(positionals[0] ?? values.checkpoint ?? model.name);
+    cleanUpFromNow();
     await emitDsl(values["emit-dsl"], { model, norm, weights }, source);
     note(`${values["emit-dsl"]} traces to the same graph as ${source}`);
     return EXIT.ok;
