@@ -96,7 +96,7 @@ Deno.test({
       "ln",
       "--samples",
       digits("train_images.safetensors"),
-      "--keep",
+      "--leave",
       "8",
       "--refit",
       "none",
