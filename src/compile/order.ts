@@ -25,7 +25,11 @@ export interface Subject {
   readonly batch: Batch;
   /** Where weights come from, in place of the model's own. */
   readonly weights: WeightOptions;
-  /** Its products in fewer bits, where the precision is fp16. */
+  /**
+   * Its products in fewer bits, where the precision is fp16.
+   *
+   * @internal
+   */
   readonly quantize?: QuantizeOrder | undefined;
   /** The GPUs the engine is for; as for `buildEngine`. */
   readonly targets?: readonly Target[] | undefined;
