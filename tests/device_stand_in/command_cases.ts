@@ -115,7 +115,7 @@ testCommand("profile says in one line what is wrong", async ({ paths }, folder) 
         /^error: the engine cannot run here: CUDA finds no device$/m,
         "UNFOLD_STAND_IN_NO_DEVICE",
       ],
-      [["no.plan", lib], 1, /^error: the engine no\.plan cannot be read: there is no such file$/m, ""],
+      [["no.plan", lib], 2, /^error: no\.plan: there is no such file$/m, ""],
       [
         ["bad.plan", lib],
         1,
