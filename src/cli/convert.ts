@@ -1,6 +1,6 @@
 /** `deno task convert`: takes normalizations out of a trained network. Options and printing. */
 import { createHash } from "node:crypto";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ConvertReport, Point } from "../convert/report.ts";
 import type { Model } from "../dsl/model.ts";
@@ -126,7 +126,13 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
   progress.clear();
   await print(values.json ? JSON.stringify(withoutHome(report), null, 2) : describeConversion(report));
   if (!values.json) report.notes.forEach(note);
-  if (report.chosen !== null) return EXIT.ok;
+  if (report.chosen !== null) {
+    const [given] = positionals;
+    if (given !== undefined && !values.json) {
+      note(`its engine: deno task build-engine ${given} --weights ${join(out, "model.safetensors")}`);
+    }
+    return EXIT.ok;
+  }
   complain(tooCostly(report));
   return EXIT.failed;
 }

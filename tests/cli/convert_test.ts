@@ -59,6 +59,7 @@ Deno.test("convert keeps what it is told to, beside LN, goes on where it was cut
     await child.status;
     const again = await run([...args, "--out", "b"], folder);
     assert.equal(again.code, 0, again.stderr);
+    assert.match(again.stderr, /its engine: deno task build-engine \S+ --weights \S*model\.safetensors/);
     const bytes = (name: string) => Deno.readFileSync(join(folder, name, "model.safetensors"));
     assert.deepEqual(bytes("b"), bytes("a"));
     const built = await processOf("build-engine").run(

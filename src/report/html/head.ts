@@ -10,9 +10,9 @@ export function headOf(builds: readonly { readonly report: Report }[]): string {
   if (builds.length === 0) return "How the figures of builds changed over saved runs against one baseline.";
   const primaries = builds.map(({ report }) => Object.keys(report.engines)[0] as NormFamily);
   const references = builds.flatMap(({ report }) => Object.keys(report.engines).slice(1) as NormFamily[]);
-  const isFolded = builds.some(({ report }) => report.norms.folded > 0);
+  const folded = new Set(primaries.filter((_, i) => builds[i]!.report.norms.folded > 0));
   return [
-    ...[...new Set(primaries)].map((family) => `${meaning(family)}${isFolded ? FOLDED : ""}`),
+    ...[...new Set(primaries)].map((family) => `${meaning(family)}${folded.has(family) ? FOLDED : ""}`),
     ...[...new Set(references)].filter((family) => !primaries.includes(family)).map((family) =>
       `${meaning(family)}, the reference it is compared with`
     ),

@@ -86,6 +86,14 @@ Deno.test("buildPage() says first what UN and LN are, then date, command, commit
   );
 });
 
+Deno.test("buildPage() calls no family folded of which nothing folded, whatever another build's did", () => {
+  const { report, ...build } = sampleBuild();
+  const { un, ...rest } = report.engines;
+  const kept = { ...report, engines: { ln: un!, ...rest }, norms: { ...report.norms, folded: 0 } };
+  const text = textOf(buildPage([{ ...build, report: kept }, sampleBuild()]));
+  assert.ok(text.includes("LN is Layer Normalization; UN is Unified Normalization, folded into"));
+});
+
 Deno.test("buildPage() reads reports of before they said when and how they were made", () => {
   const build = sampleBuild();
   const { provenance: _, targets: __, notExecuted: ___, ...older } = build.report;
