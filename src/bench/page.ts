@@ -67,7 +67,9 @@ export function benchPage(report: BenchReport): string {
   });
   return page({
     title: "Networks with and without their normalization",
-    lead: `${meaning(own)}, folded into the linear layers around it; ${meaning(reference)}.`,
+    lead: own === reference
+      ? `${meaning(own)}.`
+      : `${meaning(own)}, folded into the linear layers around it; ${meaning(reference)}.`,
     made: html`${machine.cpu}, ${machine.threads} threads.<br>${minuteOf(startedAt)}, ${
       name(report.command)
     }, UNfold ${versions["unfold"] ?? ""}.`,

@@ -51,7 +51,7 @@ Options
                         transformers for gpt2, onnxscript for its export). Of a MODEL.onnx: one with NVIDIA's parser
   --no-compile          leave out torch.compile, which takes a minute for each network
   --threads N           of every contender; default: the cores there are
-  --rounds N            rounds of each network and batch; default 20
+  --rounds N            rounds of each network and batch, at least 20, in tens; default 20
   --max-time SECONDS    fewer rounds where they would take longer; default 60 for each network and batch
   --plans               build TensorRT's plans and count their kernels; with --python also what NVIDIA's ONNX parser
                         makes of PyTorch's exports (tensorrt-rtx, onnxscript), or of MODEL.onnx (tensorrt-rtx, onnx)

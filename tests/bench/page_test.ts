@@ -23,6 +23,13 @@ Deno.test("benchPage() without times or without plans leaves their sections out"
   assert.ok(onlyTimes!.includes('id="ratios"') && !onlyTimes!.includes('id="structure"'));
 });
 
+Deno.test("benchPage() says of a network that has its reference's normalization what it is, and not that it folds", () => {
+  const report = sampleBench();
+  const families = { own: "ln", reference: "ln" } as const;
+  const text = benchPage({ ...report, cases: report.cases.map((one) => ({ ...one, families })) });
+  assert.match(text, />LN is Layer Normalization\.</);
+});
+
 Deno.test("benchPage() escapes every text of a report", () => {
   const text = benchPage(sampleBench(`"><script>alert(1)</script>`));
   assert.ok(!text.includes("<script") && text.includes("&lt;script&gt;"));
