@@ -50,7 +50,8 @@ ${SUBJECT_HELP}
 Error bound: by how much of its deviation an output of the products that took the normalization in can move, because
 their weights are rounded once. Exact folds have no other error.
 
-Exits with 0, or 1 where something failed, or remains or overflows with --strict, 2 for a mistake in the command, 130 after Ctrl-C.`;
+Exits with 0, or 1 where something failed, or remains or overflows with --strict, 2 for a mistake in the
+command, 130 after Ctrl-C.`;
 
 const OPTIONS = {
   ...SUBJECT_OPTIONS,

@@ -14,7 +14,8 @@ const HELP = `Fold a model's normalization into its linear layers and build Tens
   deno task build-engine [MODEL] [options]
 
 MODEL is a script that exports a model by default (my_model.ts), an ONNX file that an exporter wrote (exported.onnx), or
-a network of the papers by name (deno task models lists them; its weights are random unless given). Without one, the shipped example examples/digits/digits.ts is built.
+a network of the papers by name (deno task models lists them; its weights are random unless given). Without one, the
+shipped example examples/digits/digits.ts is built.
 
 Examples
   deno task build-engine                                  the digits example: fp32, batch 8
@@ -72,8 +73,8 @@ ${PRECISION_HELP}
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                this text
 
-Exits with 0, or 1 where something failed, a value overflows or the outputs do not agree with PyTorch's, 2 for a mistake in the command,
-130 after Ctrl-C.
+Exits with 0, or 1 where something failed, a value overflows or the outputs do not agree with PyTorch's, 2 for a
+mistake in the command, 130 after Ctrl-C.
 
 Files
   DIR/NORM.plan         engines, called by their normalization as --norm has it: un.plan or bn.plan of the folded

@@ -60,8 +60,8 @@ export const QUANTIZE_HELP =
 export const PRECISION_HELP =
   `  --precision TYPE      fp32 (default), fp16 or bf16; tf32: fp32 whose products an engine computes in TF32. int8,
                         fp8, nvfp4, int4w: engines in fp16 with products in 8 bits or 4, or with weights of 4; fp8 is
-                        for compute capability 8.9 and later, nvfp4 for 12. int8 also makes one more ONNX file, for CPUs (with --no-engine
-                        that alone, beside one in fp32)
+                        for compute capability 8.9 and later, nvfp4 for 12. int8 also makes one more ONNX file, for CPUs
+                        (with --no-engine that alone, beside one in fp32)
 ${QUANTIZE_HELP}
   --int8-for WHAT       of the file for CPUs: any (default): the same whole numbers on every processor; vnni: weights in
                         finer steps, wrong on x86-64 without VNNI or AMX; the build fails on such a one
@@ -70,8 +70,8 @@ ${QUANTIZE_HELP}
                         so that trtexec or Triton make as many kernels of it; qdq: that of int8, fp8 and int4w, with
                         QuantizeLinear and DequantizeLinear
   --opset N             the version of the standard's operators in them: 17 (default; ONNX Runtime from 1.12 on) to 23;
-                        fp8 needs 19, int4w 21, and has them unless given; onnxruntime's form has 22 at least where versions before
-                        1.20 would compute something else`;
+                        fp8 needs 19, int4w 21, and has them unless given; onnxruntime's form has 22 at least where
+                        versions before 1.20 would compute something else`;
 
 const LIMIT_FLAGS = ["max-accuracy-drop", "max-output-error"] as const;
 const METHOD_FLAGS = ["calibration", "calibration-cache", "smooth-quant"] as const;

@@ -90,7 +90,7 @@ function refuseForeign(file: Deno.FsFile, { path, byteLength }: { path: string; 
 }
 
 const CHECKPOINT =
-  "give a checkpoint as --checkpoint or --weights, or the network that torch.onnx.export() wrote of it.";
+  "give a checkpoint to build-engine, as --checkpoint or --weights, or the network that torch.onnx.export() wrote of it.";
 
 function opsetsOf({ opsetImport }: ModelProto, path: string): ReadonlyMap<string, number> {
   const opsets = new Map<string, number>();
