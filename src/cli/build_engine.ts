@@ -73,8 +73,8 @@ ${PRECISION_HELP}
   --tensorrt-lib PATH   the TensorRT library or its folder (also UNFOLD_TENSORRT_LIB)
   --help                this text
 
-Exits with 0, or 1 where something failed, a value overflows or the outputs do not agree with PyTorch's, 2 for a
-mistake in the command, 130 after Ctrl-C.
+Exits with 0, or 1 where something failed, a value overflows or the outputs do not agree with PyTorch's,
+2 for a mistake in the command, 130 after Ctrl-C.
 
 Files
   DIR/NORM.plan         engines, called by their normalization as --norm has it: un.plan or bn.plan of the folded
