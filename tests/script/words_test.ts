@@ -65,6 +65,14 @@ const CASES: Readonly<Record<string, { readonly model: Model; readonly says: rea
     }, rmsNorm({ epsilon: 1e-4 })),
     says: ["groups: 2", "qkvBias: [true, false, false]", 'gate: "g"', "rmsNorm({ epsilon: 1e-4 })"],
   },
+  "a gate in a module within the MLP's, and an MLP that is the network": {
+    model: small(({ x }, p) => {
+      const gated = { hidden: 24, activation: "silu" } as const;
+      const y = mlp(x!, p.at("ffn"), { ...gated, names: ["in.up", "out"], gate: "in.gate" });
+      return mlp(y, p, { ...gated, names: ["w3", "w2"], gate: "w1" });
+    }),
+    says: ['gate: "in.gate"', 'gate: "w1"'],
+  },
   "blocks two by two, of which the second is another": {
     model: small(({ x }, p) => {
       let y = x!;

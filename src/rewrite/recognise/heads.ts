@@ -102,7 +102,10 @@ const PRODUCT_OF_BATCHES: Rule = {
   name: "product-of-batches",
   law: "matmul(reshape(a; [B H, ..]), reshape(b; [B H, ..])) = reshape(matmul(a, b); [B H, ..])",
   rewrite: (node) => {
-    if (!isOp(node, "matmul") || !node.inputs.every((input) => isOp(input, "reshape"))) return null;
+    const isFlat = (x: Node) => isOp(x, "reshape") && x.type.shape.length === 3;
+    if (!isOp(node, "matmul") || !node.inputs.every(isFlat)) return null;
+    // A batch of one goes with all others.
+    if (node.inputs[0].type.shape[0] !== node.inputs[1].type.shape[0]) return null;
     const batch = node.inputs.map(batchOf).find((shape) => shape !== null);
     if (batch === undefined) return null;
     const [a, b] = node.inputs.map((flat) => {

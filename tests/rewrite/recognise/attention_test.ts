@@ -90,6 +90,12 @@ Deno.test("tf2onnx's einsums: heads flattened for each product and unflattened b
   assert.equal(theNode(graph, "attention").attrs.causal, true);
 });
 
+Deno.test("a product of flattened batches with a batch of one stays as it is", () => {
+  const rows = reshape(input("x", [2, 3, 4, 5]), [6, 4, 5]);
+  const one = reshape(input("z", [5, 2, 3]), [1, 5, 6]);
+  becomes(["reshape", "reshape", "matmul"], { "one for all": matmul(rows, one) });
+});
+
 Deno.test("attention over heads flattened with the batch, or one head", () => {
   const flat = (y: Tensor) => reshape(y, [B * H, T, D]);
   const swap = (y: Tensor) => transpose(y, [0, 2, 1]);

@@ -94,6 +94,7 @@ Deno.test("a causal mask of open tokens is the attention's own", () => {
     "key < query or the first": where(op("less", [keys, op("add", [queries, whole([2])])]), 0, LOWEST),
     "key >= query": where(op("greater_or_equal", [keys, queries]), 0, LOWEST),
     "the same key": where(op("equal", [keys, queries]), 0, LOWEST),
+    "all but the next key": where(op("equal", [keys, op("add", [queries, whole([1])])]), LOWEST, 0),
     "-100": where(op("less_or_equal", [keys, queries]), 0, -100),
     "1 for what is seen": where(op("less_or_equal", [keys, queries]), 1, LOWEST),
     "later rows": taken(buffer(-Infinity, (row, column) => column > row), 1),
@@ -238,4 +239,34 @@ Deno.test("a guard against queries that see nothing goes where each sees a key, 
   }
   const added = recognised(guarded(input("mask", ["B", 1, 1, "T"])), { dims });
   assert.equal(nodesOf(added, "is_nan").length, 1, "a mask that is an input may hide rows");
+});
+
+Deno.test("a guard stays where masks that show a key each may hide all of them together", () => {
+  const [a, b, c] = ["a", "b", "c"].map((name) => input(name, [2, H, 3, D]));
+  const scores = matmul(mul(a!, 0.5), transpose(b!, [0, 1, 3, 2]));
+  const guarded = (mask: Tensor) => {
+    const weights = softmax(add(scores, mask));
+    return matmul(where(op("is_nan", [weights]), 0, weights), c!);
+  };
+  const row = (hidden: readonly boolean[]) =>
+    constantNode(heldData([1, 1, 1, 3], Float32Array.from(hidden, (is) => is ? -Infinity : 0), "row"), {
+      dtype: "fp32",
+      name: "row",
+    });
+  const [first, others] = [row([false, true, true]), row([true, false, false])];
+  becomes(["attention"], { "a key in each row": guarded(first) });
+  const both: Readonly<Record<string, Node>> = {
+    "added": guarded(add(first, others)),
+    "chosen": guarded(where(input("which", [1, 1, 3, 3], "bool"), first, others)),
+    "cut off": guarded(expand(slice(first, { axis: 3, start: 1, size: 1 }), [1, 1, 3, 3])),
+  };
+  for (const [name, node] of Object.entries(both)) {
+    assert.equal(nodesOf(recognised(node), "is_nan").length, 1, name);
+  }
+  const zero = constantNode(heldData([1, 1, 1, 1], Float32Array.of(0), "zero"), {
+    dtype: "fp32",
+    name: "zero",
+  });
+  const chosen = where(input("sees", [2, 1, 3, 1], "bool"), matmul(softmax(scores), c!), zero);
+  recognised(reshape(transpose(chosen, [0, 2, 1, 3]), [2, 3, H * D]));
 });

@@ -196,7 +196,8 @@ function comparesPlaces(condition: Node, [queries, keys]: readonly [Dim, Dim], s
   const step = key.stride;
   if ((step !== 1 && step !== -1) || query.stride !== -step) return false;
   const isSeen = (behind: number) => holds(offset + step * behind) === sees;
-  return isSeen(-1) && isSeen(0) && !isSeen(1);
+  // Of all but one place `equal` says the same.
+  return isSeen(-1) && isSeen(0) && !isSeen(1) && !isSeen(2);
 }
 
 const NO_MASK: Rule = {

@@ -13,13 +13,13 @@ import { dataOf } from "../../../ops/constant.ts";
 import { hiddenIn } from "../../../ops/attention.ts";
 import { apply, constantNode, isOp, rebuild } from "../../../ops/table.ts";
 import type { Rule } from "../../driver.ts";
-import { numberOf, uncast } from "../arithmetic.ts";
+import { besides, numberOf, uncast } from "../arithmetic.ts";
 import { everyRow, isCausal, MOST_COMPARED } from "./masks.ts";
 
 const GUARD: Rule = {
   name: "guard-behind-attention",
   law:
-    "where(isnan(w), 0, w) v = where(isnan(w v), 0, w v), w a softmax, of whose rows all or none are numbers",
+    "where(isnan(w), 0, w) v = where(isnan(w v), 0, w v), w a softmax, of whose rows all or none are numbers, v finite",
   rewrite: (node) => {
     const [guarded, v] = node.inputs;
     if (!isOp(node, "matmul") || node.attrs.transposeA || !isOp(guarded!, "where")) return null;
@@ -44,19 +44,33 @@ const NO_GUARD: Rule = {
     const y = guardedBy(node);
     if (y === null || !isOp(y, "attention")) return null;
     const mask = y.inputs[3];
-    return mask === undefined || isFinite(mask) ? y : null;
+    // What is causal may hide the one key that a row of the mask shows.
+    return mask === undefined || isFinite(mask) || (!y.attrs.causal && showsAKey(mask)) ? y : null;
   },
 };
 
-/** Whether a mask hides no row whole: made of finite numbers, or a constant with one in each row. */
+/** Whether a mask hides no row whole: a constant with a finite number in each, or that and finite ones. */
+function showsAKey(mask: Node): boolean {
+  if (isOp(mask, "add")) {
+    const finite = besides(mask, isFinite);
+    return finite !== null && showsAKey(finite[1]);
+  }
+  return isOp(mask, "expand") ? showsAKey(mask.inputs[0]) : hasFinite(mask, mask.type.shape.at(-1) ?? 1);
+}
+
+/** Whether a mask is made of finite numbers. */
 function isFinite(mask: Node): boolean {
   if (isOp(mask, "where")) return [mask.inputs[1], mask.inputs[2]].every(isFinite);
   if (["reshape", "expand", "slice", "transpose"].includes(mask.op)) return isFinite(mask.inputs[0]!);
-  if (isOp(mask, "add")) return mask.inputs.every(isFinite);
-  if (mask.op !== "constant") return false;
-  const shape = mask.type.shape as readonly number[];
-  return elementCount(shape) <= MOST_COMPARED &&
-    everyRow(float64Of(dataOf(mask)), shape.at(-1) ?? 1, (value) => value > -Infinity);
+  return isOp(mask, "add") ? mask.inputs.every(isFinite) : hasFinite(mask, 1);
+}
+
+/** Whether a constant has a finite number among each `size` of its elements. */
+function hasFinite(mask: Node, size: Dim): boolean {
+  if (mask.op !== "constant" || elementCount(mask.type.shape as readonly number[]) > MOST_COMPARED) {
+    return false;
+  }
+  return everyRow(float64Of(dataOf(mask)), size as number, (value) => value > -Infinity);
 }
 
 /** The y and the condition of `where(sees, y, 0)`, the choice of tokens; null of other nodes. */
@@ -64,6 +78,8 @@ function chosenOf(node: Node): { sees: Node; y: Node; zero: Node } | null {
   if (!isOp(node, "where") || numberOf(node.inputs[2]) !== 0) return null;
   const [sees, y, zero] = node.inputs;
   const rank = y.type.shape.length;
+  // One that is repeated already would have to be moved, too.
+  if (zero.type.shape.length > 1 || zero.type.shape.some((dim) => dim !== 1)) return null;
   return sees.type.shape.length === rank && sees.type.shape.at(-1) === 1 && isOfAttention(y)
     ? { sees, y, zero }
     : null;
@@ -81,10 +97,12 @@ const SEES: Rule = {
     const y = guardedBy(node);
     const mask = y?.inputs[3];
     if (y === null || !isOp(y, "attention") || mask === undefined || !isOp(mask, "where")) return null;
-    // Each query sees itself.
-    if (isCausal(y)) return null;
+    // Each query sees itself; of what is causal besides, the mask does not tell what it sees.
+    if (y.attrs.causal || isCausal(y)) return null;
     const [condition, zero, hidden] = mask.inputs;
-    if (numberOf(zero) !== 0 || numberOf(hidden) !== -Infinity || mask.type.shape.length !== 4) return null;
+    if (numberOf(zero) !== 0 || numberOf(hidden) !== -Infinity || condition.type.shape.length !== 4) {
+      return null;
+    }
     const { name, type: { dtype } } = node;
     const number = (value: number) =>
       constantNode(heldData([1], Float64Array.of(value), name), { dtype, name: `${name}/number` });
