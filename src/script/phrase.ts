@@ -49,6 +49,10 @@ export const unless = (usual: unknown, value: unknown): Phrase | undefined =>
 /** "blocks.0.attn" of "blocks.0.attn.qkv". */
 export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf(".")));
 
+/** "attn.qkv" of "blocks.0.attn.qkv" in the scope "blocks.0". */
+export const relative = (scope: string, path: string): string =>
+  scope === "" ? path : path.slice(scope.length + 1);
+
 /** The longest scope that all paths lie in. */
 export function commonScope(paths: readonly string[]): string {
   return paths.reduce((common, path) => {

@@ -2,7 +2,7 @@
 import type { Node } from "../../ir/graph.ts";
 import { axisIn } from "../../ir/shape.ts";
 import type { Network } from "../network.ts";
-import { commonScope, literal, options, phrase, unless } from "../phrase.ts";
+import { commonScope, literal, options, phrase, relative, unless } from "../phrase.ts";
 import { type Linear, linear } from "./layers.ts";
 import type { Layer, Reading } from "./word.ts";
 
@@ -75,21 +75,27 @@ export const rotateHalf: Reading = (node) => {
   const [negated, lower] = node.inputs;
   const upper = negated?.inputs[0];
   const x = lower?.inputs[0];
-  const rank = node.type.shape.length;
   const isHalves = node.op === "concat" && node.inputs.length === 2 && negated?.op === "neg" &&
-    upper?.op === "slice" && lower?.op === "slice" && upper.inputs[0] === x &&
-    [node, upper, lower].every(({ attrs }) => axisIn(attrs.axis as number, rank, "rotateHalf") === rank - 1);
+    isOfLast(node) &&
+    isHalf(upper!, "upper") && isHalf(lower!, "lower") && upper!.inputs[0] === x;
   if (!isHalves) return null;
-  const half = x!.type.shape.at(-1) as number / 2;
-  const isPart = ({ attrs }: Node, start: number) =>
-    attrs.start === start && attrs.size === half && attrs.step === 1;
-  if (!isPart(upper, half) || !isPart(lower, 0)) return null;
   return {
     phrase: phrase`rotateHalf(${{ node: x! }})`,
     imports: ["rotateHalf"],
-    within: [negated, upper, lower],
+    within: [negated, upper!, lower!],
   };
 };
+
+const isOfLast = ({ attrs: { axis }, type: { shape } }: Node) =>
+  axisIn(axis as number, shape.length, "axis") === shape.length - 1;
+
+/** Whether a node is a half of its operand along the last axis. */
+export function isHalf(node: Node, which: "lower" | "upper"): boolean {
+  if (node.op !== "slice" || !isOfLast(node)) return false;
+  const half = node.inputs[0]!.type.shape.at(-1) as number / 2;
+  const { start, size, step } = node.attrs;
+  return start === (which === "lower" ? 0 : half) && size === half && step === 1;
+}
 
 const usualScale = (node: Node) => 1 / Math.sqrt(node.inputs[0]!.type.shape.at(-1) as number);
 
@@ -167,7 +173,7 @@ export const attention: Reading<Layer> = (node, network) => {
   const channels = q.product.x.type.shape.at(-1) as number;
   if (node.type.shape.at(-1) !== channels) return null;
   const scope = commonScope([...products, out].map(({ scope }) => scope));
-  const nameOf = ({ scope: path }: Layer) => scope === "" ? path : path.slice(scope.length + 1);
+  const nameOf = (product: Layer) => relative(scope, product.scope);
   const names = products.map(nameOf);
   if (names.includes("") || nameOf(out) === "") return null;
   const biases = products.map(({ bias }) => bias);

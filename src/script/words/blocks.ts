@@ -3,8 +3,8 @@ import { float64Of } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { Network } from "../network.ts";
-import { commonScope, literal, options, type Phrase, phrase, unless } from "../phrase.ts";
-import { attention } from "./attention.ts";
+import { commonScope, literal, options, phrase, relative, unless } from "../phrase.ts";
+import { attention, isHalf } from "./attention.ts";
 import { layerScale, type Linear, linear, norm } from "./layers.ts";
 import type { Layer, Reading } from "./word.ts";
 
@@ -36,7 +36,8 @@ function activatedOf(node: Node, network: Network): Activated | null {
 /** What stands between the products of an MLP: the first, and how its values come to the second. */
 interface Inner {
   readonly first: Linear;
-  readonly gate?: Phrase;
+  /** The other product, or which half of the first is the gate. */
+  readonly gate?: Linear | "first" | "last";
   readonly products: readonly Linear[];
   readonly activation: string;
   readonly within: readonly Node[];
@@ -62,16 +63,15 @@ function innerOf(node: Node, network: Network): Inner | null {
   const within = [node, last ? right : left, ...gated.within, gateNode, valueNode];
   const [gate, value] = [product(gateNode), product(valueNode)];
   if (gate !== null && value !== null && !last && gate.x === value.x) {
-    const name = literal(gate.scope.slice(commonScope([gate.scope, value.scope]).length + 1));
-    return { first: value, gate: [name], products: [value, gate], activation: gated.name, within };
+    return { first: value, gate, products: [value, gate], activation: gated.name, within };
   }
   const packed = gateNode.inputs[0];
-  const isHalves = gateNode.op === "slice" && valueNode.op === "slice" && packed === valueNode.inputs[0];
+  const [lower, upper] = last ? [valueNode, gateNode] : [gateNode, valueNode];
+  const isHalves = isHalf(lower, "lower") && isHalf(upper, "upper") && packed === valueNode.inputs[0];
   const first = isHalves ? product(packed!) : null;
-  if (first === null || gateNode.attrs.start !== (last ? valueNode.attrs.size : 0)) return null;
-  return {
+  return first && {
     first,
-    gate: [`{ half: ${literal(last ? "last" : "first")} }`],
+    gate: last ? "last" : "first",
     products: [first],
     activation: gated.name,
     within: [...within, packed!],
@@ -89,13 +89,13 @@ export const mlp: Reading<Layer> = (node, network) => {
     return null;
   }
   const scope = commonScope(all.map(({ scope }) => scope));
-  const names = [first, out].map(({ scope: path }) => scope === "" ? path : path.slice(scope.length + 1));
+  const names = [first, out].map((product) => relative(scope, product.scope));
   if (names.includes("")) return null;
   const settings = {
     hidden: [literal(out.x.type.shape.at(-1))],
     activation: unless("gelu", activation),
     names: unless(["fc1", "fc2"], names),
-    gate,
+    gate: gate && [typeof gate === "string" ? `{ half: "${gate}" }` : literal(relative(scope, gate.scope))],
     bias: unless(true, out.bias),
   };
   return {

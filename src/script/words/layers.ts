@@ -8,7 +8,7 @@ import type { HeadRows } from "../../weights/derived/derive.ts";
 import { regrouping } from "../expressions.ts";
 import type { Network, Parameter } from "../network.ts";
 import { FEW_NUMBERS, tableOf } from "../tables.ts";
-import { literal, options, parentOf, type Phrase, phrase, unless } from "../phrase.ts";
+import { literal, options, parentOf, type Phrase, phrase, relative, unless } from "../phrase.ts";
 import type { Layer, Reading, Word } from "./word.ts";
 
 export interface Linear extends Layer {
@@ -88,10 +88,10 @@ export function parameter(
 ): Phrase {
   const usual = literal(hint) === literal({ init: "embedding" });
   const written = `{ ${Object.entries(hint).map(([key, value]) => `${key}: ${literal(value)}`).join(", ")} }`;
-  const own = name.slice(parentOf(name) === "" ? 0 : parentOf(name).length + 1);
+  const scope = parentOf(name);
   return [
-    { scope: parentOf(name) },
-    `.param(${literal(own)}, ${literal(shape)}${usual ? "" : `, ${written}`})`,
+    { scope },
+    `.param(${literal(relative(scope, name))}, ${literal(shape)}${usual ? "" : `, ${written}`})`,
   ];
 }
 
@@ -133,7 +133,7 @@ export const layerScale: Reading<Layer> = (node, network) => {
   if (own === undefined || added === undefined) return null;
   const scope = parentOf(own);
   const settings = {
-    name: unless("gamma", own.slice(scope === "" ? 0 : scope.length + 1)),
+    name: unless("gamma", relative(scope, own)),
     axis: axis === rank - 1 ? undefined : [literal(axis)],
     shift: added === null ? undefined : parameter(added),
   };
