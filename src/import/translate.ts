@@ -87,8 +87,7 @@ class Translation implements Surroundings {
       const results = isCut ? this.#cutAt(node) : this.#translated(node);
       node.outputs.forEach((output, i) => {
         const value = results[i] ?? null;
-        if (output === "") return;
-        if (value !== null) this.#values.set(output, value);
+        if (output !== "" && value !== null) this.#values.set(output, value);
       });
     }
     const twice = graph.outputs.find(({ name }) => Object.hasOwn(specs, name));
@@ -205,8 +204,6 @@ class Translation implements Surroundings {
     if (operator !== undefined && operands.length > 0 && !isOfFloats) {
       return elementwise(node, operator, operands);
     }
-    const none = nothingOf(site);
-    if (none !== null) return none;
     const translator = translatorFor(node);
     if (isMove(translator) && operands.some(isOpen)) {
       const moved = this.#moved(translator, site, operands);
@@ -268,16 +265,6 @@ class Translation implements Surroundings {
       );
     });
   }
-}
-
-/** A part of a list of sizes that begins behind its end: no sizes, for which there is no tensor. */
-function nothingOf(site: Site): Known | null {
-  const [list] = site.inputs;
-  if (operatorName(site.node) !== "Slice" || !list || !isKnown(list) || list.shape.length !== 1) return null;
-  const [start] = site.dims(1) ?? [];
-  return typeof start === "number" && start >= list.elements.length
-    ? { ...list, shape: [0], elements: [] }
-    : null;
 }
 
 function outputsOf(result: Translated): readonly (Value | null)[] {

@@ -7,14 +7,7 @@ import { onSizesOf } from "./sizes.ts";
 
 /** Operators of a file that UNfold does not have, with their nodes. */
 export function unknownOperators({ graph }: OnnxFile): ReadonlyMap<string, readonly OnnxNode[]> {
-  const unknown = new Map<string, OnnxNode[]>();
-  for (const node of graph.nodes) {
-    const op = operatorName(node);
-    if (!isKnownOperator(node)) {
-      unknown.set(op, [...unknown.get(op) ?? [], node]);
-    }
-  }
-  return unknown;
+  return Map.groupBy(graph.nodes.filter((node) => !isKnownOperator(node)), operatorName);
 }
 
 export const isKnownOperator = (node: OnnxNode): boolean =>

@@ -17,14 +17,14 @@ export interface OpenedFile {
 }
 
 /** A range of a file. */
-export interface FileRange {
+interface FileRange {
   readonly file: OpenedFile;
   readonly begin: number;
   readonly byteLength: number;
 }
 
 /** Looks at a regular file without keeping it open. */
-export function lookAt(path: string): OpenedFile {
+function lookAt(path: string): OpenedFile {
   using file = openForReading(path);
   return openedFile(path, file);
 }

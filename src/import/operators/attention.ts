@@ -4,7 +4,7 @@
  */
 import { UnfoldError } from "../../errors.ts";
 import type { Node } from "../../ir/graph.ts";
-import { type Dim, multiplyDims, type Shape } from "../../ir/shape.ts";
+import { type Dim, multiplyDims } from "../../ir/shape.ts";
 import { joinHeads, repeatHeads, splitHeads } from "../../dsl/heads.ts";
 import { nodeOf, tensorOf } from "../../dsl/tensor.ts";
 import { isFloat } from "../../ir/dtype.ts";
@@ -12,7 +12,7 @@ import type { Site } from "../site.ts";
 import { fixed } from "../values.ts";
 import type { Translators } from "./define.ts";
 import { linearOf } from "./products.ts";
-import { sliced } from "./shapes.ts";
+import { positionsOf, sliced } from "./shapes.ts";
 
 export const ATTENTIONS: Translators = {
   Attention: (at) => {
@@ -44,10 +44,10 @@ export const ATTENTIONS: Translators = {
       Node,
     ];
     const past = at.has(6) && at.has(7) ? [at.tensor(6), at.tensor(7)] as const : undefined;
-    if (at.int("unidirectional", 0) !== 0 && !past && q.type.shape.at(-2) !== k.type.shape.at(-2)) {
+    const causal = at.int("unidirectional", 0) !== 0;
+    if (causal && !past && q.type.shape.at(-2) !== k.type.shape.at(-2)) {
       throw new UnfoldError("causal attention of queries over another number of keys");
     }
-    const causal = at.int("unidirectional", 0) !== 0;
     const { mixed, keys, values } = attended(at, {
       ...{ q, k, v, heads, past, causal, scale: scaleOf(at) },
       maskOf: (tokens) => microsoftMask(at, { padding: 4, bias: 5, tokens }),
@@ -162,10 +162,9 @@ function causalMask(
   at: Site,
   { tokens, keys, before }: { readonly tokens: Dim; readonly keys: Dim; readonly before: Dim },
 ): Node {
-  const range = (size: Dim, shape: Shape) => at.make("reshape", [at.make("range", [], { size })], { shape });
-  const rows = range(tokens, [tokens, 1]);
+  const rows = positionsOf(at, tokens, [tokens, 1]);
   const last = before === 0 ? rows : at.make("add", [rows, at.make("size", [], { size: before })], {});
-  return additive(at, at.make("less_or_equal", [range(keys, [1, keys]), last], {}));
+  return additive(at, at.make("less_or_equal", [positionsOf(at, keys, [1, keys]), last], {}));
 }
 
 /** Queries, keys and values as ONNX Runtime packs them for GPUs: `[B, T, H, 3, D]`, or the latter two. */

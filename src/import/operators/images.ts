@@ -1,7 +1,7 @@
 /** Windows over images and sequences: convolutions, pools, padding, and images of another size. */
 import { UnfoldError } from "../../errors.ts";
 import type { Node } from "../../ir/graph.ts";
-import { type Dim, multiplyDims, type Shape, showShape } from "../../ir/shape.ts";
+import { type Dim, multiplyDims, sameShape, type Shape, showShape } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { Pair, WindowAttrs } from "../../ops/image/window.ts";
 import { constantNode } from "../../ops/table.ts";
@@ -26,7 +26,7 @@ export const IMAGES: Translators = {
     const window = windowOf(at, image.type.shape, kernel as [number, number]);
     const { stride, padding, paddingAfter = padding, dilation } = window;
     const more = pairOf(at.ints("output_padding"), 0);
-    const fills = isSame(kernel, stride) && at.int("group", 1) === 1 && dilation === undefined &&
+    const fills = sameShape(kernel, stride) && at.int("group", 1) === 1 && dilation === undefined &&
       [...padding, ...paddingAfter, ...more].every((count) => count === 0);
     const whole = fills
       ? inWindows(at, image, weight)
@@ -174,8 +174,6 @@ function overlapping(
   }, { name: at.path });
 }
 
-const isSame = (a: readonly number[], b: readonly number[]) => a.every((size, i) => size === b[i]);
-
 /** A sequence as an image of height 1. */
 function asImage(at: Site, x: Node): Node {
   const { shape } = x.type;
@@ -220,7 +218,6 @@ function windowOf(at: Site, image: Shape, kernel: Pair): WindowAttrs {
   const pads = at.ints("pads") ?? [];
   const half = pads.length / 2;
   let [padding, paddingAfter] = [pairOf(pads.slice(0, half), 0), pairOf(pads.slice(half), 0)];
-  if (pads.length === 0) [padding, paddingAfter] = [[0, 0], [0, 0]];
   const auto = at.text("auto_pad", "NOTSET");
   if (auto.startsWith("SAME_")) {
     // So many windows that every stride has one; what is odd goes behind (UPPER) or in front.

@@ -4,7 +4,7 @@ import { addDims } from "../../ir/shape.ts";
 import { fixed, numbersOf } from "../values.ts";
 import type { Site } from "../site.ts";
 import { moves, type Translators } from "./define.ts";
-import { sliced } from "./shapes.ts";
+import { positionsOf, sliced } from "./shapes.ts";
 
 export const INDICES: Translators = {
   Gather: moves((at) => {
@@ -63,8 +63,7 @@ export const INDICES: Translators = {
     // Each index with its place along the other axes, as a position.
     const along = shape.map((size, i) => {
       if (i === axis) return at.make("cast", [indices], { to: "int64" });
-      const places = at.make("range", [], { size });
-      const row = at.make("reshape", [places], { shape: shape.map((_, j) => j === i ? size : 1) });
+      const row = positionsOf(at, size, shape.map((_, j) => j === i ? size : 1));
       return at.make("expand", [row], { shape });
     });
     const columns = along.map((place) => at.make("reshape", [place], { shape: [...shape, 1] }));

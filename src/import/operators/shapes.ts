@@ -10,6 +10,7 @@ import {
   isDim,
   MOST_ELEMENTS,
   multiplyDims,
+  sameShape,
   type Shape,
   showShape,
   sizeOf,
@@ -130,12 +131,11 @@ export const SHAPES: Translators = {
     const x = at.tensor(0);
     const [rows, columns] = x.type.shape.slice(-2) as [Dim, Dim];
     const offset = at.numbersIf(1)?.[0] ?? 0;
-    const place = (size: Dim, shape: Shape) =>
-      at.make("reshape", [at.make("range", [], { size })], { shape });
-    const diagonal = at.make("add", [place(rows, [rows, 1]), at.constant([offset], { dtype: "int64" })], {});
+    const places = positionsOf(at, rows, [rows, 1]);
+    const diagonal = at.make("add", [places, at.constant([offset], { dtype: "int64" })], {});
     const isUpper = at.int("upper", 1) !== 0;
     const op = isUpper ? "greater_or_equal" : "less_or_equal";
-    const isKept = at.make(op, [place(columns, [1, columns]), diagonal], {});
+    const isKept = at.make(op, [positionsOf(at, columns, [1, columns]), diagonal], {});
     if (x.type.dtype === "bool") return at.make("and", [x, isKept], {});
     return at.make("where", [isKept, x, at.number(0, x)], {});
   },
@@ -174,23 +174,23 @@ export const SHAPES: Translators = {
   },
 };
 
+/** 0, 1, .. of a size, along the one axis of a shape that is longer than 1. */
+export const positionsOf = (at: Site, size: Dim, shape: Shape): Node =>
+  at.make("reshape", [at.make("range", [], { size })], { shape });
+
 function reshaped(at: Site, shape: Shape): Node {
   const x = at.tensor(0);
-  return x.type.shape.length === shape.length && shape.every((dim, i) => dim === x.type.shape[i])
-    ? x
-    : at.make("reshape", [x], { shape });
+  return sameShape(x.type.shape, shape) ? x : at.make("reshape", [x], { shape });
 }
 
 /** A shape with axes in front, and those of size 1 repeated. */
-export function expanded(at: Site, x: Node, shape: Shape): Node {
+function expanded(at: Site, x: Node, shape: Shape): Node {
   const from = x.type.shape;
   const missing = shape.length - from.length;
   const ranked = missing === 0
     ? x
     : at.make("reshape", [x], { shape: [...Array.from({ length: missing }, () => 1), ...from] });
-  return ranked.type.shape.every((dim, i) => dim === shape[i])
-    ? ranked
-    : at.make("expand", [ranked], { shape });
+  return sameShape(ranked.type.shape, shape) ? ranked : at.make("expand", [ranked], { shape });
 }
 
 /** The shape that a reshape asks for: 0 keeps the size there, -1 is worked out. */
