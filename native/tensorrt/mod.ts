@@ -24,7 +24,6 @@ export { ExecutionContext, type StreamPointer } from "./run/execution_context.ts
 export type { Flavour, Layout } from "./abi/layout.ts";
 export { LAYOUTS } from "./abi/layouts.ts";
 export type {
-  AttentionOptions,
   ConvolutionOptions,
   MatmulOptions,
   NormalizationOptions,

@@ -152,20 +152,9 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     );
   }
 
-  /** `addAttention` where a causal mask is wanted, which no other mask goes with; written out elsewhere. */
-  attention(
-    q: Value,
-    k: Value,
-    v: Value,
-    { causal, mask }: { causal: boolean; mask?: Value },
-  ): Value {
-    if (causal) {
-      const operands = [this.tensor(q), this.tensor(k), this.tensor(v)] as const;
-      const options = { causal, decomposable: true };
-      return this.computed(this.network.attention(...operands, options, this.layer("attention")));
-    }
-    const logits = this.matmul(q, k, { transposeB: true });
-    return this.matmul(this.softmax(mask ? this.elementwise("sum", logits, mask) : logits, 3), v);
+  causalAttention(q: Value, k: Value, v: Value): Value {
+    const operands = [this.tensor(q), this.tensor(k), this.tensor(v)] as const;
+    return this.computed(this.network.causalAttention(...operands, this.layer("attention")));
   }
 
   convolution(

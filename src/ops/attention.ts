@@ -108,19 +108,16 @@ export const attention = defineOp({
     const scaled = scale === 1 ? q : net.elementwise("prod", q, net.scalar(scale, dtype, 4));
     const [queries, keys] = tokensOf(node);
     // One query sees everything. TensorRT's causal mask counts from the first key, so it needs T = S.
-    const isCausal = causal && queries === keys && queries !== 1 && !mask;
-    const above = causal && queries !== 1 && !isCausal ? net.constant(...causalMask(node)) : undefined;
-    // IAttention takes a mask or a causal one, never both; their sum is a mask too.
-    const both = mask && above ? net.elementwise("sum", mask, above) : mask ?? above;
-    const repeated = repetitionOf(node);
-    if (isCausal && softmax !== undefined) {
+    const isMasked = causal && queries !== 1;
+    if (isMasked && queries === keys && !mask) {
+      if (softmax === undefined) return net.causalAttention(scaled, k, v);
       // The operator has one type for everything.
       const [wideQ, wideK, wideV] = [scaled, k, v].map((x) => net.cast(x, softmax));
-      return net.cast(net.attention(wideQ!, wideK!, wideV!, { causal: true }), dtype);
+      return net.cast(net.causalAttention(wideQ!, wideK!, wideV!), dtype);
     }
-    if (softmax === undefined && (repeated === null || both === undefined)) {
-      return net.attention(scaled, k, v, { causal: isCausal, ...(both && { mask: both }) });
-    }
+    const above = isMasked ? net.constant(...causalMask(node)) : undefined;
+    const both = mask && above ? net.elementwise("sum", mask, above) : mask ?? above;
+    const repeated = repetitionOf(node);
     let logits = net.matmul(scaled, k, { transposeB: true });
     if (repeated !== null) logits = net.reshape(logits, repeated.whole, repeated.parts);
     if (both !== undefined) logits = net.elementwise("sum", logits, both);

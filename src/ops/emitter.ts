@@ -72,7 +72,8 @@ export interface TensorRtEmitter<T extends TensorRtTensor = TensorRtTensor> {
   cumulativeSum(x: T, axis: number): T;
   reduce(op: "sum" | "avg" | "max" | "min", x: T, axes: Axes, keepDims: boolean): T;
   normalization(x: T, scale: T, shift: T, options: { axes: Axes; epsilon: number }): T;
-  attention(q: T, k: T, v: T, options: { causal: boolean; mask?: T }): T;
+  /** softmax(q kᵀ) v of as many queries as keys, each with those up to its own. */
+  causalAttention(q: T, k: T, v: T): T;
   convolution(x: T, options: WindowAttrs & { weight: T; bias?: T; groups: number }): T;
   /** Of the elements inside the image. */
   pool(kind: "average" | "max", x: T, options: WindowAttrs & { kernel: Pair }): T;

@@ -49,13 +49,6 @@ export interface NormalizationOptions {
   readonly groups?: number;
 }
 
-export interface AttentionOptions {
-  /** Whether token t attends to tokens up to t only. */
-  readonly causal?: boolean;
-  /** Whether unfused kernels may do it where no fused one exists; false, the default, fails the build. */
-  readonly decomposable?: boolean;
-}
-
 export interface ConvolutionOptions {
   /** Channels of the output. */
   readonly maps: number;

@@ -27,7 +27,6 @@ import {
   type UnaryOp,
 } from "../abi/enums.ts";
 import type {
-  AttentionOptions,
   MatmulOptions,
   NormalizationOptions,
   ParametricActivation,
@@ -221,14 +220,11 @@ export class Network extends ImageLayers {
     });
   }
 
-  /** softmax(q kᵀ) v for [B, H, T, D] operands; the scores are not scaled, so scale q before. */
-  attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    { causal = false, decomposable }: AttentionOptions,
-    name: string,
-  ): Tensor {
+  /**
+   * softmax(q kᵀ) v for [B, H, T, D] operands, token t attending to those up to t, by unfused kernels where no
+   * fused one exists; the scores are not scaled, so scale q before.
+   */
+  causalAttention(q: Tensor, k: Tensor, v: Tensor, name: string): Tensor {
     const { calls, logger } = this.library;
     if (!calls.has("INetworkDefinition.addAttention")) {
       throw new NativeError(
@@ -245,11 +241,11 @@ export class Network extends ImageLayers {
       this.pointerOf(k, name),
       this.pointerOf(v, name),
       ATTENTION_NORMALIZATION.softmax,
-      causal,
+      true,
     );
     if (!isObject(attention)) throw refusal();
     const isSet = calls.call("IAttention.setName", attention, cString(name, "a layer's name")) &&
-      (decomposable === undefined || calls.call("IAttention.setDecomposable", attention, decomposable));
+      calls.call("IAttention.setDecomposable", attention, true);
     if (!isSet) throw refusal();
     return this.named(calls.call("IAttention.getOutput", attention, 0), name, refusal);
   }

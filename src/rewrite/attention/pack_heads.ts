@@ -6,10 +6,10 @@
  *
  * which the builder makes one kernel of, and the attention is products of `[B H, T, D]`, behind which it
  * takes no slice through the product in front. Counted with RTX 1.7.1, batch 8, on 27 November 2026, against
- * the attention's own operator: in fp32 154 kernels and 154 for DeiT-Ti, 188 and 193 for Swin-T; in fp16
- * without `carryOne` 77 and 88 for DeiT-S, 93 and 109 for Swin-T. NVIDIA's ONNX parser, which has no such
- * operator, makes as many of these products, and 176, 200, 99 and 117 of those over `[B, H, T, D]`. Without a
- * bias the product needs no such kernel at all, and this form would not help.
+ * the attention's own operator: in fp32 154 kernels and 154 for DeiT-Ti (161 and 161 with an open batch), 188
+ * and 193 for Swin-T; in fp16 without `carryOne` 77 and 88 for DeiT-S, 93 and 109 for Swin-T. NVIDIA's ONNX
+ * parser, which has no such operator, makes as many of these products, and 176, 200, 99 and 117 of those over
+ * `[B, H, T, D]`. Without a bias the product needs no such kernel at all, and this form would not help.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
 import type { Dim } from "../../ir/shape.ts";

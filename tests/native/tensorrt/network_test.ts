@@ -97,7 +97,7 @@ const LAYERS: Readonly<
   attention: {
     make: (net, x, name) => {
       const heads = net.shuffle(x, { reshape: [1, 2, 4, 3] }, "heads");
-      return net.attention(heads, heads, heads, { causal: true, decomposable: true }, name);
+      return net.causalAttention(heads, heads, heads, name);
     },
     dims: [1, 2, 4, 3],
   },
