@@ -44,7 +44,9 @@ export async function replaceBy(path: string, write: (partial: string) => Promis
 export async function partialOf(path: string): Promise<AsyncDisposable & { readonly path: string }> {
   const made: string[] = [];
   const folder = dirname(resolve(path));
-  for (let above = folder; !await isThere(above); above = dirname(above)) made.push(above);
+  for (let above = folder; !await isThere(above) && above !== dirname(above); above = dirname(above)) {
+    made.push(above);
+  }
   await Deno.mkdir(folder, { recursive: true });
   const partial = `${path}.${crypto.randomUUID()}.part`;
   const own = [partial, ...made];
