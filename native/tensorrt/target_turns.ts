@@ -5,13 +5,16 @@
  * set of Web Locks. A Worker that ends lets go of its turn; one terminated amid a build does, too, though the
  * library goes on.
  */
+
 /** The Web Locks API, which Deno 2.9.6 has and does not declare. */
-const { locks } = navigator as unknown as {
-  readonly locks: {
-    request<T>(name: string, options: { mode: "exclusive" | "shared" }, run: () => Promise<T>): Promise<T>;
-    query(): Promise<{ readonly held: readonly { readonly name: string }[] }>;
-  };
-};
+interface Locks {
+  request<T>(name: string, options: { mode: "exclusive" | "shared" }, run: () => Promise<T>): Promise<T>;
+  query(): Promise<{ readonly held: readonly { readonly name: string }[] }>;
+}
+
+/** Where a Deno has no locks, nobody waits. */
+const NONE: Locks = { request: (_name, _options, run) => run(), query: () => Promise.resolve({ held: [] }) };
+const { locks = NONE } = navigator as unknown as { readonly locks?: Locks };
 
 const BUILDING = "unfold: TensorRT builds for ";
 
