@@ -1,6 +1,6 @@
 /**
  * How much a quantized network may lose, and what is done about it: while its results are too far from those
- * in float, products are given back to float by the output error per saved kernel, and at last it is refused.
+ * in float, products are given back to float, in the order of `inOrder`, and at last it is refused.
  * The measure is accuracy on the model's labelled data where there is some, else how far outputs move on
  * sample inputs.
  */
@@ -55,7 +55,8 @@ export async function withinLimits(products: readonly CalibratedProduct[], trial
   const order = await inOrder(products, { ...trial, expected });
   const without = (kept: number) => judged(order.slice(kept).map(({ product }) => product));
   let [few, last] = [0, all];
-  for (let kept = 1; kept <= MOST_IN_FLOAT * products.length; kept *= 2) {
+  const most = Math.floor(MOST_IN_FLOAT * products.length);
+  for (let kept = 1; few < most; kept = Math.min(2 * kept, most)) {
     last = await without(kept);
     if (last.gate.passed) return await fewest(few, kept);
     few = kept;
@@ -77,8 +78,8 @@ export async function withinLimits(products: readonly CalibratedProduct[], trial
 }
 
 /**
- * Products as they go back to float: those first whose quantizing costs most for what it saves, by how far
- * outputs move with it alone. Of `1 + kernels` that a quantized product takes one is saved.
+ * Products as they go back to float: by how far outputs move where each alone is quantized, counted once more
+ * for each kernel that quantizing it adds, as going back saves those.
  */
 async function inOrder(
   products: readonly CalibratedProduct[],
@@ -88,8 +89,8 @@ async function inOrder(
   for (const product of products) {
     found.push({ product, error: relativeError(await run(make([product]).graph), expected) });
   }
-  const perSaved = ({ product: { kernels }, error }: typeof found[number]) => error * (1 + kernels);
-  return found.sort((a, b) => perSaved(b) - perSaved(a));
+  const cost = ({ product: { kernels }, error }: typeof found[number]) => error * (1 + kernels);
+  return found.sort((a, b) => cost(b) - cost(a));
 }
 
 /** How far outputs are from those in float, and whether that is allowed. */
