@@ -217,7 +217,7 @@ function judging(
   const inputs = Object.fromEntries(Object.keys(model.inputs).map((name) => [name, name]));
   const evaluation = judge === undefined
     ? model.evaluation
-    : { file: judge, inputs, ...labels !== undefined && { labels } };
+    : { file: judge, inputs, origin: "the examples of --judge", ...labels !== undefined && { labels } };
   if (drop !== undefined && evaluation?.labels === undefined) {
     throw new UsageError(
       `--max-accuracy-drop: ${model.name} has no labelled examples; give --judge FILE --labels NAME, or --max-output-error`,

@@ -31,8 +31,8 @@ interface KnownOutput {
 }
 
 /** In words: where a model's examples come from. */
-export const originOf = (model: Model): string =>
-  model.evaluation ? "the model's own examples" : "random inputs of the declared kinds";
+export const originOf = ({ evaluation }: Model): string =>
+  evaluation ? evaluation.origin ?? "the model's own examples" : "random inputs of the declared kinds";
 
 /** The usual sizes of a model's open dimensions, with `batch` for the batch where that is one. */
 export function usualSizes(model: Model, batch: number): Record<string, number> {

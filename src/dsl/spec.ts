@@ -41,6 +41,8 @@ export interface Evaluation {
   readonly labels?: string;
   /** The training framework's values of the first output, or of outputs by name, by normalization family. */
   readonly logits?: Readonly<Partial<Record<NormFamily, string | Readonly<Record<string, string>>>>>;
+  /** What they are called: "the model's own examples" unless given. */
+  readonly origin?: string;
 }
 
 /**
@@ -170,6 +172,7 @@ export function checkedSpec<Inputs extends string>(described: ModelSpec<Inputs>)
         inputs: OBJECT,
         labels: optional(TEXT),
         logits: optional(OBJECT),
+        origin: optional(TEXT),
       }),
     }),
   };
