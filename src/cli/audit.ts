@@ -5,7 +5,7 @@ import type { RangeAudit } from "../compile/audit_ranges.ts";
 import { withoutHome } from "../report/home.ts";
 import { passLines } from "../report/passes.ts";
 import { examplesText, fate } from "../report/phrases.ts";
-import { table } from "../report/table.ts";
+import { hanging, table } from "../report/table.ts";
 import { keepText } from "./subject/keep.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
 import { oneOf, parseOptions } from "./options.ts";
@@ -193,7 +193,7 @@ function describeAudit(audit: Audit): string {
   return [
     `${styled(model, "bold")}  ${family}, ${precision}, ${weights}`,
     ...(layout === null ? [] : [`read as ${styled(layout, "bold")}`]),
-    ...quantized.map((text) => `in eight bits: ${text}`),
+    ...quantized.flatMap((text) => hanging("in eight bits: ", text)),
     "",
     `Normalizations   ${styled(counts, remaining === 0 ? "green" : "yellow")}`,
     ...(rows.length === 0 ? [] : [

@@ -4,7 +4,7 @@ import type { OptimizedFile } from "../compile/optimize.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
 import { fate } from "../report/phrases.ts";
-import { table } from "../report/table.ts";
+import { hanging, table } from "../report/table.ts";
 import { ONNX_FORMS } from "../rewrite/backends/onnx_forms.ts";
 import { fixedGiven } from "./subject/dims.ts";
 import { asUsage, oneOf, parseOptions } from "./options.ts";
@@ -141,7 +141,7 @@ export function describeOptimized(report: OptimizedFile): string {
       table(unknown.map(nodes), { align: ["left", "right", "left"], indent: 2 }),
       "",
     ]),
-    ...quantized.map((text) => `Quantized        ${text}`),
+    ...quantized.flatMap((text) => hanging("Quantized        ", text)),
     `Normalizations   ${styled(counts, remaining === 0 ? "green" : "yellow")}`,
     ...(rows.length === 0 ? [] : [
       table([["", "family", "what became of it"], ...rows], { align: ["left", "left", "left"], indent: 2 }),

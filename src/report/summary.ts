@@ -9,6 +9,7 @@ import { passGroups, passLines } from "./passes.ts";
 import { calibrationText } from "./quantization.ts";
 import type { PhaseName } from "./phases.ts";
 import type { CheckpointReport, GateReport, Report, StateDictReport } from "./report.ts";
+import { hanging } from "./table.ts";
 
 type Style = (text: string, style: "bold" | "dim" | "green" | "yellow") => string;
 
@@ -31,9 +32,7 @@ export function summarize(report: Report, { out, style, verbose = false }: Summa
     ...checkpoint(report, style),
     "",
     ...norms(report, style),
-    ...keptTexts(report).flatMap((text) => lines(text, 80 - 17)).map((line, i) =>
-      (i === 0 ? "Kept in" : "").padEnd(17) + line
-    ),
+    ...keptTexts(report).flatMap((text, i) => hanging((i === 0 ? "Kept in" : "").padEnd(17), text)),
     "",
     ...agreement(report),
     ...ranges(report, style),
@@ -70,20 +69,19 @@ function checkpoint({ checkpoint, engines }: Report, style: Style): string[] {
     ...stateDictLine(stateDict),
     ...prefix === "" ? [] : [`  names: without the prefix ${quoted(prefix)}, which all have`],
     ...assumed.flatMap(({ name, value, why }) =>
-      lines(`${name} ${value}: ${why}`, 80 - 11).map((line, i) =>
-        style(`${i === 0 ? "  assumed: " : "           "}${line}`, "yellow")
-      )
+      hanging("  assumed: ", `${name} ${value}: ${why}`).map((line) => style(line, "yellow"))
     ),
     ...byReason("in eight bits", quantized),
     ...byReason("ignored", ignored).map((line) => style(line, "dim")),
   ];
 }
 
-/** A line for each reason, with the first of its tensors. */
+/** Each reason, with the first of its tensors. */
 function byReason(what: string, tensors: CheckpointReport["ignored"]): string[] {
-  return [...Map.groupBy(tensors, ({ why }) => why)].map(([why, alike]) => {
+  return [...Map.groupBy(tensors, ({ why }) => why)].flatMap(([why, alike]) => {
     const shown = alike.slice(0, 3).map(({ name }) => name).join(", ");
-    return `  ${what}: ${shown}${alike.length > 3 ? ` and ${alike.length - 3} more` : ""}: ${why}`;
+    const more = alike.length > 3 ? ` and ${alike.length - 3} more` : "";
+    return hanging(`  ${what}: `, `${shown}${more}: ${why}`);
   });
 }
 
@@ -150,19 +148,8 @@ function ranges({ ranges }: Report, style: Style): string[] {
 /** What stood in for what. */
 function untested({ notExecuted = [] }: Report, style: Style): string[] {
   return notExecuted.flatMap((text, i) =>
-    lines(text, 80 - 17).map((line, at) =>
-      style(`${(i + at === 0 ? "Not executed" : "").padEnd(17)}${line}`, "dim")
-    )
+    hanging((i === 0 ? "Not executed" : "").padEnd(17), text).map((line) => style(line, "dim"))
   );
-}
-
-/** A text in lines of at most so many characters, broken between words. */
-function lines(text: string, width: number): string[] {
-  return text.split(" ").reduce<string[]>((lines, word) => {
-    const last = lines.at(-1);
-    if (last === undefined || last.length + 1 + word.length > width) return [...lines, word];
-    return [...lines.slice(0, -1), `${last} ${word}`];
-  }, []);
 }
 
 function engines({ engines, latency, targets }: Report, style: Style): string[] {

@@ -59,3 +59,7 @@ export function wrapped(text: string, { indent = 0 }: { readonly indent?: number
   }
   return lines;
 }
+
+/** The same behind `head`, under whose end further lines begin. */
+export const hanging = (head: string, text: string): string[] =>
+  wrapped(text, { indent: columnsOf(head) }).map((line, i) => i === 0 ? head + line.trimStart() : line);
