@@ -91,7 +91,7 @@ export class Case {
       throw new UnfoldError("UNfold's int8 is for ONNX Runtime, from the best form of a network");
     }
     const { int8For, quantize: { int8 }, signal } = this.#bench.options;
-    const { calibrate, to: _, placement: __, inOnnx: ___, ...allowed } = int8!;
+    const { calibrate, ...allowed } = int8!;
     const { graph: quantized } = await quantize(graph, {
       ...allowed,
       target: int8For,

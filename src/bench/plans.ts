@@ -101,8 +101,7 @@ class Plans {
       }));
       made = isQuantization(precision) ? await this.#quantized(graph, { to: precision, variant }) : { graph };
     } catch (error) {
-      if (!(error instanceof UnfoldError)) throw error;
-      return [{ ...about, none: error.message, kernels: null, normalizationKernels: null, planBytes: null }];
+      return [without(about, error)];
     }
     const lower = variant !== "lnExported" && !isQuantization(precision);
     const job = { graph: made.graph, title, path: this.#path, lower, targets };
@@ -205,8 +204,7 @@ class Plans {
       });
       return [{ ...about, ...await readPlan(this.#path) }];
     } catch (error) {
-      if (!isRefusal(error)) throw error;
-      return [{ ...about, none: error.message, kernels: null, normalizationKernels: null, planBytes: null }];
+      return [without(about, error)];
     } finally {
       for (const ending of ["", ".onnx", ".onnx.data"]) {
         await Deno.remove(this.#path + ending).catch(() => {});
@@ -240,6 +238,12 @@ class Plans {
       await Deno.remove(folder, { recursive: true });
     }
   }
+}
+
+/** The row of a plan that there is not, and why. */
+function without<About>(about: About, error: unknown) {
+  if (!isRefusal(error)) throw error;
+  return { ...about, none: error.message, kernels: null, normalizationKernels: null, planBytes: null };
 }
 
 const readPlan = async (path: string) => countsOf(await inspectPlanFile(path), (await Deno.stat(path)).size);

@@ -4,7 +4,7 @@ import { bytes, commitText } from "../report/phrases.ts";
 import { table } from "../report/table.ts";
 import { noteSilentRefusals } from "./device_library.ts";
 import { SUBJECT_HELP } from "./model_argument.ts";
-import { parseOptions, requireThere } from "./options.ts";
+import { parseOptions, requireThere, wholeNumber } from "./options.ts";
 import { QUANTIZE_HELP } from "./precision.ts";
 import { RECIPE_OPTIONS, recipeOf, subjectFrom } from "./recipe.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
@@ -168,16 +168,6 @@ export async function baselineCommand(args: readonly string[], signal: AbortSign
       return EXIT.ok;
     }
   }
-}
-
-/** A flag's whole number from 1 on. */
-export function wholeNumber(flag: string, value: string | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  const number = Number(value);
-  if (!/^\d+$/.test(value) || number < 1 || number > 10_000) {
-    throw new UsageError(`--${flag} ${value}: give a whole number from 1`);
-  }
-  return number;
 }
 
 const sizeOf = ({ files }: Baseline) => files.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -11,7 +11,7 @@ import {
 import { ENGINE_QUANTIZATIONS } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { asUsage, oneOf, parseOptions, typedCommand, type ValuesOf } from "./options.ts";
+import { asUsage, oneOf, parseOptions, typedCommand, type ValuesOf, wholeNumber } from "./options.ts";
 import { int8ForOf, QUANTIZE_HELP, QUANTIZE_OPTIONS, quantizeOf, targetsOf } from "./precision.ts";
 import { isOnnxFile } from "./subject/imported.ts";
 import { complain, EXIT, print, Progress, runCommand, UsageError } from "./terminal.ts";
@@ -41,7 +41,7 @@ Options
   --models LIST         of encoder, vit, swin, gpt2 (all of these by default) or any network of deno task models
   --batch LIST          1 (default), or 1,8
   --variants LIST       of un (the network's own normalization, folded), lnBest, lnExported, none; all by default. One that
-                        a MODEL does not have is left out, with the reason
+                        a MODEL does not have is left out, with the reason; --keep is not for lnExported
   --reference FILE      of a MODEL.onnx: the same network with Layer Normalization, as another ONNX file
   --precision LIST      fp32 (default), fp16, bf16, int8; what an engine cannot run is left out, with its reason. Of
                         plans also fp8, int4w, nvfp4; fp16 unless given
@@ -154,9 +154,9 @@ function askedOf(values: Values): Omit<BenchOptions, "command" | "networks" | "b
     engines,
     python: values.python,
     torchCompile: !values["no-compile"],
-    threads: values.threads === undefined ? navigator.hardwareConcurrency : whole("threads", values.threads),
-    rounds: whole("rounds", values.rounds),
-    maxTimeMs: whole("max-time", values["max-time"]) * 1000,
+    threads: wholeNumber("threads", values.threads) ?? navigator.hardwareConcurrency,
+    rounds: wholeNumber("rounds", values.rounds),
+    maxTimeMs: wholeNumber("max-time", values["max-time"]) * 1000,
     plans,
     ...quantizing([...timed, ...plans], values),
     openvinoLib: values["openvino-lib"],
@@ -173,7 +173,7 @@ async function measuredOf(
 ): Promise<Measured> {
   const batches = values.batch === undefined
     ? undefined
-    : listOf("batch", values.batch).map((text) => whole("batch", text));
+    : listOf("batch", values.batch).map((text) => wholeNumber("batch", text));
   return argument === undefined && values.checkpoint === undefined
     ? { networks: await builtIn(values), batches: batches ?? [1] }
     : await givenOf(argument, values, { batches, precisions: [...precisions, ...plans] });
@@ -277,12 +277,6 @@ function listOf(flag: string, text: string): string[] {
 
 function each<const Value extends string>(flag: string, text: string, allowed: readonly Value[]): Value[] {
   return listOf(flag, text).map((item) => oneOf(flag, item, allowed));
-}
-
-function whole(flag: string, text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= 1e6) return value;
-  throw new UsageError(`--${flag} ${text}: give a whole number from 1`);
 }
 
 const disagreements = ({ cases }: BenchReport): string[] =>

@@ -9,7 +9,7 @@ import { withoutHome } from "../report/home.ts";
 import { table } from "../report/table.ts";
 import type { Samples } from "../convert/samples.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
-import { oneOf, parseOptions } from "./options.ts";
+import { oneOf, parseOptions, wholeNumber } from "./options.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 
 /** `--keep` is for what is compiled, which nothing is here. */
@@ -81,7 +81,7 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
     );
   }
   const leave = wholeNumber("leave", values.leave, 0);
-  const batch = wholeNumber("batch", values.batch, 1);
+  const batch = wholeNumber("batch", values.batch);
   const maxAccuracyDrop = limit("max-accuracy-drop", values["max-accuracy-drop"]);
   const maxOutputError = limit("max-output-error", values["max-output-error"]);
   const refit = oneOf("refit", values.refit, ["all", "readers", "none"]);
@@ -135,12 +135,6 @@ export async function convertCommand(args: readonly string[], signal: AbortSigna
   }
   complain(tooCostly(report));
   return EXIT.failed;
-}
-
-function wholeNumber(flag: string, text: string, least: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= 2 ** 20) return value;
-  throw new UsageError(`--${flag} ${text}: give a whole number from ${least}`);
 }
 
 function limit(flag: string, text: string | undefined): number | undefined {

@@ -70,7 +70,7 @@ export const SUBJECT_HELP =
 ${wrapped(NORM_FAMILIES.join(", "), { indent: 24 }).join("\n")}
   --expect FILE         inputs and the trained network's own outputs for them, under the names of the model's (safetensors
                         or PyTorch's): the network is run on them and compared. Files of save_for_unfold have theirs
-  --keep TYPE SCOPES    in fp16 and bf16: what is computed in another type, as fp32 'blocks.*.mlp.fc2', or fp32 with a
+  --keep TYPE SCOPES    below fp32: what is computed in another type, as fp32 'blocks.*.mlp.fc2', or fp32 with a
                         group: stream (the residual stream's sums, and normalizations that read it), softmax,
                         statistics (normalizations that are not folded). Repeatable, the last that names a layer counts:
                         --keep fp32 '*' --keep fp16 head. A * is any characters; deno task audit --ranges proposes some

@@ -173,6 +173,16 @@ export function oneOf<const Value extends string>(
   return found;
 }
 
+/** A flag's whole number, from `least` on; undefined where the flag is not given. */
+export function wholeNumber(flag: string, text: string, least?: number): number;
+export function wholeNumber(flag: string, text: string | undefined, least?: number): number | undefined;
+export function wholeNumber(flag: string, text: string | undefined, least = 1): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least && value <= 2 ** 20) return value;
+  throw new UsageError(`--${flag} ${text}: give a whole number from ${least}`);
+}
+
 /**
  * Refuses an output that cannot be written, before anything is done for it. A file that is there is replaced,
  * and folders that are not there are made.
@@ -198,7 +208,7 @@ export async function requireWritable(
     }
   }
   let folder = dirname(target);
-  while (await statOf(folder) === null) folder = dirname(folder);
+  while (await statOf(folder) === null && folder !== dirname(folder)) folder = dirname(folder);
   // What a system allows is told by trying.
   await Deno.makeTempFile({ dir: folder, prefix: ".unfold-" }).then((file) => Deno.remove(file))
     .catch((error) => Promise.reject(writeFailure(output, error)));

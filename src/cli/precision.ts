@@ -119,7 +119,12 @@ export function precisionOf(values: Values, { engines }: { readonly engines: boo
     throw new UsageError(`--onnx qdq: this is for --precision ${ENGINE_QUANTIZATIONS.join(", ")}`);
   }
   const order = quantizeOf(asked, values);
-  if (order !== undefined && to !== "int4w" && values.calibrate === undefined) throw withoutSamples(asked);
+  if (order !== undefined && to !== "int4w" && values.calibrate === undefined) {
+    throw new UsageError(
+      `--precision ${asked}: give sample inputs with --calibrate FILE, a safetensors file whose tensors are called as ` +
+        "the model's inputs",
+    );
+  }
   return {
     precision: isEngines ? "fp16" : precision,
     // What engines have in fewer bits was lowered for them before it was quantized.
@@ -161,12 +166,6 @@ export function int8ForOf(precisions: readonly string[], { "int8-for": given }: 
   }
   return oneOf("int8-for", given ?? "any", INT8_TARGETS);
 }
-
-export const withoutSamples = (precision: string) =>
-  new UsageError(
-    `--precision ${precision}: give sample inputs with --calibrate FILE, a safetensors file whose tensors are called ` +
-      "as the model's inputs",
-  );
 
 /** How ranges are found, and what quantizing may cost. */
 const allowedOf = (values: QuantizeValues, to: EngineQuantization) => ({

@@ -4,9 +4,8 @@ import type { RunReport } from "../report/run_report.ts";
 import type { SelfTestRun } from "../regress/self_test.ts";
 import { withoutHome } from "../report/home.ts";
 import { wrapped } from "../report/table.ts";
-import { wholeNumber } from "./baseline.ts";
 import { noteSilentRefusals } from "./device_library.ts";
-import { oneOf, parseOptions } from "./options.ts";
+import { oneOf, parseOptions, wholeNumber } from "./options.ts";
 import { subjectsOf } from "./recipe.ts";
 import { note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";
 

@@ -101,10 +101,8 @@ function withRecorded(model: Model, file: Checkpoint, norm: Norm): Model {
   const missing = sides.inputs.find(({ name }) => !Object.hasOwn(inputs, name));
   if (missing !== undefined) {
     throw sides.refusal(
-      `has no example for the input ${
-        quoted(missing.name)
-      }: save it with all inputs by name, as save_for_unfold(model, ` +
-        `path, {"${Object.keys(model.inputs).join('": ..., "')}": ...})`,
+      `has no example for the input ${quoted(missing.name)}: save it with all inputs by name, as ` +
+        `save_for_unfold(model, path, {${quoted(missing.name)}: ...})`,
     );
   }
   for (const stored of given.values()) {

@@ -18,7 +18,9 @@ export function keeping(
 ): Model {
   if (texts.length === 0) return model;
   if (precision === "fp32" || precision === "tf32") {
-    throw new UsageError("--keep: this is for --precision fp16 and bf16; a network of fp32 is kept as it is");
+    throw new UsageError(
+      "--keep: this is for --precision fp16 and bf16, and for int8 and the like; a network of fp32 is kept as it is",
+    );
   }
   const keep = texts.map((text): Keep[number] => {
     const [, type, scopes] = /^(\S+)\s+(\S+)$/.exec(text.trim()) ?? [];
