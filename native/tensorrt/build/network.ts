@@ -221,8 +221,8 @@ export class Network extends ImageLayers {
   }
 
   /**
-   * softmax(q kᵀ) v for [B, H, T, D] operands, token t attending to those up to t, by unfused kernels where no
-   * fused one exists; the scores are not scaled, so scale q before.
+   * softmax(q kᵀ) v for [B, H, T, D] operands, token t attending to those up to t, by unfused kernels where
+   * no fused one exists; the scores are not scaled, so scale q before.
    */
   causalAttention(q: Tensor, k: Tensor, v: Tensor, name: string): Tensor {
     const { calls, logger } = this.library;
