@@ -19,32 +19,24 @@ import { isOp, rebuild } from "../ops/table.ts";
 import { statisticsOf } from "../rewrite/fold/norm_nodes.ts";
 import type { WeightSource } from "../weights/mod.ts";
 
-/** A gain and shift, and the statistics in front of it where it has such. */
-interface Site {
-  readonly affine: Node;
-  readonly statistics: Node | null;
-  readonly scope: string;
-}
-
 /** A scope that knows the normalization that the file has there. */
 interface FileScope extends NormScope {
   keep(): Node;
 }
 
-/** Normalizations by their gains and shifts. */
-function sitesOf(graph: Graph): ReadonlyMap<Node, Site> {
-  const sites = topological(graph).flatMap((affine): [Node, Site][] => {
-    if (!isOp(affine, "channel_affine") || affine.attrs.family === LAYER_SCALE) return [];
-    return [[affine, { affine, statistics: statisticsOf(affine), scope: affine.name }]];
-  });
-  return new Map(sites);
+/** Of each normalization by its gain and shift the statistics in front, null where it has none. */
+function sitesOf(graph: Graph): ReadonlyMap<Node, Node | null> {
+  const affines = topological(graph).filter((node) =>
+    isOp(node, "channel_affine") && node.attrs.family !== LAYER_SCALE
+  );
+  return new Map(affines.map((affine) => [affine, statisticsOf(affine)]));
 }
 
 /** A gain that CaiT's layers end in; no normalization takes its place. */
 const LAYER_SCALE = "layerscale";
 
 /** What a site is, as the family of that name. */
-function familyOf({ statistics, affine }: Site): Norm {
+function familyOf([affine, statistics]: readonly [Node, Node | null]): Norm {
   const epsilon = statistics?.attrs.epsilon as number | undefined;
   const options = epsilon === undefined ? {} : { epsilon };
   switch (statistics?.op as StatisticsOp | undefined) {
@@ -65,7 +57,7 @@ function familyOf({ statistics, affine }: Site): Norm {
  */
 export function ownNorm(graph: Graph): Norm {
   const all = [
-    ...new Map([...sitesOf(graph).values()].map(familyOf).map((norm) => [norm.label, norm])).values(),
+    ...new Map([...sitesOf(graph)].map(familyOf).map((norm) => [norm.label, norm])).values(),
   ];
   const [first = noNorm()] = [...all.filter(({ offline }) => offline), ...all];
   return {
@@ -87,12 +79,12 @@ export function withNorm(
   const root = rootScope({ weights, precision, norm, params: new Map() });
   return mapGraph(graph, (node, inputs) => {
     const rebuilt = rebuild(node, inputs);
-    const site = sites.get(node);
-    if (site === undefined) return rebuilt;
-    const before = site.statistics === null ? rebuilt.inputs[0]! : rebuilt.inputs[0]!.inputs[0]!;
+    const statistics = sites.get(node);
+    if (statistics === undefined) return rebuilt;
+    const before = statistics === null ? rebuilt.inputs[0]! : rebuilt.inputs[0]!.inputs[0]!;
     let isKept = false;
     const scope: FileScope = {
-      ...normScope(root.at(site.scope)),
+      ...normScope(root.at(node.name)),
       keep: () => {
         isKept = true;
         return rebuilt;

@@ -150,7 +150,7 @@ const OPERATORS: Readonly<Record<string, OnSizes>> = {
 /** The operator on sizes of an ONNX operator; undefined where it has none. */
 export function onSizesOf(
   op: string,
-  { isWhole, fmod }: { isWhole: boolean; fmod: boolean },
+  { isWhole = true, fmod = false }: { readonly isWhole?: boolean; readonly fmod?: boolean } = {},
 ): OnSizes | undefined {
   // Division of whole numbers is toward zero.
   if (op === "Div") {

@@ -11,9 +11,7 @@ export function unknownOperators({ graph }: OnnxFile): ReadonlyMap<string, reado
 }
 
 export const isKnownOperator = (node: OnnxNode): boolean =>
-  translatorOf(node) !== undefined || onSizesOf(operatorName(node), AS_WHOLE) !== undefined;
-
-const AS_WHOLE = { isWhole: true, fmod: false };
+  translatorOf(node) !== undefined || onSizesOf(operatorName(node)) !== undefined;
 
 /** @throws {UnfoldError} operators that are not known, all of them */
 export function refuseUnknown(file: OnnxFile): void {

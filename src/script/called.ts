@@ -4,6 +4,7 @@
  */
 import type { Node } from "../ir/graph.ts";
 import type { Network } from "./network.ts";
+import { literal } from "./phrase.ts";
 import type { Word } from "./words/word.ts";
 
 /** By operator, where a scope says no more than in which module it stands. */
@@ -93,3 +94,6 @@ const SILENT = ["weight", "bias"];
 
 /** Whether a name can be one of a variable. */
 export const identifier = (name: string): boolean => /^[A-Za-z_$][\w$]*$/.test(name);
+
+/** A name as an object's key. */
+export const key = (name: string): string => identifier(name) ? name : literal(name);

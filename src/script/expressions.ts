@@ -36,12 +36,10 @@ export function expressed(graph: Graph, { nameOf, turnedOf }: Known): Graph {
     if (made !== null) return written(made);
     const inner = (part: TensorData) =>
       known.getOrInsertComputed(part, () => expression(part, { type: { dtype }, name } as Node));
-    const turned = turnedOf(data);
-    if (turned !== null) return apply("transpose", [inner(turned)], { attrs: { permutation: [1, 0] } });
     const derivation = derivationOf(data);
+    const turned = turnedOf(data) ?? (derivation?.kind === "transpose" ? derivation.of : null);
+    if (turned !== null) return apply("transpose", [inner(turned)], { attrs: { permutation: [1, 0] } });
     switch (derivation?.kind) {
-      case "transpose":
-        return apply("transpose", [inner(derivation.of)], { attrs: { permutation: [1, 0] } });
       case "reshape":
         return apply("reshape", [inner(derivation.of)], { attrs: { shape: data.shape } });
       case "slice": {

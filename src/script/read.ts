@@ -6,9 +6,9 @@
 import { UnfoldError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import { listed as listedNames } from "../text.ts";
-import { calledOf, identifier, variableOf } from "./called.ts";
+import { calledOf, key, variableOf } from "./called.ts";
 import type { Network } from "./network.ts";
-import { listed, literal, type Phrase } from "./phrase.ts";
+import { listed, type Phrase } from "./phrase.ts";
 import {
   attention,
   joinHeads,
@@ -104,7 +104,7 @@ export function statementsOf(
   refuseUnsaid(unsaid, network);
   const result: Phrase = [
     "{ ",
-    ...listed(outputs.map(({ name, node }) => [`${identifier(name) ? name : literal(name)}: `, { node }])),
+    ...listed(outputs.map(({ name, node }) => [`${key(name)}: `, { node }])),
     " }",
   ];
   for (const { node } of outputs) reads.set(node, (reads.get(node) ?? 0) + 1);

@@ -2,7 +2,7 @@
 import type { Model } from "../dsl/model.ts";
 import type { WeightSource } from "../weights/source.ts";
 import type { Norm } from "../norms/families.ts";
-import { identifier } from "./called.ts";
+import { identifier, key } from "./called.ts";
 import { type Line, type Loop, looped, placeOf, type Token } from "./loops.ts";
 import { namesOf } from "./names.ts";
 import { networkOf } from "./network.ts";
@@ -130,7 +130,6 @@ function definitionsIn(
 const plainText = (phrase: Phrase): string =>
   phrase.map((part) => typeof part === "string" ? part : plainText((part as Definition).definition)).join("");
 
-const key = (name: string) => identifier(name) ? name : literal(name);
 const variable = (name: string) =>
   identifier(name) ? name : name.replace(/[^A-Za-z0-9_$]+/g, "_").replace(/^(\d)/, "_$1");
 const sorted = (words: Iterable<string>) =>

@@ -12,7 +12,7 @@ import type { Site } from "../site.ts";
 import { fixed } from "../values.ts";
 import type { Translators } from "./define.ts";
 import { linearOf } from "./products.ts";
-import { positionsOf, sliced } from "./shapes.ts";
+import { cut, positionsOf, sliced } from "./shapes.ts";
 
 export const ATTENTIONS: Translators = {
   Attention: (at) => {
@@ -226,17 +226,6 @@ function isBefore(at: Site, tokens: Dim, counts: Node): Node {
   const wide = at.make("cast", [counts], { to: "int64" });
   const columns = at.make("reshape", [wide], { shape: [...counts.type.shape, 1] });
   return at.make("less", [positions, columns], {});
-}
-
-/** The last axis in parts of these sizes. */
-function cut(at: Site, x: Node, sizes: readonly number[]): Node[] {
-  const axis = x.type.shape.length - 1;
-  let start = 0;
-  return sizes.map((size) => {
-    const part = sliced(at, x, { axis, start, end: start + size, step: 1 });
-    start += size;
-    return part;
-  });
 }
 
 interface Rotation {

@@ -48,11 +48,14 @@ const binary = (op: Binary): Translator => (at) => at.make(op, [at.tensor(0), at
 const several = (op: Binary): Translator => (at) =>
   at.inputs.map((_, i) => at.tensor(i)).reduce((a, b) => at.make(op, [a, b], {}));
 
+/** `0 - x`, of whole numbers too. */
+export const opposite = (at: Site, x: Node): Node => at.make("sub", [at.number(0, x), x], {});
+
 export const ELEMENTWISE: Translators = {
   Abs: (at) => {
     const x = at.tensor(0);
     if (isFloat(x.type.dtype)) return at.make("abs", [x], {});
-    return at.make("max", [x, at.make("sub", [at.number(0, x), x], {})], {});
+    return at.make("max", [x, opposite(at, x)], {});
   },
   Ceil: (at) => at.make("neg", [at.make("floor", [at.make("neg", [at.tensor(0)], {})], {})], {}),
   Cos: unary("cos"),
@@ -65,7 +68,7 @@ export const ELEMENTWISE: Translators = {
   Mish: unary("mish"),
   Neg: (at) => {
     const x = at.tensor(0);
-    return isFloat(x.type.dtype) ? at.make("neg", [x], {}) : at.make("sub", [at.number(0, x), x], {});
+    return isFloat(x.type.dtype) ? at.make("neg", [x], {}) : opposite(at, x);
   },
   Not: unary("not"),
   Relu: unary("relu"),

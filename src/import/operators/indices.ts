@@ -4,6 +4,7 @@ import { addDims } from "../../ir/shape.ts";
 import { fixed, numbersOf } from "../values.ts";
 import type { Site } from "../site.ts";
 import { moves, type Translators } from "./define.ts";
+import { opposite } from "./elementwise.ts";
 import { positionsOf, sliced } from "./shapes.ts";
 
 export const INDICES: Translators = {
@@ -48,7 +49,7 @@ export const INDICES: Translators = {
     const [x, axis] = [at.tensor(0), at.axis(at.int("axis", -1))];
     const [k] = at.numbers(1) as [number];
     // Of the smallest, the largest with the other sign.
-    const ordered = at.int("largest", 1) !== 0 ? x : at.make("sub", [at.number(0, x), x], {});
+    const ordered = at.int("largest", 1) !== 0 ? x : opposite(at, x);
     const places = at.make("top_k", [ordered], { axis, k });
     return [at.make("gather_elements", [x, places], { axis }), places];
   },

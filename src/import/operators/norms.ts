@@ -21,10 +21,8 @@ export const NORMALIZATIONS: Translators = {
       shift: optional(at, 2),
     });
   },
-  RMSNormalization: (at) =>
-    overRows(at, at.tensor(0), { axis: at.axis(at.int("axis", -1)), op: "rms_norm", gain: optional(at, 1) }),
-  SimplifiedLayerNormalization: (at) =>
-    overRows(at, at.tensor(0), { axis: at.axis(at.int("axis", -1)), op: "rms_norm", gain: optional(at, 1) }),
+  RMSNormalization: rootMeanSquare,
+  SimplifiedLayerNormalization: rootMeanSquare,
   "com.microsoft.EmbedLayerNormalization": (at) => {
     const rows = (table: number, ids: number) =>
       at.make("gather", [at.tensor(table), at.tensor(ids)], { axis: 0 });
@@ -67,6 +65,11 @@ export const NORMALIZATIONS: Translators = {
   GroupNormalization: (at) => overGroups(at, at.int("num_groups", 1)),
   InstanceNormalization: (at) => overGroups(at, fixed(at.shape(0)[1]!, "the number of channels")),
 };
+
+function rootMeanSquare(at: Site): Node {
+  const axis = at.axis(at.int("axis", -1));
+  return overRows(at, at.tensor(0), { axis, op: "rms_norm", gain: optional(at, 1) });
+}
 
 const optional = (at: Site, index: number): Node | undefined => at.has(index) ? at.tensor(index) : undefined;
 

@@ -7,15 +7,16 @@ import { onSizesOf, type Size } from "../sizes.ts";
 import type { Site } from "../site.ts";
 import type { Known } from "../values.ts";
 import type { Translator, Translators } from "./define.ts";
+import { opposite } from "./elementwise.ts";
 
 export const REDUCTIONS: Translators = {
   ReduceMean: (at) => reduced(at, "reduce_mean", at.tensor(0)),
   ReduceSum: orOfSizes("Add", (at) => reduced(at, "reduce_sum", at.tensor(0))),
   ReduceMax: orOfSizes("Max", (at) => reduced(at, "reduce_max", at.tensor(0))),
-  ReduceMin: orOfSizes("Min", (at) => {
-    const opposite = (x: Node) => at.make("sub", [at.number(0, x), x], {});
-    return opposite(reduced(at, "reduce_max", opposite(at.tensor(0))));
-  }),
+  ReduceMin: orOfSizes(
+    "Min",
+    (at) => opposite(at, reduced(at, "reduce_max", opposite(at, at.tensor(0)))),
+  ),
   ReduceProd: orOfSizes("Mul", () => {
     throw new UnfoldError(
       "it is known of sizes and constants alone, and here the network computes its input",
@@ -95,7 +96,7 @@ const OF_NONE = { Add: 0, Mul: 1, Max: -Infinity, Min: Infinity } as const;
 function reducedSizes(at: Site, operator: keyof typeof OF_NONE): Known {
   const { elements, shape, dtype } = at.known(0);
   const axes = axesOf(at);
-  const combine = onSizesOf(operator, { isWhole: true, fmod: false })!;
+  const combine = onSizesOf(operator)!;
   const kept = shape.map((size, axis) => axes?.includes(axis) ? 1 : size);
   const results = new Array<Size | undefined>(elementCount(kept));
   elements.forEach((element, i) => {

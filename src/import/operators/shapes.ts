@@ -120,12 +120,7 @@ export const SHAPES: Translators = {
     if (sizes.reduce((sum, size) => sum + size, 0) !== whole) {
       throw new UnfoldError(`its parts ${sizes.join(", ")} do not make up axis ${axis} of ${whole}`);
     }
-    let start = 0;
-    return sizes.map((size) => {
-      const part = sliced(at, at.tensor(0), { axis, start, end: start + size, step: 1 });
-      start += size;
-      return part;
-    });
+    return cut(at, at.tensor(0), sizes, axis);
   }),
   Trilu: (at) => {
     const x = at.tensor(0);
@@ -256,6 +251,16 @@ export function sliced(at: Site, x: Node, { axis, start, end, step }: Part): Nod
   }
   const count = typeof size === "number" ? Math.ceil(size / step) : size;
   return at.make("slice", [x], { axis, start: first, size: count, step });
+}
+
+/** An axis, the last unless said, in parts of these sizes. */
+export function cut(at: Site, x: Node, sizes: readonly number[], axis = x.type.shape.length - 1): Node[] {
+  let start = 0;
+  return sizes.map((size) => {
+    const part = sliced(at, x, { axis, start, end: start + size, step: 1 });
+    start += size;
+    return part;
+  });
 }
 
 /** Elements from the back to the front, by their indices. */

@@ -164,6 +164,7 @@ Deno.test("rows of a table by their places are its first, whatever says the plac
   staysPlain(["slice"], {
     "ids of the text": rows(cast(op("greater", [input("x", ["B", "T"]), 0]), "int64")),
     "every second": rows(mul(range(3), whole([2]))),
+    "of eight bits": rows(cast(op("cast", [range(3)], { to: "uint8" }), "int64")),
     "from the back": rows(op("sub", [whole([4]), range(3)])),
     "of two axes": rows(op("add", [reshape(range(2), [2, 1]), reshape(range(3), [1, 3])])),
   }, { dims });

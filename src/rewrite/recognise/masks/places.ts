@@ -49,7 +49,8 @@ function placesIn(node: Node): Places | null {
   switch (op) {
     case "cast":
       if (dtype === "bool" && node.inputs[0]!.type.dtype !== "bool") return null;
-      return moved;
+      // Eight bits count no further than 255.
+      return dtype === "int8" || dtype === "uint8" ? null : moved;
     case "expand":
       return moved;
     case "reshape":
