@@ -4,7 +4,7 @@ import type { Audit } from "../compile/audit.ts";
 import type { RangeAudit } from "../compile/audit_ranges.ts";
 import { withoutHome } from "../report/home.ts";
 import { passLines } from "../report/passes.ts";
-import { examplesText, fate } from "../report/phrases.ts";
+import { examplesText, fates } from "../report/phrases.ts";
 import { hanging, table } from "../report/table.ts";
 import { keepText } from "./subject/keep.ts";
 import { SUBJECT_HELP, SUBJECT_OPTIONS, subjectOf } from "./model_argument.ts";
@@ -184,11 +184,12 @@ function verdictOf({ precision, overflows, near, advice, largest, tensors }: Ran
 function describeAudit(audit: Audit): string {
   const { model, family, precision, found, folded, remaining, norms, layout, weights, quantized } = audit;
   const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
-  const rows = norms.map((norm) => [
+  const { texts, shared } = fates(norms);
+  const rows = norms.map((norm, i) => [
     norm.norm,
     norm.family,
     norm.errorBound === null ? "-" : norm.errorBound.toExponential(1),
-    styled(fate(norm), norm.refused ? "yellow" : "dim"),
+    styled(texts[i]!, norm.refused ? "yellow" : "dim"),
   ]);
   return [
     `${styled(model, "bold")}  ${family}, ${precision}, ${weights}`,
@@ -202,6 +203,7 @@ function describeAudit(audit: Audit): string {
         indent: 2,
       }),
     ]),
+    ...shared.map((line) => `  ${styled(line, "yellow")}`),
   ].join("\n");
 }
 

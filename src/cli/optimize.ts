@@ -3,7 +3,7 @@ import { isSource } from "../checkpoints/converted.ts";
 import type { OptimizedFile } from "../compile/optimize.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
-import { fate } from "../report/phrases.ts";
+import { fates } from "../report/phrases.ts";
 import { hanging, table } from "../report/table.ts";
 import { ONNX_FORMS } from "../rewrite/backends/onnx_forms.ts";
 import { fixedGiven } from "./subject/dims.ts";
@@ -124,9 +124,12 @@ export function describeOptimized(report: OptimizedFile): string {
   const { model, precision, input, output, found, folded, remaining, norms, assumed, quantized, unknown } =
     report;
   const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
-  const rows = norms.map((
+  const { texts, shared } = fates(norms);
+  const rows = norms.map(({ norm, family, refused }, i) => [
     norm,
-  ) => [norm.norm, norm.family, styled(fate(norm), norm.refused ? "yellow" : "dim")]);
+    family,
+    styled(texts[i]!, refused ? "yellow" : "dim"),
+  ]);
   const nodes = ({ operator, nodes }: OptimizedFile["unknown"][number]) => [
     operator,
     `${nodes.length}`,
@@ -146,6 +149,7 @@ export function describeOptimized(report: OptimizedFile): string {
     ...(rows.length === 0 ? [] : [
       table([["", "family", "what became of it"], ...rows], { align: ["left", "left", "left"], indent: 2 }),
     ]),
+    ...shared.map((line) => `  ${styled(line, "yellow")}`),
     ...agreementLines(report),
     ...(output === null ? [] : ["", `Written          ${output.paths.join(", ")}: ${nodeCounts(report)}`]),
   ].join("\n");

@@ -25,13 +25,29 @@ export type Phrase = readonly (string | { readonly name: string })[];
 const named = (names: readonly string[]): Phrase =>
   names.flatMap((name, i) => i === 0 ? [{ name }] : [", ", { name }]);
 
-/** What became of a normalization, in words. */
-export function fate(fold: NormFold): string {
-  return fatePhrase(fold).map((part) => typeof part === "string" ? part : part.name).join("");
+/** Normalizations that one reason keeps, from which on it is said once, under their table. */
+const REASON_APART = 3;
+
+/** What became of normalizations, in words: a text for each, and lines with the reasons that many share. */
+export function fates(folds: readonly NormFold[]): { readonly texts: string[]; readonly shared: string[] } {
+  const counts = new Map<string, number>();
+  for (const { norm, refused } of folds) {
+    if (refused?.consumer === norm) counts.set(refused.reason, (counts.get(refused.reason) ?? 0) + 1);
+  }
+  const shared = new Map([...counts].filter(([, count]) => count >= REASON_APART));
+  return {
+    texts: folds.map((fold) =>
+      fatePhrase(fold, shared).map((part) => typeof part === "string" ? part : part.name).join("")
+    ),
+    shared: [...shared].map(([reason, count]) => `${count} kept: ${reason}`),
+  };
 }
 
-/** The same with its names apart. */
-export function fatePhrase({ norm, into, through, carried, keepsShift, refused }: NormFold): Phrase {
+/** The same of one with its names apart; without a reason that is `said` elsewhere. */
+export function fatePhrase(
+  { norm, into, through, carried, keepsShift, refused }: NormFold,
+  said: ReadonlyMap<string, unknown> = new Map(),
+): Phrase {
   const path: Phrase = through.length > 0 ? [" through ", ...named(through)] : [];
   const along = carried
     ? `; the residual stream divided by ${carried.min.toPrecision(2)} to ${carried.max.toPrecision(2)}`
@@ -39,9 +55,11 @@ export function fatePhrase({ norm, into, through, carried, keepsShift, refused }
   const more = into.length > MOST_NAMES ? ` and ${into.length - MOST_NAMES} more` : "";
   const taken: Phrase = [...named(into.slice(0, MOST_NAMES)), more, ...path, along];
   if (!refused) return ["into ", ...taken];
-  const kept: Phrase = refused.consumer === norm
-    ? ["kept: ", refused.reason]
-    : ["kept: ", { name: refused.consumer }, ": ", refused.reason];
+  const kept: Phrase = refused.consumer !== norm
+    ? ["kept: ", { name: refused.consumer }, ": ", refused.reason]
+    : said.has(refused.reason)
+    ? ["kept"]
+    : ["kept: ", refused.reason];
   return into.length > 0 ? [...kept, `; ${keepsShift ? "gain" : "gain and shift"} into `, ...taken] : kept;
 }
 

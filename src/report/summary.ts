@@ -4,7 +4,16 @@ import { basename } from "node:path";
 import { isNarrow } from "../ir/dtype.ts";
 import type { NormFamily } from "../norms/families.ts";
 import { percent } from "./metrics.ts";
-import { bytes, fate, INT8_TARGET_LABEL, keptTexts, label, rangesText, rangeText, turns } from "./phrases.ts";
+import {
+  bytes,
+  fates,
+  INT8_TARGET_LABEL,
+  keptTexts,
+  label,
+  rangesText,
+  rangeText,
+  turns,
+} from "./phrases.ts";
 import { passGroups, passLines } from "./passes.ts";
 import { calibrationText } from "./quantization.ts";
 import type { PhaseName } from "./phases.ts";
@@ -88,11 +97,13 @@ function byReason(what: string, tensors: CheckpointReport["ignored"]): string[] 
 function norms({ norms: { found, folded, remaining, where } }: Report, style: Style): string[] {
   const counts = `${found} found, ${folded} folded, ${remaining} remaining`;
   const width = Math.max(0, ...where.map(({ norm }) => norm.length));
+  const { texts, shared } = fates(where);
   return [
     `Normalizations   ${style(counts, remaining === 0 ? "green" : "yellow")}`,
-    ...where.map((fold) =>
-      `  ${fold.norm.padEnd(width)}  ${style(fate(fold), fold.refused ? "yellow" : "dim")}`
+    ...where.map(({ norm, refused }, i) =>
+      `  ${norm.padEnd(width)}  ${style(texts[i]!, refused ? "yellow" : "dim")}`
     ),
+    ...shared.map((line) => `  ${style(line, "yellow")}`),
   ];
 }
 

@@ -95,6 +95,20 @@ Deno.test("summarize() says what was folded where, and what was not and why", ()
   assert.match(text, / {2}norm1 {2}into qkv through slice\n {2}n2 {5}kept: block\/add: add does not commute/);
 });
 
+Deno.test("summarize() says a reason that three share once, under them", () => {
+  const refused = { reason: "its statistics depend on the input" };
+  const where = ["a", "b", "c"].map((norm) => ({
+    ...report.norms.where[1]!,
+    norm,
+    into: norm === "c" ? [] : [`${norm}.fc`],
+    refused: { consumer: norm, ...refused },
+  }));
+  assert.match(
+    page({ ...report, norms: { found: 3, folded: 0, remaining: 3, where } }),
+    / {2}a {2}kept; gain and shift into a\.fc\n {2}b {2}kept; gain and shift into b\.fc\n {2}c {2}kept\n {2}3 kept: its statistics depend on the input\n/,
+  );
+});
+
 Deno.test("summarize() gives figures, unknown where a plan cannot be read, and why the CPU was timed", () => {
   const text = page(report);
   assert.match(text, /kernels +25 {7}unknown\n/);
