@@ -120,14 +120,11 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   progress.clear();
   const markdown = markdownOf(report);
   if (values.out !== undefined) {
-    await Deno.mkdir(values.out, { recursive: true });
     const { replaceFile } = await import("../emit/kept_file.ts");
-    const writeText = (path: string, text: string) =>
-      replaceFile(path, new TextEncoder().encode(text), { signal });
     const { benchPage } = await import("../bench/page.ts");
-    await writeText(`${values.out}/bench.md`, markdown);
-    await writeText(`${values.out}/bench.html`, benchPage(report));
-    await writeText(`${values.out}/bench.json`, JSON.stringify(report, null, 2) + "\n");
+    await replaceFile(`${values.out}/bench.md`, markdown);
+    await replaceFile(`${values.out}/bench.html`, benchPage(report));
+    await replaceFile(`${values.out}/bench.json`, JSON.stringify(report, null, 2) + "\n");
   }
   await print(values.json ? JSON.stringify(report, null, 2) : markdown.trimEnd());
   const wrong = disagreements(report);

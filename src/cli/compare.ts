@@ -136,7 +136,7 @@ export async function compareCommand(args: readonly string[], signal: AbortSigna
   progress.clear();
   if (values.html !== undefined) {
     const { comparisonPage } = await import("../compile/tensors/page.ts");
-    await replaceFile(values.html, new TextEncoder().encode(comparisonPage(withoutHome(compared))));
+    await replaceFile(values.html, comparisonPage(withoutHome(compared)));
   }
   await print(
     values.json ? JSON.stringify(withoutHome(compared), null, 2) : describeComparison(compared, values.all),

@@ -62,7 +62,7 @@ async function checkFiles(
         : [];
     });
   for (const [name, path] of named("read")) await requireThere(path, `--${name} ${path}`);
-  if (files) { for (const path of positionals) await requireThere(path); }
+  for (const path of files ? positionals : []) await requireThere(path);
   const taken = [...positionals, ...named("read").map(([, path]) => path)];
   for (const [name, path] of named("new")) {
     if (await statOf(path)) {
@@ -204,7 +204,7 @@ export async function requireWritable(
   const target = await real(output);
   for (const path of taken) {
     if (path !== undefined && await real(path) === target) {
-      throw refuse("this would overwrite the file that is read; give another");
+      throw refuse("this would overwrite another file of this command; give another");
     }
   }
   let folder = dirname(target);

@@ -149,7 +149,7 @@ export async function profileCommand(args: readonly string[], signal: AbortSigna
   progress.clear();
   if (cacheFile !== undefined && profile.runtimeCache) await replaceFile(cacheFile, profile.runtimeCache);
   if (values.samples !== undefined) {
-    await replaceFile(values.samples, new TextEncoder().encode(samplesJson(profile.traces)));
+    await replaceFile(values.samples, samplesJson(profile.traces));
   }
   if (values.json) {
     await print(JSON.stringify(withoutHome(profileJson(profile, plan)), null, 2));

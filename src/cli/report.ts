@@ -74,7 +74,8 @@ export async function reportCommand(args: readonly string[]): Promise<number> {
   const text = benchmark === undefined
     ? await pageOfBuilds(files, values.history)
     : await pageOfBenchmark(benchmark);
-  await print(`${values.out}  ${bytes(await writeWhole(values.out, text))}`);
+  await replaceFile(values.out, text);
+  await print(`${values.out}  ${bytes((await Deno.stat(values.out)).size)}`);
   return EXIT.ok;
 }
 
@@ -214,12 +215,6 @@ async function planOf(path: string, byteLength: number): Promise<PlanReport | { 
     if (!(error instanceof UnfoldError)) throw error;
     return { missing: error.message };
   }
-}
-
-async function writeWhole(path: string, text: string): Promise<number> {
-  const content = new TextEncoder().encode(text);
-  await replaceFile(path, content);
-  return content.length;
 }
 
 if (import.meta.main) await runCommand(reportCommand);

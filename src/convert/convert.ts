@@ -161,10 +161,8 @@ export async function convert(subject: Subject, options: ConvertOptions): Promis
   };
   if (chosen !== null) {
     const { conversionPage } = await import("./page.ts");
-    const keep = (name: string, text: string) =>
-      replaceFile(join(options.out, name), new TextEncoder().encode(text));
-    await keep("convert.json", JSON.stringify(report, null, 2) + "\n");
-    await keep("convert.html", conversionPage(withoutHome(report)));
+    await replaceFile(join(options.out, "convert.json"), JSON.stringify(report, null, 2) + "\n");
+    await replaceFile(join(options.out, "convert.html"), conversionPage(withoutHome(report)));
   }
   await saved.remove();
   return report;

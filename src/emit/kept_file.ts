@@ -17,12 +17,13 @@ export async function readKeptFile(path: string): Promise<Uint8Array> {
   }
 }
 
-/** Writes beside `path` first, then renames; whoever reads sees the old file or the new one. */
+/** Writes beside `path` first, then renames; whoever reads sees the old file or the new one. Text is in UTF-8. */
 export async function replaceFile(
   path: string,
-  bytes: Uint8Array,
+  content: Uint8Array | string,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   await replaceBy(path, (partial) => Deno.writeFile(partial, bytes, { ...(signal && { signal }) }));
 }
 

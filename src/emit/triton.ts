@@ -5,12 +5,12 @@
  * can read the plan, which only that server knows.
  */
 import { join } from "node:path";
-import { UnfoldError, writeFailure } from "../errors.ts";
+import { UnfoldError } from "../errors.ts";
 import { quoted } from "../text.ts";
 import type { PortType } from "../ir/dtype.ts";
 import type { Graph, TensorType } from "../ir/graph.ts";
 import { showShape } from "../ir/shape.ts";
-import { replaceBy } from "./kept_file.ts";
+import { replaceBy, replaceFile } from "./kept_file.ts";
 import type { Profile } from "./tensorrt.ts";
 
 const DATA_TYPE: Readonly<Record<PortType, string>> = {
@@ -173,10 +173,7 @@ export async function writeTritonModel(
 ): Promise<string> {
   const model = join(folder, options.name);
   const config = tritonConfig(graph, options);
-  await Deno.mkdir(join(model, "1"), { recursive: true }).catch((error) =>
-    Promise.reject(writeFailure(model, error))
-  );
   await replaceBy(join(model, "1", PLAN), (partial) => Deno.copyFile(plan, partial));
-  await replaceBy(join(model, "config.pbtxt"), (partial) => Deno.writeTextFile(partial, config));
+  await replaceFile(join(model, "config.pbtxt"), config);
   return model;
 }

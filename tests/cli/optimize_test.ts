@@ -222,7 +222,7 @@ Deno.test("optimize refuses what it cannot do with a file in one sentence", () =
         [["m.onnx"], /give the file to write, as in -o folded\.onnx/, 2],
         [
           ["text.onnx", "-o", "text.onnx"],
-          /--output text\.onnx: this would overwrite the file that is read/,
+          /--output text\.onnx: this would overwrite another file of this command/,
           2,
         ],
         [["text.onnx", "-o", "f.onnx"], /text\.onnx is text: give the file that onnx\.save\(\) writes/, 1],

@@ -105,7 +105,7 @@ Deno.test("report never overwrites what it reads, by whatever name", () =>
     for (const out of ["tiny/report.json", "tiny/../tiny/report.json", "link/report.json"]) {
       await assert.rejects(
         run(`${folder}/tiny`, "--out", `${folder}/${out}`),
-        refusal(/--out \S+: this would overwrite the file that is read; give another/, UsageError),
+        refusal(/--out \S+: this would overwrite another file of this command; give another/, UsageError),
       );
     }
     assert.equal(await Deno.readTextFile(`${folder}/tiny/report.json`), before);

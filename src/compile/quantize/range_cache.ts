@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { createHash } from "node:crypto";
 import { z } from "npm:zod@4.6.7";
-import { hashFile, replaceBy } from "../../emit/kept_file.ts";
+import { hashFile, replaceFile } from "../../emit/kept_file.ts";
 import { systemReason, UnfoldError } from "../../errors.ts";
 import type { Examples } from "../examples.ts";
 import { Range } from "./range.ts";
@@ -55,8 +55,7 @@ export class RangeCache {
   }
 
   async write(state: KeptRanges): Promise<void> {
-    await Deno.mkdir(join(this.#path, ".."), { recursive: true }).catch(() => {});
-    await replaceBy(this.#path, (partial) => Deno.writeTextFile(partial, JSON.stringify(state)));
+    await replaceFile(this.#path, JSON.stringify(state));
   }
 }
 
