@@ -17,7 +17,7 @@ export async function readKeptFile(path: string): Promise<Uint8Array> {
   }
 }
 
-/** Writes beside `path` first, then renames; whoever reads sees the old file or the new one. Text is in UTF-8. */
+/** Writes beside `path` first, then renames; whoever reads sees the old file or the new one. */
 export async function replaceFile(
   path: string,
   content: Uint8Array | string,

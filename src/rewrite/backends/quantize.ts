@@ -41,7 +41,7 @@ export type InputType = QuantizedType | "fp4";
 export interface Wanted {
   readonly input: InputType | null;
   readonly weight: Quantizing;
-  /** How many more there are in a plan. */
+  /** Kernels that quantizing it adds to a plan. */
   readonly kernels: number;
 }
 
