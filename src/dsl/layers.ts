@@ -128,6 +128,9 @@ export function linear(x: Tensor, p: Scope, options: LinearOptions): Tensor {
   const rows = regroup && headRows(what, regroup);
   const made = (stored: Tensor) =>
     rows === undefined ? stored : withData(stored, (data) => regroupedData(data, rows));
+  if (tied !== undefined && tied.shape[0] !== outputs) {
+    throw new UnfoldError(`${what}: the tied weight has ${tied.shape[0]} rows, and outputs are ${outputs}`);
+  }
   const stored = made(tied ?? p.param("weight", [outputs, fixedChannels(x, p)], { init: "linear" }));
   const weight = centred ? withData(stored, (data) => affineData(data, { axis: 1, centred: true })) : stored;
   const inputs = [x, weight, ...bias === false ? [] : [made(biasOf(bias, p, outputs))]];

@@ -117,7 +117,7 @@ export const NORM: Kind = {
 };
 
 /** Types and patterns of scopes, as `Keep`. */
-export const KEEP: Kind = {
+const KEEP: Kind = {
   words: `pairs of a type (${PRECISIONS.join(", ")}) and scopes, as ["fp32", "blocks.*.mlp.fc2"]`,
   is: (value) =>
     Array.isArray(value) &&

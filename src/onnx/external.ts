@@ -90,17 +90,14 @@ export class ExternalFiles {
     const known = this.#files.get(location);
     if (known !== undefined) return known;
     const path = this.#inFolder(location, origin);
-    const file = (() => {
-      try {
-        return lookAt(path);
-      } catch (error) {
-        throw error instanceof UnfoldError
-          ? new UnfoldError(`${origin}: its external data ${error.message}`, { cause: error })
-          : error;
-      }
-    })();
-    this.#files.set(location, file);
-    return file;
+    try {
+      const file = lookAt(path);
+      this.#files.set(location, file);
+      return file;
+    } catch (error) {
+      if (!(error instanceof UnfoldError)) throw error;
+      throw new UnfoldError(`${origin}: its external data ${error.message}`, { cause: error });
+    }
   }
 
   #inFolder(location: string, origin: string): string {

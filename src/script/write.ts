@@ -207,18 +207,18 @@ function written(
   const linesOf = (part: Line | Loop) => "body" in part ? part.body : [part];
   const madeIn = new Map<string, Set<Line | Loop>>();
   const mentioned = new Map<string, Set<Line | Loop>>();
+  const counts = new Map<string, number>();
   for (const part of parts) {
     for (const { name, tokens } of linesOf(part)) {
-      if (name !== null) madeIn.getOrInsertComputed(name, () => new Set()).add(part);
+      if (name !== null) {
+        madeIn.getOrInsertComputed(name, () => new Set()).add(part);
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+      }
       const text = tokens.filter((token) => typeof token === "string").join(" ");
       for (const [word] of text.matchAll(/[A-Za-z_$][\w$]*/g)) {
         mentioned.getOrInsertComputed(word, () => new Set()).add(part);
       }
     }
-  }
-  const counts = new Map<string, number>();
-  for (const part of parts) {
-    for (const { name } of linesOf(part)) if (name !== null) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   /** A name that lives in one loop alone, and is made anew in each round before it is read. */
   const isOwn = (name: string, loop: Loop) => {

@@ -5,6 +5,7 @@ import {
   embedding,
   linear,
   mlp,
+  norm,
   patchEmbedding,
   prependToken,
   type Scope,
@@ -39,6 +40,21 @@ Deno.test("linear() reads PyTorch's weight and bias", () => {
   refuses(
     () => linear(input("y", [2, "C"]), p.at("fc"), { outputs: 3 }),
     "fc: the channel axis must have a fixed size",
+  );
+});
+
+Deno.test("linear() and norm() refuse heads that do not make up their rows, and a tied weight of others", () => {
+  const { p } = recorded();
+  for (const sizes of [[2, 2], [3, 5]]) {
+    const regroup = { heads: 2, sizes };
+    const said = `2 heads of ${sizes[0]! + sizes[1]!} rows are not its 12`;
+    refuses(() => linear(x, p.at("qkv"), { outputs: 12, regroup }), "qkv", said);
+    refuses(() => norm(input("z", [2, 12]), p.at("bn"), { regroup }), said);
+  }
+  const tied = p.param("table", [7, 8], { init: "embedding" });
+  refuses(
+    () => linear(x, p.at("head"), { outputs: 9, tied }),
+    "the tied weight has 7 rows, and outputs are 9",
   );
 });
 

@@ -119,11 +119,10 @@ function reorderingAt(node: Node): Reordering | null {
   const { dtype, shape } = indices.type;
   const [, tokens, ...channels] = x!.type.shape;
   if (dtype !== "int32" || shape.length !== 1 || shape[0] !== tokens || channels.length !== 1) return null;
-  const known = reorderings.get(node);
-  if (known !== undefined) return known;
-  const found = reorderingOf(float64Of(dataOf(indices)), orderAt(x!, tokens as number));
-  reorderings.set(node, found);
-  return found;
+  return reorderings.getOrInsertComputed(
+    node,
+    () => reorderingOf(float64Of(dataOf(indices)), orderAt(x!, tokens as number)),
+  );
 }
 
 /** The order that so many tokens were brought to last; null where they never were. */

@@ -83,7 +83,7 @@ export const linear: Reading<Linear> = (node, network) => {
 };
 
 /** `p.param(...)`. */
-export function parameter(
+function parameter(
   { name, shape, hint }: { name: string; shape: readonly number[]; hint: object },
 ): Phrase {
   const usual = literal(hint) === literal({ init: "embedding" });

@@ -2,6 +2,7 @@
  * Makes weights of others: a function for each kind, which simplifies, so that a part of a part is one part
  * and a weight transposed twice is itself. Nothing is read here.
  */
+import { UnfoldError } from "../../errors.ts";
 import { bytesFromNumbers, elementCount, float64Of, heldData, type TensorData } from "../../ir/data.ts";
 import type { StorageType } from "../../ir/dtype.ts";
 import { sameShape } from "../../ir/shape.ts";
@@ -109,9 +110,16 @@ export interface HeadRows {
   readonly sizes: readonly number[];
 }
 
-/** Rows head by head as rows part by part: the first part of all heads, then the second, and so on. */
+/**
+ * Rows head by head as rows part by part: the first part of all heads, then the second, and so on.
+ *
+ * @throws {UnfoldError} the heads do not make up its rows
+ */
 export function regroupedData(data: TensorData, { heads, sizes }: HeadRows): TensorData {
   const size = sizes.reduce((sum, part) => sum + part, 0);
+  if (heads * size !== data.shape[0]) {
+    throw new UnfoldError(`${data.origin}: ${heads} heads of ${size} rows are not its ${data.shape[0]}`);
+  }
   const parts = sizes.flatMap((part, i) => {
     const first = sizes.slice(0, i).reduce((sum, before) => sum + before, 0);
     return Array.from(
