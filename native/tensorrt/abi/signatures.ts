@@ -59,24 +59,19 @@ export const SIGNATURES = {
   "IBuilder.createOptimizationProfile": method(PROFILE, BUILDER),
   "IBuilder.buildSerializedNetwork": method(MEMORY, BUILDER, NETWORK, CONFIG),
   "IBuilder.setMaxThreads": method("bool", BUILDER, "i32"),
-  "IBuilder.getMaxThreads": method("i32", BUILDER),
 
   "IOptimizationProfile.setDimensions": method("bool", PROFILE, TEXT, "i32", "buffer"),
-  "IOptimizationProfile.isValid": method("bool", PROFILE),
 
   "IBuilderConfig.setFlag": method("void", CONFIG, "i32"),
   "IBuilderConfig.clearFlag": method("void", CONFIG, "i32"),
-  "IBuilderConfig.getFlag": method("bool", CONFIG, "i32"),
   "IBuilderConfig.addOptimizationProfile": method("i32", CONFIG, PROFILE),
   "IBuilderConfig.setProfilingVerbosity": method("void", CONFIG, "i32"),
   "IBuilderConfig.setMemoryPoolLimit": method("void", CONFIG, "i32", "usize"),
-  "IBuilderConfig.getMemoryPoolLimit": method("usize", CONFIG, "i32"),
   "IBuilderConfig.setBuilderOptimizationLevel": method("void", CONFIG, "i32"),
   "IBuilderConfig.getBuilderOptimizationLevel": method("i32", CONFIG),
   "IBuilderConfig.setProgressMonitor": method("void", CONFIG, MONITOR),
   "IBuilderConfig.createTimingCache": method(TIMING_CACHE, CONFIG, "buffer", "usize"),
   "IBuilderConfig.setTimingCache": method("bool", CONFIG, TIMING_CACHE, "bool"),
-  "IBuilderConfig.getTimingCache": method(TIMING_CACHE, CONFIG),
   // TensorRT for RTX only.
   "IBuilderConfig.setNbComputeCapabilities": method("bool", CONFIG, "i32"),
   "IBuilderConfig.setComputeCapability": method("bool", CONFIG, "i32", "i32"),
@@ -177,7 +172,6 @@ export const SIGNATURES = {
 
   "ILayer.getType": method("i32", LAYER),
   "ILayer.setName": method("void", LAYER, TEXT),
-  "ILayer.getName": method(RETURNED_TEXT, LAYER),
   "ILayer.getOutput": method(TENSOR, LAYER, "i32"),
   "ILayer.setInput": method("void", LAYER, "i32", TENSOR),
 
@@ -192,7 +186,6 @@ export const SIGNATURES = {
   "IGatherLayer.setGatherAxis": method("void", GATHER, "i32"),
   "ISliceLayer.setMode": method("void", SLICE, "i32"),
   "INormalizationLayer.setEpsilon": method("void", object("INormalizationLayer"), "f32"),
-  "INormalizationLayer.setNbGroups": method("void", object("INormalizationLayer"), "i64"),
   "IConvolutionLayer.setNbGroups": method("void", CONVOLUTION, "i64"),
   "IConvolutionLayer.setPrePadding": method("void", CONVOLUTION, "buffer"),
   "IConvolutionLayer.setPostPadding": method("void", CONVOLUTION, "buffer"),
@@ -259,7 +252,6 @@ export const SIGNATURES = {
   "IExecutionContext.setTensorAddress": method("bool", CONTEXT, TEXT, "pointer"),
   "IExecutionContext.setOptimizationProfileAsync": method("bool", CONTEXT, "i32", STREAM),
   "IExecutionContext.getOptimizationProfile": method("i32", CONTEXT),
-  "IExecutionContext.allInputDimensionsSpecified": method("bool", CONTEXT),
   "IExecutionContext.setProfiler": method("void", CONTEXT, PROFILER),
   "IExecutionContext.setEnqueueEmitsProfile": method("void", CONTEXT, "bool"),
   "IExecutionContext.reportToProfiler": method("bool", CONTEXT),

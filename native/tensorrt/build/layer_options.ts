@@ -45,8 +45,6 @@ export interface NormalizationOptions {
   /** Bit i for axis i. */
   readonly axesMask: number;
   readonly epsilon: number;
-  /** Groups of channels (axis 1) normalized by themselves. */
-  readonly groups?: number;
 }
 
 export interface ConvolutionOptions {

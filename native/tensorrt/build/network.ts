@@ -210,13 +210,12 @@ export class Network extends ImageLayers {
     x: Tensor,
     scale: Tensor,
     bias: Tensor,
-    { axesMask, epsilon, groups }: NormalizationOptions,
+    { axesMask, epsilon }: NormalizationOptions,
     name: string,
   ): Tensor {
     const hasV2 = this.library.calls.has("INetworkDefinition.addNormalizationV2");
     return this.layer(hasV2 ? "addNormalizationV2" : "addNormalization", name, [x, scale, bias, axesMask], {
       "INormalizationLayer.setEpsilon": epsilon,
-      "INormalizationLayer.setNbGroups": groups === undefined ? undefined : BigInt(groups),
     });
   }
 
