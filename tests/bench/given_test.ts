@@ -1,6 +1,7 @@
 /** A network that a person gives to `deno task bench`: of a script, with its weights, or of ONNX files. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { runBench } from "../../src/bench/bench.ts";
 import { ENCODER, encoder } from "../../src/bench/encoder.ts";
 import { benchGraph, type BenchNetwork, benchWeights, givenNetwork } from "../../src/bench/networks.ts";
@@ -18,7 +19,7 @@ import { refuses, withFolder } from "../support.ts";
 import { testWithLibrary, testWithParser } from "../tensorrt_library.ts";
 
 const SMALL = { ...ENCODER, tokens: 8, channels: 16, depth: 2, heads: 2, hidden: 32 };
-const DIGITS = new URL("../../examples/digits/", import.meta.url).pathname;
+const DIGITS = fileURLToPath(new URL("../../examples/digits/", import.meta.url));
 const VALUES = { "layer-norm": "layer", "allow-nonfinite": false, "weights-in-file": false } as const;
 
 /** The same network with UN and with LN as an exporter writes it: nothing folded. */
@@ -193,7 +194,7 @@ testWithParser(
   () =>
     withFolder((folder) => {
       const script = `
-import sys; sys.path.insert(0, "${new URL("../../src/bench", import.meta.url).pathname}")
+import sys; sys.path.insert(0, "${fileURLToPath(new URL("../../src/bench", import.meta.url))}")
 import numpy, onnx
 from onnx import TensorProto as T, helper as h, numpy_helper as n
 from onnx_plan import with_floats
@@ -268,6 +269,6 @@ Deno.test("benchCommand() says what a MODEL lacks or what makes no sense for it"
     const fixed = join(folder, "fixed.onnx");
     await writeOnnx(encoder(SMALL).trace({ weights: benchWeights(), dims: { B: 3 } }), fixed);
     await refuse([fixed, "--batch", "3,8"], /^--batch: the batch size of .* is fixed, 3; leave it out/);
-    const open = new URL("../fixtures/onnx/torchscript.onnx", import.meta.url).pathname;
+    const open = fileURLToPath(new URL("../fixtures/onnx/torchscript.onnx", import.meta.url));
     await refuse([open, "--dim", "B=3", "--batch", "8"], /--dim B=3 and --batch 8: both say the batch size/);
   }));

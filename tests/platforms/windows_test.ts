@@ -184,6 +184,8 @@ testOnWindows("the tests of native/, of the store and of renamed files pass", as
     ...["tests/native", "tests/regress", "tests/compile/workshop_test.ts"],
   ]);
   const failures = (stdout + stderr).slice((stdout + stderr).indexOf(" ERRORS "));
-  assert.equal(code, 0, failures);
-  console.log(`under Wine: ${/\d+ passed.*/.exec(stdout)?.[0]}`);
+  const summary = /\d+ passed.*/.exec(stdout)?.[0] ?? "";
+  // Two runs at once in one folder of Wine's can lose the exit code.
+  assert.ok(code === 0 && summary.includes("| 0 failed"), failures);
+  console.log(`under Wine: ${summary}`);
 });

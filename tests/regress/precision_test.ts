@@ -3,6 +3,7 @@
  * products by name. Quantizing is emulated on the CPU; no plan is executed.
  */
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { recipeOf, subjectFrom } from "../../src/cli/recipe.ts";
 import type { Subject } from "../../src/compile/order.ts";
 import { regress } from "../../src/regress/regress.ts";
@@ -14,7 +15,7 @@ import { runText } from "../../src/report/run_formats.ts";
 import { withFolder } from "../support.ts";
 import { testWithLibrary } from "../tensorrt_library.ts";
 
-const DIGITS = new URL("../../examples/digits/", import.meta.url).pathname;
+const DIGITS = fileURLToPath(new URL("../../examples/digits/", import.meta.url));
 const SMALL = { name: "main", rebuilds: 1, threads: 1, plans: false } as const;
 const METRICS: readonly Metric[] = [
   "nodes",
