@@ -69,7 +69,8 @@ export class Case {
     return known;
   }
 
-  #meaningOf(variant: BenchContender["variant"]): Meaning {
+  /** What says what a variant is to compute; always a form that the network has. */
+  meaningOf(variant: BenchContender["variant"]): Meaning {
     if (variant === "un" || variant === "none") return variant;
     const { own, reference } = this.#network.families;
     return variant === "ownFile" && own !== reference ? "un" : "lnBest";
@@ -135,7 +136,7 @@ export class Case {
 
   /** What the description itself computes, in fp32 by ONNX Runtime, from its graph with nothing rewritten. */
   expected(variant: BenchContender["variant"]): Promise<Outputs> {
-    const meaning = this.#meaningOf(variant);
+    const meaning = this.meaningOf(variant);
     const known = this.#expected.get(meaning);
     if (known !== undefined) return known;
     const outputs = (async () => {
@@ -158,7 +159,7 @@ export class Case {
     const expected = await this.expected(variant);
     const { own, reference } = this.#network.families;
     const described =
-      { un: shortName(own), lnBest: shortName(reference), none: "NONE" }[this.#meaningOf(variant)];
+      { un: shortName(own), lnBest: shortName(reference), none: "NONE" }[this.meaningOf(variant)];
     const names = Object.keys(expected);
     const values = Object.values(outputs);
     const named = names.length === 1 && values.length === 1 ? { [names[0]!]: values[0]! } : outputs;

@@ -94,7 +94,7 @@ export async function openContenders(
     const file = network.files[variant];
     if (file === undefined) continue;
     const { path, precision, hasItsWeights } = file;
-    const gflop = gflopOf(variant === "ownFile" && made.includes("un") ? "un" : "lnBest", "fp32");
+    const gflop = gflopOf(work.meaningOf(variant), "fp32");
     for (const engine of engines) {
       await add({ variant, engine, precision, gflop }, () => {
         if (hasItsWeights) return Promise.resolve(path);

@@ -75,9 +75,11 @@ Deno.test("givenNetwork() of an ONNX file folds it, and has a form with Layer No
 Deno.test("runBench() times the file as it is beside what is made of it, and says which form is not there", () =>
   withFolder(async (folder) => {
     const { un, ln } = await exported(folder);
-    const run = async (network: BenchNetwork) =>
-      (await runBench({ ...OPTIONS, networks: { it: network }, engines: ["onnxruntime"] })).cases[0]!;
+    const run = async (network: BenchNetwork, more: Partial<BenchOptions> = {}) =>
+      (await runBench({ ...OPTIONS, networks: { it: network }, engines: ["onnxruntime"], ...more }))
+        .cases[0]!;
     const ids = (one: Awaited<ReturnType<typeof run>>) => one.contenders.map(({ id }) => id.split("/")[0]);
+    assert.deepEqual(ids(await run(await networkOf(un), { variants: ["none"] })), ["none", "ownFile"]);
     const alone = await run(await networkOf(un));
     assert.deepEqual(ids(alone), ["un", "none", "ownFile"]);
     assert.ok(alone.contenders.every(({ parity }) => parity.agrees));
