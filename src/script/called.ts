@@ -87,13 +87,23 @@ function roleOf(node: Node, { uses }: Network): string | null {
 export function variableOf(scope: string): string {
   const own = scope.split(".").findLast((part) => /[A-Za-z]/.test(part) && !SILENT.includes(part)) ?? "x";
   const words = own.replace(/[^A-Za-z0-9]+(.)?/g, (_, next = "") => next.toUpperCase());
-  return identifier(words) ? words[0]!.toLowerCase() + words.slice(1) : "x";
+  return NAME.test(words) ? words[0]!.toLowerCase() + words.slice(1) : "x";
 }
 
 const SILENT = ["weight", "bias"];
 
+const NAME = /^[A-Za-z_$][\w$]*$/;
+
+/** What no variable of a script is called: words of its language, and what it calls scopes and rounds. */
+const RESERVED: ReadonlySet<string> = new Set(
+  ("arguments await break case catch class const continue debugger default delete do else enum eval export " +
+    "extends false finally for function i if implements import in instanceof interface let new null p package " +
+    "private protected public return static super switch this throw true try typeof undefined var void while " +
+    "with yield").split(" "),
+);
+
 /** Whether a name can be one of a variable. */
-export const identifier = (name: string): boolean => /^[A-Za-z_$][\w$]*$/.test(name);
+export const identifier = (name: string): boolean => NAME.test(name) && !RESERVED.has(name);
 
 /** A name as an object's key. */
-export const key = (name: string): string => identifier(name) ? name : literal(name);
+export const key = (name: string): string => NAME.test(name) ? name : literal(name);

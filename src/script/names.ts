@@ -4,27 +4,9 @@
  * that equal blocks have equal names.
  */
 import type { Node } from "../ir/graph.ts";
-import { variableOf } from "./called.ts";
+import { identifier, variableOf } from "./called.ts";
 import { literal } from "./phrase.ts";
 import { nodesIn, type Statement } from "./read.ts";
-
-/** Not to be taken: words of the language that scopes are called by. */
-const RESERVED = [
-  "p",
-  "i",
-  "in",
-  "do",
-  "if",
-  "for",
-  "new",
-  "let",
-  "var",
-  "with",
-  "this",
-  "class",
-  "default",
-  "function",
-];
 
 /** A name for each value that has a statement. */
 export function namesOf(
@@ -54,7 +36,7 @@ export function namesOf(
     }
     const own = called === null ? stream : variableOf(called);
     const wanted = taken.has(own) ? `${own}Out` : own;
-    const isFree = (name: string) => !live.has(name) && !taken.has(name) && !RESERVED.includes(name);
+    const isFree = (name: string) => !live.has(name) && !taken.has(name) && identifier(name);
     let name = wanted;
     for (let n = 2; !isFree(name); n++) name = `${wanted}${n}`;
     names.set(node, name);

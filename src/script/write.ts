@@ -34,8 +34,8 @@ export function scriptOf(
 ): string {
   const network = networkOf(model, { weights, norm });
   const { statements, imports } = statementsOf(network);
-  const inputs = new Map(network.graph.inputs.map((node) => [node, variable(node.name)]));
   const taken = new Set([...imports, network.norms.usual.maker, "model", "float", "ids"]);
+  const inputs = new Map(network.graph.inputs.map((node) => [node, variable(node.name, imports)]));
   const definitions = definitionsIn(statements, new Set([...taken, ...inputs.values()]));
   for (const { name } of definitions.values()) taken.add(name);
   const names = namesOf(statements, taken, inputs);
@@ -87,10 +87,8 @@ export function scriptOf(
     ...settingsOf(model).map((line) => `  ${line}`),
     `  norm: ${usual.text},`,
     `  forward({ ${
-      network.graph.inputs.map((node) =>
-        identifier(node.name) ? node.name : `${literal(node.name)}: ${inputs.get(node)}`
-      ).join(", ")
-    }}, p) {`.replace("}, p)", " }, p)"),
+      [...inputs].map(([{ name }, own]) => name === own ? name : `${key(name)}: ${own}`).join(", ")
+    } }, p) {`,
     ...[...definitions.values()].flatMap(({ name, text }) => wrapped(`    const ${name} = ${text};`)),
     ...written(looped(lines), taken, new Set(inputs.values())).flatMap((line) =>
       wrapped(`    ${shortened(line)}`)
@@ -130,8 +128,11 @@ function definitionsIn(
 const plainText = (phrase: Phrase): string =>
   phrase.map((part) => typeof part === "string" ? part : plainText((part as Definition).definition)).join("");
 
-const variable = (name: string) =>
-  identifier(name) ? name : name.replace(/[^A-Za-z0-9_$]+/g, "_").replace(/^(\d)/, "_$1");
+/** What an input is called: by its name, with a line in front where no variable can have that. */
+function variable(name: string, taken: ReadonlySet<string>): string {
+  const clean = name.replace(/[^A-Za-z0-9_$]+/g, "_");
+  return identifier(clean) && !taken.has(clean) ? clean : `_${clean}`;
+}
 const sorted = (words: Iterable<string>) =>
   [...new Set(words)].sort((a, b) =>
     a.toLowerCase() < b.toLowerCase() ? -1 : a.toLowerCase() > b.toLowerCase() ? 1 : 0

@@ -73,6 +73,22 @@ const CASES: Readonly<Record<string, { readonly model: Model; readonly says: rea
     }),
     says: ['gate: "in.gate"', 'gate: "w1"'],
   },
+  "inputs and modules with names of the language": {
+    model: model({
+      name: "words",
+      inputs: {
+        in: float(["B", 4, 8]),
+        p: float(["B", 4, 8]),
+        linear: float(["B", 4, 8]),
+      },
+      norm: layerNorm(),
+      forward: (inputs, p) => {
+        const y = linear(inputs.in.add(inputs.p), p.at("switch"), { outputs: 8 });
+        return inputs.linear.add(y.mul(y.relu()));
+      },
+    }),
+    says: ["in: _in, p: _p, linear: _linear }", "switch2 = "],
+  },
   "blocks two by two, of which the second is another": {
     model: small(({ x }, p) => {
       let y = x!;
