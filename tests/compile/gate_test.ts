@@ -73,4 +73,8 @@ Deno.test("withinLimits() asks for no product alone where all pass, and refuses 
     withinLimits(strict.products, strict.trial),
     "network in int8: the outputs are off by 0.1 %, with 4 products in float",
   );
+  // Half of six is no power of two.
+  const { also: _, more: __, ...six } = ERRORS;
+  const half = trialOf(six, 0.01);
+  assert.equal((await withinLimits(half.products, half.trial)).kept.length, 3);
 });
