@@ -8,6 +8,20 @@ import { identifier, variableOf } from "./called.ts";
 import { literal } from "./phrase.ts";
 import { nodesIn, type Statement } from "./read.ts";
 
+/** What inputs are called: by their names, behind lines where no variable can have that, or one has. */
+export function variablesOf(
+  inputs: readonly Node[],
+  taken: ReadonlySet<string>,
+): ReadonlyMap<Node, string> {
+  const variables = new Map<string, Node>();
+  for (const node of inputs) {
+    let name = node.name.replace(/[^A-Za-z0-9_$]+/g, "_");
+    while (!identifier(name) || taken.has(name) || variables.has(name)) name = `_${name}`;
+    variables.set(name, node);
+  }
+  return new Map([...variables].map(([name, node]) => [node, name]));
+}
+
 /** A name for each value that has a statement. */
 export function namesOf(
   statements: readonly Statement[],

@@ -2,9 +2,9 @@
 import type { Model } from "../dsl/model.ts";
 import type { WeightSource } from "../weights/source.ts";
 import type { Norm } from "../norms/families.ts";
-import { identifier, key } from "./called.ts";
+import { key } from "./called.ts";
 import { type Line, type Loop, looped, placeOf, type Token } from "./loops.ts";
-import { namesOf } from "./names.ts";
+import { namesOf, variablesOf } from "./names.ts";
 import { networkOf } from "./network.ts";
 import { type Definition, literal, type Phrase } from "./phrase.ts";
 import { type Statement, statementsOf } from "./read.ts";
@@ -35,7 +35,7 @@ export function scriptOf(
   const network = networkOf(model, { weights, norm });
   const { statements, imports } = statementsOf(network);
   const taken = new Set([...imports, network.norms.usual.maker, "model", "float", "ids"]);
-  const inputs = new Map(network.graph.inputs.map((node) => [node, variable(node.name, imports)]));
+  const inputs = variablesOf(network.graph.inputs, imports);
   const definitions = definitionsIn(statements, new Set([...taken, ...inputs.values()]));
   for (const { name } of definitions.values()) taken.add(name);
   const names = namesOf(statements, taken, inputs);
@@ -127,12 +127,6 @@ function definitionsIn(
 /** A definition with those within it written out. */
 const plainText = (phrase: Phrase): string =>
   phrase.map((part) => typeof part === "string" ? part : plainText((part as Definition).definition)).join("");
-
-/** What an input is called: by its name, with a line in front where no variable can have that. */
-function variable(name: string, taken: ReadonlySet<string>): string {
-  const clean = name.replace(/[^A-Za-z0-9_$]+/g, "_");
-  return identifier(clean) && !taken.has(clean) ? clean : `_${clean}`;
-}
 const sorted = (words: Iterable<string>) =>
   [...new Set(words)].sort((a, b) =>
     a.toLowerCase() < b.toLowerCase() ? -1 : a.toLowerCase() > b.toLowerCase() ? 1 : 0

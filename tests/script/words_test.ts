@@ -78,16 +78,17 @@ const CASES: Readonly<Record<string, { readonly model: Model; readonly says: rea
       name: "words",
       inputs: {
         in: float(["B", 4, 8]),
-        p: float(["B", 4, 8]),
+        "x.p": float(["B", 4, 8]),
+        x_p: float(["B", 4, 8]),
         linear: float(["B", 4, 8]),
       },
       norm: layerNorm(),
       forward: (inputs, p) => {
-        const y = linear(inputs.in.add(inputs.p), p.at("switch"), { outputs: 8 });
+        const y = linear(inputs.in.add(inputs["x.p"]).mul(inputs.x_p), p.at("switch"), { outputs: 8 });
         return inputs.linear.add(y.mul(y.relu()));
       },
     }),
-    says: ["in: _in, p: _p, linear: _linear }", "switch2 = "],
+    says: ['in: _in, "x.p": x_p, x_p: _x_p, linear: _linear }', "switch2 = "],
   },
   "blocks two by two, of which the second is another": {
     model: small(({ x }, p) => {
