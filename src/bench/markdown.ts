@@ -6,8 +6,8 @@ import {
   type BenchStructure,
   engineOf,
   type Families,
-  FILE_VARIANTS,
   inPrecision,
+  isFileVariant,
   structureLabel,
   variantLabel,
 } from "./schema.ts";
@@ -39,7 +39,7 @@ export function markdownOf(report: BenchReport): string {
       "## Structure on a GPU",
       "Kernels of TensorRT's compiled plan. They say what a GPU starts and, with the bytes of the normalizations, what its " +
         "memory carries for them; not how long it takes. Nothing of this shows in the times of a CPU above.",
-      ...structure.some(({ variant }) => FILE_VARIANTS.some((file) => file === variant)) ? [OF_FILES] : [],
+      ...structure.some(({ variant }) => isFileVariant(variant)) ? [OF_FILES] : [],
       ...structure.some(({ quantized }) => quantized !== undefined) ? [OF_FEW_BITS] : [],
       structureTable(structure),
     );

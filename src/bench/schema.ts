@@ -34,6 +34,9 @@ export type PeerPlan = typeof PEER_PLANS[number];
 export const FILE_VARIANTS = ["ownFile", "referenceFile"] as const;
 export type FileVariant = typeof FILE_VARIANTS[number];
 
+/** Whether a variant is an exporter's file. */
+export const isFileVariant = (variant: string): boolean => FILE_VARIANTS.some((file) => file === variant);
+
 export const ENGINES = ["onnxruntime", "openvino"] as const;
 export type Engine = typeof ENGINES[number];
 
@@ -200,7 +203,7 @@ export type BenchStructure = z.infer<typeof structure>;
 /** A row's words: of what others exported, whose plan it is. */
 export function structureLabel({ variant, families }: BenchStructure): string {
   const label = variantLabel(variant, families);
-  return FILE_VARIANTS.some((file) => file === variant) ? `${label}, NVIDIA's parser` : label;
+  return isFileVariant(variant) ? `${label}, NVIDIA's parser` : label;
 }
 
 /** Behind an engine's name; fp32 goes without saying. */

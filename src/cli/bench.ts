@@ -182,7 +182,9 @@ async function builtIn(values: Values): Promise<BenchOptions["networks"]> {
     ...Object.keys(SUBJECT_OPTIONS),
     "reference",
   ] as (keyof typeof SUBJECT_OPTIONS | "reference")[];
-  const idle = flags.find((flag) => ![undefined, false, "layer"].includes(values[flag] as string));
+  const unlessGiven = (flag: typeof flags[number]) =>
+    "default" in OPTIONS[flag] ? OPTIONS[flag].default : undefined;
+  const idle = flags.find((flag) => values[flag] !== unlessGiven(flag));
   if (idle !== undefined) {
     throw new UsageError(`--${idle}: this is for a MODEL; the networks of --models are measured as they are`);
   }
