@@ -1,5 +1,4 @@
 /** `deno task optimize`: an ONNX file to a folded ONNX file. Options and printing. */
-import { isSource } from "../checkpoints/converted.ts";
 import type { OptimizedFile } from "../compile/optimize.ts";
 import { PRECISIONS } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
@@ -98,6 +97,7 @@ export async function optimizeCommand(args: readonly string[]): Promise<number> 
   progress.clear();
   await print(values.json ? JSON.stringify(withoutHome(report), null, 2) : describeOptimized(report));
   const { agreement, unknown, norms } = report;
+  const { isSource } = await import("../checkpoints/converted.ts");
   if (norms.some((norm) => norm.refused !== undefined && isSource(norm.family))) {
     note(
       "what normalizes by its input does not fold; a trained network may do without: " +
