@@ -7,6 +7,7 @@ import type { Target } from "../emit/targets.ts";
 import { UnfoldError } from "../errors.ts";
 import type { Precision } from "../ir/dtype.ts";
 import { quoted } from "../text.ts";
+import { startPython } from "./python.ts";
 
 const SCRIPT = fileURLToPath(new URL("onnx_plan.py", import.meta.url));
 
@@ -39,13 +40,12 @@ export async function planByParser(
     ...(floats === undefined ? [] : [`--floats=${floats}`]),
     ...Object.entries(shapes).map(([name, shape]) => `--shape=${name}=${shape.join("x")}`),
   ];
-  const { success, stdout, stderr } = await new Deno.Command(python, { args, ...(signal && { signal }) })
-    .output().catch(
-      (error) => {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-        throw new UnfoldError(`--python ${python}: there is no such program`, { cause: error });
-      },
-    );
+  const { success, stdout, stderr } = await startPython(python, {
+    args,
+    stdout: "piped",
+    stderr: "piped",
+    ...(signal && { signal }),
+  }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
   signal?.throwIfAborted();
   if (success) return text(stdout);

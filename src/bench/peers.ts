@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { TextLineStream } from "./text_lines.ts";
 import { UnfoldError } from "../errors.ts";
 import type { PreparedCall } from "../run/session.ts";
+import { startPython } from "./python.ts";
 import type { PeerPlan, PeerVariant } from "./schema.ts";
 
 export interface PeerNetwork {
@@ -75,21 +76,13 @@ export class Peers implements AsyncDisposable {
    */
   static async start(python: string, { threads }: { threads: number }): Promise<Peers> {
     const env = { OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) };
-    let process: Deno.ChildProcess;
-    try {
-      process = new Deno.Command(python, {
-        args: ["-u", SCRIPT],
-        env,
-        stdin: "piped",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn();
-    } catch (error) {
-      const why = error instanceof Deno.errors.NotFound
-        ? "there is no such program"
-        : (error as Error).message;
-      throw new UnfoldError(`--python ${python}: ${why}`, { cause: error });
-    }
+    const process = startPython(python, {
+      args: ["-u", SCRIPT],
+      env,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    });
     const peers = new Peers(python, process);
     try {
       peers.versions = await peers.#ask({ do: "hello", threads }) as Record<string, string>;

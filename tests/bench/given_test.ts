@@ -15,7 +15,7 @@ import { writeOnnx } from "../../src/emit/onnx.ts";
 import { topological } from "../../src/ir/graph.ts";
 import { layerNorm, type Norm, unifiedNorm } from "../../src/norms/families.ts";
 import { runPython } from "../python/support.ts";
-import { refuses, withFolder } from "../support.ts";
+import { refuses, rejects, withFolder } from "../support.ts";
 import { testWithLibrary, testWithParser } from "../tensorrt_library.ts";
 
 const SMALL = { ...ENCODER, tokens: 8, channels: 16, depth: 2, heads: 2, hidden: 32 };
@@ -157,6 +157,12 @@ testWithLibrary(
       ]);
     }),
 );
+
+Deno.test("planByParser() says so where there is no such Python", () =>
+  rejects(
+    planByParser({ python: "no/such/python", onnx: "un.onnx", plan: "un.plan", shapes: {} }),
+    "--python no/such/python: there is no such program",
+  ));
 
 testWithParser(
   "runBench() sets what NVIDIA's parser makes of the same file beside UNfold's plan",
