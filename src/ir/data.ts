@@ -67,6 +67,15 @@ export function heldData(
   return { dtype, shape, origin, bytes: () => bytes };
 }
 
+/** Of the decimals that are this float32, the shortest: the 1e-6 of a network rather than 9.99999997e-7. */
+export function shortest(float: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const number = Number(float.toPrecision(digits));
+    if (Math.fround(number) === float) return number;
+  }
+  return float;
+}
+
 /** bfloat16 bits of a float64, rounded to nearest even in one step (through float32 it could round twice). */
 export function bf16FromNumber(value: number): number {
   if (Number.isNaN(value)) return 0x7fc0;

@@ -1,6 +1,6 @@
 /** Attributes of nodes as values. */
 import { UnfoldError } from "../errors.ts";
-import { heldData, type TensorData } from "../ir/data.ts";
+import { heldData, shortest, type TensorData } from "../ir/data.ts";
 import { quoted } from "../text.ts";
 import type { OnnxAttribute } from "./file.ts";
 import type { AttributeProto } from "./proto.ts";
@@ -35,15 +35,6 @@ export function attributeOf(attribute: AttributeProto, { origin, tensors }: Owne
       attribute.type === ATTRIBUTE.graph ? "is a graph" : `is of kind ${attribute.type}`
     }, which UNfold does not read: numbers, texts and tensors.`,
   );
-}
-
-/** Of the decimals that are this float32, the shortest: the 1e-6 of a network rather than 9.99999997e-7. */
-export function shortest(float: number): number {
-  for (let digits = 1; digits < 9; digits++) {
-    const number = Number(float.toPrecision(digits));
-    if (Math.fround(number) === float) return number;
-  }
-  return float;
 }
 
 /** What a `Constant` node gives. */

@@ -8,8 +8,8 @@
  * and whichever type it is computed in. Over another axis than the last the axes are exchanged around it. An
  * epsilon outside the root, an unbiased variance or a mean over several axes is something else, and stays.
  */
+import { shortest } from "../../ir/data.ts";
 import type { Node } from "../../ir/graph.ts";
-import { shortest } from "../../onnx/attributes.ts";
 import { axisIn } from "../../ir/shape.ts";
 import { apply, type AttrsOf, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
