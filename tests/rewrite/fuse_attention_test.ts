@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Node } from "../../src/ir/graph.ts";
 import { fuseAttention } from "../../src/rewrite/attention/fuse_attention.ts";
+import { apply } from "../../src/ops/table.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { verifyGraph } from "../../src/rewrite/verify.ts";
 import { EXACT, graphOf, input, linear, meaningDifference, nodesOf, Random, theNode } from "../support.ts";
@@ -52,4 +53,23 @@ Deno.test("fuseAttention() leaves heads of values that are wider than those of q
     transpose(reshape(linear(x, 2 * size, { random, name }), [2, 3, 2, size]), [0, 2, 1, 3]);
   const graph = graphOf(scaledDotProductAttention({ q: heads("q", 2), k: heads("k", 2), v: heads("v", 3) }));
   assert.equal(fuseAttention(graph, { products: true }).fused, 0);
+});
+
+Deno.test("fuseAttention() leaves a mask of queries and keys alone, which the fused operator does not broadcast", () => {
+  const random = new Random(4);
+  const x = input("x", [2, 3, 4]);
+  const [q, k, v] = ["q", "k", "v"].map((name) =>
+    transpose(reshape(linear(x, 4, { random, name }), [2, 3, 2, 2]), [0, 2, 1, 3])
+  ) as [Node, Node, Node];
+  const maskedBy = (shape: readonly number[]) =>
+    fuseAttention(
+      graphOf(apply("attention", [q, k, v, input("mask", shape)], { attrs: { scale: 1, causal: false } })),
+      { products: true },
+    );
+  assert.deepEqual([[3], [3, 3], [2, 3, 3], [1, 1, 3, 3]].map((shape) => maskedBy(shape).fused), [
+    0,
+    0,
+    0,
+    1,
+  ]);
 });

@@ -88,10 +88,9 @@ function repeated(mask: Node, attention: AttentionNode): Node {
 /** A mask of keys alone, `[.., 1, S]`, for every query. */
 function ofQueries(mask: Node, { type }: AttentionNode): Node {
   const { name, type: { shape: own } } = mask;
+  if (own.length !== 4) return mask;
   const shape = own.with(2, type.shape[2]!);
-  return own.length !== 4 || sameShape(own, shape)
-    ? mask
-    : apply("expand", [mask], { attrs: { shape }, name });
+  return sameShape(own, shape) ? mask : apply("expand", [mask], { attrs: { shape }, name });
 }
 
 /** Tokens of any shape `[..., C]` as `[B, T, C]`, of the batch and tokens of `[B, H, T, D]`. */
