@@ -9,7 +9,6 @@
  *                                      [--write docs/onnx_in_census.md --machine WORDS]
  */
 import { parseArgs } from "node:util";
-import { basename, join } from "node:path";
 import { isRefusal } from "../../src/errors.ts";
 import { importOnnx } from "../../src/import/model.ts";
 import { type Graph, topological } from "../../src/ir/graph.ts";
@@ -17,12 +16,10 @@ import { asOnnx } from "../../src/rewrite/backends/onnx_forms.ts";
 import type { NormFold } from "../../src/rewrite/fold/fold_norm.ts";
 import { optimize } from "../../src/rewrite/pipeline.ts";
 import { errorOf, recordedCall } from "../recorded.ts";
+import { census, type Named, namedBy, OPTIONS, zooIn } from "./zoo.ts";
 
 /** What came of one file. */
-interface Row {
-  readonly network: string;
-  readonly norm: string;
-  readonly exporter: string;
+interface Row extends Named {
   /** The implementation of attention that could be exported, "sdpa" where PyTorch's own could. */
   readonly attention: string;
   /** Why it was not imported. */
@@ -71,9 +68,8 @@ function countBy(graph: Graph, of: (op: string) => boolean): Record<string, numb
 }
 
 async function look(path: string): Promise<Row> {
-  const [network, norm, exporter] = basename(path).split(".") as [string, string, string];
   const { attention, dims = {} } = JSON.parse(await Deno.readTextFile(path.replace(/\.onnx$/, ".json")));
-  const row = { network, norm, exporter, attention };
+  const row = { ...namedBy(path), attention };
   try {
     const { model, open } = importOnnx(path, { dims });
     const traced = model.trace({ weights: open() });
@@ -308,36 +304,25 @@ function pageOf(rows: readonly Row[], others: readonly Row[], machine: string): 
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: {
-    others: { type: "string" },
-    only: { type: "string", default: "" },
-    write: { type: "string" },
-    machine: { type: "string", default: "this machine" },
-  },
+  options: { ...OPTIONS, others: { type: "string" } },
 });
-const [folder] = positionals;
-if (folder === undefined) throw new Error("the folder of the zoo is missing");
-/** The files of a folder, with a line for each. */
+
+function lineOf(row: Row): string {
+  const { network, norm, exporter, refused, attentions = 0 } = row;
+  const [found, folded, online, kept] = fatesOf(row);
+  return refused ??
+    `${network}.${norm}.${exporter}: ${
+        digits(errorIn(row))
+      }; of ${found} normalizations ${folded} folded, ${online} ` +
+      `online, ${kept} refused; ${attentions} attentions; plain: ${plainIn(row)}`;
+}
+
+/** The files of a folder, in the order of the page. */
 async function looked(folder: string): Promise<Row[]> {
-  const files = [...Deno.readDirSync(folder)].map(({ name }) => name)
-    .filter((name) => name.endsWith(".onnx") && name.includes(values.only)).sort();
-  const rows: Row[] = [];
-  for (const file of files) {
-    const row = await look(join(folder, file));
-    rows.push(row);
-    const { network, norm, exporter, refused, attentions = 0 } = row;
-    const [found, folded, online, kept] = fatesOf(row);
-    console.log(
-      refused ??
-        `${network}.${norm}.${exporter}: ${
-            digits(errorIn(row))
-          }; of ${found} normalizations ${folded} folded, ${online} ` +
-          `online, ${kept} refused; ${attentions} attentions; plain: ${plainIn(row)}`,
-    );
-  }
+  const rows = await census(folder, values.only, look, lineOf);
   return rows.sort((a, b) => a.network.localeCompare(b.network) || b.exporter.localeCompare(a.exporter));
 }
 
-const rows = await looked(folder);
+const rows = await looked(zooIn(positionals));
 const others = values.others === undefined ? [] : await looked(values.others);
 if (values.write !== undefined) await Deno.writeTextFile(values.write, pageOf(rows, others, values.machine));

@@ -6,19 +6,17 @@
  *     deno run -A tests/census/scripts.ts ZOO [--only WORD] [--write docs/onnx_in_scripts.md --machine WORDS]
  */
 import { parseArgs } from "node:util";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { Precision } from "../../src/ir/dtype.ts";
 import { isRefusal } from "../../src/errors.ts";
 import { importOnnx } from "../../src/import/model.ts";
 import { difference } from "../../src/script/same.ts";
 import { scriptOf } from "../../src/script/write.ts";
 import { ran, UNFOLD } from "../script/support.ts";
+import { census, type Named, namedBy, OPTIONS, zooIn } from "./zoo.ts";
 
 /** What came of one file. */
-interface Row {
-  readonly network: string;
-  readonly norm: string;
-  readonly exporter: string;
+interface Row extends Named {
   /** Lines of the script; null where there is none. */
   readonly lines: number | null;
   /** Why there is none, or where it is another network; null where it is the same. */
@@ -26,12 +24,11 @@ interface Row {
 }
 
 async function look(path: string): Promise<Row> {
-  const [network, norm, exporter] = basename(path).split(".") as [string, string, string];
-  const row = { network, norm, exporter };
+  const row = namedBy(path);
   try {
     const { model, open } = importOnnx(path);
     const source = basename(path);
-    const text = scriptOf(model, { weights: open(), unfold: UNFOLD, source, file: `${network}.ts` });
+    const text = scriptOf(model, { weights: open(), unfold: UNFOLD, source, file: `${row.network}.ts` });
     const script = await ran(text);
     const differs = (precision: Precision) => {
       const [file, written] = [model, script].map((each) => each.trace({ weights: open(), precision }));
@@ -83,22 +80,12 @@ function pageOf(rows: readonly Row[], machine: string): string {
   ].join("\n").trimEnd() + "\n";
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    only: { type: "string", default: "" },
-    write: { type: "string" },
-    machine: { type: "string", default: "this machine" },
-  },
-});
-const [folder] = positionals;
-if (folder === undefined) throw new Error("the folder of the zoo is missing");
-const files = [...Deno.readDirSync(folder)].map(({ name }) => name)
-  .filter((name) => name.endsWith(".onnx") && name.includes(values.only)).sort();
-const rows: Row[] = [];
-for (const file of files) {
-  const row = await look(join(folder, file));
-  rows.push(row);
-  console.log(`${file}: ${row.lines ?? "no"} lines, ${row.wrong ?? "the same graph"}`);
-}
+const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
+const rows = await census(
+  zooIn(positionals),
+  values.only,
+  look,
+  ({ network, norm, exporter, lines, wrong }) =>
+    `${network}.${norm}.${exporter}.onnx: ${lines ?? "no"} lines, ${wrong ?? "the same graph"}`,
+);
 if (values.write !== undefined) await Deno.writeTextFile(values.write, pageOf(rows, values.machine));
