@@ -169,14 +169,16 @@ function insideOf(
   line: string,
   end: number,
 ): { readonly begin: number; readonly entries: readonly string[] } {
-  let [depth, begin] = [0, end];
+  // Characters, and texts as a whole: a name may have brackets and commas.
+  const pieces = line.slice(0, end).match(/"(?:[^"\\]|\\.)*"|[^"]/g) ?? [];
+  let [depth, begin] = [1, end];
   const entries = [""];
-  for (;; begin--) {
-    const character = line[begin]!;
-    if ("}])".includes(character)) depth++;
-    if ("{[(".includes(character) && --depth === 0) break;
-    if (depth === 1 && character === ",") entries.unshift("");
-    else if (begin < end) entries[0] = character + entries[0];
+  for (; depth > 0; begin -= pieces.pop()!.length) {
+    const piece = pieces.at(-1)!;
+    if ("}])".includes(piece)) depth++;
+    if ("{[(".includes(piece)) depth--;
+    if (depth === 1 && piece === ",") entries.unshift("");
+    else if (depth > 0) entries[0] = piece + entries[0];
   }
   return { begin: begin + 1, entries: entries.map((entry) => entry.trim()) };
 }

@@ -90,6 +90,16 @@ const CASES: Readonly<Record<string, { readonly model: Model; readonly says: rea
     }),
     says: ['in: _in, "x.p": x_p, x_p: _x_p, linear: _linear }', "switch2 = "],
   },
+  "modules with brackets and commas in their names": {
+    model: small(({ x }, p) => {
+      const names = ["first (of, two products", "second (of, two products"] as const;
+      return mlp(x!, p.at("a module) of, a long name, as files have"), { hidden: 32, names });
+    }),
+    says: [
+      'mlp(x, p.at("a module) of, a long name, as files have"), {\n',
+      '      names: ["first (of, two products", "second (of, two products"],\n',
+    ],
+  },
   "blocks two by two, of which the second is another": {
     model: small(({ x }, p) => {
       let y = x!;
