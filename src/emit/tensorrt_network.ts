@@ -169,7 +169,7 @@ export class NetworkEmitter extends EmitterCore implements TensorRtEmitter<Value
     const kernel = "tensor" in weight ? weight.tensor : values(weight);
     const shift = bias && values(bias);
     const layer = this.layer("convolution");
-    if (!("tensor" in weight)) this.onWeights?.({ layer, role: "kernel", ...values(weight) });
+    if ("bytes" in kernel) this.onWeights?.({ layer, role: "kernel", ...kernel });
     if (shift) this.onWeights?.({ layer, role: "bias", ...shift });
     return this.computed(this.network.convolution(this.tensor(x), {
       maps,
