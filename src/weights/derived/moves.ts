@@ -112,7 +112,7 @@ export function beside(
 export function transposed(of: TensorData, dtype: StorageType): RowReader {
   const [columns, rows] = of.shape as [number, number];
   const room = roomFor(of.dtype);
-  let held: Whole | null = wholeOf(of);
+  let held: Whole | null = null;
   return (target, row) => {
     const { bytes, release } = held ??= wholeOf(of);
     const source = rawView(bytes, of.dtype);

@@ -114,8 +114,8 @@ export function eachRow(data: TensorData, take: (row: Float64Array, index: numbe
 }
 
 /**
- * Rows of a weight, in float64 or, undecoded, in the type that it is held in. What it comes from is read when
- * this is called, and of parts one below the other when their turn comes.
+ * Rows of a weight, in float64 or, undecoded, in the type that it is held in. Small tensors that it comes
+ * from are read when this is called, others with the rows, and parts one below the other in their turn.
  */
 function rowReader(data: TensorData, dtype: StorageType): RowReader {
   const derivation = derivationOf(data);
