@@ -13,9 +13,9 @@ export function leaves(remove: () => void): Disposable {
   return { [Symbol.dispose]: () => void LEAVINGS.delete(remove) };
 }
 
-/** Removes everything; what cannot be removed is left to the next build. */
+/** Removes all, what came last first, as a file in a folder; what cannot go is left to the next build. */
 export function removeLeavings(): void {
-  for (const remove of LEAVINGS) {
+  for (const remove of [...LEAVINGS].reverse()) {
     try {
       remove();
     } catch {

@@ -43,20 +43,31 @@ export async function replaceBy(path: string, write: (partial: string) => Promis
  * ends, and so are folders that were made for it and are empty.
  */
 export async function partialOf(path: string): Promise<AsyncDisposable & { readonly path: string }> {
+  const own = new AsyncDisposableStack();
+  own.use(await foldersOf(path));
+  const partial = `${path}.${crypto.randomUUID()}.part`;
+  own.use(passing([partial]));
+  return { path: partial, [Symbol.asyncDispose]: () => own.disposeAsync() };
+}
+
+/** Makes the folders of a file that are not there; those that are empty go again as `partialOf` says. */
+export async function foldersOf(path: string): Promise<AsyncDisposable> {
   const made: string[] = [];
   const folder = dirname(resolve(path));
   for (let above = folder; !await isThere(above) && above !== dirname(above); above = dirname(above)) {
-    made.push(above);
+    made.unshift(above);
   }
   await Deno.mkdir(folder, { recursive: true });
-  const partial = `${path}.${crypto.randomUUID()}.part`;
-  const own = [partial, ...made];
-  const leavings = own.map((each) => leaves(() => Deno.removeSync(each)));
+  return passing(made);
+}
+
+/** Files and empty folders that are gone when this is disposed, or the process ends; the last goes first. */
+function passing(paths: readonly string[]): AsyncDisposable {
+  const leavings = paths.map((path) => leaves(() => Deno.removeSync(path)));
   return {
-    path: partial,
     [Symbol.asyncDispose]: async () => {
       for (const leaving of leavings) leaving[Symbol.dispose]();
-      for (const each of own) await Deno.remove(each).catch(() => {});
+      for (const path of paths.toReversed()) await Deno.remove(path).catch(() => {});
     },
   };
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readKeptFile, replaceBy, replaceFile } from "../../src/emit/kept_file.ts";
+import { foldersOf, readKeptFile, replaceBy, replaceFile } from "../../src/emit/kept_file.ts";
+import { leaves, removeLeavings } from "../../src/leavings.ts";
 import { rejects, withFolder } from "../support.ts";
 
 Deno.test("replaceFile() replaces a file as a whole, and readKeptFile() starts with nothing", () =>
@@ -21,5 +22,15 @@ Deno.test("readKeptFile() and replaceFile() say what cannot be read or written",
     // Folders are made, and are gone again with the file that did not come to be.
     const deep = join(folder, "new", "folder", "cache");
     await rejects(replaceBy(deep, () => Promise.reject(new Deno.errors.NotFound("gone"))), "gone");
+    assert.deepEqual([...Deno.readDirSync(folder)], []);
+  }));
+
+Deno.test("foldersOf() leaves no folder where the process ends, a file in it being gone first", () =>
+  withFolder(async (folder) => {
+    const deep = join(folder, "new", "folder", "script.ts");
+    await using _folders = await foldersOf(deep);
+    await Deno.writeTextFile(deep, "half of it");
+    using _file = leaves(() => Deno.removeSync(deep));
+    removeLeavings();
     assert.deepEqual([...Deno.readDirSync(folder)], []);
   }));

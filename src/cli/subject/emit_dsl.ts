@@ -3,7 +3,7 @@ import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Subject } from "../../compile/order.ts";
 import type { Model } from "../../dsl/model.ts";
-import { partialOf } from "../../emit/kept_file.ts";
+import { foldersOf } from "../../emit/kept_file.ts";
 import { isRefusal, UnfoldError, writeFailure } from "../../errors.ts";
 import { leaves } from "../../leavings.ts";
 import { UsageError } from "../terminal.ts";
@@ -38,11 +38,12 @@ export async function emitDsl(
     source,
     file: basename(path),
   });
-  // Folders that are made for it go again where it does not come to be.
-  await using _folders = await partialOf(file);
-  await Deno.writeTextFile(file, text, { createNew: true }).catch((error) => {
+  const refuse = (error: unknown) => {
     throw writeFailure(path, error);
-  });
+  };
+  // Folders that are made for it go again where it does not come to be.
+  await using _folders = await foldersOf(file).catch(refuse);
+  await Deno.writeTextFile(file, text, { createNew: true }).catch(refuse);
   using _ = leaves(() => Deno.removeSync(file));
   try {
     const written: Model = (await import(pathToFileURL(file).href)).default;
