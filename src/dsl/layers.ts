@@ -4,6 +4,7 @@
  */
 import { UnfoldError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
+import { axisIn } from "../ir/shape.ts";
 import type { Norm } from "../norms/families.ts";
 import { affineData, type HeadRows, regroupedData } from "../weights/derived/derive.ts";
 import {
@@ -68,7 +69,8 @@ export interface LayerScaleOptions {
 
 /** `gamma x` per channel, `gamma [C]` (CaiT, Touvron et al. 2021): folds into the product that makes `x`. */
 export function layerScale(x: Tensor, p: Scope, options: LayerScaleOptions = {}): Tensor {
-  const known = given(layer("layerScale", x, p), options, {
+  const what = layer("layerScale", x, p);
+  const known = given(what, options, {
     name: optional(TEXT),
     axis: optional(INDEX),
     shift: optional(TENSOR),
@@ -87,7 +89,7 @@ export function layerScale(x: Tensor, p: Scope, options: LayerScaleOptions = {})
     }
     return scope.affine(moved, { scale, shift, family: "affine" });
   };
-  return tensorOf(alongAxis(nodeOf(x), axis, scaled));
+  return tensorOf(alongAxis(nodeOf(x), axisIn(axis, x.shape.length, what), scaled));
 }
 
 function headRows(what: string, rows: HeadRows): HeadRows {

@@ -3,6 +3,7 @@ import {
   attention,
   block,
   embedding,
+  layerScale,
   linear,
   mlp,
   norm,
@@ -105,6 +106,11 @@ Deno.test("attention() refuses heads that do not divide the channels, and other 
     refuses(() => attention(x, p.at("attn"), { heads }), "attn: attention: heads must be", `not ${heads}`);
   }
   refuses(() => attention(input("z", [2, 8]), p.at("attn"), { heads: 2 }), "attn: attention needs [B, T, C]");
+});
+
+Deno.test("layerScale() refuses an axis that is not there by its own name", () => {
+  const { p } = recorded();
+  refuses(() => layerScale(x, p.at("ls"), { axis: 3 }), "ls: layerScale: axis 3 does not exist in rank 3");
 });
 
 Deno.test("attention() to a memory reads keys and values from the memory", () => {
