@@ -10,6 +10,7 @@ import type { Site } from "../site.ts";
 import { fixed } from "../values.ts";
 import type { Translators } from "./define.ts";
 import { activated, linearOf } from "./products.ts";
+import { sliced } from "./shapes.ts";
 
 export const IMAGES: Translators = {
   Conv: convolved,
@@ -153,10 +154,10 @@ function overlapping(
   const split = [groups, channels / groups, outputs, height, width];
   const grouped = at.make("reshape", [weight], { shape: split });
   const swapped = at.make("transpose", [grouped], { permutation: [0, 2, 1, 3, 4] });
-  const kernel = [height, width].reduce((turned, size, i) => {
-    const rows = Array.from({ length: size }, (_, row) => size - 1 - row);
-    return at.make("gather", [turned, at.constant(rows, { dtype: "int64" })], { axis: 2 + i });
-  }, at.make("reshape", [swapped], { shape: [groups * outputs, channels / groups, height, width] }));
+  const kernel = [2, 3].reduce(
+    (turned, axis) => sliced(at, turned, { axis, start: -1, end: -Infinity, step: -1 }),
+    at.make("reshape", [swapped], { shape: [groups * outputs, channels / groups, height, width] }),
+  );
   // Behind the last place there are zeros already.
   const reach = [dilation[0] * (height - 1), dilation[1] * (width - 1)] as const;
   const pads = ([0, 1] as const).map((i) =>
