@@ -90,7 +90,7 @@ export function nodeOfKnown(known: Known, { precision, name }: { precision: Prec
   if (stored !== undefined) {
     return constantNode(stored, { dtype: dtype === "fp32" ? precision : dtype, name });
   }
-  if (known.elements.some((size) => typeof size !== "number")) return nodeOfSizes(known, { precision, name });
+  if (isOpen(known)) return nodeOfSizes(known, { precision, name });
   const wide = numbersOf(known);
   const held = heldData(shape, wide, origin);
   if (known.made !== undefined) madeOf(held, known.made);
@@ -188,10 +188,7 @@ function eachElement(
   like: Omit<Known, "elements">,
 ): Known {
   requireComputable(like.shape);
-  const places = values.map(({ shape }) => {
-    const data = Float64Array.from({ length: elementCount(shape) }, (_, i) => i);
-    return broadcastTo({ shape, data }, like.shape);
-  });
+  const places = values.map(({ shape }) => broadcastPlaces(shape, like.shape));
   const count = elementCount(like.shape);
   const elements = new Array<Size>(count);
   let areNumbers = true;
@@ -200,6 +197,12 @@ function eachElement(
     areNumbers &&= typeof elements[i] === "number";
   }
   return { ...like, elements: areNumbers ? Float64Array.from(elements as number[]) : elements };
+}
+
+/** Which element each one of a shape is of a tensor that is broadcast to it. */
+export function broadcastPlaces(from: readonly number[], to: readonly number[]): Float64Array {
+  const data = Float64Array.from({ length: elementCount(from) }, (_, i) => i);
+  return broadcastTo({ shape: from, data }, to);
 }
 
 /** The sizes among known values, of which none is unclear. */

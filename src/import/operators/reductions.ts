@@ -5,7 +5,7 @@ import { sizeOf } from "../../ir/shape.ts";
 import type { Node } from "../../ir/graph.ts";
 import { onSizesOf, type Size } from "../sizes.ts";
 import type { Site } from "../site.ts";
-import type { Known } from "../values.ts";
+import { broadcastPlaces, type Known } from "../values.ts";
 import type { Translator, Translators } from "./define.ts";
 import { opposite } from "./elementwise.ts";
 
@@ -99,15 +99,9 @@ function reducedSizes(at: Site, operator: keyof typeof OF_NONE): Known {
   const combine = onSizesOf(operator)!;
   const kept = shape.map((size, axis) => axes?.includes(axis) ? 1 : size);
   const results = new Array<Size | undefined>(elementCount(kept));
+  const places = broadcastPlaces(kept, shape);
   elements.forEach((element, i) => {
-    let [rest, place, stride] = [i, 0, 1];
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      if (!axes?.includes(axis)) {
-        place += stride * (rest % shape[axis]!);
-        stride *= shape[axis]!;
-      }
-      rest = Math.floor(rest / shape[axis]!);
-    }
+    const place = places[i]!;
     const before = results[place];
     results[place] = before === undefined ? element : combine(before, element);
   });
