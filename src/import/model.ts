@@ -177,16 +177,17 @@ export function importOnnx(
 function quantizedIn(graph: Graph): ImportedOnnx["quantized"] {
   const products = topological(graph).filter(({ op }) => PRODUCTS.has(op));
   const quantized = products.filter(({ inputs: [, weight] }) => isOp(weight!, "dequantize"));
-  const [whole, weights] = [true, false].map((isWhole) =>
-    quantized.filter(({ inputs: [x] }) => isOp(x!, "dequantize") === isWhole)
-  ) as [Node[], Node[]];
+  const isWhole = ({ inputs: [x] }: Node) => isOp(x!, "dequantize");
   const told = (nodes: readonly Node[], what: string) =>
     nodes.map(({ name }) => ({
       name,
       why: `${nodes.length} of ${products.length} products have ${what} of few bits in the file, and keep ` +
         "them; no normalization folds into them",
     }));
-  return [...told(whole, "both operands"), ...told(weights, "a weight")];
+  return [
+    ...told(quantized.filter(isWhole), "both operands"),
+    ...told(quantized.filter((node) => !isWhole(node)), "a weight"),
+  ];
 }
 
 const PRODUCTS: ReadonlySet<string> = new Set<OpName>(["conv", "linear", "matmul"]);

@@ -120,8 +120,7 @@ class Translation implements Surroundings {
 
   /** Whether a node is not known, or reads what could not be made because of one that is not. */
   #isCutAt(node: OnnxNode): boolean {
-    const isLost = node.op !== "If" &&
-      node.inputs.some((name) => name !== "" && this.#valueOf(name) === null);
+    const isLost = !isChoice(node) && node.inputs.some((name) => name !== "" && this.#valueOf(name) === null);
     return isLost || !isKnownOperator(node);
   }
 
@@ -176,9 +175,9 @@ class Translation implements Surroundings {
     const inputs = node.inputs.map((name) => name === "" ? null : this.#valueOf(name));
     const site = new Site(node, inputs, this);
     try {
-      // Of two branches one is not there.
-      const isChoice = node.op === "If" && node.domain === "";
-      const missing = isChoice ? undefined : node.inputs.find((name, i) => name !== "" && inputs[i] === null);
+      const missing = isChoice(node)
+        ? undefined
+        : node.inputs.find((name, i) => name !== "" && inputs[i] === null);
       if (missing !== undefined) throw new UnfoldError(`nothing makes its input ${quoted(missing)}`);
       const results = outputsOf(site.areKnown() ? this.#computed(site) : translatorFor(node)(site));
       this.#check(node, results);
@@ -266,6 +265,9 @@ class Translation implements Surroundings {
     });
   }
 }
+
+/** Whether a node chooses between two branches, of which one is not there. */
+const isChoice = (node: OnnxNode) => operatorName(node) === "If";
 
 function outputsOf(result: Translated): readonly (Value | null)[] {
   return Array.isArray(result) ? result as readonly (Value | null)[] : [result as Value];
