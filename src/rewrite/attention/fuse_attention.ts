@@ -11,10 +11,11 @@
  * of keys alone is repeated for the queries.
  */
 import { type Graph, mapGraph, type Node, usesOf } from "../../ir/graph.ts";
-import { type Dim, sameShape, type Shape } from "../../ir/shape.ts";
+import type { Dim, Shape } from "../../ir/shape.ts";
 import { type AttentionNode, repetitionOf } from "../../ops/attention.ts";
 import { apply, rebuild } from "../../ops/table.ts";
 import { fitsFused } from "../../ops/token_attention.ts";
+import { expanded } from "../shaped.ts";
 import { type Attention, attentionsIn, isMasked } from "./anatomy.ts";
 
 export interface FuseOptions {
@@ -87,10 +88,8 @@ function repeated(mask: Node, attention: AttentionNode): Node {
 
 /** A mask of keys alone, `[.., 1, S]`, for every query. */
 function ofQueries(mask: Node, { type }: AttentionNode): Node {
-  const { name, type: { shape: own } } = mask;
-  if (own.length !== 4) return mask;
-  const shape = own.with(2, type.shape[2]!);
-  return sameShape(own, shape) ? mask : apply("expand", [mask], { attrs: { shape }, name });
+  const { shape } = mask.type;
+  return shape.length === 4 ? expanded(mask, shape.with(2, type.shape[2]!)) : mask;
 }
 
 /** Tokens of any shape `[..., C]` as `[B, T, C]`, of the batch and tokens of `[B, H, T, D]`. */

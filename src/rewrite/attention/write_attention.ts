@@ -6,9 +6,10 @@
 import type { DType } from "../../ir/dtype.ts";
 import { float64Of, heldData } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
-import { type Dim, multiplyDims, sameShape, type Shape } from "../../ir/shape.ts";
+import { type Dim, multiplyDims, type Shape } from "../../ir/shape.ts";
 import { type AttentionNode, causalMask, repetitionOf } from "../../ops/attention.ts";
 import { apply, constantNode, isOp, rebuild } from "../../ops/table.ts";
+import { reshaped } from "../shaped.ts";
 import { isMasked } from "./anatomy.ts";
 
 /** @returns the graph with every attention that can be written out, and how many were */
@@ -45,10 +46,8 @@ export function writtenOut(
   const constant = (values: Float64Array, shape: readonly number[]) =>
     constantNode(heldData(shape, values, name), { dtype, name: `${name}/constant` });
   const sum = (a: Node, b: Node) => apply("add", [a, b], { attrs: {}, name });
-  const reshaped = (node: Node, shape: Shape) =>
-    sameShape(node.type.shape, shape) ? node : apply("reshape", [node], { attrs: { shape }, name });
   const held = (shape: Shape) => merged ? [multiplyDims(batch, heads), ...shape.slice(2)] : shape;
-  const asHeld = (node: Node) => reshaped(node, held(node.type.shape));
+  const asHeld = (node: Node) => reshaped(node, held(node.type.shape), name);
 
   const scaled = scale === 1
     ? q!
@@ -61,10 +60,10 @@ export function writtenOut(
   if (mask !== undefined) {
     const whole = [...shape.slice(0, 3), k!.type.shape[2]!];
     const { parts } = repetitionOf(attention) ?? { parts: whole };
-    logits = reshaped(sum(reshaped(logits, parts), mask), held(whole));
+    logits = reshaped(sum(reshaped(logits, parts, name), mask), held(whole), name);
   }
   const cast = (node: Node, to: DType) =>
     node.type.dtype === to ? node : apply("cast", [node], { attrs: { to }, name });
   const weights = apply("softmax", [cast(logits, softmax)], { attrs: { axis: merged ? 2 : 3 }, name });
-  return reshaped(apply("matmul", [cast(weights, dtype), asHeld(v!)], { attrs: {}, name }), shape);
+  return reshaped(apply("matmul", [cast(weights, dtype), asHeld(v!)], { attrs: {}, name }), shape, name);
 }

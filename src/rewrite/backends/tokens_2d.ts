@@ -8,6 +8,7 @@ import { sameShape, type Shape, sizeOf } from "../../ir/shape.ts";
 import { wholeAxesBehind } from "../../ops/channels.ts";
 import { apply, type AttrsOf, isOp, type OpName, opOf, rebuild } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
+import { reshaped } from "../shaped.ts";
 
 const MATRIX_PRODUCT: Rule = {
   name: "matrix-product",
@@ -93,9 +94,3 @@ function asMatrix(node: Node): Node {
 
 /** Whether only the last axis has a size. */
 const isVector = (shape: Shape) => shape.slice(0, -1).every((dim) => dim === 1);
-
-function reshaped(node: Node, shape: Shape): Node {
-  return sameShape(node.type.shape, shape)
-    ? node
-    : apply("reshape", [node], { attrs: { shape }, name: node.name });
-}

@@ -14,6 +14,7 @@ import type { Node } from "../../ir/graph.ts";
 import { axisIn, type Dim, sameShape, type Shape } from "../../ir/shape.ts";
 import { apply, constantNode, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
+import { reshaped } from "../shaped.ts";
 import { besides, isAbout, numberOf, uncast } from "./arithmetic.ts";
 import { isHiding, sumOfMasks } from "./masks/masks.ts";
 
@@ -193,9 +194,7 @@ function attended(
   const attrs = { scale: usual, causal: false, ...(softmax !== type.dtype && { softmax }) };
   const inputs = mask === undefined ? [wide, keys, values] : [wide, keys, values, mask];
   const mixed = apply("attention", inputs, { attrs, name });
-  return sameShape(mixed.type.shape, type.shape)
-    ? mixed
-    : apply("reshape", [mixed], { attrs: { shape: type.shape }, name });
+  return reshaped(mixed, type.shape, name);
 }
 
 /** Heads as `[B, H, T, D]`; of `[N, T, D]` as what N was flattened from, or as N batches of a lone head. */

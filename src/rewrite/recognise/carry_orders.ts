@@ -10,10 +10,11 @@
  */
 import { float64Of } from "../../ir/data.ts";
 import { type Graph, mapGraph, type Node, topological, type Uses, usesOf } from "../../ir/graph.ts";
-import { type Dim, sameShape, type Shape } from "../../ir/shape.ts";
+import { type Dim, sameShape } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, type AttrsOf, isOp, type OpName, opOf, rebuild } from "../../ops/table.ts";
 import { isTokenwise } from "../backends/tokens_2d.ts";
+import { reshaped } from "../shaped.ts";
 import { gathered } from "./token_order.ts";
 
 /** A tensor whose rows, image by image, are those of `tokens [B, T, C]` in an order. */
@@ -193,8 +194,4 @@ function hoisted(graph: Graph): Graph {
 function withoutReshapes(node: Node): Node {
   while (keepsRows(node)) node = node.inputs[0]!;
   return node;
-}
-
-function reshaped(x: Node, shape: Shape, name: string): Node {
-  return sameShape(x.type.shape, shape) ? x : apply("reshape", [x], { attrs: { shape }, name });
 }

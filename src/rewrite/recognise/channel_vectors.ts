@@ -17,6 +17,7 @@ import { dataOf } from "../../ops/constant.ts";
 import { apply, type AttrsOf, constantNode, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
 import { normOf, onlineOf } from "../fold/norm_nodes.ts";
+import { reshaped } from "../shaped.ts";
 import { besides } from "./arithmetic.ts";
 
 /** One number for each channel of a tensor. */
@@ -62,11 +63,7 @@ export const PRODUCT_WITH_BIAS: Rule = {
       ? axis === type.shape.length - 1
       : isOp(product, "conv") && axis === 1;
     if (!isProduct || inputs.length !== 2) return null;
-    const shape = [type.shape[axis] as number];
-    const bias = sameShape(constant.type.shape, shape)
-      ? constant
-      : apply("reshape", [constant], { attrs: { shape }, name: constant.name });
-    const given = [...inputs, bias];
+    const given = [...inputs, reshaped(constant, [type.shape[axis] as number])];
     return isOp(product, "linear")
       ? apply("linear", given, { attrs: {}, name })
       : apply("conv", given, { attrs: product.attrs as AttrsOf<"conv">, name });

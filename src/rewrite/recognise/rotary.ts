@@ -13,6 +13,7 @@ import type { Node } from "../../ir/graph.ts";
 import { axisIn, sizeOf } from "../../ir/shape.ts";
 import { apply, constantNode, isOp } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
+import { reshaped } from "../shaped.ts";
 import { besides, numberOf } from "./arithmetic.ts";
 
 export const ROTARY: Rule = {
@@ -44,9 +45,7 @@ export const ROTARY: Rule = {
       attrs: joined.attrs,
       name: joined.name,
     });
-    const whole = joined === turned
-      ? plain
-      : apply("reshape", [plain], { attrs: { shape: turned.type.shape }, name: turned.name });
+    const whole = reshaped(plain, turned.type.shape, turned.name);
     // Both are constants: they are folded.
     const signed = apply("mul", [table, sign], { attrs: {}, name: table.name });
     return apply("mul", [whole, signed], { attrs: {}, name });

@@ -22,6 +22,7 @@ import type { ReferenceTensor } from "../../ops/define.ts";
 import { dataOf } from "../../ops/constant.ts";
 import { apply, constantNode, isOp, opOf } from "../../ops/table.ts";
 import type { Rule } from "../driver.ts";
+import { reshaped } from "../shaped.ts";
 
 /** More tokens of an image than are put in an order one by one. */
 const MOST_TOKENS = 2 ** 20;
@@ -154,9 +155,8 @@ function rowShape(shape: Shape, { channels, values }: Numbered): readonly number
 
 function ordered(source: Node, { batch, tokens, rows, result }: Order & { readonly result: Node }): Node {
   const { name, type: { shape } } = result;
-  const reshaped = (x: Node, to: Shape) =>
-    sameShape(x.type.shape, to) ? x : apply("reshape", [x], { attrs: { shape: to }, name });
-  return reshaped(gathered(reshaped(source, [batch, tokens, source.type.shape.at(-1)!]), rows), shape);
+  const whole = reshaped(source, [batch, tokens, source.type.shape.at(-1)!], name);
+  return reshaped(gathered(whole, rows), shape, name);
 }
 
 /** Tokens `[B, T, C]` in an order; as they are where it is theirs. */

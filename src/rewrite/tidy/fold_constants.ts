@@ -6,9 +6,8 @@
 import type { TensorData } from "../../ir/data.ts";
 import { isFloat } from "../../ir/dtype.ts";
 import { type Graph, mapGraph, type Node } from "../../ir/graph.ts";
-import { dataOf } from "../../ops/constant.ts";
+import { dataOf, madeOf } from "../../ops/constant.ts";
 import { constantNode, isOp, opOf, rebuild } from "../../ops/table.ts";
-import { madeOf } from "../../ops/constant.ts";
 import { computedData, transposedData } from "../../weights/derived/derive.ts";
 
 /** @returns the graph, and how many nodes became constants */

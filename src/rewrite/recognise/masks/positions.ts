@@ -15,6 +15,7 @@ import { axisIn, type Dim, sameShape, type Shape, sizeOf } from "../../../ir/sha
 import { dataOf } from "../../../ops/constant.ts";
 import { apply, constantNode, isOp, opOf, rebuild } from "../../../ops/table.ts";
 import type { Rule } from "../../driver.ts";
+import { expanded, reshaped } from "../../shaped.ts";
 import { besides, numberOf } from "../arithmetic.ts";
 import { differenceOf, HOLDS, MOST_PLACES, type Places, placesOf, placesOfValues } from "./places.ts";
 
@@ -42,14 +43,8 @@ function laid(x: Node, along: readonly Along[], node: Node): Node | null {
   const thin = shape.map((dim, axis): Dim =>
     axes.includes(axis) || axis >= shape.length - rest.length ? dim : 1
   );
-  return repeated(reshapedTo(part, thin, name), shape, name);
+  return expanded(reshaped(part, thin, name), shape, name);
 }
-
-const reshapedTo = (x: Node, shape: Shape, name: string): Node =>
-  sameShape(x.type.shape, shape) ? x : apply("reshape", [x], { attrs: { shape }, name });
-
-const repeated = (x: Node, shape: Shape, name: string): Node =>
-  sameShape(x.type.shape, shape) ? x : apply("expand", [x], { attrs: { shape }, name });
 
 /** Places along one axis, one behind the other, or one place; null of others. */
 function alongOne(places: Places | null): Along | null {
@@ -99,7 +94,7 @@ const GATHER: Rule = {
     if (along === null || !fills(along, whole.type.shape, node)) return null;
     // What stood behind the flattened axes stands in the result as x has it.
     return laid(
-      reshapedTo(whole, [...whole.type.shape.slice(0, joined!), ...x.type.shape.slice(1)], node.name),
+      reshaped(whole, [...whole.type.shape.slice(0, joined!), ...x.type.shape.slice(1)], node.name),
       along,
       node,
     );
@@ -151,7 +146,7 @@ const GATHER_ELEMENTS: Rule = {
     const [x, indices] = node.inputs;
     const { name, type: { shape } } = node;
     const same = uniform(isOp(x, "expand") ? x.inputs[0] : x);
-    if (same !== null) return repeated(same(shape.length), shape, name);
+    if (same !== null) return expanded(same(shape.length), shape, name);
     const at = axisIn(node.attrs.axis, shape.length, "gather_elements");
     const along = alongOne(placesOf(indices));
     if (along === null || along.axis !== at) return null;
@@ -194,7 +189,7 @@ const COMPARED: Rule = {
     const isSettled = sign === 0 || (now === beyond && (first === 0 || Math.sign(first) === sign));
     if (!isSettled) return null;
     const { name, type: { shape } } = node;
-    return repeated(single(now ? 1 : 0, "bool", { rank: shape.length, name }), shape, name);
+    return expanded(single(now ? 1 : 0, "bool", { rank: shape.length, name }), shape, name);
   },
 };
 
@@ -221,8 +216,8 @@ const TRUTHS: Rule = {
 /** A node broadcast to a shape. */
 function spread(x: Node, shape: Shape, name: string): Node {
   const missing = shape.length - x.type.shape.length;
-  return repeated(
-    reshapedTo(x, [...shape.slice(0, missing).map(() => 1), ...x.type.shape], name),
+  return expanded(
+    reshaped(x, [...shape.slice(0, missing).map(() => 1), ...x.type.shape], name),
     shape,
     name,
   );
@@ -235,14 +230,14 @@ const REPEATED: Rule = {
   rewrite: (node) => {
     const { name, type: { dtype, shape } } = node;
     if (isOp(node, "expand") && isOp(node.inputs[0], "expand")) {
-      return repeated(node.inputs[0].inputs[0], shape, name);
+      return expanded(node.inputs[0].inputs[0], shape, name);
     }
     const isPointwise = opOf(node).kind === "pointwise" || isOp(node, "cast");
     if (!isPointwise || !node.inputs.some((x) => isOp(x, "expand"))) return null;
     const once = rebuild(node, node.inputs.map((x) => isOp(x, "expand") ? x.inputs[0]! : x));
     if (sameShape(once.type.shape, shape)) return once;
     const isOfNumbers = isOp(node, "where") && node.inputs.slice(1).every((x) => numberOf(x) !== null);
-    return !isFloat(dtype) || isOp(node, "cast") || isOfNumbers ? repeated(once, shape, name) : null;
+    return !isFloat(dtype) || isOp(node, "cast") || isOfNumbers ? expanded(once, shape, name) : null;
   },
 };
 
