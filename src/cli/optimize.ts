@@ -4,7 +4,7 @@ import { PRECISIONS } from "../ir/dtype.ts";
 import { withoutHome } from "../report/home.ts";
 import { fates } from "../report/phrases.ts";
 import { hanging, table } from "../report/table.ts";
-import { ONNX_FORMS } from "../rewrite/backends/onnx_forms.ts";
+import { ONNX_FORMS } from "../rewrite/backends/onnx_form_names.ts";
 import { fixedGiven } from "./subject/dims.ts";
 import { asUsage, oneOf, parseOptions } from "./options.ts";
 import { complain, EXIT, note, print, Progress, runCommand, styled, UsageError } from "./terminal.ts";

@@ -13,7 +13,7 @@ import {
   isNarrow,
   networkPrecision,
 } from "../ir/dtype.ts";
-import { ONNX_FORMS, type OnnxForm } from "../rewrite/backends/onnx_forms.ts";
+import { ONNX_FORMS, type OnnxForm } from "../rewrite/backends/onnx_form_names.ts";
 import type { Placement } from "../rewrite/backends/tensorrt_quantized.ts";
 import { asUsage, oneOf } from "./options.ts";
 import { UsageError } from "./terminal.ts";

@@ -3,7 +3,8 @@
  * the old one's inputs, outputs, dynamic axes and metadata, and ONNX Runtime runs both on the same inputs.
  */
 import { quantizationOf } from "../checkpoints/recognised.ts";
-import { asOnnx, type OnnxForm } from "../rewrite/backends/onnx_forms.ts";
+import type { OnnxForm } from "../rewrite/backends/onnx_form_names.ts";
+import { asOnnx } from "../rewrite/backends/onnx_forms.ts";
 import { writeOnnx } from "../emit/onnx.ts";
 import { HIGHEST_OPSET, lowestOpset } from "../emit/opset.ts";
 import { RequestError, UnfoldError } from "../errors.ts";

@@ -4,7 +4,7 @@ import type { EngineOptions } from "../emit/tensorrt.ts";
 import type { Target } from "../emit/targets.ts";
 import type { EnginePrecision, EngineQuantization, Int8Target } from "../ir/dtype.ts";
 import type { Norm } from "../norms/families.ts";
-import type { OnnxForm } from "../rewrite/backends/onnx_forms.ts";
+import type { OnnxForm } from "../rewrite/backends/onnx_form_names.ts";
 import type { Placement } from "../rewrite/backends/tensorrt_quantized.ts";
 import type { LayerNormForm } from "../rewrite/fold/recentre.ts";
 import type { Batch } from "./batch.ts";

@@ -2,16 +2,10 @@
 import type { Graph } from "../../ir/graph.ts";
 import { type Pipeline, runPipeline } from "../pass.ts";
 import { ANYTHING } from "../spec.ts";
+import type { OnnxForm } from "./onnx_form_names.ts";
 import { ONNX_RUNTIME } from "./onnxruntime.ts";
 import { OPENVINO } from "./openvino.ts";
 import { TENSORRT } from "./tensorrt.ts";
-
-/**
- * `onnxruntime` has operators that only ONNX Runtime knows, in fp32; the others are the standard's.
- * `tensorrt` is what engines are built of: NVIDIA's own parser makes the same kernels of it.
- */
-export const ONNX_FORMS = ["standard", "onnxruntime", "openvino", "tensorrt"] as const;
-export type OnnxForm = (typeof ONNX_FORMS)[number];
 
 /** What makes each of them of an optimized graph. */
 export const ONNX_PIPELINES: Readonly<Record<OnnxForm, Pipeline>> = {
