@@ -61,8 +61,17 @@ export function expressed(graph: Graph, { nameOf, turnedOf }: Known): Graph {
   return mapGraph(graph, (node, inputs) => node.op === "constant" ? written(node) : rebuild(node, inputs));
 }
 
-/** Of what a product's rows are, part by part, and how they are stored; null where they are as they were. */
-export function regrouping(data: TensorData): { readonly of: TensorData; readonly rows: HeadRows } | null {
+/** Of what a product's rows are, part by part, and how they are stored. */
+interface Regrouping {
+  readonly of: TensorData;
+  readonly rows: HeadRows;
+}
+
+/** That of a constant; null where its rows are as they were, and of any other node. */
+export const regroupingOf = (node: Node | undefined): Regrouping | null =>
+  node?.op === "constant" ? regrouping(dataOf(node)) : null;
+
+function regrouping(data: TensorData): Regrouping | null {
   const derivation = derivationOf(data);
   if (derivation?.kind !== "concat" || derivation.axis !== 0) return null;
   const slices = derivation.parts.map((part) => {

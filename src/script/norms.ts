@@ -14,7 +14,7 @@ import { isOp } from "../ops/table.ts";
 import { statisticsOf } from "../rewrite/fold/norm_nodes.ts";
 import type { HeadRows } from "../weights/derived/derive.ts";
 import type { WeightSource } from "../weights/source.ts";
-import { regrouping } from "./expressions.ts";
+import { regroupingOf } from "./expressions.ts";
 import { literal, parentOf } from "./phrase.ts";
 
 /** A normalization in a network. */
@@ -59,8 +59,7 @@ export function normsOf(
     const x = (statistics ?? node).inputs[0]!;
     const at = axisIn(node.attrs.axis, x.type.shape.length, "channel_affine");
     // Vectors are in the order of the rows of the product in front.
-    const weight = x.op === "linear" ? x.inputs[1]! : null;
-    const regroup = weight?.op === "constant" ? regrouping(dataOf(weight))?.rows : undefined;
+    const regroup = x.op === "linear" ? regroupingOf(x.inputs[1])?.rows : undefined;
     const isMadeIn = (path: string, options: Options) => {
       try {
         const scope = normScope(root.at(path), { regroup });

@@ -5,7 +5,7 @@ import type { Node } from "../../ir/graph.ts";
 import { axisIn } from "../../ir/shape.ts";
 import { dataOf } from "../../ops/constant.ts";
 import type { HeadRows } from "../../weights/derived/derive.ts";
-import { regrouping } from "../expressions.ts";
+import { regroupingOf } from "../expressions.ts";
 import type { Network, Parameter } from "../network.ts";
 import { FEW_NUMBERS, tableOf } from "../tables.ts";
 import { literal, options, parentOf, type Phrase, phrase, relative, unless } from "../phrase.ts";
@@ -31,12 +31,10 @@ function storedOf(
   { weight = node.inputs[1]! }: { readonly weight?: Node } = {},
 ): Stored | null {
   const bias = node.inputs[2];
-  const rows = weight.op === "constant" ? regrouping(dataOf(weight)) : null;
-  const named = (of: Node | undefined) => {
-    const made = of?.op === "constant" ? regrouping(dataOf(of)) : null;
-    return network.parameterOf(of) ?? (made && network.parameterOfData(made.of));
-  };
-  const [ofWeight, ofBias] = [named(weight), named(bias)];
+  const [rows, biasRows] = [regroupingOf(weight), regroupingOf(bias)];
+  const named = (of: Node | undefined, regrouped: typeof rows) =>
+    network.parameterOf(of) ?? (regrouped && network.parameterOfData(regrouped.of));
+  const [ofWeight, ofBias] = [named(weight, rows), named(bias, biasRows)];
   // A head that is tied to an embedding has a name of its own.
   const isShared = network.uses.get(weight)!.length > 1;
   const scope = ofBias?.name.endsWith(".bias")
@@ -46,7 +44,7 @@ function storedOf(
     : node.name;
   const isOwn = ofWeight?.name === `${scope}.weight`;
   const hasOwnBias = bias !== undefined && ofBias?.name === `${scope}.bias`;
-  if (bias !== undefined && (rows === null) !== (regrouping(dataOf(bias)) === null)) return null;
+  if (bias !== undefined && (rows === null) !== (biasRows === null)) return null;
   return {
     scope,
     bias: bias !== undefined,
