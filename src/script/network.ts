@@ -64,11 +64,7 @@ export function networkOf(
         return data;
       },
     };
-    const parameterOfData = (data: TensorData): Parameter | null => {
-      const derivation = derivationOf(data);
-      return byData.get(data) ??
-        (derivation?.kind === "transpose" ? turned.get(derivation.of) ?? null : null);
-    };
+    const parameterOfData = (data: TensorData) => byData.get(data) ?? null;
     const graph = expressed(model.trace({ norm, precision, weights: watched }), {
       nameOf: (data) => parameterOfData(data)?.name ?? null,
       turnedOf: (data) => turned.get(data)?.data ?? null,
