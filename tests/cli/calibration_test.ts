@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { heldData } from "../../src/ir/data.ts";
-
 import { writeSafetensors } from "../../src/weights/mod.ts";
 import { withFolder } from "../support.ts";
 import { processOf } from "./process.ts";
